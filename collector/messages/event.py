@@ -1,0 +1,44 @@
+"""An event: a CloudEvent made of a record, as the stages behind `describe` handle it.
+
+The attributes are those of CloudEvents 1.0. `id` is unique and deterministic (describe/identity.py), so that a sink can drop a repeat.
+Next stop: the sink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+EXCHANGE_TYPE = "meshscribe.exchange.v1"
+USAGE_TYPE = "meshscribe.usage.v1"
+LEDGER_TYPE = "meshscribe.ledger.v1"
+REQUEST_TYPE = "org.kubeflow.serving.inference.request"
+RESPONSE_TYPE = "org.kubeflow.serving.inference.response"
+
+
+class Event(NamedTuple):
+    """One CloudEvent. `time_us` is the occurrence in microseconds since the epoch, `data` the bytes as they are."""
+
+    id: str
+    type: str
+    source: str
+    subject: str | None
+    time_us: int
+    datacontenttype: str | None
+    data: bytes
+    extensions: Mapping[str, str | int | bool]
+    columns: Mapping[str, Any]  # what the SQL store keeps in columns of its own (sinks/schema.py)
+
+
+class Place(NamedTuple):
+    """Where an output came from: the journal position and the ordinal of the output at that position. Ordered."""
+
+    position: int
+    ordinal: int
+
+
+class Output(NamedTuple):
+    """The events of one exchange or one ledger window, with their place. Written as a whole or not at all."""
+
+    place: Place
+    events: tuple[Event, ...]
