@@ -1,0 +1,37 @@
+"""Errors that carry meaning between stages. Whether a failure is worth a retry is decided where it is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MeshscribeError(Exception):
+    """The root of all errors that this package raises on purpose."""
+
+
+class SettingsError(MeshscribeError):
+    """The settings are wrong. `faults` names each fault: which setting, where it came from, what is expected."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = list(faults)
+
+
+class RetryableError(MeshscribeError):
+    """It may work later: the target is down, busy or full."""
+
+
+class PermanentError(MeshscribeError):
+    """It will never work with this input."""
+
+
+class JournalFullError(RetryableError):
+    """The journal is at its quota, or too much waits to be written."""
+
+
+class BadInputError(PermanentError):
+    """Input from outside has the wrong shape. The message says what and where, and what was expected."""
+
+
+class DamagedError(PermanentError):
+    """What we stored ourselves cannot be read back: a foreign or damaged file."""

@@ -1,0 +1,40 @@
+"""How complete an exchange is: a set of flags, stored as bits and printed as names."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class Completeness(IntFlag):
+    """What is known, missing, or went wrong. The bits are stored: never renumber them."""
+
+    COMPLETE = 1 << 0  # all expected witnesses told all of it; not said together with a flag of what is missing
+    ACCESS_LOG_MISSING = 1 << 1
+    TAP_MISSING = 1 << 2
+    NOT_TAPPED = 1 << 3  # by policy or sampling, or nothing that a filter can see
+    REQUEST_BODY_GAP = 1 << 4
+    RESPONSE_BODY_GAP = 1 << 5
+    REQUEST_TRUNCATED = 1 << 6
+    RESPONSE_TRUNCATED = 1 << 7
+    CLIENT_ABORTED = 1 << 8
+    UPSTREAM_RESET = 1 << 9
+    UNFINISHED = 1 << 10  # no witness told its end
+    HEADERS_GAP = 1 << 11  # a header or trailer block that the tap saw was lost
+
+    @property
+    def names(self) -> list[str]:
+        """The flags' names in lower case, in the order of their bits."""
+        return [flag.name.lower() for flag in Completeness if flag in self and flag.name]
+
+
+INCOMPLETE = (
+    Completeness.ACCESS_LOG_MISSING
+    | Completeness.TAP_MISSING
+    | Completeness.NOT_TAPPED
+    | Completeness.REQUEST_BODY_GAP
+    | Completeness.RESPONSE_BODY_GAP
+    | Completeness.REQUEST_TRUNCATED
+    | Completeness.RESPONSE_TRUNCATED
+    | Completeness.UNFINISHED
+    | Completeness.HEADERS_GAP
+)

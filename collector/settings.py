@@ -1,0 +1,175 @@
+"""All settings, checked at start, all errors at once. `meshscribe config check` does only that.
+
+Sources, the later wins: defaults, the YAML file named by `--config` or MESHSCRIBE_CONFIG, environment variables
+(MESHSCRIBE_JOURNAL__PATH=… for `journal.path`). An unknown name is an error, so that a typing mistake is not a silent default.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from collector.errors import SettingsError
+
+PREFIX = "MESHSCRIBE_"
+MIB = 1 << 20
+
+
+class Section(BaseModel):
+    """A group of settings: unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ingest(Section):
+    """The listeners that proxies send to."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="HTTP: POST /v1/tap. 0 takes a free port.")
+    grpc_port: int = Field(4315, ge=0, le=65535, description="gRPC: Envoy's access log service. 0 takes a free port.")
+    token: SecretStr | None = Field(None, description="If set, tap batches must carry it as a bearer token.")
+    max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
+    max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
+
+
+class Audit(Section):
+    """The listener for people and billing: REST, health, metrics."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8081, ge=0, le=65535, description="0 takes a free port.")
+    page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
+
+
+class Journal(Section):
+    """The durable order of what was received."""
+
+    path: Path = Field(Path("data/journal.db"), description="SQLite file.")
+    quota_bytes: int = Field(4096 * MIB, ge=MIB, description="Payload bytes kept at most; at the quota receivers refuse with 503.")
+    keep_bytes: int = Field(0, ge=0, description="Processed entries kept for `replay`, in bytes; 0: none.")
+    checkpoint_seconds: float = Field(10.0, gt=0, description="Time between checkpoints of the correlator.")
+    checkpoint_bytes: int = Field(64 * MIB, ge=1024, description="Journal bytes after which a checkpoint is due sooner.")
+
+
+class Correlate(Section):
+    """How fragments become exchanges."""
+
+    expect: Literal["both", "tap", "access_log"] = Field("both", description="The witnesses that report each exchange.")
+    linger_seconds: float = Field(10.0, gt=0, description="Wait for the rest after a witness ended an exchange.")
+    idle_seconds: float = Field(300.0, gt=0, description="An exchange of which nothing was heard for so long is closed as unfinished.")
+    late_seconds: float = Field(120.0, ge=0, description="How long an incomplete exchange can still be revised after it was closed.")
+    open_bytes: int = Field(512 * MIB, ge=MIB, description="Bytes of open exchanges held; beyond, the longest quiet one is closed.")
+    late_bytes: int = Field(64 * MIB, ge=0, description="Bytes of closed incomplete exchanges held for revisions.")
+    closed_keys: int = Field(200_000, ge=1000, description="Closed exchanges remembered, so that a late piece is known as late.")
+    ledger_seconds: float = Field(60.0, gt=0, description="Length of the ledger's windows.")
+
+
+class Sink(Section):
+    """Where the pipeline writes its events."""
+
+    url: str = Field("sqlite:///data/events.db", description="SQLAlchemy URL: sqlite:///relative/path, sqlite:////absolute/path.")
+    batch_exchanges: int = Field(1000, ge=1, le=10_000, description="Outputs written in one transaction at most.")
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, url: str) -> str:
+        if not url.startswith("sqlite:///"):
+            raise ValueError("only sqlite:/// URLs are supported, e.g. sqlite:////var/lib/meshscribe/events.db")
+        return url
+
+
+class Log(Section):
+    """The collector's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """Every section. Built by `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    ingest: Ingest = Ingest()
+    audit: Audit = Audit()
+    journal: Journal = Journal()
+    correlate: Correlate = Correlate()
+    sink: Sink = Sink()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Settings:
+        ports = [p for p in (self.ingest.port, self.ingest.grpc_port, self.audit.port) if p]
+        if len(set(ports)) != len(ports):
+            raise ValueError("ingest.port, ingest.grpc_port and audit.port must differ")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings from file and environment. Raises SettingsError that lists every fault, one a line."""
+    named = path or (Path(os.environ[PREFIX + "CONFIG"]) if os.environ.get(PREFIX + "CONFIG") else None)
+    faults = _unknown_variables()
+    values: dict[str, Any] = {}
+    if named is not None:
+        values, fault = _read(named)
+        faults += [fault] if fault else []
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        faults += [_fault(e["loc"], e["msg"]) for e in error.errors()]
+    except ValueError as error:  # a section in the environment that is not JSON
+        faults.append(str(error))
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return {}, f"{path}: cannot be read as YAML: {error}"
+    if not isinstance(values, dict):
+        return {}, f"{path}: holds a {type(values).__name__}, expected sections such as `journal:`"
+    return values, None
+
+
+def _fault(where: tuple[int | str, ...], what: str) -> str:
+    name = ".".join(str(part) for part in where) or "settings"
+    variable = f" ({PREFIX}{'__'.join(str(p) for p in where).upper()})" if where else ""
+    return f"{name}{variable}: {what.removeprefix('Value error, ')}"
+
+
+def _unknown_variables() -> list[str]:
+    """Variables with our prefix that name no setting: the settings library would pass over them in silence."""
+    known = {f"{PREFIX}{s.upper()}__{f.upper()}" for s, fields in _names().items() for f in fields}
+    known |= {PREFIX + s.upper() for s in _names()} | {PREFIX + "CONFIG"}
+    ours = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return [f"{name}: no such setting" for name in ours if "__" in name]
+
+
+def _names() -> dict[str, list[str]]:
+    sections: dict[str, list[str]] = {}
+    for section, field in Settings.model_fields.items():
+        kind = field.annotation
+        sections[section] = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    return sections
+
+
