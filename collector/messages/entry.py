@@ -1,0 +1,26 @@
+"""An entry: what the journal keeps of one thing received, as the bytes came. Next stop: the correlator."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+
+class Kind(IntEnum):
+    """What an entry's payload is. The numbers are stored: never renumber them."""
+
+    TAP = 1  # messages/tap.proto Batch
+    ACCESS_LOG = 2  # envoy.service.accesslog.v3.StreamAccessLogsMessage
+    TICK = 3  # empty: time passes although no traffic does
+    REFUSED = 4  # JSON {"reason": …, "messages": n, "entries": n, "bytes": n}: what a receiver of `source` had to drop
+
+
+class Entry(NamedTuple):
+    """One journal entry. `position` counts from 1 without holes; `received_at` (µs since the epoch) never goes back."""
+
+    position: int
+    kind: Kind
+    source: str  # node id of the proxy; empty for ticks
+    received_at: int
+    payload: bytes
+    message: Any = None  # the payload parsed, where the receiver had to parse it anyway; never stored, absent after a replay
