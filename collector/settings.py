@@ -171,5 +171,3 @@ def _names() -> dict[str, list[str]]:
         kind = field.annotation
         sections[section] = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
     return sections
-
-

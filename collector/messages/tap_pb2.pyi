@@ -164,7 +164,7 @@ class Run(_message.Message):
     def __init__(self, direction: _Optional[_Union[Direction, str]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., lengths: _Optional[_Iterable[int]] = ..., times_us: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class End(_message.Message):
-    __slots__ = ("at_us", "request_size", "response_size", "request_complete", "response_complete", "response_flags", "response_code")
+    __slots__ = ("at_us", "request_size", "response_size", "request_complete", "response_complete", "response_flags", "response_code", "headers_dropped")
     AT_US_FIELD_NUMBER: _ClassVar[int]
     REQUEST_SIZE_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class End(_message.Message):
     RESPONSE_COMPLETE_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_FLAGS_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_CODE_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_DROPPED_FIELD_NUMBER: _ClassVar[int]
     at_us: int
     request_size: int
     response_size: int
@@ -179,4 +180,5 @@ class End(_message.Message):
     response_complete: bool
     response_flags: int
     response_code: int
-    def __init__(self, at_us: _Optional[int] = ..., request_size: _Optional[int] = ..., response_size: _Optional[int] = ..., request_complete: _Optional[bool] = ..., response_complete: _Optional[bool] = ..., response_flags: _Optional[int] = ..., response_code: _Optional[int] = ...) -> None: ...
+    headers_dropped: int
+    def __init__(self, at_us: _Optional[int] = ..., request_size: _Optional[int] = ..., response_size: _Optional[int] = ..., request_complete: _Optional[bool] = ..., response_complete: _Optional[bool] = ..., response_flags: _Optional[int] = ..., response_code: _Optional[int] = ..., headers_dropped: _Optional[int] = ...) -> None: ...

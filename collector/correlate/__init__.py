@@ -1,0 +1,8 @@
+"""Puts fragments from several witnesses together into exchanges. Pure: no I/O, no clock, no logging; time is the entries' own.
+
+Next stop: decode and enrich.
+"""
+
+from collector.correlate.correlator import Closed, Correlator, Limits
+
+__all__ = ["Closed", "Correlator", "Limits"]

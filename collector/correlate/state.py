@@ -1,0 +1,121 @@
+"""What the correlator remembers between entries: plain structures that a checkpoint can hold as they are."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from collector.messages.exchange import AccessLog, Node, Run
+
+KeyFields = tuple[str, bytes, int, str]  # node id, request id, start in µs, downstream address: a Key without its twin
+
+
+class Pieces(Struct):
+    """What the tap told of one stream so far. `seen` has a bit for each part that came, by its index."""
+
+    vm: str
+    stream: int
+    level: int = 0
+    rule: str = ""
+    seen: int = 0
+    request_headers: bytes | None = None
+    request_trailers: bytes | None = None
+    response_headers: bytes | None = None
+    response_trailers: bytes | None = None
+    response_headers_us: int | None = None
+    request_runs: list[Run] = field(default_factory=list)
+    response_runs: list[Run] = field(default_factory=list)
+    last_index: int | None = None  # index of the part that held the end
+    end_us: int = 0
+    request_size: int = 0
+    response_size: int = 0
+    request_complete: bool = False
+    response_complete: bool = False
+    flags: int = 0
+    code: int = 0
+    headers_dropped: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.last_index is not None
+
+    @property
+    def whole(self) -> bool:
+        """Every part came, the end included: nothing more is to be waited for."""
+        return self.last_index is not None and self.seen == (1 << (self.last_index + 1)) - 1
+
+
+class Open(Struct):
+    """An exchange that is not closed yet, as one witness or both told it. `size`: the bytes it holds, for the memory bound.
+
+    `twin` is known only where this revises an exchange that was closed before; `revision` is then above 0.
+    """
+
+    serial: int
+    key: KeyFields
+    twin: int | None
+    revision: int
+    node: str
+    heard_at: int
+    size: int = 0
+    tap: Pieces | None = None
+    access_log: AccessLog | None = None
+    deadline: int | None = None  # of the linger that runs
+
+
+class Remembered(Struct):
+    """A closed exchange, so that a late piece is known as late. `kept` holds an incomplete one whole, so that it can be revised.
+
+    `stream` is (vm, stream) of the tap's part in it, `log` tells its access log entry from another one; absent: no such witness.
+    """
+
+    key: KeyFields
+    twin: int
+    revision: int
+    stream: tuple[str, int] | None
+    log: tuple[int | None, int, int, int] | None
+    whole: bool
+    kept: Open | None = None
+
+
+class Vm(Struct):
+    """One tap filter instance: which of its batches came, and what it said of its totals."""
+
+    top: int = 0  # highest sequence that came
+    holes: dict[int, None] = field(default_factory=dict)  # lower ones that did not (yet)
+    ends: int = 0  # last cumulative totals that it told
+    ends_sealed: int = 0
+    received: int = 0  # ends that came
+    dropped: dict[str, int] = field(default_factory=dict)
+    abandoned: dict[str, int] = field(default_factory=dict)
+    fragments_dropped: int = 0
+    bytes_dropped: int = 0
+    missing: int = 0  # ends_sealed - received, as last counted in the ledger
+
+
+class Counts(Struct):
+    """One proxy's counts in the ledger window that is open."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    abandoned: dict[str, int] = field(default_factory=dict)
+
+
+class Snapshot(Struct):
+    """The whole state, for a checkpoint. Lists keep the order in which things expire."""
+
+    format: int
+    now: int
+    serial: int
+    window_start: int
+    nodes: list[Node]
+    vms: dict[str, Vm]
+    open: list[Open]
+    lingering: list[tuple[int, int]]
+    remembered: list[Remembered]
+    forgetting: list[tuple[int, KeyFields, int, int]]
+    ledger: dict[str, Counts]
+
+
+def log_print(log: AccessLog) -> tuple[int | None, int, int, int]:
+    """What tells two access log entries with an equal key apart."""
+    return (log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)

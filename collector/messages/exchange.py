@@ -1,0 +1,139 @@
+"""An exchange: one HTTP request and its response as one proxy saw it, put together from what its witnesses told.
+
+Everything here is what was seen, not what it means: decoding and joining come behind. Next stop: decode, enrich, describe.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from collector.messages.completeness import Completeness
+
+
+class Node(Struct, frozen=True):
+    """The proxy, by its own account (Envoy's node, Istio's metadata)."""
+
+    id: str
+    cluster: str = ""
+    namespace: str = ""
+    workload: str = ""
+    labels: dict[str, str] = {}
+    mesh_cluster: str = ""
+    name: str = ""
+    service_account: str = ""
+
+
+class Key(Struct, frozen=True, array_like=True):
+    """What names an exchange: DESIGN's key, and `twin` for the second, third … exchange with an equal one (HTTP/2)."""
+
+    node: str
+    request_id: bytes
+    start_us: int
+    downstream: str
+    twin: int = 0
+
+
+class Run(Struct, array_like=True):
+    """Consecutive body chunks of one direction, as messages/tap.proto has them."""
+
+    offset: int
+    data: bytes
+    lengths: list[int]
+    times_us: list[int]
+
+
+class Body(Struct):
+    """A body as far as it was captured.
+
+    `data` joins the captured pieces in order. `gaps` are (offset, length) of bytes that passed and were lost on the way to us;
+    `truncated` says that bytes passed which the tap did not capture (its limit, or its level). `size`: bytes that passed, if known.
+    """
+
+    data: bytes = b""
+    size: int | None = None
+    gaps: list[tuple[int, int]] = []
+    truncated: bool = False
+    chunks: list[tuple[int, int, int]] = []  # (offset, length, microseconds since the start)
+
+    @property
+    def prefix(self) -> bytes:
+        """The captured bytes up to the first gap: what can be decoded."""
+        return self.data[: self.gaps[0][0]] if self.gaps else self.data
+
+
+class Tap(Struct):
+    """What the tap filter saw. Header blocks are in proxy-wasm's serialisation (messages/headers.py reads it)."""
+
+    vm: str
+    stream: int
+    level: int
+    rule: str
+    request: Body
+    response: Body
+    request_headers: bytes | None = None
+    request_trailers: bytes | None = None
+    response_headers: bytes | None = None
+    response_trailers: bytes | None = None
+    response_headers_us: int | None = None
+    ended: bool = False
+    end_us: int | None = None
+    request_complete: bool = False
+    response_complete: bool = False
+    flags: int = 0
+    code: int = 0
+
+
+class AccessLog(Struct):
+    """What the access log said (envoy.data.accesslog.v3.HTTPAccessLogEntry). Times are µs since the start; absent = not said."""
+
+    method: str = ""
+    scheme: str = ""
+    authority: str = ""
+    path: str = ""
+    user_agent: str = ""
+    protocol: int = 0
+    status: int = 0
+    flags: int = 0
+    details: str = ""
+    duration_us: int | None = None
+    request_received_us: int | None = None
+    upstream_first_byte_us: int | None = None
+    upstream_last_byte_us: int | None = None
+    first_byte_us: int | None = None
+    last_byte_us: int | None = None
+    request_body_bytes: int = 0
+    response_body_bytes: int = 0
+    upstream_cluster: str = ""
+    upstream_address: str = ""
+    local_address: str = ""
+    direct_address: str = ""
+    route: str = ""
+    attempts: int = 0
+    principal: str = ""
+    upstream_failure: str = ""
+    termination: str = ""
+    request_headers: dict[str, str] = {}
+    response_headers: dict[str, str] = {}
+    response_trailers: dict[str, str] = {}
+
+
+class Exchange(Struct):
+    """A closed exchange. At least one of `tap` and `access_log` is there."""
+
+    key: Key
+    revision: int
+    node: Node
+    completeness: Completeness
+    tap: Tap | None
+    access_log: AccessLog | None
+
+
+class LedgerWindow(Struct):
+    """What one proxy said it sent against what came, in one window of received time. Counts are differences: they can be summed."""
+
+    node: Node
+    start_us: int
+    window_us: int
+    counts: dict[str, int]
+    dropped: dict[str, int]  # ends by reason, before sealing
+    abandoned: dict[str, int]  # ends by reason, in batches that the filter gave up
