@@ -1,0 +1,40 @@
+"""What an SQLite error means to who waits for an append."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+from collector.errors import JournalFullError, RetryableError
+
+log = logging.getLogger(__name__)
+
+# Both mean "no space left": for the file and its log, and for the log's index, which SQLite reports otherwise.
+FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def translate(error: Exception, doing: str) -> Exception:
+    """JournalFullError when the disk is full, RetryableError for other errors of the file; errors of other kinds stay as they are."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    if getattr(error, "sqlite_errorcode", None) in FULL:
+        return JournalFullError(f"journal: no space left on the disk ({error})")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return RetryableError(f"journal: {doing} failed: {error} ({name})")
+
+
+class FaultLog:
+    """Logs when writing begins to fail, when the reason changes, and when it works again: not every failure of thousands."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def failed(self, error: Exception) -> None:
+        if str(error) != self._last:
+            log.error("%s", error, exc_info=error)
+        self._last = str(error)
+
+    def worked(self) -> None:
+        if self._last:
+            log.warning("journal: writing works again")
+            self._last = ""

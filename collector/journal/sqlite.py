@@ -1,0 +1,161 @@
+"""The journal as one SQLite file: for one machine.
+
+Guarantees: what `append` returned is on the disk; positions 1, 2, 3 … have no holes and are never used twice; `received_at` never goes
+back, also across restarts. Memory is bounded by `max_waiting_bytes` and the live tail. At the quota, or when the disk is full, appends
+raise JournalFullError and work again as soon as there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from collector.clock import Clock
+from collector.errors import JournalFullError, RetryableError, SettingsError
+from collector.journal import Checkpoint, checkpoints, truncation
+from collector.journal.file import Opened, open_file
+from collector.journal.reader import Reader
+from collector.journal.tail import Tail, weight
+from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
+from collector.messages.entry import Entry, Kind
+from collector.settings import Journal as JournalSettings
+
+TAIL_BYTES = 32 << 20
+
+
+async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
+    """Opens or creates the file. Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere)."""
+    if settings.keep_bytes > settings.quota_bytes // 2:
+        raise SettingsError(["journal.keep_bytes: must be at most half of journal.quota_bytes, or new entries would find no room"])
+    opened = await asyncio.to_thread(open_file, settings.path)
+    return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes)
+
+
+class SqliteJournal:
+    """Made by `open_journal`. All methods are called in the event loop that opened it."""
+
+    def __init__(
+        self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int, tail_bytes: int = TAIL_BYTES
+    ) -> None:
+        self.id = opened.id
+        self.quota_bytes = settings.quota_bytes
+        self.waiting_bytes = 0  # memory taken by appends that are not durable yet
+        self._keep_bytes = settings.keep_bytes
+        self._max_waiting_bytes = max_waiting_bytes
+        self._clock = clock
+        self._received_at = opened.end.received_at
+        self._floor, self._last = opened.floor, opened.end.position
+        self._total = opened.end.total_bytes  # with what waits
+        self._tail = Tail(tail_bytes)
+        self._arrived = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._lock = opened.lock
+        self._reader = reader
+        self._writer = Writer(opened.connection, opened.end, self)
+        self._writer.start()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Payload bytes that count towards the quota, waiting ones included."""
+        return self._total - self._floor.total_bytes
+
+    @property
+    def last_position(self) -> int:
+        """Of the newest durable entry; 0 if there never was one."""
+        return self._last
+
+    @property
+    def floor_position(self) -> int:
+        """Entries up to this one are forgotten."""
+        return self._floor.position
+
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+        """See Journal. Costs the event loop a few microseconds; the disk is waited for in another thread."""
+        if self._closed:
+            raise RetryableError(CLOSED)
+        size, memory = len(payload), weight(payload, message)
+        if self._total - self._floor.total_bytes + size > self.quota_bytes:
+            raise JournalFullError(f"journal: the quota of {self.quota_bytes} bytes is used up (journal.quota_bytes)")
+        if self.waiting_bytes and self.waiting_bytes + memory > self._max_waiting_bytes:
+            raise JournalFullError(f"journal: {self.waiting_bytes} bytes wait for the disk (ingest.max_waiting_bytes)")
+        self._received_at = max(self._received_at, self._clock.now_us())
+        self.waiting_bytes += memory
+        self._total += size
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message))
+        return await future
+
+    async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
+        """See Journal. From memory near the end, else from the file and then without `message`."""
+        while not self._closed:
+            after = max(after, self._floor.position)
+            if after >= self._last:
+                await self._arrived.wait()
+                continue
+            found = self._tail.read(after, max_bytes) or await self._reader.entries(after, max_bytes)
+            if found:
+                return found
+        raise RetryableError(CLOSED)
+
+    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """See Journal. Appends pass between the pieces of a large state."""
+        number = await self._writer.run(partial(checkpoints.begin_checkpoint, position=checkpoint.position))
+        for chunk, data in enumerate(checkpoints.chunks(checkpoint.state)):
+            await self._writer.run(partial(checkpoints.add_chunk, checkpoint=number, number=chunk, data=data))
+        await self._writer.run(partial(checkpoints.complete_checkpoint, checkpoint=number))
+        await self._drop_checkpoints()
+
+    async def checkpoint(self, at_most: int) -> Checkpoint | None:
+        """See Journal."""
+        if self._closed:
+            raise RetryableError(CLOSED)
+        return await self._reader.checkpoint(at_most)
+
+    async def truncate(self, up_to: int) -> None:
+        """See Journal. Never beyond the newest checkpoint ≤ up_to, if there is any; appends pass between the chunks."""
+        up_to = min(up_to, self._last)
+        target = await self._writer.run(partial(truncation.begin_truncation, up_to=up_to, keep_bytes=self._keep_bytes))
+        while self._floor.position < target:
+            floor = await self._writer.run(partial(truncation.forget_chunk, up_to=target))
+            self._floor = max(self._floor, floor)
+            self._tail.forget(floor.position)
+        await self._drop_checkpoints()
+
+    async def close(self) -> None:
+        """See Journal. Readers that wait get a RetryableError."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake_readers()
+        await asyncio.to_thread(self._reader.close)
+        await self._writer.stop()  # as the last connection it copies the log into the file and removes it
+        os.close(self._lock)
+
+    def committed(self, group: list[Waiting], entries: list[Entry]) -> None:
+        """Called by the writer: the group is durable."""
+        self._last = entries[-1].position
+        self._tail.extend(entries)
+        for waiting, entry in zip(group, entries, strict=True):
+            self.waiting_bytes -= weight(waiting.payload, waiting.message)
+            resolve(waiting.future, entry.position)
+        self._wake_readers()
+
+    def failed(self, group: list[Waiting], error: Exception) -> None:
+        """Called by the writer: nothing of the group was stored."""
+        for waiting in group:
+            self.waiting_bytes -= weight(waiting.payload, waiting.message)
+            self._total -= len(waiting.payload)
+            fail(waiting.future, error)
+
+    async def _drop_checkpoints(self) -> None:
+        for number in await self._writer.run(checkpoints.retire_checkpoints):
+            while await self._writer.run(partial(checkpoints.drop_chunk, checkpoint=number)):
+                pass
+
+    def _wake_readers(self) -> None:
+        self._arrived.set()
+        self._arrived.clear()

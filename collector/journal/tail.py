@@ -1,0 +1,59 @@
+"""The newest entries, in memory, bounded in bytes: a reader that keeps up never touches the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from collector.messages.entry import Entry
+
+OVERHEAD = 512  # of the objects around an entry's payload
+MAX_ENTRIES = 4096  # that one read returns, however small they are
+
+
+def weight(payload: bytes, message: Any) -> int:
+    """Bytes of memory that an entry takes, roughly: a parsed message is about as large as its payload."""
+    return len(payload) * (1 if message is None else 2) + OVERHEAD
+
+
+class Tail:
+    """A window of consecutive positions that moves forward."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._first = 1
+        self._weight = 0
+        self._max_bytes = max_bytes
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Adds the next entries and drops the oldest ones beyond the bound."""
+        for entry in entries:
+            if not self._entries:
+                self._first = entry.position
+            self._entries[entry.position] = entry
+            self._weight += weight(entry.payload, entry.message)
+        while self._weight > self._max_bytes:
+            self._drop_first()
+
+    def forget(self, up_to: int) -> None:
+        """Drops the entries with a position ≤ up_to."""
+        while self._entries and self._first <= up_to:
+            self._drop_first()
+
+    def read(self, after: int, max_bytes: int) -> list[Entry]:
+        """As Journal.read, but empty when the position behind `after` is not in the window."""
+        found: list[Entry] = []
+        size = 0
+        entry = self._entries.get(after + 1)
+        while entry is not None and len(found) < MAX_ENTRIES:
+            size += len(entry.payload)
+            if size > max_bytes and found:
+                break
+            found.append(entry)
+            entry = self._entries.get(entry.position + 1)
+        return found
+
+    def _drop_first(self) -> None:
+        entry = self._entries.pop(self._first)
+        self._weight -= weight(entry.payload, entry.message)
+        self._first += 1

@@ -1,0 +1,57 @@
+"""Forgetting entries, in the writer thread: a bounded chunk per transaction, so that appends pass in between."""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_right
+
+from collector.journal.file import Place
+
+CHUNK_BYTES = 4 << 20
+CHUNK_ENTRIES = 2000
+
+
+def begin_truncation(connection: sqlite3.Connection, up_to: int, keep_bytes: int) -> int:
+    """Notes that entries ≤ up_to are processed, and returns the position up to which they may go: `keep_bytes` of them stay."""
+    up_to = _restorable(connection, up_to)
+    floor, floor_total = connection.execute("SELECT floor_position, floor_total FROM meta").fetchone()
+    connection.execute("UPDATE meta SET truncated = max(truncated, ?)", (up_to,))
+    if up_to <= floor:
+        return int(floor)
+
+    def total(position: int) -> int:
+        return int(floor_total) if position == floor else _total(connection, position)
+
+    # Positions have no holes, so the place is found by bisection without a look at the payloads.
+    return int(floor) + bisect_right(range(floor, up_to + 1), total(up_to) - keep_bytes, key=total) - 1 if keep_bytes else up_to
+
+
+def forget_chunk(connection: sqlite3.Connection, up_to: int) -> Place:
+    """Forgets the oldest entries with a position ≤ up_to, a chunk of them at most. Returns the new floor."""
+    floor = Place(*connection.execute("SELECT floor_position, floor_total, floor_received_at FROM meta").fetchone())
+    rows = connection.execute(
+        "SELECT position, total_bytes, received_at FROM entries WHERE position <= ? ORDER BY position LIMIT ?", (up_to, CHUNK_ENTRIES)
+    )
+    new = floor
+    for row in rows:
+        new = Place(*row)
+        if new.total_bytes - floor.total_bytes >= CHUNK_BYTES:
+            break
+    rows.close()
+    connection.execute("DELETE FROM entries WHERE position <= ?", (new.position,))
+    connection.execute("UPDATE meta SET floor_position = ?, floor_total = ?, floor_received_at = ?", new)
+    return new
+
+
+def _restorable(connection: sqlite3.Connection, up_to: int) -> int:
+    """The newest checkpoint's position ≤ up_to, if there are checkpoints: without the entries behind it it would be of no use."""
+    count, newest = connection.execute(
+        "SELECT count(*), max(position) FILTER (WHERE position <= ?) FROM checkpoints WHERE complete", (up_to,)
+    ).fetchone()
+    if count == 0:
+        return up_to
+    return int(newest) if newest is not None else 0
+
+
+def _total(connection: sqlite3.Connection, position: int) -> int:
+    return int(connection.execute("SELECT total_bytes FROM entries WHERE position = ?", (position,)).fetchone()[0])
