@@ -1,0 +1,133 @@
+"""The model server's models: OpenAI-compatible chat, KServe V1 predict and V2 infer, with their errors.
+
+They compute next to nothing, but the bytes have the shapes that real servers (vLLM, KServe's sklearnserver) send.
+A chat's `max_tokens` says how many tokens come, and its `seconds_per_token`, an extension of this server, how fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from collector.demo.http1 import Exchange
+
+WORDS = ["the", "mesh", "keeps", "a", "faithful", "record", "of", "every", "answer", "that", "it", "carries"]
+CREATED = 1_700_000_000
+JSON = "application/json"
+
+
+async def chat(exchange: Exchange) -> None:
+    """POST /v1/chat/completions, streamed as server-sent events or whole."""
+    asked = await _json(exchange)
+    fault = _chat_fault(asked)
+    if fault is not None or not isinstance(asked, dict):
+        await _openai_error(exchange, 400, fault or "not a JSON object")
+    elif asked["model"] == "overloaded":
+        await _openai_error(exchange, 503, "The server is overloaded, try again", [("retry-after", "1")])
+    elif asked.get("stream"):
+        await _stream(exchange, asked)
+    else:
+        await exchange.answer(200, _dump(_completion(asked)), JSON)
+
+
+def _chat_fault(asked: Any) -> str | None:
+    if not isinstance(asked, dict):
+        return "the body is not a JSON object"
+    missing = [name for name in ("model", "messages") if name not in asked]
+    return f"missing: {', '.join(missing)}" if missing else None
+
+
+async def _openai_error(exchange: Exchange, status: int, message: str, headers: list[tuple[str, str]] | None = None) -> None:
+    error = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": status}}
+    await exchange.answer(status, _dump(error), JSON, headers or [])
+
+
+async def _stream(exchange: Exchange, asked: dict[str, Any]) -> None:
+    delay = float(asked.get("seconds_per_token", 0.0))
+    await exchange.start(200, [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")])
+    for piece in _pieces(asked):
+        if delay:
+            await asyncio.sleep(delay)
+        await exchange.send(b"data: " + _dump(piece) + b"\n\n")
+    await exchange.send(b"data: [DONE]\n\n")
+    await exchange.end()
+
+
+def _tokens(asked: dict[str, Any]) -> list[str]:
+    count = int(asked.get("max_tokens", 12))
+    return [(" " if i else "") + WORDS[i % len(WORDS)] for i in range(count)]
+
+
+def _usage(asked: dict[str, Any]) -> dict[str, int]:
+    prompt = sum(len(str(message.get("content", "")).split()) for message in asked["messages"]) + 3
+    count = len(_tokens(asked))
+    return {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
+
+
+def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-demo", "object": kind, "created": CREATED, "model": asked["model"]}
+
+
+def _pieces(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The chunks of a streamed completion: role, one per token, finish, and the usage if it was asked for."""
+    head = _head(asked, "chat.completion.chunk")
+    deltas = [{"role": "assistant", "content": ""}, *({"content": token} for token in _tokens(asked))]
+    for delta in deltas:
+        yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    if (asked.get("stream_options") or {}).get("include_usage"):
+        yield {**head, "choices": [], "usage": _usage(asked)}
+
+
+def _completion(asked: dict[str, Any]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "".join(_tokens(asked))}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {**_head(asked, "chat.completion"), "choices": [choice], "usage": _usage(asked)}
+
+
+async def predict(exchange: Exchange) -> None:
+    """POST /v1/models/NAME:predict (KServe V1): one class per instance; compressed if the client takes gzip."""
+    asked = await _json(exchange)
+    instances = asked.get("instances") if isinstance(asked, dict) else None
+    if not isinstance(instances, list):
+        await exchange.answer(400, _dump({"error": 'Expected "instances" to be a list'}), JSON)
+        return
+    body = _dump({"predictions": [round(sum(map(float, row))) % 3 for row in instances]})
+    if "gzip" in exchange.headers.get("accept-encoding", ""):
+        await exchange.answer(200, gzip.compress(body, mtime=0), JSON, [("content-encoding", "gzip")])
+    else:
+        await exchange.answer(200, body, JSON)
+
+
+async def infer(exchange: Exchange) -> None:
+    """POST /v2/models/NAME/infer (Open Inference Protocol, JSON): the sum of each input tensor."""
+    asked = await _json(exchange)
+    try:
+        sums = [float(sum(tensor["data"])) for tensor in asked["inputs"]]
+    except (KeyError, TypeError):
+        await exchange.answer(422, _dump({"error": "inputs: a list of tensors with numeric data is required"}), JSON)
+        return
+    output = {"name": "sum", "datatype": "FP64", "shape": [len(sums)], "data": sums}
+    name = exchange.path.split("/")[3]
+    await exchange.answer(200, _dump({"model_name": name, "id": asked.get("id"), "outputs": [output]}), JSON)
+
+
+async def _json(exchange: Exchange) -> Any:
+    try:
+        return json.loads(await exchange.body())
+    except ValueError:
+        return None
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+ROUTES: dict[str, Callable[[Exchange], Awaitable[None]]] = {
+    "/v1/chat/completions": chat,
+    "/v1/models/": predict,
+    "/v2/models/": infer,
+}

@@ -1,0 +1,55 @@
+"""The parts of the demo as processes: the model server and the collector, each started and awaited."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from collector.demo.child import Child
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of the URL gives 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+class ModelServer:
+    """The model server (model_server.py) on the given port."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.port = port
+        command = [sys.executable, "-m", "collector.demo.model_server", "--port", str(port)]
+        self.process = Child("the model server", command, folder / "model-server.log")
+
+    def start(self) -> None:
+        self.process.start(lambda: answers(f"http://127.0.0.1:{self.port}/status?code=200"))
+
+
+class CollectorProcess:
+    """`meshscribe serve` with its data in `folder`, on ports that it keeps over restarts. `settings` are environment variables."""
+
+    def __init__(self, ingest: int, grpc: int, audit: int, folder: Path, settings: Mapping[str, str]) -> None:
+        self.ingest_port, self.grpc_port, self.audit_port = ingest, grpc, audit
+        self.url = f"http://127.0.0.1:{audit}"
+        environment = {
+            "MESHSCRIBE_INGEST__PORT": str(ingest),
+            "MESHSCRIBE_INGEST__GRPC_PORT": str(grpc),
+            "MESHSCRIBE_AUDIT__PORT": str(audit),
+            "MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"),
+            "MESHSCRIBE_SINK__URL": f"sqlite:///{folder / 'events.db'}",
+            **settings,
+        }
+        command = [str(Path(sysconfig.get_path("scripts")) / "meshscribe"), "serve"]
+        self.process = Child("the collector", command, folder / "collector.log", environment)
+
+    def start(self) -> None:
+        """Returns when it is ready. Raises ChildError with its log if it does not get there."""
+        self.process.start(lambda: answers(f"{self.url}/readyz"))
