@@ -1,0 +1,49 @@
+"""The audit API as an ASGI application: routes over the SQL store, and what stands around them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.audit import bodies, events, exchanges, ledger, manual, probes, problems
+from collector.audit.parameters import once
+from collector.audit.shield import Faults, Meter, SecurityHeaders
+from collector.clock import Clock
+from collector.health import Health
+from collector.settings import Audit
+
+DESCRIPTION = """What passed through the mesh, and what of it was lost.
+
+Every parameter is checked: an unknown, repeated or malformed one is answered with 400, never passed over.
+Lists come in pages: follow `next` with `cursor` until it is absent. Errors are problem JSON (RFC 9457).
+Stored bodies are served as downloads only.
+"""
+
+
+def create_app(engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock) -> FastAPI:
+    """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics."""
+    app = FastAPI(
+        title="Meshscribe audit API",
+        version=version("meshscribe"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for routes in (
+        exchanges.router(engine, settings, clock),
+        bodies.router(engine),
+        events.router(engine),
+        ledger.router(engine, settings, clock),
+    ):
+        app.include_router(routes, dependencies=[Depends(once)])
+    app.include_router(probes.router(health, registry))
+    app.include_router(manual.router())
+    problems.install(app)
+    app.add_middleware(Faults)
+    app.add_middleware(Meter, registry=registry)
+    app.add_middleware(SecurityHeaders)
+    return app

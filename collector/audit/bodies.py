@@ -1,0 +1,95 @@
+"""GET /v1/exchanges/{id}/request and …/response: the stored bytes, as they passed.
+
+The bytes were chosen by whoever called the model, or by the model: hostile, for all we know. They are only ever a download: `attachment`,
+`nosniff`, and a sandbox for a browser that shows them all the same. The message's Content-Encoding goes into a header of our own: under
+the standard's name every client would decode the body, and what it saves would not be what passed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import zstandard
+from fastapi import APIRouter, Response
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.audit import documents
+from collector.audit import exchange_queries as queries
+from collector.audit.parameters import Revision
+from collector.audit.problems import NotFoundError
+from collector.audit.revisions import find
+from collector.describe.identity import event_id
+from collector.errors import DamagedError
+from collector.messages.completeness import Completeness
+from collector.sinks.schema import exchanges
+
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
+_UNKNOWN = "application/octet-stream"
+
+
+def router(engine: AsyncEngine) -> APIRouter:
+    """The routes of bodies."""
+    routes = APIRouter(tags=["bodies"])
+
+    @routes.get("/v1/exchanges/{id}/request", responses=documents.BODY, summary="The request's body, byte for byte")
+    async def get_request(id: str, query: Revision) -> Response:  # noqa: A002
+        return await _body(engine, id, "request", query.revision)
+
+    @routes.get("/v1/exchanges/{id}/response", responses=documents.BODY, summary="The response's body, byte for byte")
+    async def get_response(id: str, query: Revision) -> Response:  # noqa: A002
+        return await _body(engine, id, "response", query.revision)
+
+    return routes
+
+
+def stored_bytes(row: Row[Any]) -> bytes:
+    """The payload's bytes as they passed. Raises DamagedError."""
+    if row.compression is None:
+        return bytes(row.data)
+    if row.compression != "zstd":
+        raise DamagedError(f"payload {row.id} is stored with compression {row.compression!r}, expected zstd")
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(row.data)
+    except zstandard.ZstdError as error:
+        raise DamagedError(f"payload {row.id}: {error}") from error
+
+
+async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "response"], revision: int | None) -> Response:
+    """A revision without a payload of its own shares that of the one before it."""
+    async with engine.connect() as connection:
+        found = await find(connection, event, revision, exchanges.c.exchange, exchanges.c.completeness)
+        newest = found[0]
+        ids = [event_id(newest.exchange, direction, row.revision) for row in found]
+        row = (await connection.execute(queries.payload(ids))).one_or_none()
+    if row is None:
+        flags = ", ".join(Completeness(newest.completeness).names) or "no flag"
+        raise NotFoundError(
+            f"No {direction} body of exchange {newest.exchange} is stored: it was empty or not captured. Completeness: {flags}."
+        )
+    data = stored_bytes(row)
+    return Response(data, headers=_headers(row, len(data), f"{newest.exchange}-{direction}"))
+
+
+def _headers(row: Row[Any], captured: int, name: str) -> dict[str, str]:
+    """What is not known is left out."""
+    headers = {
+        "Content-Type": _value(row.content_type) or _UNKNOWN,
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Meshscribe-Revision": str(row.revision),
+        "Meshscribe-Captured": str(captured),
+    }
+    if encoding := _value(row.content_encoding):
+        headers["Meshscribe-Content-Encoding"] = encoding
+    if row.size is not None:
+        headers["Meshscribe-Size"] = str(row.size)
+        headers["Meshscribe-Truncated"] = "true" if captured < row.size else "false"
+    return headers
+
+
+def _value(stored: str | None) -> str | None:
+    """The stored value if it can be a header's: it came from outside, and must not begin a header or body of its own."""
+    return stored if stored and _HEADER_VALUE.fullmatch(stored) else None

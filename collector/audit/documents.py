@@ -1,0 +1,201 @@
+"""What the OpenAPI description says of answers. The routes send stored bytes: these models describe, they do not serialise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Wrong(BaseModel):
+    """A bad parameter."""
+
+    parameter: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="about:blank where the status says it all, else a URN.", examples=["about:blank"])
+    title: str
+    status: int
+    detail: str
+    instance: str | None = Field(None, description="For faults: the id under which the collector's log says more.")
+    errors: list[Wrong] | None = Field(None, description="For bad parameters: each of them.")
+
+
+class Proxy(_Said):
+    node: str
+    cluster: str | None = None
+    namespace: str | None = None
+    workload: str | None = None
+
+
+class Service(_Said):
+    """The InferenceService as it was when the request began."""
+
+    namespace: str | None = None
+    name: str | None = None
+    kind: str | None = None
+    component: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    matched_by: str | None = None
+
+
+class Body(_Said):
+    size: int | None = Field(None, description="Bytes that passed.")
+    captured: int | None = Field(None, description="Bytes that are stored.")
+    content_type: str | None = None
+    encoding: str | None = None
+    sha256: str | None = None
+    href: str | None = Field(None, description="Where the stored bytes are.")
+
+
+class Request(_Said):
+    id: str | None = None
+    method: str | None = None
+    scheme: str | None = None
+    authority: str | None = None
+    path: str | None = None
+    headers: list[tuple[str, str]] | None = None
+    body: Body | None = None
+
+
+class Answer(_Said):
+    status: int | None = None
+    flags: Any = None
+    details: str | None = None
+    headers: list[tuple[str, str]] | None = None
+    body: Body | None = None
+
+
+class Record(_Said):
+    """An exchange: one HTTP request and its response as one proxy saw it. What is absent is not known."""
+
+    id: str
+    revision: int
+    call_id: str | None = None
+    start: str
+    duration_ms: float | None = None
+    proxy: Proxy
+    service: Service | None = None
+    caller: dict[str, Any] | None = None
+    request: Request
+    response: Answer | None = None
+    inference: dict[str, Any] | None = Field(None, description="What was asked and answered, decoded.")
+    usage: dict[str, Any] | None = Field(None, description="Tokens, each number with its provenance.")
+    timing: dict[str, Any] | None = None
+    completeness: list[str]
+    policy: dict[str, Any] | None = None
+
+
+class ExchangePage(BaseModel):
+    items: list[Record]
+    next: str | None = Field(None, description="The cursor of the next page; absent on the last.")
+    after: str | None = Field(None, description="With order=stored: where this answer ends.")
+
+
+class Counts(_Said):
+    """announced = received + dropped + missing. `lost` = announced − received."""
+
+    announced: int = Field(description="Streams that the proxy says ended.")
+    received: int = Field(description="Ends of streams that came.")
+    dropped: dict[str, int] = Field(description="Ends that the proxy dropped, by reason, and `total`.")
+    missing: int = Field(description="Ends in batches that were sent and never arrived; below 0: some came after all.")
+    both: int = Field(description="Exchanges with both witnesses.")
+    tap_only: int
+    access_log_only: int
+    late: int = Field(description="Pieces that came after their exchange was closed.")
+    lost: int
+    verdict: str
+
+
+class Window(BaseModel):
+    start: str
+    seconds: float
+
+
+class LedgerItem(Counts):
+    node: str
+    namespace: str | None = None
+    workload: str | None = None
+    window: Window | None = Field(None, description="Unless group=proxy.")
+    windows: int | None = Field(None, description="With group=proxy: how many were summed, from `first` to `last`.")
+    first: str | None = None
+    last: str | None = None
+
+
+class Totals(Counts):
+    proxies: int
+    windows: int
+    first: str | None = None
+    last: str | None = None
+
+
+class LedgerPage(BaseModel):
+    items: list[LedgerItem]
+    totals: Totals | None = Field(None, description="Of all that matches, beyond this page; on the first page only.")
+    next: str | None = None
+
+
+class Component(BaseModel):
+    name: str
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    ok: bool
+    components: list[Component]
+
+
+def _problem(description: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "model": Problem, "content": {"application/problem+json": {"schema": schema}}}
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+_ERRORS: Responses = {"4XX": _problem("Wrong parameters (400), or nothing there (404)"), "503": _problem("The store does not answer")}
+EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_ERRORS}
+EXCHANGE: Responses = {200: {"model": Record, "description": "The record"}, **_ERRORS}
+LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_ERRORS}
+EVENTS: Responses = {
+    200: {
+        "description": "A batch of CloudEvents 1.0: revision by revision the exchange and its payloads",
+        "content": {"application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}}},
+    },
+    **_ERRORS,
+}
+BODY: Responses = {
+    200: {
+        "description": "The stored bytes, as they passed; under the message's content type where it said one",
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "headers": {
+            "Meshscribe-Content-Encoding": _header("The message's Content-Encoding. The bytes are still encoded."),
+            "Meshscribe-Size": _header("Bytes that passed."),
+            "Meshscribe-Captured": _header("Bytes that are stored and sent here."),
+            "Meshscribe-Truncated": _header("true: fewer bytes are stored than passed. Absent: not known."),
+            "Meshscribe-Revision": _header("The revision that the bytes belong to."),
+        },
+    },
+    **_ERRORS,
+}
+ALIVE: Responses = {200: {"description": "It does", "content": {"application/json": {"example": {"ok": True}}}}}
+READY: Responses = {
+    200: {"model": Readiness, "description": "All components are ok"},
+    503: {"model": Readiness, "description": "A component is not ok"},
+}
+METRICS: Responses = {200: {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}}

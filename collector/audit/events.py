@@ -1,0 +1,87 @@
+"""GET /v1/exchanges/{id}/events: the CloudEvents of an exchange, every revision, as a JSON batch (CloudEvents 1.0, JSON format §4).
+
+Payloads go as `data_base64`, so that their bytes are exact; the record goes as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from fastapi import APIRouter, Response
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from collector.audit import documents
+from collector.audit import exchange_queries as queries
+from collector.audit.bodies import stored_bytes
+from collector.audit.moments import when
+from collector.audit.parameters import Nothing
+from collector.audit.revisions import find
+from collector.describe.identity import event_id
+from collector.messages.event import EXCHANGE_TYPE
+from collector.sinks.schema import exchanges
+
+MEDIA_TYPE = "application/cloudevents-batch+json"
+_COLUMNS = (
+    exchanges.c.id,
+    exchanges.c.exchange,
+    exchanges.c.source,
+    exchanges.c.subject,
+    exchanges.c.time_us,
+    exchanges.c.data,
+)
+
+
+def router(engine: AsyncEngine) -> APIRouter:
+    """The route of events."""
+    routes = APIRouter(tags=["events"])
+
+    @routes.get("/v1/exchanges/{id}/events", responses=documents.EVENTS, summary="The exchange as CloudEvents")
+    async def get_events(id: str, query: Nothing) -> Response:  # noqa: A002
+        del query
+        async with engine.connect() as connection:
+            found = await find(connection, id, None, *_COLUMNS)
+            stored = await _payloads(connection, found)
+        write = JSONFormat().write
+        batch = b",".join(write(event) for event in _events(found, stored))
+        return Response(b"[" + batch + b"]", media_type=MEDIA_TYPE)
+
+    return routes
+
+
+async def _payloads(connection: AsyncConnection, found: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    ids = [event_id(row.exchange, direction, row.revision) for row in found for direction in ("request", "response")]
+    rows: Sequence[Row[Any]] = (await connection.execute(queries.all_payloads(ids))).all()
+    return rows
+
+
+def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]]) -> Iterator[CloudEvent]:
+    """Revision by revision, the oldest first; the exchange, then its payloads."""
+    for row in reversed(found):
+        extensions = {"exchange": row.exchange, "revision": row.revision}
+        record = msgspec.json.decode(row.data)
+        yield CloudEvent(_attributes(row, EXCHANGE_TYPE, "application/json", extensions), record)
+        for payload in stored:
+            if payload.revision == row.revision:
+                yield _payload(payload)
+
+
+def _payload(row: Row[Any]) -> CloudEvent:
+    extensions = msgspec.json.decode(row.extensions, type=dict[str, Any])
+    return CloudEvent(_attributes(row, row.type, row.content_type, extensions), stored_bytes(row))
+
+
+def _attributes(row: Row[Any], kind: str, content_type: str | None, extensions: dict[str, Any]) -> dict[str, Any]:
+    optional = {"subject": row.subject, "datacontenttype": content_type}
+    return {
+        "id": row.id,
+        "type": kind,
+        "source": row.source,
+        "time": when(row.time_us),
+        **{name: value for name, value in optional.items() if value},
+        **extensions,
+    }

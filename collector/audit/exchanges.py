@@ -1,0 +1,105 @@
+"""GET /v1/exchanges and GET /v1/exchanges/{id}: records, as they are stored."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from collector.audit import cursors, documents
+from collector.audit import exchange_queries as queries
+from collector.audit.cursors import Cursor
+from collector.audit.moments import Span, span
+from collector.audit.pages import DEFAULT_LIMIT, answer, read
+from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
+from collector.audit.problems import BadParametersError, Fault
+from collector.audit.revisions import find
+from collector.clock import Clock
+from collector.messages.event import Place
+from collector.settings import Audit
+from collector.sinks.schema import exchanges
+
+_BEGINNING = Place(-1, -1)
+
+
+def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
+    """The routes of records."""
+    routes = APIRouter(tags=["exchanges"])
+
+    @routes.get("/v1/exchanges", responses=documents.EXCHANGES, summary="Exchanges that match")
+    async def list_exchanges(request: Request, query: Exchanges) -> Response:
+        limit = page_limit(query.limit, settings)
+        asked = cursors.fingerprint(request.query_params.multi_items())
+        cursor = cursor_of(query.cursor, asked)
+        within = cursor.span if cursor else span(query.since, query.until, clock.now_us())
+        async with engine.connect() as connection:
+            if query.order == "stored":
+                return await _stored(connection, query, cursor, asked, within, limit)
+            return await _by_time(connection, query, cursor, asked, within, limit)
+
+    @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
+    async def get_exchange(id: str, query: Revision) -> Response:  # noqa: A002
+        async with engine.connect() as connection:
+            found = await find(connection, id, query.revision, exchanges.c.data)
+        return Response(found[0].data, media_type="application/json")
+
+    return routes
+
+
+def page_limit(asked: int | None, settings: Audit) -> int:
+    """The page's length. Raises BadParametersError beyond the setting."""
+    if asked is not None and asked > settings.page_limit:
+        raise BadParametersError([Fault("limit", f"must be at most {settings.page_limit} (the setting audit.page_limit)")])
+    return asked or min(DEFAULT_LIMIT, settings.page_limit)
+
+
+def cursor_of(text: str | None, asked: str) -> Cursor | None:
+    """The cursor, if one was given. Raises BadParametersError."""
+    try:
+        return cursors.decode(text, asked) if text is not None else None
+    except ValueError as error:
+        raise BadParametersError([Fault("cursor", str(error))]) from None
+
+
+async def _by_time(
+    connection: AsyncConnection, query: ExchangeQuery, cursor: Cursor | None, asked: str, within: Span, limit: int
+) -> Response:
+    if query.after is not None:
+        raise BadParametersError([Fault("after", "goes with order=stored only")])
+    statement = queries.page(query, within, cursor.key if cursor else None, limit + 1)
+    rows, more = await read(connection, statement, limit)
+    following = cursors.encode(Cursor(asked, rows[-1].id, *within)) if more else None
+    return answer((row.data for row in rows), next=following)
+
+
+async def _stored(
+    connection: AsyncConnection, query: ExchangeQuery, cursor: Cursor | None, asked: str, within: Span, limit: int
+) -> Response:
+    """One journal after the other. What the store holds is read first: rows that come meanwhile belong to the next answer."""
+    start = _after(cursor, query)
+    high = {row.journal: Place(row.position, row.ordinal) for row in await connection.execute(queries.stored_places())}
+    reached = high.copy() if start.now else dict(start.places)
+    items: list[bytes] = []
+    more = False
+    for journal, end in high.items():
+        low = reached.get(journal, _BEGINNING)
+        if low >= end:
+            continue
+        if more := len(items) == limit:
+            break
+        room = limit - len(items)
+        rows, more = await read(connection, queries.stored_page(query, within, journal, low, end, room + 1), room)
+        items += (row.data for row in rows)
+        reached[journal] = Place(rows[-1].position, rows[-1].ordinal) if more else end
+        if more:
+            break
+    place = ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))
+    return answer(items, next=cursors.encode(Cursor(asked, place, *within)) if more else None, after=place)
+
+
+def _after(cursor: Cursor | None, query: ExchangeQuery) -> After:
+    if cursor is None:
+        return query.after or After(())
+    try:
+        return after(cursor.key)
+    except ValueError as error:
+        raise BadParametersError([Fault("cursor", str(error))]) from None

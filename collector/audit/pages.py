@@ -1,0 +1,44 @@
+"""Pages of stored JSON: read up to a bound of bytes, joined as they are.
+
+Records are neither parsed nor written anew on their way: what the auditor gets is what was stored, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from fastapi import Response
+from sqlalchemy import Row, Select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+DEFAULT_LIMIT = 100
+PAGE_BYTES = 16 << 20  # a page ends early behind the record that exceeds it
+_AT_ONCE = 50  # rows fetched in one step: bounds what is in memory beyond PAGE_BYTES
+
+
+class Page(NamedTuple):
+    """Rows whose last column is `data`, and whether more follow."""
+
+    rows: list[Row[Any]]
+    more: bool
+
+
+async def read(connection: AsyncConnection, statement: Select[Any], limit: int) -> Page:
+    """At most `limit` rows of the statement, fewer when they are large. The statement asks for one more than `limit`."""
+    rows: list[Row[Any]] = []
+    size = 0
+    async with connection.stream(statement, execution_options={"yield_per": _AT_ONCE}) as result:
+        async for row in result:
+            if len(rows) == limit or size > PAGE_BYTES:
+                return Page(rows, more=True)
+            rows.append(row)
+            size += len(row.data)
+    return Page(rows, more=False)
+
+
+def answer(items: Iterable[bytes], **members: Any) -> Response:
+    """{"items": […], …}: the items as they are, and those members that are not None."""
+    rest = b"".join(b',"%s":%s' % (name.encode(), msgspec.json.encode(value)) for name, value in members.items() if value is not None)
+    return Response(b'{"items":[' + b",".join(items) + b"]" + rest + b"}", media_type="application/json")

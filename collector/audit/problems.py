@@ -1,0 +1,111 @@
+"""Every error of the audit API is problem JSON (RFC 9457): one shape, whatever went wrong.
+
+A fault of ours is logged with an id and answered with that id alone: nothing of the inside leaves the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from collector.errors import BadInputError, PermanentError
+
+MEDIA_TYPE = "application/problem+json"
+BAD_PARAMETERS = "urn:meshscribe:problem:bad-parameters"
+STORE_UNAVAILABLE = "urn:meshscribe:problem:store-unavailable"
+FAULT = "urn:meshscribe:problem:fault"
+STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
+_log = logging.getLogger(__name__)
+
+
+class Fault(NamedTuple):
+    """One bad parameter and what is wrong with it."""
+
+    parameter: str
+    detail: str
+
+
+class BadParametersError(BadInputError):
+    """The request's parameters are wrong: all faults at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults))
+        self.faults = list(faults)
+
+
+class NotFoundError(PermanentError):
+    """What was asked for is not in the store. The message says what, and why it may be so."""
+
+
+def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """A problem JSON response. `more` are its extension members."""
+    title = HTTPStatus(status).phrase
+    body = {"type": kind, "title": title, "status": status, "detail": detail, **more}
+    return Response(msgspec.json.encode(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def fault(error: BaseException, what: str) -> Response:
+    """The answer to an error of ours, which is logged with the id that the caller gets."""
+    instance = uuid.uuid4().urn
+    if isinstance(error, STORE_ERRORS):
+        _log.error("store unavailable: %s: %s [%s]", what, error, instance)
+        detail = "The store does not answer, or has not been migrated. The collector's log says more under the instance's id."
+        return problem(503, detail, STORE_UNAVAILABLE, headers={"Retry-After": "5"}, instance=instance)
+    _log.error("fault: %s [%s]", what, instance, exc_info=error)
+    return problem(500, "A fault of the collector's. Its log says more under the instance's id.", FAULT, instance=instance)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error that a route raises a problem."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(BadParametersError, _bad)
+    app.add_exception_handler(NotFoundError, _missing)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _bad_parameters([_fault(found) for found in error.errors()])
+
+
+async def _bad(_: Request, error: Exception) -> Response:
+    assert isinstance(error, BadParametersError)
+    return _bad_parameters(error.faults)
+
+
+async def _missing(_: Request, error: Exception) -> Response:
+    return problem(404, str(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    detail = {
+        404: f"There is nothing at {path}. /docs lists what there is.",
+        405: f"{path} does not take {request.method}.",
+    }.get(error.status_code, str(error.detail))
+    return problem(error.status_code, detail, headers=error.headers)
+
+
+def _bad_parameters(faults: Sequence[Fault]) -> Response:
+    names = ", ".join(dict.fromkeys(found.parameter for found in faults))
+    errors = [found._asdict() for found in faults]
+    return problem(400, f"Nothing was looked up. Wrong: {names}.", BAD_PARAMETERS, errors=errors)
+
+
+def _fault(found: Mapping[str, Any]) -> Fault:
+    """A fault as FastAPI reports it; its location is (where, name, …)."""
+    name = str(found["loc"][1]) if len(found["loc"]) > 1 else str(found["loc"][0])
+    if found["type"] == "extra_forbidden":
+        return Fault(name, "no such parameter here; /docs lists what there is")
+    return Fault(name, found["msg"].removeprefix("Value error, "))
