@@ -76,7 +76,9 @@ ledger = Table(
     Column("announced", BigInteger, nullable=False, comment="streams that the tap says ended"),
     Column("received", BigInteger, nullable=False, comment="ends of streams received from the tap"),
     Column("dropped", BigInteger, nullable=False, comment="ends that the tap says it dropped before sending, all reasons"),
-    Column("missing", BigInteger, nullable=False, comment="ends in batches that were sent and never arrived (less than 0: some came after all)"),
+    Column(
+        "missing", BigInteger, nullable=False, comment="ends in batches that were sent and never arrived (less than 0: some came after all)"
+    ),
     Column("both", BigInteger, nullable=False, comment="exchanges closed with both witnesses"),
     Column("tap_only", BigInteger, nullable=False),
     Column("access_log_only", BigInteger, nullable=False),

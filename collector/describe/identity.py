@@ -1,0 +1,33 @@
+"""Ids: unique, the same whenever the same exchange is described again, and ordered by the request's start.
+
+All are UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, the rest a BLAKE2b hash in place of random bits.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from collector.messages.exchange import Key
+
+_VARIANT = "89ab89ab89ab89ab"  # the two upper bits of the variant nibble are 10
+
+
+def exchange_id(key: Key) -> str:
+    """The id of an exchange, the same in all its revisions."""
+    named = f"{key.node}\0{key.start_us}\0{key.downstream}\0{key.twin}\0".encode("utf-8", "surrogateescape")
+    return uuid7(key.start_us // 1000, named + key.request_id)
+
+
+def event_id(exchange: str, kind: str, revision: int) -> str:
+    """The id of an event of this exchange. `kind`: exchange, request, response, usage. The first exchange event has the exchange's id."""
+    if kind == "exchange" and revision == 0:
+        return exchange
+    milliseconds = int(exchange[:8] + exchange[9:13], 16)
+    return uuid7(milliseconds, f"{exchange}\0{kind}\0{revision}".encode())
+
+
+def uuid7(milliseconds: int, named: bytes) -> str:
+    """The UUIDv7 of this time (ms since the epoch; times before it count as 0) and these bytes."""
+    time = f"{max(milliseconds, 0) & 0xFFFFFFFFFFFF:012x}"
+    rest = blake2b(named, digest_size=10).hexdigest()
+    return f"{time[:8]}-{time[8:]}-7{rest[:3]}-{_VARIANT[int(rest[3], 16)]}{rest[4:7]}-{rest[7:19]}"

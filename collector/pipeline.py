@@ -1,0 +1,176 @@
+"""The pipeline: journal → correlate → decode → enrich → describe → sink. A pure function of the journal, and exactly once by replay.
+
+It starts from the newest checkpoint that the sink's `high` covers, feeds the journal from there, and stores only what is above `high`.
+A crash at any point therefore changes nothing in what is stored. Only when a batch is stored is the next checkpoint taken, and only then
+is the journal truncated up to it. While the sink writes one batch, the next is being correlated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from collector.clock import Clock
+from collector.correlate import Closed, Correlator
+from collector.describe import describe, describe_ledger
+from collector.describe.record import Seen
+from collector.errors import JournalFullError, RetryableError
+from collector.journal import Checkpoint, Journal
+from collector.messages.entry import Entry, Kind
+from collector.messages.event import Output, Place
+from collector.messages.exchange import Exchange
+from collector.sinks.protocol import WHOLE, Sink
+
+T = TypeVar("T")
+
+log = logging.getLogger("meshscribe.pipeline")
+
+READ_BYTES = 2 << 20  # journal bytes taken at once
+TICK_SECONDS = 0.5  # how long time may stand still while something is open
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+QUIET_POSITIONS = 1000  # journal entries without output after which `high` moves all the same
+
+
+class Meaning(Protocol):
+    """Decode and enrich: what an exchange means and whose it was. Pure functions of the exchange and the catalogue."""
+
+    def decode(self, seen: Seen) -> dict[str, Any]:
+        """inference, usage, timing, problems, as far as known."""
+        ...
+
+    def enrich(self, seen: Seen) -> dict[str, Any]:
+        """The record's `service`; empty if there is none."""
+        ...
+
+
+class Pipeline:
+    """Runs until it is cancelled. `done` is the place up to which everything is stored."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        sink: Sink,
+        correlator: Correlator,
+        meaning: Meaning,
+        clock: Clock,
+        *,
+        batch: int,
+        checkpoint_us: int,
+        checkpoint_bytes: int,
+    ) -> None:
+        self._journal, self._sink, self._correlator, self._meaning, self._clock = journal, sink, correlator, meaning, clock
+        self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
+        self._fed = 0  # position of the last entry fed
+        self._ticked = 0  # and what it was when the ticker last looked
+        self._saved_at = 0
+        self._unsaved_bytes = 0
+        self._checkpointed = 0
+        self.done = Place(0, WHOLE)
+        self.failing: str | None = None  # why the sink does not take anything now
+
+    async def run(self) -> None:
+        """Resumes, then goes on for ever."""
+        await self._resume()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick())
+            group.create_task(self._flow())
+
+    async def _resume(self) -> None:
+        self.done = high = await self._retried(lambda: self._sink.high(self._journal.id))
+        covered = high.position if high.ordinal == WHOLE else high.position - 1
+        checkpoint = await self._journal.checkpoint(covered)
+        if checkpoint is not None:
+            self._correlator.restore(checkpoint.state)
+            self._fed = self._checkpointed = checkpoint.position
+        self._saved_at = self._clock.now_us()
+        log.info("resuming behind position %d; stored up to %d", self._fed, high.position)
+
+    async def _flow(self) -> None:
+        writing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                entries = await self._journal.read(self._fed, READ_BYTES)
+                outputs = await self._feed(entries)
+                if writing is not None:
+                    await writing
+                high = Place(self._fed, WHOLE)
+                writing = None
+                if outputs or self._fed - self.done.position >= QUIET_POSITIONS:
+                    writing = asyncio.create_task(self._store(outputs, high))
+                if self._checkpoint_is_due():
+                    if writing is not None:
+                        await writing
+                        writing = None
+                    await self._checkpoint()
+        finally:
+            if writing is not None:
+                writing.cancel()
+
+    async def _feed(self, entries: Sequence[Entry]) -> list[Output]:
+        outputs: list[Output] = []
+        for entry in entries:
+            outputs += [self._describe(closed) for closed in self._correlator.feed(entry) if closed.place > self.done]
+            self._fed = entry.position
+            self._unsaved_bytes += len(entry.payload)
+            await asyncio.sleep(0)  # the receivers share this loop
+        return outputs
+
+    def _describe(self, closed: Closed) -> Output:
+        item = closed.item
+        if not isinstance(item, Exchange):
+            return describe_ledger(item, closed.place)
+        seen = Seen(item)
+        return describe(item, closed.place, seen, self._meaning.decode(seen), self._meaning.enrich(seen))
+
+    async def _store(self, outputs: list[Output], high: Place) -> None:
+        for start in range(0, max(len(outputs), 1), self._batch):
+            some = outputs[start : start + self._batch]
+            last = high if start + self._batch >= len(outputs) else some[-1].place
+            await self._retried(partial(self._sink.write, self._journal.id, some, last))
+            self.done = last
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Tries until it works: the journal holds what waits, and its quota is the bound."""
+        tries = 0
+        while True:
+            try:
+                result = await attempt()
+            except RetryableError as error:
+                wait = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
+                if self.failing != str(error):
+                    log.warning("the sink does not take events, trying again: %s", error)
+                self.failing = str(error)
+                tries += 1
+                await asyncio.sleep(wait)
+            else:
+                if self.failing is not None:
+                    log.info("the sink takes events again")
+                self.failing = None
+                return result
+
+    def _checkpoint_is_due(self) -> bool:
+        if self._fed == self._checkpointed:
+            return False
+        return self._unsaved_bytes >= self._checkpoint_bytes or self._clock.now_us() - self._saved_at >= self._checkpoint_us
+
+    async def _checkpoint(self) -> None:
+        """Saves the state after the last entry fed. Everything up to there is stored, or had no output."""
+        if self.done.position < self._fed:
+            await self._store([], Place(self._fed, WHOLE))
+        await self._journal.save_checkpoint(Checkpoint(self._fed, self._correlator.state()))
+        await self._journal.truncate(self._fed)
+        self._checkpointed, self._unsaved_bytes, self._saved_at = self._fed, 0, self._clock.now_us()
+
+    async def _tick(self) -> None:
+        """Lets time pass in the journal while something is open and nothing comes in."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if not self._correlator.quiet and self._fed == self._ticked:
+                try:
+                    await self._journal.append(Kind.TICK, "", b"")
+                except JournalFullError:
+                    log.warning("the journal is full: time stands still until it is not")
+            self._ticked = self._fed

@@ -1,0 +1,122 @@
+"""Turns events into rows of the SQL store (sinks/schema.py): plain tuples in the order of the tables' columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import zstandard
+
+from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
+
+COMPRESS_FROM = 128  # bytes; below, zstd's frame costs more than it saves
+
+Row = tuple[Any, ...]
+
+
+class Rows(NamedTuple):
+    """What one batch writes, by table."""
+
+    exchanges: list[Row]
+    payloads: list[Row]
+    ledger: list[Row]
+    revisions: list[tuple[str, str, int]]  # (exchange, exchange, revision) of each revision above 0
+
+
+class RowMaker:
+    """Makes rows; holds the compressor. Not for use by two threads at once."""
+
+    def __init__(self) -> None:
+        self._compress: Callable[[bytes], bytes] = zstandard.ZstdCompressor(level=1, write_content_size=True).compress
+
+    def rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
+        """The rows of these outputs."""
+        rows = Rows([], [], [], [])
+        for output in outputs:
+            for event in output.events:
+                if event.type == EXCHANGE_TYPE:
+                    rows.exchanges.append(_exchange(event, journal, output.place))
+                    if event.columns["revision"]:
+                        exchange = event.columns["exchange"]
+                        rows.revisions.append((exchange, exchange, event.columns["revision"]))
+                elif event.type in (REQUEST_TYPE, RESPONSE_TYPE):
+                    rows.payloads.append(self._payload(event))
+                elif event.type == LEDGER_TYPE:
+                    rows.ledger.append(_ledger(event))
+        return rows
+
+    def _payload(self, event: Event) -> Row:
+        columns, data = event.columns, event.data
+        compression = None
+        if len(data) >= COMPRESS_FROM:
+            smaller = self._compress(data)
+            if len(smaller) < len(data):
+                compression, data = "zstd", smaller
+        return (
+            event.id,
+            columns["exchange"],
+            columns["revision"],
+            event.type,
+            event.source,
+            event.subject,
+            event.time_us,
+            columns["content_type"],
+            columns["content_encoding"],
+            columns["size"],
+            orjson.dumps(event.extensions),
+            compression,
+            data,
+        )
+
+
+def _exchange(event: Event, journal: str, place: Place) -> Row:
+    c = event.columns
+    return (
+        event.id,
+        c["exchange"],
+        c["revision"],
+        False,
+        event.source,
+        event.subject,
+        event.time_us,
+        c["duration_us"],
+        c["namespace"],
+        c["service"],
+        c["node"],
+        c["request_id"],
+        c["method"],
+        c["path"],
+        c["status"],
+        c["caller"],
+        c["model"],
+        c["completeness"],
+        c["request_bytes"],
+        c["response_bytes"],
+        journal,
+        place.position,
+        place.ordinal,
+        event.data,
+    )
+
+
+def _ledger(event: Event) -> Row:
+    c = event.columns
+    return (
+        event.id,
+        c["node"],
+        c["namespace"],
+        c["workload"],
+        event.source,
+        event.time_us,
+        c["window_us"],
+        c["announced"],
+        c["received"],
+        c["dropped"],
+        c["missing"],
+        c["both"],
+        c["tap_only"],
+        c["access_log_only"],
+        c["late"],
+        event.data,
+    )

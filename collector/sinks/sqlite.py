@@ -1,0 +1,99 @@
+"""The sink on an SQLite file: one writer thread, one transaction a batch, `high` inside it.
+
+WAL with synchronous=FULL: what `write` acknowledged survives a power cut, so the journal may be truncated behind it.
+Next stop: the audit API reads the same file through its own connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.dialects.sqlite import insert
+
+from collector.errors import PermanentError, RetryableError
+from collector.messages.event import Output, Place
+from collector.sinks import schema
+from collector.sinks.protocol import WHOLE
+from collector.sinks.rows import RowMaker
+
+T = TypeVar("T")
+
+_SUPERSEDE = "UPDATE exchanges SET superseded = 1 WHERE (id = ? OR (exchange = ? AND revision > 0)) AND revision < ?"
+_HIGH = "SELECT position, ordinal FROM places WHERE journal = ?"
+_SET_HIGH = (
+    "INSERT INTO places (journal, position, ordinal) VALUES (?, ?, ?) "
+    "ON CONFLICT (journal) DO UPDATE SET position = excluded.position, ordinal = excluded.ordinal"
+)
+
+
+def _insert(table: Table) -> str:
+    statement = insert(table).on_conflict_do_nothing(index_elements=["id"])
+    return str(statement.compile(dialect=dialect.dialect(paramstyle="qmark")))
+
+
+class SqliteSink:
+    """See collector.sinks.protocol.Sink. The file must have been migrated."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "sink")
+        self._connection: sqlite3.Connection | None = None
+        self._maker = RowMaker()
+        self._inserts = {table.name: _insert(table) for table in (schema.exchanges, schema.payloads, schema.ledger)}
+
+    async def high(self, journal: str) -> Place:
+        return await self._run(lambda c: self._read_high(c, journal))
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        await self._run(lambda c: self._write(c, journal, outputs, high))
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
+
+    def _read_high(self, connection: sqlite3.Connection, journal: str) -> Place:
+        row = connection.execute(_HIGH, (journal,)).fetchone()
+        return Place(*row) if row else Place(0, WHOLE)
+
+    def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        rows = self._maker.rows(journal, outputs)
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
+                if found:
+                    connection.executemany(self._inserts[table], found)
+            if rows.revisions:
+                connection.executemany(_SUPERSEDE, rows.revisions)
+            connection.execute(_SET_HIGH, (journal, *high))
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._connected())
+        except sqlite3.OperationalError as error:
+            self._disconnect()
+            raise RetryableError(f"{self._path}: {error}") from error
+        except sqlite3.Error as error:
+            raise PermanentError(f"{self._path}: {error}") from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=10, check_same_thread=False)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000", "temp_store=MEMORY"):
+                connection.execute(f"PRAGMA {pragma}")
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
