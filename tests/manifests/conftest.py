@@ -85,9 +85,7 @@ def worlds(check: Check) -> dict[str, World]:
     """By overlay: what a user applies, with the mesh configuration to merge."""
     mesh_config = mesh_config_of(MESH_CONFIGS / "mesh-config.yaml")
     overlays = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
-    return {
-        name: World(read_documents(check.render(MANIFESTS / "overlays" / name)), mesh_config, wasm_sha256()) for name in overlays
-    }
+    return {name: World(read_documents(check.render(MANIFESTS / "overlays" / name)), mesh_config, wasm_sha256()) for name in overlays}
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 
+import jsonschema
 import pytest
 
 from collector import settings
@@ -23,8 +25,8 @@ def test_the_collector_takes_the_settings(world: World, monkeypatch: pytest.Monk
     for name, value in config_map["data"].items():
         monkeypatch.setenv(name, value)
     loaded = settings.load()
-    assert (loaded.ingest.host, loaded.ingest.port, loaded.ingest.grpc_port) == ("0.0.0.0", 8080, 4315)  # noqa: S104
-    assert (loaded.audit.host, loaded.audit.port) == ("0.0.0.0", 8081)  # noqa: S104
+    assert (loaded.ingest.host, loaded.ingest.port, loaded.ingest.grpc_port) == ("0.0.0.0", 8080, 4315)
+    assert (loaded.audit.host, loaded.audit.port) == ("0.0.0.0", 8081)
     assert str(loaded.journal.path) == "/var/lib/meshscribe/journal.db"
     assert loaded.sink.url == "sqlite:////var/lib/meshscribe/events.db"
 
@@ -62,7 +64,14 @@ def test_the_image_copies_only_what_the_context_holds() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     sources = {source.strip("/") for line in copied for source in line.split() if not source.startswith("--")}
     assert sources
-    assert sources <= allowed
+    assert {source for source in sources if not any(f"{source}/".startswith(f"{entry}/") for entry in allowed)} == set()
+
+
+@pytest.mark.parametrize("overlay", ["all-in-one", "traffic-extension"])
+def test_the_filter_takes_its_configuration(worlds: dict[str, World], overlay: str) -> None:
+    schema = json.loads((ROOT / "wasm-config" / "plugin-config.schema.json").read_text(encoding="utf-8"))
+    ((_, wasm),) = worlds[overlay].plugins()
+    jsonschema.validate(wasm["pluginConfig"], schema)
 
 
 def test_the_committed_filter_has_the_committed_checksum() -> None:

@@ -54,9 +54,7 @@ def test_the_mesh_configurations_are_accepted_and_say_the_same(check: Check) -> 
         ("Telemetry", "spec.accessLogging.0.filter", {"expression": "has(request.useragent)"}, "cel"),
     ],
 )
-def test_a_fault_in_our_own_manifests_is_found(
-    check: Check, tmp_path: Path, kind: str, path: str, value: object, check_name: str
-) -> None:
+def test_a_fault_in_our_own_manifests_is_found(check: Check, tmp_path: Path, kind: str, path: str, value: object, check_name: str) -> None:
     document = next(d for d in read_documents(check.render(MANIFESTS / "overlays" / "all-in-one")) if d["kind"] == kind)
     change(document, path, value)
     assert check_name in {finding["check"] for finding in _verified(check, tmp_path, document)}
