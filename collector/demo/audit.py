@@ -1,0 +1,56 @@
+"""A small client of the audit API: what the demo's check and the tests ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+Record = dict[str, Any]
+
+
+class Audit:
+    """Speaks to the audit listener at `url`. Every method raises httpx.HTTPError if it does not answer, or answers an error."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def exchanges(self, **filters: str | int) -> Iterator[Record]:
+        """All records that match, newest first, page after page."""
+        return self._pages("/v1/exchanges", filters)
+
+    def ledger(self, **filters: str | int) -> Iterator[Record]:
+        """The ledger's items, newest window first."""
+        return self._pages("/v1/ledger", filters)
+
+    def totals(self, **filters: str | int) -> Record:
+        """The sum of the ledger over all proxies and windows that match; empty if it has none."""
+        return dict(self._get("/v1/ledger", filters).json().get("totals") or {})
+
+    def record(self, exchange: str) -> Record:
+        """One exchange, newest revision."""
+        return dict(self._get(f"/v1/exchanges/{exchange}", {}).json())
+
+    def body(self, exchange: str, direction: str) -> bytes:
+        """The stored bytes of its `request` or `response`; none stored: empty."""
+        answer = self._client.get(f"/v1/exchanges/{exchange}/{direction}")
+        if answer.status_code == 404:
+            return b""
+        return answer.raise_for_status().content
+
+    def _get(self, path: str, filters: dict[str, str | int]) -> httpx.Response:
+        return self._client.get(path, params=filters).raise_for_status()
+
+    def _pages(self, path: str, filters: dict[str, str | int]) -> Iterator[Record]:
+        cursor: str | None = None
+        while True:
+            page = self._get(path, {**filters, **({"cursor": cursor} if cursor else {})}).json()
+            yield from page["items"]
+            cursor = page.get("next")
+            if cursor is None:
+                return

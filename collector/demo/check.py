@@ -1,0 +1,68 @@
+"""The check: every request sent is one exchange, complete, with both bodies as client and server saw them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collector.demo.audit import Audit, Record
+from collector.demo.traffic import Sent
+
+ServerView = Callable[[str], Mapping[str, Any]]  # request id -> what GET /seen/ID of the model server tells; empty: not seen
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was recorded of one request. `faults` is empty if all is as it must be."""
+
+    sent: Sent
+    record: Record | None
+    faults: tuple[str, ...]
+
+
+def await_recorded(audit: Audit, sent: Sequence[Sent], seconds: float) -> None:
+    """Wait until each request is recorded and complete, or the time is over: then the check tells what is wrong."""
+    deadline = time.monotonic() + seconds
+    waiting = {one.request_id for one in sent}
+    while waiting and time.monotonic() < deadline:
+        waiting = {request_id for request_id in waiting if not _whole(audit, request_id)}
+        if waiting:
+            time.sleep(0.1)
+
+
+def _whole(audit: Audit, request_id: str) -> bool:
+    return any(record["completeness"] == ["complete"] for record in audit.exchanges(request_id=request_id))
+
+
+def check(audit: Audit, sent: Sequence[Sent], server: ServerView) -> list[Verdict]:
+    """One verdict for each request."""
+    return [_check(audit, one, server(one.request_id)) for one in sent]
+
+
+def _check(audit: Audit, sent: Sent, seen: Mapping[str, Any]) -> Verdict:
+    records = list(audit.exchanges(request_id=sent.request_id))
+    if len(records) != 1:
+        return Verdict(sent, records[0] if records else None, (f"{len(records)} exchanges instead of one",))
+    record = audit.record(records[0]["id"])
+    request, response = (audit.body(record["id"], direction) for direction in ("request", "response"))
+    faults = [
+        *_differs("completeness", record["completeness"], ["complete"]),
+        *_differs("status", record.get("response", {}).get("status"), sent.status),
+        *_differs("request body (client)", _digest(request), _digest(sent.call.body)),
+        *_differs("response body (client)", _digest(response), _digest(sent.answer)),
+        *_differs("request body (server)", _digest(request), seen.get("request_sha256")),
+        *_differs("response body (server)", _digest(response), seen.get("answer_sha256")),
+        *(["the authorization header was stored"] if "not-to-be-stored" in str(record) else []),
+    ]
+    return Verdict(sent, record, tuple(faults))
+
+
+def _differs(what: str, found: object, expected: object) -> list[str]:
+    return [] if found == expected else [f"{what}: {found}, expected {expected}"]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

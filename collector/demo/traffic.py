@@ -1,0 +1,81 @@
+"""Varied traffic through the demo's Envoy. What was sent and what came back is remembered to the byte, for check.py."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+JSON_TYPE = "application/json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to send."""
+
+    what: str
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = JSON_TYPE
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as it went out and its answer as it came in, both bodies as they were on the wire."""
+
+    call: Call
+    request_id: str
+    status: int
+    answer: bytes
+
+
+def _json(what: str, path: str, value: Any) -> Call:
+    return Call(what, "POST", path, json.dumps(value).encode())
+
+
+def chat(what: str, tokens: int, **more: Any) -> Call:
+    """A chat of so many tokens; `more` goes into the request."""
+    messages = [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": "What do you keep?"}]
+    return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more})
+
+
+STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+
+CALLS: Sequence[Call] = (
+    chat("chat", 12),
+    chat("chat, streamed", 20, seconds_per_token=0.02, **STREAMED),
+    _json("predict (V1), gzip", "/v1/models/iris:predict", {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}),
+    _json(
+        "infer (V2)",
+        "/v2/models/iris/infer",
+        {"id": "1", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}]},
+    ),
+    Call("bad request", "POST", "/v1/chat/completions", b'{"model": '),
+    _json("unprocessable", "/v2/models/iris/infer", {"inputs": "none"}),
+    chat("overloaded", 1, model="overloaded"),
+    Call("server error", "GET", "/status?code=500"),
+    Call("no such model", "GET", "/v2/models", b""),
+    Call("binary echo, 64 KiB", "POST", "/echo", bytes(range(256)) * 256, "application/octet-stream"),
+    Call("chunked, no length", "GET", "/chunked?chunks=5"),
+    Call("no content", "GET", "/status?code=204"),
+)
+
+
+def client(port: int) -> httpx.Client:
+    """A client of the Envoy listener on `port`."""
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0, trust_env=False)
+
+
+def send(through: httpx.Client, call: Call) -> Sent:
+    """Send one request and read its answer. Raises httpx.HTTPError."""
+    request_id = str(uuid.uuid4())
+    headers = {"x-request-id": request_id, "user-agent": "meshscribe-demo", "authorization": "Bearer not-to-be-stored"}
+    if call.body:
+        headers["content-type"] = call.content_type
+    with through.stream(call.method, call.path, content=call.body or None, headers=headers) as answer:
+        return Sent(call, request_id, answer.status_code, b"".join(answer.iter_raw()))
