@@ -1,0 +1,234 @@
+//! The plugin configuration: JSON in, [`Settings`] or all its faults out. `plugin-config.schema.json` says the same for
+//! tools, `README.md` for people.
+
+use crate::headers;
+use crate::policy::{Level, PathMatch, Policy, Rule, SAMPLE_WHOLE};
+use crate::reader::{Fault, Faults, Object};
+use crate::redact::Redaction;
+use serde_json::Value;
+use std::rc::Rc;
+
+const REDACTED_HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"];
+const REDACTED_WORDS: [&str; 2] = ["token", "secret"];
+const MAX_BODY: u64 = 64 * MIB;
+const MIB: u64 = 1024 * 1024;
+
+/// The filter's settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where and how to post.
+    pub collector: Collector,
+    /// Bytes of a request body that are captured.
+    pub request_body_bytes: u64,
+    /// Bytes of a response body that are captured.
+    pub response_body_bytes: u64,
+    /// Headers whose values are hidden.
+    pub redaction: Redaction,
+    /// What is captured of which streams.
+    pub policy: Policy,
+    /// Queue and timing.
+    pub limits: Limits,
+}
+
+/// The collector, as the proxy reaches it.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    /// The proxy's cluster name.
+    pub cluster: String,
+    /// The post's serialised headers.
+    pub headers: Vec<u8>,
+    /// A post without an answer has failed after this.
+    pub timeout_ms: u32,
+}
+
+/// The numbers that bound memory and time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that wait or are retained, per VM.
+    pub queue_bytes: usize,
+    /// A batch is sealed at this size.
+    pub batch_bytes: usize,
+    /// A batch is sealed when its oldest fragment is this old.
+    pub batch_age_ms: u64,
+    /// Between two looks at the queue.
+    pub tick_ms: u32,
+    /// A sealed batch is given up at this age.
+    pub max_age_ms: u64,
+    /// Sealed batches at a time.
+    pub posts_in_flight: usize,
+}
+
+/// Reads a plugin configuration.
+///
+/// # Errors
+/// Every fault found, each with its field.
+pub fn parse(json: &[u8]) -> Result<Settings, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let settings = match serde_json::from_slice::<Value>(json) {
+        Ok(document) => Some(settings(&document, &mut faults)),
+        Err(error) => {
+            faults.add("", format!("is not JSON: {error}"));
+            None
+        }
+    };
+    settings.filter(|_| faults.0.is_empty()).ok_or(faults.0)
+}
+
+fn settings(document: &Value, faults: &mut Faults) -> Settings {
+    let known = [
+        "collector",
+        "request_body_bytes",
+        "response_body_bytes",
+        "redact_headers",
+        "redact_header_words",
+        "rules",
+        "queue_bytes",
+        "batch_bytes",
+        "batch_age_ms",
+        "tick_ms",
+        "max_age_ms",
+        "posts_in_flight",
+    ];
+    let object = Object::new("", document, &known, faults);
+    let names = object.texts("redact_headers", &REDACTED_HEADERS, faults);
+    let words = object.texts("redact_header_words", &REDACTED_WORDS, faults);
+    Settings {
+        collector: collector(&object, faults),
+        request_body_bytes: object.number("request_body_bytes", 0, MAX_BODY, MIB, faults),
+        response_body_bytes: object.number("response_body_bytes", 0, MAX_BODY, MIB, faults),
+        redaction: Redaction::new(&names, &words),
+        policy: policy(&object, faults),
+        limits: limits(&object, faults),
+    }
+}
+
+fn collector(object: &Object<'_>, faults: &mut Faults) -> Collector {
+    let known = ["cluster", "path", "authority", "token", "timeout_ms"];
+    let absent = Value::Object(serde_json::Map::new());
+    let value = object.get("collector").unwrap_or(&absent);
+    let collector = Object::new("collector", value, &known, faults);
+    let cluster = collector.text("cluster", faults).unwrap_or_default();
+    if cluster.is_empty() {
+        faults.add("collector.cluster", "must name the proxy's cluster of the collector");
+    }
+    let path = collector.text("path", faults).unwrap_or_else(|| "/v1/tap".to_owned());
+    if !path.starts_with('/') {
+        faults.add("collector.path", "must begin with /");
+    }
+    let authority = collector.text("authority", faults).unwrap_or_else(|| host_of(&cluster).to_owned());
+    let token = collector.text("token", faults);
+    for (field, text) in [("path", Some(&path)), ("authority", Some(&authority)), ("token", token.as_ref())] {
+        if text.is_some_and(|text| text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ')) {
+            faults.add(&collector.field(field), "must not hold spaces or control characters");
+        }
+    }
+    let headers = post_headers(&path, &authority, token.as_deref());
+    let timeout_ms = collector.number("timeout_ms", 1, 60_000, 2_000, faults) as u32;
+    Collector { cluster, headers, timeout_ms }
+}
+
+/// Istio's cluster names end in the host: `outbound|8080||collector.audit.svc.cluster.local`.
+fn host_of(cluster: &str) -> &str {
+    cluster.rsplit('|').next().unwrap_or(cluster)
+}
+
+fn post_headers(path: &str, authority: &str, token: Option<&str>) -> Vec<u8> {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut pairs: Vec<(&[u8], &[u8])> = vec![
+        (b":method", b"POST"),
+        (b":path", path.as_bytes()),
+        (b":authority", authority.as_bytes()),
+        (b"content-type", b"application/x-protobuf"),
+    ];
+    if let Some(bearer) = &bearer {
+        pairs.push((b"authorization", bearer.as_bytes()));
+    }
+    headers::serialise(&pairs)
+}
+
+fn policy(object: &Object<'_>, faults: &mut Faults) -> Policy {
+    let mut rules: Vec<Rule> = Vec::new();
+    for (place, value) in object.items("rules", faults) {
+        let rule = rule(&place, value, faults);
+        if rules.iter().any(|held| held.name == rule.name) {
+            faults.add(&format!("{place}.name"), format!("{:?} is the name of an earlier rule", rule.name));
+        }
+        rules.push(rule);
+    }
+    Policy::new(rules)
+}
+
+fn rule(place: &str, value: &Value, faults: &mut Faults) -> Rule {
+    let object = Object::new(place, value, &["name", "path", "method", "level", "sample"], faults);
+    let name = object.text("name", faults).unwrap_or_default();
+    if !(1..=64).contains(&name.len()) {
+        faults.add(&object.field("name"), "must have 1 to 64 bytes");
+    }
+    let method = object.text("method", faults);
+    if method.as_ref().is_some_and(String::is_empty) {
+        faults.add(&object.field("method"), "must not be empty (leave it out for every method)");
+    }
+    Rule {
+        name: Rc::from(name),
+        path: object.get("path").map_or(PathMatch::Any, |path| path_match(&object.field("path"), path, faults)),
+        method,
+        level: level(&object, faults),
+        sample: object.number("sample", 0, u64::from(SAMPLE_WHOLE), u64::from(SAMPLE_WHOLE), faults) as u32,
+    }
+}
+
+fn path_match(place: &str, value: &Value, faults: &mut Faults) -> PathMatch {
+    let object = Object::new(place, value, &["exact", "prefix", "suffix"], faults);
+    let mut found = ["exact", "prefix", "suffix"].into_iter().filter_map(|name| {
+        let text = object.text(name, faults)?;
+        Some(match name {
+            "exact" => PathMatch::Exact(text),
+            "prefix" => PathMatch::Prefix(text),
+            _ => PathMatch::Suffix(text),
+        })
+    });
+    let first = found.next();
+    let more = found.next().is_some();
+    if first.is_none() || more {
+        faults.add(place, "must hold exactly one of exact, prefix, suffix");
+    }
+    first.unwrap_or(PathMatch::Any)
+}
+
+fn level(object: &Object<'_>, faults: &mut Faults) -> Level {
+    match object.text("level", faults).as_deref() {
+        Some("none") => Level::None,
+        Some("metadata") => Level::Metadata,
+        Some("request") => Level::Request,
+        Some("request_response") => Level::RequestResponse,
+        _ => {
+            faults.add(&object.field("level"), "must be one of none, metadata, request, request_response");
+            Level::None
+        }
+    }
+}
+
+fn limits(object: &Object<'_>, faults: &mut Faults) -> Limits {
+    let limits = Limits {
+        queue_bytes: object.number("queue_bytes", 64 * 1024, 256 * MIB - 1, 8 * MIB, faults) as usize,
+        batch_bytes: object.number("batch_bytes", 1024, 16 * MIB, 64 * 1024, faults) as usize,
+        batch_age_ms: object.number("batch_age_ms", 1, 60_000, 200, faults),
+        tick_ms: object.number("tick_ms", 1, 10_000, 25, faults) as u32,
+        max_age_ms: object.number("max_age_ms", 100, 3_600_000, 120_000, faults),
+        posts_in_flight: object.number("posts_in_flight", 1, 64, 8, faults) as usize,
+    };
+    if limits.batch_bytes > limits.queue_bytes / 2 {
+        let problem =
+            format!("must be at most half of queue_bytes ({}), not {}", limits.queue_bytes, limits.batch_bytes);
+        faults.add("batch_bytes", problem);
+    }
+    if limits.posts_in_flight > limits.queue_bytes / BYTES_PER_POST {
+        let problem = format!("needs queue_bytes of at least {BYTES_PER_POST} for each post");
+        faults.add("posts_in_flight", problem);
+    }
+    limits
+}
+
+/// What the envelopes of sealed batches may take of the queue's bound, times four; see [`crate::queue`].
+const BYTES_PER_POST: usize = 8 * 1024;

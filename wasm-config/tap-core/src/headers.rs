@@ -1,0 +1,129 @@
+//! Header blocks in the serialisation of the proxy-wasm ABI (`proxy_get_header_map_pairs`), little endian: u32 count,
+//! count × (u32 name length, u32 value length), count × (name, NUL, value, NUL). They are read where they lie and passed
+//! on as they are; only a redaction builds a new one.
+
+use crate::redact::Redaction;
+
+/// A block without pairs.
+pub const EMPTY: [u8; 4] = [0; 4];
+
+const REDACTED: &[u8] = b"[redacted]";
+
+/// Iterates over a serialised block; `Err` ends a block that does not keep to the format.
+#[derive(Clone, Debug)]
+pub struct Pairs<'a> {
+    block: &'a [u8],
+    left: usize,
+    size_at: usize,
+    data_at: usize,
+}
+
+/// The block breaks off or its lengths point outside of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl<'a> Pairs<'a> {
+    /// Starts at the block's first pair. No bytes at all are a block without pairs.
+    #[must_use]
+    pub fn new(block: &'a [u8]) -> Self {
+        let left = if block.is_empty() { 0 } else { read_u32(block, 0).unwrap_or(usize::MAX) };
+        let data_at = left.saturating_mul(8).saturating_add(4);
+        Self { block, left, size_at: 4, data_at }
+    }
+
+    fn pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let name_size = read_u32(self.block, self.size_at)?;
+        let value_size = read_u32(self.block, self.size_at.saturating_add(4))?;
+        let (name, value_at) = text(self.block, self.data_at, name_size)?;
+        let (value, next_at) = text(self.block, value_at, value_size)?;
+        self.size_at = self.size_at.saturating_add(8);
+        self.data_at = next_at;
+        Some((name, value))
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let pair = self.pair();
+        self.left = if pair.is_some() { self.left.saturating_sub(1) } else { 0 };
+        Some(pair.ok_or(Unreadable))
+    }
+}
+
+fn read_u32(block: &[u8], at: usize) -> Option<usize> {
+    let word = block.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(word.try_into().ok()?) as usize)
+}
+
+/// The text at `at` and where the next one begins, behind the NUL.
+fn text(block: &[u8], at: usize, size: usize) -> Option<(&[u8], usize)> {
+    let end = at.checked_add(size)?;
+    block.get(end).filter(|nul| **nul == 0)?;
+    Some((block.get(at..end)?, end.checked_add(1)?))
+}
+
+/// What one look at a block tells. The texts borrow from the block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Findings<'a> {
+    /// `x-request-id`.
+    pub request_id: &'a [u8],
+    /// `:path`.
+    pub path: &'a [u8],
+    /// `:method`.
+    pub method: &'a [u8],
+    /// Some value has to be redacted.
+    pub redact: bool,
+}
+
+/// Reads a block through once.
+///
+/// # Errors
+/// [`Unreadable`] if the block does not keep to the format.
+pub fn inspect<'a>(block: &'a [u8], redaction: &Redaction) -> Result<Findings<'a>, Unreadable> {
+    let mut findings = Findings::default();
+    for pair in Pairs::new(block) {
+        let (name, value) = pair?;
+        match name {
+            b":path" => findings.path = value,
+            b":method" => findings.method = value,
+            b"x-request-id" => findings.request_id = value,
+            _ => {}
+        }
+        findings.redact = findings.redact || redaction.hides(name);
+    }
+    Ok(findings)
+}
+
+/// The block with every hidden value replaced.
+///
+/// # Errors
+/// [`Unreadable`] if the block does not keep to the format.
+pub fn redacted(block: &[u8], redaction: &Redaction) -> Result<Vec<u8>, Unreadable> {
+    let mut pairs = Vec::new();
+    for pair in Pairs::new(block) {
+        let (name, value) = pair?;
+        pairs.push((name, if redaction.hides(name) { REDACTED } else { value }));
+    }
+    Ok(serialise(&pairs))
+}
+
+/// Serialises pairs.
+#[must_use]
+pub fn serialise(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    block.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
+    for (name, value) in pairs {
+        block.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        block.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    }
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        block.extend_from_slice(text);
+        block.push(0);
+    }
+    block
+}

@@ -1,0 +1,58 @@
+//! The proxy's own identity, read once and encoded once: it opens every batch.
+
+use crate::headers::Pairs;
+use crate::host::Host;
+use crate::wire::Message;
+
+const LABELS: &[u8] = b"xds\0node\0metadata\0LABELS";
+const TEXTS: [(u32, &[u8]); 7] = [
+    (1, b"xds\0node\0id"),
+    (2, b"xds\0node\0cluster"),
+    (3, b"xds\0node\0metadata\0NAMESPACE"),
+    (4, b"xds\0node\0metadata\0WORKLOAD_NAME"),
+    (6, b"xds\0node\0metadata\0CLUSTER_ID"),
+    (7, b"xds\0node\0metadata\0NAME"),
+    (8, b"xds\0node\0metadata\0SERVICE_ACCOUNT"),
+];
+/// One identity text's bound; Kubernetes names are far shorter.
+const MAX_TEXT: usize = 512;
+
+/// The encoded fields `node` and `vm` of a batch. `room` bounds the labels: those that do not fit are left out.
+pub fn envelope<H: Host>(host: &H, vm: &str, room: usize) -> Vec<u8> {
+    let mut message = Message::default();
+    let node = message.open(1);
+    for (field, path) in TEXTS {
+        if let Some(value) = host.property(path) {
+            message.bytes(field, utf8(&value, MAX_TEXT).as_bytes());
+        }
+    }
+    if let Some(labels) = host.property(LABELS) {
+        encode_labels(&labels, room, &mut message);
+    }
+    message.close(node);
+    message.bytes(2, vm.as_bytes());
+    message.into_bytes()
+}
+
+fn encode_labels(labels: &[u8], room: usize, message: &mut Message) {
+    for (name, value) in Pairs::new(labels).map_while(Result::ok) {
+        let (name, value) = (utf8(name, MAX_TEXT), utf8(value, MAX_TEXT));
+        let size = name.len().saturating_add(value.len()).saturating_add(16);
+        if message.len().saturating_add(size) <= room {
+            let entry = message.open(5);
+            message.bytes(1, name.as_bytes());
+            message.bytes(2, value.as_bytes());
+            message.close(entry);
+        }
+    }
+}
+
+/// The text as valid UTF-8 of at most `limit` bytes: protobuf refuses anything else in a string.
+#[must_use]
+pub fn utf8(bytes: &[u8], limit: usize) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    while text.len() > limit {
+        text.pop();
+    }
+    text
+}

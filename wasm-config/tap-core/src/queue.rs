@@ -1,0 +1,242 @@
+//! The queue of one VM: fragments of many streams, bounded in bytes, every drop counted.
+//!
+//! The bound covers what waits and what is sealed but not yet answered. Bodies may fill 90 % of it; headers and ends
+//! still pass up to the whole. A share is set aside for what sealing adds (each batch tells its node and its totals), so
+//! that sealing never lifts the sum above the bound.
+
+use crate::host::{Block, Direction};
+use crate::totals::{Amount, Reason, Totals};
+use crate::waiting::{BLOCK_COST, Chunk, END_COST, End, Taken, Waiting};
+use crate::wire::Message;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// A stream's waiting fragments, shared by its callbacks and by the queue.
+pub type Shared = Rc<RefCell<Waiting>>;
+
+/// What a batch's totals and a part that was split may add to the fragments' charges.
+pub const SEAL_OVERHEAD: usize = 2048;
+
+/// The bounded queue.
+#[derive(Debug)]
+pub struct Queue {
+    limit: usize,
+    body_limit: usize,
+    order: VecDeque<Shared>,
+    waiting: usize,
+    retained: usize,
+    waiting_ends: u64,
+    /// The counts of this VM.
+    pub totals: Totals,
+    /// Something was lost since the last batch told its totals.
+    pub untold: bool,
+}
+
+impl Queue {
+    /// A queue of `queue_bytes` of which `set_aside` are kept for what sealing adds.
+    #[must_use]
+    pub fn new(queue_bytes: usize, set_aside: usize) -> Self {
+        let limit = queue_bytes.saturating_sub(set_aside);
+        Self {
+            limit,
+            body_limit: limit.saturating_sub(limit / 10),
+            order: VecDeque::new(),
+            waiting: 0,
+            retained: 0,
+            waiting_ends: 0,
+            totals: Totals::default(),
+            untold: false,
+        }
+    }
+
+    /// Bytes that wait and bytes that are retained.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.waiting.saturating_add(self.retained)
+    }
+
+    /// Bytes that wait for a batch.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Ends that wait for a batch.
+    #[must_use]
+    pub fn waiting_ends(&self) -> u64 {
+        self.waiting_ends
+    }
+
+    /// Nothing waits for a batch.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// When the oldest waiting fragment came.
+    #[must_use]
+    pub fn oldest_ns(&self) -> Option<u64> {
+        self.order.front().and_then(|shared| shared.try_borrow().ok()?.since_ns)
+    }
+
+    /// Counts a sealed batch, until [`Queue::release`].
+    pub fn retain(&mut self, bytes: usize) {
+        self.retained = self.retained.saturating_add(bytes);
+    }
+
+    /// A retained batch has gone.
+    pub fn release(&mut self, bytes: usize) {
+        self.retained = self.retained.saturating_sub(bytes);
+    }
+
+    /// Takes a header or trailer block, or drops it.
+    pub fn push_block(&mut self, shared: &Shared, block: Block, map: Vec<u8>, at_us: u64, now_ns: u64) {
+        let Ok(mut waiting) = shared.try_borrow_mut() else { return };
+        let cost = BLOCK_COST.saturating_add(map.len());
+        if self.admit(shared, &mut waiting, cost, false, now_ns, Amount::fragment(0)) {
+            waiting.add_block(block, map, at_us);
+        }
+    }
+
+    /// Takes a body chunk, or drops it. `data` is asked for the captured bytes only when there is room for them.
+    pub fn push_chunk(
+        &mut self,
+        shared: &Shared,
+        place: Place,
+        passed: Passed,
+        data: impl FnOnce() -> Option<Vec<u8>>,
+    ) {
+        let Ok(mut waiting) = shared.try_borrow_mut() else { return };
+        let cost = waiting.chunk_cost(place.direction, place.offset, passed.captured);
+        let amount = Amount::fragment(passed.captured);
+        if !self.has_room(&waiting, cost, true, amount) {
+            return;
+        }
+        match data() {
+            Some(data) => {
+                self.charge(shared, &mut waiting, cost, passed.now_ns);
+                let chunk = Chunk { data, length: passed.length, at_us: passed.at_us };
+                waiting.add_chunk(place.direction, place.offset, chunk);
+            }
+            None => self.drop(Reason::QueueFull, amount),
+        }
+    }
+
+    /// Takes a stream's end, or drops it.
+    pub fn push_end(&mut self, shared: &Shared, end: End, now_ns: u64) {
+        self.totals.ends = self.totals.ends.saturating_add(1);
+        let Ok(mut waiting) = shared.try_borrow_mut() else {
+            return self.drop(Reason::QueueFull, Amount::end());
+        };
+        if self.admit(shared, &mut waiting, END_COST, false, now_ns, Amount::end()) {
+            waiting.add_end(end);
+            self.waiting_ends = self.waiting_ends.saturating_add(1);
+        }
+    }
+
+    /// Writes waiting streams' parts in the order of their oldest fragments, until the message has `limit` bytes.
+    pub fn take_parts(&mut self, message: &mut Message, limit: usize) -> Amount {
+        let mut sum = Amount::default();
+        while let Some(shared) = self.order.front().cloned() {
+            let Ok(mut waiting) = shared.try_borrow_mut() else { break };
+            if sum.fragments != 0 && message.len() >= limit {
+                break;
+            }
+            let taken = waiting.take_part(message, limit);
+            self.account(&taken, &mut sum);
+            if waiting.since_ns.is_some() {
+                break;
+            }
+            self.order.pop_front();
+        }
+        self.totals.ends_sealed = self.totals.ends_sealed.saturating_add(sum.ends);
+        sum
+    }
+
+    /// Drops all that waits.
+    pub fn drop_all(&mut self, reason: Reason) {
+        while let Some(shared) = self.order.pop_front() {
+            if let Ok(waiting) = shared.try_borrow() {
+                self.drop(reason, waiting.amount());
+            }
+        }
+        self.waiting = 0;
+        self.waiting_ends = 0;
+    }
+
+    fn account(&mut self, taken: &Taken, sum: &mut Amount) {
+        self.waiting = self.waiting.saturating_sub(taken.charge);
+        self.waiting_ends = self.waiting_ends.saturating_sub(taken.amount.ends);
+        sum.add(taken.amount);
+    }
+
+    fn admit(
+        &mut self,
+        shared: &Shared,
+        waiting: &mut Waiting,
+        cost: usize,
+        is_body: bool,
+        now_ns: u64,
+        amount: Amount,
+    ) -> bool {
+        let room = self.has_room(waiting, cost, is_body, amount);
+        if room {
+            self.charge(shared, waiting, cost, now_ns);
+        }
+        room
+    }
+
+    /// Counts the drop if there is none.
+    fn has_room(&mut self, waiting: &Waiting, cost: usize, is_body: bool, amount: Amount) -> bool {
+        let stream = if waiting.since_ns.is_some() { 0 } else { waiting.stream_cost() };
+        let then = self.used().saturating_add(cost).saturating_add(stream);
+        let reason = if then > self.limit {
+            Reason::QueueFull
+        } else if is_body && then > self.body_limit {
+            Reason::BodyBudget
+        } else {
+            return true;
+        };
+        self.drop(reason, amount);
+        false
+    }
+
+    fn charge(&mut self, shared: &Shared, waiting: &mut Waiting, cost: usize, now_ns: u64) {
+        let stream = if waiting.since_ns.is_some() { 0 } else { waiting.stream_cost() };
+        if waiting.since_ns.is_none() {
+            waiting.since_ns = Some(now_ns);
+            self.order.push_back(Rc::clone(shared));
+        }
+        let cost = cost.saturating_add(stream);
+        waiting.charge = waiting.charge.saturating_add(cost);
+        self.waiting = self.waiting.saturating_add(cost);
+    }
+
+    fn drop(&mut self, reason: Reason, amount: Amount) {
+        self.totals.drops.add(reason, amount);
+        self.untold = true;
+    }
+}
+
+/// Where a body chunk lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Which body.
+    pub direction: Direction,
+    /// Bytes of the body before it.
+    pub offset: u64,
+}
+
+/// What passed with a body chunk, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    /// Its length.
+    pub length: u32,
+    /// How many of its bytes are captured.
+    pub captured: usize,
+    /// Microseconds since the stream's start.
+    pub at_us: u64,
+    /// Nanoseconds since the epoch.
+    pub now_ns: u64,
+}

@@ -1,0 +1,177 @@
+//! One stream: decides its level once, reads its key once, and hands every fragment on with its offset and time.
+
+use crate::headers::{self, EMPTY, Findings};
+use crate::host::{Block, Direction, Host, Metric};
+use crate::node::utf8;
+use crate::policy::Level;
+use crate::queue::{Passed, Place, Shared};
+use crate::redact::Redaction;
+use crate::root::Root;
+use crate::waiting::{End, Key, Waiting};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const START: &[u8] = b"request\0time";
+const DOWNSTREAM: &[u8] = b"source\0address";
+const FLAGS: &[u8] = b"response\0flags";
+const CODE: &[u8] = b"response\0code";
+/// A longer request id is cut: every part repeats it.
+pub const MAX_REQUEST_ID: usize = 1024;
+const MAX_ADDRESS: usize = 128;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Half {
+    size: u64,
+    complete: bool,
+}
+
+/// A stream that has begun.
+#[derive(Debug)]
+pub struct Stream {
+    level: Level,
+    start_ns: u64,
+    request: Half,
+    response: Half,
+    response_seen: bool,
+    ended: bool,
+    waiting: Shared,
+}
+
+impl Stream {
+    /// Begins a stream: reads its request headers and its key, and decides its level.
+    pub fn begin<H: Host>(host: &H, root: &mut Root, number: u32) -> Self {
+        let now_ns = host.now_ns();
+        let ordinal = root.queue.totals.streams;
+        root.queue.totals.streams = ordinal.saturating_add(1);
+        let settings = Rc::clone(&root.settings);
+        let map = host.block(Block::RequestHeaders).unwrap_or_default();
+        let found = headers::inspect(&map, &settings.redaction);
+        let seen = found.unwrap_or_default();
+        let decision = settings.policy.decide(seen.method, seen.path, seen.request_id, ordinal);
+        let start = host.property(START).and_then(|bytes| integer(&bytes)).unwrap_or(now_ns as i64);
+        let key = Key {
+            stream: number,
+            request_id: seen.request_id.get(..MAX_REQUEST_ID).unwrap_or(seen.request_id).to_vec(),
+            start_us: start.div_euclid(1_000),
+            downstream: address(host.property(DOWNSTREAM).unwrap_or_default()),
+        };
+        let outgoing = found.map(|findings| findings.redact);
+        let stream = Self {
+            level: decision.level,
+            start_ns: start as u64,
+            request: Half::default(),
+            response: Half::default(),
+            response_seen: false,
+            ended: false,
+            waiting: Rc::new(RefCell::new(Waiting::new(key, decision))),
+        };
+        if stream.level != Level::None && !map.is_empty() {
+            let map = ready(host, map, outgoing, &settings.redaction);
+            root.queue.push_block(&stream.waiting, Block::RequestHeaders, map, stream.since_us(now_ns), now_ns);
+        }
+        stream
+    }
+
+    /// The headers or trailers of a direction came; the request headers came with [`Stream::begin`].
+    pub fn on_block<H: Host>(&mut self, host: &H, root: &mut Root, block: Block, last: bool) {
+        match block {
+            Block::RequestHeaders | Block::RequestTrailers => self.request.complete |= last,
+            Block::ResponseHeaders | Block::ResponseTrailers => self.response.complete |= last,
+        }
+        let repeated = block == Block::ResponseHeaders && std::mem::replace(&mut self.response_seen, true);
+        if self.level == Level::None || block == Block::RequestHeaders || repeated {
+            return;
+        }
+        let now_ns = host.now_ns();
+        let map = host.block(block).unwrap_or_default();
+        let redaction = &root.settings.redaction;
+        let found = headers::inspect(&map, redaction).map(|findings: Findings<'_>| findings.redact);
+        let map = ready(host, map, found, redaction);
+        root.queue.push_block(&self.waiting, block, map, self.since_us(now_ns), now_ns);
+    }
+
+    /// A body chunk passes.
+    pub fn on_chunk<H: Host>(&mut self, host: &H, root: &mut Root, direction: Direction, length: u32, last: bool) {
+        let half = match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        };
+        let offset = half.size;
+        half.size = offset.saturating_add(u64::from(length));
+        half.complete |= last;
+        if length == 0 || !self.tells_chunks(direction) {
+            return;
+        }
+        let captured = self.capture_limit(root, direction).saturating_sub(offset).min(u64::from(length)) as usize;
+        let now_ns = host.now_ns();
+        let passed = Passed { length, captured, at_us: self.since_us(now_ns), now_ns };
+        root.queue.push_chunk(&self.waiting, Place { direction, offset }, passed, || match captured {
+            0 => Some(Vec::new()),
+            size => host.chunk(direction, size),
+        });
+    }
+
+    /// The stream is over: nothing of it comes any more.
+    pub fn on_end<H: Host>(&mut self, host: &H, root: &mut Root, logged: bool) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let now_ns = host.now_ns();
+        let number = |path| host.property(path).and_then(|bytes| integer(&bytes)).unwrap_or(0);
+        let end = End {
+            at_us: self.since_us(now_ns),
+            request_size: self.request.size,
+            response_size: self.response.size,
+            request_complete: self.request.complete,
+            response_complete: self.response.complete,
+            response_flags: if logged { number(FLAGS) as u64 } else { 0 },
+            response_code: if logged && !self.response_seen { number(CODE) as u32 } else { 0 },
+        };
+        root.queue.push_end(&self.waiting, end, now_ns);
+    }
+
+    /// The response's chunks are told at every level above NONE (their times are wanted), the request's with its bytes.
+    fn tells_chunks(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Request => matches!(self.level, Level::Request | Level::RequestResponse),
+            Direction::Response => self.level != Level::None,
+        }
+    }
+
+    fn capture_limit(&self, root: &Root, direction: Direction) -> u64 {
+        match (direction, self.level) {
+            (Direction::Request, Level::Request | Level::RequestResponse) => root.settings.request_body_bytes,
+            (Direction::Response, Level::RequestResponse) => root.settings.response_body_bytes,
+            _ => 0,
+        }
+    }
+
+    fn since_us(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.start_ns) / 1_000
+    }
+}
+
+/// A block as it may leave: redacted where its look-through said so, empty where it could not be read.
+fn ready<H: Host>(host: &H, map: Vec<u8>, found: Result<bool, headers::Unreadable>, redaction: &Redaction) -> Vec<u8> {
+    match found {
+        Ok(false) if map.is_empty() => EMPTY.to_vec(),
+        Ok(false) => map,
+        Ok(true) => headers::redacted(&map, redaction).unwrap_or_else(|_| EMPTY.to_vec()),
+        Err(headers::Unreadable) => {
+            host.count(Metric::UnreadableBlocks, 1);
+            EMPTY.to_vec()
+        }
+    }
+}
+
+fn address(bytes: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if text.len() <= MAX_ADDRESS => bytes,
+        _ => utf8(&bytes, MAX_ADDRESS).into_bytes(),
+    }
+}
+
+/// Properties hold integers as eight bytes, little endian.
+fn integer(bytes: &[u8]) -> Option<i64> {
+    bytes.try_into().ok().map(i64::from_le_bytes)
+}

@@ -1,0 +1,146 @@
+//! The callbacks of one VM. None of them ever holds a stream back, and each works whatever came before it.
+
+use crate::config;
+use crate::host::{Block, Direction, Host, LogLevel, Metric};
+use crate::outbox::Answer;
+use crate::root::Root;
+use crate::stream::Stream;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+type SharedRoot = Rc<RefCell<Root>>;
+
+/// The proxy numbers its contexts; one multiplication spreads them over the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ContextHasher(u64);
+
+impl Hasher for ContextHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+type Contexts<T> = HashMap<u32, T, BuildHasherDefault<ContextHasher>>;
+
+struct Slot {
+    root: SharedRoot,
+    stream: Option<Stream>,
+}
+
+/// One VM: its root contexts (one for each plugin configuration) and their streams.
+pub struct Tap<H: Host> {
+    host: H,
+    roots: Contexts<SharedRoot>,
+    slots: Contexts<Slot>,
+}
+
+impl<H: Host> Tap<H> {
+    /// A VM without contexts.
+    pub fn new(host: H) -> Self {
+        Self { host, roots: Contexts::default(), slots: Contexts::default() }
+    }
+
+    /// The proxy it runs in.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// A root context's state, for a look at its counts.
+    pub fn root(&self, root: u32) -> Option<&RefCell<Root>> {
+        self.roots.get(&root).map(Rc::as_ref)
+    }
+
+    /// Configures a root context. A faulty configuration is told and counted, and the root then lets everything pass
+    /// without a look: the proxy would fail every request if it were refused.
+    pub fn on_configure(&mut self, root: u32, json: &[u8]) {
+        self.roots.remove(&root);
+        match config::parse(json) {
+            Ok(settings) => {
+                let configured = Root::new(&self.host, settings, u64::from(root));
+                self.roots.insert(root, Rc::new(RefCell::new(configured)));
+            }
+            Err(faults) => {
+                self.host.count(Metric::ConfigErrors, 1);
+                for fault in faults {
+                    let line = format!("plugin configuration refused, nothing is tapped: {fault}");
+                    self.host.log(LogLevel::Error, &line);
+                }
+            }
+        }
+    }
+
+    /// A stream's context was made; streams of an unconfigured root are left alone.
+    pub fn on_context_create(&mut self, context: u32, root: u32) {
+        if let Some(root) = self.roots.get(&root) {
+            self.slots.insert(context, Slot { root: Rc::clone(root), stream: None });
+        }
+    }
+
+    /// Headers or trailers pass.
+    pub fn on_block(&mut self, context: u32, block: Block, last: bool) {
+        self.with_stream(context, |host, root, stream| stream.on_block(host, root, block, last));
+    }
+
+    /// A body chunk passes.
+    pub fn on_chunk(&mut self, context: u32, direction: Direction, length: u32, last: bool) {
+        self.with_stream(context, |host, root, stream| stream.on_chunk(host, root, direction, length, last));
+    }
+
+    /// The stream is logged: it is over. Some streams are seen only here.
+    pub fn on_log(&mut self, context: u32) {
+        self.with_stream(context, |host, root, stream| stream.on_end(host, root, true));
+    }
+
+    /// A context goes. A stream that was never logged ends here.
+    pub fn on_delete(&mut self, context: u32) {
+        if self.slots.get(&context).is_some_and(|slot| slot.stream.is_some()) {
+            self.with_stream(context, |host, root, stream| stream.on_end(host, root, false));
+        }
+        self.slots.remove(&context);
+        self.roots.remove(&context);
+    }
+
+    /// A root's timer.
+    pub fn on_tick(&mut self, root: u32) {
+        self.with_root(root, |host, root| root.tick(host));
+    }
+
+    /// The answer to a post; `answered` is false if there was none.
+    pub fn on_answer(&mut self, root: u32, token: u32, answered: bool) {
+        let number = |name| {
+            let value = self.host.answer_header(name)?;
+            std::str::from_utf8(&value).ok()?.trim().parse::<u64>().ok()
+        };
+        let status = if answered { number(":status") } else { None };
+        let retry_after = if matches!(status, Some(408 | 429 | 503)) { number("retry-after") } else { None };
+        let answer = Answer::of(status.and_then(|status| u16::try_from(status).ok()), retry_after);
+        self.with_root(root, |host, root| root.answered(host, token, answer));
+    }
+
+    /// A context is done. False: a root still has something to send, and says later when it has finished.
+    pub fn on_done(&mut self, context: u32) -> bool {
+        self.with_root(context, |host, root| root.close(host)).unwrap_or(true)
+    }
+
+    fn with_root<T>(&self, root: u32, act: impl FnOnce(&H, &mut Root) -> T) -> Option<T> {
+        let mut root = self.roots.get(&root)?.try_borrow_mut().ok()?;
+        Some(act(&self.host, &mut root))
+    }
+
+    fn with_stream(&mut self, context: u32, act: impl FnOnce(&H, &mut Root, &mut Stream)) {
+        let Some(slot) = self.slots.get_mut(&context) else { return };
+        let Ok(mut root) = slot.root.try_borrow_mut() else { return };
+        let stream = slot.stream.get_or_insert_with(|| Stream::begin(&self.host, &mut root, context));
+        act(&self.host, &mut root, stream);
+    }
+}
