@@ -1,0 +1,185 @@
+"""Raw GETs to the Kubernetes API: the only place that talks to it. Configuration and authentication are
+kubernetes-asyncio's.
+
+Guarantees: every failure comes out as an `ApiError` with the server's own words, the status is checked before any
+line is read, no read waits longer than its limit (a half-open socket is noticed), and everything opened is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+import yaml
+
+from collector.errors import RetryableError
+
+GONE = 410
+MAX_ERROR_BODY = 4096
+# Builds a kubernetes_asyncio ApiClient, anew for each connection, so that rotated credentials are read again.
+Connect = Callable[[], Awaitable[Any]]
+
+
+class ApiError(RetryableError):
+    """The API server refused, failed, or could not be reached. ``status`` is 0 where there was no answer."""
+
+    def __init__(self, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Limits and waits in seconds.
+
+    ``idle_s`` is the longest silence of a watch: longer than the server's bookmark interval (a minute), so 75 at least.
+    ``watch_s`` is the range of the ``timeoutSeconds`` asked of the server.
+    """
+
+    connect_s: float = 10.0
+    list_s: float = 60.0
+    idle_s: float = 90.0
+    watch_s: tuple[int, int] = (240, 480)
+    backoff_first_s: float = 0.25
+    backoff_cap_s: float = 8.0
+    short_watch_s: float = 1.0
+
+
+def connect_with(kubeconfig: str | None = None, context: str | None = None, in_cluster: bool = False) -> Connect:
+    """A `Connect` for the pod's own ServiceAccount, or for a kubeconfig file (None: kubectl's default)."""
+
+    async def connect() -> Any:
+        # Imported here: it takes two seconds and 60 MB, which a collector with a services file does not need.
+        from kubernetes_asyncio import client, config
+
+        configuration = client.Configuration()
+        try:
+            if in_cluster:
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                await config.load_kube_config(
+                    config_file=kubeconfig, context=context, client_configuration=configuration, persist_config=False
+                )
+        except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
+            where = "the pod's ServiceAccount" if in_cluster else f"kubeconfig {kubeconfig or '~/.kube/config'}"
+            raise ApiError(f"cannot read the access to Kubernetes from {where}: {error}") from error
+        api_client = client.ApiClient(configuration)
+        api_client.user_agent = "meshscribe"
+        return api_client
+
+    return connect
+
+
+class Api:
+    """One connection pool to one API server, shared by all watches."""
+
+    def __init__(self, connect: Connect, timings: Timings) -> None:
+        self._connect = connect
+        self._timings = timings
+        self._client: Any = None
+        self._lock = asyncio.Lock()
+        self.requests = 0
+
+    async def get(self, path: str, query: list[tuple[str, str]] | None = None) -> dict[str, Any]:
+        """The JSON object at ``path``. Raises `ApiError`."""
+        timeout = aiohttp.ClientTimeout(total=self._timings.list_s, sock_connect=self._timings.connect_s)
+        with _plain_errors():
+            response = await self._send(path, query or [], timeout)
+            async with response:
+                await _check(response)
+                body = orjson.loads(await response.read())
+        if not isinstance(body, dict):
+            raise ApiError(f"GET {path}: the answer is no JSON object: {str(body)[:200]}")
+        return body
+
+    @asynccontextmanager
+    async def lines(self, path: str, query: list[tuple[str, str]]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of a watch. The response is closed when the context is left. Raises `ApiError`."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timings.connect_s, sock_read=self._timings.idle_s)
+        with _plain_errors():
+            response = await self._send(path, query, timeout)
+        try:
+            with _plain_errors():
+                await _check(response)
+            yield _lines(response)
+        finally:
+            response.close()
+
+    async def _send(self, path: str, query: list[tuple[str, str]], timeout: aiohttp.ClientTimeout) -> Any:
+        async with self._lock:
+            if self._client is None:
+                self._client = await self._connect()
+        self.requests += 1
+        return await self._client.call_api(
+            path,
+            "GET",
+            query_params=query,
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=timeout,
+        )
+
+    async def renew(self) -> None:
+        """Drops the connections; the next request reads the credentials again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.renew()
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    while True:
+        with _plain_errors():
+            line = await response.content.readline()
+        if not line:
+            return
+        if line != b"\n":
+            yield line
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turns what the client library raises into `ApiError`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ApiError(f"the API server was silent for too long ({type(error).__name__})") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ApiError(f"the connection to the API server failed: {error or type(error).__name__}") from error
+    except ValueError as error:
+        raise ApiError(f"the API server sent what cannot be read: {error}") from error
+    except RuntimeError as error:
+        # aiohttp's word when another task has renewed the session meanwhile.
+        raise ApiError(f"the connection was closed: {error}") from error
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status == 200:
+        return
+    body = await response.content.read(MAX_ERROR_BODY)
+    raise ApiError(_message(body) or str(response.reason), response.status, _retry_after(response))
+
+
+def _message(body: bytes) -> str:
+    """The message of a Kubernetes Status, else the text itself: a missing resource is answered with plain text."""
+    try:
+        status = orjson.loads(body)
+    except ValueError:
+        return body.decode(errors="replace").strip()[:500]
+    message = status.get("message") if isinstance(status, dict) else None
+    return message if isinstance(message, str) else str(status)[:500]
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0

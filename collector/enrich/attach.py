@@ -1,0 +1,61 @@
+"""Makes a record's ``service`` from a match and the version that was in force when the request began. Pure.
+
+The result is the ``service`` object of the record's format: absent means not known. It goes to `describe` with the
+record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collector.enrich.match import Match
+from collector.enrich.version import ServiceVersion
+
+
+def attach(match: Match, version: ServiceVersion | None) -> dict[str, Any]:
+    """The record's ``service``.
+
+    Without a match it holds ``matched_by: unmatched`` and the reason. With a match but no version (the service was not
+    known at that time) it holds what the proxy itself said.
+    """
+    if not match.matched:
+        return {"matched_by": match.matched_by, "reason": match.reason}
+    service: dict[str, Any] = {"namespace": match.namespace, "name": match.name}
+    kind = match.kind or (version.kind if version is not None else None)
+    if kind:
+        service["kind"] = kind
+    if match.component:
+        service["component"] = match.component
+    if version is None:
+        service["reason"] = "no version of this service is known for the time at which the request began"
+    else:
+        _add_version(service, version)
+    service["matched_by"] = match.matched_by
+    return service
+
+
+def _add_version(service: dict[str, Any], version: ServiceVersion) -> None:
+    service["uid"] = version.uid
+    service["resource_version"] = version.resource_version
+    service["generation"] = version.generation
+    service["annotations"] = dict(version.annotations)
+    service["labels"] = dict(version.labels)
+    if version.model:
+        service["model"] = dict(version.model)
+    if version.logger_mode is not None or version.metadata_headers:
+        logger: dict[str, Any] = {}
+        service["logger"] = logger
+        if version.logger_mode is not None:
+            logger["mode"] = version.logger_mode
+        if version.metadata_headers:
+            logger["metadata_headers"] = list(version.metadata_headers)
+
+
+def logged_parts(version: ServiceVersion | None) -> frozenset[str]:
+    """Which of ``request`` and ``response`` the service's own ``spec.predictor.logger.mode`` wants as payload events.
+
+    For those who set that this is to be honoured; a service without a logger leaves it to the policy (both).
+    """
+    if version is None or version.logger_mode in (None, "all"):
+        return frozenset({"request", "response"})
+    return frozenset({str(version.logger_mode)})

@@ -1,0 +1,129 @@
+"""Takes versions into the catalogue and keeps them in the store, so that a restart without Kubernetes still answers.
+
+Guarantees: the catalogue has a version before the store does, and a slow or dead store holds up nothing: versions
+wait in memory up to a bound, and what is dropped at the bound is counted (the next list brings the newest state
+back).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as random_module
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from collector.clock import Clock, SystemClock
+from collector.enrich.backoff import Backoff
+from collector.enrich.catalogue import Catalogue
+from collector.enrich.store import VersionStore
+from collector.enrich.version import ServiceVersion
+from collector.errors import PermanentError, RetryableError
+
+BATCH = 500
+# A row is written under the store's clock and seen once its transaction ends: a refresh looks back so far.
+OVERLAP_US = 60_000_000
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class KeeperStatus:
+    """How saving fares: versions saved, waiting, dropped (bound reached, or refused by the store) and failed tries."""
+
+    saved: int = 0
+    waiting: int = 0
+    dropped: int = 0
+    failures: int = 0
+    detail: str = ""
+
+
+class VersionKeeper:
+    """Between a source of versions (watch, file), the catalogue and the store."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        store: VersionStore,
+        *,
+        clock: Clock | None = None,
+        max_waiting: int = 100_000,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        """At most ``max_waiting`` versions wait for the store."""
+        self._catalogue = catalogue
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._waiting: deque[ServiceVersion] = deque()
+        self._max_waiting = max_waiting
+        self._woken = asyncio.Event()
+        self._backoff = Backoff(0.25, 8.0, random)
+        self._status = KeeperStatus()
+        self._refreshed_us = 0
+
+    def status(self) -> KeeperStatus:
+        """A copy of the figures, taken now."""
+        return replace(self._status, waiting=len(self._waiting))
+
+    async def load(self) -> int:
+        """Fills the catalogue from the store; how many versions were new. Raises what the store raises."""
+        return await self._read(0)
+
+    async def refresh(self) -> int:
+        """Takes in what other collectors have saved since the last `load` or `refresh`."""
+        return await self._read(max(self._refreshed_us - OVERLAP_US, 0))
+
+    async def _read(self, saved_since_us: int) -> int:
+        began_us = self._clock.now_us()
+        new = sum(self._catalogue.apply(version) for version in await self._store.load(saved_since_us))
+        self._refreshed_us = began_us
+        return new
+
+    def take(self, version: ServiceVersion) -> None:
+        """For a source's ``on_version``: into the catalogue now, into the store soon."""
+        if not self._catalogue.apply(version):
+            return
+        if len(self._waiting) >= self._max_waiting:
+            self._waiting.popleft()
+            self._status.dropped += 1
+        self._waiting.append(version)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Saves what waits, as it comes, until it is cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._waiting:
+                try:
+                    await self._save_batch()
+                except RetryableError as error:
+                    self._status.failures += 1
+                    self._note(f"versions of services are not saved: {error}")
+                    await asyncio.sleep(self._backoff.next_s())
+
+    async def flush(self) -> None:
+        """Saves all that waits. Raises what the store raises; what is not saved still waits."""
+        while self._waiting:
+            await self._save_batch()
+
+    async def _save_batch(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        try:
+            await self._store.save(batch)
+        except PermanentError as error:
+            self._status.dropped += len(batch)
+            self._note(f"the store refused {len(batch)} versions of services: {error}")
+            return
+        except BaseException:
+            # Cancelled or to be tried again: they are still first in the row.
+            self._waiting.extendleft(reversed(batch))
+            raise
+        self._status.saved += len(batch)
+        self._status.detail = ""
+        self._backoff.reset()
+
+    def _note(self, detail: str) -> None:
+        if not self._status.detail:
+            log.warning(detail)
+        self._status.detail = detail

@@ -1,0 +1,260 @@
+"""Finds out which service an exchange belonged to, from what its proxy said. Pure.
+
+A proxy beside a model says it by its own pod labels; a gateway, a waypoint or a caller's proxy only by where it sent
+the request. Each rule takes a name from one place; the first that answers wins, and `Match.matched_by` says which it
+was. docs/services.md lists them with examples. The result goes to `attach` together with the version that the
+catalogue gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE
+
+UNMATCHED = "unmatched"
+# Asks the catalogue whether a service of this namespace and name is known: `Catalogue.knows`.
+Knows = Callable[[str, str], bool]
+
+_COMPONENTS = ("predictor", "transformer", "explainer")
+_LLM_SUFFIXES = (
+    ("-kserve-workload-svc", "workload"),
+    ("-epp-service", "router-scheduler"),
+    ("-inference-pool", "workload"),
+)
+_LLM_ROUTE = "-kserve-route"
+_OUTWARD = ("outbound|", "outbound_.", "PassthroughCluster")
+# In the name of a host that passes a request on: the rewritten authority names the service there.
+_HOPS = ("gateway", "activator")
+_PROBE_AGENTS = ("kube-probe/", "knative-", "envoy/hc", "googlehc/", "elb-healthchecker/")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyFacts:
+    """What is known of one exchange and its proxy; empty where unknown.
+
+    ``proxy_type`` is the node id's first part (``sidecar``, ``router``, ``waypoint``), see `proxy_type_of`.
+    ``probe_header`` is the value of ``K-Network-Probe`` or ``K-Kubelet-Probe``.
+    """
+
+    proxy_type: str = ""
+    namespace: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    upstream_cluster: str = ""
+    authority: str = ""
+    route_name: str = ""
+    path: str = ""
+    user_agent: str = ""
+    probe_header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The service of an exchange, or why there is none. ``kind`` is None where the rule cannot tell."""
+
+    namespace: str = ""
+    name: str = ""
+    kind: str | None = None
+    component: str = ""
+    matched_by: str = UNMATCHED
+    reason: str = ""
+    probe: bool = False
+
+    @property
+    def matched(self) -> bool:
+        """Whether a service was found."""
+        return self.matched_by != UNMATCHED
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    namespace: str
+    name: str
+    kind: str | None
+    component: str
+
+
+def proxy_type_of(node_id: str) -> str:
+    """``sidecar`` of ``sidecar~10.1.2.3~pod.ns~ns.svc.cluster.local``; empty if the id has no such form."""
+    kind, separator, _ = node_id.partition("~")
+    return kind if separator else ""
+
+
+def _unknown(_namespace: str, _name: str) -> bool:
+    return False
+
+
+def match(facts: ProxyFacts, knows: Knows = _unknown) -> Match:
+    """The service that this exchange belonged to.
+
+    ``knows`` is asked only where a name alone proves nothing (a host or a path without one of KServe's own suffixes).
+    """
+    probe = is_probe(facts)
+    for rule, matched_by in _RULES:
+        found = rule(facts, knows)
+        if found is not None:
+            return Match(found.namespace, found.name, found.kind, found.component, matched_by, "", probe)
+        reason = _settled(facts, matched_by)
+        if reason:
+            return Match(reason=reason, probe=probe)
+    return Match(reason="neither upstream cluster, authority, route nor path names a known service", probe=probe)
+
+
+def _settled(facts: ProxyFacts, after: str) -> str:
+    """Why no later rule may be asked: authority, route and path are the client's words, and must not outvote the
+    proxy's.
+
+    A sidecar that serves its own pod is no model if its labels name none, and a request that went to a named host
+    belongs to that host, unless it is one more gateway on the way.
+    """
+    cluster = facts.upstream_cluster
+    if after == "node_labels" and facts.labels and facts.proxy_type == "sidecar" and not cluster.startswith(_OUTWARD):
+        if facts.labels.get("serving.kserve.io/inferencegraph"):
+            return "the pod serves an InferenceGraph, not a service"
+        return "the pod carries no label of an InferenceService"
+    if after == "upstream_cluster":
+        host = _host_of(cluster)
+        if host and not any(hop in host.partition(".")[0] for hop in _HOPS):
+            return f"the upstream {host} is no known service"
+    return ""
+
+
+def is_probe(facts: ProxyFacts) -> bool:
+    """Whether Kubernetes, Knative or a load balancer asks if the pod lives. These are no inference."""
+    if facts.probe_header:
+        return True
+    agent = facts.user_agent
+    # Every exchange passes here: the first letter rules nearly all agents out.
+    return bool(agent) and agent[0] in "kKeEgG" and agent.lower().startswith(_PROBE_AGENTS)
+
+
+def _own_labels(facts: ProxyFacts, _knows: Knows) -> _Found | None:
+    labels = facts.labels
+    if not labels or not facts.namespace or facts.upstream_cluster.startswith(_OUTWARD):
+        return None
+    name = labels.get("serving.kserve.io/inferenceservice")
+    if name:
+        return _Found(facts.namespace, name, INFERENCE_SERVICE, labels.get("component", ""))
+    if labels.get("app.kubernetes.io/part-of") == "llminferenceservice" and labels.get("app.kubernetes.io/name"):
+        component = labels.get("app.kubernetes.io/component", "").removeprefix("llminferenceservice-")
+        return _Found(facts.namespace, labels["app.kubernetes.io/name"], LLM_INFERENCE_SERVICE, component)
+    for label in ("service", "configuration"):
+        found = _named(facts.namespace, labels.get(f"serving.knative.dev/{label}", ""))
+        if found is not None:
+            return found
+    return None
+
+
+def _upstream(facts: ProxyFacts, knows: Knows) -> _Found | None:
+    host = _host_of(facts.upstream_cluster)
+    return _hosted(host, facts, knows) if host else None
+
+
+def _host_of(cluster: str) -> str:
+    """``host`` of ``outbound|80|subset|host``, ``inbound-vip|80|http|host``, ``outbound_.80_.subset_.host``; else
+    empty.
+    """
+    if cluster.startswith("outbound_."):
+        return cluster.rpartition("_.")[2].rstrip(";")
+    return cluster.rpartition("|")[2].rstrip(";") if cluster.startswith(("outbound|", "inbound-vip|", "inbound|")) else ""
+
+
+def _authority(facts: ProxyFacts, knows: Knows) -> _Found | None:
+    host = facts.authority.lower()
+    if not host or host[0] == "[" or (host[0].isdigit() and host.replace(".", "").replace(":", "").isdigit()):
+        return None
+    return _hosted(host.partition(":")[0].rstrip("."), facts, knows)
+
+
+def _hosted(host: str, facts: ProxyFacts, knows: Knows) -> _Found | None:
+    """The service of ``name.namespace…`` or ``name-namespace.domain``; a bare ``name`` means the proxy's own
+    namespace.
+    """
+    first, _, rest = host.partition(".")
+    namespace = rest.partition(".")[0] or (facts.namespace if facts.proxy_type != "router" else "")
+    found = _named(namespace, first) if namespace and _inside(rest) else None
+    if found is not None:
+        return found
+    return next((f for f in _candidates(namespace, first) if knows(f.namespace, f.name)), None)
+
+
+def _inside(rest: str) -> bool:
+    """Whether the part behind the first dot is a cluster's own: elsewhere the second label need not be a namespace."""
+    return not rest or rest.partition(".")[2].split(".", 1)[0] == "svc"
+
+
+def _candidates(namespace: str, first: str) -> Iterator[_Found]:
+    if namespace:
+        found = _named(namespace, first)
+        if found is not None:
+            yield found
+        yield _Found(namespace, first, None, "")
+    # KServe's older domain template, {{ .Name }}-{{ .Namespace }}: either part may hold hyphens itself.
+    parts = first.split("-")
+    for cut in range(len(parts) - 1, 0, -1):
+        name, inner = "-".join(parts[:cut]), "-".join(parts[cut:])
+        found = _named(inner, name)
+        if found is not None:
+            yield found
+        yield _Found(inner, name, None, "")
+
+
+def _named(namespace: str, service: str) -> _Found | None:
+    """The service behind a name that KServe or Knative made: ``llama-predictor``, ``llama-predictor-00002-private``…"""
+    if not service or not namespace:
+        return None
+    for suffix, component in _LLM_SUFFIXES:
+        name, found, rest = service.partition(suffix)
+        # Istio gives an InferencePool a Service named <pool>-ip-<hash>.
+        if found and name and (not rest or (suffix == "-inference-pool" and rest.startswith("-ip-"))):
+            return _Found(namespace, name, LLM_INFERENCE_SERVICE, component)
+    stem = _without_revision(service)
+    for component in _COMPONENTS:
+        for suffix in (f"-{component}", f"-{component}-default", f"-{component}-canary"):
+            if len(stem) > len(suffix) and stem.endswith(suffix):
+                return _Found(namespace, stem[: -len(suffix)], INFERENCE_SERVICE, component)
+    return None
+
+
+def _without_revision(service: str) -> str:
+    stem = service.removesuffix("-private")
+    base, _, number = stem.rpartition("-")
+    return base if base and len(number) == 5 and number.isdigit() else stem
+
+
+def _route(facts: ProxyFacts, knows: Knows) -> _Found | None:
+    """Istio names the routes of an HTTPRoute ``namespace.name.index``; KServe names the HTTPRoute after the service."""
+    namespace, _, rest = facts.route_name.partition(".")
+    route, _, index = rest.rpartition(".")
+    if not route or not index.isdigit():
+        return None
+    if route.endswith(_LLM_ROUTE) and len(route) > len(_LLM_ROUTE):
+        return _Found(namespace, route.removesuffix(_LLM_ROUTE), LLM_INFERENCE_SERVICE, "")
+    found = _named(namespace, route)
+    if found is not None:
+        return found
+    return _Found(namespace, route, None, "") if knows(namespace, route) else None
+
+
+def _path(facts: ProxyFacts, knows: Knows) -> _Found | None:
+    """``/namespace/name/…`` and ``/serving/namespace/name/…``; at a waypoint also the model of V1 and V2 paths."""
+    parts = facts.path.partition("?")[0].split("/", 5)[1:]
+    if parts and parts[0] == "serving":
+        parts = parts[1:]
+    if len(parts) >= 2 and parts[0] and parts[1] and knows(parts[0], parts[1]):
+        return _Found(parts[0], parts[1], None, "")
+    if facts.proxy_type != "router" and len(parts) >= 3 and parts[0] in ("v1", "v2") and parts[1] == "models":
+        model = parts[2].partition(":")[0]
+        if knows(facts.namespace, model):
+            return _Found(facts.namespace, model, None, "")
+    return None
+
+
+_RULES = (
+    (_own_labels, "node_labels"),
+    (_upstream, "upstream_cluster"),
+    (_authority, "authority"),
+    (_route, "route_name"),
+    (_path, "path"),
+)
