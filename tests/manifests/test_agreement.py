@@ -90,3 +90,11 @@ def test_the_installation_guide_names_files_and_objects_that_exist(world: World)
     names = {document["metadata"]["name"] for document in world.documents} | {"meshscribe-als", "meshscribe-collector"}
     named = set(re.findall(r"\bmeshscribe-[a-z]+(?:-[a-z]+)*", text))
     assert named - names == set()
+
+
+def test_the_installation_guide_names_counters_that_the_filter_has() -> None:
+    source = (ROOT / "wasm-config" / "tap-filter" / "src" / "envoy.rs").read_text(encoding="utf-8")
+    counted = set(re.findall(r"\bmeshscribe_tap_\w+", source))
+    named = set(re.findall(r"\bmeshscribe_tap_\w+", INSTALL.read_text(encoding="utf-8")))
+    assert named
+    assert named <= counted
