@@ -1,0 +1,15 @@
+"""The receivers: they check size and shape of what proxies send, and append the bytes as they came. Next stop: the journal."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from collector.messages.entry import Kind
+
+
+class Appender(Protocol):
+    """The part of the journal that receivers use."""
+
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+        """Returns the position after the entry is durable. Holds nothing of it when it raises JournalFullError or RetryableError."""
+        ...

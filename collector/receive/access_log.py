@@ -1,0 +1,123 @@
+"""Envoy's access log service (envoy.service.accesslog.v3) over gRPC: HTTP and TCP entries.
+
+A proxy is never held back: messages are read as they come, whether or not the journal keeps up; what finds no room is dropped and
+counted, and the count becomes a journal entry. The payload is the message's bytes unchanged. Next stop: the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
+
+from collector.errors import BadInputError, JournalFullError, RetryableError
+from collector.messages.entry import Kind
+from collector.metrics import AccessLogMetrics
+from collector.receive import Appender
+from collector.receive.refusals import Count, Refusals
+from collector.receive.shape import count_entries, parse_log_message
+from collector.settings import Ingest
+
+SERVICE = "envoy.service.accesslog.v3.AccessLogService"
+METHOD = "StreamAccessLogs"
+MAX_STREAMS = 20_000  # each proxy's worker threads hold one per log
+
+
+class AccessLogServer:
+    """The gRPC listener. Lives in the event loop in which it is started."""
+
+    def __init__(self, journal: Appender, metrics: AccessLogMetrics, settings: Ingest) -> None:
+        self._receiver = AccessLogReceiver(journal, metrics)
+        self._settings = settings
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        """Listens. Returns the port. Raises RuntimeError when the address cannot be had."""
+        server = grpc.aio.server(options=options(self._settings.max_batch_bytes), maximum_concurrent_rpcs=MAX_STREAMS)
+        server.add_generic_rpc_handlers((self._receiver.handlers(),))
+        port = int(server.add_insecure_port(f"{self._settings.host}:{self._settings.grpc_port}"))
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no new streams, ends those that are open after the grace, then waits until all that was read is durable or counted."""
+        if self._server is not None:
+            await self._server.stop(grace_seconds)
+        await self._receiver.drain()
+
+
+class AccessLogReceiver:
+    """Checks and appends the messages of all streams."""
+
+    def __init__(self, journal: Appender, metrics: AccessLogMetrics) -> None:
+        self._journal = journal
+        self._metrics = metrics
+        self._refusals = Refusals(journal)
+        self._appends: set[asyncio.Task[None]] = set()
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        # No deserialiser: the bytes go to the journal as they came.
+        return grpc.method_handlers_generic_handler(SERVICE, {METHOD: grpc.stream_unary_rpc_method_handler(self.stream)})
+
+    async def stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        """One stream. A message of the wrong shape ends it with INVALID_ARGUMENT; what came before is kept."""
+        source = ""
+        self._metrics.streams.inc()
+        try:
+            async for payload in messages:
+                try:
+                    source, message = parse_log_message(payload, source)
+                except BadInputError as error:
+                    self._count_malformed(source, payload)
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                self._append_soon(source, payload, message)
+        finally:
+            self._metrics.streams.dec()
+        return b""
+
+    async def drain(self) -> None:
+        """Waits until everything that was read is durable or counted. No stream may be open."""
+        while self._appends:
+            await asyncio.wait(self._appends)
+        await self._refusals.close()
+
+    def _append_soon(self, source: str, payload: bytes, message: StreamAccessLogsMessage) -> None:
+        task = asyncio.get_running_loop().create_task(self._append(source, payload, message))
+        self._appends.add(task)
+        task.add_done_callback(self._appends.discard)
+
+    async def _append(self, source: str, payload: bytes, message: StreamAccessLogsMessage) -> None:
+        entries, result = count_entries(message), "accepted"
+        try:
+            await self._journal.append(Kind.ACCESS_LOG, source, payload, message)
+            self._metrics.bytes.inc(len(payload))
+        except RetryableError as error:
+            result = "refused"
+            reason = "journal_full" if isinstance(error, JournalFullError) else "journal_failed"
+            self._refusals.add(source, reason, Count(1, entries, len(payload)))
+        self._metrics.messages[result].inc()
+        self._metrics.entries[result].inc(entries)
+
+    def _count_malformed(self, source: str, payload: bytes) -> None:
+        self._metrics.messages["malformed"].inc()
+        if source:
+            self._refusals.add(source, "malformed", Count(1, 0, len(payload)))
+
+
+def options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Channel arguments (grpc/impl/channel_arg_names.h)."""
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ("grpc.so_reuseport", 0),  # a second process on the port is an error, not half of the proxies
+        ("grpc.compression_enabled_algorithms_bitset", 1),  # identity: Envoy does not compress, and a bomb finds nothing to open it
+        ("grpc.keepalive_time_ms", 60_000),  # find out about proxies that went without a word
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # a proxy's own pings are welcome
+    ]

@@ -1,0 +1,74 @@
+"""What receivers had to drop, until the journal can be told: one REFUSED entry per proxy and reason, so that the ledger knows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+import orjson
+
+from collector.errors import RetryableError
+from collector.messages.entry import Kind
+from collector.receive import Appender
+
+log = logging.getLogger(__name__)
+RETRY_SECONDS = 0.25
+MAX_COUNTED = 10_000  # proxies and reasons counted apart; what is beyond is counted under no name
+
+
+class Count(NamedTuple):
+    """What was dropped."""
+
+    messages: int
+    entries: int
+    bytes: int
+
+    def plus(self, other: Count) -> Count:
+        return Count(self.messages + other.messages, self.entries + other.entries, self.bytes + other.bytes)
+
+
+class Refusals:
+    """Sums counts and appends them as soon as the journal takes entries again."""
+
+    def __init__(self, journal: Appender, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._journal = journal
+        self._retry_seconds = retry_seconds
+        self._counts: dict[tuple[str, str], Count] = {}
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, source: str, reason: str, count: Count) -> None:
+        """Counts one drop of the proxy `source`."""
+        key = (source, reason)
+        if key not in self._counts and len(self._counts) >= MAX_COUNTED:
+            key = ("", reason)
+        self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._report())
+
+    async def close(self) -> None:
+        """A last attempt; what cannot be told to the journal goes to the log."""
+        self._closing.set()
+        if self._task is not None:
+            await self._task
+        if not await self._flush():
+            log.error("receive: lost without an entry in the ledger: %s", self._counts)
+
+    async def _report(self) -> None:
+        while self._counts and not self._closing.is_set():
+            try:
+                await asyncio.wait_for(self._closing.wait(), self._retry_seconds)
+            except TimeoutError:
+                await self._flush()
+        self._task = None
+
+    async def _flush(self) -> bool:
+        for key in list(self._counts):
+            count = self._counts.pop(key)
+            try:
+                await self._journal.append(Kind.REFUSED, key[0], orjson.dumps({"reason": key[1], **count._asdict()}))
+            except RetryableError:
+                self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
+                return False
+        return True
