@@ -1,0 +1,80 @@
+"""The command `meshscribe`: which commands there are, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from collector.commands.config import config
+from collector.commands.decode import decode
+from collector.commands.exits import code
+from collector.commands.ledger import ledger
+from collector.commands.operate import demo, migrate, serve
+from collector.commands.query import query
+from collector.commands.tail import tail
+from collector.errors import MeshscribeError, SettingsError
+
+EPILOG = """Exit codes: 0 it worked · 1 it worked and the answer is no (nothing found, something lost, check failed) ·
+2 wrong options, settings or input · 3 the audit API does not answer."""
+
+
+class Commands(TyperGroup):
+    """Ends a command that fails as expected with its message and code, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            for fault in error.faults:
+                typer.echo(fault, err=True)
+            raise typer.Exit(code(error)) from None
+        except MeshscribeError as error:
+            typer.echo(f"meshscribe: {error}", err=True)
+            raise typer.Exit(code(error)) from None
+        except BrokenPipeError:  # the reader, `head` perhaps, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="meshscribe",
+    help="The audit log and the meter of AI inference on a service mesh.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Run")(serve)
+app.command(rich_help_panel="Run")(migrate)
+app.command(rich_help_panel="Run")(demo)
+app.command(rich_help_panel="Look")(query)
+app.command(rich_help_panel="Look")(tail)
+app.command(rich_help_panel="Look")(ledger)
+app.command(rich_help_panel="Look")(decode)
+app.add_typer(config, name="config", rich_help_panel="Run")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"meshscribe {version('meshscribe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    """The audit log and the meter of AI inference on a service mesh."""
+
+
+def main() -> None:
+    """The entry point of the command."""
+    app()

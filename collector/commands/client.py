@@ -1,0 +1,89 @@
+"""The command line's way to the audit API: requests, pages, and errors as people need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from collector.commands.exits import NothingThereError, RefusedError, UnreachableError
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+PAGE = 100  # what the API gives unless told; asking for no more, no setting of the server's can refuse it
+
+
+class Page(msgspec.Struct):
+    """A page of a list. Items stay as the bytes that came."""
+
+    items: list[msgspec.Raw]
+    next: str | None = None
+    after: str | None = None
+    totals: msgspec.Raw | None = None
+
+
+class AuditClient:
+    """GET requests to one audit API. A context manager."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(timeout=TIMEOUT, follow_redirects=False)
+
+    def __enter__(self) -> AuditClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, parameters: Mapping[str, str | int | None] | None = None) -> httpx.Response:
+        """The answer. Raises UnreachableError, RefusedError (400) or NothingThereError (404)."""
+        asked = {name: value for name, value in (parameters or {}).items() if value is not None}
+        try:
+            answer = self._http.get(self.url + path, params=asked)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UnreachableError(
+                f"{self.url} does not answer: {error or type(error).__name__}. Is it the audit listener's URL?"
+            ) from None
+        if answer.status_code != 200:
+            raise _error(self.url, answer)
+        return answer
+
+    def page(self, path: str, parameters: Mapping[str, str | int | None]) -> Page:
+        """One page. Raises as `get`, and UnreachableError if it is not what this API answers."""
+        answer = self.get(path, parameters)
+        try:
+            return msgspec.json.decode(answer.content, type=Page)
+        except msgspec.DecodeError:
+            raise UnreachableError(f"{self.url}{path} does not answer as the audit API does") from None
+
+    def pages(self, path: str, parameters: Mapping[str, str | int | None], limit: int) -> Iterator[Page]:
+        """Pages until the last, or until `limit` items; 0: all."""
+        left, cursor = limit, None
+        while True:
+            size = left if 0 < left < PAGE else None
+            page = self.page(path, {**parameters, "limit": size, "cursor": cursor})
+            yield page
+            left, cursor = left - len(page.items), page.next
+            if cursor is None or (limit and left <= 0):
+                return
+
+
+def _error(url: str, answer: httpx.Response) -> Exception:
+    told = _detail(answer)
+    if answer.status_code == 404:
+        return NothingThereError(told)
+    if answer.status_code == 400:
+        return RefusedError(told)
+    return UnreachableError(f"{url} answers {answer.status_code}: {told}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What problem JSON says; of anything else its beginning."""
+    try:
+        problem: dict[str, Any] = msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return answer.text[:200] or answer.reason_phrase
+    errors = [f"{found.get('parameter')}: {found.get('detail')}" for found in problem.get("errors", [])]
+    told = "\n".join(errors) or str(problem.get("detail", answer.reason_phrase))
+    return f"{told} ({problem['instance']})" if "instance" in problem else told

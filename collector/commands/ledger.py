@@ -1,0 +1,114 @@
+"""`meshscribe ledger`: was anything lost, and where."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collector.commands import options
+from collector.commands.exits import Exit
+from collector.commands.options import Format
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COUNTS = ("announced", "received", "missing", "both", "tap_only", "access_log_only", "late")
+
+
+class Group(StrEnum):
+    """What one line is about."""
+
+    PROXY = "proxy"
+    WINDOW = "window"
+
+
+def ledger(
+    since: options.Since = None,
+    until: options.Until = None,
+    node: options.Node = None,
+    namespace: options.Namespace = None,
+    group: Annotated[Group, typer.Option(help="One line per proxy, or per proxy and window.")] = Group.PROXY,
+    limit: options.Limit = 100,
+    fail_on_loss: Annotated[bool, typer.Option("--fail-on-loss", help="Exit with 1 if anything that matches was lost.")] = False,
+    output: options.Output = Format.TABLE,
+    url: options.Url = options.DEFAULT_URL,
+) -> None:
+    """Shows what each proxy says it sent against what came: every loss, with its proxy, window and reason.
+
+    The verdict and the totals are of everything that matches, shown or not.
+
+    **Examples**
+
+    - `meshscribe ledger --since 1h`: the last hour, by proxy
+
+    - `meshscribe ledger --since 1h --group window --node ID`: when a proxy lost what
+
+    - `meshscribe ledger --since 1d --fail-on-loss -o json > ledger.json`: for a nightly check
+    """
+    from collector.commands.client import AuditClient
+
+    asked = {"since": since, "until": until, "node": node, "namespace": namespace, "group": group.value}
+    with AuditClient(url) as api:
+        pages = list(api.pages("/v1/ledger", asked, limit))
+    items = [bytes(item) for page in pages for item in page.items]
+    totals = bytes(pages[0].totals or b"{}")
+    _print(items, totals, output)
+    if fail_on_loss and _lost(totals):
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _lost(totals: bytes) -> bool:
+    """Drops count although late arrivals of another window outweigh them in the sum."""
+    import msgspec
+
+    counts = msgspec.json.decode(totals)
+    return bool(counts.get("lost", 0) > 0 or counts.get("dropped", {}).get("total", 0) > 0)
+
+
+def _print(items: list[bytes], totals: bytes, output: Format) -> None:
+    import msgspec
+
+    from collector.commands import screen
+
+    if output is Format.JSONL:
+        screen.emit(b"".join(item + b"\n" for item in items))
+    elif output is Format.JSON:
+        screen.emit(b'{"items":[' + b",".join(items) + b'],"totals":' + totals + b"}\n")
+    else:
+        counts = msgspec.json.decode(totals)
+        out = screen.console()
+        if items:
+            out.print(_table([msgspec.json.decode(item) for item in items], counts))
+        out.print(screen.plain(f"{counts.get('proxies', 0)} proxies, {counts.get('windows', 0)} windows: {counts.get('verdict', '')}"))
+
+
+def _table(items: list[dict[str, Any]], totals: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
+    table.add_column("proxy", "all", overflow="fold")
+    table.add_column("from (UTC)", overflow="fold")
+    for name in (*_COUNTS, "dropped", "lost"):
+        table.add_column(name.replace("_", " "), str(_count(totals, name)), justify="right")
+    table.add_column("verdict", overflow="fold")
+    for item in items:
+        table.add_row(*_row(item), style="red" if item.get("lost", 0) > 0 else "")
+    return table
+
+
+def _row(item: dict[str, Any]) -> list[Any]:
+    from rich.text import Text
+
+    from collector.commands.screen import plain
+
+    start = item.get("window", {}).get("start") or item.get("first", "")
+    numbers = [str(_count(item, name)) for name in (*_COUNTS, "dropped", "lost")]
+    told = [item.get("node", ""), start.replace("T", " ").rstrip("Z"), *numbers, item.get("verdict", "")]
+    return [Text(plain(cell)) for cell in told]
+
+
+def _count(item: dict[str, Any], name: str) -> int:
+    found = item.get(name, 0)
+    return int(found.get("total", 0) if isinstance(found, dict) else found)

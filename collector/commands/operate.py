@@ -1,0 +1,80 @@
+"""`meshscribe serve`, `migrate` and `demo`: what starts things."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.commands import options
+
+if TYPE_CHECKING:
+    from collector.app import Addresses
+
+
+class Store(StrEnum):
+    """Where the demo keeps its events."""
+
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+def serve(config: options.Config = None) -> None:
+    """Runs the collector: receives from the proxies, stores, and answers auditors, until SIGTERM or Ctrl-C.
+
+    **Examples**
+
+    - `meshscribe serve`: the embedded default: everything in ./data
+
+    - `meshscribe serve --config /etc/meshscribe/meshscribe.yaml`
+
+    - `MESHSCRIBE_INGEST__HOST=0.0.0.0 meshscribe serve`: a setting from the environment
+    """
+    from collector.settings import load
+
+    settings = load(config)
+    import uvloop
+
+    from collector.app import serve as run
+
+    uvloop.run(run(settings, _announce))
+
+
+def _announce(addresses: Addresses) -> None:
+    for name, address in addresses._asdict().items():
+        typer.echo(f"{name}: {address}", err=True)
+
+
+def migrate(config: options.Config = None) -> None:
+    """Brings the store's tables to the state that this version needs. `serve` needs it done; doing it twice does no harm.
+
+    **Example**
+
+    - `meshscribe migrate && meshscribe serve`
+    """
+    from collector.settings import load
+    from collector.sinks.migrate import migrate as run
+
+    done = run(load(config).sink.url)
+    for step in done:
+        typer.echo(f"applied {step}")
+    if not done:
+        typer.echo("Nothing to do: the store is up to date.")
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Run once, check what was recorded, and end with 0 or 1.")] = False,
+    store: Annotated[Store, typer.Option(help="Where the demo's events go.")] = Store.SQLITE,
+) -> None:
+    """Shows it all at work on this machine: a real Envoy, a small model server, the collector, and some traffic.
+
+    **Examples**
+
+    - `meshscribe demo`: stays up and says where to look, until Ctrl-C
+
+    - `meshscribe demo --once`: checks every exchange byte for byte
+    """
+    from collector.demo import run
+
+    raise typer.Exit(run(once=once, store=store.value))

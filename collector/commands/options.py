@@ -1,0 +1,54 @@
+"""Options that several commands share: declared once, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_URL = "http://127.0.0.1:8081"
+_FILTERS = "Filters"
+
+
+class Format(StrEnum):
+    """How lists are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+class LineFormat(StrEnum):
+    """How a stream is printed."""
+
+    LINES = "lines"
+    JSONL = "jsonl"
+
+
+Url = Annotated[str, typer.Option("--url", envvar="MESHSCRIBE_URL", help="The audit API.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="MESHSCRIBE_CONFIG", help="YAML file of settings; MESHSCRIBE_SECTION__NAME variables win over it."
+    ),
+]
+Since = Annotated[str | None, typer.Option(help="From then on: 15m, 2h, 7d ago, or 2025-11-22T10:00:00Z.", rich_help_panel=_FILTERS)]
+Until = Annotated[str | None, typer.Option(help="Before then, in the same forms.", rich_help_panel=_FILTERS)]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Kubernetes namespace.", rich_help_panel=_FILTERS)]
+Service = Annotated[str | None, typer.Option("--service", "-s", help="InferenceService, or workload.", rich_help_panel=_FILTERS)]
+PathLike = Annotated[
+    str | None, typer.Option("--path", help="Path with its query; a trailing * matches every ending.", rich_help_panel=_FILTERS)
+]
+Method = Annotated[str | None, typer.Option(help="GET, POST, or a list of them.", rich_help_panel=_FILTERS)]
+Status = Annotated[str | None, typer.Option(help="503, 5xx, 429,5xx, or none.", rich_help_panel=_FILTERS)]
+RequestId = Annotated[str | None, typer.Option(help="x-request-id.", rich_help_panel=_FILTERS)]
+Completeness = Annotated[
+    str | None, typer.Option(help="A flag such as client_aborted; !complete: not set; or a list.", rich_help_panel=_FILTERS)
+]
+Node = Annotated[str | None, typer.Option(help="Node id of the proxy.", rich_help_panel=_FILTERS)]
+Model = Annotated[str | None, typer.Option(help="The model that was asked.", rich_help_panel=_FILTERS)]
+Caller = Annotated[str | None, typer.Option(help="SPIFFE id of the caller.", rich_help_panel=_FILTERS)]
+Limit = Annotated[int, typer.Option(min=0, help="Items at most; 0: all there are.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="A table for people; json: one array; jsonl: one record a line.")]

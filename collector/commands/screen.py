@@ -1,0 +1,108 @@
+"""What the terminal shows. Records hold what strangers sent: nothing of it may steer the terminal or be taken for markup."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+_UNSEEN = "\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # C1 controls, and what turns the direction of text
+_STEERING = re.compile(f"[\x00-\x1f{_UNSEEN}]")
+_IN_JSON = re.compile(f"[\x00-\x09\x0b-\x1f{_UNSEEN}]")
+_WIDTH = 200  # where there is no terminal to measure
+_GOOD = {"complete"}
+
+
+def console() -> Console:
+    """Standard output, as wide as it is."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, markup=False, highlight=False, emoji=False)
+
+
+def plain(text: object) -> str:
+    """The text with control characters written out."""
+    return _STEERING.sub(_written, str(text))
+
+
+def pretty(document: bytes) -> Text:
+    """JSON, indented and coloured."""
+    text = msgspec.json.format(document, indent=2).decode()
+    return JSONHighlighter()(Text(_IN_JSON.sub(_written, text)))
+
+
+def emit(data: bytes) -> None:
+    """Bytes to standard output as they are, at once."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def exchange_table(records: list[dict[str, Any]]) -> Table:
+    """One line per exchange; the id last, so that it can be copied whole."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("start (UTC)", no_wrap=True)
+    table.add_column("status", justify="right")
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("request", overflow="ellipsis", no_wrap=True, ratio=3)
+    table.add_column("service", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("model", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("completeness", overflow="fold", ratio=2)
+    table.add_column("id", no_wrap=True)
+    for record in records:
+        table.add_row(*cells(record))
+    return table
+
+
+def cells(record: dict[str, Any]) -> list[Text]:
+    """An exchange in the columns of `exchange_table`."""
+    request, response = record.get("request", {}), record.get("response", {})
+    status, flags = response.get("status"), record.get("completeness", [])
+    duration = record.get("duration_ms")
+    return [
+        Text(plain(record.get("start", "")).replace("T", " ").rstrip("Z")),
+        Text(plain(status if status is not None else "-"), style=_colour(status)),
+        Text("-" if duration is None else f"{duration:.1f}"),
+        Text(plain(f"{request.get('method', '?')} {request.get('path', '')}")),
+        Text(plain(_service(record))),
+        Text(plain(record.get("inference", {}).get("model_requested", ""))),
+        Text(plain(" ".join(flags)), style="green" if set(flags) == _GOOD else "yellow"),
+        Text(plain(record.get("id", "")), style="dim"),
+    ]
+
+
+def line(record: dict[str, Any]) -> Text:
+    """An exchange on one line."""
+    start, status, duration, request, service, model, flags, name = cells(record)
+    status.align("right", 3)
+    duration.align("right", 9)
+    return Text("  ").join(part for part in (start, status, duration, request, service, model, flags, name) if part.plain)
+
+
+def _service(record: dict[str, Any]) -> str:
+    service, proxy = record.get("service", {}), record.get("proxy", {})
+    namespace = service.get("namespace") or proxy.get("namespace") or ""
+    name = service.get("name") or proxy.get("workload") or ""
+    return f"{namespace}/{name}" if namespace or name else ""
+
+
+def _colour(status: object) -> str:
+    if not isinstance(status, int):
+        return "yellow"
+    return "red" if status >= 500 else "yellow" if status >= 400 else "green"
+
+
+def _written(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def steers(data: bytes) -> bool:
+    """Whether bytes shown as they are could do more to a terminal than print lines."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return True
+    return _STEERING.search(text.translate({9: None, 10: None})) is not None
