@@ -1,0 +1,163 @@
+"""Anthropic Messages, streamed or not (also served by vLLM and gateways).
+
+Usage comes in two events and without a total, so there is none here: `message_start` has the input numbers and a first output count, and
+`message_delta` the cumulative output count. `input_tokens` does not include cached tokens (it does in OpenAI's `prompt_tokens`).
+The text is the text blocks', the reasoning the thinking blocks', and tool arguments are the input as compact JSON.
+"""
+
+from typing import Any
+
+import orjson
+
+from collector.decode import failures
+from collector.decode.choices import Call, Choice
+from collector.decode.json_text import NotJSONError, loads
+from collector.decode.openai_chat import images, read_head
+from collector.decode.reading import Reading
+from collector.decode.usage import Told
+from collector.decode.values import mapping, name, objects, text
+
+_NUMBERS = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "cache_read_input_tokens": "cached_tokens",
+    "cache_creation_input_tokens": "cache_creation_tokens",
+}
+_TOOLS = ("tool_use", "server_tool_use", "mcp_tool_use")
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading from a call to Messages; counting tokens generates nothing and reports no usage."""
+    asked = mapping(reading.asked)
+    reading.put("model_requested", name(asked.get("model")))
+    if b'"image"' in reading.request.data:
+        reading.usage.note("images", images(asked.get("messages")) or None)
+    if reading.operation != "messages":
+        failures.read(reading)
+    elif reading.streamed:
+        _Stream(reading).run()
+    else:
+        _whole(reading)
+
+
+def _whole(reading: Reading) -> None:
+    reading.inference["streamed"] = False
+    failures.read(reading)
+    answer = mapping(reading.answer)
+    if answer.get("type") != "message":
+        return
+    read_head(reading, answer)
+    choice = reading.choices.at(0)
+    choice.role = name(answer.get("role"))
+    choice.finish_reason = name(answer.get("stop_reason"))
+    for block in objects(answer.get("content"))[: reading.limits.tool_calls]:
+        call = _block(choice, block)
+        if call is not None:
+            call.arguments.append(_compact(block.get("input")))
+    _usage(reading, answer.get("usage"), Told.FINAL)
+
+
+def _block(choice: Choice, block: dict[str, Any]) -> Call | None:
+    """The start of a content block, or a whole one without its tool input."""
+    kind = block.get("type")
+    if kind == "text":
+        choice.add_text(text(block.get("text")) or "")
+    elif kind == "thinking":
+        choice.add_reasoning(text(block.get("thinking")) or "")
+    elif kind in _TOOLS:
+        call = Call()
+        call.id, call.name = name(block.get("id")), name(block.get("name"))
+        choice.calls.append(call)
+        return call
+    return None
+
+
+def _usage(reading: Reading, usage: object, told: Told) -> None:
+    if not isinstance(usage, dict):
+        return
+    for key, called in _NUMBERS.items():
+        value = usage.get(key)
+        if called == "completion_tokens":
+            reading.usage.note(called, value, told)
+        elif reading.usage.value(called) is None:
+            reading.usage.note(called, value)
+        elif reading.usage.value(called) != value:  # tools that ran on the server added input
+            reading.usage.continued(called)
+            reading.usage.note(called, value)
+
+
+def _compact(value: object) -> str:
+    return orjson.dumps(value if value is not None else {}).decode()
+
+
+class _Stream:
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._choice = reading.choices.at(0)
+        self._calls: dict[object, Call] = {}
+
+    def run(self) -> None:
+        reading = self._reading
+        reading.inference["streamed"] = True
+        for event, end in reading.events():
+            kind = event.get("type")
+            if kind == "content_block_delta":
+                if self._delta(event, mapping(event.get("delta"))):
+                    reading.content.append(end)
+            elif kind == "content_block_start":
+                self._start(event, end)
+            elif kind == "content_block_stop":
+                self._stop(event)
+            elif kind == "message_start":
+                self._message(mapping(event.get("message")))
+            elif kind == "message_delta":
+                self._end(event)
+            elif error := failures.find(event, None):
+                failures.put(reading, error)
+
+    def _message(self, message: dict[str, Any]) -> None:
+        read_head(self._reading, message)
+        self._choice.role = name(message.get("role"))
+        _usage(self._reading, message.get("usage"), Told.RUNNING)
+
+    def _start(self, event: dict[str, Any], end: int) -> None:
+        if len(self._choice.calls) >= self._reading.limits.tool_calls:
+            return
+        call = _block(self._choice, mapping(event.get("content_block")))
+        if call is not None:
+            self._calls[_index(event)] = call
+            self._reading.content.append(end)
+
+    def _delta(self, event: dict[str, Any], delta: dict[str, Any]) -> bool:
+        kind = delta.get("type")
+        if kind == "text_delta" and isinstance(piece := delta.get("text"), str):
+            self._choice.add_text(piece)
+            return bool(piece)
+        if kind == "thinking_delta" and isinstance(piece := delta.get("thinking"), str):
+            self._choice.add_reasoning(piece)
+            return bool(piece)
+        if kind == "input_json_delta" and isinstance(piece := delta.get("partial_json"), str):
+            if call := self._calls.get(_index(event)):
+                call.arguments.append(piece)
+            return bool(piece)
+        return False
+
+    def _stop(self, event: dict[str, Any]) -> None:
+        """A tool's input is complete: the same text as in an answer that is not streamed."""
+        call = self._calls.pop(_index(event), None)
+        if call is None:
+            return
+        try:
+            call.arguments = [_compact(loads("".join(call.arguments).encode() or b"{}"))]
+        except (NotJSONError, orjson.JSONEncodeError):
+            pass
+
+    def _end(self, event: dict[str, Any]) -> None:
+        reason = name(mapping(event.get("delta")).get("stop_reason"))
+        self._choice.finish_reason = reason or self._choice.finish_reason
+        _usage(self._reading, event.get("usage"), Told.FINAL if reason else Told.RUNNING)
+
+
+def _index(event: dict[str, Any]) -> object:
+    index = event.get("index")
+    return index if isinstance(index, int) else 0

@@ -1,0 +1,39 @@
+"""What goes into the decoder and what comes out of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """One exchange as it passed a proxy, bodies as they were on the wire.
+
+    Header names are lower case, values latin-1 decoded. A body that is not whole holds the bytes up to where it was cut (or up to
+    its first gap). `chunks` are the response body's: (offset, length, seconds since the request's start), in wire bytes; they may
+    reach beyond `response_body` where bytes passed without being captured.
+    """
+
+    method: str
+    path: str
+    status: int | None
+    request_headers: Sequence[tuple[str, str]]
+    request_body: bytes
+    request_whole: bool
+    response_headers: Sequence[tuple[str, str]]
+    response_trailers: Sequence[tuple[str, str]]
+    response_body: bytes
+    response_whole: bool
+    chunks: Sequence[tuple[int, int, float]]
+    duration: float | None = None
+    upstream_first_byte: float | None = None
+
+
+@dataclass(slots=True)
+class Decoded:
+    """The record's `inference`, `usage` and `timing` (DESIGN §3; a key that is not known is absent), and what could not be read."""
+
+    inference: dict[str, Any]
+    usage: dict[str, Any]
+    timing: dict[str, Any]
+    problems: list[str]

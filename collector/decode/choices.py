@@ -1,0 +1,128 @@
+"""Puts the pieces of a streamed answer together into the message that a call without streaming would have returned.
+
+A text that was never sent is absent; one that was sent empty is "". Tool calls are put together by their index; servers that repeat a
+call's id, or give several whole calls the same index, are both understood.
+"""
+
+from typing import Any
+
+
+class Call:
+    """A tool call in the making."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.name: str | None = None
+        self.arguments: list[str] = []
+
+    def as_json(self) -> dict[str, Any]:
+        """id and name as far as they were sent, the arguments as one text."""
+        call: dict[str, Any] = {}
+        if self.id is not None:
+            call["id"] = self.id
+        if self.name is not None:
+            call["name"] = self.name
+        call["arguments"] = "".join(self.arguments)
+        return call
+
+
+class Choice:
+    """One choice in the making. The lists hold pieces; None: nothing of the kind was sent."""
+
+    __slots__ = ("_latest", "calls", "finish_reason", "logprobs", "reasoning", "refusal", "role", "text")
+
+    def __init__(self) -> None:
+        self.role: str | None = None
+        self.text: list[str] | None = None
+        self.reasoning: list[str] | None = None
+        self.refusal: list[str] | None = None
+        self.calls: list[Call] = []
+        self._latest: dict[object, Call] = {}
+        self.finish_reason: str | None = None
+        self.logprobs = False
+
+    def add_text(self, piece: str) -> None:
+        """Appends to the text."""
+        if self.text is None:
+            self.text = []
+        self.text.append(piece)
+
+    def add_reasoning(self, piece: str) -> None:
+        """Appends to the reasoning."""
+        if self.reasoning is None:
+            self.reasoning = []
+        self.reasoning.append(piece)
+
+    def add_refusal(self, piece: str) -> None:
+        """Appends to the refusal."""
+        if self.refusal is None:
+            self.refusal = []
+        self.refusal.append(piece)
+
+    def call(self, index: object, call_id: str | None, name: str | None) -> Call:
+        """The call that a fragment belongs to, made if it is new. `index` may be any JSON value or None."""
+        key = index if isinstance(index, int) else "none"
+        call = self._latest.get(key)
+        another = call is not None and (
+            (bool(call_id) and call.id is not None and call_id != call.id and name is not None)
+            or (key == "none" and name is not None and call.name is not None)
+        )
+        if call is None or another:
+            call = Call()
+            self.calls.append(call)
+            self._latest[key] = call
+        if call_id and call.id is None:
+            call.id = call_id
+        if name is not None and call.name is None:
+            call.name = name
+        return call
+
+    def as_json(self, index: int) -> dict[str, Any]:
+        """The record's form of a choice."""
+        choice: dict[str, Any] = {"index": index}
+        if self.role is not None:
+            choice["role"] = self.role
+        for key, pieces in (("text", self.text), ("reasoning", self.reasoning), ("refusal", self.refusal)):
+            if pieces is not None:
+                choice[key] = "".join(pieces)
+        if self.calls:
+            choice["tool_calls"] = [call.as_json() for call in self.calls]
+        if self.finish_reason is not None:
+            choice["finish_reason"] = self.finish_reason
+        if self.logprobs:
+            choice["logprobs"] = True
+        return choice
+
+
+class Choices:
+    """The choices of one answer, by their index, at most `limit`."""
+
+    __slots__ = ("_by_index", "_limit", "left_out")
+
+    def __init__(self, limit: int) -> None:
+        self._by_index: dict[int, Choice] = {}
+        self._limit = limit
+        self.left_out = False
+
+    def at(self, index: object) -> Choice:
+        """The choice of that index; an index that is no number means the first. Beyond the limit a choice that is not kept."""
+        number = index if type(index) is int else 0
+        choice = self._by_index.get(number)
+        if choice is None:
+            choice = Choice()
+            if len(self._by_index) < self._limit:
+                self._by_index[number] = choice
+            else:
+                self.left_out = True
+        return choice
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The record's `choices`, by index."""
+        return [self._by_index[index].as_json(index) for index in sorted(self._by_index)]
+
+    def text(self) -> str:
+        """All that was generated, for an estimate."""
+        kept = self._by_index.values()
+        return "".join(piece for choice in kept for pieces in (choice.reasoning, choice.text) for piece in pieces or ())

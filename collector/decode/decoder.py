@@ -1,0 +1,133 @@
+"""From captured bytes to what they mean: content-encodings, then framing, then the protocol, then usage and timing.
+
+`decode` never raises, does no I/O and keeps within its `Limits`. What it cannot read it leaves out and names in `problems`; the record
+stands without it. The result goes to enrichment.
+"""
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+
+from collector.decode import (
+    anthropic,
+    kserve_v1,
+    kserve_v2,
+    kserve_v2_grpc,
+    openai_audio,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_images,
+    openai_rerank,
+    openai_responses,
+    other,
+    routes,
+    tgi,
+    timing,
+)
+from collector.decode.captured import Captured, Decoded
+from collector.decode.encodings import codings, unpack
+from collector.decode.limits import DEFAULT, Limits
+from collector.decode.reading import Body, Headers, Reading
+from collector.decode.sse import count_is_over
+from collector.decode.usage import Estimator
+
+_HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProxyType({
+    "openai_chat": openai_chat.read,
+    "openai_completions": openai_completions.read,
+    "openai_responses": openai_responses.read,
+    "openai_embeddings": openai_embeddings.read,
+    "openai_rerank": openai_rerank.read,
+    "openai_audio": openai_audio.read,
+    "openai_images": openai_images.read,
+    "anthropic": anthropic.read,
+    "tgi": tgi.read,
+    "kserve_v1": kserve_v1.read,
+    "kserve_v2": kserve_v2.read,
+    "kserve_v2_grpc": kserve_v2_grpc.read,
+})  # fmt: skip
+# What a fault in a protocol module can raise on bytes that nobody thought of.
+_FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
+
+
+def decode(captured: Captured, limits: Limits = DEFAULT, estimate: Estimator | None = None) -> Decoded:
+    """What one exchange meant. `estimate` counts the tokens of a text, for numbers that no server told; off by default."""
+    problems: list[str] = []
+    chunks = timing.ordered(captured.chunks)
+    request, _ = _body("request", captured.request_headers, captured.request_body, captured.request_whole, [], limits, problems)
+    cuts = [offset + length for offset, length, _ in chunks]
+    response, ends = _body("response", captured.response_headers, captured.response_body, captured.response_whole, cuts, limits, problems)
+    reading = Reading(captured, request, response, limits, problems)
+    try:
+        _read(reading)
+    except _FAULTS as error:
+        reading.problem(f"the decoder failed: {type(error).__name__}: {error}"[:512])
+    _finish(reading, estimate)
+    moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks])
+    told = timing.timing(
+        chunks,
+        moments,
+        limits.stall_seconds,
+        reading.usage.value("completion_tokens"),
+        captured.duration,
+        captured.upstream_first_byte,
+    )
+    return Decoded(reading.inference, reading.usage.as_json(), told, problems)
+
+
+def _read(reading: Reading) -> None:
+    captured = reading.captured
+    route = routes.find(captured.method, captured.path)
+    if routes.is_shared(route):
+        asked = reading.asked if reading.request.data[:64].lstrip()[:1] == b"{" else None
+        answer = None if reading.streamed else reading.answer
+        route = routes.settle(route, asked, answer)
+    reading.operation = route.operation
+    reading.inference["protocol"] = route.protocol
+    if route.operation:
+        reading.inference["operation"] = route.operation
+    reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
+    reading.put("model_version_requested", route.version)
+    _HANDLERS.get(route.handler, other.read)(reading)
+
+
+def _finish(reading: Reading, estimate: Estimator | None) -> None:
+    inference = reading.inference
+    if choices := reading.choices.as_json():
+        inference["choices"] = choices
+    if reading.choices.left_out:
+        reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
+    if inference.get("streamed") is True and reading.streamed:
+        inference["delivered_chunks"] = len(reading.content)
+        if count_is_over(reading.response.data, reading.limits.events):
+            reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")
+    if estimate is not None:
+        reading.usage.estimate("completion_tokens", reading.choices.text(), estimate)
+
+
+def _body(
+    side: str,
+    headers: Sequence[tuple[str, str]],
+    data: bytes,
+    whole: bool,
+    cuts: list[int],
+    limits: Limits,
+    problems: list[str],
+) -> tuple[Body, list[int]]:
+    told = _joined(headers)
+    names = codings(told.get("content-encoding", "")) if data and "content-encoding" in told else []
+    if not names:
+        return Body(side, data, whole, told), cuts
+    unpacked = unpack(data, names, cuts, limits)
+    if unpacked.problem:
+        problems.append(f"{side} body: {unpacked.problem}")
+    return Body(side, unpacked.data, whole and unpacked.whole, told), unpacked.ends
+
+
+def _joined(headers: Sequence[tuple[str, str]]) -> Headers:
+    """Headers by name; of several with one name the values joined (RFC 9110 §5.3)."""
+    told = dict(headers)
+    if len(told) < len(headers):
+        told = {}
+        for name, value in headers:
+            told[name] = f"{told[name]}, {value}" if name in told else value
+    return told

@@ -1,0 +1,162 @@
+"""KServe V2 over gRPC (`inference.GRPCInferenceService`, grpc_service.proto / open_inference_grpc.proto).
+
+Read straight from the wire, so tensor data is counted and never copied. ModelStreamInfer is understood as Triton sends it (an answer
+wrapped with an error message) and as MLServer does (the answer itself). The error comes from the trailers.
+"""
+
+from typing import Any
+
+from collector.decode import grpc
+from collector.decode.reading import Body, Reading
+from collector.decode.tensors import Count, Tensor, describe, size
+from collector.decode.wire import BYTES, MalformedError, Value, fields, packed_varints, signed
+
+# ModelInferRequest and ModelInferResponse: model_name 1, model_version 2, id 3; then inputs 5 or outputs 5, raw contents 7 or 6.
+_MODEL, _VERSION, _ID, _TENSORS = 1, 2, 3, 5
+_RAW = {"request": 7, "response": 6}
+# InferInputTensor and InferOutputTensor
+_NAME, _DATATYPE, _SHAPE = 1, 2, 3
+_STREAM_ERROR, _STREAM_ANSWER = 1, 2  # Triton's ModelStreamInferResponse
+
+
+class _Infer:
+    """A ModelInferRequest or ModelInferResponse without its data."""
+
+    __slots__ = ("id", "model", "raw", "tensors", "version")
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self.version: str | None = None
+        self.id: str | None = None
+        self.tensors: list[Tensor] = []
+        self.raw: list[int] = []
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading from a call to the service."""
+    captured = reading.captured
+    web = grpc.web_trailers(reading.response.data, reading.limits.messages) if "grpc-web" in reading.response.content_type else []
+    if error := grpc.failure(captured.response_trailers, web, captured.response_headers):
+        if "message" in error:
+            error["message"] = error["message"][: reading.limits.error_chars]
+        reading.inference["error"] = error
+    if reading.operation in ("infer", "infer_stream"):
+        _requests(reading)
+        _responses(reading)
+    elif reading.operation in ("metadata", "ready", "config", "stats", "load", "unload"):
+        _named(reading)
+
+
+def _named(reading: Reading) -> None:
+    """ModelReady, ModelMetadata and the like: the request's first field is the model's name (the repository's for load)."""
+    wanted = 2 if reading.operation in ("load", "unload") else 1
+    for message, _ in _messages(reading, reading.request):
+        for number, kind, value in _fields(reading, reading.request, message):
+            if number == wanted and kind == BYTES:
+                reading.put("model_requested", _text(reading, value))
+        return
+
+
+def _messages(reading: Reading, body: Body) -> Any:
+    return grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, reading.problems)
+
+
+def _requests(reading: Reading) -> None:
+    count = Count()
+    for message, _ in _messages(reading, reading.request):
+        infer = _infer(reading, reading.request, message)
+        reading.put("model_requested", infer.model)
+        reading.put("model_version_requested", infer.version)
+        reading.put("id", infer.id)
+        reading.inference["inputs"] = infer.tensors
+        _count(count, infer)
+    count.put(reading, "input")
+
+
+def _responses(reading: Reading) -> None:
+    streamed = reading.operation == "infer_stream"
+    reading.inference["streamed"] = streamed
+    count = Count()
+    for message, end in _messages(reading, reading.response):
+        answer = _unwrapped(reading, message) if streamed else message
+        if answer is None:
+            continue
+        infer = _infer(reading, reading.response, answer)
+        reading.put("model_answered", infer.model)
+        reading.put("model_version_answered", infer.version)
+        reading.put("id", infer.id)
+        reading.inference["outputs"] = infer.tensors
+        _count(count, infer)
+        if streamed:
+            reading.content.append(end)
+    count.put(reading, "output")
+
+
+def _count(count: Count, infer: _Infer) -> None:
+    """Raw contents, where given, are in the order of the tensors and hold the true sizes."""
+    sizes: list[int | None] = list(infer.raw) if len(infer.raw) == len(infer.tensors) else [size(each) for each in infer.tensors]
+    count.add(infer.tensors, sizes)
+
+
+def _unwrapped(reading: Reading, message: memoryview) -> memoryview | None:
+    """The answer in a streamed message: Triton's wrapper has no fields above 2, a bare answer always has outputs or an id."""
+    error, answer = None, None
+    for number, kind, value in _fields(reading, reading.response, message):
+        if number > _STREAM_ANSWER:
+            return message
+        if number == _STREAM_ERROR and kind == BYTES:
+            error = _text(reading, value, reading.limits.error_chars)
+        elif kind == BYTES and isinstance(value, memoryview):
+            answer = value
+    if error:
+        reading.inference["error"] = {"message": error}
+        return None
+    return answer
+
+
+def _infer(reading: Reading, body: Body, message: memoryview) -> _Infer:
+    infer = _Infer()
+    raw = _RAW[body.side]
+    for number, kind, value in _fields(reading, body, message):
+        if kind != BYTES or not isinstance(value, memoryview):
+            continue
+        if number == raw:
+            if len(infer.raw) <= reading.limits.tensors:
+                infer.raw.append(len(value))
+        elif number == _TENSORS:
+            if len(infer.tensors) < reading.limits.tensors:
+                infer.tensors.append(_tensor(reading, body, value))
+        elif number == _MODEL:
+            infer.model = _text(reading, value)
+        elif number == _VERSION:
+            infer.version = _text(reading, value)
+        elif number == _ID:
+            infer.id = _text(reading, value)
+    return infer
+
+
+def _tensor(reading: Reading, body: Body, message: memoryview) -> Tensor:
+    called = datatype = None
+    shape: list[int] = []
+    for number, kind, value in _fields(reading, body, message):
+        if number == _SHAPE:
+            room = reading.limits.dimensions + 1 - len(shape)
+            shape += packed_varints(value, room) if isinstance(value, memoryview) else [signed(value)][:room]
+        elif number == _NAME and kind == BYTES:
+            called = _text(reading, value)
+        elif number == _DATATYPE and kind == BYTES:
+            datatype = _text(reading, value)
+    return describe(called, datatype, shape, reading.limits)
+
+
+def _fields(reading: Reading, body: Body, message: memoryview) -> Any:
+    try:
+        yield from fields(message)
+    except MalformedError as error:
+        reading.problem(f"{body.side} body: not a protobuf message: {error}")
+
+
+def _text(reading: Reading, value: Value, limit: int | None = None) -> str | None:
+    if not isinstance(value, memoryview) or not value:
+        return None
+    return bytes(value[: limit or reading.limits.name_chars]).decode("utf-8", "replace")

@@ -1,0 +1,84 @@
+"""Audio transcription and translation: what was sent (from the form, never the audio), the text that came back, usage.
+
+Speech synthesis (`/audio/speech`) is read as far as its JSON request goes; its answer is sound.
+"""
+
+from typing import Any
+
+from collector.decode import failures
+from collector.decode.multipart import Part, parts
+from collector.decode.openai_chat import Stream, read_head
+from collector.decode.reading import Reading
+from collector.decode.usage import Told
+from collector.decode.values import mapping, name
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading from an audio call."""
+    if reading.operation == "speech":
+        reading.put("model_requested", name(mapping(reading.asked).get("model")))
+        if reading.captured.status is not None and reading.captured.status >= 400:
+            failures.read(reading)
+        return
+    _form(reading, parts(reading.request.data, reading.request.headers.get("content-type", ""), reading.limits))
+    if reading.streamed:
+        _stream(reading)
+    else:
+        _answer(reading)
+
+
+def _form(reading: Reading, form: list[Part]) -> None:
+    fields = {part.name: part.value for part in form if part.value is not None}
+    reading.put("model_requested", name(fields.get("model")))
+    files = [_file(part) for part in form if part.filename is not None]
+    if files:
+        reading.inference["inputs"] = files
+
+
+def _file(part: Part) -> dict[str, Any]:
+    told = {"name": part.name, "filename": part.filename, "content_type": part.content_type, "size": part.size}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _answer(reading: Reading) -> None:
+    reading.inference["streamed"] = False
+    body = reading.response
+    status = reading.captured.status
+    if body.data[:64].lstrip()[:1] not in (b"{", b"[") and status == 200:  # response_format text, srt, vtt
+        reading.choices.at(0).add_text(body.data[: reading.limits.json_bytes].decode("utf-8", "replace"))
+        return
+    failures.read(reading)
+    answer = mapping(reading.answer)
+    read_head(reading, answer)
+    if isinstance(said := answer.get("text"), str):
+        reading.choices.at(0).add_text(said)
+    _usage(reading, answer.get("usage"))
+
+
+def _usage(reading: Reading, usage: object) -> None:
+    if not isinstance(usage, dict):
+        return
+    reading.usage.frame(usage, Told.FINAL)
+    if usage.get("type") == "duration":
+        seconds = usage.get("seconds")
+        reading.usage.note("audio_seconds", int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds)
+
+
+def _stream(reading: Reading) -> None:
+    """OpenAI's `transcript.text.*` events, or vLLM's chunks, which are shaped like Chat's."""
+    if b'"transcript.text' not in reading.response.data:
+        Stream(reading, "message").run()
+        return
+    reading.inference["streamed"] = True
+    choice = reading.choices.at(0)
+    for event, end in reading.events():
+        kind = event.get("type")
+        if kind == "transcript.text.delta" and isinstance(piece := event.get("delta"), str):
+            choice.add_text(piece)
+            reading.content.append(end)
+        elif kind == "transcript.text.done":
+            if isinstance(said := event.get("text"), str):
+                choice.text = [said]
+            _usage(reading, event.get("usage"))
+        elif error := failures.find(event, None):
+            failures.put(reading, error)

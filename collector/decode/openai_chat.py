@@ -1,0 +1,228 @@
+"""OpenAI Chat Completions, streamed or not, as OpenAI, vLLM, SGLang, llm-d and TGI send it.
+
+Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek), usage in every event (`continuous_usage_stats`), the older
+`function_call`, content given as a list of parts (Mistral).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from collector.decode import failures
+from collector.decode.choices import Choice
+from collector.decode.reading import Reading
+from collector.decode.template import learn
+from collector.decode.usage import Told
+from collector.decode.values import items, mapping, name, objects, text
+
+_TEMPLATES = 32  # how often one stream may teach a new one
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading from a chat call. Listing, retrieving and rendering generate nothing and report no usage."""
+    read_request(reading)
+    if reading.operation != "chat":
+        failures.read(reading)
+    elif reading.streamed:
+        Stream(reading, "message").run()
+    else:
+        read_answer(reading)
+
+
+def read_request(reading: Reading) -> None:
+    """Model and number of images asked for."""
+    asked = reading.asked
+    if not isinstance(asked, dict):
+        return
+    reading.put("model_requested", name(asked.get("model")))
+    reading.put("streamed", True if asked.get("stream") is True else None)
+    if b'"image' in reading.request.data or b'"input_image' in reading.request.data:
+        reading.usage.note("images", images(asked.get("messages") or asked.get("input")) or None)
+
+
+def images(messages: object) -> int:
+    """How many image parts messages hold (OpenAI Chat and Responses, Anthropic)."""
+    parts = (part for message in objects(messages) for part in objects(message.get("content")))
+    return sum(part.get("type") in ("image_url", "input_image", "image") for part in parts)
+
+
+def read_answer(reading: Reading) -> None:
+    """An answer that is not streamed."""
+    answer = reading.answer
+    failures.read(reading)
+    if not isinstance(answer, dict):
+        return
+    read_head(reading, answer)
+    for found in objects(answer.get("choices")):
+        choice = reading.choices.at(found.get("index"))
+        read_message(reading, choice, mapping(found.get("message")))
+        read_end(choice, found)
+        if isinstance(legacy := found.get("text"), str):  # Completions
+            choice.add_text(legacy)
+    if isinstance(usage := answer.get("usage"), dict):
+        reading.usage.frame(usage)
+
+
+def read_head(reading: Reading, answer: dict[str, Any]) -> None:
+    """The answer's id and model; of a stream's events the last ones hold."""
+    if model := name(answer.get("model")):
+        reading.inference["model_answered"] = model
+    if identifier := name(answer.get("id")):
+        reading.inference["id"] = identifier
+
+
+def read_end(choice: Choice, found: dict[str, Any]) -> bool:
+    """Finish reason and whether there are log probabilities. True if the choice ended."""
+    if found.get("logprobs"):
+        choice.logprobs = True
+    reason = name(found.get("finish_reason"))
+    if reason:
+        choice.finish_reason = reason
+    return reason is not None
+
+
+def read_message(reading: Reading, choice: Choice, message: dict[str, Any]) -> bool:
+    """A message or the delta of one, added to the choice. True if it brought content."""
+    brought = False
+    for key, value in message.items():
+        if value is None:
+            continue
+        if key == "content":
+            brought |= _content(choice, value)
+        elif key == "role":
+            choice.role = name(value) or choice.role
+        elif key == "tool_calls":
+            brought |= _tool_calls(reading, choice, value)
+        elif key == "reasoning_content" or (key == "reasoning" and message.get("reasoning_content") is None):
+            brought |= _reasoning(choice, value)
+        elif key == "refusal" and isinstance(value, str):
+            choice.add_refusal(value)
+            brought |= bool(value)
+        elif key == "function_call" and isinstance(value, dict):
+            brought |= _fragment(choice, None, None, value)
+    return brought
+
+
+def _content(choice: Choice, value: object) -> bool:
+    if isinstance(value, str):
+        choice.add_text(value)
+        return bool(value)
+    for part in objects(value):
+        if isinstance(piece := part.get("text"), str):
+            choice.add_text(piece)
+        elif part.get("type") == "thinking":
+            for thought in objects(part.get("thinking")):
+                choice.add_reasoning(text(thought.get("text")) or "")
+    return bool(items(value))
+
+
+def _reasoning(choice: Choice, value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    choice.add_reasoning(value)
+    return bool(value)
+
+
+def _tool_calls(reading: Reading, choice: Choice, value: object) -> bool:
+    brought = False
+    for fragment in objects(value):
+        if len(choice.calls) >= reading.limits.tool_calls:
+            reading.problem(f"more than {reading.limits.tool_calls} tool calls: the rest is not read")
+            return brought
+        part = fragment.get("function")
+        if not isinstance(part, dict):
+            part = mapping(fragment.get("custom"))
+        brought |= _fragment(choice, fragment.get("index"), name(fragment.get("id")), part)
+    return brought
+
+
+def _fragment(choice: Choice, index: object, call_id: str | None, part: dict[str, Any]) -> bool:
+    called = name(part.get("name"))
+    call = choice.call(index, call_id, called)
+    arguments = text(part.get("arguments")) or text(part.get("input"))
+    if arguments:
+        call.arguments.append(arguments)
+    return bool(arguments or called)
+
+
+def _no_match(_data: bytes) -> str | None:
+    """Before a stream has taught its template."""
+    return None
+
+
+class Stream:
+    """Reads the events of a Chat (`message`) or Completions (`text`) stream."""
+
+    def __init__(self, reading: Reading, kind: str) -> None:
+        self._reading = reading
+        self._path: tuple[str | int, ...] = ("choices", 0, "text") if kind == "text" else ("choices", 0, "delta", "content")
+        self._one = mapping(reading.asked).get("n") in (None, 1)
+        self._match: Callable[[bytes], str | None] = _no_match
+        self._pieces: list[str] = []
+        self._learned = 0
+
+    def run(self) -> None:
+        """To the end of what was captured."""
+        reading = self._reading
+        content = reading.content
+        match, pieces = self._match, self._pieces
+        for _, data, end in reading.frames():
+            if (piece := match(data)) is not None:
+                pieces.append(piece)
+                content.append(end)
+                continue
+            event = reading.event(data)
+            if event is not None and self._event(event, data):
+                content.append(end)
+                match, pieces = self._match, self._pieces
+        reading.inference["streamed"] = True
+
+    def _event(self, event: dict[str, Any], data: bytes) -> bool:
+        reading = self._reading
+        if error := failures.find(event, None):
+            failures.put(reading, error)
+            return False
+        read_head(reading, event)
+        brought = ended = False
+        found = items(event.get("choices"))
+        for part in found:
+            if isinstance(part, dict):
+                choice = reading.choices.at(part.get("index"))
+                brought |= self._part(choice, part)
+                ended |= read_end(choice, part)
+        usage = event.get("usage")
+        if isinstance(usage, dict):
+            reading.usage.frame(usage, Told.FINAL if not found or (ended and self._one) else Told.RUNNING)
+        elif brought and not ended and len(found) == 1:
+            self._learn(event, data, reading.choices.at(found[0].get("index")))
+        return brought
+
+    def _part(self, choice: Choice, part: dict[str, Any]) -> bool:
+        brought = False
+        if isinstance(delta := part.get("delta"), dict):
+            brought = read_message(self._reading, choice, delta)
+        if isinstance(piece := part.get("text"), str):
+            choice.add_text(piece)
+            brought |= bool(piece)
+        return brought
+
+    def _learn(self, event: dict[str, Any], data: bytes, choice: Choice) -> None:
+        """The next events will most likely be like this one."""
+        if self._learned >= _TEMPLATES or choice.text is None or not self._only_text(event["choices"][0]):
+            return
+        self._learned += 1
+        template = learn(data, event, self._path)
+        if template is not None:
+            self._match, self._pieces = template.match, choice.text
+
+    def _only_text(self, part: dict[str, Any]) -> bool:
+        """Whether the event does nothing but append its text."""
+        if part.get("logprobs"):
+            return False
+        if self._path[-1] == "text":
+            return "delta" not in part
+        delta = part.get("delta")
+        return (
+            isinstance(delta, dict)
+            and "text" not in part
+            and all(value is None or key == "content" or key == "role" for key, value in delta.items())
+        )

@@ -1,0 +1,43 @@
+"""OpenAI image generation and editing: model, how many images came, usage; never the images."""
+
+from collector.decode import failures
+from collector.decode.multipart import parts
+from collector.decode.openai_chat import read_head
+from collector.decode.reading import Reading
+from collector.decode.values import mapping, name, objects
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading. `images` counts those in the answer."""
+    content_type = reading.request.headers.get("content-type", "")
+    if "multipart/" in content_type:
+        form = {part.name: part.value for part in parts(reading.request.data, content_type, reading.limits)}
+        reading.put("model_requested", name(form.get("model")))
+    else:
+        reading.put("model_requested", name(mapping(reading.asked).get("model")))
+    if reading.streamed:
+        _stream(reading)
+        return
+    reading.inference["streamed"] = False
+    failures.read(reading)
+    answer = mapping(reading.answer)
+    read_head(reading, answer)
+    if "data" in answer:
+        reading.usage.note("images", len(objects(answer["data"])))
+    if isinstance(usage := answer.get("usage"), dict):
+        reading.usage.frame(usage)
+
+
+def _stream(reading: Reading) -> None:
+    reading.inference["streamed"] = True
+    images = 0
+    for event, end in reading.events():
+        kind = event.get("type")
+        if isinstance(kind, str) and kind.endswith(("partial_image", ".completed")):
+            reading.content.append(end)
+            images += kind.endswith(".completed")
+        if isinstance(usage := event.get("usage"), dict):
+            reading.usage.frame(usage)
+        if error := failures.find(event, None):
+            failures.put(reading, error)
+    reading.usage.note("images", images or None)

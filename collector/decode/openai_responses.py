@@ -1,0 +1,145 @@
+"""OpenAI Responses, streamed or not. A stream has no end mark; its last event carries the whole response, which then holds.
+
+A response has one choice here: its text is the output messages' text, its reasoning the reasoning items' text or summary, its tool
+calls the function and custom tool calls (id: `call_id`). Retrieving, cancelling or listing reports no usage: that was reported when
+the response was made.
+"""
+
+from typing import Any
+
+from collector.decode import failures
+from collector.decode.choices import Call, Choice, Choices
+from collector.decode.openai_chat import images, read_head
+from collector.decode.reading import Reading
+from collector.decode.usage import Told
+from collector.decode.values import mapping, name, objects, text
+
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_TEXT = "response.output_text.delta"
+_REFUSAL = "response.refusal.delta"
+_REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta", "response.reasoning.delta")
+_ARGUMENTS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading from a call to Responses."""
+    asked = mapping(reading.asked)
+    reading.put("model_requested", name(asked.get("model")))
+    if b'"input_image' in reading.request.data:
+        reading.usage.note("images", images(asked.get("input")) or None)
+    if reading.streamed:
+        _Stream(reading).run()
+        return
+    failures.read(reading)
+    if isinstance(answer := reading.answer, dict):
+        _whole(reading, answer, reading.operation == "response")
+
+
+def _whole(reading: Reading, response: dict[str, Any], generated: bool) -> None:
+    read_head(reading, response)
+    failures.put(reading, response.get("error"))
+    if not generated:
+        return
+    if output := objects(response.get("output")):
+        reading.choices = Choices(reading.limits.choices)
+        choice = reading.choices.at(0)
+        for item in output[: reading.limits.tool_calls]:
+            _item(choice, item)
+    if "output" in response:
+        _finish(reading.choices.at(0), response)
+    if isinstance(usage := response.get("usage"), dict):
+        reading.usage.frame(usage, Told.FINAL)
+
+
+def _finish(choice: Choice, response: dict[str, Any]) -> None:
+    reason = mapping(response.get("incomplete_details")).get("reason")
+    status = name(response.get("status"))
+    if status not in ("in_progress", "queued"):
+        choice.finish_reason = name(reason) or status
+
+
+def _item(choice: Choice, item: dict[str, Any]) -> None:
+    kind = item.get("type")
+    if kind == "message":
+        choice.role = name(item.get("role")) or choice.role
+        for part in objects(item.get("content")):
+            _part(choice, part)
+    elif kind == "reasoning":
+        thoughts = objects(item.get("content")) or objects(item.get("summary"))
+        for thought in thoughts:
+            choice.add_reasoning(text(thought.get("text")) or "")
+    elif kind in ("function_call", "custom_tool_call"):
+        call = Call()
+        call.id, call.name = name(item.get("call_id")) or name(item.get("id")), name(item.get("name"))
+        call.arguments.append(text(item.get("arguments")) or text(item.get("input")) or "")
+        choice.calls.append(call)
+
+
+def _part(choice: Choice, part: dict[str, Any]) -> None:
+    if isinstance(said := part.get("text"), str):
+        choice.add_text(said)
+    if isinstance(refused := part.get("refusal"), str):
+        choice.add_refusal(refused)
+    if part.get("logprobs"):
+        choice.logprobs = True
+
+
+class _Stream:
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._calls: dict[object, Call] = {}
+
+    def run(self) -> None:
+        reading = self._reading
+        reading.inference["streamed"] = True
+        content = reading.content
+        for event, end in reading.events():
+            kind = event.get("type")
+            if kind == _TEXT and isinstance(piece := event.get("delta"), str):
+                reading.choices.at(0).add_text(piece)
+                content.append(end)
+            elif isinstance(kind, str) and self._event(kind, event):
+                content.append(end)
+            elif kind is None or kind == "error":
+                failures.put(reading, failures.find(event, None) or (event if kind else None))
+
+    def _event(self, kind: str, event: dict[str, Any]) -> bool:
+        choice = self._reading.choices.at(0)
+        if kind == "response.output_item.added":
+            return self._added(choice, event)
+        if kind in _TERMINAL or kind in ("response.created", "response.in_progress"):
+            response = mapping(event.get("response"))
+            _whole(self._reading, response, kind in _TERMINAL)
+            return False
+        piece = event.get("delta")
+        if not isinstance(piece, str) or not piece:
+            return False
+        return self._delta(choice, kind, event, piece)
+
+    def _delta(self, choice: Choice, kind: str, event: dict[str, Any], piece: str) -> bool:
+        if kind in _REASONING:
+            choice.add_reasoning(piece)
+        elif kind == _REFUSAL:
+            choice.add_refusal(piece)
+        elif kind in _ARGUMENTS:
+            if call := self._calls.get(_key(event)):
+                call.arguments.append(piece)
+        else:
+            return False
+        return True
+
+    def _added(self, choice: Choice, event: dict[str, Any]) -> bool:
+        item = mapping(event.get("item"))
+        before = len(choice.calls)
+        if before >= self._reading.limits.tool_calls:
+            return False
+        _item(choice, item)
+        if len(choice.calls) > before:
+            self._calls[_key(event)] = choice.calls[-1]
+            return True
+        return False
+
+
+def _key(event: dict[str, Any]) -> object:
+    index = event.get("output_index")
+    return index if isinstance(index, int) else text(event.get("item_id"))

@@ -1,0 +1,106 @@
+"""Text Generation Inference: `/generate`, `/generate_stream`, and `/` (either, by the request).
+
+Token counts come in `details` (the last event of a stream) or in the `x-prompt-tokens` and `x-generated-tokens` headers. SGLang's native
+`/generate` has the same path: its texts and counts (`meta_info`) are cumulative in every event.
+"""
+
+from typing import Any
+
+from collector.decode import failures
+from collector.decode.choices import Choice
+from collector.decode.openai_chat import read_head
+from collector.decode.reading import Reading
+from collector.decode.usage import Told
+from collector.decode.values import items, mapping, name, objects, text
+
+
+def read(reading: Reading) -> None:
+    """Fills the reading from a generate call."""
+    asked = mapping(reading.asked)
+    reading.put("model_requested", name(asked.get("model")))
+    if reading.streamed:
+        _stream(reading)
+        return
+    reading.inference["streamed"] = False
+    failures.read(reading)
+    answers = [reading.answer] if isinstance(reading.answer, dict) else objects(reading.answer)
+    for index, answer in enumerate(answers[: reading.limits.choices]):
+        _whole(reading, index, answer)
+    _headers(reading)
+
+
+def _whole(reading: Reading, index: int, answer: dict[str, Any]) -> None:
+    generated = answer.get("generated_text", answer.get("text"))
+    if isinstance(generated, list):  # vLLM's demonstration server: one text per sample
+        for number, piece in enumerate(generated[: reading.limits.choices]):
+            reading.choices.at(number).add_text(text(piece) or "")
+        return
+    if not isinstance(generated, str):
+        return
+    choice = reading.choices.at(index)
+    choice.add_text(generated)
+    _details(reading, choice, mapping(answer.get("details")))
+    _meta_info(reading, choice, answer, Told.FINAL)
+
+
+def _details(reading: Reading, choice: Choice, details: dict[str, Any]) -> None:
+    choice.finish_reason = name(details.get("finish_reason")) or choice.finish_reason
+    choice.logprobs |= any("logprob" in token for token in objects(items(details.get("tokens"))[:1]))
+    reading.usage.note("completion_tokens", details.get("generated_tokens"))
+    reading.usage.note("prompt_tokens", details.get("input_length"))
+
+
+def _headers(reading: Reading) -> None:
+    headers = reading.response.headers
+    for header, called in (("x-prompt-tokens", "prompt_tokens"), ("x-generated-tokens", "completion_tokens")):
+        told = headers.get(header, "")
+        if told.isascii() and told.isdecimal() and len(told) < 19 and reading.usage.value(called) is None:
+            reading.usage.note(called, int(told))
+
+
+def _stream(reading: Reading) -> None:
+    reading.inference["streamed"] = True
+    choice = reading.choices.at(0)
+    for event, end in reading.events():
+        if error := failures.find(event, None):
+            failures.put(reading, error)
+        elif "meta_info" in event:
+            if _cumulative(reading, choice, event):
+                reading.content.append(end)
+        elif _token(reading, choice, event):
+            reading.content.append(end)
+
+
+def _token(reading: Reading, choice: Choice, event: dict[str, Any]) -> bool:
+    token = mapping(event.get("token"))
+    piece = text(token.get("text"))
+    generated = piece is not None and not token.get("special")
+    if generated and piece is not None:
+        choice.add_text(piece)
+        choice.logprobs |= token.get("logprob") is not None
+    if isinstance(whole := event.get("generated_text"), str):
+        choice.text = [whole]
+    if isinstance(details := event.get("details"), dict):
+        _details(reading, choice, details)
+    return generated and bool(piece)
+
+
+def _cumulative(reading: Reading, choice: Choice, event: dict[str, Any]) -> bool:
+    """SGLang repeats all the text so far in every event."""
+    before = choice.text
+    if isinstance(whole := event.get("text"), str):
+        choice.text = [whole]
+    ended = bool(mapping(event.get("meta_info")).get("finish_reason"))
+    _meta_info(reading, choice, event, Told.FINAL if ended else Told.RUNNING)
+    return choice.text is not None and choice.text != before and bool(choice.text[0])
+
+
+def _meta_info(reading: Reading, choice: Choice, answer: dict[str, Any], told: Told) -> None:
+    meta = mapping(answer.get("meta_info"))
+    if not meta:
+        return
+    read_head(reading, {"id": meta.get("id")})
+    reason = meta.get("finish_reason")
+    choice.finish_reason = name(mapping(reason).get("type")) or name(reason) or choice.finish_reason
+    for key in ("prompt_tokens", "completion_tokens", "cached_tokens"):
+        reading.usage.note(key, meta.get(key), told)
