@@ -7,6 +7,7 @@ often, or not at all, each exchange comes out once, and once more (a revision) f
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ from collector.correlate import access_log, nodes
 from collector.correlate.closing import close
 from collector.correlate.ledger import Ledger
 from collector.correlate.memory import Memory
-from collector.correlate.pieces import BASE_BYTES, add, fits
+from collector.correlate.pieces import BASE_BYTES, add, fits, may_fit
 from collector.correlate.state import KeyFields, Open, Pieces, Remembered, Snapshot, log_print
 from collector.errors import DamagedError
 from collector.messages import tap_pb2
@@ -227,7 +228,7 @@ class Correlator:
         self._close(open_)
         return True
 
-    def _find_log(self, open_: Open, accept: Any) -> None:
+    def _find_log(self, open_: Open, accept: Callable[[AccessLog], bool]) -> None:
         """Takes the access log entry of an exchange with this key that has no tap, if one is accepted."""
         for other in self._by_key.get(open_.key, ()):
             if other.tap is None and other.access_log is not None and accept(other.access_log):
@@ -245,13 +246,14 @@ class Correlator:
                 return
 
     def _expire(self, open_: Open) -> None:
-        """Its time is over: pairs it with whatever waits under its key, fitting or not, and closes it."""
-        if open_.tap is not None and open_.access_log is None:
-            self._find_log(open_, lambda _: True)
-        elif open_.tap is None:
+        """Its time is over: pairs it with whatever waits under its key and may fit, and closes it."""
+        tap, log = open_.tap, open_.access_log
+        if tap is not None and log is None:
+            self._find_log(open_, lambda log: may_fit(tap, log))
+        elif tap is None and log is not None:
             for other in self._by_key.get(open_.key, ()):
-                if other.tap is not None and other.access_log is None:
-                    other.access_log = open_.access_log
+                if other.tap is not None and other.access_log is None and may_fit(other.tap, log):
+                    other.access_log = log
                     self._remove(open_)
                     open_ = other
                     break

@@ -11,6 +11,7 @@ from collector.messages.tap_pb2 import REQUEST_BODY, REQUEST_RESPONSE
 
 BASE_BYTES = 600  # what an exchange costs in memory besides its pieces
 CHUNK_BYTES = 16  # and each chunk's length and time
+_ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: the key alone is enough
 INDEX_LIMIT = 1 << 20  # a part's index beyond this is nonsense: it would cost a bit each
 
 
@@ -67,13 +68,19 @@ def _end(pieces: Pieces, part: Any) -> None:
 
 
 def fits(pieces: Pieces, log: AccessLog) -> bool:
-    """Whether both can tell of one exchange: same path, and same sizes where neither side broke it off.
+    """Whether both tell of one exchange, as far as can be seen: `may_fit`, and the same sizes where neither side broke it off.
 
-    Only exchanges with an equal key are asked, so this tells twins apart (HTTP/2); a misfit is paired all the same when nothing better
-    came in time.
+    Only exchanges with an equal key are asked, so this tells twins apart; those that only `may_fit` are paired when nothing better came.
     """
-    if pieces.request_headers is not None and log.path and log.path.encode("utf-8", "surrogateescape") not in pieces.request_headers:
+    if not may_fit(pieces, log):
         return False
-    if not pieces.ended or (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET):
+    if log.protocol in _ONE_AT_A_TIME or not pieces.ended or (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET):
         return True
     return pieces.response_size == log.response_body_bytes and pieces.request_size == log.request_body_bytes
+
+
+def may_fit(pieces: Pieces, log: AccessLog) -> bool:
+    """False where both certainly tell of different exchanges: other paths, on a connection that carries several streams at once."""
+    if log.protocol in _ONE_AT_A_TIME or pieces.request_headers is None or not log.path:
+        return True
+    return log.path.encode("utf-8", "surrogateescape") + b"\0" in pieces.request_headers

@@ -8,6 +8,8 @@ from collector.messages.exchange import AccessLog, Node, Run
 
 KeyFields = tuple[str, bytes, int, str]  # node id, request id, start in µs, downstream address: a Key without its twin
 
+LogPrint = tuple[str, int | None, int, int, int]  # see log_print
+
 
 class Pieces(Struct):
     """What the tap told of one stream so far. `seen` has a bit for each part that came, by its index."""
@@ -72,7 +74,7 @@ class Remembered(Struct):
     twin: int
     revision: int
     stream: tuple[str, int] | None
-    log: tuple[int | None, int, int, int] | None
+    log: LogPrint | None
     whole: bool
     kept: Open | None = None
 
@@ -116,6 +118,6 @@ class Snapshot(Struct):
     ledger: dict[str, Counts]
 
 
-def log_print(log: AccessLog) -> tuple[int | None, int, int, int]:
+def log_print(log: AccessLog) -> LogPrint:
     """What tells two access log entries with an equal key apart."""
-    return (log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
+    return (log.path, log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
