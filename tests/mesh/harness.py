@@ -1,0 +1,153 @@
+"""The mesh that these tests share: one Envoy with a listener for each way of tapping, a model server, a collector."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from collector.demo.audit import Audit, Record
+from collector.demo.envoy import Envoy
+from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import deny
+from collector.demo.parts import CollectorProcess, ModelServer
+from collector.demo.ports import Ports
+from collector.demo.tap_config import tap_config, tap_wasm
+from tests.mesh import grpc_upstream
+from tests.mesh.rawhttp import Raw, request
+
+# Short times, so that the tests wait little; linger long enough that a busy machine does not close an exchange too soon.
+SETTINGS = {
+    "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "4",
+    "MESHSCRIBE_CORRELATE__IDLE_SECONDS": "30",
+    "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "1",
+}
+LOG_FLUSH_SECONDS = 0.05
+QUICK_TAP = {"batch_age_ms": 50}
+BODY_LIMITS = {"request_body_bytes": 1000, "response_body_bytes": 2000}
+
+RULES = [
+    {"name": "health", "path": {"prefix": "/status"}, "level": "none"},
+    {"name": "sizes", "path": {"prefix": "/bytes"}, "level": "metadata"},
+    {"name": "prompts", "path": {"exact": "/echo"}, "method": "POST", "level": "request"},
+    {"name": "never", "path": {"suffix": "sampled"}, "level": "request_response", "sample": 0},
+]
+REDACTION = {"redact_headers": ["x-customer"], "redact_header_words": ["passphrase"]}
+BROKEN: Mapping[str, Any] = {
+    "not_json": "{",
+    "no_cluster": {"collector": {}},
+    "unknown_field": {**tap_config(), "sampel": 1},
+    "wrong_type": tap_config(request_body_bytes="many"),
+    "no_such_cluster": tap_config(collector={"cluster": "outbound|8080||nowhere"}, **QUICK_TAP),
+}
+
+
+def listeners(ports: Ports, model: int, grpc: int) -> dict[str, Inbound]:
+    """Every listener, by name. Listeners whose upstreams differ have service ports of their own."""
+    take = ports.take
+    quick = tap_config(**QUICK_TAP)
+    return {
+        "tapped": Inbound(take(), model, quick, filters=(deny("/denied"),)),
+        "untapped": Inbound(take(), model, access_log=False),
+        "log_only": Inbound(take(), model),
+        "tap_only": Inbound(take(), model, quick, access_log=False),
+        "trailers": Inbound(take(), model, quick, service_port=8081, trailers=True),
+        "grpc": Inbound(take(), grpc, quick, service_port=9000, http2=True),
+        "down": Inbound(take(), take(), quick, service_port=8082),
+        "limited": Inbound(take(), model, tap_config(**QUICK_TAP, **BODY_LIMITS)),
+        "ruled": Inbound(take(), model, tap_config(**QUICK_TAP, rules=RULES)),
+        "redacting": Inbound(take(), model, tap_config(**QUICK_TAP, **REDACTION)),
+        **{f"broken_{name}": Inbound(take(), model, config) for name, config in BROKEN.items()},
+    }
+
+
+T = TypeVar("T")
+
+
+def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = 30.0) -> T:
+    """Ask until the answer is good, or the time is over; the last answer either way."""
+    deadline = time.monotonic() + seconds
+    while not good(found := get()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+class Mesh:
+    """Started by `open`, ended by the stack that it was given."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        ports = stack.enter_context(Ports())
+        self.model = ModelServer(ports.take(), folder)
+        self.collector = CollectorProcess(ports.take(), ports.take(), ports.take(), folder, SETTINGS)
+        grpc_port = ports.take()
+        self._listeners = listeners(ports, self.model.port, grpc_port)
+        sidecar = Sidecar(
+            ports.take(),
+            list(self._listeners.values()),
+            self.collector.ingest_port,
+            self.collector.grpc_port,
+            tap_wasm(),
+            log_flush_seconds=LOG_FLUSH_SECONDS,
+        )
+        self.envoy = Envoy(bootstrap(sidecar), folder)
+        for part in (self.model, self.collector, self.envoy):
+            stack.callback(part.process.stop)
+            part.start()
+        upstream = grpc_upstream.serve(grpc_port)
+        stack.callback(lambda: upstream.stop(None).wait())
+        self.audit = stack.enter_context(closing(Audit(self.collector.url)))
+
+    def port(self, listener: str) -> int:
+        return self._listeners[listener].port
+
+    def raw(self, listener: str = "tapped") -> Raw:
+        """A new connection to the listener."""
+        return Raw(self.port(listener))
+
+    def exchange(self, request_id: str, *flags: str, listener: str = "tapped") -> Record:
+        """The one exchange with this request id, once it has these completeness flags."""
+        return self.exchanges(request_id, 1, [set(flags)], listener)[0]
+
+    def exchanges(self, request_id: str, count: int, flags: Sequence[set[str]], listener: str = "tapped") -> list[Record]:
+        """The `count` exchanges with this request id, once each has one of the sets of flags. Oldest first."""
+        return self._await(count, flags, listener, lambda: list(self.audit.exchanges(request_id=request_id, order="asc")))
+
+    def from_address(self, address: str, *flags: str, listener: str = "tapped") -> Record:
+        """The one exchange from this client address: for requests that have no id."""
+
+        def ours() -> list[Record]:
+            return [r for r in self.audit.exchanges(order="asc") if r.get("caller", {}).get("address") == address]
+
+        return self._await(1, [set(flags)], listener, ours)[0]
+
+    def _await(self, count: int, flags: Sequence[set[str]], listener: str, find: Callable[[], list[Record]]) -> list[Record]:
+        def good(records: list[Record]) -> bool:
+            return len(records) >= count and all(set(record["completeness"]) in flags for record in records)
+
+        until(find, good)
+        self.settle(listener)
+        records = find()
+        assert len(records) == count, f"{len(records)} exchanges instead of {count}: {records}"
+        for record in records:
+            assert set(record["completeness"]) in flags, record
+        return [self.audit.record(record["id"]) for record in records]
+
+    def settle(self, listener: str) -> None:
+        """Wait until an exchange that begins now is recorded: what the proxy told before is recorded too."""
+        request_id = new_id()
+        with self.raw("tapped" if listener == "down" or listener == "grpc" else listener) as connection:
+            connection.send(request(request_id, path="/status?code=204"))
+            assert connection.answer().status == 204
+        found = until(lambda: list(self.audit.exchanges(request_id=request_id)), bool)
+        assert found, "an exchange with the listener was not recorded"
+
+    def bodies(self, record: Record) -> tuple[bytes, bytes]:
+        """What is stored of the request's and the response's body."""
+        return self.audit.body(record["id"], "request"), self.audit.body(record["id"], "response")
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())

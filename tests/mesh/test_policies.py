@@ -1,0 +1,107 @@
+"""What the tap is told to leave out is left out, and the record says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mesh.harness import BODY_LIMITS, BROKEN, Mesh, new_id
+from tests.mesh.rawhttp import Answer, request
+
+REQUEST_LIMIT, RESPONSE_LIMIT = BODY_LIMITS["request_body_bytes"], BODY_LIMITS["response_body_bytes"]
+
+
+def ask(mesh: Mesh, listener: str, request_id: str, path: str, body: bytes = b"", headers: str = "") -> Answer:
+    with mesh.raw(listener) as connection:
+        connection.send(request(request_id, "POST" if body else "GET", path, headers, body))
+        return connection.answer()
+
+
+@pytest.mark.parametrize(
+    ("path", "rule", "level", "flags", "kept"),
+    [
+        ("/status?code=200", "health", "none", {"not_tapped"}, (False, False)),
+        ("/bytes?size=5000", "sizes", "metadata", {"complete"}, (False, False)),
+        ("/echo", "prompts", "request", {"complete"}, (True, False)),
+        ("/echo?really", "default", "request_response", {"complete"}, (True, True)),
+        ("/echo?sampled", "never", "none", {"not_tapped"}, (False, False)),
+    ],
+)
+def test_the_first_rule_that_matches_decides(
+    mesh: Mesh, path: str, rule: str, level: str, flags: set[str], kept: tuple[bool, bool]
+) -> None:
+    request_id, body = new_id(), b"what the rule is about"
+    answer = ask(mesh, "ruled", request_id, path, body)
+    record = mesh.exchange(request_id, *flags, listener="ruled")
+    assert record["policy"] == {"rule": rule, "level": level}
+    assert mesh.bodies(record) == (body if kept[0] else b"", answer.body if kept[1] else b"")
+    assert record["request"]["body"]["size"] == len(body)
+    assert record["response"]["body"]["size"] == len(answer.body)
+
+
+def test_a_body_at_its_limit_is_whole(mesh: Mesh) -> None:
+    request_id, body = new_id(), b"x" * REQUEST_LIMIT
+    ask(mesh, "limited", request_id, "/echo", body)
+    assert mesh.bodies(mesh.exchange(request_id, "complete", listener="limited")) == (body, body)
+
+
+@pytest.mark.parametrize("size", [REQUEST_LIMIT + 1, RESPONSE_LIMIT + 1, 200_000])
+def test_a_body_beyond_its_limit_is_cut_there_and_its_size_is_known(mesh: Mesh, size: int) -> None:
+    request_id, body = new_id(), (bytes(range(250)) * 1000)[:size]
+    ask(mesh, "limited", request_id, "/echo", body)
+    cut = {"request_truncated"} | ({"response_truncated"} if size > RESPONSE_LIMIT else set())
+    record = mesh.exchange(request_id, *cut, listener="limited")
+    assert mesh.bodies(record) == (body[:REQUEST_LIMIT], body[:RESPONSE_LIMIT])
+    assert record["request"]["body"]["size"] == record["response"]["body"]["size"] == size
+
+
+@pytest.mark.parametrize(
+    ("listener", "name", "stored"),
+    [
+        ("tapped", "authorization", False),
+        ("tapped", "cookie", False),
+        ("tapped", "x-api-key", False),
+        ("tapped", "X-My-ToKeN-2", False),
+        ("tapped", "x-customer", True),
+        ("redacting", "x-customer", False),
+        ("redacting", "x-passphrase-old", False),
+    ],
+)
+def test_a_secret_header_does_not_land(mesh: Mesh, listener: str, name: str, stored: bool) -> None:
+    request_id, secret = new_id(), f"hidden-{new_id()}"
+    ask(mesh, listener, request_id, "/echo", b"x", f"{name}: {secret}\r\n")
+    record = mesh.exchange(request_id, "complete", listener=listener)
+    assert [name.lower(), secret if stored else "[redacted]"] in record["request"]["headers"]
+    assert (secret in str(record)) is stored
+
+
+def test_without_an_access_log_the_tap_tells_all_it_saw(mesh: Mesh) -> None:
+    request_id = new_id()
+    ask(mesh, "tap_only", request_id, "/echo", b"one witness")
+    record = mesh.exchange(request_id, "access_log_missing", listener="tapped")
+    assert mesh.bodies(record) == (b"one witness", b"one witness")
+    assert record["response"]["status"] == 200
+
+
+def test_without_a_tap_the_access_log_tells_all_it_saw(mesh: Mesh) -> None:
+    request_id = new_id()
+    ask(mesh, "log_only", request_id, "/echo", b"one witness")
+    record = mesh.exchange(request_id, "tap_missing", listener="tapped")
+    assert mesh.bodies(record) == (b"", b"")
+    assert record["response"]["status"] == 200
+    assert record["request"]["body"]["size"] == 11
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_traffic_flows_through_a_tap_with_a_broken_configuration(mesh: Mesh, fault: str) -> None:
+    request_id = new_id()
+    answer = ask(mesh, f"broken_{fault}", request_id, "/echo", b"unharmed")
+    assert (answer.status, answer.body) == (200, b"unharmed")
+    assert mesh.exchange(request_id, "tap_missing")["response"]["status"] == 200
+
+
+def test_a_broken_configuration_is_counted_and_its_field_named_in_the_proxys_log(mesh: Mesh) -> None:
+    counted = mesh.envoy.stats("config_errors")
+    assert sum(counted.values()) >= len(BROKEN) - 1  # a cluster that is missing is no fault of the configuration's form
+    log = mesh.envoy.process.log.read_text()
+    for field in ("collector.cluster", "sampel", "request_body_bytes"):
+        assert field in log
