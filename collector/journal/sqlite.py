@@ -37,9 +37,7 @@ async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_byte
 class SqliteJournal:
     """Made by `open_journal`. All methods are called in the event loop that opened it."""
 
-    def __init__(
-        self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int, tail_bytes: int = TAIL_BYTES
-    ) -> None:
+    def __init__(self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> None:
         self.id = opened.id
         self.quota_bytes = settings.quota_bytes
         self.waiting_bytes = 0  # memory taken by appends that are not durable yet
@@ -49,7 +47,7 @@ class SqliteJournal:
         self._received_at = opened.end.received_at
         self._floor, self._last = opened.floor, opened.end.position
         self._total = opened.end.total_bytes  # with what waits
-        self._tail = Tail(tail_bytes)
+        self._tail = Tail(TAIL_BYTES)
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._closed = False
