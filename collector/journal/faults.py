@@ -31,7 +31,7 @@ class FaultLog:
 
     def failed(self, error: Exception) -> None:
         if str(error) != self._last:
-            log.error("%s", error, exc_info=error)
+            log.error("%s", error)
         self._last = str(error)
 
     def worked(self) -> None:
