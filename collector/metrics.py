@@ -71,3 +71,34 @@ class JournalMetrics:
             ("floor_position", "Position up to which entries are forgotten", lambda: journal.floor_position),
         ):
             Gauge(f"meshscribe_journal_{name}", help_text, registry=registry).set_function(read)
+
+
+class PipelineState(Protocol):
+    """What can be read off the pipeline at any time."""
+
+    @property
+    def fed(self) -> int: ...
+    @property
+    def failing(self) -> str | None: ...
+
+
+class CorrelatorState(Protocol):
+    """What can be read off the correlator at any time."""
+
+    @property
+    def open_exchanges(self) -> int: ...
+    @property
+    def open_bytes(self) -> int: ...
+
+
+class PipelineMetrics:
+    """How far the pipeline is, and what it holds, read when they are scraped."""
+
+    def __init__(self, registry: CollectorRegistry, pipeline: PipelineState, correlator: CorrelatorState) -> None:
+        for name, help_text, read in (
+            ("pipeline_position", "Position of the last journal entry correlated", lambda: pipeline.fed),
+            ("sink_failing", "1 while the sink takes no events", lambda: int(pipeline.failing is not None)),
+            ("open_exchanges", "Exchanges that are not closed yet", lambda: correlator.open_exchanges),
+            ("open_bytes", "Bytes that open exchanges hold", lambda: correlator.open_bytes),
+        ):
+            Gauge(f"meshscribe_{name}", help_text, registry=registry).set_function(read)

@@ -63,13 +63,15 @@ class Pipeline:
     ) -> None:
         self._journal, self._sink, self._correlator, self._meaning, self._clock = journal, sink, correlator, meaning, clock
         self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
-        self._fed = 0  # position of the last entry fed
+        self.fed = 0  # position of the last entry fed
         self._ticked = 0  # and what it was when the ticker last looked
         self._saved_at = 0
         self._unsaved_bytes = 0
         self._checkpointed = 0
         self.done = Place(0, WHOLE)
         self.failing: str | None = None  # why the sink does not take anything now
+        self._storing = False
+        self._moved = asyncio.Event()
 
     async def run(self) -> None:
         """Resumes, then goes on for ever."""
@@ -78,28 +80,43 @@ class Pipeline:
             group.create_task(self._tick())
             group.create_task(self._flow())
 
+    async def drained(self, position: int, seconds: float) -> bool:
+        """Waits until all up to `position` is fed and its output stored. False: not in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.fed < position or self._storing:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def _resume(self) -> None:
         self.done = high = await self._retried(lambda: self._sink.high(self._journal.id))
         covered = high.position if high.ordinal == WHOLE else high.position - 1
         checkpoint = await self._journal.checkpoint(covered)
         if checkpoint is not None:
             self._correlator.restore(checkpoint.state)
-            self._fed = self._checkpointed = checkpoint.position
+            self.fed = self._checkpointed = checkpoint.position
         self._saved_at = self._clock.now_us()
-        log.info("resuming behind position %d; stored up to %d", self._fed, high.position)
+        log.info("resuming behind position %d; stored up to %d", self.fed, high.position)
 
     async def _flow(self) -> None:
         writing: asyncio.Task[None] | None = None
         try:
             while True:
-                entries = await self._journal.read(self._fed, READ_BYTES)
+                entries = await self._journal.read(self.fed, READ_BYTES)
+                self._storing = True
                 outputs = await self._feed(entries)
                 if writing is not None:
                     await writing
-                high = Place(self._fed, WHOLE)
+                high = Place(self.fed, WHOLE)
                 writing = None
-                if outputs or self._fed - self.done.position >= QUIET_POSITIONS:
+                if outputs or self.fed - self.done.position >= QUIET_POSITIONS:
                     writing = asyncio.create_task(self._store(outputs, high))
+                    writing.add_done_callback(self._stored)
+                else:
+                    self._stored(None)
                 if self._checkpoint_is_due():
                     if writing is not None:
                         await writing
@@ -109,11 +126,15 @@ class Pipeline:
             if writing is not None:
                 writing.cancel()
 
+    def _stored(self, _: object) -> None:
+        self._storing = False
+        self._moved.set()
+
     async def _feed(self, entries: Sequence[Entry]) -> list[Output]:
         outputs: list[Output] = []
         for entry in entries:
             outputs += [self._describe(closed) for closed in self._correlator.feed(entry) if closed.place > self.done]
-            self._fed = entry.position
+            self.fed = entry.position
             self._unsaved_bytes += len(entry.payload)
             await asyncio.sleep(0)  # the receivers share this loop
         return outputs
@@ -152,25 +173,25 @@ class Pipeline:
                 return result
 
     def _checkpoint_is_due(self) -> bool:
-        if self._fed == self._checkpointed:
+        if self.fed == self._checkpointed:
             return False
         return self._unsaved_bytes >= self._checkpoint_bytes or self._clock.now_us() - self._saved_at >= self._checkpoint_us
 
     async def _checkpoint(self) -> None:
         """Saves the state after the last entry fed. Everything up to there is stored, or had no output."""
-        if self.done.position < self._fed:
-            await self._store([], Place(self._fed, WHOLE))
-        await self._journal.save_checkpoint(Checkpoint(self._fed, self._correlator.state()))
-        await self._journal.truncate(self._fed)
-        self._checkpointed, self._unsaved_bytes, self._saved_at = self._fed, 0, self._clock.now_us()
+        if self.done.position < self.fed:
+            await self._store([], Place(self.fed, WHOLE))
+        await self._journal.save_checkpoint(Checkpoint(self.fed, self._correlator.state()))
+        await self._journal.truncate(self.fed)
+        self._checkpointed, self._unsaved_bytes, self._saved_at = self.fed, 0, self._clock.now_us()
 
     async def _tick(self) -> None:
         """Lets time pass in the journal while something is open and nothing comes in."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            if not self._correlator.quiet and self._fed == self._ticked:
+            if not self._correlator.quiet and self.fed == self._ticked:
                 try:
                     await self._journal.append(Kind.TICK, "", b"")
                 except JournalFullError:
                     log.warning("the journal is full: time stands still until it is not")
-            self._ticked = self._fed
+            self._ticked = self.fed

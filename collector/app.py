@@ -1,0 +1,172 @@
+"""The composition root: builds every part once, starts sinks first and sources last, stops sources first, drains, then sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from collector.audit.app import create_app
+from collector.clock import Clock, SystemClock
+from collector.correlate import Correlator, Limits
+from collector.enrich.catalogue import Catalogue
+from collector.errors import SettingsError
+from collector.health import Component
+from collector.journal.sqlite import SqliteJournal, open_journal
+from collector.meaning import ExchangeMeaning
+from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics, TapMetrics
+from collector.pipeline import Pipeline
+from collector.receive.access_log import AccessLogServer
+from collector.receive.tap import create_ingest_app
+from collector.servers import HttpServer
+from collector.settings import Correlate, Settings
+from collector.sinks.migrate import migrate
+from collector.sinks.sqlite import SqliteSink
+
+log = logging.getLogger("meshscribe")
+
+DRAIN_SECONDS = 10.0
+GRACE_SECONDS = 2.0
+
+
+class Addresses(NamedTuple):
+    """Where the listeners are, as `host:port`."""
+
+    tap: str
+    access_log: str
+    audit: str
+
+
+async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = None) -> None:
+    """Runs the collector until SIGTERM or SIGINT. Raises what keeps a part from working; then the process is to be restarted."""
+    logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("alembic", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        pipeline, addresses = await _start(settings, SystemClock(), stack)
+        gc.freeze()  # what lives as long as the process is not looked through again
+        if ready is not None:
+            ready(addresses)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, pipeline}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if pipeline.done():
+            pipeline.result()
+        log.info("stopping")
+
+
+async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tuple[asyncio.Task[None], Addresses]:
+    """Starts every part; the stack stops them in the opposite order."""
+    registry = CollectorRegistry()
+    for collect in (ProcessCollector, PlatformCollector, GCCollector):
+        collect(registry=registry)
+    await asyncio.to_thread(migrate, settings.sink.url)
+    engine = _engine(settings.sink.url)
+    stack.push_async_callback(engine.dispose)
+    sink = SqliteSink(_sqlite_path(settings.sink.url))
+    stack.push_async_callback(sink.close)
+    journal = await open_journal(settings.journal, clock, settings.ingest.max_waiting_bytes)
+    stack.push_async_callback(journal.close)
+    JournalMetrics(registry, journal)
+
+    correlator = Correlator(limits(settings.correlate))
+    pipeline = Pipeline(
+        journal,
+        sink,
+        correlator,
+        ExchangeMeaning(Catalogue()),
+        clock,
+        batch=settings.sink.batch_exchanges,
+        checkpoint_us=_us(settings.journal.checkpoint_seconds),
+        checkpoint_bytes=settings.journal.checkpoint_bytes,
+    )
+    PipelineMetrics(registry, pipeline, correlator)
+    task = asyncio.create_task(pipeline.run())
+    stack.push_async_callback(_drain, pipeline, journal, task)
+
+    health = CollectorHealth(journal, pipeline, task)
+    auditing = HttpServer(
+        "audit.port", create_app(engine, health, registry, settings.audit, clock), settings.audit.host, settings.audit.port
+    )
+    audit_address = await auditing.start()
+    stack.push_async_callback(auditing.stop)
+    access_log = AccessLogServer(journal, AccessLogMetrics(registry), settings.ingest)
+    try:
+        grpc_port = await access_log.start()
+    except RuntimeError as error:
+        raise SettingsError([f"ingest.grpc_port: cannot listen on {settings.ingest.host}:{settings.ingest.grpc_port}: {error}"]) from error
+    stack.push_async_callback(access_log.stop, GRACE_SECONDS)
+    tap = HttpServer(
+        "ingest.port", create_ingest_app(journal, TapMetrics(registry), settings.ingest), settings.ingest.host, settings.ingest.port
+    )
+    tap_address = await tap.start()
+    stack.push_async_callback(tap.stop)
+    return task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address)
+
+
+async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[None]) -> None:
+    """What was received is stored, if the sink takes it in time; the rest stays in the journal."""
+    if not task.done():
+        if not await pipeline.drained(journal.last_position, DRAIN_SECONDS):
+            log.warning("stopped before all was stored: the journal keeps the rest for the next start")
+        task.cancel()
+    await asyncio.wait({task})
+
+
+class CollectorHealth:
+    """The parts that must work, for /readyz."""
+
+    def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None]) -> None:
+        self._journal, self._pipeline, self._task = journal, pipeline, task
+
+    def components(self) -> Sequence[Component]:
+        """See health.Health."""
+        used = self._journal.kept_bytes / self._journal.quota_bytes
+        behind = self._journal.last_position - self._pipeline.fed
+        failing = self._pipeline.failing
+        return (
+            Component("journal", used < 1, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
+            Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
+            Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
+        )
+
+
+def limits(settings: Correlate) -> Limits:
+    """The correlator's limits from the settings."""
+    return Limits(
+        expects_tap=settings.expect != "access_log",
+        expects_access_log=settings.expect != "tap",
+        linger_us=_us(settings.linger_seconds),
+        idle_us=_us(settings.idle_seconds),
+        late_us=_us(settings.late_seconds),
+        open_bytes=settings.open_bytes,
+        late_bytes=settings.late_bytes,
+        closed_keys=settings.closed_keys,
+        ledger_us=_us(settings.ledger_seconds),
+    )
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1_000_000)
+
+
+def _sqlite_path(url: str) -> Path:
+    return Path(make_url(url).database or "")
+
+
+def _engine(url: str) -> AsyncEngine:
+    """The audit API's own connections: they read, and never wait for the sink's writer (WAL)."""
+    return create_async_engine(make_url(url).set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})

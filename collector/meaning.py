@@ -1,0 +1,80 @@
+"""Joins the pure stages between correlate and describe: what an exchange meant (decode) and whose it was (enrich)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collector.decode import Captured, decode
+from collector.describe.record import Seen
+from collector.enrich.attach import attach
+from collector.enrich.catalogue import Catalogue
+from collector.enrich.match import ProxyFacts, match, proxy_type_of
+from collector.messages import headers
+from collector.messages.exchange import Body
+from collector.messages.tap_pb2 import METADATA, REQUEST, REQUEST_RESPONSE
+
+_NOTHING = Body()
+
+
+class ExchangeMeaning:
+    """Asks the decoder and the catalogue. Both are pure and bounded; neither raises, whatever the exchange holds."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def decode(self, seen: Seen) -> dict[str, Any]:
+        """See pipeline.Meaning. Nothing without a tap: an access log knows no meaning."""
+        tap = seen.exchange.tap
+        if tap is None or tap.level not in (METADATA, REQUEST, REQUEST_RESPONSE):
+            return {}
+        decoded = decode(captured(seen))
+        found: dict[str, Any] = {"inference": decoded.inference, "usage": decoded.usage, "timing": decoded.timing}
+        if decoded.problems:
+            found["problems"] = decoded.problems
+        return found
+
+    def enrich(self, seen: Seen) -> dict[str, Any]:
+        """See pipeline.Meaning."""
+        exchange = seen.exchange
+        log = exchange.access_log
+        facts = ProxyFacts(
+            proxy_type=proxy_type_of(exchange.node.id),
+            namespace=exchange.node.namespace,
+            labels=exchange.node.labels,
+            upstream_cluster=log.upstream_cluster if log else "",
+            authority=seen.authority or "",
+            route_name=log.route if log else "",
+            path=seen.path or "",
+            user_agent=headers.first(seen.request_headers, "user-agent") or (log.user_agent if log else ""),
+            probe_header=headers.first(seen.request_headers, "k-network-probe") or "",
+        )
+        found = match(facts, self._catalogue.knows)
+        version = self._catalogue.as_of(found.namespace, found.name, exchange.key.start_us, found.kind) if found.matched else None
+        return attach(found, version)
+
+
+def captured(seen: Seen) -> Captured:
+    """What the decoder is given of an exchange with a tap."""
+    exchange = seen.exchange
+    tap, log = exchange.tap, exchange.access_log
+    request, response = (tap.request, tap.response) if tap is not None else (_NOTHING, _NOTHING)
+    upstream = log.upstream_first_byte_us if log is not None else None
+    return Captured(
+        method=seen.method or "",
+        path=seen.path or "",
+        status=seen.status,
+        request_headers=seen.request_headers,
+        request_body=request.prefix,
+        request_whole=_whole(request, tap is not None and tap.request_complete),
+        response_headers=seen.response_headers,
+        response_trailers=seen.response_trailers,
+        response_body=response.prefix,
+        response_whole=_whole(response, tap is not None and tap.response_complete),
+        chunks=[(offset, length, at / 1e6) for offset, length, at in response.chunks],
+        duration=None if seen.duration_us is None else seen.duration_us / 1e6,
+        upstream_first_byte=None if upstream is None else upstream / 1e6,
+    )
+
+
+def _whole(body: Body, complete: bool) -> bool:
+    return complete and not body.gaps and not body.truncated

@@ -1,0 +1,75 @@
+"""HTTP servers inside the collector's own event loop: uvicorn without its signal handling, which belongs to the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from collector.errors import SettingsError
+
+GRACE_SECONDS = 5
+
+
+class HttpServer:
+    """One listener. `start` returns when it accepts connections."""
+
+    def __init__(self, name: str, app: FastAPI, host: str, port: int) -> None:
+        self._name, self._host, self._port = name, host, port
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=75,
+        )
+        self._server = _Quiet(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """The address as `host:port`. Raises SettingsError if it cannot be had."""
+        try:
+            listening = _listen(self._host, self._port)
+        except OSError as error:
+            raise SettingsError([f"{self._name}: cannot listen on {self._host}:{self._port}: {error.strerror}"]) from error
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.005)
+        host, port = listening.getsockname()[:2]
+        return f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Takes no new connections, answers what is under way."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+class _Quiet(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
