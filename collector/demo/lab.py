@@ -45,9 +45,9 @@ class Lab:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meshscribe-demo-")))
             ports = stack.enter_context(Ports())
             self._parts(ports, wasm)
-            for what, part in (("model server", self.model), ("collector", self.collector), ("Envoy", self.envoy)):
+            for what, part in (("the model server", self.model), ("the collector", self.collector), ("Envoy", self.envoy)):
                 if self._tell is not None:
-                    self._tell(f"starting the {what}")
+                    self._tell(f"starting {what}")
                 stack.callback(part.process.stop)
                 part.start()
             self._stack = stack.pop_all()

@@ -23,13 +23,14 @@ from collector.errors import MeshscribeError
 
 SECONDS_TO_RECORD = 30.0
 TRICKLE_SECONDS = 2.0
+WIDTH = 120  # of the table where there is no terminal to ask
 
 OK, FAILED, IMPOSSIBLE = 0, 1, 2
 
 
 def run(once: bool, store: str) -> int:
     """See collector.demo.run."""
-    console = Console(stderr=False, highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     if store != "sqlite":
         console.print(f"[red]The demo cannot store in {store}.[/] It has: sqlite")
         return IMPOSSIBLE
@@ -86,9 +87,9 @@ def _once(lab: Lab, audit: Audit, sent: Sequence[Sent], console: Console) -> int
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
     table = Table(title="What was recorded", title_justify="left")
-    for column in ("what", "request", "status"):
-        table.add_column(column)
-    for column in ("sent", "answered", "ms"):
+    for column in ("what", "path", "status"):
+        table.add_column(column, no_wrap=True)
+    for column in ("bytes sent", "answered", "ms"):
         table.add_column(column, justify="right")
     table.add_column("completeness")
     table.add_column("bodies")
@@ -104,7 +105,7 @@ def _row(verdict: Verdict) -> list[str]:
     duration = f"{record['duration_ms']:.1f}" if "duration_ms" in record else "–"
     flags = ", ".join(record.get("completeness", ["not recorded"]))
     bodies = "[red]differ[/]" if any("body" in fault for fault in verdict.faults) else "[green]equal[/]"
-    return [sent.call.what, f"{sent.call.method} {sent.call.path}", status, *sizes, duration, flags, bodies if record else "–"]
+    return [sent.call.what, sent.call.path.partition("?")[0], status, *sizes, duration, flags, bodies if record else "–"]
 
 
 def _stay(lab: Lab, console: Console) -> int:

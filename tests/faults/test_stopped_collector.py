@@ -1,0 +1,90 @@
+"""A collector that is stopped (SIGSTOP: it accepts bytes and answers nothing) harms no request, and its losses are counted.
+
+MESHSCRIBE_SOAK_STOP_SECONDS, MESHSCRIBE_SOAK_RATE and MESHSCRIBE_SOAK_RESPONSE_MB set the long form's size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import urllib.request
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from collector.messages.completeness import Completeness
+from tests.bench.load import Load
+from tests.faults.rig import WORKERS, Rig, until
+
+MB = 1 << 20
+QUEUE_BYTES = 2 * MB  # small, so that the bound is reached soon
+# Per VM its queue and Envoy's copy of what is in flight; the large response's own buffers; what an allocator keeps.
+MEMORY_BOUND = WORKERS * 2 * QUEUE_BYTES + 64 * MB
+
+
+class Size(NamedTuple):
+    stop_seconds: float
+    rate: float
+    response_bytes: int
+
+
+SHORT = Size(6, 500, 100_000_000)
+SOAK = Size(
+    float(os.environ.get("MESHSCRIBE_SOAK_STOP_SECONDS", "60")),
+    float(os.environ.get("MESHSCRIBE_SOAK_RATE", "1000")),
+    int(os.environ.get("MESHSCRIBE_SOAK_RESPONSE_MB", "400")) * 1_000_000,
+)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("size", [SHORT, pytest.param(SOAK, marks=pytest.mark.soak)], ids=["short", "soak"])
+def test_a_stopped_collector_harms_nobody_and_its_losses_are_counted(make_rig: Callable[..., Rig], size: Size) -> None:
+    rig = make_rig(queue_bytes=QUEUE_BYTES)
+    rig.settle()
+    before = rig.rss_bytes()
+    rig.collector.process.send(signal.SIGSTOP)
+    loads = [Load(port, rate=size.rate, seconds=size.stop_seconds, prefix=prefix) for port, prefix in _listeners(rig)]
+    running = rig.load(*loads)
+    assert _read(f"http://127.0.0.1:{rig.large}/bytes?size={size.response_bytes}") == size.response_bytes
+    tapped, untapped = running.wait()
+    grown = rig.rss_bytes() - before
+    rig.collector.process.send(signal.SIGCONT)
+    assert (tapped.failed, untapped.failed) == (0, 0)
+    assert tapped.answered == tapped.sent == untapped.sent
+    assert tapped.percentile(1.0) < size.stop_seconds / 2, "a request waited for the collector"
+    assert grown < MEMORY_BOUND
+    _accounted(rig, tapped.sent + 32 + 1)
+
+
+def _listeners(rig: Rig) -> list[tuple[int, str]]:
+    return [(rig.tapped, "tapped"), (rig.untapped, "untapped")]
+
+
+def _read(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=120) as answer:
+        return sum(len(piece) for piece in iter(lambda: answer.read(1 << 20), b""))
+
+
+def _accounted(rig: Rig, sent: int) -> None:
+    """sent = stored + counted drops, exactly."""
+    settled = 0
+
+    def told() -> int:
+        nonlocal settled
+        settled += rig.settle()
+        return int(rig.ledger().get("announced", 0))
+
+    until(told, lambda announced: announced >= sent, 60)
+    sent += settled
+    ledger = until(rig.ledger, lambda found: found.get("announced") == sent and _tap_ends(rig) == found["received"], 60)
+    assert ledger["announced"] == sent
+    assert ledger["announced"] == ledger["received"] + ledger["dropped"]["total"] + ledger["missing"]
+    assert ledger["received"] == _tap_ends(rig)
+    assert ledger["dropped"]["total"] > 0, "the queue never reached its bound: the test tested nothing"
+
+
+def _tap_ends(rig: Rig) -> int:
+    """Stored exchanges whose end the tap told: they have a tap (else they would lack it) and its end."""
+    missing = Completeness.TAP_MISSING | Completeness.UNFINISHED | Completeness.HEADERS_GAP
+    return sum(1 for flags in rig.recorded().values() if not flags & missing)
