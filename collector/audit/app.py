@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import bodies, events, exchanges, ledger, manual, probes, problems
 from collector.audit.parameters import once
+from collector.audit.problems import MEDIA_TYPE
 from collector.audit.shield import Faults, Meter, SecurityHeaders
 from collector.clock import Clock
 from collector.health import Health
@@ -23,9 +25,22 @@ Stored bodies are served as downloads only.
 """
 
 
+class AuditApp(FastAPI):
+    """The framework, with a description that names the media type of errors as they are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        description = super().openapi()
+        for path in description["paths"].values():
+            for operation in path.values():
+                for response in operation["responses"].values():
+                    if MEDIA_TYPE in response.get("content", {}):
+                        response["content"].pop("application/json", None)
+        return description
+
+
 def create_app(engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock) -> FastAPI:
     """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics."""
-    app = FastAPI(
+    app = AuditApp(
         title="Meshscribe audit API",
         version=version("meshscribe"),
         description=DESCRIPTION,

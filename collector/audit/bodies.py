@@ -22,7 +22,7 @@ from collector.audit.problems import NotFoundError
 from collector.audit.revisions import find
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
-from collector.messages.completeness import Completeness
+from collector.messages.completeness import names
 from collector.sinks.schema import exchanges
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
@@ -64,7 +64,7 @@ async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "
         ids = [event_id(newest.exchange, direction, row.revision) for row in found]
         row = (await connection.execute(queries.payload(ids))).one_or_none()
     if row is None:
-        flags = ", ".join(Completeness(newest.completeness).names) or "no flag"
+        flags = ", ".join(names(newest.completeness)) or "no flag"
         raise NotFoundError(
             f"No {direction} body of exchange {newest.exchange} is stored: it was empty or not captured. Completeness: {flags}."
         )

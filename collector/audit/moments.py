@@ -74,7 +74,7 @@ def first_id(time_us: int) -> str:
 
 def past_id(time_us: int) -> str:
     """An id that sorts behind every event before `time_us`. Events of the same millisecond may sort before it too."""
-    return _id(min(max(time_us - 1, 0) // 1000 + 1, _LAST_MS))
+    return _id(min(max((time_us - 1) // 1000 + 1, 0), _LAST_MS))
 
 
 def _id(milliseconds: int) -> str:

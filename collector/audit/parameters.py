@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from collector.audit.moments import Moment, parse
 from collector.audit.problems import BadParametersError, Fault
-from collector.messages.completeness import Completeness
+from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
 
 LARGEST = (1 << 63) - 1
@@ -68,7 +68,7 @@ def flags(text: str) -> Flags:
         else:
             present |= flag
     if present & absent:
-        raise ValueError(f"{(present & absent).names[0]} cannot be set and not set")
+        raise ValueError(f"{names(present & absent)[0]} cannot be set and not set")
     return Flags(present, absent)
 
 
@@ -76,7 +76,7 @@ def _flag(name: str) -> Completeness:
     try:
         return Completeness[name.upper()]
     except KeyError:
-        known = ", ".join((~Completeness(0)).names)
+        known = ", ".join(names(~Completeness(0)))
         raise ValueError(f"{name!r} is no flag: expected {known}, each with a ! before it for `not set`") from None
 
 

@@ -1,0 +1,162 @@
+"""Rows of the store, as the sink writes them, and a store to put them in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from sqlalchemy import create_engine, insert, update
+
+from collector.describe.identity import event_id, uuid7
+from collector.messages.completeness import Completeness, names
+from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE
+from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
+
+NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+JOURNAL = "0192aaaa-0000-7000-8000-000000000001"
+NODE = "sidecar~10.0.0.7~llama-predictor-0.prod~prod.svc.cluster.local"
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.us = NOW
+
+    def now_us(self) -> int:
+        return self.us
+
+
+def name(time_us: int, salt: str = "") -> str:
+    """An exchange's id."""
+    return uuid7(time_us // 1000, f"{time_us}{salt}".encode())
+
+
+def record(identity: str, revision: int, columns: dict[str, Any]) -> bytes:
+    """A record, laid out as no serialiser would: whoever parses it and writes it anew is found out."""
+    said = {
+        "id": identity,
+        "revision": revision,
+        "start": "2025-11-22T08:26:40.123456Z",
+        "duration_ms": 12.5,
+        "proxy": {"node": columns["node"], "namespace": columns["namespace"], "workload": "llama-predictor"},
+        "service": {"namespace": columns["namespace"], "name": columns["service"]},
+        "request": {"id": columns["request_id"], "method": columns["method"], "path": columns["path"], "body": {}},
+        "response": {"status": columns["status"], "body": {}},
+        "inference": {"model_requested": columns["model"]},
+        "completeness": names(columns["completeness"]),
+    }
+    return json.dumps(said, separators=(" , ", " :  ")).encode()
+
+
+def exchange(time_us: int, salt: str = "", revision: int = 0, **changes: Any) -> dict[str, Any]:
+    """A row of `exchanges`."""
+    identity = name(time_us, salt)
+    columns: dict[str, Any] = {
+        "exchange": identity,
+        "revision": revision,
+        "superseded": False,
+        "source": f"/proxy/{NODE}",
+        "subject": "prod/llama",
+        "time_us": time_us,
+        "duration_us": 12_500,
+        "namespace": "prod",
+        "service": "llama",
+        "node": NODE,
+        "request_id": f"req-{identity}",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "status": 200,
+        "caller": "spiffe://cluster.local/ns/app/sa/web",
+        "model": "llama-3",
+        "completeness": int(Completeness.COMPLETE),
+        "request_bytes": 10,
+        "response_bytes": 20,
+        "journal": JOURNAL,
+        "position": time_us - NOW + (1 << 40),
+        "ordinal": 0,
+        **changes,
+    }
+    columns["id"] = event_id(identity, "exchange", revision)
+    columns.setdefault("data", record(identity, revision, columns))
+    return columns
+
+
+def payload(of: dict[str, Any], direction: str, data: bytes, /, **changes: Any) -> dict[str, Any]:
+    """A row of `payloads`, compressed as the sink does."""
+    return {
+        "id": event_id(of["exchange"], direction, of["revision"]),
+        "exchange": of["exchange"],
+        "revision": of["revision"],
+        "type": REQUEST_TYPE if direction == "request" else RESPONSE_TYPE,
+        "source": of["source"],
+        "subject": of["subject"],
+        "time_us": of["time_us"],
+        "content_type": "application/json",
+        "content_encoding": None,
+        "size": len(data),
+        "extensions": json.dumps({"exchange": of["exchange"], "revision": of["revision"], "component": "predictor"}).encode(),
+        "compression": "zstd",
+        "data": zstandard.ZstdCompressor(level=1).compress(data),
+        **changes,
+    }
+
+
+def window(start_us: int, node: str = NODE, dropped: dict[str, int] | None = None, **counts: int) -> dict[str, Any]:
+    """A row of `ledger`. What was announced is what the other counts come to."""
+    reasons = dropped or {}
+    said = {"received": 0, "missing": 0, "both": 0, "tap_only": 0, "access_log_only": 0, "late": 0, **counts}
+    said["announced"] = said["received"] + said["missing"] + sum(reasons.values())
+    data = {"node": node, "batches": 7, **said, "dropped": reasons, "abandoned": {}}
+    return {
+        "id": uuid7(start_us // 1000, f"{node}{start_us}".encode()),
+        "node": node,
+        "namespace": "prod",
+        "workload": "llama-predictor",
+        "source": f"/proxy/{node}",
+        "time_us": start_us,
+        "window_us": MINUTE,
+        **said,
+        "dropped": sum(reasons.values()),
+        "data": json.dumps(data).encode(),
+    }
+
+
+class Store:
+    """A SQLite file with the tables, written to as the sink would."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.engine = create_engine(f"sqlite:///{path}")
+        metadata.create_all(self.engine)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite+aiosqlite:///{self.path}"
+
+    def exchanges(self, *rows: dict[str, Any]) -> None:
+        """Writes them and moves each journal's place, as one transaction."""
+        with self.engine.begin() as connection:
+            for row in rows:
+                older = (exchanges.c.exchange == row["exchange"]) & (exchanges.c.revision < row["revision"])
+                connection.execute(update(exchanges).where(older).values(superseded=True))
+                connection.execute(insert(exchanges).values(row))
+                place = {"position": row["position"], "ordinal": row["ordinal"]}
+                moved = connection.execute(update(places).where(places.c.journal == row["journal"]).values(place))
+                if not moved.rowcount:
+                    connection.execute(insert(places).values(journal=row["journal"], **place))
+
+    def payloads(self, *rows: dict[str, Any]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(insert(payloads), list(rows))
+
+    def ledger(self, *rows: dict[str, Any]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(insert(ledger), list(rows))
+
+    def close(self) -> None:
+        self.engine.dispose()
