@@ -58,6 +58,7 @@ async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = 
     async with AsyncExitStack() as stack:
         pipeline, addresses = await _start(settings, SystemClock(), stack)
         gc.freeze()  # what lives as long as the process is not looked through again
+        gc.set_threshold(50_000, 20, 50)  # the hot path makes no cycles
         if ready is not None:
             ready(addresses)
         stopping = asyncio.create_task(stop.wait())

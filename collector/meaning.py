@@ -9,7 +9,6 @@ from collector.describe.record import Seen
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.match import ProxyFacts, match, proxy_type_of
-from collector.messages import headers
 from collector.messages.exchange import Body
 from collector.messages.tap_pb2 import METADATA, REQUEST, REQUEST_RESPONSE
 
@@ -45,8 +44,8 @@ class ExchangeMeaning:
             authority=seen.authority or "",
             route_name=log.route if log else "",
             path=seen.path or "",
-            user_agent=headers.first(seen.request_headers, "user-agent") or (log.user_agent if log else ""),
-            probe_header=headers.first(seen.request_headers, "k-network-probe") or "",
+            user_agent=seen.request.get("user-agent") or (log.user_agent if log else ""),
+            probe_header=seen.request.get("k-network-probe") or "",
         )
         found = match(facts, self._catalogue.knows)
         version = self._catalogue.as_of(found.namespace, found.name, exchange.key.start_us, found.kind) if found.matched else None

@@ -4,78 +4,92 @@ from __future__ import annotations
 
 from collector.correlate.body import assemble
 from collector.correlate.state import Open, Pieces
+from collector.messages import flags as envoy
 from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.exchange import AccessLog, Exchange, Key, Node, Tap
-from collector.messages.flags import BIT, CLIENT_ABORTED, UNSEEN_BY_FILTERS, UPSTREAM_RESET
 from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
+
+# Plain integers: enum arithmetic costs more than all else here.
+_COMPLETE = int(Completeness.COMPLETE)
+_ACCESS_LOG_MISSING = int(Completeness.ACCESS_LOG_MISSING)
+_TAP_MISSING = int(Completeness.TAP_MISSING)
+_NOT_TAPPED = int(Completeness.NOT_TAPPED)
+_REQUEST_BODY_GAP = int(Completeness.REQUEST_BODY_GAP)
+_RESPONSE_BODY_GAP = int(Completeness.RESPONSE_BODY_GAP)
+_REQUEST_TRUNCATED = int(Completeness.REQUEST_TRUNCATED)
+_RESPONSE_TRUNCATED = int(Completeness.RESPONSE_TRUNCATED)
+_CLIENT_ABORTED = int(Completeness.CLIENT_ABORTED)
+_UPSTREAM_RESET = int(Completeness.UPSTREAM_RESET)
+_UNFINISHED = int(Completeness.UNFINISHED)
+_HEADERS_GAP = int(Completeness.HEADERS_GAP)
 
 
 def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_log: bool) -> Exchange:
     """The exchange as far as it is known now."""
     tap = _tap(open_.tap, open_.access_log) if open_.tap is not None else None
-    flags = _witnesses(open_, expects_tap, expects_access_log)
+    told = _witnesses(open_, expects_tap, expects_access_log)
     if tap is not None and open_.tap is not None:
-        flags |= _bodies(tap) | _headers(open_.tap)
-    flags |= _aborts(tap, open_.access_log)
-    if not flags & INCOMPLETE:
-        flags |= Completeness.COMPLETE
-    return Exchange(Key(*open_.key, twin), open_.revision, node, flags, tap, open_.access_log)
+        told |= _bodies(tap) | _headers(open_.tap)
+    told |= _aborts(tap, open_.access_log)
+    if not told & INCOMPLETE:
+        told |= _COMPLETE
+    return Exchange(Key(*open_.key, twin), open_.revision, node, told, tap, open_.access_log)
 
 
 def unseen_by_filters(log: AccessLog) -> bool:
     """Whether this exchange ended before a filter behind RBAC could see it: a denial, a malformed request, no filter chain."""
     return (
         log.details.startswith(("rbac_access_denied", "filter_chain_not_found"))
-        or bool(log.flags & UNSEEN_BY_FILTERS)
-        or (not log.method and bool(log.flags & BIT["NR"]))
+        or bool(log.flags & envoy.UNSEEN_BY_FILTERS)
+        or (not log.method and bool(log.flags & envoy.BIT["NR"]))
     )
 
 
-def _witnesses(open_: Open, expects_tap: bool, expects_access_log: bool) -> Completeness:
-    flags = Completeness(0)
+def _witnesses(open_: Open, expects_tap: bool, expects_access_log: bool) -> int:
+    told = 0
     tap, log = open_.tap, open_.access_log
     if log is None and expects_access_log:
-        flags |= Completeness.ACCESS_LOG_MISSING
+        told |= _ACCESS_LOG_MISSING
     if tap is not None and tap.level == NONE:
-        flags |= Completeness.NOT_TAPPED
+        told |= _NOT_TAPPED
     elif tap is None and expects_tap:
-        flags |= Completeness.NOT_TAPPED if log is not None and unseen_by_filters(log) else Completeness.TAP_MISSING
+        told |= _NOT_TAPPED if log is not None and unseen_by_filters(log) else _TAP_MISSING
     if log is None and (tap is None or not tap.ended):
-        flags |= Completeness.UNFINISHED
+        told |= _UNFINISHED
     elif tap is not None and not tap.ended:
-        flags |= Completeness.HEADERS_GAP  # its end, and whatever came with it, was lost
-    return flags
+        told |= _HEADERS_GAP  # its end, and whatever came with it, was lost
+    return told
 
 
-def _bodies(tap: Tap) -> Completeness:
-    flags = Completeness(0)
+def _bodies(tap: Tap) -> int:
+    told = 0
     if tap.level in (REQUEST, REQUEST_RESPONSE):
         if tap.request.gaps:
-            flags |= Completeness.REQUEST_BODY_GAP
+            told |= _REQUEST_BODY_GAP
         if tap.request.truncated:
-            flags |= Completeness.REQUEST_TRUNCATED
+            told |= _REQUEST_TRUNCATED
     if tap.level == REQUEST_RESPONSE:
         if tap.response.gaps:
-            flags |= Completeness.RESPONSE_BODY_GAP
+            told |= _RESPONSE_BODY_GAP
         if tap.response.truncated:
-            flags |= Completeness.RESPONSE_TRUNCATED
-    return flags
+            told |= _RESPONSE_TRUNCATED
+    return told
 
 
-def _headers(pieces: Pieces) -> Completeness:
+def _headers(pieces: Pieces) -> int:
     """A part that never came held headers, or told of chunks: what it held is not known, so it is a gap in the headers."""
     holes = not pieces.whole and pieces.seen & (pieces.seen + 1)  # a missing part below one that came
-    return Completeness.HEADERS_GAP if holes or pieces.headers_dropped else Completeness(0)
+    return _HEADERS_GAP if holes or pieces.headers_dropped else 0
 
 
-def _aborts(tap: Tap | None, log: AccessLog | None) -> Completeness:
+def _aborts(tap: Tap | None, log: AccessLog | None) -> int:
     bits = (tap.flags if tap is not None else 0) | (log.flags if log is not None else 0)
-    flags = Completeness(0)
-    if bits & CLIENT_ABORTED:
-        flags |= Completeness.CLIENT_ABORTED
-    if bits & UPSTREAM_RESET:
-        flags |= Completeness.UPSTREAM_RESET
-    return flags
+    told = 0
+    if bits & envoy.CLIENT_ABORTED:
+        told |= _CLIENT_ABORTED
+    if bits & envoy.UPSTREAM_RESET:
+        told |= _UPSTREAM_RESET
+    return told
 
 
 def _tap(pieces: Pieces, log: AccessLog | None) -> Tap:

@@ -29,6 +29,8 @@ from collector.messages.exchange import AccessLog, Exchange, LedgerWindow
 
 FORMAT = 1
 DAY_US = 86_400_000_000
+_COMPLETE = int(Completeness.COMPLETE)
+_NOT_TAPPED = int(Completeness.NOT_TAPPED)
 
 
 class Limits(NamedTuple):
@@ -342,12 +344,12 @@ class Correlator:
             self._ledger.add(node, "both")
         else:
             self._ledger.add(node, "tap_only" if open_.tap is not None else "access_log_only")
-        if exchange.completeness & Completeness.COMPLETE:
+        if exchange.completeness & _COMPLETE:
             self._ledger.add(node, "complete")
-        if exchange.completeness & Completeness.NOT_TAPPED:
+        if exchange.completeness & _NOT_TAPPED:
             self._ledger.add(node, "not_tapped")
 
-    def _remember(self, open_: Open, twin: int, completeness: Completeness) -> None:
+    def _remember(self, open_: Open, twin: int, completeness: int) -> None:
         tap, log = open_.tap, open_.access_log
         incomplete = bool(completeness & INCOMPLETE)
         told_all = tap is not None and tap.whole

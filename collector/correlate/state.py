@@ -11,7 +11,7 @@ KeyFields = tuple[str, bytes, int, str]  # node id, request id, start in µs, do
 LogPrint = tuple[str, int | None, int, int, int]  # see log_print
 
 
-class Pieces(Struct):
+class Pieces(Struct, gc=False):
     """What the tap told of one stream so far. `seen` has a bit for each part that came, by its index."""
 
     vm: str
@@ -46,7 +46,7 @@ class Pieces(Struct):
         return self.last_index is not None and self.seen == (1 << (self.last_index + 1)) - 1
 
 
-class Open(Struct):
+class Open(Struct, gc=False):
     """An exchange that is not closed yet, as one witness or both told it. `size`: the bytes it holds, for the memory bound.
 
     `twin` is known only where this revises an exchange that was closed before; `revision` is then above 0.
@@ -64,7 +64,7 @@ class Open(Struct):
     deadline: int | None = None  # of the linger that runs
 
 
-class Remembered(Struct):
+class Remembered(Struct, gc=False):
     """A closed exchange, so that a late piece is known as late. `kept` holds an incomplete one whole, so that it can be revised.
 
     `stream` is (vm, stream) of the tap's part in it, `log` tells its access log entry from another one; absent: no such witness.
@@ -79,7 +79,7 @@ class Remembered(Struct):
     kept: Open | None = None
 
 
-class Vm(Struct):
+class Vm(Struct, gc=False):
     """One tap filter instance: which of its batches came, and what it said of its totals."""
 
     top: int = 0  # highest sequence that came
@@ -94,7 +94,7 @@ class Vm(Struct):
     missing: int = 0  # ends_sealed - received, as last counted in the ledger
 
 
-class Counts(Struct):
+class Counts(Struct, gc=False):
     """One proxy's counts in the ledger window that is open."""
 
     counts: dict[str, int] = field(default_factory=dict)

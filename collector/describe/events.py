@@ -13,7 +13,6 @@ import orjson
 
 from collector.describe.identity import event_id, exchange_id, uuid7
 from collector.describe.record import Seen, build, timestamp
-from collector.messages import headers
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 from collector.messages.exchange import Body, Exchange, LedgerWindow, Node
 
@@ -101,12 +100,12 @@ def _payloads(seen: Seen, identity: str, source: str, subject: str | None, servi
     start = exchange.key.start_us
     found = []
     if tap.request.data:
-        named = seen.request_headers
+        named = seen.request
         found.append(
             _payload("request", REQUEST_TYPE, start, tap.request, named, (identity, exchange.revision, source, subject), extensions)
         )
     if tap.response.data:
-        named, end = seen.response_headers, start + (seen.duration_us or 0)
+        named, end = seen.response, start + (seen.duration_us or 0)
         found.append(
             _payload("response", RESPONSE_TYPE, end, tap.response, named, (identity, exchange.revision, source, subject), extensions)
         )
@@ -118,17 +117,17 @@ def _payload(
     type_: str,
     time_us: int,
     body: Body,
-    named: list[tuple[str, str]],
+    named: dict[str, str],
     common: tuple[str, int, str, str | None],
     extensions: dict[str, str | int | bool],
 ) -> Event:
     identity, revision, source, subject = common
-    content_type = headers.first(named, "content-type")
+    content_type = named.get("content-type")
     columns = {
         "exchange": identity,
         "revision": revision,
         "content_type": content_type,
-        "content_encoding": headers.first(named, "content-encoding"),
+        "content_encoding": named.get("content-encoding"),
         "size": body.size,
     }
     return Event(event_id(identity, kind, revision), type_, source, subject, time_us, content_type, body.data, extensions, columns)

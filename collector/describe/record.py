@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from collector.errors import BadInputError
-from collector.messages import flags, headers
+from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
 
@@ -18,18 +18,48 @@ Headers = list[tuple[str, str]]
 
 
 class Seen:
-    """An exchange with its header blocks read: what both the record and the events need. Bodies' texts are not touched."""
+    """An exchange with its header blocks read, once for all that need it. Bodies' texts are not touched.
 
-    __slots__ = ("exchange", "problems", "request_headers", "request_trailers", "response_headers", "response_trailers")
+    `method`, `path` (with its query), `status` (that the client got), `authority`, `duration_us` (first byte of the request to last of
+    the response) and `flags` (Envoy's response flags) are as the better witness told them; absent if none did. `request` and `response`
+    map header names to their first value.
+    """
+
+    __slots__ = (
+        "authority",
+        "duration_us",
+        "exchange",
+        "flags",
+        "method",
+        "path",
+        "problems",
+        "request",
+        "request_headers",
+        "request_id",
+        "request_trailers",
+        "response",
+        "response_headers",
+        "response_trailers",
+        "status",
+    )
 
     def __init__(self, exchange: Exchange) -> None:
-        tap, log = exchange.tap, exchange.access_log
+        tap, log = exchange.tap, exchange.access_log or _NO_LOG
         self.exchange = exchange
         self.problems: list[str] = []
-        self.request_headers = self._block(tap.request_headers if tap else None) or _logged(log.request_headers if log else {})
-        self.response_headers = self._block(tap.response_headers if tap else None) or _logged(log.response_headers if log else {})
+        self.request_headers = self._block(tap.request_headers if tap else None) or _logged(log.request_headers)
+        self.response_headers = self._block(tap.response_headers if tap else None) or _logged(log.response_headers)
         self.request_trailers = self._block(tap.request_trailers if tap else None)
-        self.response_trailers = self._block(tap.response_trailers if tap else None) or _logged(log.response_trailers if log else {})
+        self.response_trailers = self._block(tap.response_trailers if tap else None) or _logged(log.response_trailers)
+        self.request = request = dict(self.request_headers[::-1])
+        self.response = dict(self.response_headers[::-1])
+        self.request_id = exchange.key.request_id.decode("latin-1")
+        self.method: str | None = log.method or request.get(":method")
+        self.path: str | None = request.get(":path") or log.path or None
+        self.authority: str | None = log.authority or request.get(":authority")
+        self.status = log.status or _status(self.response.get(":status")) or (tap.code if tap is not None else 0) or None
+        self.duration_us = log.duration_us if log.duration_us is not None or tap is None else tap.end_us
+        self.flags = log.flags | (tap.flags if tap is not None else 0)
 
     def _block(self, block: bytes | None) -> Headers:
         if block is None:
@@ -40,53 +70,12 @@ class Seen:
             self.problems.append(str(error))
             return []
 
-    @property
-    def method(self) -> str | None:
-        """As the access log says, else the tap."""
-        log = self.exchange.access_log
-        return (log.method if log else "") or headers.first(self.request_headers, ":method")
 
-    @property
-    def path(self) -> str | None:
-        """With its query, as the client sent it."""
-        log = self.exchange.access_log
-        return headers.first(self.request_headers, ":path") or (log.path if log else None) or None
+_NO_LOG = AccessLog()
 
-    @property
-    def status(self) -> int | None:
-        """The status that the client got."""
-        log, tap = self.exchange.access_log, self.exchange.tap
-        if log is not None and log.status:
-            return log.status
-        told = headers.first(self.response_headers, ":status")
-        if told is not None and told.isascii() and told.isdigit():
-            return int(told)
-        return tap.code or None if tap is not None else None
 
-    @property
-    def authority(self) -> str | None:
-        """The :authority or Host of the request."""
-        log = self.exchange.access_log
-        return (log.authority if log else "") or headers.first(self.request_headers, ":authority")
-
-    @property
-    def request_id(self) -> str:
-        """The x-request-id; empty if there was none."""
-        return self.exchange.key.request_id.decode("latin-1")
-
-    @property
-    def duration_us(self) -> int | None:
-        """From the first byte of the request to the last of the response, by the access log, else by the tap."""
-        log, tap = self.exchange.access_log, self.exchange.tap
-        if log is not None and log.duration_us is not None:
-            return log.duration_us
-        return tap.end_us if tap is not None else None
-
-    @property
-    def response_flags(self) -> int:
-        """Envoy's response flags as either witness told them."""
-        log, tap = self.exchange.access_log, self.exchange.tap
-        return (log.flags if log else 0) | (tap.flags if tap else 0)
+def _status(told: str | None) -> int | None:
+    return int(told) if told is not None and told.isascii() and told.isdigit() else None
 
 
 def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +98,7 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
         if decoded.get(name):
             record[name] = decoded[name]
     record["timing"] = {**_timing(exchange), **decoded.get("timing", {})}
-    record["completeness"] = exchange.completeness.names
+    record["completeness"] = completeness.names(exchange.completeness)
     if exchange.tap is not None:
         record["policy"] = {"rule": exchange.tap.rule or "default", "level": _LEVELS.get(exchange.tap.level, "unknown")}
     if log is not None and log.upstream_cluster:
@@ -157,13 +146,13 @@ def _proxy(node: Node) -> dict[str, Any]:
 
 
 def _caller(seen: Seen, log: AccessLog | None) -> dict[str, Any]:
-    agent = headers.first(seen.request_headers, "user-agent") or (log.user_agent if log else "")
+    agent = seen.request.get("user-agent") or (log.user_agent if log else "")
     return _filled(principal=log.principal if log else "", address=seen.exchange.key.downstream, user_agent=agent)
 
 
 def _request(seen: Seen, identity: str) -> dict[str, Any]:
     log, tap = seen.exchange.access_log, seen.exchange.tap
-    scheme = headers.first(seen.request_headers, ":scheme") or (log.scheme if log else "")
+    scheme = seen.request.get(":scheme") or (log.scheme if log else "")
     request = _filled(id=seen.request_id, method=seen.method, scheme=scheme, authority=seen.authority, path=seen.path)
     if seen.request_headers:
         request["headers"] = seen.request_headers
@@ -171,7 +160,7 @@ def _request(seen: Seen, identity: str) -> dict[str, Any]:
         request["trailers"] = seen.request_trailers
     captured = tap is not None and tap.level in (REQUEST, REQUEST_RESPONSE)
     size = log.request_body_bytes if log is not None else None
-    request["body"] = _body(tap.request if tap else None, captured, size, seen.request_headers, f"{identity}/request")
+    request["body"] = _body(tap.request if tap else None, captured, size, seen.request, f"{identity}/request")
     if tap is not None and tap.ended and tap.level != NONE:
         request["complete"] = tap.request_complete
     return request
@@ -180,8 +169,8 @@ def _request(seen: Seen, identity: str) -> dict[str, Any]:
 def _response(seen: Seen, identity: str) -> dict[str, Any]:
     log, tap = seen.exchange.access_log, seen.exchange.tap
     response: dict[str, Any] = {} if seen.status is None else {"status": seen.status}
-    if seen.response_flags:
-        response["flags"] = flags.names(seen.response_flags)
+    if seen.flags:
+        response["flags"] = flags.names(seen.flags)
     if log is not None:
         response |= _filled(details=log.details, upstream_failure=log.upstream_failure, termination=log.termination)
     if seen.response_headers:
@@ -190,17 +179,19 @@ def _response(seen: Seen, identity: str) -> dict[str, Any]:
         response["trailers"] = seen.response_trailers
     captured = tap is not None and tap.level == REQUEST_RESPONSE
     size = log.response_body_bytes if log is not None else None
-    response["body"] = _body(tap.response if tap else None, captured, size, seen.response_headers, f"{identity}/response")
+    response["body"] = _body(tap.response if tap else None, captured, size, seen.response, f"{identity}/response")
     if tap is not None and tap.ended and tap.level != NONE:
         response["complete"] = tap.response_complete
     return response
 
 
-def _body(body: Body | None, captured: bool, logged: int | None, named: Headers, href: str) -> dict[str, Any]:
+def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str, str], href: str) -> dict[str, Any]:
     size = body.size if body is not None and body.size is not None else logged
     told: dict[str, Any] = {} if size is None else {"size": size}
-    kind, coding = headers.first(named, "content-type"), headers.first(named, "content-encoding")
-    told |= _filled(content_type=kind, encoding=coding)
+    if kind := named.get("content-type"):
+        told["content_type"] = kind
+    if coding := named.get("content-encoding"):
+        told["encoding"] = coding
     if body is None or not captured:
         return told
     told["captured"] = len(body.data)

@@ -21,13 +21,14 @@ class Completeness(IntFlag):
     UNFINISHED = 1 << 10  # no witness told its end
     HEADERS_GAP = 1 << 11  # a header or trailer block that the tap saw was lost
 
+
     @property
     def names(self) -> list[str]:
-        """The flags' names in lower case, in the order of their bits."""
-        return [flag.name.lower() for flag in Completeness if flag in self and flag.name]
+        """The flags' names, see `names`."""
+        return names(self)
 
 
-INCOMPLETE = (
+INCOMPLETE = int(
     Completeness.ACCESS_LOG_MISSING
     | Completeness.TAP_MISSING
     | Completeness.NOT_TAPPED
@@ -38,3 +39,10 @@ INCOMPLETE = (
     | Completeness.UNFINISHED
     | Completeness.HEADERS_GAP
 )
+
+_NAMES = [(flag.value, str(flag.name).lower()) for flag in Completeness]
+
+
+def names(bits: int) -> list[str]:
+    """The flags' names in lower case, in the order of their bits."""
+    return [name for bit, name in _NAMES if bits & bit]

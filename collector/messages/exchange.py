@@ -1,13 +1,13 @@
 """An exchange: one HTTP request and its response as one proxy saw it, put together from what its witnesses told.
 
 Everything here is what was seen, not what it means: decoding and joining come behind. Next stop: decode, enrich, describe.
+None of it forms cycles, so the garbage collector need not look at it (`gc=False`): that halves the cost of the stages behind.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from collector.messages.completeness import Completeness
 
 
 class Node(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Node(Struct, frozen=True):
     service_account: str = ""
 
 
-class Key(Struct, frozen=True, array_like=True):
+class Key(Struct, frozen=True, array_like=True, gc=False):
     """What names an exchange: DESIGN's key, and `twin` for the second, third … exchange with an equal one (HTTP/2)."""
 
     node: str
@@ -33,7 +33,7 @@ class Key(Struct, frozen=True, array_like=True):
     twin: int = 0
 
 
-class Run(Struct, array_like=True):
+class Run(Struct, array_like=True, gc=False):
     """Consecutive body chunks of one direction, as messages/tap.proto has them."""
 
     offset: int
@@ -42,7 +42,7 @@ class Run(Struct, array_like=True):
     times_us: list[int]
 
 
-class Body(Struct):
+class Body(Struct, gc=False):
     """A body as far as it was captured.
 
     `data` joins the captured pieces in order. `gaps` are (offset, length) of bytes that passed and were lost on the way to us;
@@ -61,7 +61,7 @@ class Body(Struct):
         return self.data[: self.gaps[0][0]] if self.gaps else self.data
 
 
-class Tap(Struct):
+class Tap(Struct, gc=False):
     """What the tap filter saw. Header blocks are in proxy-wasm's serialisation (messages/headers.py reads it)."""
 
     vm: str
@@ -83,7 +83,7 @@ class Tap(Struct):
     code: int = 0
 
 
-class AccessLog(Struct):
+class AccessLog(Struct, gc=False):
     """What the access log said (envoy.data.accesslog.v3.HTTPAccessLogEntry). Times are µs since the start; absent = not said."""
 
     method: str = ""
@@ -117,18 +117,18 @@ class AccessLog(Struct):
     response_trailers: dict[str, str] = {}
 
 
-class Exchange(Struct):
+class Exchange(Struct, gc=False):
     """A closed exchange. At least one of `tap` and `access_log` is there."""
 
     key: Key
     revision: int
     node: Node
-    completeness: Completeness
+    completeness: int  # bits of messages.completeness.Completeness; an int, because enum arithmetic is slow
     tap: Tap | None
     access_log: AccessLog | None
 
 
-class LedgerWindow(Struct):
+class LedgerWindow(Struct, gc=False):
     """What one proxy said it sent against what came, in one window of received time. Counts are differences: they can be summed."""
 
     node: Node
