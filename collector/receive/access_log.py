@@ -34,15 +34,16 @@ class AccessLogServer:
         self._receiver = AccessLogReceiver(journal, metrics)
         self._settings = settings
         self._server: grpc.aio.Server | None = None
+        self.port = settings.grpc_port  # the real one once it is started
 
     async def start(self) -> int:
         """Listens. Returns the port. Raises RuntimeError when the address cannot be had."""
         server = grpc.aio.server(options=options(self._settings.max_batch_bytes), maximum_concurrent_rpcs=MAX_STREAMS)
         server.add_generic_rpc_handlers((self._receiver.handlers(),))
-        port = int(server.add_insecure_port(f"{self._settings.host}:{self._settings.grpc_port}"))
+        self.port = int(server.add_insecure_port(f"{self._settings.host}:{self._settings.grpc_port}"))
         await server.start()
         self._server = server
-        return port
+        return self.port
 
     async def stop(self, grace_seconds: float) -> None:
         """Takes no new streams, ends those that are open after the grace, then waits until all that was read is durable or counted."""

@@ -1,0 +1,182 @@
+"""Envoy's access log service: what becomes an entry, what ends a stream, what is dropped and how that is known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import grpc
+import grpc.aio
+import pytest
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
+
+from collector import settings
+from collector.messages.entry import Kind
+from collector.metrics import AccessLogMetrics
+from collector.receive.access_log import METHOD, SERVICE, AccessLogServer
+from tests.receive.conftest import Ingest, Start, batch, log_message
+
+MIB = 1 << 20
+BAD = grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_every_message_of_a_stream_is_an_entry_of_its_first_messages_node(ingest: Ingest) -> None:
+    sent = [log_message(), log_message(first=False, entries=3), log_message(first=False)]
+    assert await ingest.send_logs(sent) == grpc.StatusCode.OK
+    entries = await ingest.entries(3)
+    assert [(e.kind, e.source, e.payload) for e in entries] == [(Kind.ACCESS_LOG, "sidecar~log", payload) for payload in sent]
+    assert [e.message for e in entries] == [StreamAccessLogsMessage.FromString(payload) for payload in sent]
+    assert ingest.count("access_log_messages_total", result="accepted") == 3
+    assert ingest.count("access_log_entries_total", result="accepted") == 5
+    assert ingest.count("access_log_bytes_total") == sum(map(len, sent))
+    assert ingest.count("access_log_streams") == 0
+
+
+async def test_tcp_entries_are_accepted(ingest: Ingest) -> None:
+    message = StreamAccessLogsMessage.FromString(log_message(entries=0))
+    message.tcp_logs.log_entry.add().connection_properties.received_bytes = 7
+    assert await ingest.send_logs([message.SerializeToString()]) == grpc.StatusCode.OK
+    assert [entry.payload for entry in await ingest.entries(1)] == [message.SerializeToString()]
+
+
+async def test_an_identifier_that_is_repeated_does_no_harm(ingest: Ingest) -> None:
+    assert await ingest.send_logs([log_message(), log_message()]) == grpc.StatusCode.OK
+    assert len(await ingest.entries(2)) == 2
+
+
+async def test_a_stream_without_messages_does_no_harm(ingest: Ingest) -> None:
+    assert await ingest.send_logs([]) == grpc.StatusCode.OK
+    await ingest.check_good_input_passes()
+
+
+def without_node() -> bytes:
+    message = StreamAccessLogsMessage.FromString(log_message())
+    message.identifier.node.ClearField("id")
+    return message.SerializeToString()
+
+
+# Field 1 (identifier), field 1 (node), field 1 (id) of two bytes that are not UTF-8.
+BAD_UTF8 = b"\x0a\x06\x0a\x04\x0a\x02\xff\xfe"
+
+MALFORMED = {
+    "no identifier": (log_message(first=False), "the stream's first message has no identifier"),
+    "no node id": (without_node(), "identifier.node.id is missing"),
+    "empty": (b"", "no identifier"),
+    "truncated": (log_message(size=100)[:-50], "not an envoy.service.accesslog.v3.StreamAccessLogsMessage"),
+    "no protobuf": (b"\xff\xff\xff\xff", "not an envoy"),
+    "bad utf-8": (BAD_UTF8, "not an envoy"),
+    "another type": (batch(size=10), ""),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_malformed_first_message_ends_the_stream_with_what_is_wrong(ingest: Ingest, name: str) -> None:
+    payload, words = MALFORMED[name]
+    await ingest.send_logs([log_message(entries=2)])
+    status, details = await ingest.send_logs_for_details([payload])
+    assert status == BAD
+    assert words in details
+    assert ingest.count("access_log_messages_total", result="malformed") == 1
+    await ingest.check_good_input_passes(await ingest.entries(1))
+
+
+@pytest.mark.parametrize("payload", [b"\xff\xff", log_message(first=False, size=100)[:-50]])
+async def test_a_malformed_later_message_ends_the_stream_and_is_told_to_the_ledger(ingest: Ingest, payload: bytes) -> None:
+    status, _ = await ingest.send_logs_for_details([log_message(), log_message(first=False), payload, log_message(first=False)])
+    assert status == BAD
+    entries = await ingest.entries(3)
+    assert [(e.kind, e.source) for e in entries] == [(kind, "sidecar~log") for kind in (Kind.ACCESS_LOG, Kind.ACCESS_LOG, Kind.REFUSED)]
+    assert json.loads(entries[-1].payload) == {"reason": "malformed", "messages": 1, "entries": 0, "bytes": len(payload)}
+    await ingest.check_good_input_passes(entries)
+
+
+async def test_a_stream_cannot_become_another_proxys(ingest: Ingest) -> None:
+    other = StreamAccessLogsMessage.FromString(log_message())
+    other.identifier.node.id = "sidecar~other"
+    status, details = await ingest.send_logs_for_details([log_message(), other.SerializeToString()])
+    assert status == BAD
+    assert "changed within the stream" in details
+
+
+async def test_a_message_above_the_limit_ends_only_its_own_stream(ingest: Ingest) -> None:
+    status, _ = await ingest.send_logs_for_details([log_message(size=100 * MIB)])
+    assert status == grpc.StatusCode.RESOURCE_EXHAUSTED
+    await ingest.check_good_input_passes()
+
+
+async def test_a_compressed_bomb_is_refused_unopened(ingest: Ingest, capfd: pytest.CaptureFixture[str]) -> None:
+    call = ingest.channel.stream_unary(f"/{SERVICE}/{METHOD}")(iter([log_message(size=100 * MIB)]), compression=grpc.Compression.Gzip)
+    assert await call.code() == grpc.StatusCode.UNIMPLEMENTED
+    await ingest.check_good_input_passes()
+    capfd.readouterr()  # gRPC's own log tells it too
+
+
+async def test_a_header_that_is_not_utf_8_does_no_harm(ingest: Ingest) -> None:
+    call = ingest.channel.stream_unary(f"/{SERVICE}/{METHOD}")(iter([log_message()]), metadata=(("x-odd-bin", b"\xff\xfe"),))
+    assert await call.code() == grpc.StatusCode.OK
+    await ingest.check_good_input_passes(await ingest.entries(1))
+
+
+async def test_another_method_is_unimplemented(ingest: Ingest) -> None:
+    call = ingest.channel.unary_unary(f"/{SERVICE}/Other")(b"")
+    assert await call.code() == grpc.StatusCode.UNIMPLEMENTED
+    await ingest.check_good_input_passes()
+
+
+async def test_bytes_that_are_not_http2_do_no_harm(ingest: Ingest) -> None:
+    port = ingest.access_log.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+    await reader.read()
+    writer.close()
+    await ingest.check_good_input_passes()
+
+
+async def test_a_proxy_that_vanishes_in_mid_stream_loses_nothing_that_arrived(ingest: Ingest) -> None:
+    call = ingest.channel.stream_unary(f"/{SERVICE}/{METHOD}")()
+    await call.write(log_message())
+    [before] = await ingest.entries(1)
+    call.cancel()
+    while ingest.count("access_log_streams"):
+        await asyncio.sleep(0.001)
+    await ingest.check_good_input_passes([before])
+
+
+async def test_a_full_journal_does_not_hold_the_proxy_back_and_every_drop_is_told(start: Start) -> None:
+    ingest = await start(quota_bytes=MIB)
+    call = ingest.channel.stream_unary(f"/{SERVICE}/{METHOD}")()
+    sent = [log_message(first=n == 0, entries=2, size=50_000) for n in range(30)]
+    for payload in sent:
+        await call.write(payload)  # 3 MB into 1 MiB
+    await call.done_writing()
+    assert await call.code() == grpc.StatusCode.OK
+    while sum(ingest.count("access_log_messages_total", result=result) for result in ("accepted", "refused")) < 30:
+        await asyncio.sleep(0.001)
+    accepted = [e for e in await ingest.entries(1) if e.kind == Kind.ACCESS_LOG]
+    told, position = [], 0
+    while sum(t["messages"] for t in told) < 30 - len(accepted):
+        entries = await ingest.journal.read(position, 1 << 30)
+        position = entries[-1].position
+        told += [json.loads(e.payload) | {"source": e.source} for e in entries if e.kind == Kind.REFUSED]
+        await ingest.journal.truncate(position)  # makes room
+    assert {(t["source"], t["reason"]) for t in told} == {("sidecar~log", "journal_full")}
+    assert 0 < len(accepted) < 30
+    assert sum(t["messages"] for t in told) == 30 - len(accepted)
+    assert sum(t["entries"] for t in told) == 60 - 2 * len(accepted)
+    assert sum(t["bytes"] for t in told) == sum(map(len, sent)) - sum(len(e.payload) for e in accepted)
+    assert ingest.count("access_log_entries_total", result="refused") == sum(t["entries"] for t in told)
+
+
+async def test_stopping_waits_until_all_that_was_read_is_durable(ingest: Ingest) -> None:
+    await ingest.send_logs([log_message(first=n == 0) for n in range(200)])
+    await ingest.access_log.stop(0)
+    assert ingest.journal.last_position == 200
+
+
+async def test_a_port_that_is_taken_is_an_error(ingest: Ingest, capfd: pytest.CaptureFixture[str]) -> None:
+    from prometheus_client import CollectorRegistry
+
+    taken = settings.Ingest(grpc_port=ingest.access_log.port)
+    with pytest.raises(RuntimeError, match="bind"):
+        await AccessLogServer(ingest.journal, AccessLogMetrics(CollectorRegistry()), taken).start()
+    capfd.readouterr()

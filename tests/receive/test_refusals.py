@@ -1,0 +1,82 @@
+"""Counts of what was dropped: summed until the journal takes them, each told once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from collector.errors import JournalFullError
+from collector.messages.entry import Kind
+from collector.receive import refusals
+from collector.receive.refusals import Count, Refusals
+
+
+class ClosedGate:
+    """A journal that is full until it is opened."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.tried = asyncio.Event()
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+        await asyncio.sleep(0)
+        self.tried.set()
+        if not self.open:
+            raise JournalFullError("full")
+        assert kind == Kind.REFUSED
+        self.told.append((source, json.loads(payload)))
+        return len(self.told)
+
+
+async def test_counts_are_summed_per_proxy_and_reason_until_they_can_be_told() -> None:
+    gate = ClosedGate()
+    counted = Refusals(gate, retry_seconds=0)
+    counted.add("a", "journal_full", Count(1, 10, 100))
+    await gate.tried.wait()
+    counted.add("a", "journal_full", Count(1, 20, 200))
+    counted.add("a", "malformed", Count(1, 0, 5))
+    counted.add("b", "journal_full", Count(1, 1, 1))
+    gate.open = True
+    await counted.close()
+    assert sorted(gate.told, key=str) == [
+        ("a", {"reason": "journal_full", "messages": 2, "entries": 30, "bytes": 300}),
+        ("a", {"reason": "malformed", "messages": 1, "entries": 0, "bytes": 5}),
+        ("b", {"reason": "journal_full", "messages": 1, "entries": 1, "bytes": 1}),
+    ]
+
+
+async def test_what_was_told_is_not_told_again() -> None:
+    gate = ClosedGate()
+    gate.open = True
+    counted = Refusals(gate, retry_seconds=0)
+    for _ in range(2):
+        counted.add("a", "journal_full", Count(1, 1, 1))
+        while not gate.told:
+            await asyncio.sleep(0)
+        gate.told.clear()
+    await counted.close()
+    assert gate.told == []
+
+
+async def test_what_cannot_be_told_at_the_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    counted = Refusals(ClosedGate(), retry_seconds=0)
+    counted.add("a", "journal_full", Count(3, 10, 100))
+    await counted.close()
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "Count(messages=3, entries=10, bytes=100)" in caplog.text
+
+
+async def test_more_proxies_than_can_be_counted_apart_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "MAX_COUNTED", 2)
+    gate = ClosedGate()
+    counted = Refusals(gate, retry_seconds=0)
+    for source in ("a", "b", "c", "d", "a"):
+        counted.add(source, "journal_full", Count(1, 1, 1))
+    gate.open = True
+    await counted.close()
+    assert {source: told["messages"] for source, told in gate.told} == {"a": 2, "b": 1, "": 2}
