@@ -1,4 +1,4 @@
-"""The first tables
+"""First tables
 
 Revision: 0001, after
 """
@@ -35,13 +35,14 @@ def upgrade() -> None:
         sa.Column("completeness", sa.Integer(), nullable=False, comment="bits of messages.exchange.Completeness"),
         sa.Column("request_bytes", sa.BigInteger(), nullable=True),
         sa.Column("response_bytes", sa.BigInteger(), nullable=True),
-        sa.Column("journal", sa.String(length=36), nullable=False),
+        sa.Column("journal", sa.Text(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False, comment="the record as JSON"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exchanges")),
     )
     with op.batch_alter_table("exchanges", schema=None) as batch_op:
+        batch_op.create_index("ix_exchanges_place", ["journal", "position", "ordinal"], unique=False)
         batch_op.create_index("ix_exchanges_request_id", ["request_id"], unique=False)
         batch_op.create_index(
             "ix_exchanges_revised",
@@ -74,11 +75,15 @@ def upgrade() -> None:
         sa.Column("tap_only", sa.BigInteger(), nullable=False),
         sa.Column("access_log_only", sa.BigInteger(), nullable=False),
         sa.Column("late", sa.BigInteger(), nullable=False, comment="pieces that came after their exchange was closed"),
+        sa.Column("journal", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False, comment="all counts, with the drops by reason, as JSON"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger")),
     )
     with op.batch_alter_table("ledger", schema=None) as batch_op:
         batch_op.create_index("ix_ledger_node", ["node", "time_us"], unique=False)
+        batch_op.create_index("ix_ledger_place", ["journal", "position", "ordinal"], unique=False)
         batch_op.create_index("ix_ledger_time_us", ["time_us"], unique=False)
 
     op.create_table(
@@ -102,7 +107,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "places",
-        sa.Column("journal", sa.String(length=36), nullable=False),
+        sa.Column("journal", sa.Text(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False, comment="high: the last output that the store holds"),
         sa.PrimaryKeyConstraint("journal", name=op.f("pk_places")),
@@ -114,6 +119,7 @@ def downgrade() -> None:
     op.drop_table("payloads")
     with op.batch_alter_table("ledger", schema=None) as batch_op:
         batch_op.drop_index("ix_ledger_time_us")
+        batch_op.drop_index("ix_ledger_place")
         batch_op.drop_index("ix_ledger_node")
 
     op.drop_table("ledger")
@@ -121,5 +127,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_exchanges_service")
         batch_op.drop_index("ix_exchanges_revised", sqlite_where=sa.text("revision > 0"), postgresql_where=sa.text("revision > 0"))
         batch_op.drop_index("ix_exchanges_request_id")
+        batch_op.drop_index("ix_exchanges_place")
 
     op.drop_table("exchanges")

@@ -43,7 +43,7 @@ class RowMaker:
                 elif event.type in (REQUEST_TYPE, RESPONSE_TYPE):
                     rows.payloads.append(self._payload(event))
                 elif event.type == LEDGER_TYPE:
-                    rows.ledger.append(_ledger(event))
+                    rows.ledger.append(_ledger(event, journal, output.place))
         return rows
 
     def _payload(self, event: Event) -> Row:
@@ -100,7 +100,7 @@ def _exchange(event: Event, journal: str, place: Place) -> Row:
     )
 
 
-def _ledger(event: Event) -> Row:
+def _ledger(event: Event, journal: str, place: Place) -> Row:
     c = event.columns
     return (
         event.id,
@@ -118,5 +118,8 @@ def _ledger(event: Event) -> Row:
         c["tap_only"],
         c["access_log_only"],
         c["late"],
+        journal,
+        place.position,
+        place.ordinal,
         event.data,
     )

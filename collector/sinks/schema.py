@@ -36,11 +36,12 @@ exchanges = Table(
     Column("completeness", Integer, nullable=False, comment="bits of messages.exchange.Completeness"),
     Column("request_bytes", BigInteger),
     Column("response_bytes", BigInteger),
-    Column("journal", String(36), nullable=False),
+    Column("journal", Text, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False, comment="the record as JSON"),
 )
+Index("ix_exchanges_place", exchanges.c.journal, exchanges.c.position, exchanges.c.ordinal)
 Index("ix_exchanges_request_id", exchanges.c.request_id)
 Index("ix_exchanges_service", exchanges.c.namespace, exchanges.c.service, exchanges.c.id)
 Index("ix_exchanges_revised", exchanges.c.exchange, sqlite_where=exchanges.c.revision > 0, postgresql_where=exchanges.c.revision > 0)
@@ -83,15 +84,19 @@ ledger = Table(
     Column("tap_only", BigInteger, nullable=False),
     Column("access_log_only", BigInteger, nullable=False),
     Column("late", BigInteger, nullable=False, comment="pieces that came after their exchange was closed"),
+    Column("journal", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False, comment="all counts, with the drops by reason, as JSON"),
 )
+Index("ix_ledger_place", ledger.c.journal, ledger.c.position, ledger.c.ordinal)
 Index("ix_ledger_node", ledger.c.node, ledger.c.time_us)
 Index("ix_ledger_time_us", ledger.c.time_us)
 
 places = Table(
     "places",
     metadata,
-    Column("journal", String(36), primary_key=True),
+    Column("journal", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("ordinal", Integer, nullable=False, comment="high: the last output that the store holds"),
 )
