@@ -41,7 +41,6 @@ def read(reading: Reading) -> None:
 
 
 def _whole(reading: Reading) -> None:
-    reading.inference["streamed"] = False
     failures.read(reading)
     answer = mapping(reading.answer)
     if answer.get("type") != "message":
@@ -77,6 +76,8 @@ def _usage(reading: Reading, usage: object, told: Told) -> None:
         return
     for key, called in _NUMBERS.items():
         value = usage.get(key)
+        if value is None:
+            continue
         if called == "completion_tokens":
             reading.usage.note(called, value, told)
         elif reading.usage.value(called) is None:
@@ -98,7 +99,6 @@ class _Stream:
 
     def run(self) -> None:
         reading = self._reading
-        reading.inference["streamed"] = True
         for event, end in reading.events():
             kind = event.get("type")
             if kind == "content_block_delta":

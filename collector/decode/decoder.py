@@ -87,6 +87,8 @@ def _read(reading: Reading) -> None:
         reading.inference["operation"] = route.operation
     reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
     reading.put("model_version_requested", route.version)
+    if route.generates:
+        reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
 
 
@@ -96,7 +98,7 @@ def _finish(reading: Reading, estimate: Estimator | None) -> None:
         inference["choices"] = choices
     if reading.choices.left_out:
         reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
-    if inference.get("streamed") is True and reading.streamed:
+    if inference.get("streamed") is True and reading.response.data:
         inference["delivered_chunks"] = len(reading.content)
         if count_is_over(reading.response.data, reading.limits.events):
             reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")

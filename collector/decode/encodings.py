@@ -165,13 +165,11 @@ def _deflate_head(head: bytes) -> "tuple[zlib._Decompress, bytes]":
 def _unbrotli(source: Iterator[bytes], progress: _Progress) -> Iterator[bytes]:
     decoder = brotli.Decompressor()
     for piece in source:
-        out = decoder.process(piece, output_buffer_limit=STEP)
-        while True:
-            if out:
-                yield out
-            if decoder.can_accept_more_data():
+        while out := decoder.process(piece, output_buffer_limit=STEP):
+            yield out
+            if len(out) < STEP:  # only a full step may leave output behind in the decoder
                 break
-            out = decoder.process(b"", output_buffer_limit=STEP)
+            piece = b""
         if decoder.is_finished():
             return
     progress.unfinished.append("br")

@@ -22,7 +22,6 @@ def read(reading: Reading) -> None:
     if reading.streamed:
         _stream(reading)
         return
-    reading.inference["streamed"] = False
     failures.read(reading)
     answer = _unwrapped(reading.answer, reading.response.content_type)
     if reading.response.whole:
@@ -51,7 +50,6 @@ def _rows_of(body: dict[str, Any], keys: tuple[str, ...]) -> int | None:
 
 
 def _stream(reading: Reading) -> None:
-    reading.inference["streamed"] = True
     for _, data, end in reading.frames():
         if data.strip() == b"[DONE]":
             continue

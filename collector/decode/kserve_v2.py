@@ -33,7 +33,6 @@ def _infer(reading: Reading) -> None:
     if reading.streamed:
         _stream(reading)
         return
-    reading.inference["streamed"] = False
     if LENGTH in reading.response.headers:
         answer = mapping(_header(reading, reading.response))
         failures.put(reading, failures.find(answer, reading.captured.status))
@@ -93,7 +92,6 @@ def _answer(reading: Reading, answer: dict[str, Any], count: Count) -> None:
 
 def _stream(reading: Reading) -> None:
     """MLServer's `infer_stream`: an answer per event; the last one's outputs hold, all are counted."""
-    reading.inference["streamed"] = True
     count = Count()
     for event, end in reading.events():
         if error := failures.find(event, None):
@@ -107,11 +105,9 @@ def _stream(reading: Reading) -> None:
 
 def _generate(reading: Reading) -> None:
     if not reading.streamed:
-        reading.inference["streamed"] = False
         failures.read(reading)
         _generated(reading, mapping(reading.answer))
         return
-    reading.inference["streamed"] = True
     for event, end in reading.events():
         if error := failures.find(event, None):
             failures.put(reading, error)

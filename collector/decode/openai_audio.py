@@ -41,7 +41,6 @@ def _file(part: Part) -> dict[str, Any]:
 
 
 def _answer(reading: Reading) -> None:
-    reading.inference["streamed"] = False
     body = reading.response
     status = reading.captured.status
     if body.data[:64].lstrip()[:1] not in (b"{", b"[") and status == 200:  # response_format text, srt, vtt
@@ -69,7 +68,6 @@ def _stream(reading: Reading) -> None:
     if b'"transcript.text' not in reading.response.data:
         Stream(reading, "message").run()
         return
-    reading.inference["streamed"] = True
     choice = reading.choices.at(0)
     for event, end in reading.events():
         kind = event.get("type")

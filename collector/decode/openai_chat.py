@@ -34,7 +34,6 @@ def read_request(reading: Reading) -> None:
     if not isinstance(asked, dict):
         return
     reading.put("model_requested", name(asked.get("model")))
-    reading.put("streamed", True if asked.get("stream") is True else None)
     if b'"image' in reading.request.data or b'"input_image' in reading.request.data:
         reading.usage.note("images", images(asked.get("messages") or asked.get("input")) or None)
 
@@ -174,7 +173,6 @@ class Stream:
             if event is not None and self._event(event, data):
                 content.append(end)
                 match, pieces = self._match, self._pieces
-        reading.inference["streamed"] = True
 
     def _event(self, event: dict[str, Any], data: bytes) -> bool:
         reading = self._reading

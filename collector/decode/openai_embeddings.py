@@ -10,7 +10,6 @@ def read(reading: Reading) -> None:
     """Fills the reading. Rows are the texts (or token lists) asked for; outputs give the number and length of the vectors."""
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
-    reading.inference["streamed"] = False
     if (given := asked.get("input")) is not None:
         reading.usage.note("rows", rows(given))
     failures.read(reading)

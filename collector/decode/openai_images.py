@@ -18,7 +18,6 @@ def read(reading: Reading) -> None:
     if reading.streamed:
         _stream(reading)
         return
-    reading.inference["streamed"] = False
     failures.read(reading)
     answer = mapping(reading.answer)
     read_head(reading, answer)
@@ -29,7 +28,6 @@ def read(reading: Reading) -> None:
 
 
 def _stream(reading: Reading) -> None:
-    reading.inference["streamed"] = True
     images = 0
     for event, end in reading.events():
         kind = event.get("type")

@@ -12,7 +12,6 @@ def read(reading: Reading) -> None:
     """Fills the reading. Rows are the documents (or text pairs) asked about."""
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
-    reading.inference["streamed"] = False
     reading.usage.note("rows", _documents(asked))
     failures.read(reading)
     answer = reading.answer

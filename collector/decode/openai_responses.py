@@ -91,7 +91,6 @@ class _Stream:
 
     def run(self) -> None:
         reading = self._reading
-        reading.inference["streamed"] = True
         content = reading.content
         for event, end in reading.events():
             kind = event.get("type")

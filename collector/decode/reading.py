@@ -68,6 +68,13 @@ class Reading:
         if value is not None:
             self.inference[key] = value
 
+    def tell_streamed(self) -> None:
+        """Sets `inference.streamed`: by the answer, or where there is none by what was asked for."""
+        if self.response.data:
+            self.inference["streamed"] = self.streamed
+        elif b'"stream"' in self.request.data and isinstance(self.asked, dict) and type(wish := self.asked.get("stream")) is bool:
+            self.inference["streamed"] = wish
+
     @cached_property
     def asked(self) -> Any:
         """The request's JSON; None if there is none."""

@@ -22,8 +22,18 @@ class Route:
     model: str | None = None
     version: str | None = None
 
+    @property
+    def generates(self) -> bool:
+        """Whether the call makes the model work; gRPC calls tell by their method alone."""
+        return self.operation in _GENERATING
+
 
 NOWHERE = Route(UNKNOWN)
+
+_GENERATING = frozenset((
+    "chat", "completion", "response", "embeddings", "pooling", "classify", "rerank", "score", "messages", "transcription", "translation",
+    "image", "generate", "generate_stream", "predict", "explain", "regress", "infer", "infer_stream",
+))  # fmt: skip
 
 # The last segments of a POST's path.
 _POSTS = {

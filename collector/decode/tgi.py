@@ -21,7 +21,6 @@ def read(reading: Reading) -> None:
     if reading.streamed:
         _stream(reading)
         return
-    reading.inference["streamed"] = False
     failures.read(reading)
     answers = [reading.answer] if isinstance(reading.answer, dict) else objects(reading.answer)
     for index, answer in enumerate(answers[: reading.limits.choices]):
@@ -59,7 +58,6 @@ def _headers(reading: Reading) -> None:
 
 
 def _stream(reading: Reading) -> None:
-    reading.inference["streamed"] = True
     choice = reading.choices.at(0)
     for event, end in reading.events():
         if error := failures.find(event, None):

@@ -1,0 +1,157 @@
+"""One exchange of every kind, by name: what the property and fuzz tests start from."""
+
+import gzip
+import zlib
+
+import brotli
+import zstandard
+
+from collector.decode import Captured
+from tests.decode import transcripts as t
+
+_TOOLS = [
+    t.delta({"role": "assistant", "content": None}),
+    t.delta(t.tool(0, "", "call_1", "weather")),
+    t.delta(t.tool(0, '{"city":')),
+    t.delta(t.tool(0, '"Oslo"}')),
+    t.delta(t.tool(1, "{}", "call_2", "time"), finish="tool_calls"),
+    t.final(t.tokens(20, 12)),
+]
+_CHAT = [
+    t.delta({"role": "assistant", "content": ""}),
+    t.delta({"reasoning_content": "hm "}),
+    *t.words("Hél", "lo", ' "wörld"', "\n", " 😀"),
+    t.delta({}, finish="stop"),
+    t.final(t.tokens(5, 6, completion_tokens_details={"reasoning_tokens": 1})),
+]
+_MESSAGES = [
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude",
+            "content": [],
+            "usage": {"input_tokens": 9, "output_tokens": 1},
+        },
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "ping"},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " there"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "tu_1", "name": "f", "input": {}}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"a": '}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "1}"}},
+    {"type": "content_block_stop", "index": 1},
+    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 15}},
+    {"type": "message_stop"},
+]
+_RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "model": "gpt",
+    "status": "completed",
+    "error": None,
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}],
+    "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5, "output_tokens_details": {"reasoning_tokens": 0}},
+}
+_RESPONSES = [
+    {"type": "response.created", "response": {"id": "resp_1", "model": "gpt", "status": "in_progress", "output": []}},
+    {"type": "response.output_text.delta", "output_index": 0, "delta": "Hel"},
+    {"type": "response.output_text.delta", "output_index": 0, "delta": "lo"},
+    {"type": "response.completed", "response": _RESPONSE},
+]
+_TGI = [
+    {"index": 1, "token": {"id": 1, "text": "Hel", "logprob": -0.1, "special": False}, "generated_text": None, "details": None},
+    {
+        "index": 2,
+        "token": {"id": 2, "text": "lo", "logprob": -0.1, "special": False},
+        "generated_text": "Hello",
+        "details": {"finish_reason": "length", "generated_tokens": 2, "input_length": 4},
+    },
+]
+_INFER = {"id": "r-1", "inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
+_INFERRED = {
+    "model_name": "iris",
+    "model_version": "1",
+    "id": "r-1",
+    "outputs": [{"name": "y", "shape": [2], "datatype": "INT64", "data": [0, 1]}],
+}
+_BINARY = t.dumps({"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "parameters": {"binary_data_size": 16}}]})
+_GRPC = [("content-type", "application/grpc")]
+_INFER_PATH = "/inference.GRPCInferenceService/"
+_FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\nRIFF\x00\xff\r\n--b--\r\n'
+)
+_ANSWER = {
+    "id": "c-1",
+    "object": "chat.completion",
+    "model": "llama",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+    "usage": t.tokens(3, 1),
+}
+
+_PLAIN: dict[str, Captured] = {
+    "chat": t.exchange(t.CHAT, {"model": "llama", "messages": []}, _ANSWER),
+    "chat stream": t.streamed(_CHAT),
+    "chat stream with tools": t.streamed(_TOOLS),
+    "chat stream with CRLF": t.exchange(t.CHAT, t.ASKED, t.sse(_CHAT, newline="\r\n"), response_headers=t.SSE),
+    "completions stream": t.streamed(
+        [{"model": "llama", "choices": [{"index": i % 2, "text": "ab"}]} for i in range(9)], "/v1/completions"
+    ),
+    "embeddings": t.exchange(
+        "/v1/embeddings", {"model": "e", "input": ["a", "b"]}, {"data": [{"embedding": [1.5, 2]}], "usage": t.tokens(2, 0)}
+    ),
+    "rerank": t.exchange("/rerank", {"model": "r", "documents": ["a"]}, {"results": [{"index": 0}], "usage": {"total_tokens": 4}}),
+    "responses": t.exchange("/v1/responses", {"model": "gpt", "input": "hi"}, _RESPONSE),
+    "responses stream": t.streamed(_RESPONSES, "/v1/responses", done=False, named=True),
+    "messages stream": t.streamed(_MESSAGES, "/v1/messages", done=False, named=True),
+    "tgi stream": t.streamed(_TGI, "/generate_stream", {"inputs": "hi"}, done=False),
+    "v1": t.exchange("/v1/models/iris:predict", {"instances": [[1, 2], [3, 4]]}, {"predictions": [0, 1]}),
+    "v2": t.exchange("/v2/models/iris/infer", _INFER, _INFERRED),
+    "v2 binary": t.exchange(
+        "/v2/models/iris/infer", _BINARY + bytes(16), _INFERRED, request_headers=[("inference-header-content-length", str(len(_BINARY)))]
+    ),
+    "v2 grpc": t.exchange(
+        _INFER_PATH + "ModelInfer",
+        t.grpc(t.infer_request([t.proto_tensor("x", "FP32", [2, 2])], [bytes(16)])),
+        t.grpc(t.infer_response([t.proto_tensor("y", "INT64", [2])], [bytes(16)]), flag=1),
+        request_headers=_GRPC,
+        response_headers=[*_GRPC, ("grpc-encoding", "gzip")],
+        response_trailers=[("grpc-status", "0")],
+    ),
+    "v2 grpc stream": t.exchange(
+        _INFER_PATH + "ModelStreamInfer",
+        t.grpc(t.infer_request([t.proto_tensor("x", "FP32", [1, 2])])),
+        t.grpc(*(t.member(2, t.infer_response([t.proto_tensor("y", "INT64", [1])])) for _ in range(4))),
+        request_headers=_GRPC,
+        response_headers=_GRPC,
+        response_trailers=[("grpc-status", "0")],
+    ),
+    "transcription": t.exchange(
+        "/v1/audio/transcriptions", _FORM, {"text": "hello"}, request_headers=[("content-type", "multipart/form-data; boundary=b")]
+    ),
+    "error": t.exchange(t.CHAT, {"model": "x"}, {"error": {"message": "no such model", "type": "NotFoundError", "code": 404}}, status=404),
+    "error in a stream": t.streamed([{"error": {"message": "overloaded", "code": 503}}]),
+    "unknown": t.exchange("/somewhere", b"abc", b"def", response_headers=[]),
+}
+
+
+def _zlib_sync(data: bytes) -> bytes:
+    """As Envoy's compressor does: flushed after every event."""
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(event + b"\n\n") + packer.flush(zlib.Z_SYNC_FLUSH) for event in data.split(b"\n\n")[:-1]]
+    return b"".join(pieces) + packer.flush()
+
+
+CORPUS = _PLAIN | {
+    "chat stream, gzip": t.encoded(_PLAIN["chat stream"], "gzip", gzip.compress),
+    "chat stream, flushed gzip": t.encoded(_PLAIN["chat stream"], "gzip", _zlib_sync),
+    "chat stream, br": t.encoded(_PLAIN["chat stream"], "br", brotli.compress),
+    "chat stream, zstd": t.encoded(_PLAIN["chat stream"], "zstd", zstandard.compress),
+    "chat stream, deflate": t.encoded(_PLAIN["chat stream"], "deflate", zlib.compress),
+    "chat, stacked": t.encoded(_PLAIN["chat"], "br, gzip", lambda data: gzip.compress(brotli.compress(data))),
+}
