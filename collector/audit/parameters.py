@@ -21,7 +21,7 @@ from collector.messages.event import Place
 LARGEST = (1 << 63) - 1
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _CLASS = re.compile(r"[1-5]xx")
-_PLACE = re.compile(r"([0-9A-Za-z_.-]{1,36}):([0-9]{1,19}):([0-9]{1,10})")
+_PLACE = re.compile(r"([^,\x00-\x1f\x7f]{1,250}):([0-9]{1,19}):([0-9]{1,10})")
 
 
 @dataclass(frozen=True, slots=True)

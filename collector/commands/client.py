@@ -20,7 +20,7 @@ class Page(msgspec.Struct):
     items: list[msgspec.Raw]
     next: str | None = None
     after: str | None = None
-    totals: msgspec.Raw | None = None
+    totals: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class AuditClient:

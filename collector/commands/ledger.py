@@ -53,7 +53,7 @@ def ledger(
     with AuditClient(url) as api:
         pages = list(api.pages("/v1/ledger", asked, limit))
     items = [bytes(item) for page in pages for item in page.items]
-    totals = bytes(pages[0].totals or b"{}")
+    totals = bytes(pages[0].totals)
     _print(items, totals, output)
     if fail_on_loss and _lost(totals):
         raise typer.Exit(Exit.NEGATIVE)

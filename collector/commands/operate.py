@@ -47,11 +47,11 @@ def _announce(addresses: Addresses) -> None:
 
 
 def migrate(config: options.Config = None) -> None:
-    """Brings the store's tables to the state that this version needs. `serve` needs it done; doing it twice does no harm.
+    """Brings the store's tables to the state that this version needs. `serve` does so too when it starts; doing it twice does no harm.
 
     **Example**
 
-    - `meshscribe migrate && meshscribe serve`
+    - `meshscribe migrate --config meshscribe.yaml`: before a new version is rolled out
     """
     from collector.settings import load
     from collector.sinks.migrate import migrate as run

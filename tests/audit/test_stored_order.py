@@ -38,7 +38,7 @@ async def test_several_outputs_of_one_position_are_told_apart(api: Api) -> None:
 async def test_a_journal_that_appears_later_is_followed_from_its_beginning(api: Api) -> None:
     api.store.exchanges(exchange(NOW, position=10))
     after = (await api.exchanges(order="stored", after="now"))["after"]
-    row = exchange(NOW - SECOND, journal="a-new-journal", position=0)
+    row = exchange(NOW - SECOND, journal="meshscribe.raw/3:1 é", position=0)
     api.store.exchanges(row)
     page = await api.exchanges(order="stored", after=after)
     assert [item["id"] for item in page["items"]] == [row["id"]]
