@@ -2,7 +2,7 @@
 
 An exchange gives one `meshscribe.exchange.v1` event and, for each body that was captured, one event as KServe's own logger sends it
 (org.kubeflow.serving.inference.request and .response; kserve/kserve pkg/logger), but with an id of its own and the pair linked by the
-extension `exchange`.
+extension `exchange`. Where an inference protocol was recognised, a `meshscribe.usage.v1` event follows (usage.py).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import orjson
 
 from collector.describe.identity import event_id, exchange_id, uuid7
 from collector.describe.record import Seen, build, timestamp
+from collector.describe.usage import usage_event
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 from collector.messages.exchange import Body, Exchange, LedgerWindow, Node
 
 
 def describe(exchange: Exchange, place: Place, seen: Seen, decoded: dict[str, Any], service: dict[str, Any]) -> Output:
-    """The events of an exchange: its own first, then those of its bodies."""
+    """The events of an exchange: its own first, then those of its bodies, then its usage."""
     identity = exchange_id(exchange.key)
     record = build(seen, identity, decoded, service)
     source = f"/proxy/{exchange.node.id}"
@@ -35,7 +36,11 @@ def describe(exchange: Exchange, place: Place, seen: Seen, decoded: dict[str, An
         extensions={"exchange": identity, "revision": exchange.revision},
         columns=_columns(seen, identity, namespace, name, record),
     )
-    return Output(place, (own, *_payloads(seen, identity, source, subject, service)))
+    events = [own, *_payloads(seen, identity, source, subject, service)]
+    usage = usage_event(record, source, subject, exchange.key.start_us)
+    if usage is not None:
+        events.append(usage)
+    return Output(place, tuple(events))
 
 
 def owner(node: Node, service: dict[str, Any]) -> tuple[str | None, str | None]:

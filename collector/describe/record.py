@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+from collector.describe.hops import hop
 from collector.errors import BadInputError
 from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
@@ -91,6 +92,7 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record["proxy"] = _proxy(exchange.node)
     if service:
         record["service"] = service
+    record["hop"] = hop(exchange, service)
     record["caller"] = _caller(seen, log)
     record["request"] = _request(seen, identity)
     record["response"] = _response(seen, identity)

@@ -1,0 +1,51 @@
+"""The usage event (`meshscribe.usage.v1`): what a billing job needs of an exchange, without bodies. docs/usage-event.md has its schema.
+
+A pure function of the record, so that a relay can make it from a stored record, byte for byte the same. A revision of an exchange
+supersedes the earlier ones: the pair (exchange, revision) orders them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from collector.describe.identity import event_id
+from collector.messages.event import USAGE_TYPE, Event
+
+_SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
+_INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "streamed")
+
+
+def usage_event(record: dict[str, Any], source: str, subject: str | None, time_us: int) -> Event | None:
+    """The usage event of this record; None if no inference protocol was recognised in it. `time_us`: the request's start."""
+    inference = record.get("inference", {})
+    if inference.get("protocol", "unknown") == "unknown":
+        return None
+    service, exchange, revision = record.get("service", {}), record["id"], record["revision"]
+    data: dict[str, Any] = {"exchange": exchange, "revision": revision, "start": record["start"]}
+    _copy(data, record, ("call_id", "duration_ms"))
+    _put(data, "request_id", record["request"].get("id"))
+    _put(data, "status", record["response"].get("status"))
+    _put(data, "namespace", service.get("namespace") or record["proxy"].get("namespace"))
+    _put(data, "service", service.get("name") or record["proxy"].get("workload"))
+    _copy(data, service, _SERVICE)
+    _copy(data, inference, _INFERENCE)
+    _put(data, "caller", record["caller"].get("principal"))
+    data["hop"] = record["hop"]
+    data["usage"] = record.get("usage", {})
+    data["completeness"] = record["completeness"]
+    extensions: dict[str, str | int | bool] = {"exchange": exchange, "revision": revision, "billable": record["hop"]["billable"]}
+    identity = event_id(exchange, "usage", revision)
+    return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", orjson.dumps(data), extensions, {})
+
+
+def _copy(target: dict[str, Any], origin: dict[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in origin:
+            target[name] = origin[name]
+
+
+def _put(target: dict[str, Any], name: str, value: Any) -> None:
+    if value is not None and value != "":
+        target[name] = value
