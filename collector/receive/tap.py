@@ -9,6 +9,7 @@ import hmac
 from time import perf_counter
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,7 +30,9 @@ ACCEPTED = Response()
 
 def create_ingest_app(journal: Appender, metrics: TapMetrics, settings: Ingest) -> FastAPI:
     """The ingest listener's HTTP app. It describes itself to nobody: no docs, no schema."""
-    app = FastAPI(title="Meshscribe ingest", openapi_url=None, redirect_slashes=False)
+    # Telemetry off: looking whether it is wanted costs as much as parsing a small batch, and /metrics tells what there is to tell.
+    telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+    app = FastAPI(title="Meshscribe ingest", openapi_url=None, redirect_slashes=False, telemetry=telemetry)
     app.include_router(tap_router(journal, metrics, settings))
     answer_with_problems(app)
     return app
