@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import aiohttp
@@ -55,9 +56,10 @@ def connect_with(kubeconfig: str | None = None, context: str | None = None, in_c
     """A `Connect` for the pod's own ServiceAccount, or for a kubeconfig file (None: kubectl's default)."""
 
     async def connect() -> Any:
-        # Imported here: it takes two seconds and 60 MB, which a collector with a services file does not need.
-        from kubernetes_asyncio import client, config
-
+        # Imported here, in a thread: it takes two seconds and 60 MB, which must not hold up the receivers, and which a
+        # collector with a services file does not need.
+        client = await asyncio.to_thread(import_module, "kubernetes_asyncio.client")
+        config = await asyncio.to_thread(import_module, "kubernetes_asyncio.config")
         configuration = client.Configuration()
         try:
             if in_cluster:

@@ -187,15 +187,21 @@ def _timeline(versions: list[ServiceVersion]) -> Iterator[tuple[int, ServiceVers
     """(from when it counts, version), in order: a pure function of the set.
 
     Within a uid the resource version decides what is newer, whatever the clocks of several watchers said, so a version
-    counts at the latest when a newer one does not yet. A uid ends where the next uid of this name begins.
+    counts at the latest when a newer one does not yet. A uid ends where the next uid of this name begins. The API server
+    notes times to the second, so of two uids that began within one second the resource version says which came later.
     """
     lives: dict[str, list[ServiceVersion]] = {}
     for version in versions:
         lives.setdefault(version.uid, []).append(version)
-    spans = sorted((_span(life) for life in lives.values()), key=lambda span: (span[0][0], _age(span[0][1])))
+    spans = sorted((_span(life) for life in lives.values()), key=_began)
     for index, span in enumerate(spans):
         end = spans[index + 1][0][0] if index + 1 < len(spans) else None
         yield from ((start, version) for start, version in span if end is None or start < end)
+
+
+def _began(span: list[tuple[int, ServiceVersion]]) -> tuple[int, int, int, str]:
+    start, first = span[0]
+    return start // 1_000_000, first.order, start, first.uid
 
 
 def _span(life: list[ServiceVersion]) -> list[tuple[int, ServiceVersion]]:

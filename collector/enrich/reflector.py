@@ -29,6 +29,7 @@ PAGE = 250
 # So many tries in a row without anything new, and the version we hold is given up for a new list: it may lie in the
 # server's future (then watches end silently for ever) or in damaged bytes.
 TRIES_BEFORE_RELIST = 4
+MIN_FLOORS = 1000
 log = logging.getLogger(__name__)
 
 
@@ -86,6 +87,8 @@ class Reflector:
         self._timings = timings
         self._backoff = Backoff(timings.backoff_first_s, timings.backoff_cap_s, random)
         self._known = {v.uid: _Known(v) for v in known if v.kind == resource.kind and self._covers(v.namespace)}
+        # Since when each name had its last version, lest another object of that name counts from before it.
+        self._floors: dict[tuple[str, str], int] = {(v.last.namespace, v.last.name): v.last.since_us for v in self._known.values()}
         self._path: str | None = None
         self._version: str | None = None
         self._tries = 0
@@ -116,8 +119,6 @@ class Reflector:
                 await self._recover(error)
 
     async def _list(self) -> None:
-        if self._status.state in ("starting", "watching"):
-            self._say("listing", "")
         if self._path is None:
             self._path = await self._discover()
         seen: set[str] = set()
@@ -140,6 +141,7 @@ class Reflector:
         self._version = resource_version
         self._status.lists += 1
         self._tries = 0
+        self._say("listed", "")
         self._progress()
         self._synced()
 
@@ -214,7 +216,7 @@ class Reflector:
     def _observe(self, item: Any) -> str:
         """Takes an object's present state in; gives its uid (empty if it has none)."""
         try:
-            uid, _, _ = identity(item)
+            uid, namespace, name = identity(item)
         except BadInputError as error:
             self._status.malformed += 1
             log.warning("%s: %s", self._resource.plural, error)
@@ -226,21 +228,32 @@ class Reflector:
         mark_us = changed_us(mapping(item["metadata"]))
         previous_us = known.last.since_us if known else None
         since_us = in_force_from(mark_us, self._clock.now_us(), previous_us, known.mark_us if known else None)
+        since_us = max(since_us, self._floors.get((namespace, name), 0))
         version = version_of(item, self._resource.kind, since_us, self._selection)
         if known is not None and _is_known(known, version, mark_us):
             version = known.last
         else:
             self._on_version(version)
         self._known[uid] = _Known(version, mark_us, print_now)
+        self._floor(version)
         return uid
 
     def _end(self, uid: Any, resource_version: str) -> None:
         known = self._known.get(uid)
         if known is None:
             return
-        since_us = max(self._clock.now_us(), known.last.since_us)
-        self._on_version(known.last.tombstone(resource_version, since_us))
+        tombstone = known.last.tombstone(resource_version, max(self._clock.now_us(), known.last.since_us))
+        self._on_version(tombstone)
         del self._known[uid]
+        if self._version is not None:
+            # Seen as it happened: what comes under this name comes after it.
+            self._floor(tombstone)
+
+    def _floor(self, version: ServiceVersion) -> None:
+        if len(self._floors) >= 2 * len(self._known) + MIN_FLOORS:
+            alive = {(known.last.namespace, known.last.name) for known in self._known.values()}
+            self._floors = {name: since_us for name, since_us in self._floors.items() if name in alive}
+        self._floors[version.namespace, version.name] = version.since_us
 
     def _progress(self) -> None:
         self._backoff.reset()
@@ -251,7 +264,7 @@ class Reflector:
         if error.status == GONE:
             self._status.gone += 1
             self._version = None
-            self._say("listing", "")
+            self._say("starting", "")
         elif error.status == 404:
             self._path = self._version = None
             # Nothing to see is also seen: the collector need not wait for a CRD that may never come.
@@ -276,7 +289,7 @@ class Reflector:
     def _say(self, state: str, detail: str) -> None:
         """Notes a state and logs it once, when it changes."""
         if state != self._status.state:
-            level = logging.INFO if state in ("listing", "watching") else logging.WARNING
+            level = logging.INFO if state in ("starting", "listed", "watching") else logging.WARNING
             log.log(level, "%s %s: %s %s", self._resource.plural, self._namespace or "", state, detail)
         self._status.state, self._status.detail = state, detail
 

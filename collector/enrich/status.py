@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ReflectorStatus:
-    """How one mirror fares. ``state``: starting, listing, watching, missing, forbidden, failing, dead or stopped."""
+    """How one mirror fares. ``state``: starting, listed, watching, missing, forbidden, failing, dead or stopped."""
 
     kind: str
     namespace: str
