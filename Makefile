@@ -2,23 +2,65 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 UV_VERSION := 0.13.9
 ONCE ?= 0
+STORE ?= sqlite
+PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check bench soak lock proto wasm lint clean
+.PHONY: help venv demo test check lint bench soak fuzz lock proto wasm wasm-verify test-kubernetes clean
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 venv: $(VENV)/.ready ## A virtual environment with the pinned dependencies and the project itself
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	$(UV) pip install --quiet --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-lock: ## Pins every dependency anew (versions and hashes, no addresses)
+demo: venv ## The whole of it on this machine: a real Envoy, a model server, the collector (ONCE=1: check and end; STORE=postgres|kafka)
+	$(BIN)/meshscribe demo --store $(STORE) $(if $(filter 1,$(ONCE)),--once)
+
+test: lint ## Everything that CI runs: static checks, unit, property, mesh and fault tests
+	$(PYTEST) -m "not soak"
+
+check: lint ## The fast tests only
+	$(PYTEST) -q -m "not slow and not soak and not mesh" --ignore=tests/manifests
+
+lint: venv ## Format, lint, types, import rules
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+
+bench: venv ## Measures, prints ratios from one run, writes tests/bench/results/*.json
+	$(BIN)/python -m tests.bench
+
+soak: venv ## The long forms of the load and fault tests
+	$(PYTEST) -m soak
+
+fuzz: venv ## More fuzzing of the decoders and receivers
+	MESHSCRIBE_FUZZ_BYTES=$${MESHSCRIBE_FUZZ_BYTES:-500000000} $(PYTEST) tests/decode tests/receive -k "fuzz or any" --timeout 3600
+
+lock: venv ## Pins every dependency anew (versions and hashes, no addresses)
 	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+
+proto: venv ## Generates the Python code of messages/tap.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. collector/messages/tap.proto
+
+wasm: ## Builds the tap filter anew (installs Debian's Rust packages where they are missing)
+	$(MAKE) -C wasm-config wasm
+
+wasm-verify: ## Checks that the committed tap.wasm fits its source
+	$(MAKE) -C wasm-config verify
+
+test-kubernetes: venv ## The watch against a real kube-apiserver and etcd, which are built first (about 10 minutes)
+	MESHSCRIBE_KUBERNETES=real $(PYTEST) tests/kubernetes
+
+clean: ## Removes what the other commands made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist data

@@ -1,9 +1,9 @@
 """Which hop of a call an exchange is, and whether it is the one to bill. Decided from its own proxy alone: hops live in different
 partitions, so no state is shared between them.
 
-A user's request may pass a gateway, a waypoint, a transformer and a predictor, and each of their proxies reports an exchange. One of them is
-billed: by default the predictor's of an InferenceService, the serving one of an LLMInferenceService (not the prefill leg), else the hop at
-a workload's own side. The rule's name is on the usage event.
+A user's request may pass a gateway, a waypoint, a transformer and a predictor, and each of their proxies reports an exchange. One of them
+is billed: by default the predictor's of an InferenceService, the serving one of an LLMInferenceService (not the prefill leg), else the hop
+at a workload's own side. The rule's name is on the usage event.
 """
 
 from __future__ import annotations

@@ -1,0 +1,191 @@
+"""The pipeline on a real journal and a real store: whatever is cut off, wherever, the store ends up the same."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from collector.correlate import Correlator, Limits
+from collector.describe.record import Seen
+from collector.errors import RetryableError
+from collector.journal.sqlite import SqliteJournal, open_journal
+from collector.messages.entry import Entry, Kind
+from collector.messages.event import Output, Place
+from collector.pipeline import Pipeline
+from collector.settings import Journal as JournalSettings
+from collector.sinks.migrate import migrate
+from collector.sinks.sqlite import SqliteSink
+from tests.support.witnesses import Tape, Told, Vm, log_message, parts
+
+LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000)
+
+
+class TurnedClock:
+    """Shows the time of the entry that is about to be appended."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def now_us(self) -> int:
+        return self.now
+
+
+class NoMeaning:
+    def decode(self, seen: Seen) -> dict[str, Any]:
+        return {}
+
+    def enrich(self, seen: Seen) -> dict[str, Any]:
+        return {}
+
+
+def tape(chance: Random, number: int = 60) -> Tape:
+    """Traffic with losses, repeats and late pieces."""
+    made, vm = Tape(), Vm()
+    told = [Told(n, request_id=f"r{n}", start_us=1_780_000_000_000_000 + n, response=(b"x" * n, b"y")) for n in range(number)]
+    for start in range(0, number, 4):
+        some = told[start : start + 4]
+        batch = vm.seal([p for t in some for p in parts(t, chance.choice([1, 2]))])
+        if chance.random() < 0.85:
+            made.tap(batch, chance.choice([0.01, 0.4, 1.2]))
+        if chance.random() < 0.2:
+            made.tap(batch)
+        if chance.random() < 0.85:
+            made.log(log_message(some), chance.choice([0.01, 0.4, 1.2]))
+    made.tick(5)
+    made.tick(5)
+    return made
+
+
+def pipeline(journal: SqliteJournal, sink: Any, batch: int = 7) -> Pipeline:
+    return Pipeline(journal, sink, Correlator(LIMITS), NoMeaning(), journal._clock, batch=batch, checkpoint_us=1, checkpoint_bytes=2_000)
+
+
+async def opened(folder: Path, clock: TurnedClock) -> SqliteJournal:
+    return await open_journal(JournalSettings(path=folder / "journal.db"), clock, 64 << 20)
+
+
+async def append(journal: SqliteJournal, clock: TurnedClock, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        clock.now = entry.received_at
+        await journal.append(entry.kind, entry.source, entry.payload)
+
+
+def stored(folder: Path) -> list[tuple[Any, ...]]:
+    """All that the store holds, but for the journal's random name."""
+    connection = sqlite3.connect(folder / "events.db")
+    found = []
+    for table, skipped in (("exchanges", {"journal"}), ("payloads", set()), ("ledger", {"journal"})):
+        names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] not in skipped]
+        found += [(table, *row) for row in connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY id")]
+    connection.close()
+    return found
+
+
+async def uninterrupted(folder: Path, entries: Sequence[Entry]) -> list[tuple[Any, ...]]:
+    folder.mkdir()
+    migrate(f"sqlite:///{folder}/events.db")
+    clock = TurnedClock()
+    journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
+    running = pipeline(journal, sink)
+    task = asyncio.create_task(running.run())
+    await append(journal, clock, entries)
+    assert await running.drained(journal.last_position, 20)
+    await _end(task)
+    await journal.close()
+    await sink.close()
+    return stored(folder)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, seed: int) -> None:
+    chance = Random(seed)
+    entries = tape(chance).entries
+    expected = await uninterrupted(tmp_path / "whole", entries)
+    assert len(expected) > 100
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    migrate(f"sqlite:///{folder}/events.db")
+    clock, left = TurnedClock(), list(entries)
+    while left:
+        journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
+        running = pipeline(journal, sink, batch=chance.choice([1, 3, 50]))
+        task = asyncio.create_task(running.run())
+        some = left[: chance.randint(1, 30)]
+        del left[: len(some)]
+        await append(journal, clock, some)
+        if left:
+            for _ in range(chance.randint(0, 40)):
+                await asyncio.sleep(0)
+        else:
+            assert await running.drained(journal.last_position, 20)
+        await _end(task)
+        await journal.close()
+        await sink.close()
+    assert stored(folder) == expected
+
+
+class Flaky:
+    """The real sink, which fails now and then before it begins."""
+
+    def __init__(self, sink: SqliteSink, chance: Random) -> None:
+        self._sink, self._chance = sink, chance
+
+    async def high(self, journal: str) -> Place:
+        return await self._sink.high(journal)
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        if self._chance.random() < 0.3:
+            raise RetryableError("busy")
+        await self._sink.write(journal, outputs, high)
+
+
+async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.pipeline.RETRY_SECONDS", (0.0,))
+    entries = tape(Random(99)).entries
+    expected = await uninterrupted(tmp_path / "whole", entries)
+    folder = tmp_path / "flaky"
+    folder.mkdir()
+    migrate(f"sqlite:///{folder}/events.db")
+    clock = TurnedClock()
+    journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
+    running = pipeline(journal, Flaky(sink, Random(7)))
+    task = asyncio.create_task(running.run())
+    await append(journal, clock, entries)
+    assert await running.drained(journal.last_position, 20)
+    assert running.failing is None
+    await _end(task)
+    await journal.close()
+    await sink.close()
+    assert stored(folder) == expected
+
+
+async def test_time_passes_although_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.pipeline.TICK_SECONDS", 0.01)
+    migrate(f"sqlite:///{tmp_path}/events.db")
+    clock = TurnedClock()
+    journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
+    running = pipeline(journal, sink)
+    task = asyncio.create_task(running.run())
+    made = Tape()
+    await append(journal, clock, [made.tap(Vm().seal(parts(Told(1))))])
+    clock.now += 1_500_000
+    async with asyncio.timeout(20):
+        while running.done < Place(2, 0):
+            await asyncio.sleep(0.005)
+    entries = await journal.read(0, 1 << 20)
+    assert {e.kind for e in entries} <= {Kind.TAP, Kind.TICK}
+    await _end(task)
+    await journal.close()
+    await sink.close()
+    assert [row[0] for row in stored(tmp_path)][:1] == ["exchanges"]
