@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 
 _BOM = b"\xef\xbb\xbf"
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\],]', re.DOTALL)
-_QUOTE, _COMMA = 0x22, 0x2C
+# A string, a bracket, or a run of anything else. Possessive, so that no input makes it look twice.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]|[^"{}\[\]]++', re.DOTALL)
+_QUOTE = 0x22
 _CLOSER = {0x7B: b"}", 0x5B: b"]"}
+_CLOSING = frozenset(b"}]")
 
 
 class NotJSONError(ValueError):
@@ -64,11 +66,11 @@ def complete_part(text: bytes) -> bytes:
         if mark == _QUOTE:
             if match.end() - at == 1:  # a string that never ends: nothing behind it can be told apart
                 break
-        elif mark == _COMMA:
-            end = at
         elif mark in _CLOSER:
             stack.append(mark)
             end = at + 1
+        elif mark not in _CLOSING:
+            end = max(end, text.rfind(b",", at, match.end()))
         elif not stack:
             break
         else:

@@ -48,11 +48,11 @@ def read(reading: Reading) -> None:
 
 
 def _named(reading: Reading) -> None:
-    """ModelReady, ModelMetadata and the like: the request's first field is the model's name (the repository's for load)."""
-    wanted = 2 if reading.operation in ("load", "unload") else 1
+    """ModelReady, ModelMetadata and the like: the model's name is the request's first field, or, in Triton's load, its second."""
+    loading = reading.operation in ("load", "unload")
     for message, _ in _messages(reading, reading.request):
         for number, kind, value in _fields(reading, reading.request, message):
-            if number == wanted and kind == BYTES:
+            if kind == BYTES and (number == 1 or (number == 2 and loading)):
                 reading.put("model_requested", _text(reading, value))
         return
 
@@ -140,13 +140,23 @@ def _tensor(reading: Reading, body: Body, message: memoryview) -> Tensor:
     shape: list[int] = []
     for number, kind, value in _fields(reading, body, message):
         if number == _SHAPE:
-            room = reading.limits.dimensions + 1 - len(shape)
-            shape += packed_varints(value, room) if isinstance(value, memoryview) else [signed(value)][:room]
+            shape += _sizes(reading, body, value)[: reading.limits.dimensions + 1 - len(shape)]
         elif number == _NAME and kind == BYTES:
             called = _text(reading, value)
         elif number == _DATATYPE and kind == BYTES:
             datatype = _text(reading, value)
     return describe(called, datatype, shape, reading.limits)
+
+
+def _sizes(reading: Reading, body: Body, value: Value) -> list[int]:
+    """A shape field, packed or a single dimension."""
+    if not isinstance(value, memoryview):
+        return [signed(value)]
+    try:
+        return packed_varints(value, reading.limits.dimensions + 1)
+    except MalformedError as error:
+        reading.problem(f"{body.side} body: not a protobuf message: {error}")
+        return []
 
 
 def _fields(reading: Reading, body: Body, message: memoryview) -> Any:

@@ -13,7 +13,9 @@ from collector.decode.json_text import NotJSONError, loads
 Event = tuple[bytes, bytes, int]
 LAST = 16  # events that are still read when a stream has more than the limit: usage is at the end
 _BOM = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LINES = 4096  # of one event
+# The end of a line, the blank line behind it, and further ones.
+_LINE_END = re.compile(rb"(?:\r\n|\n|\r)((?:\r\n|\n|\r)?)(?:\r\n|\n|\r)*+")
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 
 
@@ -47,15 +49,15 @@ def _split(body: bytes, at: int, newline: bytes, limit: int) -> Iterator[Event]:
         at += len(piece) + width
         if piece[:6] == b"data: " and newline not in piece:
             yield b"", piece[6:], at
-        elif event := _fields(piece.split(newline)):
+        elif event := _fields(piece.split(newline, _LINES)):
             yield event[0], event[1], at
     if len(pieces) == limit:
         at, rest, last = _skip_to_last(at, rest, blank)
         for piece in last:
             at += len(piece) + width
-            if event := _fields(piece.split(newline)):
+            if event := _fields(piece.split(newline, _LINES)):
                 yield event[0], event[1], at
-    yield from _left_open(_fields(rest.split(newline)), at + len(rest))
+    yield from _left_open(_fields(rest.split(newline, _LINES)), at + len(rest))
 
 
 def _skip_to_last(at: int, rest: bytes, blank: bytes) -> tuple[int, bytes, list[bytes]]:
@@ -94,15 +96,16 @@ def _by_line(body: bytes, at: int, limit: int) -> Iterator[Event]:
     lines: list[bytes] = []
     count = 0
     for match in _LINE_END.finditer(body, at):
-        line = body[at : match.start()]
+        if len(lines) < _LINES:
+            lines.append(body[at : match.start()])
         at = match.end()
-        if line:
-            lines.append(line)
+        if not match[1]:
             continue
-        if count < limit and (event := _fields(lines)):
+        if event := _fields(lines):
             count += 1
-            yield event[0], event[1], at
+            yield event[0], event[1], match.end(1)
+            if count == limit:
+                return
         lines = []
     lines.append(body[at:])
-    if count < limit:
-        yield from _left_open(_fields(lines), len(body))
+    yield from _left_open(_fields(lines), len(body))
