@@ -14,6 +14,7 @@ from sys import intern
 
 from collector.enrich.version import INFERENCE_SERVICE, ServiceVersion
 
+SECOND_US = 1_000_000
 _INTERNED_LENGTH = 64
 _NOTHING = ServiceVersion("", "", "", "", "", 0, 0)
 
@@ -186,9 +187,9 @@ class _Line:
 def _timeline(versions: list[ServiceVersion]) -> Iterator[tuple[int, ServiceVersion]]:
     """(from when it counts, version), in order: a pure function of the set.
 
-    Within a uid the resource version decides what is newer, whatever the clocks of several watchers said, so a version
-    counts at the latest when a newer one does not yet. A uid ends where the next uid of this name begins. The API server
-    notes times to the second, so of two uids that began within one second the resource version says which came later.
+    The API server notes times to the second and the clocks of several watchers differ a little, so within one second the
+    resource version says what is newer; beyond it time does, for a restored etcd counts from a lower version again. A
+    version counts at the latest from when a newer one does; a uid ends where the next uid of its name begins.
     """
     lives: dict[str, list[ServiceVersion]] = {}
     for version in versions:
@@ -199,13 +200,17 @@ def _timeline(versions: list[ServiceVersion]) -> Iterator[tuple[int, ServiceVers
         yield from ((start, version) for start, version in span if end is None or start < end)
 
 
+def _rank(version: ServiceVersion) -> tuple[int, int, int, bool]:
+    return version.since_us // SECOND_US, version.order, version.since_us, version.deleted
+
+
 def _began(span: list[tuple[int, ServiceVersion]]) -> tuple[int, int, int, str]:
     start, first = span[0]
-    return start // 1_000_000, first.order, start, first.uid
+    return start // SECOND_US, first.order, start, first.uid
 
 
 def _span(life: list[ServiceVersion]) -> list[tuple[int, ServiceVersion]]:
-    ordered = sorted(life, key=lambda version: (version.order, version.since_us, version.deleted))
+    ordered = sorted(life, key=_rank)
     span: list[tuple[int, ServiceVersion]] = []
     start = ordered[-1].since_us
     for version in reversed(ordered):

@@ -26,8 +26,8 @@ from collector.errors import BadInputError
 
 GROUP = "serving.kserve.io"
 PAGE = 250
-# So many tries in a row without anything new, and the version we hold is given up for a new list: it may lie in the
-# server's future (then watches end silently for ever) or in damaged bytes.
+# So many open watches in a row that told nothing, and the version we hold is given up for a new list: it may lie in
+# the server's future (then watches end silently for ever), or what follows it cannot be read.
 TRIES_BEFORE_RELIST = 4
 MIN_FLOORS = 1000
 log = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class Reflector:
         self._floors: dict[tuple[str, str], int] = {(v.last.namespace, v.last.name): v.last.since_us for v in self._known.values()}
         self._path: str | None = None
         self._version: str | None = None
+        self._opened = False
         self._tries = 0
         self._status = ReflectorStatus(resource.kind, namespace or "")
 
@@ -110,6 +111,7 @@ class Reflector:
     async def run(self) -> None:
         """Lists and watches until it is cancelled."""
         while True:
+            self._opened = False
             try:
                 if self._version is None:
                     await self._list()
@@ -175,6 +177,7 @@ class Reflector:
         loop = asyncio.get_running_loop()
         began, lines = loop.time(), 0
         async with self._api.lines(self._path or "", query) as stream:
+            self._opened = True
             self._say("watching", "")
             async for line in stream:
                 self._take(line)
@@ -273,7 +276,9 @@ class Reflector:
         elif error.status == 403:
             self._say("forbidden", self._missing_right(error))
         else:
-            self._give_up_after_some_tries()
+            if self._opened:
+                # A server that is down is no reason: only a watch resumed where it was tells every change in between.
+                self._give_up_after_some_tries()
             self._say("failing", f"{self._resource.plural}: {error} (status {error.status})")
         if error.status == 401:
             await self._api.renew()

@@ -89,7 +89,8 @@ class ScriptedServer:
         return await self._scripted(kind, request, self._watch if kind == "watch" else self._list)
 
     async def _scripted(self, kind: str, request: web.Request, usual: Handler) -> web.StreamResponse:
-        return await (self.script[kind].popleft() if self.script[kind] else usual)(request)
+        ours = request.headers.get("User-Agent", "").startswith("meshscribe")
+        return await (self.script[kind].popleft() if ours and self.script[kind] else usual)(request)
 
     def _refused(self, request: web.Request) -> web.Response | None:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -149,11 +150,11 @@ class ScriptedServer:
             return response
         ends = asyncio.get_running_loop().time() + int(request.query.get("timeoutSeconds", "300"))
         while asyncio.get_running_loop().time() < ends:
-            for revision, kind, item in self.events[bisect_right(self.events, last, key=lambda event: event[0]) :]:
-                last = revision
+            for _, kind, item in self.events[bisect_right(self.events, last, key=lambda event: event[0]) :]:
                 inside = item["metadata"]["namespace"]
                 if KINDS[plural] == item["kind"] and namespace in (None, inside):
                     await send(response, kind, item)
+            last = self.revision
             await self._bookmark_or_change(response, plural, last)
         return response
 

@@ -301,13 +301,15 @@ async def test_annotate_then_request_without_a_call_to_the_api_server(
         await cluster.operator.annotate("models", "llama", team="blue")
         await mirror.until(lambda: mirror.annotations("models", "llama") == {"team": "blue"}, "the annotation")
         facts = ProxyFacts("sidecar", "models", {"serving.kserve.io/inferenceservice": "llama", "component": "predictor"})
-        calls = mirror.watch.status().requests
+        await mirror.watching()
+        calls, reads = mirror.watch.status().requests, await cluster.reads()
         for _ in range(10_000):
             found = match(facts, mirror.catalogue.knows)
             service = attach(found, mirror.catalogue.as_of(found.namespace, found.name, now_us(), found.kind))
         made = mirror.watch.status().requests - calls
         assert service["annotations"] == {"team": "blue"}
         assert made == 0
+        assert await cluster.reads() == reads
         with capsys.disabled():
             print(
                 f"\n  kubectl annotate llama team=blue ──watch──▶ catalogue (version {service['resource_version']})"
