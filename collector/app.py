@@ -115,6 +115,7 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
     )
     tap_address = await tap.start()
     stack.push_async_callback(tap.stop)
+    health.listening = True
     return task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address)
 
 
@@ -132,6 +133,7 @@ class CollectorHealth:
 
     def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None]) -> None:
         self._journal, self._pipeline, self._task = journal, pipeline, task
+        self.listening = False
 
     def components(self) -> Sequence[Component]:
         """See health.Health."""
@@ -139,6 +141,7 @@ class CollectorHealth:
         behind = self._journal.last_position - self._pipeline.fed
         failing = self._pipeline.failing
         return (
+            Component("ingest", self.listening, "" if self.listening else "starting"),
             Component("journal", used < 1, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
             Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
