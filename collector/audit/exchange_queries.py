@@ -12,12 +12,15 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select,
 
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeQuery, Flags, Statuses
+from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.event import Place
 from collector.sinks.schema import exchanges, payloads, places
 
 _column = exchanges.c
-# Said as a literal: only then do the databases see that the partial index on revised exchanges covers it.
+# Said as literals, in the words of the partial indexes: only then do the databases see that the indexes cover them.
 _REVISED = _column.revision > literal_column("0")
+_NOT_COMPLETE = _column.completeness.bitwise_and(literal_column("1")) == literal_column("0")
+_FAILED = or_(_column.status.is_(None), _column.status >= literal_column("400"))
 
 
 def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int) -> Select[Any]:
@@ -52,9 +55,9 @@ def conditions(query: ExchangeQuery, span: Span) -> list[ColumnElement[bool]]:
     if query.method:
         wanted.append(_column.method.in_(query.method.upper().split(",")))
     if query.status:
-        wanted.append(_status(query.status))
+        wanted += _status(query.status)
     if query.completeness:
-        wanted.append(_flags(query.completeness))
+        wanted += _flags(query.completeness)
     return wanted
 
 
@@ -108,15 +111,20 @@ def _path(path: str) -> ColumnElement[bool]:
     return func.substr(_column.path, 1, len(prefix)) == prefix
 
 
-def _status(asked: Statuses) -> ColumnElement[bool]:
+def _status(asked: Statuses) -> list[ColumnElement[bool]]:
     either: list[ColumnElement[bool]] = [_column.status.between(c * 100, c * 100 + 99) for c in asked.classes]
     if asked.codes:
         either.append(_column.status.in_(asked.codes))
     if asked.absent:
-        either.append(or_(_column.status.is_(None), _column.status == 0))
-    return or_(*either)
+        either.append(_column.status.is_(None))
+    failed = all(code >= 400 for code in asked.codes) and all(c >= 4 for c in asked.classes)
+    return [_FAILED, or_(*either)] if failed else [or_(*either)]
 
 
-def _flags(asked: Flags) -> ColumnElement[bool]:
+def _flags(asked: Flags) -> list[ColumnElement[bool]]:
+    """A flag that says what is missing is never set together with `complete`."""
     mask = asked.present | asked.absent
-    return _column.completeness.bitwise_and(int(mask)) == int(asked.present)
+    wanted = [_column.completeness.bitwise_and(int(mask)) == int(asked.present)]
+    if asked.absent & Completeness.COMPLETE or asked.present & INCOMPLETE:
+        wanted.append(_NOT_COMPLETE)
+    return wanted

@@ -1,0 +1,74 @@
+"""How SQLite means to find what is asked: by which index, and without sorting what it found."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from collector.audit import exchange_queries as queries
+from collector.audit.moments import span
+from collector.audit.parameters import ExchangeQuery
+from collector.messages.event import Place
+from collector.sinks.schema import exchanges
+from tests.audit.rows import JOURNAL, NOW, Store, name
+
+
+def plan(store: Store, statement: Select[tuple[object, ...]]) -> str:
+    sql = str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    with store.engine.connect() as connection:
+        return "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"))
+
+
+def page(**filters: str) -> Select[tuple[object, ...]]:
+    query = ExchangeQuery.model_validate(filters)
+    return queries.page(query, span(query.since, query.until, NOW), None, 101)
+
+
+@pytest.mark.parametrize(
+    ("filters", "used"),
+    [
+        ({}, "SCAN exchanges USING INDEX sqlite_autoindex_exchanges_1"),
+        ({"order": "asc"}, "SCAN exchanges USING INDEX sqlite_autoindex_exchanges_1"),
+        ({"since": "15m"}, "sqlite_autoindex_exchanges_1 (id>?)"),
+        ({"since": "2h", "until": "1h"}, "sqlite_autoindex_exchanges_1 (id>? AND id<?)"),
+        ({"since": "2h", "status": "5xx", "node": "x"}, "(id>?)"),
+        ({"namespace": "a", "service": "b"}, "USING INDEX ix_exchanges_"),
+        ({"namespace": "a", "service": "b", "since": "1h"}, "id>?)"),
+    ],
+)
+def test_pages_come_out_of_an_index_in_order(store: Store, filters: dict[str, str], used: str) -> None:
+    found = plan(store, page(**filters))
+    assert used in found
+    assert "TEMP B-TREE" not in found
+
+
+def test_a_request_id_is_looked_up(store: Store) -> None:
+    assert "ix_exchanges_request_id (request_id=?)" in plan(store, page(request_id="x"))
+
+
+def test_the_order_of_storage_is_an_index(store: Store) -> None:
+    query = ExchangeQuery.model_validate({"order": "stored"})
+    found = plan(store, queries.stored_page(query, span(None, None, NOW), JOURNAL, Place(1, 0), Place(9, 9), 101))
+    assert "ix_exchanges_place (journal=? AND (position,ordinal)>(?,?)" in found
+    assert "TEMP B-TREE" not in found
+
+
+def test_one_exchange_is_found_by_its_key_and_the_index_on_revised_ones(store: Store) -> None:
+    found = plan(store, queries.revisions(name(NOW), exchanges.c.data))
+    assert "SCAN" not in found
+    assert "ix_exchanges_revised" in found
+
+
+def test_every_statement_is_sql_for_postgres_too() -> None:
+    query = ExchangeQuery.model_validate(
+        {"since": "1h", "until": "1m", "path": "/v1*", "status": "5xx,none", "completeness": "!complete", "method": "GET"}
+    )
+    within = span(query.since, query.until, NOW)
+    for statement in (
+        queries.page(query, within, name(NOW), 101),
+        queries.stored_page(query, within, JOURNAL, Place(1, 0), Place(9, 9), 101),
+        queries.revisions(name(NOW), exchanges.c.data),
+    ):
+        sql = str(statement.compile(dialect=postgresql.asyncpg.dialect()))  # type: ignore[attr-defined]
+        assert "superseded IS false" in sql or "revision" in sql
