@@ -1,0 +1,75 @@
+"""A real broker for tests: one per session (fixture `kafka`), topics of its own for each test (`Topics.new`)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from collector.demo.kafka_broker import KafkaBroker
+from collector.demo.ports import Ports
+
+
+@contextmanager
+def running_broker(folder: Path, properties: dict[str, str] | None = None) -> Iterator[KafkaBroker]:
+    """A broker that is up, and is gone afterwards."""
+    with ExitStack() as stack:
+        ports = stack.enter_context(Ports())
+        broker = KafkaBroker(ports.take(), ports.take(), folder, properties)
+        stack.callback(broker.kill)
+        broker.start()
+        yield broker
+
+
+def unique(name: str) -> str:
+    """A name that no other test uses."""
+    return f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+async def create_topic(bootstrap: str, name: str, partitions: int = 1, configs: dict[str, str] | None = None) -> str:
+    """Creates a topic of this exact name. Returns it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs or {})])
+        faults = [fault for fault in answer.topic_errors if fault[1]]
+        assert not faults, faults
+    finally:
+        await admin.close()
+    return name
+
+
+async def read_all(bootstrap: str, *topics: str, committed: bool = True) -> list[ConsumerRecord]:
+    """Every record of these topics up to their end as it is now: of the committed ones, or of all, aborted ones too."""
+    level = "read_committed" if committed else "read_uncommitted"
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level, enable_auto_commit=False, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        parts = [TopicPartition(topic, p) for topic in topics for p in sorted(await _partitions(consumer, topic))]
+        consumer.assign(parts)
+        await consumer.seek_to_beginning(*parts)
+        ends = await consumer.end_offsets(parts)  # read_committed: the last stable offset
+        found: list[ConsumerRecord] = []
+        while any([await consumer.position(part) < end for part, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += records
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client._wait_on_metadata(topic)
+    return set(consumer.partitions_for_topic(topic) or ())
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """The session's broker, started when the first test asks for it. A test that stops it starts it again."""
+    with running_broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
