@@ -1,0 +1,62 @@
+"""docs/api.md and docs/cli.md name everything there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from collector.audit.documents import Counts
+from collector.audit.parameters import ExchangeQuery, LedgerQuery, RevisionQuery
+from collector.cli import app
+from collector.commands.exits import Exit
+
+DOCS = Path(__file__).parents[2] / "docs"
+GENERAL = {"help", "version", "install_completion", "show_completion"}
+
+
+def commands(command: Any, name: str = "meshscribe") -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+    for word, part in (inner or {}).items():
+        yield from commands(part, f"{name} {word}")
+
+
+ALL = dict(commands(get_command(app)))
+
+
+@pytest.mark.parametrize("model", [ExchangeQuery, LedgerQuery, RevisionQuery])
+def test_every_parameter_of_the_api_is_in_its_page(model: Any) -> None:
+    text = (DOCS / "api.md").read_text()
+    assert not [name for name in model.model_fields if f"`{name}`" not in text]
+
+
+def test_every_count_of_the_ledger_is_in_the_apis_page() -> None:
+    text = (DOCS / "api.md").read_text()
+    assert not [name for name in Counts.model_fields if f"`{name}`" not in text]
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_every_command_and_option_is_in_its_page(name: str) -> None:
+    text = (DOCS / "cli.md").read_text()
+    assert f"`{name}`" in text
+    options = {
+        option for parameter in ALL[name].params if parameter.name not in GENERAL for option in parameter.opts if option.startswith("--")
+    }
+    assert not [option for option in options if option not in text]
+
+
+def test_no_option_is_in_the_page_that_does_not_exist() -> None:
+    known = {option for command in ALL.values() for parameter in command.params for option in parameter.opts}
+    said = set(re.findall(r"--[a-z][a-z-]+", (DOCS / "cli.md").read_text()))
+    assert said <= known | {"--install-completion", "--version", "--help"}
+
+
+def test_every_exit_code_is_in_the_page() -> None:
+    text = (DOCS / "cli.md").read_text()
+    assert all(f"| {code.value} |" in text for code in Exit)
