@@ -231,6 +231,14 @@ async def test_at_the_quota_appends_are_refused_until_there_is_room(place: Place
     assert await fill(journal, b"x") == [3]
 
 
+async def test_after_truncation_and_reopening_the_whole_quota_is_there_again(place: Place) -> None:
+    journal = await place.open(quota_bytes=MIB)
+    await fill(journal, bytes(MIB))
+    await journal.truncate(1)
+    journal = await place.open(quota_bytes=MIB)
+    assert await fill(journal, bytes(MIB)) == [2]
+
+
 async def test_a_tick_passes_at_the_quota(place: Place) -> None:
     journal = await place.open(quota_bytes=MIB)
     await fill(journal, bytes(MIB))
@@ -290,11 +298,7 @@ async def test_a_checkpoint_survives_reopening(place: Place, size: int) -> None:
     await journal.save_checkpoint(Checkpoint(1, state))
     assert await journal.checkpoint(1) == Checkpoint(1, state)
     assert await (await place.open()).checkpoint(100) == Checkpoint(1, state)
-    assert await journal_checkpoint_below(place) is None
-
-
-async def journal_checkpoint_below(place: Place) -> Checkpoint | None:
-    return await (await place.open()).checkpoint(0)
+    assert await (await place.open()).checkpoint(0) is None
 
 
 async def test_the_checkpoint_saved_last_and_the_one_of_the_last_truncation_are_kept(place: Place) -> None:
@@ -345,6 +349,18 @@ async def test_appends_pass_while_a_large_checkpoint_is_saved_and_loaded(place: 
     await saving
     assert passed > 5
     assert await journal.checkpoint(0) == Checkpoint(0, state)
+
+
+async def test_appends_pass_while_many_entries_are_forgotten(place: Place) -> None:
+    journal = await place.open(quota_bytes=128 * MIB)
+    await fill(journal, *[bytes(MIB)] * 60)
+    truncating = asyncio.create_task(journal.truncate(60))
+    passed = 0
+    while not truncating.done():
+        await fill(journal, b"x")
+        passed += 1
+    await truncating
+    assert passed > 5
 
 
 async def test_a_reader_sees_every_entry_once_in_order_while_others_append_and_truncate(place: Place) -> None:

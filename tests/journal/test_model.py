@@ -18,18 +18,21 @@ from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.messages.entry import Kind
 from tests.support.clocks import TurnedClock
 
-KEEP = 400
+KEEP = 200
+PERCENT = st.integers(0, 110)  # of the journal's length
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("append"), st.lists(st.integers(0, 300), min_size=1, max_size=12)),
+        st.tuples(st.just("append"), st.lists(st.sampled_from([0, 10, 50, 150]), min_size=4, max_size=12)),
         st.tuples(st.just("clock"), st.integers(-50, 50)),
-        st.tuples(st.just("truncate"), st.integers(0, 40)),
-        st.tuples(st.just("checkpoint"), st.integers(0, 40)),
+        st.tuples(st.just("truncate"), PERCENT),
+        st.tuples(st.just("truncate"), PERCENT),
+        st.tuples(st.just("checkpoint"), PERCENT),
         st.tuples(st.just("restart"), st.none()),
         st.tuples(st.just("crash"), st.none()),
         st.tuples(st.just("read"), st.integers(1, 1000)),
     ),
-    max_size=25,
+    min_size=4,
+    max_size=20,
 )
 
 
@@ -104,6 +107,7 @@ async def check(journal: SqliteJournal, model: Model, max_bytes: int) -> None:
 async def play(folder: Path, steps: list[tuple[str, object]]) -> None:
     world, model = World(folder), Model()
     journal = await world.open()
+    steps = [("append", [50] * 10), *steps, ("restart", None)]
     for number, (step, value) in enumerate(steps):
         match step, value:
             case "append", list(sizes):
@@ -116,11 +120,12 @@ async def play(folder: Path, steps: list[tuple[str, object]]) -> None:
                 assert appended == list(range(first, first + len(payloads)))
             case "clock", int(change):
                 world.clock.now += change
-            case "truncate", int(up_to):
+            case "truncate", int(percent):
+                up_to = len(model.payloads) * percent // 100
                 model.truncate(up_to)
                 await journal.truncate(up_to)
-            case "checkpoint", int(position):
-                checkpoint = Checkpoint(min(position, len(model.payloads)), b"%d" % number)
+            case "checkpoint", int(percent):
+                checkpoint = Checkpoint(len(model.payloads) * min(percent, 100) // 100, b"%d" % number)
                 model.save(checkpoint)
                 await journal.save_checkpoint(checkpoint)
             case "restart", _:

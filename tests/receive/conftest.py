@@ -66,9 +66,11 @@ class Ingest:
         """Sends one stream and ends it. Returns the status that the server gave it."""
         return (await self.send_logs_for_details(messages))[0]
 
-    async def send_logs_for_details(self, messages: Iterable[bytes]) -> tuple[grpc.StatusCode, str]:
+    async def send_logs_for_details(
+        self, messages: Iterable[bytes], compression: grpc.Compression = grpc.Compression.NoCompression
+    ) -> tuple[grpc.StatusCode, str]:
         """Status and words."""
-        return await asyncio.to_thread(_send, self.access_log.port, list(messages))
+        return await asyncio.to_thread(_send, self.access_log.port, list(messages), compression)
 
     async def raw(self, request: bytes) -> bytes:
         """Sends bytes over a connection of its own, says that no more come, and returns all that comes back."""
@@ -98,11 +100,11 @@ class Ingest:
         assert [(entry.kind, entry.payload) for entry in entries[-2:]] == [(Kind.TAP, batch(99)), (Kind.ACCESS_LOG, log_message())]
 
 
-def _send(port: int, messages: list[bytes]) -> tuple[grpc.StatusCode, str]:
+def _send(port: int, messages: list[bytes], compression: grpc.Compression) -> tuple[grpc.StatusCode, str]:
     # Not grpc.aio: its client says INTERNAL when the server ends a stream while the client still writes.
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            channel.stream_unary(f"/{SERVICE}/{METHOD}")(iter(messages))
+            channel.stream_unary(f"/{SERVICE}/{METHOD}")(iter(messages), compression=compression)
         except grpc.RpcError as error:
             return error.code(), error.details() or ""
     return grpc.StatusCode.OK, ""
