@@ -78,7 +78,7 @@ def _read(reading: Reading) -> None:
     captured = reading.captured
     route = routes.find(captured.method, captured.path)
     if routes.is_shared(route):
-        asked = reading.asked if reading.request.data[:64].lstrip()[:1] == b"{" else None
+        asked = reading.asked if reading.request.starts_as_json else None
         answer = None if reading.streamed else reading.answer
         route = routes.settle(route, asked, answer)
     reading.operation = route.operation

@@ -45,7 +45,7 @@ def read(reading: Reading) -> None:
     status = reading.captured.status
     failed = status is not None and status >= 400
     body = reading.response
-    if failed and body.data[:64].lstrip()[:1] not in (b"{", b"[", b'"'):
+    if failed and not body.starts_as_json:
         text = body.data[: 4 * reading.limits.error_chars].decode("utf-8", "replace").strip()
         if text and "html" not in body.content_type and text.isprintable() | ("\n" in text):
             put(reading, text)

@@ -43,7 +43,7 @@ def _file(part: Part) -> dict[str, Any]:
 def _answer(reading: Reading) -> None:
     body = reading.response
     status = reading.captured.status
-    if body.data[:64].lstrip()[:1] not in (b"{", b"[") and status == 200:  # response_format text, srt, vtt
+    if not body.starts_as_json and status == 200:  # response_format text, srt, vtt
         reading.choices.at(0).add_text(body.data[: reading.limits.json_bytes].decode("utf-8", "replace"))
         return
     failures.read(reading)

@@ -29,6 +29,11 @@ class Body:
         self.content_type = headers.get("content-type", "").lower()
 
     @property
+    def starts_as_json(self) -> bool:
+        """Whether the first byte that counts is that of a JSON object, array or string."""
+        return self.data[:64].lstrip()[:1] in (b"{", b"[", b'"')
+
+    @property
     def framing(self) -> str:
         """`sse`, `ndjson` or `whole`: by content type, and by the first bytes where that is missing or wrong."""
         kind = self.content_type
@@ -37,7 +42,7 @@ class Body:
         if kind.startswith(("application/json", "application/grpc")):
             return "whole"
         if "event-stream" in kind:
-            return "whole" if self.data[:64].lstrip()[:1] in (b"{", b"[") else "sse"
+            return "whole" if self.starts_as_json else "sse"
         return "sse" if not kind and sse.looks_like(self.data[:64]) else "whole"
 
 
@@ -72,7 +77,12 @@ class Reading:
         """Sets `inference.streamed`: by the answer, or where there is none by what was asked for."""
         if self.response.data:
             self.inference["streamed"] = self.streamed
-        elif b'"stream"' in self.request.data and isinstance(self.asked, dict) and type(wish := self.asked.get("stream")) is bool:
+        elif (
+            self.request.starts_as_json
+            and b'"stream"' in self.request.data
+            and isinstance(self.asked, dict)
+            and type(wish := self.asked.get("stream")) is bool
+        ):
             self.inference["streamed"] = wish
 
     @cached_property
@@ -82,7 +92,9 @@ class Reading:
 
     @cached_property
     def answer(self) -> Any:
-        """The response's JSON; None if there is none. Not for streams."""
+        """The response's JSON; None if there is none. Not for streams. A proxy's own replies to failures are plain text."""
+        if self.captured.status is not None and self.captured.status >= 400 and not self.response.starts_as_json:
+            return None
         return self.json(self.response, self.response.data)
 
     @cached_property

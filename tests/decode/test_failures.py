@@ -29,6 +29,7 @@ def test_error_bodies(answer, error):
 def test_no_error_is_made_up(answer):
     captured = t.exchange(t.CHAT, {}, answer, status=502, response_headers=[("content-type", "text/html")])
     assert "error" not in decode(captured).inference
+    assert decode(captured).problems == []
 
 
 def test_a_200_with_an_error_object():
