@@ -33,12 +33,16 @@ class Exchange:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The request body as it arrives. Sends 100 Continue if the client waits for it."""
-        await self._connection.go_on()
+        await self.go_on()
         while isinstance(event := await self._connection.next_event(), h11.Data):
             data = bytes(event.data)
             self.request_digest.update(data)
             self.request_size += len(data)
             yield data
+
+    async def go_on(self) -> None:
+        """Send 100 Continue if the client waits for it."""
+        await self._connection.go_on()
 
     async def body(self) -> bytes:
         """The whole request body."""

@@ -25,6 +25,7 @@ def number(exchange: Exchange, name: str, default: float) -> float:
 
 async def echo(exchange: Exchange) -> None:
     """The request's body comes back, piece by piece as it arrives, with its content type."""
+    await exchange.go_on()
     await exchange.start(200, [("content-type", exchange.headers.get("content-type", BINARY))])
     async for chunk in exchange.chunks():
         await exchange.send(chunk)

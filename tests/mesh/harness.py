@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ SETTINGS = {
     "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "1",
 }
 LOG_FLUSH_SECONDS = 0.05
+SECONDS = 15.0  # until something must have been recorded
 QUICK_TAP = {"batch_age_ms": 50}
 BODY_LIMITS = {"request_body_bytes": 1000, "response_body_bytes": 2000}
 
@@ -67,7 +69,7 @@ def listeners(ports: Ports, model: int, grpc: int) -> dict[str, Inbound]:
 T = TypeVar("T")
 
 
-def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = 30.0) -> T:
+def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = SECONDS) -> T:
     """Ask until the answer is good, or the time is over; the last answer either way."""
     deadline = time.monotonic() + seconds
     while not good(found := get()) and time.monotonic() < deadline:
@@ -115,11 +117,13 @@ class Mesh:
         """The `count` exchanges with this request id, once each has one of the sets of flags. Oldest first."""
         return self._await(count, flags, listener, lambda: list(self.audit.exchanges(request_id=request_id, order="asc")))
 
-    def from_address(self, address: str, *flags: str, listener: str = "tapped") -> Record:
-        """The one exchange from this client address: for requests that have no id."""
+    def from_client(self, connection: Raw, *flags: str, listener: str = "tapped") -> Record:
+        """The one exchange of this connection: for requests whose id does not name them."""
+        since = connection.opened.isoformat()  # a port is used again soon
 
         def ours() -> list[Record]:
-            return [r for r in self.audit.exchanges(order="asc") if r.get("caller", {}).get("address") == address]
+            began_since = self.audit.exchanges(since=since, order="asc")
+            return [record for record in began_since if record.get("caller", {}).get("address") == connection.address]
 
         return self._await(1, [set(flags)], listener, ours)[0]
 
@@ -127,12 +131,14 @@ class Mesh:
         def good(records: list[Record]) -> bool:
             return len(records) >= count and all(set(record["completeness"]) in flags for record in records)
 
+        for part in (self.collector, self.envoy, self.model):
+            part.process.check()
         until(find, good)
         self.settle(listener)
         records = find()
-        assert len(records) == count, f"{len(records)} exchanges instead of {count}: {records}"
+        assert len(records) == count, f"{len(records)} exchanges instead of {count}: {[brief(record) for record in records]}"
         for record in records:
-            assert set(record["completeness"]) in flags, record
+            assert set(record["completeness"]) in flags, brief(record)
         return [self.audit.record(record["id"]) for record in records]
 
     def settle(self, listener: str) -> None:
@@ -147,6 +153,12 @@ class Mesh:
     def bodies(self, record: Record) -> tuple[bytes, bytes]:
         """What is stored of the request's and the response's body."""
         return self.audit.body(record["id"], "request"), self.audit.body(record["id"], "response")
+
+
+def brief(record: Record) -> str:
+    """What of a record says what went wrong, for a failing test."""
+    said = {name: record.get(name) for name in ("completeness", "policy", "request", "response", "problems")}
+    return json.dumps(said)[:3000]
 
 
 def new_id() -> str:

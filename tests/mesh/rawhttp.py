@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 
 import h11
@@ -33,30 +34,29 @@ class Raw:
     """One connection to 127.0.0.1:`port`."""
 
     def __init__(self, port: int) -> None:
+        self.opened = datetime.now(UTC)
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @property
-    def address(self) -> str:
-        """As Envoy sees it: ip:port."""
-        host, port = self._socket.getsockname()
-        return f"{host}:{port}"
+        self.address = "{}:{}".format(*self._socket.getsockname())  # as Envoy sees it
+        self._early = b""
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
     def receive(self, size: int = 1 << 16) -> bytes:
         """What is there, at least one byte; empty at the end."""
-        return self._socket.recv(size)
+        early, self._early = self._early, b""
+        return early or self._socket.recv(size)
 
     def receive_until(self, needle: bytes) -> bytes:
-        """All that came until `needle` was in it."""
+        """All that came up to `needle`, with it."""
         data = b""
         while needle not in data:
             piece = self.receive()
             assert piece, f"the connection ended after {data!r}"
             data += piece
-        return data
+        found, end, self._early = data.partition(needle)
+        return found + end
 
     def answer(self, method: str = "GET") -> Answer:
         """The next answer, whole. Raises h11.RemoteProtocolError if it is cut."""

@@ -176,9 +176,8 @@ def test_a_malformed_request_is_one_exchange(mesh: Mesh, sent: bytes) -> None:
     with mesh.raw() as connection:
         connection.send(sent)
         status = connection.answer().status
-        address = connection.address
     assert 400 <= status < 500
-    record = mesh.from_address(address, *_malformed_flags(sent))
+    record = mesh.from_client(connection, *_malformed_flags(sent))
     assert record["response"]["status"] == status
 
 

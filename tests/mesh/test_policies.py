@@ -21,9 +21,9 @@ def ask(mesh: Mesh, listener: str, request_id: str, path: str, body: bytes = b""
     [
         ("/status?code=200", "health", "none", {"not_tapped"}, (False, False)),
         ("/bytes?size=5000", "sizes", "metadata", {"complete"}, (False, False)),
-        ("/echo", "prompts", "request", {"complete"}, (True, False)),
-        ("/echo?really", "default", "request_response", {"complete"}, (True, True)),
-        ("/echo?sampled", "never", "none", {"not_tapped"}, (False, False)),
+        ("/echo?query=no", "prompts", "request", {"complete"}, (True, False)),
+        ("/echo/really", "default", "request_response", {"complete"}, (True, True)),
+        ("/echo/sampled", "never", "none", {"not_tapped"}, (False, False)),
     ],
 )
 def test_the_first_rule_that_matches_decides(

@@ -73,21 +73,48 @@ def test_a_request_without_an_id_gets_one_from_the_proxy(mesh: Mesh) -> None:
     with mesh.raw() as connection:
         connection.send(request(None, "POST", "/echo", body=b"anonymous"))
         assert connection.answer().status == 200
-        address = connection.address
-    record = mesh.from_address(address, "complete")
+    record = mesh.from_client(connection, "complete")
     assert len(record["request"]["id"]) == 36
     assert mesh.bodies(record) == (b"anonymous", b"anonymous")
 
 
-ODD_IDS = {"empty": "", "not a UUID": "x", "4 KB": "i" * 4096, "quotes": "'\"; DROP TABLE exchanges; --", "latin-1": "caf\xe9"}
+ODD_IDS = {
+    "empty": b"",
+    "not a UUID": b"x",
+    "4 KB": b"i" * 4096,
+    "quotes": b"'\"; DROP TABLE exchanges; --",
+    "UTF-8": "café".encode(),
+    "not UTF-8": b"caf\xe9",
+}
 
 
 @pytest.mark.parametrize("request_id", ODD_IDS.values(), ids=ODD_IDS.keys())
-def test_an_odd_request_id_joins_both_witnesses(mesh: Mesh, request_id: str) -> None:
+def test_an_odd_request_id_joins_both_witnesses(mesh: Mesh, request_id: bytes) -> None:
     with mesh.raw() as connection:
-        connection.send(
-            request(None, "POST", "/echo", body=b"odd").replace(b"\r\n\r\n", f"\r\nx-request-id: {request_id}\r\n\r\n".encode("latin-1"), 1)
-        )
+        connection.send(request(None, "POST", "/echo", "x-request-id: ID\r\n", b"odd").replace(b"ID", request_id, 1))
         assert connection.answer().status == 200
-        address = connection.address
-    assert mesh.bodies(mesh.from_address(address, "complete")) == (b"odd", b"odd")
+    assert mesh.bodies(mesh.from_client(connection, "complete")) == (b"odd", b"odd")
+
+
+NOT_UTF8 = {
+    "request id": request(None, headers="x-request-id: ID\r\n"),
+    "user agent": request(None, headers="user-agent: ID\r\n"),
+    "path": request(None, path="/status?ID"),
+    "traceparent": request(None, headers="traceparent: ID\r\n"),
+}
+
+
+@pytest.mark.parametrize("hostile", NOT_UTF8.values(), ids=NOT_UTF8.keys())
+def test_a_header_that_is_not_utf8_hides_no_other_exchange(mesh: Mesh, hostile: bytes) -> None:
+    """Envoy logs it as it came, in one message with the exchanges of others."""
+    before, after = new_id(), new_id()
+    with mesh.raw() as connection, mesh.raw() as other:
+        other.send(request(before))
+        other.answer()
+        connection.send(hostile.replace(b"ID", b"caf\xe9", 1))
+        connection.answer()
+        other.send(request(after))
+        other.answer()
+    mesh.exchange(before, "complete")
+    mesh.exchange(after, "complete")
+    mesh.from_client(connection, "complete")
