@@ -60,8 +60,10 @@ class Pipeline:
         batch: int,
         checkpoint_us: int,
         checkpoint_bytes: int,
+        with_usage: bool = False,
     ) -> None:
         self._journal, self._sink, self._correlator, self._meaning, self._clock = journal, sink, correlator, meaning, clock
+        self._with_usage = with_usage  # the sink takes usage events (Kafka)
         self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
         self.fed = 0  # position of the last entry fed
         self._ticked = 0  # and what it was when the ticker last looked
@@ -144,7 +146,7 @@ class Pipeline:
         if not isinstance(item, Exchange):
             return describe_ledger(item, closed.place)
         seen = Seen(item)
-        return describe(item, closed.place, seen, self._meaning.decode(seen), self._meaning.enrich(seen))
+        return describe(seen, closed.place, self._meaning.decode(seen), self._meaning.enrich(seen), self._with_usage)
 
     async def _store(self, outputs: list[Output], high: Place) -> None:
         for start in range(0, max(len(outputs), 1), self._batch):

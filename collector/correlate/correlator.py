@@ -7,7 +7,7 @@ often, or not at all, each exchange comes out once, and once more (a revision) f
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,6 +52,11 @@ class Closed(NamedTuple):
 
     place: Place
     item: Exchange | LedgerWindow
+
+
+def _is_repeat(log: AccessLog, same: Sequence[Open], closed: Sequence[Remembered]) -> bool:
+    told = log_print(log)
+    return any(o.access_log is not None and log_print(o.access_log) == told for o in same) or any(c.log == told for c in closed)
 
 
 class Correlator:
@@ -184,10 +189,9 @@ class Correlator:
             self._ledger.add(node, "tcp_entries", len(message.tcp_logs.log_entry))
 
     def _log(self, key: KeyFields, log: AccessLog) -> None:
-        same = self._by_key.get(key, ())
-        print_ = log_print(log)
+        same: Sequence[Open] = self._by_key.get(key, ())
         closed = self._memory.of(key)
-        if any(o.access_log is not None and log_print(o.access_log) == print_ for o in same) or any(c.log == print_ for c in closed):
+        if (same or closed) and _is_repeat(log, same, closed):
             self._ledger.add(key[0], "repeated_entries")
             return
         for open_ in same:
@@ -336,18 +340,19 @@ class Correlator:
         self._emit(exchange)
 
     def _count(self, open_: Open, exchange: Exchange) -> None:
-        node = open_.node
+        counts = self._ledger.of(open_.node).counts
         if open_.revision:
-            self._ledger.add(node, "revisions")
-            return
-        if open_.tap is not None and open_.access_log is not None:
-            self._ledger.add(node, "both")
+            name = "revisions"
+        elif open_.tap is None:
+            name = "access_log_only"
         else:
-            self._ledger.add(node, "tap_only" if open_.tap is not None else "access_log_only")
+            name = "tap_only" if open_.access_log is None else "both"
+        counts[name] = counts.get(name, 0) + 1
         if exchange.completeness & _COMPLETE:
-            self._ledger.add(node, "complete")
-        if exchange.completeness & _NOT_TAPPED:
-            self._ledger.add(node, "not_tapped")
+            name = "complete" if not open_.revision else "completed_late"
+            counts[name] = counts.get(name, 0) + 1
+        elif exchange.completeness & _NOT_TAPPED and not open_.revision:
+            counts["not_tapped"] = counts.get("not_tapped", 0) + 1
 
     def _remember(self, open_: Open, twin: int, completeness: int) -> None:
         tap, log = open_.tap, open_.access_log

@@ -24,18 +24,23 @@ class Memory:
 
     def of(self, key: KeyFields) -> list[Remembered]:
         """What is remembered under this key, in the order of the twins."""
-        return self._by_key.get(key, [])
+        return self._by_key.get(key) or []
 
     def next_twin(self, key: KeyFields) -> int:
         """The number of the next exchange under this key."""
-        return max((r.twin for r in self.of(key)), default=-1) + 1
+        found = self._by_key.get(key)
+        return 0 if found is None else max(r.twin for r in found) + 1
 
     def add(self, closed: Remembered, forget_at: int) -> None:
         """Remembers it until `forget_at` (µs), in place of its earlier revision."""
-        self._drop(closed.key, closed.twin, closed.revision)
-        found = self._by_key.setdefault(closed.key, [])
-        found.append(closed)
-        found.sort(key=lambda r: r.twin)
+        if closed.revision:
+            self._drop(closed.key, closed.twin, closed.revision)
+        found = self._by_key.get(closed.key)
+        if found is None:
+            self._by_key[closed.key] = [closed]
+        else:
+            found.append(closed)
+            found.sort(key=lambda r: r.twin)
         heappush(self._forgetting, (forget_at, closed.key, closed.twin, closed.revision))
         if closed.kept is not None:
             self._kept[closed.key, closed.twin] = closed.kept.size

@@ -15,11 +15,15 @@ from collector.describe.identity import event_id, exchange_id, uuid7
 from collector.describe.record import Seen, build, timestamp
 from collector.describe.usage import usage_event
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
-from collector.messages.exchange import Body, Exchange, LedgerWindow, Node
+from collector.messages.exchange import Body, LedgerWindow, Node
 
 
-def describe(exchange: Exchange, place: Place, seen: Seen, decoded: dict[str, Any], service: dict[str, Any]) -> Output:
-    """The events of an exchange: its own first, then those of its bodies, then its usage."""
+def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[str, Any], with_usage: bool) -> Output:
+    """The events of an exchange: its own first, then those of its bodies, then its usage.
+
+    `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record.
+    """
+    exchange = seen.exchange
     identity = exchange_id(exchange.key)
     record = build(seen, identity, decoded, service)
     source = f"/proxy/{exchange.node.id}"
@@ -37,7 +41,7 @@ def describe(exchange: Exchange, place: Place, seen: Seen, decoded: dict[str, An
         columns=_columns(seen, identity, namespace, name, record),
     )
     events = [own, *_payloads(seen, identity, source, subject, service)]
-    usage = usage_event(record, source, subject, exchange.key.start_us)
+    usage = usage_event(record, source, subject, exchange.key.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
     return Output(place, tuple(events))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from collector.messages.headers import pack
 from tests.support.witnesses import NODE, T0, Told, Vm, log_message, parts
 
+HTTP11 = 2  # envoy.data.accesslog.v3.HTTPAccessLogEntry.HTTPVersion
 _REQUEST = [
     (":authority", "iris.demo.svc.cluster.local"),
     (":scheme", "http"),
@@ -66,7 +67,6 @@ def make(exchanges: int, size: int, batch_bytes: int = 64 << 10) -> Input:
             part.response_headers.map = pack([(":status", "200"), ("content-length", str(size)), *_RESPONSE])
             sealed.append(part)
         batches.append(vm.seal(sealed).SerializeToString())
-    logs = [
-        log_message(told[s : s + per_log], node=NODE if s == 0 else None).SerializeToString() for s in range(0, exchanges, per_log)
-    ]
+    starts = range(0, exchanges, per_log)
+    logs = [log_message(told[s : s + per_log], NODE if s == 0 else None, HTTP11).SerializeToString() for s in starts]
     return Input(exchanges, batches, logs)

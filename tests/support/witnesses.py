@@ -84,7 +84,7 @@ def parts(told: Told, pieces: int = 1) -> list[tap_pb2.Part]:
     return [*found, tail]
 
 
-def log_entry(told: Told, message: als_pb2.StreamAccessLogsMessage) -> None:
+def log_entry(told: Told, message: als_pb2.StreamAccessLogsMessage, protocol: int = 0) -> None:
     """Adds the access log entry of this exchange."""
     entry = message.http_logs.log_entry.add()
     common = entry.common_properties
@@ -95,6 +95,7 @@ def log_entry(told: Told, message: als_pb2.StreamAccessLogsMessage) -> None:
     common.downstream_remote_address.socket_address.port_value = int(port)
     common.duration.nanos = 1_000_000
     common.upstream_cluster = "inbound|8080||"
+    entry.protocol_version = protocol
     entry.request.request_method = 3
     entry.request.path, entry.request.request_id = told.path, told.request_id
     entry.request.request_body_bytes = len(told.request)
@@ -102,13 +103,13 @@ def log_entry(told: Told, message: als_pb2.StreamAccessLogsMessage) -> None:
     entry.response.response_body_bytes = len(told.response_body)
 
 
-def log_message(told: Sequence[Told], node: str | None = NODE) -> als_pb2.StreamAccessLogsMessage:
+def log_message(told: Sequence[Told], node: str | None = NODE, protocol: int = 0) -> als_pb2.StreamAccessLogsMessage:
     """One message of an access log stream; with its node, as the first one has it."""
     message = als_pb2.StreamAccessLogsMessage()
     if node is not None:
         message.identifier.node.id = node
     for one in told:
-        log_entry(one, message)
+        log_entry(one, message, protocol)
     return message
 
 
