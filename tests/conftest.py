@@ -1,3 +1,24 @@
-"""Servers that tests of several folders share, so that a session starts each of them once, and only if a test asks for it."""
+"""Holds for all tests: servers that several folders share, started once a session and only if a test asks; and a skip is a failure,
+unless MESHSCRIBE_ALLOW_SKIPS=1 says that this machine may lack a part.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
 
 pytest_plugins = ["tests.support.kafka"]
+
+ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not ALLOWED and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{reason}\nA skipped test proves nothing. MESHSCRIBE_ALLOW_SKIPS=1 allows it on this machine."
+    return report
