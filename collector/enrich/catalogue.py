@@ -62,8 +62,11 @@ class Catalogue:
         if kind is not None:
             line = kinds.get(kind)
             return None if line is None else line.as_of(time_us)
-        found = (line.as_of(time_us) for line in _preferred(kinds))
-        return next((version for version in found if version is not None), None)
+        for line in kinds.values() if len(kinds) == 1 else _preferred(kinds):
+            found = line.as_of(time_us)
+            if found is not None:
+                return found
+        return None
 
     def knows(self, namespace: str, name: str) -> bool:
         """Whether any version of such a service is kept, ended ones included."""

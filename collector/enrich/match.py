@@ -176,7 +176,7 @@ def _hosted(host: str, facts: ProxyFacts, knows: Knows) -> _Found | None:
     found = _named(namespace, first) if namespace and _inside(rest) else None
     if found is not None:
         return found
-    return next((f for f in _candidates(namespace, first) if knows(f.namespace, f.name)), None)
+    return next((f for f in _candidates(namespace, first) if _is_known(f, knows)), None)
 
 
 def _inside(rest: str) -> bool:
@@ -229,12 +229,13 @@ def _route(facts: ProxyFacts, knows: Knows) -> _Found | None:
     route, _, index = rest.rpartition(".")
     if not route or not index.isdigit():
         return None
-    if route.endswith(_LLM_ROUTE) and len(route) > len(_LLM_ROUTE):
+    if namespace and route.endswith(_LLM_ROUTE) and len(route) > len(_LLM_ROUTE):
         return _Found(namespace, route.removesuffix(_LLM_ROUTE), LLM_INFERENCE_SERVICE, "")
     found = _named(namespace, route)
     if found is not None:
         return found
-    return _Found(namespace, route, None, "") if knows(namespace, route) else None
+    plain = _Found(namespace, route, None, "")
+    return plain if _is_known(plain, knows) else None
 
 
 def _path(facts: ProxyFacts, knows: Knows) -> _Found | None:
@@ -242,13 +243,19 @@ def _path(facts: ProxyFacts, knows: Knows) -> _Found | None:
     parts = facts.path.partition("?")[0].split("/", 5)[1:]
     if parts and parts[0] == "serving":
         parts = parts[1:]
-    if len(parts) >= 2 and parts[0] and parts[1] and knows(parts[0], parts[1]):
-        return _Found(parts[0], parts[1], None, "")
+    if len(parts) >= 2:
+        found = _Found(parts[0], parts[1], None, "")
+        if _is_known(found, knows):
+            return found
     if facts.proxy_type != "router" and len(parts) >= 3 and parts[0] in ("v1", "v2") and parts[1] == "models":
-        model = parts[2].partition(":")[0]
-        if knows(facts.namespace, model):
-            return _Found(facts.namespace, model, None, "")
+        found = _Found(facts.namespace, parts[2].partition(":")[0], None, "")
+        if _is_known(found, knows):
+            return found
     return None
+
+
+def _is_known(found: _Found, knows: Knows) -> bool:
+    return bool(found.namespace and found.name) and knows(found.namespace, found.name)
 
 
 _RULES = (

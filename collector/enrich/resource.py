@@ -114,7 +114,7 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
     uid, namespace, name = identity(item)
     metadata, spec = mapping(item.get("metadata")), mapping(item.get("spec"))
     logger = mapping(mapping(spec.get("predictor")).get("logger"))
-    generation = metadata.get("generation")
+    generation, mode = metadata.get("generation"), _text(logger.get("mode"))
     return ServiceVersion(
         namespace=namespace,
         name=name,
@@ -125,7 +125,7 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
         since_us=since_us,
         annotations=selection.of_annotations(_texts(metadata.get("annotations")), _strings(logger, "metadataAnnotations")),
         labels=selection.of_labels(_texts(metadata.get("labels"))),
-        logger_mode=logger.get("mode") if logger.get("mode") in _MODES else None,
+        logger_mode=mode if mode in _MODES else None,
         metadata_headers=tuple(header.lower() for header in _strings(logger, "metadataHeaders")[:MAX_HEADERS]),
         model=_llm_model(spec, name) if kind == LLM_INFERENCE_SERVICE else _model(spec, mapping(item.get("status"))),
     )

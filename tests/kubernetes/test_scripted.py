@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,15 @@ from aiohttp import web
 from collector.enrich.version import ServiceVersion
 from tests.kubernetes.cluster import ScriptedCluster, write_kubeconfig
 from tests.kubernetes.mirror import TIMINGS, Mirror, now_us
-from tests.kubernetes.scripted import Handler, begin, refuse, send, status
+from tests.kubernetes.scripted import Handler, begin, send, status
 
 
 @pytest.fixture
-async def server(scripted: ScriptedCluster) -> AsyncIterator[ScriptedCluster]:
+async def server(scripted: ScriptedCluster) -> ScriptedCluster:
     """With one service, and no LLMInferenceServices to keep the figures plain."""
     scripted.server.served["llminferenceservices"] = []
     await scripted.operator.create("models", "llama", {"team": "red"})
-    yield scripted
+    return scripted
 
 
 @pytest.fixture
@@ -79,9 +78,7 @@ FAILURES: dict[str, Handler] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
-async def test_after_any_failure_of_a_watch_the_catalogue_is_right_again(
-    server: ScriptedCluster, config: Path, failure: Handler
-) -> None:
+async def test_after_any_failure_of_a_watch_the_catalogue_is_right_again(server: ScriptedCluster, config: Path, failure: Handler) -> None:
     server.server.script["watch"].extend([failure] * 3)
     async with Mirror(config) as mirror:
         await mirror.ready()
@@ -101,9 +98,7 @@ async def test_after_any_failure_of_a_list_it_is_tried_again(server: ScriptedClu
 
 
 @pytest.mark.parametrize("as_event", [True, False])
-async def test_expired_versions_lead_to_a_new_list_in_either_form(
-    server: ScriptedCluster, config: Path, as_event: bool
-) -> None:
+async def test_expired_versions_lead_to_a_new_list_in_either_form(server: ScriptedCluster, config: Path, as_event: bool) -> None:
     server.server.gone_as_event = as_event
     server.server.script["watch"].append(line())
     async with Mirror(config) as mirror:
@@ -232,9 +227,7 @@ async def test_storage_that_initializes_after_a_restart_is_waited_for(server: Sc
         assert server.server.initializing == 0
 
 
-async def test_a_watch_that_dies_of_our_own_error_is_said_and_started_again(
-    server: ScriptedCluster, config: Path
-) -> None:
+async def test_a_watch_that_dies_of_our_own_error_is_said_and_started_again(server: ScriptedCluster, config: Path) -> None:
     fail = ["once"]
 
     def on_version(_version: ServiceVersion) -> None:
