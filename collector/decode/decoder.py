@@ -60,7 +60,8 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimate: Estimator | N
     try:
         _read(reading)
     except _FAULTS as error:
-        reading.problem(f"the decoder failed: {type(error).__name__}: {error}"[:512])
+        # Not the error's text: it may hold what was in a body.
+        reading.problem(f"the decoder failed: {type(error).__name__} in {reading.inference.get('operation', 'a call')}")
     _finish(reading, estimate)
     moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks])
     told = timing.timing(

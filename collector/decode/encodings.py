@@ -48,7 +48,7 @@ def unpack(body: bytes, names: Sequence[str], cuts: Sequence[int], limits: Limit
     """Undoes `names` (in the order they were applied). `cuts`: rising end offsets of the wire chunks. Never raises."""
     unknown = [name for name in names if name not in _STAGES]
     if unknown or len(names) > limits.encodings:
-        what = f"content-encoding {unknown[0]!r} is not known" if unknown else f"more than {limits.encodings} content-encodings"
+        what = f"content-encoding {unknown[0][:64]!r} is not known" if unknown else f"more than {limits.encodings} content-encodings"
         return Unpacked(b"", [0] * len(cuts), False, what)
     progress = _Progress(limits)
     pieces: Iterator[bytes] = _slices(body, cuts, progress)

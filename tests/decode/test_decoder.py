@@ -1,0 +1,74 @@
+"""The decoder as a whole: a fault in a protocol module loses nothing else and tells nothing of a body."""
+
+import gzip
+
+from collector.decode import Limits, decode, decoder
+from tests.decode import transcripts as t
+
+
+def test_a_fault_in_a_protocol_module_is_a_problem_not_an_exception(monkeypatch):
+    def faulty(reading):
+        reading.inference["model_requested"] = "llama"
+        raise KeyError("a secret of the body")
+
+    monkeypatch.setattr(decoder, "_HANDLERS", {"openai_chat": faulty})
+    decoded = decode(t.by_event(t.streamed(t.words("a"))))
+    assert decoded.inference["model_requested"] == "llama"
+    assert decoded.timing["chunks"] == 2
+    assert decoded.problems == ["the decoder failed: KeyError in chat"]
+
+
+def test_problems_tell_nothing_of_a_body():
+    secret = b'{"password": hunter2}'
+    captured = t.exchange(t.CHAT, secret, t.sse([secret.decode()]), response_headers=t.SSE)
+    assert decode(captured).problems
+    assert "hunter2" not in str(decode(captured).problems)
+
+
+def test_both_bodies_are_unpacked():
+    captured = t.exchange(
+        t.CHAT,
+        gzip.compress(t.dumps({"model": "llama"})),
+        gzip.compress(t.dumps({"model": "base"})),
+        request_headers=[("content-encoding", "gzip")],
+        response_headers=[("content-encoding", "x-gzip")],
+    )
+    inference = decode(captured).inference
+    assert (inference["model_requested"], inference["model_answered"]) == ("llama", "base")
+
+
+def test_content_encodings_over_several_header_lines_are_stacked():
+    body = gzip.compress(gzip.compress(t.dumps({"model": "base"})))
+    captured = t.exchange(t.CHAT, {}, body, response_headers=[("content-encoding", "gzip"), ("content-encoding", "gzip")])
+    assert decode(captured).inference["model_answered"] == "base"
+
+
+def test_damaged_encodings_are_told_by_side():
+    captured = t.exchange(
+        t.CHAT, b"not gzip", b"not br", request_headers=[("content-encoding", "gzip")], response_headers=[("content-encoding", "br")]
+    )
+    problems = decode(captured).problems
+    assert problems[0].startswith("request body: the encoded bytes are damaged")
+    assert problems[1].startswith("response body: the encoded bytes are damaged")
+
+
+def test_an_empty_body_with_a_content_encoding_is_no_problem():
+    captured = t.exchange(t.CHAT, {}, b"", status=304, response_headers=[("content-encoding", "gzip")])
+    assert decode(captured).problems == []
+
+
+def test_json_over_the_limit_is_told():
+    decoded = decode(t.exchange(t.CHAT, {"model": "m" * 99}, {}), Limits(json_bytes=50))
+    assert decoded.problems == ["request body: JSON of 111 bytes is over the limit of 50"]
+
+
+def test_problems_are_bounded():
+    bodies = [t.grpc(b"\x2a\x7f") for _ in range(99)]
+    captured = t.exchange("/inference.GRPCInferenceService/ModelInfer", b"".join(bodies), b"")
+    assert len(decode(captured).problems) == Limits().problems
+
+
+def test_names_over_the_limit_are_left_out():
+    inference = decode(t.exchange(t.CHAT, {"model": "m" * 2000}, {"model": 7})).inference
+    assert "model_requested" not in inference
+    assert "model_answered" not in inference
