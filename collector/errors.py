@@ -25,6 +25,10 @@ class PermanentError(MeshscribeError):
     """It will never work with this input."""
 
 
+class FencedError(MeshscribeError):
+    """Another process has taken over what this one wrote. It must stop: nothing of it may be written any more, nor thrown away."""
+
+
 class JournalFullError(RetryableError):
     """The journal is at its quota, or too much waits to be written."""
 

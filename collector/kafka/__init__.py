@@ -1,0 +1,1 @@
+"""Apache Kafka: connections, topics, transactions, and events as records. Used by the Kafka sink, journal, relays and roles."""
