@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
 if __package__ in (None, ""):
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
@@ -23,6 +22,7 @@ from collector.enrich.match import ProxyFacts, match
 from collector.enrich.resource import changed_us, fingerprint, version_of
 from collector.enrich.selection import Rules, Selection
 
+ROOT = Path(__file__).resolve().parents[2]
 SERVICES, VERSIONS = 10_000, 20
 SECOND_US = 1_000_000
 BOUNDS = {"as_of_us": 5.0, "memory_mb": 150.0}
