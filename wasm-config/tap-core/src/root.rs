@@ -54,17 +54,15 @@ impl Root {
         }
     }
 
-    /// Looks after age, retries and full batches; finishes a closing VM.
-    pub fn tick<H: Host>(&mut self, host: &H) {
+    /// Looks after age, retries and full batches. True: a closing root has finished.
+    pub fn tick<H: Host>(&mut self, host: &H) -> bool {
         let now_ns = host.now_ns();
         while let Some(gone) = self.outbox.expire(now_ns) {
             self.settle(host, gone);
         }
         self.send(host, now_ns);
         self.tell_metrics(host);
-        if self.closing_ns.is_some() && self.finish(host, now_ns) {
-            host.done();
-        }
+        self.closing_ns.is_some() && self.finish(host, now_ns)
     }
 
     /// The answer to a post came, or the news that none will.
@@ -80,7 +78,7 @@ impl Root {
         self.send(host, now_ns);
     }
 
-    /// The VM is to close. True: it can, at once; else `host.done()` follows on a tick.
+    /// The VM is to close. True: it can, at once; else a tick says when it has finished.
     pub fn close<H: Host>(&mut self, host: &H) -> bool {
         let now_ns = host.now_ns();
         self.closing_ns.get_or_insert(now_ns);

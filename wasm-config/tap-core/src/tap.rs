@@ -37,6 +37,14 @@ struct Slot {
     stream: Option<Stream>,
 }
 
+impl Slot {
+    fn end_unlogged<H: Host>(self, host: &H) {
+        if let (Some(mut stream), Ok(mut root)) = (self.stream, self.root.try_borrow_mut()) {
+            stream.on_end(host, &mut root, false);
+        }
+    }
+}
+
 /// One VM: its root contexts (one for each plugin configuration) and their streams.
 pub struct Tap<H: Host> {
     host: H,
@@ -101,18 +109,12 @@ impl<H: Host> Tap<H> {
         self.with_stream(context, |host, root, stream| stream.on_end(host, root, true));
     }
 
-    /// A context goes. A stream that was never logged ends here.
-    pub fn on_delete(&mut self, context: u32) {
-        if self.slots.get(&context).is_some_and(|slot| slot.stream.is_some()) {
-            self.with_stream(context, |host, root, stream| stream.on_end(host, root, false));
-        }
-        self.slots.remove(&context);
-        self.roots.remove(&context);
-    }
-
     /// A root's timer.
     pub fn on_tick(&mut self, root: u32) {
-        self.with_root(root, |host, root| root.tick(host));
+        if self.with_root(root, |host, root| root.tick(host)) == Some(true) {
+            self.roots.remove(&root);
+            self.host.done();
+        }
     }
 
     /// The answer to a post; `answered` is false if there was none.
@@ -127,9 +129,18 @@ impl<H: Host> Tap<H> {
         self.with_root(root, |host, root| root.answered(host, token, answer));
     }
 
-    /// A context is done. False: a root still has something to send, and says later when it has finished.
+    /// A context is done: it hears nothing more, which is why there is no callback for its deletion (every crossing
+    /// costs). False: a root still has something to send; `Host::done` follows on a tick.
     pub fn on_done(&mut self, context: u32) -> bool {
-        self.with_root(context, |host, root| root.close(host)).unwrap_or(true)
+        if let Some(slot) = self.slots.remove(&context) {
+            slot.end_unlogged(&self.host);
+            return true;
+        }
+        let closed = self.with_root(context, |host, root| root.close(host)).unwrap_or(true);
+        if closed {
+            self.roots.remove(&context);
+        }
+        closed
     }
 
     fn with_root<T>(&self, root: u32, act: impl FnOnce(&H, &mut Root) -> T) -> Option<T> {

@@ -94,11 +94,6 @@ extern "C" fn proxy_on_done(context: u32) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(context: u32) {
-    with_tap(|tap| tap.on_delete(context));
-}
-
-#[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(root: u32) {
     with_tap(|tap| tap.on_tick(root));
 }

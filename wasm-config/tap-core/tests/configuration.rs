@@ -1,0 +1,97 @@
+//! Faults are told with their field; whatever the bytes, nothing is refused and nothing panics.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod support;
+
+use support::random::Random;
+use support::{FakeProxy, ROOT, counted, posted, request, seal};
+use tap_core::config::parse;
+use tap_core::tap::Tap;
+
+const GOOD: &str = r#"{"collector":{"cluster":"c","path":"/v1/tap","authority":"a","token":"t","timeout_ms":2000},
+"request_body_bytes":1048576,"response_body_bytes":1048576,"redact_headers":["authorization"],"redact_header_words":["token"],
+"rules":[{"name":"n","path":{"exact":"/x"},"method":"GET","level":"metadata","sample":10}],"queue_bytes":8388608,
+"batch_bytes":65536,"batch_age_ms":200,"tick_ms":25,"max_age_ms":120000,"posts_in_flight":8}"#;
+
+fn faults(json: &str) -> Vec<String> {
+    parse(json.as_bytes()).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_field_is_known_and_nearly_all_may_be_left_out() {
+    assert_eq!(faults(GOOD), [""; 0]);
+    assert_eq!(faults(r#"{"collector":{"cluster":"c"}}"#), [""; 0]);
+}
+
+#[test]
+fn a_fault_names_its_field() {
+    let base = |extra: &str| format!(r#"{{"collector":{{"cluster":"c"}},{extra}}}"#);
+    for (json, field) in [
+        (String::new(), "configuration: is not JSON"),
+        ("[]".to_owned(), "configuration: must be an object, not a list"),
+        ("{}".to_owned(), "collector.cluster: "),
+        (r#"{"collector":7}"#.to_owned(), "collector: must be an object, not a number"),
+        (r#"{"collector":{"cluster":7}}"#.to_owned(), "collector.cluster: must be a text, not a number"),
+        (r#"{"collector":{"cluster":"c","path":"tap"}}"#.to_owned(), "collector.path: must begin with /"),
+        (r#"{"collector":{"cluster":"c","token":"a b"}}"#.to_owned(), "collector.token: must not hold spaces"),
+        (base(r#""tick_ms":0"#), "tick_ms: must be a whole number from 1 to 10000, not 0"),
+        (base(r#""queue_bytes":"8M""#), "queue_bytes: must be a whole number"),
+        (base(r#""batch_bytes":5000000"#), "batch_bytes: must be at most half of queue_bytes"),
+        (base(r#""posts_in_flight":9,"queue_bytes":65536,"batch_bytes":1024"#), "posts_in_flight: needs queue_bytes"),
+        (base(r#""bodies":1"#), "bodies: unknown field (known: collector, "),
+        (base(r#""redact_headers":"cookie""#), "redact_headers: must be a list, not a text"),
+        (base(r#""redact_headers":["a",1]"#), "redact_headers[1]: must be a text, not a number"),
+        (base(r#""rules":[{"level":"none"}]"#), "rules[0].name: must have 1 to 64 bytes"),
+        (base(r#""rules":[{"name":"a","level":"all"}]"#), "rules[0].level: must be one of"),
+        (base(r#""rules":[{"name":"a","level":"none","sample":10001}]"#), "rules[0].sample: must be a whole number"),
+        (base(r#""rules":[{"name":"a","level":"none","path":{}}]"#), "rules[0].path: must hold exactly one of"),
+        (base(r#""rules":[{"name":"a","level":"none","path":{"regex":"x"}}]"#), "rules[0].path.regex: unknown field"),
+        (
+            base(r#""rules":[{"name":"a","level":"none"},{"name":"a","level":"none"}]"#),
+            "rules[1].name: \"a\" is the name",
+        ),
+    ] {
+        let found = faults(&json);
+        assert!(found.iter().any(|fault| fault.starts_with(field)), "{json} gave {found:?}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    assert_eq!(faults(r#"{"collector":{"cluster":"","x":1},"tick_ms":-1,"rules":[3]}"#).len(), 6);
+}
+
+#[test]
+fn a_faulty_configuration_lets_everything_pass_untouched() {
+    let mut tap = Tap::new(FakeProxy::default());
+    tap.on_configure(ROOT, br#"{"collector":{"cluster":"c"},"tick":5}"#);
+    request(&mut tap, 2, "/", "id");
+    seal(&mut tap);
+    support::end(&mut tap, 2);
+    assert!(tap.on_done(ROOT));
+    assert_eq!((posted(&tap).len(), counted(&tap, "ConfigErrors"), counted(&tap, "Streams")), (0, 1, 0));
+    let lines = tap.host().lines.borrow();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].contains("tick: unknown field"), "{lines:?}");
+}
+
+#[test]
+fn no_configuration_panics() {
+    let mut random = Random(7);
+    for _ in 0..20_000 {
+        let mut json = GOOD.as_bytes().to_vec();
+        for _ in 0..=random.below(4) {
+            let at = random.below(json.len() as u64) as usize;
+            match random.below(4) {
+                0 => json[at] = random.next() as u8,
+                1 => drop(json.drain(at..(at + random.below(30) as usize).min(json.len()))),
+                2 => json.insert(at, b"{}[]\",:09ntf"[random.below(12) as usize]),
+                _ => json.truncate(at + 1),
+            }
+            if json.is_empty() {
+                break;
+            }
+        }
+        let _ = parse(&json);
+    }
+}

@@ -1,0 +1,193 @@
+//! What is told of a stream, by level, limit and order of its callbacks.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod support;
+
+use support::decode::Part;
+use support::{FakeProxy, MILLISECOND, ROOT, advance, answer, block, chunk, end, posted, request, response, seal, tap};
+use tap_core::headers::Pairs;
+use tap_core::host::{Block, Direction};
+use tap_core::tap::Tap;
+
+fn whole(tap: &mut Tap<FakeProxy>, path: &str) -> Part {
+    request(tap, 2, path, "id-2");
+    advance(tap, MILLISECOND);
+    chunk(tap, 2, Direction::Request, b"question", true);
+    response(tap, 2);
+    chunk(tap, 2, Direction::Response, b"ans", false);
+    advance(tap, MILLISECOND);
+    chunk(tap, 2, Direction::Response, b"wer", false);
+    chunk(tap, 2, Direction::Response, b"", true);
+    end(tap, 2);
+    seal(tap);
+    posted(tap).remove(0).parts.remove(0)
+}
+
+fn text(part: &Part, block: Block) -> String {
+    let pairs = Pairs::new(&part.blocks[block as usize].as_ref().unwrap().0).map(Result::unwrap);
+    let text = pairs.map(|(name, value)| [name, b"=", value].concat()).collect::<Vec<_>>().join(&b' ');
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn one_part_tells_a_whole_exchange() {
+    let mut tap = tap("");
+    let part = whole(&mut tap, "/v1/chat?user=7");
+    assert_eq!((part.stream, part.index, part.level, part.rule.as_str()), (2, 0, 4, ""));
+    assert_eq!(part.request_id, b"id-2");
+    assert_eq!(part.start_us, support::START_NS / 1_000);
+    let headers = ":method=POST :path=/v1/chat?user=7 x-request-id=id-2 authorization=[redacted]";
+    assert_eq!(text(&part, Block::RequestHeaders), headers);
+    assert_eq!(text(&part, Block::ResponseHeaders), ":status=200 set-cookie=[redacted]");
+    let (request, response) = (&part.runs[0], &part.runs[1]);
+    assert_eq!((request.data.as_slice(), &request.times_us), (b"question".as_slice(), &vec![1_000]));
+    assert_eq!((response.data.as_slice(), &response.lengths), (b"answer".as_slice(), &vec![3, 3]));
+    assert_eq!(response.times_us, [1_000, 2_000]);
+    assert_eq!(part.end, Some([2_000, 8, 6, 1, 1, 0x4000, 0]));
+}
+
+#[test]
+fn a_stream_costs_three_property_reads() {
+    let mut tap = tap("");
+    let before = tap.host().reads.get();
+    whole(&mut tap, "/");
+    assert_eq!(tap.host().reads.get() - before, 3);
+}
+
+#[test]
+fn levels_tell_what_they_promise() {
+    for (level, number, runs) in [("metadata", 2, 1), ("request", 3, 2), ("request_response", 4, 2)] {
+        let mut tap = tap(&format!(r#","rules":[{{"name":"r","level":"{level}"}}]"#));
+        let part = whole(&mut tap, "/");
+        assert_eq!((part.level, part.rule.as_str(), part.runs.len()), (number, "r", runs));
+        let response = part.runs.last().unwrap();
+        assert_eq!((&response.lengths, response.data.is_empty()), (&vec![3, 3], number < 4));
+        assert_eq!(part.end.unwrap()[1..3], [8, 6]);
+    }
+}
+
+#[test]
+fn level_none_tells_only_the_end() {
+    let mut tap = tap(r#","rules":[{"name":"probes","path":{"prefix":"/health"},"level":"none"}]"#);
+    let part = whole(&mut tap, "/healthz?x");
+    assert_eq!((part.level, part.rule.as_str(), part.request_id.as_slice()), (1, "probes", b"id-2".as_slice()));
+    assert!(part.blocks.iter().all(Option::is_none) && part.runs.is_empty());
+    assert_eq!(part.end.unwrap()[1..5], [8, 6, 1, 1]);
+}
+
+#[test]
+fn behind_the_body_limit_lengths_and_times_go_on() {
+    let mut tap = tap(r#","response_body_bytes":4"#);
+    let part = whole(&mut tap, "/");
+    assert_eq!(part.runs[1].data, b"answ");
+    assert_eq!(part.runs[1].lengths, [3, 3]);
+}
+
+#[test]
+fn trailers_complete_a_message_and_are_redacted() {
+    let mut tap = tap("");
+    request(&mut tap, 2, "/", "id");
+    block(&mut tap, 2, Block::RequestTrailers, &[("x-access-token", "t")], true);
+    response(&mut tap, 2);
+    block(&mut tap, 2, Block::ResponseTrailers, &[("grpc-status", "0")], true);
+    end(&mut tap, 2);
+    seal(&mut tap);
+    let part = posted(&tap).remove(0).parts.remove(0);
+    assert_eq!(text(&part, Block::RequestTrailers), "x-access-token=[redacted]");
+    assert_eq!(text(&part, Block::ResponseTrailers), "grpc-status=0");
+    assert_eq!(part.end.unwrap()[3..5], [1, 1]);
+}
+
+#[test]
+fn a_stream_that_is_only_logged_is_told_with_its_code() {
+    let mut tap = tap("");
+    tap.on_context_create(2, ROOT);
+    end(&mut tap, 2);
+    seal(&mut tap);
+    let part = posted(&tap).remove(0).parts.remove(0);
+    assert_eq!(part.downstream, "10.0.0.7:41000");
+    assert_eq!(part.end, Some([0, 0, 0, 0, 0, 0x4000, 400]));
+}
+
+#[test]
+fn parts_of_a_long_stream_are_numbered_and_keep_their_key() {
+    let mut tap = tap("");
+    request(&mut tap, 2, "/", "id");
+    seal(&mut tap);
+    chunk(&mut tap, 2, Direction::Response, b"one", false);
+    seal(&mut tap);
+    chunk(&mut tap, 2, Direction::Response, b"two", true);
+    end(&mut tap, 2);
+    seal(&mut tap);
+    let batches = posted(&tap);
+    let parts: Vec<_> = batches.iter().map(|batch| &batch.parts[0]).collect();
+    assert_eq!(parts.iter().map(|part| part.index).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(parts.iter().all(|part| part.request_id == b"id" && part.downstream == "10.0.0.7:41000"));
+    assert_eq!((parts[2].runs[0].offset, parts[2].runs[0].data.as_slice()), (3, b"two".as_slice()));
+    assert_eq!(batches[2].totals.ends_sealed, 1);
+}
+
+#[test]
+fn a_large_body_is_cut_into_batches_between_chunks() {
+    let mut tap = tap(r#","batch_bytes":4096"#);
+    request(&mut tap, 2, "/", "id");
+    (0..8).for_each(|_| chunk(&mut tap, 2, Direction::Request, &[7; 1_500], false));
+    end(&mut tap, 2);
+    seal(&mut tap);
+    let batches = posted(&tap);
+    assert!(batches.len() >= 3);
+    let parts: Vec<_> = batches.iter().flat_map(|batch| &batch.parts).collect();
+    assert!(parts[..parts.len() - 1].iter().all(|part| part.end.is_none()) && parts.last().unwrap().end.is_some());
+    assert_eq!(parts.iter().flat_map(|part| &part.runs).map(|run| run.data.len()).sum::<usize>(), 12_000);
+}
+
+#[test]
+fn a_full_queue_drops_bodies_first_and_tells_it() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":32768"#);
+    request(&mut tap, 2, "/", "id");
+    (0..40).for_each(|_| chunk(&mut tap, 2, Direction::Response, &[7; 2_000], false));
+    end(&mut tap, 2);
+    for token in 1..=4 {
+        seal(&mut tap);
+        answer(&mut tap, token, "200");
+    }
+    let totals = posted(&tap).pop().unwrap().totals;
+    let sent: usize = posted(&tap).iter().flat_map(|b| &b.parts).flat_map(|p| &p.runs).map(|r| r.data.len()).sum();
+    assert_eq!((totals.ends, totals.ends_sealed), (1, 1));
+    let [reason, ends, fragments, bytes] = totals.drops[0];
+    assert_eq!((totals.drops.len(), reason, ends), (1, 2, 0));
+    assert_eq!((fragments * 2_000, bytes + sent as u64), (bytes, 80_000));
+}
+
+#[test]
+fn totals_alone_follow_a_drop_once() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":1024"#);
+    request(&mut tap, 2, "/", "id");
+    seal(&mut tap);
+    answer(&mut tap, 1, "200");
+    chunk(&mut tap, 2, Direction::Response, &[0; 70_000], false);
+    (0..20).for_each(|_| seal(&mut tap));
+    let batches = posted(&tap);
+    assert_eq!((batches.len(), batches[1].parts.len()), (2, 0));
+    assert_eq!(batches[1].totals.drops, [[1, 0, 1, 70_000]]);
+}
+
+#[test]
+fn an_over_long_request_id_is_cut() {
+    let mut tap = tap("");
+    request(&mut tap, 2, "/", &"i".repeat(5_000));
+    end(&mut tap, 2);
+    seal(&mut tap);
+    assert_eq!(posted(&tap)[0].parts[0].request_id.len(), 1_024);
+}
+
+#[test]
+fn unreadable_headers_pass_on_empty_and_are_counted() {
+    let mut tap = tap("");
+    tap.on_context_create(2, ROOT);
+    tap.host().blocks.borrow_mut().insert(0, b"\xff\xff\xff\xffgarbage".to_vec());
+    tap.on_block(2, Block::RequestHeaders, true);
+    seal(&mut tap);
+    assert_eq!(posted(&tap)[0].parts[0].blocks[0].as_ref().unwrap().0, [0; 4]);
+    assert_eq!(support::counted(&tap, "UnreadableBlocks"), 1);
+}
