@@ -11,6 +11,7 @@ from collector.messages import tap_pb2
 from collector.messages.entry import Entry, Kind
 from collector.messages.headers import pack
 
+LABELS = {"app": "iris", "serving.kserve.io/inferenceservice": "iris", "component": "predictor"}
 NODE = "sidecar~127.0.0.1~iris-0.demo~demo.svc.cluster.local"
 T0 = 1_780_000_000_000_000
 
@@ -51,7 +52,7 @@ class Vm:
         totals = tap_pb2.Totals(ends_sealed=self.ends, ends=self.ends + sum(self.dropped.values()))
         for reason, ends in self.dropped.items():
             totals.drops.add(reason=reason, ends=ends)
-        node = tap_pb2.Node(id=self.node, namespace="demo", workload="iris", labels={"app": "iris"})
+        node = tap_pb2.Node(id=self.node, namespace="demo", workload="iris", labels=LABELS)
         return tap_pb2.Batch(node=node, vm=self.name, sequence=self.sequence, totals=totals, parts=parts)
 
 
@@ -108,6 +109,7 @@ def log_message(told: Sequence[Told], node: str | None = NODE, protocol: int = 0
     message = als_pb2.StreamAccessLogsMessage()
     if node is not None:
         message.identifier.node.id = node
+        message.identifier.node.metadata.update({"NAMESPACE": "demo", "WORKLOAD_NAME": "iris", "LABELS": LABELS})
     for one in told:
         log_entry(one, message, protocol)
     return message
