@@ -91,6 +91,12 @@ class Ingest:
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"meshscribe_{name}", labels) or 0.0
 
+    async def wait_for_count(self, number: float, name: str, **labels: str) -> None:
+        """Waits until the counter stands there: an entry can be read a moment before it is counted."""
+        while self.count(name, **labels) < number:
+            await asyncio.sleep(0.001)
+        assert self.count(name, **labels) == number
+
     async def check_good_input_passes(self, before: Sequence[Entry] = ()) -> None:
         """Both receivers take good input, and the entries from before are all there is besides."""
         assert (await self.post(batch(99))).status_code == 200

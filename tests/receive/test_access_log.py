@@ -26,8 +26,8 @@ async def test_every_message_of_a_stream_is_an_entry_of_its_first_messages_node(
     entries = await ingest.entries(3)
     assert [(e.kind, e.source, e.payload) for e in entries] == [(Kind.ACCESS_LOG, "sidecar~log", payload) for payload in sent]
     assert [e.message for e in entries] == [StreamAccessLogsMessage.FromString(payload) for payload in sent]
-    assert ingest.count("access_log_messages_total", result="accepted") == 3
-    assert ingest.count("access_log_entries_total", result="accepted") == 5
+    await ingest.wait_for_count(3, "access_log_messages_total", result="accepted")
+    await ingest.wait_for_count(5, "access_log_entries_total", result="accepted")
     assert ingest.count("access_log_bytes_total") == sum(map(len, sent))
     assert ingest.count("access_log_streams") == 0
 

@@ -1,13 +1,16 @@
-"""Reading a body: what does not arrive in time."""
+"""A body: what does not arrive in time, and how much memory a bomb gets."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
+import tracemalloc
 from typing import Any
 
 import pytest
+import zstandard
 
-from collector.receive.content import Budget, read_body
+from collector.receive.content import Budget, decompress, read_body
 from collector.receive.problem import Refusal
 
 
@@ -23,3 +26,24 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused_and_gives_its_byte
         await read_body(receive, 1000, budget, seconds=0.001)
     assert (refusal.value.status, refusal.value.result) == (408, "timeout")
     budget.take(100)
+
+
+def streamed(data: bytes) -> bytes:
+    compressor = zstandard.ZstdCompressor(write_content_size=False).compressobj()
+    return compressor.compress(data) + compressor.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "make"),
+    [("gzip", gzip.compress), ("zstd", zstandard.compress), ("zstd", streamed)],
+    ids=["gzip", "zstd", "zstd-unknown-size"],
+)
+def test_a_bomb_takes_no_more_memory_than_the_limit_and_one_piece(coding: str, make: type[bytes]) -> None:
+    limit, bomb = 4 << 20, make(bytes(300 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal, match="exceeds"):
+            decompress(bomb, coding, limit)
+        assert tracemalloc.get_traced_memory()[1] < 3 * limit + (8 << 20)
+    finally:
+        tracemalloc.stop()
