@@ -101,3 +101,14 @@ def test_thinking_is_reasoning():
 def test_counting_tokens_generates_nothing():
     decoded = decode(t.exchange("/v1/messages/count_tokens", {"model": "claude"}, {"input_tokens": 14}))
     assert (decoded.inference["operation"], decoded.usage) == ("count_tokens", {})
+
+
+def test_two_tools_whose_input_interleaves():
+    begun = [
+        {"type": "content_block_start", "index": i, "content_block": {"type": "tool_use", "id": f"t{i}", "name": "f", "input": {}}}
+        for i in (0, 1)
+    ]
+    pieces = ((0, '{"a":'), (1, '{"b":'), (0, "1}"), (1, "2}"))
+    deltas = [{"type": "content_block_delta", "index": i, "delta": {"type": "input_json_delta", "partial_json": x}} for i, x in pieces]
+    calls = stream(*begun, *deltas).inference["choices"][0]["tool_calls"]
+    assert [call["arguments"] for call in calls] == ['{"a":1}', '{"b":2}']

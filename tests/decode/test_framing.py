@@ -155,3 +155,12 @@ def test_gzip_encoded_request_bodies_are_read():
     from collector.decode import decode
 
     assert decode(captured).inference["model_requested"] == "llama"
+
+
+def test_a_grpc_frame_that_says_it_is_very_long_is_not_there():
+    assert list(frames(b"\0\x01\0\0\x01ab", 9)) == []
+
+
+def test_multipart_without_an_end_is_read_once():
+    body = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b\r\nContent-Disposition: form-data; name="c"\r\n\r\n2'
+    assert [(part.name, part.size) for part in parts(body, "multipart/form-data; boundary=b", DEFAULT)] == [("a", 1), ("c", None)]

@@ -280,3 +280,18 @@ def test_grpc_metadata_and_health(method, operation):
 
 def test_grpc_repository_load_names_its_model():
     assert call("RepositoryModelLoad", t.grpc(t.member(2, "iris")), t.grpc(b"")).inference["model_requested"] == "iris"
+
+
+def test_as_many_tensors_as_the_limit_are_no_problem():
+    asked = {"inputs": [{"name": str(i), "shape": [1], "datatype": "FP32"} for i in range(2)]}
+    assert decode(t.exchange("/v2/models/m/infer", asked, {}), Limits(tensors=2)).problems == []
+
+
+def test_v2_a_generate_event_without_text_is_no_content():
+    events = [{"model_name": "llm", "text_output": ""}, {"model_name": "llm"}, {"text_output": "x"}]
+    assert decode(t.streamed(events, "/v2/models/llm/generate_stream", {})).inference["delivered_chunks"] == 1
+
+
+def test_v2_a_header_length_that_is_no_number_is_told():
+    decoded = decode(t.exchange("/v2/models/m/infer", b"{}", {}, request_headers=[("inference-header-content-length", "x")]))
+    assert decoded.problems == ["request body: inference-header-content-length is 'x', not a number of bytes"]

@@ -248,3 +248,27 @@ def test_generated_images_are_counted():
     decoded = decode(t.exchange("/v1/images/generations", {"model": "img"}, {"data": [{"b64_json": "AA"}] * 2, "usage": usage}))
     assert decoded.usage["images"] == reported(2)
     assert decoded.usage["completion_tokens"] == reported(100)
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(9, 9), (9.0, 9), (9.5, None), ("9", None)])
+def test_audio_seconds_are_whole_ones(seconds, known):
+    answer = {"text": "x", "usage": {"type": "duration", "seconds": seconds}}
+    usage = decode(t.exchange(TRANSCRIBE, FORM, answer, request_headers=FORM_HEADERS)).usage
+    assert usage == ({} if known is None else {"audio_seconds": reported(known)})
+
+
+def test_logprobs_and_images_of_a_response():
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a", "logprobs": [{"token": "a"}]}]}]
+    asked = {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}]}
+    decoded = decode(t.exchange("/v1/responses", asked, {"output": output, "status": "completed"}))
+    assert decoded.inference["choices"][0]["logprobs"] is True
+    assert decoded.usage == {"images": reported(1)}
+
+
+def test_only_deltas_of_a_response_are_content():
+    events = [
+        {"type": "response.output_text.done", "text": "x"},
+        {"type": "response.odd.delta", "delta": "x"},
+        {"type": "response.output_text.delta", "delta": "x"},
+    ]
+    assert decode(t.streamed(events, "/v1/responses")).inference["delivered_chunks"] == 1

@@ -109,3 +109,9 @@ def slowly(body):
 def test_any_mix_reads_as_the_standard_says(body):
     body += b"\n\n"
     assert data(body) == slowly(body)
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r"])
+def test_an_event_left_open_ends_with_the_body(newline):
+    body = b'data: 1\n\ndata: {"a":1}'.replace(b"\n", newline)
+    assert [end for _, _, end in events(body, 9)] == [9, len(body)]

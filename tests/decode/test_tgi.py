@@ -71,3 +71,8 @@ def test_a_validation_error():
         t.exchange("/generate", {"inputs": ""}, {"error": "`inputs` must have at least 1", "error_type": "validation"}, status=422)
     )
     assert decoded.inference["error"]["type"] == "validation"
+
+
+def test_only_cumulative_texts_that_grew_are_content():
+    events = [{"text": text, "meta_info": {"id": "x"}} for text in ("", "He", "He", "Hello")]
+    assert decode(t.streamed(events, "/generate", {"text": "x", "stream": True})).inference["delivered_chunks"] == 2

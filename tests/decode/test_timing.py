@@ -123,3 +123,10 @@ def test_percentiles_are_by_nearest_rank():
 
 def test_offsets_that_never_came_have_no_time():
     assert arrivals([5, 10, 11], [5, 10], [0.1, 0.2]) == [0.1, 0.2]
+
+
+def test_an_event_left_open_happened_with_the_last_chunk():
+    body = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[{"delta":{"content":"b"}}]}'
+    captured = t.exchange(t.CHAT, {}, body, response_headers=t.SSE, chunks=[(0, 49, 0.1), (49, 20, 0.2), (69, len(body) - 69, 0.3)])
+    timing = decode(captured).timing
+    assert timing["inter_token_ms"]["max"] == 200.0
