@@ -35,6 +35,7 @@ def quieten() -> None:
 
     assert aiokafka.admin
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if isinstance(logger, logging.Logger) and (name == "aiokafka" or name.startswith("aiokafka.")):
-            if not any(isinstance(known, Repeats) for known in logger.filters):
-                logger.addFilter(Repeats())
+        if not isinstance(logger, logging.Logger) or name.partition(".")[0] != "aiokafka":
+            continue
+        if not any(isinstance(known, Repeats) for known in logger.filters):
+            logger.addFilter(Repeats())

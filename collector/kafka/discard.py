@@ -1,0 +1,54 @@
+"""Ends an aiokafka producer whose transaction failed or whose broker is gone.
+
+`AIOKafkaProducer.stop` first flushes, and an idempotent batch never expires: with a dead broker it would wait for ever, and its tasks
+with it. Here everything is cancelled instead; the broker aborts the open transaction when the next producer registers the same id.
+This is the one module that reaches into aiokafka's private parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+
+async def discard(producer: AIOKafkaProducer) -> None:
+    """Nothing of this producer is left running when it returns. What was not acknowledged is given up."""
+    sender = producer._sender
+    tasks = _tasks_of(sender)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        _look_at(task)
+    accumulator = producer._message_accumulator
+    for batch in [*accumulator._pending_batches, *(batch for queue in accumulator._batches.values() for batch in queue)]:
+        batch.future.cancel()
+    await producer.stop()
+    waiter = producer._txn_manager._transaction_waiter if producer._txn_manager is not None else None
+    if waiter is not None and waiter.done():
+        _look_at(waiter)
+
+
+def failure(producer: AIOKafkaProducer) -> BaseException | None:
+    """Why the producer's sender ended by itself, if it did: that is the cause of whatever failed afterwards."""
+    task = producer._sender.sender_task
+    return task.exception() if task is not None and task.done() and not task.cancelled() else None
+
+
+def _tasks_of(sender: Any) -> set[asyncio.Task[Any]]:
+    """The sender's own task comes to an end only after those that it started, and they wait for the broker: so all are needed."""
+    found = set()
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is not None and frame.f_locals.get("self") is sender:
+            found.add(task)
+    return found
+
+
+def _look_at(done: asyncio.Future[Any]) -> None:
+    """An exception that nobody looks at is logged when it is collected."""
+    if not done.cancelled():
+        done.exception()

@@ -1,0 +1,159 @@
+"""The topics, with the settings that delivery relies on: made, compared, and asked for what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from collector.errors import RetryableError, SettingsError
+from collector.kafka.connection import client_arguments
+from collector.settings import Kafka
+
+MARGIN_BYTES = 64 << 10  # between our largest record and the topic's limit: a batch's own bytes, and what zstd adds to noise
+DAY_MS = 86_400_000
+COMPARED = ("cleanup.policy", "max.message.bytes", "min.insync.replicas")
+
+
+class Topic(NamedTuple):
+    """A topic as it should be."""
+
+    name: str
+    configs: dict[str, str]
+
+
+class Found(NamedTuple):
+    """A topic as it is."""
+
+    partitions: int
+    replication_factor: int
+    configs: dict[str, str]
+
+
+def wanted(settings: Kafka, replication_factor: int) -> list[Topic]:
+    """All topics. Retention is that of a new topic only: it is the operator's to change."""
+    common = {
+        "max.message.bytes": str(settings.max_record_bytes + MARGIN_BYTES),
+        "min.insync.replicas": "2" if replication_factor > 2 else "1",  # with two replicas, one may be down
+        "compression.type": "producer",
+    }
+    kept = {"cleanup.policy": "delete", **common}
+    return [
+        Topic(settings.exchanges_topic, {**kept, "retention.ms": str(30 * DAY_MS)}),
+        Topic(settings.usage_topic, {**kept, "retention.ms": str(90 * DAY_MS)}),
+        Topic(settings.payloads_topic, {**kept, "retention.ms": str(7 * DAY_MS)}),
+        Topic(settings.ledger_topic, {**kept, "retention.ms": str(90 * DAY_MS)}),
+        Topic(settings.raw_topic, {**kept, "retention.ms": str(7 * DAY_MS)}),
+        Topic(settings.checkpoints_topic, {**common, "cleanup.policy": "compact", "segment.ms": str(DAY_MS // 24)}),
+    ]
+
+
+async def create(settings: Kafka, partitions: int, replication_factor: int | None) -> list[str]:
+    """Creates the topics that are not there. Returns their names. Raises RetryableError: the brokers are not reached or refuse."""
+    admin = await _admin(settings)
+    try:
+        factor = replication_factor or min(3, len((await admin.describe_cluster())["brokers"]))
+        made = [NewTopic(topic.name, partitions, factor, topic_configs=topic.configs) for topic in wanted(settings, factor)]
+        answer = await admin.create_topics(made)
+    except KafkaError as error:
+        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    faults = {name: fault for name, code, fault in answer.topic_errors if code and for_code(code) is not TopicAlreadyExistsError}
+    if faults:
+        raise RetryableError("; ".join(f"topic {name} was not created: {fault}" for name, fault in faults.items()))
+    return [name for name, code, _ in answer.topic_errors if not code]
+
+
+async def differences(settings: Kafka, partitions: int | None, replication_factor: int | None) -> list[str]:
+    """What is not as it should be, one a line. A larger max.message.bytes is fine; partitions and replicas count where they are given."""
+    admin = await _admin(settings)
+    try:
+        factor = replication_factor or min(3, len((await admin.describe_cluster())["brokers"]))
+        topics = wanted(settings, factor)
+        found = await _describe(admin, [topic.name for topic in topics])
+    except KafkaError as error:
+        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    told = []
+    for topic in topics:
+        if topic.name not in found:
+            told.append(f"{topic.name}: there is no such topic")
+        else:
+            told += [f"{topic.name}: {fault}" for fault in _faults(topic, found[topic.name], partitions, replication_factor)]
+    return told
+
+
+def _faults(topic: Topic, found: Found, partitions: int | None, replication_factor: int | None) -> list[str]:
+    faults = []
+    if partitions is not None and found.partitions != partitions:
+        faults.append(f"has {found.partitions} partitions, expected {partitions}")
+    if replication_factor is not None and found.replication_factor != replication_factor:
+        faults.append(f"has {found.replication_factor} replicas, expected {replication_factor}")
+    for name in COMPARED:
+        is_, should = found.configs.get(name, ""), topic.configs[name]
+        if is_ != should and not (name == "max.message.bytes" and int(is_ or 0) >= int(should)):
+            faults.append(f"{name} is {is_ or 'not told'}, expected {should}{' or more' if name == 'max.message.bytes' else ''}")
+    return faults
+
+
+async def check_limits(settings: Kafka, topics: Iterable[str]) -> None:
+    """That the topics are there and take our largest record: one that a broker refuses would block its partition for ever.
+
+    Raises SettingsError with every fault, and RetryableError.
+    """
+    names = list(topics)
+    admin = await _admin(settings)
+    try:
+        found = await _describe(admin, names)
+    except KafkaError as error:
+        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    faults = [f"kafka: there is no topic {name}: run `meshscribe kafka topics --create`" for name in names if name not in found]
+    for name, topic in found.items():
+        limit = int(topic.configs.get("max.message.bytes", 0))
+        if settings.max_record_bytes + MARGIN_BYTES > limit:
+            faults.append(
+                f"kafka.max_record_bytes: {settings.max_record_bytes} and {MARGIN_BYTES} to spare are more than topic {name} takes"
+                f" (its max.message.bytes is {limit}): lower the one or raise the other"
+            )
+    if faults:
+        raise SettingsError(faults)
+
+
+async def _admin(settings: Kafka) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(**client_arguments(settings))
+    try:
+        await admin.start()
+    except (KafkaError, OSError) as error:
+        await admin.close()
+        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
+    return admin
+
+
+async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Found]:
+    """The topics that exist. Raises KafkaError."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    configs: dict[str, dict[str, str]] = {}
+    for answer in await admin.describe_configs(resources):
+        for resource in answer.to_object()["resources"]:
+            configs[resource["resource_name"]] = {one["config_names"]: one["config_value"] for one in resource["config_entries"]}
+    return {topic["topic"]: _found(topic, configs[topic["topic"]]) for topic in await admin.describe_topics(list(names)) if _exists(topic)}
+
+
+def _exists(topic: dict[str, Any]) -> bool:
+    """Raises KafkaError where the broker does not say."""
+    error = for_code(topic["error_code"])
+    if error.errno not in (0, 3):  # none, unknown topic
+        raise error(topic["topic"])
+    return bool(error.errno == 0)
+
+
+def _found(topic: dict[str, Any], configs: dict[str, str]) -> Found:
+    partitions = topic["partitions"]
+    return Found(len(partitions), min((len(one["replicas"]) for one in partitions), default=0), configs)

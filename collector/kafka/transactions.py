@@ -1,0 +1,205 @@
+"""One transactional producer: records and a group's offsets go to Kafka together or not at all.
+
+What is kept so is exactly once for readers with isolation level read_committed. After a failure of unknown outcome the next `offsets`
+tells whether the transaction counts: registering the transactional id again ends what was open, before anything can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import OffsetAndMetadata
+
+from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError
+from collector.kafka.connection import client_arguments
+from collector.kafka.discard import discard, failure
+from collector.settings import Kafka
+
+log = logging.getLogger("meshscribe.kafka")
+
+BATCH_BYTES = 512 << 10  # uncompressed; a single larger record gets a batch of its own
+ABANDONED_MS = 60_000  # an open transaction of a process that never comes back holds up readers for so long
+YIELD_EVERY = 100  # records; others share the loop
+_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
+
+
+class Record(NamedTuple):
+    """What goes to a topic; its key chooses the partition, as Kafka's own clients do (murmur2)."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Transactions:
+    """A producer under this transactional id. Not for use by two tasks at once.
+
+    Every method raises RetryableError (nothing happened, or `offsets` will tell), and FencedError once another process uses the id.
+    After any error the producer is gone, and the next call makes a new one.
+    """
+
+    def __init__(self, settings: Kafka, transactional_id: str) -> None:
+        self._settings, self._id = settings, transactional_id
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+        self._fenced = False
+
+    async def offsets(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed; partitions of which it has nothing are left out. Ends a predecessor's open transaction first."""
+        async with self._guarded():
+            await self._started()
+            return await committed(self._settings, group, partitions)
+
+    async def commit(
+        self, records: Iterable[Record], group: str | None = None, offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None
+    ) -> None:
+        """Writes all of it in one transaction. Raises PermanentError too: the broker refuses a record for what it is."""
+        async with self._guarded():
+            producer = await self._started()
+            await producer.begin_transaction()
+            batches = await self._batches(producer, records)
+            sent = await _send(producer, batches)
+            if group is not None and offsets:
+                await producer.send_offsets_to_transaction(dict(offsets), group)
+            await _delivered(sent)
+            await producer.commit_transaction()
+
+    async def close(self) -> None:
+        """Gives up what is open."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await discard(producer)
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._fenced:
+            raise FencedError(f"{self._id} is used by another process")
+        if self._producer is None:
+            compression = None if self._settings.compression == "none" else self._settings.compression
+            self._producer = producer = AIOKafkaProducer(
+                **client_arguments(self._settings),
+                transactional_id=self._id,
+                transaction_timeout_ms=ABANDONED_MS,
+                compression_type=compression,
+                max_batch_size=min(BATCH_BYTES, self._settings.max_record_bytes),
+                max_request_size=self._settings.max_record_bytes,
+            )
+            await producer.start()
+            self._partitions.clear()
+        return self._producer
+
+    async def _batches(self, producer: AIOKafkaProducer, records: Iterable[Record]) -> dict[TopicPartition, list[Any]]:
+        batches: dict[TopicPartition, list[Any]] = defaultdict(list)
+        now = int(time.time() * 1000)  # not the event's time: brokers refuse records from the future, and delete by this time
+        for number, record in enumerate(records):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            topic, key, value, headers = record
+            count = self._partitions.get(topic) or await self._count(producer, topic)
+            queue = batches[TopicPartition(topic, partition(key, count))]
+            if not queue or queue[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
+                queue.append(producer.create_batch())
+                queue[-1].append(timestamp=now, key=key, value=value, headers=headers)
+        return batches
+
+    async def _count(self, producer: AIOKafkaProducer, topic: str) -> int:
+        self._partitions[topic] = count = len(await producer.partitions_for(topic))
+        return count
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[None]:
+        """Within the settings' time; a producer that failed is not used again."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                yield
+        except BaseException as error:
+            cause = (failure(self._producer) if self._producer is not None else None) or error
+            await self.close()
+            raised = self._meant(cause)
+            if raised is None:
+                raise
+            raise raised from cause
+
+    def _meant(self, error: BaseException) -> Exception | None:
+        """What an error means to the caller; None if it is no matter of Kafka's."""
+        servers = self._settings.bootstrap_servers
+        if isinstance(error, MeshscribeError):
+            return None
+        if isinstance(error, ProducerFenced):
+            self._fenced = True
+            return FencedError(f"another process took over {self._id}")
+        if isinstance(error, _NEVER):
+            return PermanentError(f"Kafka at {servers} refuses a record for ever: {error or type(error).__name__}")
+        if isinstance(error, TimeoutError):
+            return RetryableError(f"Kafka at {servers} did not finish within {self._settings.timeout_seconds:g} s")
+        if isinstance(error, (KafkaError, OSError, AssertionError)):  # aiokafka asserts its own states: a new producer is in a good one
+            return RetryableError(f"Kafka at {servers}: {type(error).__name__}: {error}")
+        return None
+
+
+def partition(key: bytes, count: int) -> int:
+    """The partition of a key among `count`, as the Java client's default partitioner chooses it."""
+    return _hash(key) % count
+
+
+@lru_cache(10_000)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+async def _send(producer: AIOKafkaProducer, batches: Mapping[TopicPartition, Sequence[Any]]) -> list[asyncio.Future[Any]]:
+    """Hands the batches over in rounds, so that all partitions are served at once. A partition's batches keep their order."""
+    sent: list[asyncio.Future[Any]] = []
+    rounds = max(map(len, batches.values()), default=0)
+    for number in range(rounds):
+        for place, queue in batches.items():
+            if number < len(queue):
+                queue[number].close()
+                sent.append(await producer.send_batch(queue[number], place.topic, partition=place.partition))
+    return sent
+
+
+async def _delivered(sent: Sequence[asyncio.Future[Any]]) -> None:
+    """Every batch is looked at: a transaction with a batch that failed would commit all the same, without it."""
+    if not sent:
+        return
+    await asyncio.wait(sent)
+    faults = [fault for future in sent if (fault := future.exception()) is not None]
+    if faults:
+        raise faults[0]
+
+
+async def committed(settings: Kafka, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """The group's committed offsets with their metadata. Raises KafkaError and TimeoutError of aiokafka."""
+    admin = AIOKafkaAdminClient(**client_arguments(settings))
+    try:
+        await admin.start()
+        while True:
+            try:
+                found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            else:
+                if all(part in found for part in partitions):  # an answer without them is an error that aiokafka does not tell
+                    return {part: value for part, value in found.items() if value.offset >= 0}
+            await asyncio.sleep(0.1)
+    finally:
+        await admin.close()

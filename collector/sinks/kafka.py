@@ -1,0 +1,109 @@
+"""The sink on Kafka: the events of a batch and the place that they bring the journal to, in one transaction.
+
+`high` is the offset that the group `meshscribe-<journal>` has committed for partition 0 of the exchanges topic, with the ordinal as its
+metadata. A second sink for the same journal fences the first. Next stop: billing and other consumers with isolation level
+read_committed, and the relay to SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from collector.errors import PermanentError
+from collector.kafka.cloudevents import headers, key
+from collector.kafka.oversized import fit
+from collector.kafka.quiet import quieten
+from collector.kafka.topics import check_limits
+from collector.kafka.transactions import Record, Transactions
+from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Output, Place
+from collector.settings import Kafka
+from collector.sinks.protocol import WHOLE
+
+
+def group_of(journal: str) -> str:
+    """The consumer group that keeps this journal's place; the transactional id is the same."""
+    return f"meshscribe-{journal}"
+
+
+def event_topics(settings: Kafka) -> dict[str, str]:
+    """The topic of each event type."""
+    return {
+        EXCHANGE_TYPE: settings.exchanges_topic,
+        USAGE_TYPE: settings.usage_topic,
+        REQUEST_TYPE: settings.payloads_topic,
+        RESPONSE_TYPE: settings.payloads_topic,
+        LEDGER_TYPE: settings.ledger_topic,
+    }
+
+
+class KafkaSink:
+    """See collector.sinks.protocol.Sink. Raises FencedError too: another process writes for this journal.
+
+    An event is known by its place: outputs not above `high` are passed over. `high` raises SettingsError: topics are missing or do not
+    take our largest record.
+    """
+
+    def __init__(self, settings: Kafka) -> None:
+        quieten()
+        self._settings = settings
+        self._topics = event_topics(settings)
+        self._at = TopicPartition(settings.exchanges_topic, 0)
+        self._writers: dict[str, Transactions] = {}
+        self._highs: dict[str, Place] = {}
+        self._checked = False
+
+    async def high(self, journal: str) -> Place:
+        known = self._highs.get(journal)
+        if known is not None:
+            return known
+        if not self._checked:
+            await check_limits(self._settings, sorted(set(self._topics.values())))
+            self._checked = True
+        found = (await self._writer(journal).offsets(group_of(journal), [self._at])).get(self._at)
+        self._highs[journal] = place = _place(found) if found is not None else Place(0, WHOLE)
+        return place
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        stored = await self.high(journal)
+        if high <= stored:
+            return  # the attempt before this one counted after all
+        new = [output for output in outputs if output.place > stored]
+        place = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
+        del self._highs[journal]  # unknown until it is known
+        await self._writer(journal).commit(records(self._settings, journal, new), group_of(journal), place)
+        self._highs[journal] = high
+
+    async def close(self) -> None:
+        for writer in self._writers.values():
+            await writer.close()
+        self._writers.clear()
+        self._highs.clear()
+
+    def _writer(self, journal: str) -> Transactions:
+        if journal not in self._writers:
+            self._writers[journal] = Transactions(self._settings, group_of(journal))
+        return self._writers[journal]
+
+
+def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:
+    """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies."""
+    topics, limit = event_topics(settings), settings.max_record_bytes
+    for output in outputs:
+        for event in output.events:
+            made = headers(event, journal, output.place)
+            fitting = fit(event, made, limit, dataref)
+            if fitting is not event:
+                made = headers(fitting, journal, output.place)
+            yield Record(topics[event.type], key(event), fitting.data, made)
+
+
+def _place(found: OffsetAndMetadata) -> Place:
+    try:
+        return Place(found.offset, int(found.metadata))
+    except ValueError:
+        raise PermanentError(
+            f"the committed offset {found.offset} was not written by Meshscribe: its metadata is {found.metadata!r}"
+        ) from None
