@@ -18,6 +18,7 @@ from collector.audit.moments import LAST_US, Span
 
 _BROKEN = "not a cursor of this API: take `next` of the page before as it is"
 _FOREIGN = "this cursor belongs to another query: repeat the filters of the page that it came from, or start without it"
+_Key = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]  # Postgres refuses NUL
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LAST_US)]
 
 
@@ -25,7 +26,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """`query` is the fingerprint of the query, `key` the sort key of the last item before."""
 
     query: str
-    key: str
+    key: _Key
     since_us: _Instant | None = None
     until_us: _Instant | None = None
 

@@ -19,6 +19,7 @@ from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
 
 LARGEST = (1 << 63) - 1
+LARGEST_ORDINAL = (1 << 31) - 1
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _CLASS = re.compile(r"[1-5]xx")
 _PLACE = re.compile(r"([^,\x00-\x1f\x7f]{1,250}):([0-9]{1,19}):([0-9]{1,10})")
@@ -87,7 +88,7 @@ def after(text: str) -> After:
     places: dict[str, Place] = {}
     for part in text.split(",") if text else ():
         found = _PLACE.fullmatch(part)
-        if not found or int(found[2]) > LARGEST:
+        if not found or int(found[2]) > LARGEST or int(found[3]) > LARGEST_ORDINAL:
             raise ValueError(f"{part[:80]!r} is no place: expected `now`, or `after` of an earlier answer as it is")
         places[found[1]] = Place(int(found[2]), int(found[3]))
     return After(tuple(places.items()))

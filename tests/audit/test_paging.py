@@ -116,7 +116,9 @@ async def test_a_cursor_forged_with_a_wrong_key_is_refused(api: Api) -> None:
 
     stored = encode(Cursor(fingerprint([("order", "stored")]), "no place"))
     window_ = encode(Cursor(fingerprint([]), "99999999999999999999:x"))
+    nul = encode(Cursor(fingerprint([("group", "proxy")]), "node\x00"))
     assert (await api.get("/v1/exchanges", order="stored", cursor=stored)).status_code == 400
+    assert (await api.get("/v1/ledger", group="proxy", cursor=nul)).status_code == 400
     assert (await api.get("/v1/ledger", cursor=window_)).status_code == 400
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.audit.conftest import Api
 from tests.audit.rows import JOURNAL, NOW, SECOND, exchange
 
@@ -56,6 +58,12 @@ async def test_a_revision_comes_as_what_was_stored_last(api: Api) -> None:
     api.store.exchanges(exchange(NOW, revision=1, position=2))
     page = await api.exchanges(order="stored", after=f"{JOURNAL}:1:0")
     assert [item["revision"] for item in page["items"]] == [1]
+
+
+@pytest.mark.parametrize("after", ["x", "x:1", "x:1:2:", "x:-1:0", f"{JOURNAL}:{1 << 63}:0", f"{JOURNAL}:1:{1 << 31}", "a\x00:1:1"])
+async def test_what_is_no_place_is_refused(api: Api, after: str) -> None:
+    api.store.exchanges(exchange(NOW))
+    assert (await api.get("/v1/exchanges", order="stored", after=after)).status_code == 400
 
 
 async def test_after_goes_with_stored_order_only(api: Api) -> None:
