@@ -35,20 +35,20 @@ class Load:
 
 @dataclass
 class Result:
-    """What came back. Latencies in seconds, in the order of completion, with the time when each was due."""
+    """What came back. Latencies in seconds, from when a request was due, in the order of completion."""
 
     sent: int = 0
     answered: int = 0
     failed: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
-    due: list[float] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)  # from sending to the answer, seconds
     seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
 
-    def percentile(self, share: float) -> float:
-        """Of the latencies, in seconds."""
-        ordered = sorted(self.latencies)
+    def percentile(self, share: float, of: list[float] | None = None) -> float:
+        """Of the latencies, or of other seconds."""
+        ordered = sorted(self.latencies if of is None else of)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
     def summary(self) -> dict[str, Any]:
@@ -74,12 +74,13 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._data = b""
         self._due: float | None = None
+        self._asked = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but does not derive from it
 
     def ask(self, request: bytes, due: float) -> None:
-        self._due = due
+        self._due, self._asked = due, time.monotonic()
         assert self._transport is not None
         self._transport.write(request)
 
@@ -98,7 +99,7 @@ class _Connection(asyncio.Protocol):
         self._data = b""
         due, self._due = self._due, None
         assert due is not None
-        self._generator.answered(self, int(data[9:12]), due)
+        self._generator.answered(self, int(data[9:12]), due, self._asked)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._generator.lost(self, self._due is not None, exc)
@@ -166,13 +167,13 @@ class Generator:
             self._under_way += 1
             connection.ask(b"%b%d%b" % (self._before, next(self._numbers), self._after), due)
 
-    def answered(self, connection: _Connection, status: int, due: float) -> None:
+    def answered(self, connection: _Connection, status: int, due: float, asked: float) -> None:
         now = time.monotonic()
         result = self.result
         result.answered += 1
         result.statuses[status] += 1
         result.latencies.append(now - due)
-        result.due.append(due)
+        result.served.append(now - asked)
         self._under_way -= 1
         self._idle.append(connection)
         if not self.load.rate and now < self._stop_at and (not self.load.requests or result.sent < self.load.requests):

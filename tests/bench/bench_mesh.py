@@ -1,0 +1,150 @@
+"""What the tap costs whoever's traffic passes: a chat stream's times, Envoy's CPU and its latency, tapped against untapped.
+
+Both listeners belong to the same Envoy and take turns within one run, so that a busy machine falls on both alike. Neither logs: what is
+compared is the filter alone. Batches go to an Envoy that answers 200, so that no collector competes for the cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from collector.demo.child import Child
+from collector.demo.envoy import Envoy
+from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.parts import ModelServer
+from collector.demo.ports import Ports
+from collector.demo.tap_config import tap_config, tap_wasm
+from collector.demo.traffic import STREAMED, chat
+from tests.bench import upstream
+from tests.bench.load import Load
+from tests.bench.load import run as run_load
+
+CHATS = int(os.environ.get("MESHSCRIBE_BENCH_CHATS", "100"))  # of each kind
+TOKENS, SECONDS_PER_TOKEN = 50, 0.004
+ROUNDS = int(os.environ.get("MESHSCRIBE_BENCH_ROUNDS", "5"))
+ROUND_SECONDS = 4.0
+CALM_RATE = 1000.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Bench(NamedTuple):
+    """Ports of the listeners. `chat_*` lead to the model server, `fast_*` to the fast upstream."""
+
+    envoy: Envoy
+    chat_tapped: int
+    chat_untapped: int
+    fast_tapped: int
+    fast_untapped: int
+
+
+def run() -> dict[str, float]:
+    """Figures by name; each name says its unit."""
+    with _bench() as bench:
+        return {**_chats(bench), **_saturated(bench), **_calm(bench)}
+
+
+@contextmanager
+def _bench() -> Iterator[Bench]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        take = stack.enter_context(Ports()).take
+        for name in ("upstream", "sidecar"):
+            (folder / name).mkdir()
+        fast, model = take(), ModelServer(take(), folder)
+        listeners = [
+            Inbound(take(), model.port, tap_config(), False, service_port=8081),
+            Inbound(take(), model.port, None, False, service_port=8081),
+        ]
+        listeners += [Inbound(take(), fast, tap_config(), False), Inbound(take(), fast, None, False)]
+        sidecar = Sidecar(take(), listeners, ingest_port=fast, grpc_port=take(), wasm_file=tap_wasm())
+        envoy = Envoy(bootstrap(sidecar), folder / "sidecar", concurrency=1)
+        for part in (model, Envoy(upstream.config(fast, take()), folder / "upstream"), envoy):
+            stack.callback(part.process.stop)
+            part.start()
+        yield Bench(envoy, *(inbound.port for inbound in listeners))
+
+
+# -- chat streams
+
+
+class Times(NamedTuple):
+    """Of one stream, in seconds."""
+
+    first: float
+    gaps: list[float]
+
+
+def _chats(bench: Bench) -> dict[str, float]:
+    ports = (bench.chat_tapped, bench.chat_untapped)
+    seen: dict[int, list[Times]] = {port: [] for port in ports}
+    for number in range(CHATS + 1):
+        for port in ports if number % 2 else reversed(ports):
+            times = _stream(port)
+            if number:  # the first warms up
+                seen[port].append(times)
+    figures: dict[str, float] = {}
+    for what, port in (("tapped", ports[0]), ("untapped", ports[1])):
+        figures[f"first token ms, {what}"] = 1000 * statistics.median(t.first for t in seen[port])
+        figures[f"gap between tokens ms, {what}"] = 1000 * statistics.median(gap for t in seen[port] for gap in t.gaps)
+    for what in ("first token ms", "gap between tokens ms"):
+        figures[f"{what}, added"] = figures[f"{what}, tapped"] - figures[f"{what}, untapped"]
+    return figures
+
+
+def _stream(port: int) -> Times:
+    """Ask for one chat and note when each of its events came."""
+    body = chat("", TOKENS, seconds_per_token=SECONDS_PER_TOKEN, **STREAMED).body
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: iris.demo\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    arrivals: list[float] = []
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        began = time.perf_counter()
+        connection.sendall(head.encode() + body)
+        while data := connection.recv(1 << 16):
+            arrivals += [time.perf_counter()] * data.count(b"data: {")
+    if len(arrivals) < TOKENS:
+        raise RuntimeError(f"a chat of {TOKENS} tokens came as {len(arrivals)} events")
+    return Times(arrivals[0] - began, [b - a for a, b in pairwise(arrivals[:TOKENS])])
+
+
+# -- CPU and latency
+
+
+def _saturated(bench: Bench) -> dict[str, float]:
+    """As many requests as go through, 1 KiB each way; the CPU is Envoy's own (user and system)."""
+    spent: dict[int, list[float]] = {bench.fast_tapped: [], bench.fast_untapped: []}
+    for _ in range(ROUNDS):
+        for port, costs in spent.items():
+            before = _cpu_seconds(bench.envoy.process)
+            result = run_load(Load(port, seconds=ROUND_SECONDS, connections=64))
+            if result.failed:
+                raise RuntimeError(json.dumps(result.summary()))
+            costs.append(1e6 * (_cpu_seconds(bench.envoy.process) - before) / result.answered)
+    tapped, untapped = (statistics.median(costs) for costs in spent.values())
+    return {"CPU µs per request, tapped": tapped, "CPU µs per request, untapped": untapped, "CPU ratio": tapped / untapped}
+
+
+def _calm(bench: Bench) -> dict[str, float]:
+    """The median latency at a rate that leaves the machine room."""
+    seen: dict[int, list[float]] = {bench.fast_tapped: [], bench.fast_untapped: []}
+    for _ in range(ROUNDS):
+        for port, latencies in seen.items():
+            latencies += run_load(Load(port, rate=CALM_RATE, seconds=ROUND_SECONDS, connections=8)).served
+    tapped, untapped = (1000 * statistics.median(latencies) for latencies in seen.values())
+    name = f"p50 ms at {CALM_RATE:.0f}/s"
+    return {f"{name}, tapped": tapped, f"{name}, untapped": untapped, f"{name}, added": tapped - untapped}
+
+
+def _cpu_seconds(process: Child) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
