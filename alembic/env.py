@@ -1,21 +1,55 @@
 """Alembic's entry: runs the migrations on the URL that collector.sinks.migrate (or `alembic -x url=…`) gives."""
 
-from alembic import context
-from sqlalchemy import create_engine, pool
+import asyncio
 
+from alembic import context
+from sqlalchemy import Connection, create_engine, pool, text
+
+from collector.sinks.partitions import is_partition
+from collector.sinks.postgres_server import PostgresServer
+from collector.sinks.postgres_url import is_postgres
 from collector.sinks.schema import metadata
+
+LOCK = 0x6D657368736D6967  # one migration of a server at a time; the number is arbitrary, and only this program's
 
 
 def run() -> None:
     url = context.get_x_argument(as_dictionary=True).get("url") or context.config.get_main_option("sqlalchemy.url")
     if not url:
         raise SystemExit("no URL: use `meshscribe migrate`, or `alembic -x url=sqlite:///events.db upgrade head`")
+    if is_postgres(url):
+        asyncio.run(_on_a_server(context.config.attributes.get("server") or PostgresServer(url)))
+    else:
+        _on_a_file(url)
+
+
+def _on_a_file(url: str) -> None:
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=metadata, render_as_batch=engine.dialect.name == "sqlite")
-        with context.begin_transaction():
-            context.run_migrations()
+        _migrate(connection)
     engine.dispose()
+
+
+async def _on_a_server(server: PostgresServer) -> None:
+    """Indexes of large tables take as long as they take: no timeout."""
+    engine = server.engine("meshscribe migrate", statement_timeout="0", lock_timeout="0")
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate)
+    finally:
+        await engine.dispose()
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, include_name=_ours)
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        context.run_migrations()
+
+
+def _ours(name: str | None, kind: str, _: object) -> bool:
+    return not (kind == "table" and name is not None and is_partition(name))
 
 
 run()

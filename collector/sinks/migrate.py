@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -12,24 +14,37 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
 
 from collector.errors import DamagedError
+from collector.sinks.postgres_server import FAILURES, PostgresServer
+from collector.sinks.postgres_url import is_postgres, shown
 
 
-def migrate(url: str) -> list[str]:
-    """Applies what is missing, in order; returns the revisions applied. Raises DamagedError if the store is newer than this program."""
+def migrate(url: str, password_file: Path | None = None) -> list[str]:
+    """Applies what is missing, in order; returns the revisions applied. Blocks: call it in a thread if a loop runs.
+
+    Raises DamagedError if the store is newer than this program, RetryableError if its server does not answer.
+    """
     config = _config(url)
-    _make_folder(url)
-    before = revision(url)
-    scripts = ScriptDirectory.from_config(config)
-    known = [script.revision for script in scripts.walk_revisions()][::-1]
+    server = PostgresServer(url, password_file) if is_postgres(url) else None
+    if server is not None:
+        config.attributes["server"] = server
+    else:
+        _make_folder(url)
+    before = asyncio.run(server_revision(server)) if server is not None else revision(url)
+    known = revisions()
     if before is not None and before not in known:
-        raise DamagedError(f"{make_url(url).render_as_string()}: revision {before} is not known here: the store is of a newer version")
-    command.upgrade(config, "head")
+        raise DamagedError(f"{shown(url)}: revision {before} is not known here: the store is of a newer version")
+    try:
+        command.upgrade(config, "head")
+    except FAILURES as error:
+        if server is None:
+            raise
+        raise server.refused(error) from error
     return known[known.index(before) + 1 :] if before else known
 
 
 def revision(url: str) -> str | None:
-    """The revision that the store is at; absent for a new one."""
-    engine = create_engine(_sync(url))
+    """The revision that an SQLite file is at; absent for a new one."""
+    engine = create_engine(url)
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
@@ -37,15 +52,36 @@ def revision(url: str) -> str | None:
         engine.dispose()
 
 
-def head() -> str | None:
+async def server_revision(server: PostgresServer) -> str | None:
+    """The revision that a server's tables are at; absent for an empty database. Raises RetryableError."""
+    try:
+        connection = await server.connect("meshscribe migrate")
+        try:
+            found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+        except asyncpg.UndefinedTableError:
+            found = None
+        finally:
+            await connection.close(timeout=5)
+    except FAILURES as error:
+        raise server.refused(error) from error
+    return found
+
+
+def head() -> str:
     """The newest revision that this program knows."""
-    return ScriptDirectory.from_config(_config("sqlite://")).get_current_head()
+    return revisions()[-1]
+
+
+def revisions() -> list[str]:
+    """All revisions that this program knows, the oldest first."""
+    scripts = ScriptDirectory.from_config(_config("sqlite://"))
+    return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 def _config(url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
-    config.set_main_option("sqlalchemy.url", _sync(url).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
 
 
@@ -53,10 +89,6 @@ def _scripts() -> Path:
     package = Path(str(files("collector")))
     shipped = package / "_migrations"
     return shipped if shipped.is_dir() else package.parent / "alembic"
-
-
-def _sync(url: str) -> str:
-    return url
 
 
 def _make_folder(url: str) -> None:

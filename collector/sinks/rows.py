@@ -21,7 +21,6 @@ class Rows(NamedTuple):
     exchanges: list[Row]
     payloads: list[Row]
     ledger: list[Row]
-    revisions: list[tuple[str, str, int]]  # (exchange, exchange, revision) of each revision above 0
 
 
 class RowMaker:
@@ -32,14 +31,11 @@ class RowMaker:
 
     def rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
         """The rows of these outputs."""
-        rows = Rows([], [], [], [])
+        rows = Rows([], [], [])
         for output in outputs:
             for event in output.events:
                 if event.type == EXCHANGE_TYPE:
                     rows.exchanges.append(_exchange(event, journal, output.place))
-                    if event.columns["revision"]:
-                        exchange = event.columns["exchange"]
-                        rows.revisions.append((exchange, exchange, event.columns["revision"]))
                 elif event.type in (REQUEST_TYPE, RESPONSE_TYPE):
                     rows.payloads.append(self._payload(event))
                 elif event.type == LEDGER_TYPE:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import orjson
 from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.dialects.sqlite import insert
@@ -20,16 +21,22 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks import schema
+from collector.sinks.fitting import fitted
 from collector.sinks.protocol import WHOLE
-from collector.sinks.rows import RowMaker
+from collector.sinks.rows import RowMaker, Rows
 
 T = TypeVar("T")
 
+_REVISED = """
+SELECT exchange, exchange, max(revision) FROM exchanges
+WHERE revision > 0 AND exchange IN (SELECT value FROM json_each(?)) GROUP BY exchange
+"""
 _SUPERSEDE = "UPDATE exchanges SET superseded = 1 WHERE (id = ? OR (exchange = ? AND revision > 0)) AND revision < ?"
 _HIGH = "SELECT position, ordinal FROM places WHERE journal = ?"
 _SET_HIGH = (
     "INSERT INTO places (journal, position, ordinal) VALUES (?, ?, ?) "
-    "ON CONFLICT (journal) DO UPDATE SET position = excluded.position, ordinal = excluded.ordinal"
+    "ON CONFLICT (journal) DO UPDATE SET position = excluded.position, ordinal = excluded.ordinal "
+    "WHERE (places.position, places.ordinal) < (excluded.position, excluded.ordinal)"  # it never goes back
 )
 
 
@@ -64,13 +71,20 @@ class SqliteSink:
 
     def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place) -> None:
         rows = self._maker.rows(journal, outputs)
+        try:
+            self._transact(connection, journal, rows, high)
+        except (OverflowError, UnicodeEncodeError):
+            self._transact(connection, journal, fitted(rows), high)
+
+    def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place) -> None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
                 if found:
                     connection.executemany(self._inserts[table], found)
-            if rows.revisions:
-                connection.executemany(_SUPERSEDE, rows.revisions)
+            if rows.exchanges:  # whichever of its revisions came first
+                revised = connection.execute(_REVISED, (orjson.dumps([row[1] for row in rows.exchanges]),)).fetchall()
+                connection.executemany(_SUPERSEDE, revised)
             connection.execute(_SET_HIGH, (journal, *high))
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:

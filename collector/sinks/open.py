@@ -1,0 +1,74 @@
+"""The SQL sink that a URL names: the sink itself, the audit API's engine, what makes its tables ready, what ends old data."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from collector.clock import Clock
+from collector.errors import RetryableError, SettingsError
+from collector.settings import Sink as SinkSettings
+from collector.sinks.migrate import head, migrate, revisions, server_revision
+from collector.sinks.postgres import PostgresSink
+from collector.sinks.postgres_server import PostgresServer
+from collector.sinks.postgres_url import is_postgres
+from collector.sinks.protocol import Sink
+from collector.sinks.retention import PostgresExpiry, SqliteExpiry
+from collector.sinks.sqlite import SqliteSink
+
+log = logging.getLogger("meshscribe")
+
+# A query is planned for its own values: those decide which partitions and which partial indexes serve it.
+AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "statement_timeout": "30s", "default_transaction_read_only": "on", "jit": "off"}
+
+
+def server(settings: SinkSettings) -> PostgresServer | None:
+    """The Postgres server, if the sink is one."""
+    return PostgresServer(settings.url, settings.password_file) if is_postgres(settings.url) else None
+
+
+def open_sink(settings: SinkSettings, clock: Clock) -> Sink:
+    """The sink. Connects when it is first asked for something."""
+    postgres = server(settings)
+    return PostgresSink(postgres, clock) if postgres else SqliteSink(_path(settings))
+
+
+def open_engine(settings: SinkSettings) -> AsyncEngine:
+    """The audit API's own connections: they read, and never wait for the sink's writer."""
+    postgres = server(settings)
+    if postgres:
+        return postgres.engine("meshscribe audit", **AUDIT_SETTINGS)
+    return create_async_engine(make_url(settings.url).set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
+
+
+def open_expiry(settings: SinkSettings) -> PostgresExpiry | SqliteExpiry:
+    """What deletes old data."""
+    postgres = server(settings)
+    return PostgresExpiry(postgres) if postgres else SqliteExpiry(_path(settings))
+
+
+async def prepare(settings: SinkSettings) -> None:
+    """Migrates an SQLite file, which is this process's alone. A server's tables are migrated by `meshscribe migrate`, because several
+    collectors start at once: raises SettingsError if that was not done. A server that does not answer is waited for later.
+    """
+    postgres = server(settings)
+    if postgres is None:
+        await asyncio.to_thread(migrate, settings.url)
+        return
+    try:
+        found = await server_revision(postgres)
+    except RetryableError as error:
+        log.warning("the sink does not answer; what is received waits in the journal: %s", error)
+        return
+    if found is not None and found not in revisions():
+        raise SettingsError([f"sink.url: {postgres.name} is at revision {found}, which this version does not know: it is of a newer one"])
+    if found != head():
+        raise SettingsError([f"sink.url: {postgres.name} is at revision {found or 'none'}, needed is {head()}: run `meshscribe migrate`"])
+
+
+def _path(settings: SinkSettings) -> Path:
+    return Path(make_url(settings.url).database or "")

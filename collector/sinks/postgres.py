@@ -1,0 +1,149 @@
+"""The sink on a Postgres server: one connection, one transaction a batch, `high` inside it.
+
+Rows go as arrays, one a column (`unnest`), which costs client and server least of what de-duplicates. Several writers do not deadlock:
+each takes its journal's place first, then rows in the order of tables and ids. A server that is down, restarts or is full is waited
+for: the next `write` connects anew. Next stop: the audit API and the relays read the same tables through their own connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
+from typing import TypeVar
+
+import asyncpg
+
+from collector.clock import Clock
+from collector.errors import PermanentError
+from collector.messages.event import Output, Place
+from collector.sinks.fitting import fitted
+from collector.sinks.postgres_days import Days
+from collector.sinks.postgres_rows import STATEMENTS, chunks
+from collector.sinks.postgres_server import FAILURES, PostgresServer
+from collector.sinks.protocol import WHOLE
+from collector.sinks.rows import Row, RowMaker, Rows
+
+T = TypeVar("T")
+
+STATEMENT_SECONDS = 60
+SETTINGS = {
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
+}
+_HIGH = "SELECT position, ordinal FROM places WHERE journal = $1"
+# `high` never goes back: of two writers of one journal, the one that is behind cannot undo the other's place. Either way this locks the
+# place, so that one of them waits for the other.
+_SET_HIGH = """
+INSERT INTO places (journal, position, ordinal) VALUES ($1, $2, $3)
+ON CONFLICT (journal) DO UPDATE SET position = excluded.position, ordinal = excluded.ordinal
+WHERE (places.position, places.ordinal) < (excluded.position, excluded.ordinal)
+"""
+# The ids of all revisions of an exchange begin alike, so that ranges of ids keep these two inside the partitions that the batch is in.
+_REVISED = """
+SELECT exchange, max(revision) FROM exchanges
+WHERE revision > 0 AND exchange = ANY ($1::text[]) AND id >= $2 AND id < $3 GROUP BY exchange ORDER BY exchange
+"""
+_SUPERSEDE = """
+UPDATE exchanges SET superseded = true
+WHERE exchange = $1 AND revision < $2 AND NOT superseded AND id >= $3 AND id < $4
+"""
+
+
+class PostgresSink:
+    """See collector.sinks.protocol.Sink. The tables must have been migrated."""
+
+    def __init__(self, server: PostgresServer, clock: Clock) -> None:
+        self._server = server
+        self._connection: asyncpg.Connection | None = None
+        self._alone = asyncio.Lock()
+        self._days = Days(clock)
+        self._maker = RowMaker()
+        self._thread = ThreadPoolExecutor(1, "sink")  # compression must not keep the receivers waiting
+
+    async def high(self, journal: str) -> Place:
+        async with self._alone:
+            return await self._guarded(lambda connection: self._read_high(connection, journal))
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        async with self._alone:
+            rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
+            await self._guarded(lambda connection: self._write(connection, journal, rows, high))
+
+    async def close(self) -> None:
+        async with self._alone:
+            if self._connection is not None:
+                try:
+                    await self._connection.close(timeout=5)
+                except FAILURES:
+                    self._connection.terminate()
+                self._connection = None
+        self._thread.shutdown()
+
+    def _rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
+        rows = self._maker.rows(journal, outputs)
+        for found in (rows.exchanges, rows.payloads, rows.ledger):
+            found.sort(key=itemgetter(0))
+        return rows
+
+    async def _read_high(self, connection: asyncpg.Connection, journal: str) -> Place:
+        row = await connection.fetchrow(_HIGH, journal)
+        return Place(*row) if row else Place(0, WHOLE)
+
+    async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place) -> None:
+        await self._days.cover(connection, [row[0] for row in (*rows.exchanges, *rows.ledger)])
+        try:
+            await self._transact(connection, journal, rows, high)
+        except asyncpg.PostgresError as error:
+            if not isinstance(self._server.refused(error), PermanentError):
+                raise
+            await connection.execute("ROLLBACK")
+            await self._transact(connection, journal, fitted(rows), high)
+
+    async def _transact(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place) -> None:
+        """All or nothing. Does not roll back what fails: the connection is given up, so that a server that hangs cannot hold us too."""
+        await connection.execute("BEGIN")
+        await connection.execute(_SET_HIGH, journal, *high)
+        for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
+            for columns in chunks(found):
+                await connection.execute(STATEMENTS[table], *columns)
+        if rows.exchanges:
+            await self._supersede(connection, rows.exchanges)
+        await connection.execute("COMMIT")
+
+    async def _supersede(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
+        """Marks what has a later revision, whichever of them came first."""
+        low, _ = _like(rows[0][0])
+        _, high = _like(rows[-1][0])
+        for exchange, newest in await connection.fetch(_REVISED, [row[1] for row in rows], low, high):
+            await connection.execute(_SUPERSEDE, exchange, newest, *_like(exchange))
+
+    async def _guarded(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """After a failure the connection is not used again: who knows what state it is in."""
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS * 2):
+                return await work(await self._connected())
+        except FAILURES as error:
+            self._disconnect()
+            raise self._server.refused(error) from error
+        except BaseException:
+            self._disconnect()
+            raise
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._days.forget()
+            self._connection = await self._server.connect("meshscribe sink", **SETTINGS)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+def _like(event: str) -> tuple[str, str]:
+    """The bounds (from, before) of all event ids of the same millisecond."""
+    return f"{event[:13]}-", f"{event[:13]}."

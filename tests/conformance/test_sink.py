@@ -1,0 +1,324 @@
+"""What every sink guarantees (collector/sinks/protocol.py), on every implementation.
+
+To add one, subclass Bed and add it to BEDS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select
+
+from collector.audit.bodies import stored_bytes
+from collector.errors import PermanentError, RetryableError
+from collector.messages.event import Output, Place
+from collector.settings import Sink as SinkSettings
+from collector.sinks.migrate import migrate
+from collector.sinks.open import open_engine, open_sink
+from collector.sinks.protocol import WHOLE, Sink
+from collector.sinks.schema import exchanges as exchange_table
+from collector.sinks.schema import ledger, payloads
+from tests.support.clocks import TurnedClock
+from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, exchanges, identity, window
+from tests.support.postgres import Database
+
+OTHER = "0192bbbb-0000-7000-8000-000000000002"
+
+
+class Bed(ABC):
+    """A store, sinks on it, and a look at what it holds that does not go through a sink."""
+
+    @abstractmethod
+    def sink(self) -> Sink:
+        """Another sink on the same store, as after a restart of the process."""
+
+    @abstractmethod
+    async def events(self) -> list[str]:
+        """The ids of all events it holds, in any order, each as often as it is held."""
+
+    @abstractmethod
+    async def records(self) -> list[bytes]:
+        """The data of the exchange events."""
+
+    @abstractmethod
+    async def bodies(self) -> list[bytes]:
+        """The data of the payload events, decompressed."""
+
+    @abstractmethod
+    async def newest(self) -> list[tuple[str, int]]:
+        """(exchange, revision) of the exchange events that no later revision replaces."""
+
+    @abstractmethod
+    async def fail(self) -> None:
+        """The store stops taking anything."""
+
+    @abstractmethod
+    async def mend(self) -> None:
+        """The store works again."""
+
+    async def close(self) -> None:
+        """Ends what the bed itself holds."""
+        return
+
+
+class SqlBed(Bed):
+    """A store that SQLAlchemy reads."""
+
+    def __init__(self, url: str) -> None:
+        self.settings = SinkSettings(url=url)
+
+    def sink(self) -> Sink:
+        return open_sink(self.settings, TurnedClock(NOW_US))
+
+    async def events(self) -> list[str]:
+        return [row.id for table in (exchange_table, payloads, ledger) for row in await self._read(select(table.c.id))]
+
+    async def records(self) -> list[bytes]:
+        return [row.data for row in await self._read(select(exchange_table.c.data).order_by(exchange_table.c.position))]
+
+    async def bodies(self) -> list[bytes]:
+        return [stored_bytes(row) for row in await self._read(select(payloads))]
+
+    async def newest(self) -> list[tuple[str, int]]:
+        wanted = select(exchange_table.c.exchange, exchange_table.c.revision).where(exchange_table.c.superseded.is_(False))
+        return [tuple(row) for row in await self._read(wanted)]
+
+    async def _read(self, statement):  # type: ignore[no-untyped-def]
+        engine = open_engine(self.settings)
+        try:
+            async with engine.connect() as connection:
+                return (await connection.execute(statement)).all()
+        finally:
+            await engine.dispose()
+
+
+class SqliteBed(SqlBed):
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "events.db"
+        super().__init__(f"sqlite:///{self.path}")
+        migrate(self.settings.url)
+
+    async def fail(self) -> None:
+        self._rename("places", "away")
+
+    async def mend(self) -> None:
+        self._rename("away", "places")
+
+    def _rename(self, table: str, name: str) -> None:
+        connection = sqlite3.connect(self.path)
+        connection.execute(f"ALTER TABLE {table} RENAME TO {name}")
+        connection.close()
+
+
+class PostgresBed(SqlBed):
+    def __init__(self, database: Database) -> None:
+        super().__init__(database.url)
+        self.server = database.postgres
+
+    async def fail(self) -> None:
+        await asyncio.to_thread(self.server.stop, "immediate")
+
+    async def mend(self) -> None:
+        await asyncio.to_thread(self.server.start)
+
+
+BEDS: dict[str, Callable[[pytest.FixtureRequest], Bed]] = {
+    "sqlite": lambda request: SqliteBed(request.getfixturevalue("tmp_path")),
+    "postgres": lambda request: PostgresBed(request.getfixturevalue("database")),
+}
+
+
+@pytest_asyncio.fixture(params=BEDS)
+async def bed(request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
+    made = BEDS[request.param](request)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def sink(bed: Bed) -> AsyncIterator[Sink]:
+    made = bed.sink()
+    yield made
+    await made.close()
+
+
+def ids(outputs: list[Output]) -> list[str]:
+    return sorted(event.id for output in outputs for event in output.events)
+
+
+async def test_an_empty_store_is_before_the_first_position(sink: Sink) -> None:
+    assert await sink.high(JOURNAL) == Place(0, WHOLE)
+
+
+async def test_what_was_written_is_held_with_its_place(bed: Bed, sink: Sink) -> None:
+    outputs = [exchange(Place(1, 0), request=b"{}" * 200, response=b"[1]"), window(Place(2, 0))]
+    await sink.write(JOURNAL, outputs, Place(2, 7))
+    assert sorted(await bed.events()) == ids(outputs)
+    assert await sink.high(JOURNAL) == Place(2, 7)
+    assert sorted(await bed.bodies()) == sorted([b"{}" * 200, b"[1]"])
+
+
+async def test_a_restart_resumes_at_high(bed: Bed) -> None:
+    first = bed.sink()
+    await first.write(JOURNAL, exchanges(3), Place(3, WHOLE))
+    await first.close()
+    second = bed.sink()
+    assert await second.high(JOURNAL) == Place(3, WHOLE)
+    await second.close()
+
+
+async def test_a_replay_is_invisible(bed: Bed, sink: Sink) -> None:
+    outputs = [*exchanges(20, request=b"abc"), window(Place(21, 0))]
+    await sink.write(JOURNAL, outputs, Place(21, 0))
+    await sink.write(JOURNAL, outputs[10:], Place(21, 0))
+    await sink.write(JOURNAL, outputs[::-1], Place(21, 0))
+    assert sorted(await bed.events()) == ids(outputs)
+
+
+async def test_high_never_goes_back(bed: Bed, sink: Sink) -> None:
+    await sink.write(JOURNAL, exchanges(1), Place(9, 4))
+    await sink.write(JOURNAL, exchanges(1), Place(9, 3))
+    await sink.write(JOURNAL, [], Place(8, WHOLE))
+    assert await sink.high(JOURNAL) == Place(9, 4)
+
+
+async def test_a_place_can_move_without_events(bed: Bed, sink: Sink) -> None:
+    await sink.write(JOURNAL, [], Place(1000, WHOLE))
+    assert await sink.high(JOURNAL) == Place(1000, WHOLE)
+    assert await bed.events() == []
+
+
+async def test_every_journal_has_its_own_place(sink: Sink) -> None:
+    await sink.write(JOURNAL, [], Place(5, 1))
+    await sink.write(OTHER, [], Place(2**62, 2))
+    assert (await sink.high(JOURNAL), await sink.high(OTHER)) == (Place(5, 1), Place(2**62, 2))
+
+
+async def test_the_order_of_a_journal_is_kept(bed: Bed, sink: Sink) -> None:
+    later_first = [exchange(Place(n, 0), NOW_US - n * 1_000_000, data=b"%d" % n) for n in range(1, 30)]
+    await sink.write(JOURNAL, later_first[:11], Place(11, 0))
+    await sink.write(JOURNAL, later_first[11:], Place(29, 0))
+    assert await bed.records() == [b"%d" % n for n in range(1, 30)]
+
+
+async def test_an_oversized_event_is_stored_whole(bed: Bed, sink: Sink) -> None:
+    body = os.urandom(5 << 20)
+    await sink.write(JOURNAL, [exchange(Place(1, 0), request=body, response=body[::-1])], Place(1, 0))
+    assert sorted(await bed.bodies()) == sorted([body, body[::-1]])
+
+
+async def test_a_batch_of_large_bodies_is_one_transaction(bed: Bed, sink: Sink) -> None:
+    outputs = [exchange(Place(n, 0), NOW_US + n, salt=str(n), response=os.urandom(1 << 20)) for n in range(1, 25)]
+    await sink.write(JOURNAL, outputs, Place(24, 0))
+    assert len(await bed.bodies()) == 24
+
+
+async def test_a_revision_replaces_what_was_before(bed: Bed, sink: Sink) -> None:
+    await sink.write(JOURNAL, exchanges(3), Place(3, 0))
+    await sink.write(JOURNAL, [exchange(Place(4, 0), NOW_US + 1000, salt="1", revision=1)], Place(4, 0))
+    await sink.write(JOURNAL, [exchange(Place(5, 0), NOW_US + 1000, salt="1", revision=2)], Place(5, 0))
+    assert (identity(NOW_US + 1000, "1"), 2) in await bed.newest()
+    assert sorted(revision for _, revision in await bed.newest()) == [0, 0, 2]
+
+
+async def test_revisions_in_one_batch_leave_the_last(bed: Bed, sink: Sink) -> None:
+    outputs = [exchange(Place(n + 1, 0), NOW_US, revision=n) for n in range(4)]
+    await sink.write(JOURNAL, outputs, Place(4, 0))
+    assert await bed.newest() == [(identity(NOW_US), 3)]
+
+
+async def test_a_revision_that_comes_before_what_it_replaces_stays_the_newest(bed: Bed, sink: Sink) -> None:
+    await sink.write(JOURNAL, [exchange(Place(2, 0), NOW_US, revision=1)], Place(2, 0))
+    await sink.write(JOURNAL, [exchange(Place(1, 0), NOW_US, revision=0)], Place(2, 0))
+    assert await bed.newest() == [(identity(NOW_US), 1)]
+
+
+@pytest.mark.parametrize("start_us", [0, 999, 60 * DAY_US, 4_102_444_800_000_000, (2**48 - 1) * 1000, NOW_US - 3 * DAY_US, NOW_US + DAY_US])
+async def test_any_start_time_can_be_stored(bed: Bed, sink: Sink, start_us: int) -> None:
+    outputs = [exchange(Place(1, 0), start_us, request=b"x"), exchange(Place(2, 0), NOW_US, salt="n"), window(Place(3, 0), start_us)]
+    await sink.write(JOURNAL, outputs, Place(3, 0))
+    assert sorted(await bed.events()) == ids(outputs)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"path": "/a\0b", "method": "\0"},
+        {"model": "\ud800"},
+        {"request_id": "".join(chr(33 + n * 7 % 90) for n in range(60_000))},
+        {"model": os.urandom(4000).hex(), "path": "/" + os.urandom(9000).hex()},
+        {"namespace": os.urandom(4000).hex(), "service": os.urandom(4000).hex(), "caller": os.urandom(9000).hex()},
+        {"status": 10**6, "request_bytes": 2**64 - 1, "duration_us": -(2**63) - 1},
+    ],
+    ids=["nul", "surrogate", "long-id", "long-model", "long-names", "numbers"],
+)
+async def test_hostile_values_neither_fail_a_batch_nor_change_the_record(bed: Bed, sink: Sink, hostile: dict[str, object]) -> None:
+    record = b'{"path":"/a\\u0000b"}'
+    outputs = [exchange(Place(1, 0), data=record, request=b"\0\xff", **hostile), *exchanges(2, first=2)]
+    await sink.write(JOURNAL, outputs, Place(3, 0))
+    assert sorted(await bed.events()) == ids(outputs)
+    assert record in await bed.records()
+    assert await bed.bodies() == [b"\0\xff"]
+
+
+async def test_a_batch_that_cannot_be_stored_leaves_nothing_behind(bed: Bed, sink: Sink) -> None:
+    poison = exchange(Place(2, 0), NOW_US + 5, node=None)
+    with pytest.raises(PermanentError):
+        await sink.write(JOURNAL, [*exchanges(1), poison], Place(2, 0))
+    assert await bed.events() == []
+    assert await sink.high(JOURNAL) == Place(0, WHOLE)
+    await sink.write(JOURNAL, exchanges(1), Place(2, 0))
+    assert len(await bed.events()) == 1
+
+
+async def test_a_store_that_is_down_is_retryable_and_recovers_without_a_restart(bed: Bed, sink: Sink) -> None:
+    await sink.write(JOURNAL, exchanges(2), Place(2, 0))
+    await bed.fail()
+    try:
+        for _ in range(2):
+            with pytest.raises(RetryableError):
+                await sink.write(JOURNAL, exchanges(2, first=3), Place(4, 0))
+        with pytest.raises(RetryableError):
+            await sink.high(JOURNAL)
+    finally:
+        await bed.mend()
+    await sink.write(JOURNAL, exchanges(2, first=3), Place(4, 0))
+    assert sorted(await bed.events()) == ids(exchanges(4))
+    assert await sink.high(JOURNAL) == Place(4, 0)
+
+
+async def test_close_ends_after_what_was_begun(bed: Bed) -> None:
+    sink = bed.sink()
+    writing = asyncio.create_task(sink.write(JOURNAL, exchanges(500), Place(500, 0)))
+    await asyncio.sleep(0)
+    await sink.close()
+    await writing
+    assert len(await bed.events()) == 500
+
+
+async def test_writers_of_several_journals_do_not_stop_each_other(bed: Bed) -> None:
+    """The same events from four journals, in four orders, with revisions: all get through, each event is held once."""
+    sinks = [bed.sink() for _ in range(4)]
+    outputs = [
+        exchange(Place(n, revision), NOW_US + n % 40 * 1000, salt=str(n % 40), revision=revision)
+        for n in range(1, 41)
+        for revision in range(3)
+    ]
+
+    async def write(number: int) -> None:
+        for start in range(0, len(outputs), 15):
+            some = (outputs[::-1] if number % 2 else outputs)[start : start + 15]
+            await sinks[number].write(f"journal-{number}", some[number:] + some[:number], Place(start + 1, 0))
+
+    await asyncio.gather(*(write(number) for number in range(4)))
+    assert sorted(await bed.events()) == ids(outputs)
+    assert sorted(revision for _, revision in await bed.newest()) == [2] * 40
+    for made in sinks:
+        await made.close()
