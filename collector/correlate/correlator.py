@@ -19,6 +19,7 @@ from collector.correlate.closing import close
 from collector.correlate.ledger import Ledger
 from collector.correlate.memory import Memory
 from collector.correlate.pieces import BASE_BYTES, add, fits, may_fit
+from collector.correlate.probes import is_probe
 from collector.correlate.state import KeyFields, Open, Pieces, Remembered, Snapshot, log_print
 from collector.errors import DamagedError
 from collector.messages import tap_pb2
@@ -45,6 +46,7 @@ class Limits(NamedTuple):
     late_bytes: int = 64 << 20
     closed_keys: int = 200_000
     ledger_us: int = 60_000_000
+    skips_probes: bool = True
 
 
 class Closed(NamedTuple):
@@ -335,8 +337,12 @@ class Correlator:
         twin = open_.twin if open_.twin is not None else self._memory.next_twin(open_.key)
         node = self._nodes.get(open_.node)
         exchange = close(open_, twin, node, self._limits.expects_tap, self._limits.expects_access_log)
-        self._count(open_, exchange)
+        exchange.closed_at = self._now
         self._remember(open_, twin, exchange.completeness)
+        if self._limits.skips_probes and is_probe(open_):
+            self._ledger.add(open_.node, "probes")
+            return
+        self._count(open_, exchange)
         self._emit(exchange)
 
     def _count(self, open_: Open, exchange: Exchange) -> None:

@@ -1,8 +1,7 @@
 """The CloudEvents of an exchange and of a ledger window (CloudEvents 1.0).
 
-An exchange gives one `meshscribe.exchange.v1` event and, for each body that was captured, one event as KServe's own logger sends it
-(org.kubeflow.serving.inference.request and .response; kserve/kserve pkg/logger), but with an id of its own and the pair linked by the
-extension `exchange`. Where an inference protocol was recognised, a `meshscribe.usage.v1` event follows (usage.py).
+An exchange gives one `meshscribe.exchange.v1` event and, for each body that was captured, one as KServe's logger sends it (payloads.py).
+Where an inference protocol was recognised, a `meshscribe.usage.v1` event follows (usage.py).
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from typing import Any
 import orjson
 
 from collector.describe.identity import event_id, exchange_id, uuid7
+from collector.describe.payloads import owner, payload_events
 from collector.describe.record import Seen, build, timestamp
 from collector.describe.usage import usage_event
-from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
-from collector.messages.exchange import Body, LedgerWindow, Node
+from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
+from collector.messages.exchange import LedgerWindow
 
 
 def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[str, Any], with_usage: bool) -> Output:
@@ -40,16 +40,11 @@ def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[st
         extensions={"exchange": identity, "revision": exchange.revision},
         columns=_columns(seen, identity, namespace, name, record),
     )
-    events = [own, *_payloads(seen, identity, source, subject, service)]
+    events = [own, *payload_events(seen, identity, service)]
     usage = usage_event(record, source, subject, exchange.key.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
     return Output(place, tuple(events))
-
-
-def owner(node: Node, service: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Namespace and name under which an exchange is filed: its service's, else its proxy's namespace and workload."""
-    return service.get("namespace") or node.namespace or None, service.get("name") or node.workload or None
 
 
 def describe_ledger(window: LedgerWindow, place: Place) -> Output:
@@ -98,66 +93,3 @@ def _columns(seen: Seen, identity: str, namespace: str | None, name: str | None,
         "request_bytes": record["request"]["body"].get("size"),
         "response_bytes": record["response"]["body"].get("size"),
     }
-
-
-def _payloads(seen: Seen, identity: str, source: str, subject: str | None, service: dict[str, Any]) -> list[Event]:
-    exchange = seen.exchange
-    tap = exchange.tap
-    if tap is None or not (tap.request.data or tap.response.data):
-        return []
-    extensions = _extensions(seen, identity, service)
-    start = exchange.key.start_us
-    found = []
-    if tap.request.data:
-        named = seen.request
-        found.append(
-            _payload("request", REQUEST_TYPE, start, tap.request, named, (identity, exchange.revision, source, subject), extensions)
-        )
-    if tap.response.data:
-        named, end = seen.response, start + (seen.duration_us or 0)
-        found.append(
-            _payload("response", RESPONSE_TYPE, end, tap.response, named, (identity, exchange.revision, source, subject), extensions)
-        )
-    return found
-
-
-def _payload(
-    kind: str,
-    type_: str,
-    time_us: int,
-    body: Body,
-    named: dict[str, str],
-    common: tuple[str, int, str, str | None],
-    extensions: dict[str, str | int | bool],
-) -> Event:
-    identity, revision, source, subject = common
-    content_type = named.get("content-type")
-    columns = {
-        "exchange": identity,
-        "revision": revision,
-        "content_type": content_type,
-        "content_encoding": named.get("content-encoding"),
-        "size": body.size,
-    }
-    return Event(event_id(identity, kind, revision), type_, source, subject, time_us, content_type, body.data, extensions, columns)
-
-
-def _extensions(seen: Seen, identity: str, service: dict[str, Any]) -> dict[str, str | int | bool]:
-    """KServe's extensions where known, and our link between the pair."""
-    node = seen.exchange.node
-    extensions: dict[str, str | int | bool] = {"exchange": identity, "revision": seen.exchange.revision}
-    namespace, name = owner(node, service)
-    if name:
-        extensions["inferenceservicename"] = name
-    if namespace:
-        extensions["namespace"] = namespace
-    component = service.get("component") or node.labels.get("component")
-    if component:
-        extensions["component"] = component
-    if seen.request_id:
-        extensions["requestid"] = seen.request_id
-    if seen.status is not None:
-        extensions["statuscode"] = seen.status
-    if service.get("annotations"):
-        extensions["annotations"] = orjson.dumps(service["annotations"]).decode()
-    return extensions

@@ -13,7 +13,7 @@ from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
 
 REDACTED = "[redacted]"
-_SECRET = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 _LEVELS = {value: name.lower() for name, value in Level.items()}
 
 Headers = list[tuple[str, str]]
@@ -147,7 +147,7 @@ def _civil(days: int) -> tuple[int, int, int]:
 
 def _logged(named: dict[str, str]) -> Headers:
     """Headers that the access log carries. The tap redacts its own; these come as the mesh's configuration lists them."""
-    return [(name, REDACTED if name in _SECRET else value) for name, value in named.items()]
+    return [(name, REDACTED if name in SECRET_HEADERS else value) for name, value in named.items()]
 
 
 # The functions below run once per exchange and build one dict each, key by key: that is three times as fast as filtering and merging.

@@ -21,7 +21,6 @@ class Completeness(IntFlag):
     UNFINISHED = 1 << 10  # no witness told its end
     HEADERS_GAP = 1 << 11  # a header or trailer block that the tap saw was lost
 
-
     @property
     def names(self) -> list[str]:
         """The flags' names, see `names`."""

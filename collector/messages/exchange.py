@@ -9,7 +9,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-
 class Node(Struct, frozen=True):
     """The proxy, by its own account (Envoy's node, Istio's metadata)."""
 
@@ -123,6 +122,7 @@ class Exchange(Struct, gc=False):
     completeness: int  # bits of messages.completeness.Completeness; an int, because enum arithmetic is slow
     tap: Tap | None
     access_log: AccessLog | None
+    closed_at: int = 0  # received time at which it was closed
 
 
 class LedgerWindow(Struct, gc=False):

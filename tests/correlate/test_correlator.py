@@ -12,6 +12,7 @@ from collector.messages.completeness import Completeness as C
 from collector.messages.entry import Entry
 from collector.messages.exchange import Exchange, LedgerWindow
 from collector.messages.flags import BIT
+from collector.messages.headers import pack
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits()
@@ -306,3 +307,21 @@ def test_the_node_of_an_access_log_is_known_from_the_streams_first_message() -> 
     tape.log(log_message([Told(2, start_us=5)], node=None))
     found = exchanges(Correlator(LIMITS._replace(expects_tap=False)), tape.entries)
     assert [e.node.id for e in found] == [NODE, NODE]
+
+
+def test_probes_are_counted_and_left_out() -> None:
+    for agent in ("kube-probe/1.36", "Knative-Activator-Probe", ""):
+        tape, told = Tape(), Told(1)
+        [part] = parts(told)
+        probe = [] if agent else [("K-Network-Probe".lower(), "queue")]
+        part.request_headers.map = pack([(":path", told.path), ("user-agent", agent or "Go-http-client/1.1"), *probe])
+        tape.tap(Vm().seal([part]))
+        message = log_message([told])
+        message.http_logs.log_entry[0].request.user_agent = agent or "Go-http-client/1.1"
+        tape.log(message)
+        correlator = Correlator(LIMITS)
+        assert exchanges(correlator, tape.entries) == []
+        counts = ledger(correlator, [tape.tick(70)])
+        assert (counts["probes"], counts["both"], counts["received"]) == (1, 0, 1)
+        [exchange] = exchanges(Correlator(LIMITS._replace(skips_probes=False)), tape.entries)
+        assert exchange.completeness == C.COMPLETE

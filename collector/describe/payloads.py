@@ -1,0 +1,105 @@
+"""The bodies of an exchange as KServe's own logger would have sent them, so that its consumers read ours unchanged.
+
+Source: kserve/kserve pkg/logger and captures of its agent. Types, source, times and extensions (`inferenceservicename`, `namespace`,
+`component`, `endpoint`, `metadata`, `annotations`, `recordedtime`) are KServe's. Ours differ where KServe is wrong: each event has an id of
+its own and the extension `exchange` links the pair; each has its own message's content type; errors and aborted streams are told too;
+secrets are redacted. `revision`, `requestid` and `statuscode` are added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from collector.describe.identity import event_id
+from collector.describe.record import REDACTED, SECRET_HEADERS, Seen, timestamp
+from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
+from collector.messages.exchange import Body, Node
+from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
+
+Extensions = dict[str, str | int | bool]
+
+
+def payload_events(seen: Seen, identity: str, service: dict[str, Any]) -> list[Event]:
+    """One event for each body that the tap captured, also for an empty one. Both share the extensions."""
+    exchange = seen.exchange
+    tap = exchange.tap
+    if tap is None or tap.level not in (REQUEST, REQUEST_RESPONSE):
+        return []
+    extensions = _extensions(seen, identity, service)
+    source = exchange.node.name or f"/proxy/{exchange.node.id}"
+    start = exchange.key.start_us
+    found = []
+    if tap.request.data or seen.request:
+        found.append(_payload(seen, "request", REQUEST_TYPE, start, tap.request, seen.request, identity, source, extensions))
+    if tap.level == REQUEST_RESPONSE and (tap.response.data or seen.response):
+        end = start + (seen.duration_us or 0)
+        found.append(_payload(seen, "response", RESPONSE_TYPE, end, tap.response, seen.response, identity, source, extensions))
+    return found
+
+
+def owner(node: Node, service: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Namespace and name under which an exchange is filed: its service's, else its proxy's namespace and workload."""
+    return service.get("namespace") or node.namespace or None, service.get("name") or node.workload or None
+
+
+def _payload(
+    seen: Seen,
+    kind: str,
+    type_: str,
+    time_us: int,
+    body: Body,
+    named: dict[str, str],
+    identity: str,
+    source: str,
+    extensions: Extensions,
+) -> Event:
+    content_type, revision = named.get("content-type"), seen.exchange.revision
+    columns = {
+        "exchange": identity,
+        "revision": revision,
+        "content_type": content_type,
+        "content_encoding": named.get("content-encoding"),
+        "size": body.size,
+    }
+    identity = event_id(identity, kind, revision)
+    return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)
+
+
+def _extensions(seen: Seen, identity: str, service: dict[str, Any]) -> Extensions:
+    exchange = seen.exchange
+    node = exchange.node
+    extensions: Extensions = {"exchange": identity, "revision": exchange.revision}
+    namespace, name = owner(node, service)
+    if name:
+        extensions["inferenceservicename"] = name
+    if namespace:
+        extensions["namespace"] = namespace
+    component = service.get("component") or node.labels.get("component")
+    if component:
+        extensions["component"] = component
+    extensions["endpoint"] = node.labels.get("endpoint", "default")
+    extensions["metadata"] = _metadata(seen, service)
+    if service.get("annotations"):
+        extensions["annotations"] = orjson.dumps(service["annotations"], option=orjson.OPT_SORT_KEYS).decode()
+    if seen.request_id:
+        extensions["requestid"] = seen.request_id
+    if seen.status is not None:
+        extensions["statuscode"] = seen.status
+    if exchange.closed_at:
+        extensions["recordedtime"] = timestamp(exchange.closed_at)
+    return extensions
+
+
+def _metadata(seen: Seen, service: dict[str, Any]) -> str:
+    """The request headers that the InferenceService's `logger.metadataHeaders` names: {"X-User": ["ann"]}, as Go spells and sorts them."""
+    wanted = service.get("logger", {}).get("metadata_headers")
+    if not wanted:
+        return "{}"
+    found: dict[str, list[str]] = {}
+    for name in sorted({name.lower() for name in wanted}):
+        values = [REDACTED if name in SECRET_HEADERS else value for key, value in seen.request_headers if key == name]
+        if values:
+            found["-".join(part.capitalize() for part in name.split("-"))] = values
+    return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()
