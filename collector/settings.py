@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from collector.errors import SettingsError
+from collector.sinks.postgres_url import fault, is_postgres
 
 PREFIX = "MESHSCRIBE_"
 MIB = 1 << 20
@@ -73,15 +74,20 @@ class Sink(Section):
 
     url: str = Field(
         "sqlite:///data/events.db",
-        description="SQLAlchemy URL: sqlite:///relative/path, sqlite:////absolute/path. Or kafka: (section kafka).",
+        description="sqlite:///relative/path, sqlite:////absolute/path, postgresql://user@host:5432/database, or kafka: (section kafka).",
     )
+    password_file: Path | None = Field(None, description="File that holds the Postgres password; read anew for each connection.")
+    retention_days: int | None = Field(None, ge=1, le=36_500, description="`serve` deletes days that are older; absent: it deletes nothing.")
     batch_exchanges: int = Field(1000, ge=1, le=10_000, description="Outputs written in one transaction at most.")
 
     @field_validator("url")
     @classmethod
     def _known(cls, url: str) -> str:
-        if not url.startswith("sqlite:///") and url not in ("kafka:", "kafka://"):
-            raise ValueError("only sqlite:/// URLs, e.g. sqlite:////var/lib/meshscribe/events.db, and kafka: are supported")
+        if is_postgres(url):
+            if wrong := fault(url):
+                raise ValueError(wrong)
+        elif not url.startswith("sqlite:///") and url not in ("kafka:", "kafka://"):
+            raise ValueError("expected sqlite:////var/lib/meshscribe/events.db, postgresql://user@host:5432/database, or kafka:")
         return url
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.support.kafka"]
+pytest_plugins = ["tests.support.kafka", "tests.support.postgres"]
 
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
 
