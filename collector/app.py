@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
 from collector.correlate import Correlator, Limits
-from collector.enrich.catalogue import Catalogue
+from collector.directory import Directory
 from collector.errors import SettingsError
 from collector.health import Component
 from collector.journal.sqlite import SqliteJournal, open_journal
@@ -28,7 +28,7 @@ from collector.pipeline import Pipeline
 from collector.receive.access_log import AccessLogServer
 from collector.receive.tap import create_ingest_app
 from collector.servers import HttpServer
-from collector.settings import Correlate, Settings
+from collector.settings import Settings
 from collector.sinks.migrate import migrate
 from collector.sinks.sqlite import SqliteSink
 
@@ -83,12 +83,15 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
     stack.push_async_callback(journal.close)
     JournalMetrics(registry, journal)
 
-    correlator = Correlator(limits(settings.correlate))
+    directory = Directory(settings.services, engine, clock)
+    await directory.start()
+    stack.push_async_callback(directory.stop)
+    correlator = Correlator(limits(settings))
     pipeline = Pipeline(
         journal,
         sink,
         correlator,
-        ExchangeMeaning(Catalogue()),
+        ExchangeMeaning(directory.catalogue),
         clock,
         batch=settings.sink.batch_exchanges,
         checkpoint_us=_us(settings.journal.checkpoint_seconds),
@@ -98,7 +101,7 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
     task = asyncio.create_task(pipeline.run())
     stack.push_async_callback(_drain, pipeline, journal, task)
 
-    health = CollectorHealth(journal, pipeline, task)
+    health = CollectorHealth(journal, pipeline, task, directory)
     auditing = HttpServer(
         "audit.port", create_app(engine, health, registry, settings.audit, clock), settings.audit.host, settings.audit.port
     )
@@ -131,8 +134,8 @@ async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[
 class CollectorHealth:
     """The parts that must work, for /readyz."""
 
-    def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None]) -> None:
-        self._journal, self._pipeline, self._task = journal, pipeline, task
+    def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory) -> None:
+        self._journal, self._pipeline, self._task, self._directory = journal, pipeline, task, directory
         self.listening = False
 
     def components(self) -> Sequence[Component]:
@@ -145,21 +148,24 @@ class CollectorHealth:
             Component("journal", used < 1, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
             Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
+            self._directory.component(),
         )
 
 
-def limits(settings: Correlate) -> Limits:
+def limits(settings: Settings) -> Limits:
     """The correlator's limits from the settings."""
+    correlate = settings.correlate
     return Limits(
-        expects_tap=settings.expect != "access_log",
-        expects_access_log=settings.expect != "tap",
-        linger_us=_us(settings.linger_seconds),
-        idle_us=_us(settings.idle_seconds),
-        late_us=_us(settings.late_seconds),
-        open_bytes=settings.open_bytes,
-        late_bytes=settings.late_bytes,
-        closed_keys=settings.closed_keys,
-        ledger_us=_us(settings.ledger_seconds),
+        expects_tap=correlate.expect != "access_log",
+        expects_access_log=correlate.expect != "tap",
+        linger_us=_us(correlate.linger_seconds),
+        idle_us=_us(correlate.idle_seconds),
+        late_us=_us(correlate.late_seconds),
+        open_bytes=correlate.open_bytes,
+        late_bytes=correlate.late_bytes,
+        closed_keys=correlate.closed_keys,
+        ledger_us=_us(correlate.ledger_seconds),
+        skips_probes=not settings.services.probes,
     )
 
 
