@@ -8,12 +8,9 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from sqlalchemy import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
@@ -29,8 +26,8 @@ from collector.receive.access_log import AccessLogServer
 from collector.receive.tap import create_ingest_app
 from collector.servers import HttpServer
 from collector.settings import Settings
-from collector.sinks.migrate import migrate
-from collector.sinks.sqlite import SqliteSink
+from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
+from collector.sinks.retention import Retention
 
 log = logging.getLogger("meshscribe")
 
@@ -74,11 +71,14 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
     registry = CollectorRegistry()
     for collect in (ProcessCollector, PlatformCollector, GCCollector):
         collect(registry=registry)
-    await asyncio.to_thread(migrate, settings.sink.url)
-    engine = _engine(settings.sink.url)
+    await prepare(settings.sink)
+    engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
-    sink = SqliteSink(_sqlite_path(settings.sink.url))
+    sink = open_sink(settings.sink, clock)
     stack.push_async_callback(sink.close)
+    if settings.sink.retention_days is not None:
+        retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
+        stack.push_async_callback(_cancelled, retention)
     journal = await open_journal(settings.journal, clock, settings.ingest.max_waiting_bytes)
     stack.push_async_callback(journal.close)
     JournalMetrics(registry, journal)
@@ -120,6 +120,11 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
     stack.push_async_callback(tap.stop)
     health.listening = True
     return task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[None]) -> None:
@@ -171,12 +176,3 @@ def limits(settings: Settings) -> Limits:
 
 def _us(seconds: float) -> int:
     return int(seconds * 1_000_000)
-
-
-def _sqlite_path(url: str) -> Path:
-    return Path(make_url(url).database or "")
-
-
-def _engine(url: str) -> AsyncEngine:
-    """The audit API's own connections: they read, and never wait for the sink's writer (WAL)."""
-    return create_async_engine(make_url(url).set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
