@@ -23,7 +23,7 @@ from collector.sinks.sqlite import SqliteSink
 log = logging.getLogger("meshscribe")
 
 # A query is planned for its own values: those decide which partitions and which partial indexes serve it.
-AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "statement_timeout": "30s", "default_transaction_read_only": "on", "jit": "off"}
+AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "statement_timeout": "30s", "jit": "off"}
 
 
 def server(settings: SinkSettings) -> PostgresServer | None:
