@@ -58,6 +58,8 @@ def _without_password(url: str) -> str:
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        parsed = make_url(url)
+        secret = dict.fromkeys((name for name in parsed.query if "pass" in name.lower()), "***")
+        return parsed.update_query_dict(secret).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return MASK if "@" in url else url

@@ -81,7 +81,11 @@ def test_config_show_masks_secrets_and_can_be_read_back(cli: Cli, tmp_path: Path
 def test_passwords_in_urls_are_masked_wherever_they_stand() -> None:
     from collector.commands.config import _masked
 
-    shown = _masked({"sink": {"url": "postgresql+asyncpg://me:hunter2@db/x"}, "relays": ["kafka://a:hunter2@b", "nonsense://u:hunter2@[h"]})
+    shown = _masked(
+        {"sink": {"url": "postgresql+asyncpg://me:hunter2@db/x"}, "relays": ["kafka://a:hunter2@b", "http://u:hunter2@h:no-port/"]}
+    )
+    assert "hunter2" not in json.dumps(_masked("postgresql://h/x?user=me&sslpassword=hunter2&password=hunter2"))
+    assert _masked("sqlite:////data/e.db?mode=ro") == "sqlite:////data/e.db?mode=ro"
     assert "hunter2" not in json.dumps(shown)
     assert "db/x" in shown["sink"]["url"]
 

@@ -67,16 +67,24 @@ def until(lines: queue.Queue[str], told: str) -> str:
 def tailing(server: Server) -> Iterator[Process]:
     """A tail that has seen `first`, so that whatever is stored from here on must show."""
     process = Process("tail", "-o", "jsonl", "--interval", "0.05", MESHSCRIBE_URL=server.url)
-    number = 0
-    while process.out.empty():  # it shows only what is stored after it began, and does not say when that is
-        server.store.exchanges(exchange(NOW + number * SECOND, position=number))
-        number += 1
-        try:
-            process.out.put(process.out.get(timeout=0.3))
-        except queue.Empty:
-            continue
-    yield process
-    process.close()
+    try:
+        for number in range(100):  # it shows only what is stored after it began, and does not say when that is
+            server.store.exchanges(exchange(NOW + number * SECOND, position=number))
+            if _comes(process.out):
+                break
+        else:
+            pytest.fail("tail shows nothing")
+        yield process
+    finally:
+        process.close()
+
+
+def _comes(lines: queue.Queue[str]) -> bool:
+    try:
+        lines.get(timeout=0.3)
+    except queue.Empty:
+        return False
+    return True
 
 
 def test_tail_shows_what_is_stored_late_and_ends_with_0_on_ctrl_c(tailing: Process, store: Store) -> None:
