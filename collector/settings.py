@@ -19,6 +19,7 @@ from collector.sinks.postgres_url import fault, is_postgres
 
 PREFIX = "MESHSCRIBE_"
 MIB = 1 << 20
+Role = Literal["all", "receive", "process", "store", "audit"]
 
 
 class Section(BaseModel):
@@ -49,6 +50,9 @@ class Audit(Section):
 class Journal(Section):
     """The durable order of what was received."""
 
+    url: Literal["", "kafka:"] = Field(
+        "", description="Empty: the file `path`. kafka: the raw topic of section `kafka` (docs/scale-out.md)."
+    )
     path: Path = Field(Path("data/journal.db"), description="SQLite file.")
     quota_bytes: int = Field(4096 * MIB, ge=MIB, description="Payload bytes kept at most; at the quota receivers refuse with 503.")
     keep_bytes: int = Field(0, ge=0, description="Processed entries kept for `replay`, in bytes; 0: none.")
@@ -77,7 +81,9 @@ class Sink(Section):
         description="sqlite:///relative/path, sqlite:////absolute/path, postgresql://user@host:5432/database, or kafka: (section kafka).",
     )
     password_file: Path | None = Field(None, description="File that holds the Postgres password; read anew for each connection.")
-    retention_days: int | None = Field(None, ge=1, le=36_500, description="`serve` deletes days that are older; absent: it deletes nothing.")
+    retention_days: int | None = Field(
+        None, ge=1, le=36_500, description="`serve` deletes days that are older; absent: it deletes nothing."
+    )
     batch_exchanges: int = Field(1000, ge=1, le=10_000, description="Outputs written in one transaction at most.")
 
     @field_validator("url")
@@ -115,6 +121,10 @@ class Kafka(Section):
     ledger_topic: str = Field("meshscribe.ledger", description="Topic of ledger windows.")
     raw_topic: str = Field("meshscribe.raw", description="Topic of the Kafka journal.")
     checkpoints_topic: str = Field("meshscribe.checkpoints", description="Compacted topic of the correlators' states.")
+    raw_record_bytes: int = Field(
+        17 * MIB, ge=65_536, le=100_000_000, description="Largest record of the raw topic; above ingest.max_batch_bytes."
+    )
+    session_seconds: float = Field(10.0, ge=6, le=300, description="A process silent for so long loses its partitions to the others.")
     max_record_bytes: int = Field(
         2_000_000, ge=65_536, le=100_000_000, description="Largest record; larger bodies are cut. Below the topics' max.message.bytes."
     )
@@ -192,6 +202,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
     )
 
+    role: Role = Field("all", description="What this process does (docs/scale-out.md); all: one process, without Kafka in between.")
     ingest: Ingest = Ingest()
     audit: Audit = Audit()
     journal: Journal = Journal()
@@ -212,6 +223,11 @@ class Settings(BaseSettings):
     def _kafka_is_named(self) -> Settings:
         if self.sink.is_kafka and not self.kafka.bootstrap_servers:
             raise ValueError("kafka.bootstrap_servers is needed, since sink.url is kafka:")
+        if not self.kafka.bootstrap_servers and (self.journal.url or self.role in ("receive", "process", "store")):
+            why = "journal.url is kafka:" if self.journal.url else f"role is {self.role}"
+            raise ValueError(f"kafka.bootstrap_servers is needed, since {why}")
+        if self.sink.is_kafka and self.role in ("store", "audit"):
+            raise ValueError(f"sink.url must name the SQL store, since role is {self.role}: the topics are those of section kafka")
         return self
 
     @classmethod
