@@ -1,6 +1,7 @@
 """Runs Apache Kafka (KRaft, one node: broker and controller in one process) with its data in a folder.
 
-`start` returns when it takes requests. It keeps ports and data over `stop`, `kill` and `restart`, and dies with this process (child.py).
+`start` returns when it takes requests. It keeps ports and data over `stop`, `kill` and `restart`, and dies with the thread that started it
+(leash.py): call `start` and `restart` from the main thread.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ class KafkaBroker:
         command = [*self._java, _HEAP, "-XX:+UseSerialGC", "kafka.Kafka", str(self._config)]
         self.process = Child("Kafka", command, folder / "kafka.log")
 
-    def start(self) -> None:
-        """Raises ChildError, with the end of its log, if it does not start."""
+    def start(self, wait: bool = True) -> None:
+        """Without `wait` it returns before the broker is up. Raises ChildError, with the end of its log, if it does not start."""
         if not (self._folder / "data" / "meta.properties").exists():
             self._format()
         log = self.process.log
         before = log.stat().st_size if log.exists() else 0
-        self.process.start(lambda: self._ready(before), seconds=60)
+        self.process.start(lambda: not wait or self._ready(before), seconds=60)
 
     def stop(self, grace_seconds: float = 20.0) -> None:
         self.process.stop(grace_seconds)

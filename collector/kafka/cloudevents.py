@@ -39,8 +39,13 @@ class Carried(NamedTuple):
 
 
 def key(event: Event) -> bytes:
-    """The record's key: `namespace/service`, or the proxy where neither a service nor a workload is known. Never empty."""
-    return _bytes(event.subject or event.source)
+    """The record's key: `namespace/service`, or the event's source where neither a service nor a workload is known. Never empty."""
+    if event.subject is not None:
+        return _bytes(event.subject)
+    extensions = event.extensions  # KServe's events have no subject
+    if "namespace" in extensions and "inferenceservicename" in extensions:
+        return _bytes(f"{extensions['namespace']}/{extensions['inferenceservicename']}")
+    return _bytes(event.source)
 
 
 def headers(event: Event, journal: str, place: Place) -> Headers:

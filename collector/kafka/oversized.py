@@ -36,8 +36,9 @@ def fit(event: Event, headers: list[tuple[str, bytes]], limit: int, dataref: str
 
 def _payload(event: Event, room: int, dataref: str | None) -> Event:
     extensions = dict(event.extensions)
-    if room <= 0 and "annotations" in extensions:  # the one header without a bound of its own
-        room += len(str(extensions.pop("annotations")).encode("utf-8", "replace"))
+    for name in ("annotations", "metadata"):  # the headers without a bound of their own
+        if room <= 0 and name in extensions:
+            room += len(str(extensions.pop(name)).encode("utf-8", "replace"))
     if room <= 0:
         raise PermanentError(f"event {event.id}: its attributes alone do not fit into a record")
     if dataref is not None:

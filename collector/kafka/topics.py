@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from collector.settings import Kafka
 
 MARGIN_BYTES = 64 << 10  # between our largest record and the topic's limit: a batch's own bytes, and what zstd adds to noise
 DAY_MS = 86_400_000
+PATIENCE_SECONDS = 3.0
 COMPARED = ("cleanup.policy", "max.message.bytes", "min.insync.replicas")
 
 
@@ -58,11 +60,13 @@ async def create(settings: Kafka, partitions: int, replication_factor: int | Non
         factor = replication_factor or min(3, len((await admin.describe_cluster())["brokers"]))
         made = [NewTopic(topic.name, partitions, factor, topic_configs=topic.configs) for topic in wanted(settings, factor)]
         answer = await admin.create_topics(made)
+        faults = {name: fault for name, code, fault in answer.topic_errors if code and for_code(code) is not TopicAlreadyExistsError}
+        if not faults:
+            await _describe(admin, [topic.name for topic in made], PATIENCE_SECONDS)
     except KafkaError as error:
         raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
     finally:
         await admin.close()
-    faults = {name: fault for name, code, fault in answer.topic_errors if code and for_code(code) is not TopicAlreadyExistsError}
     if faults:
         raise RetryableError("; ".join(f"topic {name} was not created: {fault}" for name, fault in faults.items()))
     return [name for name, code, _ in answer.topic_errors if not code]
@@ -109,7 +113,7 @@ async def check_limits(settings: Kafka, topics: Iterable[str]) -> None:
     names = list(topics)
     admin = await _admin(settings)
     try:
-        found = await _describe(admin, names)
+        found = await _describe(admin, names, PATIENCE_SECONDS)
     except KafkaError as error:
         raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
     finally:
@@ -136,14 +140,21 @@ async def _admin(settings: Kafka) -> AIOKafkaAdminClient:
     return admin
 
 
-async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Found]:
-    """The topics that exist. Raises KafkaError."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str], patience_seconds: float = 0.0) -> dict[str, Found]:
+    """The topics that exist. Brokers hear of a new topic a moment later: so long it waits for those missing. Raises KafkaError."""
+    deadline = asyncio.get_running_loop().time() + patience_seconds
+    while True:
+        topics = {topic["topic"]: topic for topic in await admin.describe_topics(list(names)) if _exists(topic)}
+        if len(topics) == len(names) or asyncio.get_running_loop().time() >= deadline:
+            break
+        await asyncio.sleep(0.1)
     configs: dict[str, dict[str, str]] = {}
-    for answer in await admin.describe_configs(resources):
+    for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]):
         for resource in answer.to_object()["resources"]:
+            if resource["error_code"]:
+                raise for_code(resource["error_code"])(resource["resource_name"])
             configs[resource["resource_name"]] = {one["config_names"]: one["config_value"] for one in resource["config_entries"]}
-    return {topic["topic"]: _found(topic, configs[topic["topic"]]) for topic in await admin.describe_topics(list(names)) if _exists(topic)}
+    return {name: _found(topic, configs[name]) for name, topic in topics.items()}
 
 
 def _exists(topic: dict[str, Any]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -13,6 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.demo.ports import Ports
+from collector.kafka.topics import create
+from collector.settings import Kafka
 
 
 @contextmanager
@@ -39,9 +43,30 @@ async def create_topic(bootstrap: str, name: str, partitions: int = 1, configs: 
         answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs or {})])
         faults = [fault for fault in answer.topic_errors if fault[1]]
         assert not faults, faults
+        while (await admin.describe_topics([name]))[0]["error_code"]:  # brokers hear of it a moment later
+            await asyncio.sleep(0.02)
     finally:
         await admin.close()
     return name
+
+
+def settings_for(bootstrap: str, **changes: Any) -> Kafka:
+    """Settings with topics of their own, which are not there yet."""
+    prefix = unique("t")
+    topics = {f"{name}_topic": f"{prefix}.{name}" for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints")}
+    return Kafka(**{"bootstrap_servers": bootstrap, **topics, **changes})
+
+
+async def new_topics(bootstrap: str, partitions: int = 3, **changes: Any) -> Kafka:
+    """Settings with topics of their own, created."""
+    settings = settings_for(bootstrap, **changes)
+    await create(settings, partitions, None)
+    return settings
+
+
+def event_ids(records: list[ConsumerRecord]) -> list[str]:
+    """The CloudEvents ids, in the order read."""
+    return [dict(record.headers)["ce_id"].decode() for record in records]
 
 
 async def read_all(bootstrap: str, *topics: str, committed: bool = True) -> list[ConsumerRecord]:
