@@ -171,3 +171,27 @@ service_versions = Table(
 )
 Index("ix_service_versions_saved_us", service_versions.c.saved_us)
 Index("ix_service_versions_name", service_versions.c.namespace, service_versions.c.name)
+
+relays = Table(
+    "relays",
+    metadata,
+    Column("relay", Name, primary_key=True, comment="the relay's name in the settings"),
+    Column("journal", Name, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False, comment="the last output that the relay's target holds"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("origin", Name, nullable=False, comment="sink, or relay:NAME: who could not write it"),
+    Column("journal", Name, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False, comment="when it was given up"),
+    Column("reason", Text, nullable=False),
+    Column("content_type", Name, nullable=False, comment="of data: a CloudEvents JSON batch, or bytes that nobody could read"),
+    Column("data", LargeBinary, nullable=False),
+    Column("columns", LargeBinary, comment="the events' columns in the SQL store, as a JSON array"),
+)
