@@ -53,7 +53,9 @@ async def create_topic(bootstrap: str, name: str, partitions: int = 1, configs: 
 def settings_for(bootstrap: str, **changes: Any) -> Kafka:
     """Settings with topics of their own, which are not there yet."""
     prefix = unique("t")
-    topics = {f"{name}_topic": f"{prefix}.{name}" for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints")}
+    topics = {
+        f"{name}_topic": f"{prefix}.{name}" for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints", "dead_letters")
+    }
     return Kafka(**{"bootstrap_servers": bootstrap, **topics, **changes})
 
 
