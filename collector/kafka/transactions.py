@@ -50,7 +50,7 @@ class Record(NamedTuple):
 
 
 class Transactions:
-    """A producer under this transactional id. Not for use by two tasks at once.
+    """A producer under this transactional id. One call at a time has it, the others wait.
 
     Every method raises RetryableError (nothing happened, or `offsets` will tell), and FencedError once another process uses the id.
     After any error the producer is gone, and the next call makes a new one.
@@ -61,6 +61,7 @@ class Transactions:
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
         self._fenced = False
+        self._lock = asyncio.Lock()
 
     async def offsets(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
         """What the group has committed; partitions of which it has nothing are left out. Ends a predecessor's open transaction first."""
@@ -83,7 +84,11 @@ class Transactions:
             await producer.commit_transaction()
 
     async def close(self) -> None:
-        """Gives up what is open."""
+        """Ends after what was begun."""
+        async with self._lock:
+            await self._drop()
+
+    async def _drop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             await discard(producer)
@@ -126,16 +131,17 @@ class Transactions:
     @asynccontextmanager
     async def _guarded(self) -> AsyncIterator[None]:
         """Within the settings' time; a producer that failed is not used again."""
-        try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
-                yield
-        except BaseException as error:
-            cause = (failure(self._producer) if self._producer is not None else None) or error
-            await self.close()
-            raised = self._meant(cause)
-            if raised is None:
-                raise
-            raise raised from cause
+        async with self._lock:
+            try:
+                async with asyncio.timeout(self._settings.timeout_seconds):
+                    yield
+            except BaseException as error:
+                cause = (failure(self._producer) if self._producer is not None else None) or error
+                await self._drop()
+                raised = self._meant(cause)
+                if raised is None:
+                    raise
+                raise raised from cause
 
     def _meant(self, error: BaseException) -> Exception | None:
         """What an error means to the caller; None if it is no matter of Kafka's."""

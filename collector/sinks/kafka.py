@@ -7,6 +7,7 @@ read_committed, and the relay to SQL.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 from aiokafka import TopicPartition
@@ -54,8 +55,13 @@ class KafkaSink:
         self._writers: dict[str, Transactions] = {}
         self._highs: dict[str, Place] = {}
         self._checked = False
+        self._lock = asyncio.Lock()
 
     async def high(self, journal: str) -> Place:
+        async with self._lock:
+            return await self._high(journal)
+
+    async def _high(self, journal: str) -> Place:
         known = self._highs.get(journal)
         if known is not None:
             return known
@@ -67,20 +73,22 @@ class KafkaSink:
         return place
 
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
-        stored = await self.high(journal)
-        if high <= stored:
-            return  # the attempt before this one counted after all
-        new = [output for output in outputs if output.place > stored]
-        place = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
-        del self._highs[journal]  # unknown until it is known
-        await self._writer(journal).commit(records(self._settings, journal, new), group_of(journal), place)
-        self._highs[journal] = high
+        async with self._lock:
+            stored = await self._high(journal)
+            if high <= stored:
+                return  # a replay, or the attempt before this one counted after all
+            new = [output for output in outputs if output.place > stored]
+            place = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
+            del self._highs[journal]  # unknown until it is known
+            await self._writer(journal).commit(records(self._settings, journal, new), group_of(journal), place)
+            self._highs[journal] = high
 
     async def close(self) -> None:
-        for writer in self._writers.values():
-            await writer.close()
-        self._writers.clear()
-        self._highs.clear()
+        async with self._lock:
+            for writer in self._writers.values():
+                await writer.close()
+            self._writers.clear()
+            self._highs.clear()
 
     def _writer(self, journal: str) -> Transactions:
         if journal not in self._writers:

@@ -17,9 +17,12 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from collector.audit.bodies import stored_bytes
+from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import PermanentError, RetryableError
+from collector.kafka.topics import create
 from collector.messages.event import Output, Place
 from collector.settings import Sink as SinkSettings
+from collector.sinks.kafka import KafkaSink, event_topics
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine, open_sink
 from collector.sinks.protocol import WHOLE, Sink
@@ -27,6 +30,7 @@ from collector.sinks.schema import exchanges as exchange_table
 from collector.sinks.schema import ledger, payloads
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, exchanges, identity, window
+from tests.support.kafka import event_ids, read_all, settings_for
 from tests.support.postgres import Database
 
 OTHER = "0192bbbb-0000-7000-8000-000000000002"
@@ -34,6 +38,16 @@ OTHER = "0192bbbb-0000-7000-8000-000000000002"
 
 class Bed(ABC):
     """A store, sinks on it, and a look at what it holds that does not go through a sink."""
+
+    largest_body: int | None = None  # bytes; larger ones are cut
+
+    async def prepare(self) -> None:
+        """Makes the store."""
+        return
+
+    def poison(self, place: Place) -> Output:
+        """What it can never hold."""
+        return exchange(place, NOW_US + 5, node=None)
 
     @abstractmethod
     def sink(self) -> Sink:
@@ -129,15 +143,61 @@ class PostgresBed(SqlBed):
         await asyncio.to_thread(self.server.start)
 
 
+class KafkaBed(Bed):
+    """Topics on the session's broker. An event is known by its journal and place, not by its id."""
+
+    largest_body = 4 << 20
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self.broker = broker
+        self.settings = settings_for(broker.bootstrap, timeout_seconds=5, max_record_bytes=self.largest_body)
+
+    async def prepare(self) -> None:
+        await create(self.settings, 3, None)
+
+    def sink(self) -> Sink:
+        return KafkaSink(self.settings)
+
+    def poison(self, place: Place) -> Output:
+        [event] = window(place).events
+        return Output(place, (event._replace(data=bytes(5 << 20)),))
+
+    async def events(self) -> list[str]:
+        return event_ids(await read_all(self.broker.bootstrap, *sorted(set(event_topics(self.settings).values()))))
+
+    async def records(self) -> list[bytes]:
+        return [record.value for record in await read_all(self.broker.bootstrap, self.settings.exchanges_topic)]
+
+    async def bodies(self) -> list[bytes]:
+        return [record.value for record in await read_all(self.broker.bootstrap, self.settings.payloads_topic)]
+
+    async def newest(self) -> list[tuple[str, int]]:
+        found: dict[str, int] = {}
+        for record in await read_all(self.broker.bootstrap, self.settings.exchanges_topic):
+            named = dict(record.headers)
+            name, revision = named["ce_exchange"].decode(), int(named["ce_revision"])
+            found[name] = max(revision, found.get(name, 0))
+        return list(found.items())
+
+    async def fail(self) -> None:
+        self.broker.kill()
+
+    async def mend(self) -> None:
+        self.broker.start()
+
+
 BEDS: dict[str, Callable[[pytest.FixtureRequest], Bed]] = {
     "sqlite": lambda request: SqliteBed(request.getfixturevalue("tmp_path")),
     "postgres": lambda request: PostgresBed(request.getfixturevalue("database")),
+    "kafka": lambda request: KafkaBed(request.getfixturevalue("kafka")),
 }
+BY_ID = ["sqlite", "postgres"]  # those that know an event by its id, wherever it comes from
 
 
 @pytest_asyncio.fixture(params=BEDS)
 async def bed(request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
     made = BEDS[request.param](request)
+    await made.prepare()
     yield made
     await made.close()
 
@@ -208,10 +268,14 @@ async def test_the_order_of_a_journal_is_kept(bed: Bed, sink: Sink) -> None:
     assert await bed.records() == [b"%d" % n for n in range(1, 30)]
 
 
-async def test_an_oversized_event_is_stored_whole(bed: Bed, sink: Sink) -> None:
+async def test_an_oversized_event_never_fails_and_holds_what_the_store_takes(bed: Bed, sink: Sink) -> None:
     body = os.urandom(5 << 20)
-    await sink.write(JOURNAL, [exchange(Place(1, 0), request=body, response=body[::-1])], Place(1, 0))
-    assert sorted(await bed.bodies()) == sorted([body, body[::-1]])
+    outputs = [exchange(Place(1, 0), request=body, response=body[::-1]), *exchanges(1, first=2)]
+    await sink.write(JOURNAL, outputs, Place(2, 0))
+    assert sorted(await bed.events()) == ids(outputs)
+    for whole, held in zip(sorted([body, body[::-1]]), sorted(await bed.bodies()), strict=True):
+        assert whole.startswith(held)
+        assert len(held) >= (len(whole) if bed.largest_body is None else bed.largest_body - 4096)
 
 
 async def test_a_batch_of_large_bodies_is_one_transaction(bed: Bed, sink: Sink) -> None:
@@ -269,9 +333,8 @@ async def test_hostile_values_neither_fail_a_batch_nor_change_the_record(bed: Be
 
 
 async def test_a_batch_that_cannot_be_stored_leaves_nothing_behind(bed: Bed, sink: Sink) -> None:
-    poison = exchange(Place(2, 0), NOW_US + 5, node=None)
     with pytest.raises(PermanentError):
-        await sink.write(JOURNAL, [*exchanges(1), poison], Place(2, 0))
+        await sink.write(JOURNAL, [*exchanges(1), bed.poison(Place(2, 0))], Place(2, 0))
     assert await bed.events() == []
     assert await sink.high(JOURNAL) == Place(0, WHOLE)
     await sink.write(JOURNAL, exchanges(1), Place(2, 0))
@@ -303,6 +366,7 @@ async def test_close_ends_after_what_was_begun(bed: Bed) -> None:
     assert len(await bed.events()) == 500
 
 
+@pytest.mark.parametrize("bed", BY_ID, indirect=True)
 async def test_writers_of_several_journals_do_not_stop_each_other(bed: Bed) -> None:
     """The same events from four journals, in four orders, with revisions: all get through, each event is held once."""
     sinks = [bed.sink() for _ in range(4)]
