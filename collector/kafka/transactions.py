@@ -41,12 +41,16 @@ _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampErr
 
 
 class Record(NamedTuple):
-    """What goes to a topic; its key chooses the partition, as Kafka's own clients do (murmur2)."""
+    """What goes to a topic; its key chooses the partition, as Kafka's own clients do (murmur2), unless one is named.
+
+    Without a value it is a tombstone: compaction takes the key away.
+    """
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes]]
+    partition: int | None = None
 
 
 class Transactions:
@@ -116,9 +120,9 @@ class Transactions:
         for number, record in enumerate(records):
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            topic, key, value, headers = record
+            topic, key, value, headers, named = record
             count = self._partitions.get(topic) or await self._count(producer, topic)
-            queue = batches[TopicPartition(topic, partition(key, count))]
+            queue = batches[TopicPartition(topic, partition(key, count) if named is None else named)]
             if not queue or queue[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
                 queue.append(producer.create_batch())
                 queue[-1].append(timestamp=now, key=key, value=value, headers=headers)
