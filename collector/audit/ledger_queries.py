@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 
-from collector.audit.moments import Span
+from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import LedgerQuery
 from collector.sinks.schema import ledger
 
@@ -48,9 +48,9 @@ def conditions(query: LedgerQuery, span: Span) -> list[ColumnElement[bool]]:
     """What a window must fulfil."""
     wanted: list[ColumnElement[bool]] = []
     if span.since_us is not None:
-        wanted.append(_column.time_us >= span.since_us)
+        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
     if span.until_us is not None:
-        wanted.append(_column.time_us < span.until_us)
+        wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
     if query.node is not None:
         wanted.append(_column.node == query.node)
     if query.namespace is not None:

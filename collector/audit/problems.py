@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -25,6 +25,8 @@ BAD_PARAMETERS = "urn:meshscribe:problem:bad-parameters"
 STORE_UNAVAILABLE = "urn:meshscribe:problem:store-unavailable"
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
+# Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
+_SERVER_STATES = ("08", "25", "28", "3D", "42P01", "53", "55", "57", "58")
 _log = logging.getLogger(__name__)
 
 
@@ -57,12 +59,18 @@ def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Map
 def fault(error: BaseException, what: str) -> Response:
     """The answer to an error of ours, which is logged with the id that the caller gets."""
     instance = uuid.uuid4().urn
-    if isinstance(error, STORE_ERRORS):
+    if isinstance(error, STORE_ERRORS) or _of_server(error):
         _log.error("store unavailable: %s: %s [%s]", what, error, instance)
         detail = "The store does not answer, or has not been migrated. The collector's log says more under the instance's id."
         return problem(503, detail, STORE_UNAVAILABLE, headers={"Retry-After": "5"}, instance=instance)
     _log.error("fault: %s [%s]", what, instance, exc_info=error)
     return problem(500, "A fault of the collector's. Its log says more under the instance's id.", FAULT, instance=instance)
+
+
+def _of_server(error: BaseException) -> bool:
+    """Whether a Postgres server says that it cannot answer now. Its driver has no class for that, so the SQLSTATE tells."""
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return state is not None and state.startswith(_SERVER_STATES)
 
 
 def install(app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.errors import PermanentError, RetryableError
@@ -50,7 +51,10 @@ class PostgresServer:
         """An engine over such connections. A connection that died while it rested is replaced in silence."""
 
         async def connect() -> Any:
-            return await self.connect(application, **settings)
+            try:
+                return await self.connect(application, **settings)
+            except FAILURES as error:
+                raise OperationalError(f"connect to {self.name}", None, error) from error
 
         return create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True)
 

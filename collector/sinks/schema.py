@@ -77,8 +77,8 @@ ODD_STATUS = "status <> 200 OR status IS NULL"
 ODD_METHOD = "method <> 'POST'"
 ODD_COMPLETENESS = "completeness <> 1"
 INDEXED = 256  # characters of a path or a model that indexes hold
-PATH_BEGINNING = func.substr(exchanges.c.path, literal_column("1"), literal_column(str(INDEXED)))
-MODEL_BEGINNING = func.substr(exchanges.c.model, literal_column("1"), literal_column(str(INDEXED)))
+path_beginning = func.substr(exchanges.c.path, literal_column("1"), literal_column(str(INDEXED)))
+model_beginning = func.substr(exchanges.c.model, literal_column("1"), literal_column(str(INDEXED)))
 
 Index("ix_exchanges_place", exchanges.c.journal, exchanges.c.position, exchanges.c.ordinal)
 Index("ix_exchanges_request_id", exchanges.c.request_id, postgresql_using="hash")
@@ -93,8 +93,8 @@ Index("ix_exchanges_odd_completeness", exchanges.c.completeness, exchanges.c.id,
 for _index in (
     Index("ix_exchanges_node", exchanges.c.node, exchanges.c.id),
     Index("ix_exchanges_caller", exchanges.c.caller, exchanges.c.id),
-    Index("ix_exchanges_model", MODEL_BEGINNING, exchanges.c.id),
-    Index("ix_exchanges_path", PATH_BEGINNING, exchanges.c.id),
+    Index("ix_exchanges_model", model_beginning, exchanges.c.id),
+    Index("ix_exchanges_path", path_beginning, exchanges.c.id),
 ):
     _index.ddl_if(dialect="postgresql")
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry, Counter
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from collector.audit.app import create_app
 from collector.health import Component
 from collector.settings import Audit
+from tests.audit.postgres_store import PostgresStore
 from tests.audit.rows import Clock, Store
 
 
@@ -47,8 +47,20 @@ class Api:
         return [item["id"] for item in (await self.exchanges(**parameters))["items"]]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Every test of the API runs on both stores."""
+    if request.param == "sqlite":
+        made = Store(request.getfixturevalue("tmp_path") / "events.db")
+    else:
+        made = PostgresStore(request.getfixturevalue("database"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """For what is SQLite's alone."""
     made = Store(tmp_path / "events.db")
     yield made
     made.close()
@@ -56,7 +68,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest_asyncio.fixture
 async def api(store: Store) -> AsyncIterator[Api]:
-    engine = create_async_engine(store.url)
+    engine = store.opened()
     clock, parts, registry = Clock(), Parts(), CollectorRegistry()
     Counter("meshscribe_batches", "For the test.", registry=registry).inc(3)
     app = create_app(engine, parts, registry, Audit(page_limit=500), clock)

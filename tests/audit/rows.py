@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import zstandard
-from sqlalchemy import create_engine, insert, update
+from sqlalchemy import Connection, Table, create_engine, insert, update
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.describe.identity import event_id, uuid7
 from collector.messages.completeness import Completeness, names
@@ -141,9 +143,19 @@ class Store:
     def url(self) -> str:
         return f"sqlite+aiosqlite:///{self.path}"
 
+    def opened(self) -> AsyncEngine:
+        """An engine for the API, as the collector makes it."""
+        return create_async_engine(self.url)
+
+    def transact(self, work: Callable[[Connection], None]) -> None:
+        """Does it in one transaction."""
+        with self.engine.begin() as connection:
+            work(connection)
+
     def exchanges(self, *rows: dict[str, Any]) -> None:
         """Writes them and moves each journal's place, as one transaction."""
-        with self.engine.begin() as connection:
+
+        def write(connection: Connection) -> None:
             for row in rows:
                 older = (exchanges.c.exchange == row["exchange"]) & (exchanges.c.revision < row["revision"])
                 connection.execute(update(exchanges).where(older).values(superseded=True))
@@ -153,13 +165,21 @@ class Store:
                 if not moved.rowcount:
                     connection.execute(insert(places).values(journal=row["journal"], **place))
 
+        self.transact(write)
+
     def payloads(self, *rows: dict[str, Any]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(insert(payloads), list(rows))
+        self.transact(lambda connection: _insert(connection, payloads, rows))
 
     def ledger(self, *rows: dict[str, Any]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(insert(ledger), list(rows))
+        self.transact(lambda connection: _insert(connection, ledger, rows))
+
+    def drop(self) -> None:
+        """The tables are gone, as before a first migration."""
+        self.transact(metadata.drop_all)
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(insert(table), list(rows))

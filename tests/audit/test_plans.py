@@ -37,25 +37,25 @@ def page(**filters: str) -> Select[tuple[object, ...]]:
         ({"namespace": "a", "service": "b", "since": "1h"}, "id>?)"),
     ],
 )
-def test_pages_come_out_of_an_index_in_order(store: Store, filters: dict[str, str], used: str) -> None:
-    found = plan(store, page(**filters))
+def test_pages_come_out_of_an_index_in_order(sqlite_store: Store, filters: dict[str, str], used: str) -> None:
+    found = plan(sqlite_store, page(**filters))
     assert used in found
     assert "TEMP B-TREE" not in found
 
 
-def test_a_request_id_is_looked_up(store: Store) -> None:
-    assert "ix_exchanges_request_id (request_id=?)" in plan(store, page(request_id="x"))
+def test_a_request_id_is_looked_up(sqlite_store: Store) -> None:
+    assert "ix_exchanges_request_id (request_id=?)" in plan(sqlite_store, page(request_id="x"))
 
 
-def test_the_order_of_storage_is_an_index(store: Store) -> None:
+def test_the_order_of_storage_is_an_index(sqlite_store: Store) -> None:
     query = ExchangeQuery.model_validate({"order": "stored"})
-    found = plan(store, queries.stored_page(query, span(None, None, NOW), JOURNAL, Place(1, 0), Place(9, 9), 101))
+    found = plan(sqlite_store, queries.stored_page(query, span(None, None, NOW), JOURNAL, Place(1, 0), Place(9, 9), 101))
     assert "ix_exchanges_place (journal=? AND (position,ordinal)>(?,?)" in found
     assert "TEMP B-TREE" not in found
 
 
-def test_one_exchange_is_found_by_its_key_and_the_index_on_revised_ones(store: Store) -> None:
-    found = plan(store, queries.revisions(name(NOW), exchanges.c.data))
+def test_one_exchange_is_found_by_its_key_and_the_index_on_revised_ones(sqlite_store: Store) -> None:
+    found = plan(sqlite_store, queries.revisions(name(NOW), exchanges.c.data))
     assert "SCAN" not in found
     assert "ix_exchanges_revised" in found
 

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.audit.parameters import ExchangeQuery, LedgerQuery
-from collector.sinks.schema import metadata
 from tests.audit.conftest import Api
 from tests.audit.rows import NOW, exchange, window
 
@@ -52,7 +51,6 @@ def api_for_fuzzing(store, tmp_path):  # type: ignore[no-untyped-def]
 
     import httpx
     from prometheus_client import CollectorRegistry
-    from sqlalchemy.ext.asyncio import create_async_engine
 
     from collector.audit.app import create_app
     from collector.settings import Audit
@@ -61,7 +59,7 @@ def api_for_fuzzing(store, tmp_path):  # type: ignore[no-untyped-def]
 
     store.exchanges(exchange(NOW), exchange(NOW, revision=1, position=5))
     store.ledger(window(NOW, received=3, dropped={"queue_full": 1}))
-    engine = create_async_engine(store.url)
+    engine = store.opened()
     app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
     with asyncio.Runner() as runner:
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit")
@@ -132,7 +130,7 @@ async def test_a_fault_tells_an_id_and_nothing_of_the_inside(api: Api, caplog: p
 
 
 async def test_a_store_that_is_not_there_is_503_and_not_a_fault(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    metadata.drop_all(api.store.engine)
+    api.store.drop()
     caplog.set_level(logging.ERROR)
     for path in ("/v1/exchanges", "/v1/ledger"):
         answer = await api.get(path)
