@@ -23,11 +23,14 @@ class Journal(Protocol):
 
     @property
     def id(self) -> str:
-        """Names this journal for ever (UUID), made when it was created."""
+        """Names this journal for ever: a UUID made when it was created, or where it is (cluster, topic, partition)."""
         ...
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
-        """Returns the position after the entry is durable. Raises JournalFullError at the quota or when too much waits."""
+        """Returns the position after the entry is durable. Positions grow; they need not follow on each other.
+
+        Raises JournalFullError at the quota or when too much waits.
+        """
         ...
 
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
@@ -43,7 +46,7 @@ class Journal(Protocol):
         ...
 
     async def truncate(self, up_to: int) -> None:
-        """Entries with a position ≤ up_to may be forgotten (when, is the journal's business; `keep_bytes` of them stay readable)."""
+        """Entries with a position ≤ up_to may be forgotten: when, and how many stay readable, is the journal's business."""
         ...
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ class Kind(IntEnum):
 
 
 class Entry(NamedTuple):
-    """One journal entry. `position` counts from 1 without holes; `received_at` (µs since the epoch) never goes back."""
+    """One journal entry. `position` counts from 1, in a file without holes; `received_at` (µs since the epoch) never goes back."""
 
     position: int
     kind: Kind

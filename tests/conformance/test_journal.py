@@ -1,20 +1,26 @@
-"""What every journal guarantees. A new implementation adds its `Place` below and runs the whole suite."""
+"""What every journal guarantees. A new implementation adds its `Place` to `make_place` and runs the whole suite."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from collector import settings
+from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import JournalFullError, RetryableError
 from collector.journal import Checkpoint, Journal
+from collector.journal.kafka import KafkaJournal
+from collector.journal.kafka_topic import find_raw_topic
+from collector.journal.kafka_writer import RawWriter
 from collector.journal.sqlite import open_journal
+from collector.kafka.topics import create
 from collector.messages.entry import Entry, Kind
 from tests.support.clocks import TurnedClock
+from tests.support.kafka import settings_for
 
 MIB = 1 << 20
 ALL = 64 * MIB
@@ -49,12 +55,45 @@ class SqlitePlace:
             await self._open.close()
 
 
-PLACES: dict[str, Callable[[Path], Place]] = {"sqlite": SqlitePlace}
+class KafkaPlace:
+    """One partition, with a writer as a receiver has it. Retention forgets, not the journal: a quota means nothing to it."""
+
+    def __init__(self, kafka: KafkaBroker) -> None:
+        self.clock = TurnedClock()
+        self._settings = settings_for(kafka.bootstrap, raw_record_bytes=64 * MIB)
+        self._writer: RawWriter | None = None
+        self._open: KafkaJournal | None = None
+
+    async def open(self, *, quota_bytes: int = ALL, keep_bytes: int = 0, max_waiting_bytes: int = ALL) -> Journal:
+        await self.close()
+        await create(self._settings, 1, None)
+        topic = await find_raw_topic(self._settings)
+        self._writer = RawWriter(self._settings, topic, self.clock, max_waiting_bytes)
+        self._open = KafkaJournal(self._settings, topic, 0, self._writer)
+        return self._open
+
+    async def close(self) -> None:
+        if self._open is not None and self._writer is not None:
+            await self._writer.close()
+            await self._open.close()
 
 
-@pytest.fixture(params=PLACES)
+def make_place(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
+    return SqlitePlace(folder) if kind == "sqlite" else KafkaPlace(request.getfixturevalue("kafka"))
+
+
+@pytest.fixture(params=["sqlite", "kafka"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    made = PLACES[request.param](tmp_path)
+    """For what every journal does."""
+    made = make_place(request.param, request, tmp_path)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=["sqlite"])
+async def local(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    """For what a journal does besides that is written and read by one process: it forgets at once, and hands entries on from memory."""
+    made = make_place(request.param, request, tmp_path)
     yield made
     await made.close()
 
@@ -94,8 +133,8 @@ async def test_an_entry_comes_back_after_reopening_as_it_was_appended(place: Pla
     assert isinstance(entry.kind, Kind)
 
 
-async def test_a_live_entry_carries_the_parsed_message(place: Place) -> None:
-    journal, message = await place.open(), object()
+async def test_a_live_entry_carries_the_parsed_message(local: Place) -> None:
+    journal, message = await local.open(), object()
     await journal.append(Kind.TAP, "n", b"x", message)
     [entry] = await journal.read(0, ALL)
     assert entry.message is message
@@ -166,12 +205,12 @@ async def test_received_at_never_goes_back(place: Place) -> None:
     assert [e.received_at - start for e in await read_all(journal, 0, 6)] == [0, 5, 5, 5, 7, 7]
 
 
-async def test_received_at_never_goes_back_when_all_entries_are_forgotten(place: Place) -> None:
-    journal, start = await place.open(), place.clock.now
+async def test_received_at_never_goes_back_when_all_entries_are_forgotten(local: Place) -> None:
+    journal, start = await local.open(), local.clock.now
     await fill(journal, b"x")
     await journal.truncate(1)
-    place.clock.now = start - 1000
-    journal = await place.open()
+    local.clock.now = start - 1000
+    journal = await local.open()
     await fill(journal, b"x")
     assert [e.received_at for e in await journal.read(1, ALL)] == [start]
 
@@ -187,17 +226,17 @@ async def test_reopening_keeps_the_id_the_entries_and_the_count(place: Place) ->
 
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "reopened"])
-async def test_a_position_is_never_used_again_though_all_entries_are_forgotten(place: Place, reopened: bool) -> None:
-    journal = await place.open()
+async def test_a_position_is_never_used_again_though_all_entries_are_forgotten(local: Place, reopened: bool) -> None:
+    journal = await local.open()
     await fill(journal, b"a", b"b", b"c")
     await journal.truncate(3)
-    journal = await place.open() if reopened else journal
+    journal = await local.open() if reopened else journal
     assert await fill(journal, b"d") == [4]
     assert [e.payload for e in await journal.read(0, ALL)] == [b"d"]
 
 
-async def test_truncation_beyond_the_end_forgets_only_what_is_there(place: Place) -> None:
-    journal = await place.open()
+async def test_truncation_beyond_the_end_forgets_only_what_is_there(local: Place) -> None:
+    journal = await local.open()
     await fill(journal, b"a")
     await journal.truncate(1000)
     assert await fill(journal, b"b") == [2]
@@ -212,35 +251,35 @@ async def test_what_is_above_the_truncation_stays(place: Place) -> None:
     assert positions(await read_all(await place.open(), 2, 3)) == [3]
 
 
-async def test_keep_bytes_of_truncated_entries_stay_readable(place: Place) -> None:
-    journal = await place.open(keep_bytes=250)
+async def test_keep_bytes_of_truncated_entries_stay_readable(local: Place) -> None:
+    journal = await local.open(keep_bytes=250)
     await fill(journal, *[b"x" * 100] * 10)
     await journal.truncate(8)
-    assert positions(await read_all(await place.open(keep_bytes=250), 5, 10)) == [6, 7, 8, 9, 10]
+    assert positions(await read_all(await local.open(keep_bytes=250), 5, 10)) == [6, 7, 8, 9, 10]
 
 
-async def test_at_the_quota_appends_are_refused_until_there_is_room(place: Place) -> None:
-    journal = await place.open(quota_bytes=MIB)
+async def test_at_the_quota_appends_are_refused_until_there_is_room(local: Place) -> None:
+    journal = await local.open(quota_bytes=MIB)
     await fill(journal, bytes(MIB // 2), bytes(MIB // 2))
     with pytest.raises(JournalFullError, match="quota"):
         await fill(journal, b"x")
-    journal = await place.open(quota_bytes=MIB)
+    journal = await local.open(quota_bytes=MIB)
     with pytest.raises(JournalFullError, match="quota"):
         await fill(journal, b"x")
     await journal.truncate(1)
     assert await fill(journal, b"x") == [3]
 
 
-async def test_after_truncation_and_reopening_the_whole_quota_is_there_again(place: Place) -> None:
-    journal = await place.open(quota_bytes=MIB)
+async def test_after_truncation_and_reopening_the_whole_quota_is_there_again(local: Place) -> None:
+    journal = await local.open(quota_bytes=MIB)
     await fill(journal, bytes(MIB))
     await journal.truncate(1)
-    journal = await place.open(quota_bytes=MIB)
+    journal = await local.open(quota_bytes=MIB)
     assert await fill(journal, bytes(MIB)) == [2]
 
 
-async def test_a_tick_passes_at_the_quota(place: Place) -> None:
-    journal = await place.open(quota_bytes=MIB)
+async def test_a_tick_passes_at_the_quota(local: Place) -> None:
+    journal = await local.open(quota_bytes=MIB)
     await fill(journal, bytes(MIB))
     assert await journal.append(Kind.TICK, "", b"") == 2
 
@@ -331,8 +370,8 @@ async def test_a_checkpoint_saved_again_at_the_same_position_replaces_the_first(
     assert await journal.checkpoint(1) == Checkpoint(1, b"second")
 
 
-async def test_entries_behind_the_newest_usable_checkpoint_are_not_forgotten(place: Place) -> None:
-    journal = await place.open()
+async def test_entries_behind_the_newest_usable_checkpoint_are_not_forgotten(local: Place) -> None:
+    journal = await local.open()
     await fill(journal, *[b"x"] * 9)
     await journal.save_checkpoint(Checkpoint(3, b"three"))
     await journal.truncate(7)
@@ -351,8 +390,8 @@ async def test_appends_pass_while_a_large_checkpoint_is_saved_and_loaded(place: 
     assert await journal.checkpoint(0) == Checkpoint(0, state)
 
 
-async def test_appends_pass_while_many_entries_are_forgotten(place: Place) -> None:
-    journal = await place.open(quota_bytes=128 * MIB)
+async def test_appends_pass_while_many_entries_are_forgotten(local: Place) -> None:
+    journal = await local.open(quota_bytes=128 * MIB)
     await fill(journal, *[bytes(MIB)] * 60)
     truncating = asyncio.create_task(journal.truncate(60))
     passed = 0
@@ -385,8 +424,8 @@ async def test_a_reader_sees_every_entry_once_in_order_while_others_append_and_t
     assert sorted(seen) == [b"%06d" % n for n in range(total)]
 
 
-async def test_a_reader_that_fell_behind_catches_up_and_gets_live_entries_again(place: Place) -> None:
-    journal = await place.open(quota_bytes=128 * MIB)
+async def test_a_reader_that_fell_behind_catches_up_and_gets_live_entries_again(local: Place) -> None:
+    journal = await local.open(quota_bytes=128 * MIB)
     live = [object() for _ in range(80)]
     for message in live:  # more than any journal keeps in memory
         await journal.append(Kind.TAP, "n", bytes(MIB), message)

@@ -1,0 +1,73 @@
+"""The journal as one partition of the raw topic: for more than one machine.
+
+Receivers append with a RawWriter of their own and know nothing of who reads. Whoever owns the partition reads it through this class,
+appends its ticks to it, and keeps its checkpoints in the compacted topic. position = offset + 1; retention forgets entries, by time or
+size, as the operator set it for the topic. Next stop: the pipeline of this partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from collector.errors import RetryableError
+from collector.journal import Checkpoint
+from collector.journal.kafka_checkpoints import Checkpoints
+from collector.journal.kafka_reader import CLOSED, PartitionReader
+from collector.journal.kafka_topic import RawTopic
+from collector.journal.kafka_writer import RawWriter
+from collector.messages.entry import Entry, Kind
+from collector.settings import Kafka
+
+
+class KafkaJournal:
+    """See Journal. Positions may have holes, entries carry no `message`, there is no quota, and truncation only lets checkpoints go."""
+
+    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter) -> None:
+        self.id = topic.journal(partition)
+        self._partition, self._writer = partition, writer
+        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition))
+        self._checkpoints = Checkpoints(settings, topic, partition)
+        self._closed = False
+
+    @property
+    def end(self) -> int | None:
+        """The last position as far as it is known: for the lag."""
+        return self._reader.end
+
+    @property
+    def lost(self) -> int:
+        """Positions that retention took before they were read."""
+        return self._reader.lost
+
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+        """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
+        self._check_open()
+        return await self._writer.append(kind, source, payload, message, self._partition)
+
+    async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
+        self._check_open()
+        return await self._reader.read(after, max_bytes)
+
+    async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self._check_open()
+        await self._checkpoints.save(checkpoint)
+
+    async def checkpoint(self, at_most: int) -> Checkpoint | None:
+        self._check_open()
+        return await self._checkpoints.load(at_most)
+
+    async def truncate(self, up_to: int) -> None:
+        self._check_open()
+        await self._checkpoints.truncated(up_to)
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._reader.close()
+        await self._checkpoints.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RetryableError(CLOSED)

@@ -1,0 +1,146 @@
+"""Reads one partition of the raw topic in order, from any position, with a consumer of its own that belongs to no group.
+
+What was fetched and did not fit into one read waits for the next; a fetch brings FETCH_BYTES at most, and one more is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+
+from collector.errors import DamagedError, RetryableError
+from collector.journal.kafka_records import entry_of
+from collector.kafka.connection import client_arguments
+from collector.kafka.quiet import quieten
+from collector.messages.entry import Entry
+from collector.settings import Kafka
+
+log = logging.getLogger("meshscribe.journal")
+
+CLOSED = "journal: it is closed"
+FETCH_BYTES = 4 << 20
+WAIT_MS = 1000
+RETRY_SECONDS = 0.5
+MAX_ENTRIES = 4096  # that one read returns, however small they are
+
+
+class PartitionReader:
+    """`received_at` never goes back within what is read in one go from the first position on."""
+
+    def __init__(self, settings: Kafka, at: TopicPartition) -> None:
+        quieten()
+        self._settings, self._at = settings, at
+        self._consumer: AIOKafkaConsumer | None = None
+        self._fetched: deque[ConsumerRecord] = deque()
+        self._next: int | None = None  # offset that the next record must not be below; None: nothing was read yet
+        self._received_at = 0
+        self._alone = asyncio.Lock()
+        self._closed = False
+        self.lost = 0  # positions that were gone before they could be read
+
+    @property
+    def end(self) -> int | None:
+        """The last position, as of the last answer of a broker."""
+        if self._consumer is None or self._next is None:
+            return None
+        return self._consumer.highwater(self._at)
+
+    async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
+        """As Journal.read. Raises DamagedError: there are fewer records than were processed; RetryableError: it is closed."""
+        async with self._alone:
+            while not self._closed:
+                try:
+                    found = await self._read(after, max_bytes)
+                except ConsumerStoppedError:
+                    continue
+                except (KafkaError, OSError) as error:
+                    log.warning("journal: partition %d cannot be read, trying again: %s", self._at.partition, error)
+                    await self._restart()
+                else:
+                    if found:
+                        return found
+        raise RetryableError(CLOSED)
+
+    async def close(self) -> None:
+        """A read that waits raises RetryableError."""
+        self._closed = True
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def _read(self, after: int, max_bytes: int) -> list[Entry]:
+        consumer = await self._started()
+        if self._next != after:
+            await self._seek(consumer, after)
+        if not self._fetched:
+            for records in (await consumer.getmany(self._at, timeout_ms=WAIT_MS)).values():
+                self._fetched.extend(records)
+        return self._taken(max_bytes)
+
+    def _taken(self, max_bytes: int) -> list[Entry]:
+        found: list[Entry] = []
+        size = 0
+        while self._fetched and len(found) < MAX_ENTRIES:
+            record = self._fetched[0]
+            size += len(record.value or b"")
+            if size > max_bytes and found:
+                break
+            self._fetched.popleft()
+            entry = entry_of(record, self._received_at)
+            if entry is None:
+                log.error("journal: the record at %s offset %d is none of Meshscribe's: it is passed over", self._at, record.offset)
+                continue
+            self._received_at = entry.received_at
+            self._next = entry.position
+            found.append(entry)
+        return found
+
+    async def _seek(self, consumer: AIOKafkaConsumer, after: int) -> None:
+        self._fetched.clear()
+        self._received_at = 0
+        first = (await consumer.beginning_offsets([self._at]))[self._at]
+        end = (await consumer.end_offsets([self._at]))[self._at]
+        if after > end:
+            raise DamagedError(
+                f"the raw topic's partition {self._at.partition} ends at {end}, but position {after} was processed: the topic was made"
+                " anew or lost records. Give the new one another name (kafka.raw_topic)"
+            )
+        if first > after:
+            self.lost += first - after
+            log.error(
+                "journal: partition %d begins at %d: %d entries behind %d are gone, retention was shorter than the delay",
+                self._at.partition,
+                first,
+                first - after,
+                after,
+            )
+        consumer.seek(self._at, max(after, first))
+        self._next = after
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **client_arguments(self._settings),
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_partition_fetch_bytes=FETCH_BYTES,
+                fetch_max_bytes=FETCH_BYTES,
+            )
+            consumer.assign([self._at])
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer, self._next = consumer, None
+        return self._consumer
+
+    async def _restart(self) -> None:
+        consumer, self._consumer, self._next = self._consumer, None, None
+        if consumer is not None:
+            await consumer.stop()
+        await asyncio.sleep(RETRY_SECONDS)

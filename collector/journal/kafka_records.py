@@ -1,0 +1,40 @@
+"""An entry as a record of the raw topic: key = the proxy's node id, value = the payload as it came, the rest in one header.
+
+The header `entry` holds version (u8), kind (u8) and received_at (i64, µs since the epoch), big-endian. A record that has none is not one
+of ours: it takes its offset, and is passed over. position = offset + 1.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from collector.messages.entry import Entry, Kind
+
+VERSION = 1
+OVERHEAD = 512  # bytes of a batch and a record around key and value
+_NAME = "entry"
+_SHAPE = struct.Struct(">BBq")
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+def key_of(source: str) -> bytes:
+    """The record's key: it decides on the partition, so that all of one proxy is in one journal."""
+    return source.encode("utf-8", "surrogatepass")
+
+
+def headers_of(kind: Kind, received_at: int) -> list[tuple[str, bytes]]:
+    """The record's headers."""
+    return [(_NAME, _SHAPE.pack(VERSION, kind, received_at))]
+
+
+def entry_of(record: Any, received_at: int) -> Entry | None:
+    """The entry of an aiokafka ConsumerRecord, not received before `received_at`; None if it is not one of ours."""
+    packed = next((value for name, value in record.headers if name == _NAME), b"")
+    if len(packed) != _SHAPE.size:
+        return None
+    version, kind, at = _SHAPE.unpack(packed)
+    if version != VERSION or kind not in _KINDS:
+        return None
+    source = (record.key or b"").decode("utf-8", "surrogatepass")
+    return Entry(record.offset + 1, _KINDS[kind], source, max(at, received_at), record.value or b"")

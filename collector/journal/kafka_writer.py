@@ -1,0 +1,235 @@
+"""Appends to the raw topic: an idempotent producer, acks=all, one task for each partition.
+
+Guarantees: `append` returns after the record is on all in-sync replicas; each partition holds records in the order of the calls. What
+waits for Kafka is bounded by `max_waiting_bytes`. Nothing is given up that was taken in: a batch whose fate is unknown is written again,
+and the correlator knows the repeat. While a partition is stalled, tap batches are refused at once, because the filter keeps them and
+asks again; access logs wait as long as there is room, because nobody else has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from collector.clock import Clock
+from collector.errors import JournalFullError, RetryableError
+from collector.journal.kafka_records import OVERHEAD, headers_of, key_of
+from collector.journal.kafka_topic import RawTopic
+from collector.kafka.connection import client_arguments
+from collector.kafka.discard import discard
+from collector.kafka.quiet import quieten
+from collector.kafka.transactions import partition as partition_of
+from collector.messages.entry import Kind
+from collector.settings import Kafka
+
+log = logging.getLogger("meshscribe.journal")
+
+CLOSED = "journal: it is closed"
+GROUP_BYTES = 512 << 10  # uncompressed; a larger record is a batch of its own
+STALLED_SECONDS = 2.0  # as long as the filter waits for an answer
+RETRY_SECONDS = 0.5
+_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
+
+
+class Waiting(NamedTuple):
+    """A record that is not durable yet."""
+
+    future: asyncio.Future[int]
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class RawWriter:
+    """See the module's text. Made in the event loop that uses it; `close` ends it."""
+
+    def __init__(self, settings: Kafka, topic: RawTopic, clock: Clock, max_waiting_bytes: int) -> None:
+        quieten()
+        self._settings, self._topic, self._clock = settings, topic, clock
+        self._max_waiting_bytes = max_waiting_bytes
+        self.waiting_bytes = 0
+        self.appended = 0  # entries that became durable
+        self._received_at = 0
+        self._lanes: dict[int, _Lane] = {}
+        self._producer: AIOKafkaProducer | None = None
+        self._alone = asyncio.Lock()
+        self._closed = False
+
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None) -> int:
+        """The entry's position in its partition: that of `source`, if none is named. Raises JournalFullError and RetryableError."""
+        del message
+        if self._closed:
+            raise RetryableError(CLOSED)
+        key, size = key_of(source), len(payload) + OVERHEAD
+        number = partition_of(key, self._topic.partitions) if partition is None else partition
+        lane = self._lanes.get(number) or self._lane(number)
+        self._check_room(kind, size, lane)
+        self._received_at = max(self._received_at, self._clock.now_us())
+        waiting = Waiting(asyncio.get_running_loop().create_future(), key, payload, headers_of(kind, self._received_at))
+        self.waiting_bytes += size
+        lane.put(waiting)
+        return await waiting.future
+
+    @property
+    def stalled_seconds(self) -> float:
+        """How long the slowest partition has been waiting for Kafka."""
+        return max((lane.stalled_seconds for lane in self._lanes.values()), default=0.0)
+
+    async def close(self) -> None:
+        """Writes what waits, if Kafka takes it within the settings' time; what it did not take is refused."""
+        self._closed = True
+        lanes = list(self._lanes.values())
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                await asyncio.gather(*(lane.drained() for lane in lanes))
+        except TimeoutError:
+            log.error("journal: Kafka did not take %d bytes that were waiting", self.waiting_bytes)
+        await asyncio.gather(*(lane.stop() for lane in lanes))
+        await self._give_up(self._producer)
+
+    def _check_room(self, kind: Kind, size: int, lane: _Lane) -> None:
+        if self.waiting_bytes and self.waiting_bytes + size > self._max_waiting_bytes:
+            raise JournalFullError(f"journal: {self.waiting_bytes} bytes wait for Kafka (ingest.max_waiting_bytes)")
+        if kind is Kind.TAP and lane.stalled_seconds > STALLED_SECONDS:
+            raise JournalFullError(f"journal: Kafka has acknowledged nothing for {lane.stalled_seconds:.1f} s")
+
+    def _lane(self, number: int) -> _Lane:
+        lane = self._lanes[number] = _Lane(self, self._topic.name, number)
+        return lane
+
+    async def _started(self) -> AIOKafkaProducer:
+        """The producer; a new one if the last was given up. Tries until Kafka answers."""
+        async with self._alone:
+            while self._producer is None:
+                try:
+                    self._producer = await self._made()
+                except (KafkaError, OSError) as error:
+                    log.debug("journal: Kafka does not answer: %s", error)
+                    await asyncio.sleep(RETRY_SECONDS)
+            return self._producer
+
+    async def _made(self) -> AIOKafkaProducer:
+        compression = None if self._settings.compression == "none" else self._settings.compression
+        producer = AIOKafkaProducer(
+            **client_arguments(self._settings),
+            enable_idempotence=True,
+            acks="all",
+            compression_type=compression,
+            max_batch_size=min(GROUP_BYTES, self._topic.record_bytes),
+            max_request_size=self._topic.record_bytes,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await discard(producer)
+            raise
+        return producer
+
+    async def _give_up(self, producer: AIOKafkaProducer | None) -> None:
+        """After any error: its sequence numbers are not those that the broker expects any more."""
+        async with self._alone:
+            if producer is not None and producer is self._producer:
+                self._producer = None
+                await discard(producer)
+
+    def _settle(self, group: Sequence[Waiting], base: int) -> None:
+        for number, waiting in enumerate(group):
+            self.waiting_bytes -= len(waiting.value) + OVERHEAD
+            if not waiting.future.done():
+                waiting.future.set_result(base + number + 1)
+        self.appended += len(group)
+
+    def _refuse(self, group: Sequence[Waiting], error: RetryableError) -> None:
+        for waiting in group:
+            self.waiting_bytes -= len(waiting.value) + OVERHEAD
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+
+
+class _Lane:
+    """One partition's queue and the task that empties it."""
+
+    def __init__(self, writer: RawWriter, topic: str, number: int) -> None:
+        self._writer, self._topic, self._number = writer, topic, number
+        self._queue: deque[Waiting] = deque()
+        self._under_way: list[Waiting] = []
+        self._since: float | None = None  # since when the group under way waits
+        self._filled, self._empty = asyncio.Event(), asyncio.Event()
+        self._empty.set()
+        self._task = asyncio.create_task(self._run())
+
+    def put(self, waiting: Waiting) -> None:
+        self._queue.append(waiting)
+        self._filled.set()
+        self._empty.clear()
+
+    @property
+    def stalled_seconds(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    async def drained(self) -> None:
+        await self._empty.wait()
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        self._writer._refuse([*self._under_way, *self._queue], RetryableError(CLOSED))
+
+    async def _run(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._since = time.monotonic()
+            self._under_way = self._taken()
+            await self._write(self._under_way)
+            self._under_way = []
+            self._since = None
+            if not self._queue:
+                self._filled.clear()
+                self._empty.set()
+
+    def _taken(self) -> list[Waiting]:
+        group, size = [self._queue.popleft()], 0
+        size = len(group[0].value)
+        while self._queue and size + len(self._queue[0].value) <= GROUP_BYTES // 2:
+            group.append(self._queue.popleft())
+            size += len(group[-1].value) + OVERHEAD
+        return group
+
+    async def _write(self, group: list[Waiting]) -> None:
+        """Until it is written, or refused for what it is."""
+        while True:
+            producer = await self._writer._started()
+            try:
+                base = await self._sent(producer, group)
+            except KafkaTimeoutError:
+                continue  # the broker is away; the batch before this one still waits
+            except _NEVER as error:
+                await self._writer._give_up(producer)
+                self._writer._refuse(group, RetryableError(f"journal: Kafka refuses a record: {type(error).__name__}"))
+                return
+            except KafkaError as error:
+                log.warning("journal: writing to Kafka again with a new producer: %s: %s", type(error).__name__, error)
+                await self._writer._give_up(producer)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if base is not None:
+                self._writer._settle(group, base)
+                return
+
+    async def _sent(self, producer: AIOKafkaProducer, group: list[Waiting]) -> int | None:
+        """The offset of the first record; None if another lane gave the producer up. Raises KafkaError."""
+        batch, now = producer.create_batch(), int(time.time() * 1000)
+        for waiting in group:
+            if batch.append(timestamp=now, key=waiting.key, value=waiting.value, headers=waiting.headers) is None:
+                raise AssertionError("a group is smaller than a batch")
+        batch.close()
+        sent = await producer.send_batch(batch, self._topic, partition=self._number)
+        await asyncio.wait({sent})
+        return None if sent.cancelled() else int(sent.result().offset)
