@@ -171,6 +171,7 @@ def limits(settings: Settings) -> Limits:
         closed_keys=correlate.closed_keys,
         ledger_us=_us(correlate.ledger_seconds),
         skips_probes=not settings.services.probes,
+        tap_label=correlate.tap_label,
     )
 
 

@@ -65,6 +65,11 @@ class Correlate(Section):
     """How fragments become exchanges."""
 
     expect: Literal["both", "tap", "access_log"] = Field("both", description="The witnesses that report each exchange.")
+    tap_label: str = Field(
+        "meshscribe.io/tap=true",
+        description="`name=value`: with `both`, a tap is expected of pods with this label and of proxies that sent batches. Empty: of all.",
+        pattern=r"^$|^[^=]+=[^=]*$",
+    )
     linger_seconds: float = Field(10.0, gt=0, description="Wait for the rest after a witness ended an exchange.")
     idle_seconds: float = Field(300.0, gt=0, description="An exchange of which nothing was heard for so long is closed as unfinished.")
     late_seconds: float = Field(120.0, ge=0, description="How long an incomplete exchange can still be revised after it was closed.")

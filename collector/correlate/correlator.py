@@ -32,6 +32,7 @@ FORMAT = 1
 DAY_US = 86_400_000_000
 _COMPLETE = int(Completeness.COMPLETE)
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
+_TAP_MISSING = int(Completeness.TAP_MISSING)
 
 
 class Limits(NamedTuple):
@@ -47,6 +48,7 @@ class Limits(NamedTuple):
     closed_keys: int = 200_000
     ledger_us: int = 60_000_000
     skips_probes: bool = True
+    tap_label: str = ""  # `name=value`: a tap is expected of pods that carry it, and of proxies that sent batches; empty: of all
 
 
 class Closed(NamedTuple):
@@ -210,7 +212,7 @@ class Correlator:
                 return
         open_ = self._begin(key)
         open_.access_log = log
-        if self._limits.expects_tap or any(o.tap is not None for o in same):
+        if self._expects_tap(key[0]) or any(o.tap is not None for o in same):
             self._linger(open_)
         else:
             self._close(open_)
@@ -224,6 +226,10 @@ class Correlator:
         for name, number in counts.items():
             if isinstance(number, int):
                 self._ledger.add(entry.source, f"refused_{name}", number)
+
+    def _expects_tap(self, node: str) -> bool:
+        limits = self._limits
+        return limits.expects_tap and (not limits.tap_label or self._nodes.is_tapped(node, limits.tap_label))
 
     # -- pairing
 
@@ -337,6 +343,8 @@ class Correlator:
         twin = open_.twin if open_.twin is not None else self._memory.next_twin(open_.key)
         node = self._nodes.get(open_.node)
         exchange = close(open_, twin, node, self._limits.expects_tap, self._limits.expects_access_log)
+        if exchange.completeness & _TAP_MISSING and not self._expects_tap(open_.node):
+            exchange.completeness ^= _TAP_MISSING | _NOT_TAPPED
         exchange.closed_at = self._now
         self._remember(open_, twin, exchange.completeness)
         if self._limits.skips_probes and is_probe(open_):
@@ -391,13 +399,15 @@ class Correlator:
     def state(self) -> bytes:
         """The whole state after the last entry, for a checkpoint (msgpack)."""
         remembered, forgetting = self._memory.snapshot()
+        nodes, tapped = self._nodes.snapshot()
         return msgspec.msgpack.encode(
             Snapshot(
                 FORMAT,
                 self._now,
                 self._serial,
                 self._ledger.start_us,
-                nodes=self._nodes.snapshot(),
+                nodes=nodes,
+                tapped=tapped,
                 vms=self._ledger.vms,
                 open=list(self._open.values()),
                 lingering=list(self._lingering),
@@ -416,7 +426,7 @@ class Correlator:
         if saved.format != FORMAT:
             raise DamagedError(f"the correlator's checkpoint has format {saved.format}, this version reads {FORMAT}")
         self._now, self._serial = saved.now, saved.serial
-        self._nodes.restore(saved.nodes)
+        self._nodes.restore(saved.nodes, saved.tapped)
         self._ledger.start_us, self._ledger.vms, self._ledger.open = saved.window_start, saved.vms, saved.ledger
         for open_ in sorted(saved.open, key=lambda o: o.serial):
             self._enter(open_)

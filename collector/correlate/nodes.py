@@ -14,6 +14,7 @@ class Nodes:
 
     def __init__(self) -> None:
         self.known: dict[str, Node] = {}
+        self.tapped: dict[str, None] = {}  # those that ever sent a tap batch
         self._raw: dict[str, bytes] = {}  # the last tap node as it came: most batches repeat it
 
     def get(self, node: str) -> Node:
@@ -26,6 +27,7 @@ class Nodes:
         name = str(node.id)
         if self._raw.get(name) != raw:
             self._raw[name] = raw
+            self.tapped[name] = None
             self._know(
                 Node(
                     name,
@@ -48,13 +50,22 @@ class Nodes:
             self._know(_from_metadata(name, node))
         return name
 
-    def snapshot(self) -> list[Node]:
-        """All of them, the longest known first."""
-        return list(self.known.values())
+    def is_tapped(self, name: str, label: str) -> bool:
+        """Whether a tap is to be expected of this proxy: it sent batches before, or its pod carries `label` (`name=value`)."""
+        if name in self.tapped:
+            return True
+        key, _, value = label.partition("=")
+        node = self.known.get(name)
+        return node is None or node.labels.get(key) == value
 
-    def restore(self, nodes: list[Node]) -> None:
+    def snapshot(self) -> tuple[list[Node], list[str]]:
+        """All of them, the longest known first, and those that are tapped."""
+        return list(self.known.values()), list(self.tapped)
+
+    def restore(self, nodes: list[Node], tapped: list[str]) -> None:
         """The inverse of `snapshot`."""
         self.known = {node.id: node for node in nodes}
+        self.tapped = dict.fromkeys(tapped)
 
     def _know(self, node: Node) -> None:
         self.known[node.id] = node
@@ -62,6 +73,7 @@ class Nodes:
             oldest = next(iter(self.known))
             del self.known[oldest]
             self._raw.pop(oldest, None)
+            self.tapped.pop(oldest, None)
 
 
 def _from_metadata(name: str, node: Any) -> Node:

@@ -110,6 +110,7 @@ class Snapshot(Struct):
     serial: int
     window_start: int
     nodes: list[Node]
+    tapped: list[str]
     vms: dict[str, Vm]
     open: list[Open]
     lingering: list[tuple[int, int]]

@@ -325,3 +325,25 @@ def test_probes_are_counted_and_left_out() -> None:
         assert (counts["probes"], counts["both"], counts["received"]) == (1, 0, 1)
         [exchange] = exchanges(Correlator(LIMITS._replace(skips_probes=False)), tape.entries)
         assert exchange.completeness == C.COMPLETE
+
+
+def test_a_pod_without_the_tap_label_is_not_waited_for() -> None:
+    limits = LIMITS._replace(tap_label="meshscribe.io/tap=true")
+    tape = Tape()
+    tape.log(log_message([Told(1)]))
+    [exchange] = exchanges(Correlator(limits), tape.entries)
+    assert exchange.completeness == C.NOT_TAPPED
+
+
+def test_a_tap_is_expected_of_a_labelled_pod_and_of_a_proxy_that_sent_batches() -> None:
+    limits = LIMITS._replace(tap_label="component=predictor")
+    tape = Tape()
+    tape.log(log_message([Told(1)]))
+    assert exchanges(Correlator(limits), tape.entries) == []
+    limits = LIMITS._replace(tap_label="meshscribe.io/tap=true")
+    tape, vm = Tape(), Vm()
+    tape.tap(vm.seal(parts(Told(1))))
+    tape.log(log_message([Told(1), Told(2, start_us=7)]))
+    correlator = Correlator(limits)
+    assert [e.completeness for e in exchanges(correlator, tape.entries)] == [C.COMPLETE]
+    assert [e.completeness for e in exchanges(correlator, [tape.tick(11)])] == [C.TAP_MISSING]
