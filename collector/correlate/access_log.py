@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from collector.correlate.state import KeyFields
+from collector.messages.access_log import request_id
 from collector.messages.exchange import AccessLog
 from collector.messages.flags import BY_FIELD
 
-REQUEST_ID_BYTES = 1024  # the tap filter cuts a longer one, so both sides of the key must
 _ENDS = (0, 6)  # AccessLogType NotSet and DownstreamEnd: the others tell of an exchange that still runs
 
 
@@ -24,7 +24,7 @@ def key_of(node: str, entry: Any) -> KeyFields:
     start = common.start_time
     return (
         node,
-        entry.request.request_id.encode("utf-8", "surrogateescape")[:REQUEST_ID_BYTES],
+        request_id(entry.request.request_id.encode()),
         start.seconds * 1_000_000 + start.nanos // 1000,
         _address(common.downstream_remote_address),
     )

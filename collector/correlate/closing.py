@@ -9,6 +9,8 @@ from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.exchange import AccessLog, Exchange, Key, Node, Tap
 from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
 
+SWITCHING_PROTOCOLS = 101
+
 # Plain integers: enum arithmetic costs more than all else here.
 _COMPLETE = int(Completeness.COMPLETE)
 _ACCESS_LOG_MISSING = int(Completeness.ACCESS_LOG_MISSING)
@@ -29,11 +31,24 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
     tap = _tap(open_.tap, open_.access_log) if open_.tap is not None else None
     told = _witnesses(open_, expects_tap, expects_access_log)
     if tap is not None and open_.tap is not None:
-        told |= _bodies(tap) | _headers(open_.tap)
+        if _is_blind(open_.tap, open_.access_log):
+            told |= _NOT_TAPPED
+            tap.request.size = tap.response.size = None  # it did not see what passed
+        else:
+            told |= _bodies(tap) | _headers(open_.tap)
     told |= _aborts(tap, open_.access_log)
     if not told & INCOMPLETE:
         told |= _COMPLETE
     return Exchange(Key(*open_.key, twin), open_.revision, node, told, tap, open_.access_log)
+
+
+def _is_blind(tap: Pieces, log: AccessLog | None) -> bool:
+    """Whether the tap learnt of this stream only when it was over: denied or refused before any filter could see it."""
+    if not tap.ended or tap.level == NONE or tap.response_headers is not None or tap.request_runs or tap.response_runs:
+        return False
+    if tap.request_complete or tap.response_complete:
+        return False
+    return (log is not None and unseen_by_filters(log)) or not tap.flags & (envoy.CLIENT_ABORTED | envoy.UPSTREAM_RESET)
 
 
 def unseen_by_filters(log: AccessLog) -> bool:
@@ -84,6 +99,8 @@ def _headers(pieces: Pieces) -> int:
 
 def _aborts(tap: Tap | None, log: AccessLog | None) -> int:
     bits = (tap.flags if tap is not None else 0) | (log.flags if log is not None else 0)
+    if log is not None and log.status == SWITCHING_PROTOCOLS:
+        return 0  # whichever side closes an upgraded connection first, Envoy calls it a reset
     told = 0
     if bits & envoy.CLIENT_ABORTED:
         told |= _CLIENT_ABORTED

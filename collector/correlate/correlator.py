@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from envoy.service.accesslog.v3 import als_pb2
 from google.protobuf.message import DecodeError
 
 from collector.correlate import access_log, nodes
@@ -22,6 +21,7 @@ from collector.correlate.pieces import BASE_BYTES, add, fits, may_fit
 from collector.correlate.probes import is_probe
 from collector.correlate.state import KeyFields, Open, Pieces, Remembered, Snapshot, log_print
 from collector.errors import DamagedError
+from collector.messages import access_log as messages
 from collector.messages import tap_pb2
 from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.entry import Entry, Kind
@@ -132,7 +132,7 @@ class Correlator:
             self._part(node, vm, part)
 
     def _part(self, node: str, vm: str, part: Any) -> None:
-        key = (node, part.request_id, part.start_us, part.downstream)
+        key = (node, messages.request_id(part.request_id), part.start_us, part.downstream)
         open_ = self._streams.get((vm, part.stream))
         if open_ is None:
             open_ = self._begin_stream(key, vm, part.stream)
@@ -170,9 +170,8 @@ class Correlator:
     def _access_log_entry(self, entry: Entry) -> None:
         message = entry.message
         if message is None:
-            message = als_pb2.StreamAccessLogsMessage()
             try:
-                message.ParseFromString(entry.payload)
+                message = messages.parse(entry.payload)
             except DecodeError:
                 self._ledger.add(entry.source, "malformed_entries")
                 return

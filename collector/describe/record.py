@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from collector.describe.hops import hop
+from collector.describe.trace import trace
 from collector.errors import BadInputError
 from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
@@ -55,7 +56,7 @@ class Seen:
         self.response_trailers = self._block(tap.response_trailers if tap else None) or _logged(log.response_trailers)
         self.request = request = dict(self.request_headers[::-1])
         self.response = dict(self.response_headers[::-1])
-        self.request_id = exchange.key.request_id.decode("latin-1")
+        self.request_id = exchange.key.request_id.decode("utf-8", "replace")
         self.method: str | None = log.method or request.get(":method")
         self.path: str | None = request.get(":path") or log.path or None
         self.authority: str | None = log.authority or request.get(":authority")
@@ -91,11 +92,15 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record["start"] = timestamp(exchange.key.start_us)
     if seen.duration_us is not None:
         record["duration_ms"] = seen.duration_us / 1000
-    record["proxy"] = _proxy(exchange.node)
+    record["proxy"] = _proxy(exchange.node, log)
     if service:
         record["service"] = service
     record["hop"] = hop(exchange, service)
     record["caller"] = _caller(seen, log)
+    if "traceparent" in seen.request or "baggage" in seen.request:
+        traced = trace(seen.request)
+        if traced:
+            record["trace"] = traced
     record["request"] = _request(seen, log, tap, logged, identity)
     record["response"] = _response(seen, log, tap, logged, identity)
     if decoded.get("inference"):
@@ -153,7 +158,7 @@ def _logged(named: dict[str, str]) -> Headers:
 # The functions below run once per exchange and build one dict each, key by key: that is three times as fast as filtering and merging.
 
 
-def _proxy(node: Node) -> dict[str, Any]:
+def _proxy(node: Node, log: AccessLog) -> dict[str, Any]:
     proxy: dict[str, Any] = {"node": node.id}
     if node.mesh_cluster:
         proxy["cluster"] = node.mesh_cluster
@@ -163,6 +168,8 @@ def _proxy(node: Node) -> dict[str, Any]:
         proxy["workload"] = node.workload
     if node.name:
         proxy["name"] = node.name
+    if log.local_address:
+        proxy["address"] = log.local_address
     return proxy
 
 

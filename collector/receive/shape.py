@@ -9,6 +9,7 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from google.protobuf.message import DecodeError
 
 from collector.errors import BadInputError
+from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
 
 MAX_NAME_CHARS = 1024  # of a node id; a VM's name is shorter
@@ -36,7 +37,7 @@ def has_unknown_level(batch: Batch) -> bool:
 def parse_log_message(payload: bytes, source: str) -> tuple[str, StreamAccessLogsMessage]:
     """An access log message, and the node id that it belongs to: `source`, or its own if it is the stream's first. Raises BadInputError."""
     try:
-        message = StreamAccessLogsMessage.FromString(payload)
+        message = access_log.parse(payload)
     except DecodeError as error:
         raise BadInputError(f"not an envoy.service.accesslog.v3.StreamAccessLogsMessage: {error}") from None
     if not message.HasField("identifier"):

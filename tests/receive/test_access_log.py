@@ -55,16 +55,12 @@ def without_node() -> bytes:
     return message.SerializeToString()
 
 
-# Field 1 (identifier), field 1 (node), field 1 (id) of two bytes that are not UTF-8.
-BAD_UTF8 = b"\x0a\x06\x0a\x04\x0a\x02\xff\xfe"
-
 MALFORMED = {
     "no identifier": (log_message(first=False), "the stream's first message has no identifier"),
     "no node id": (without_node(), "identifier.node.id is missing"),
     "empty": (b"", "no identifier"),
     "truncated": (log_message(size=100)[:-50], "not an envoy.service.accesslog.v3.StreamAccessLogsMessage"),
     "no protobuf": (b"\xff\xff\xff\xff", "not an envoy"),
-    "bad utf-8": (BAD_UTF8, "not an envoy"),
     "another type": (batch(size=10), ""),
 }
 

@@ -1,0 +1,99 @@
+"""Parses access log messages (envoy.service.accesslog.v3.StreamAccessLogsMessage), also those with texts that are not UTF-8.
+
+Envoy logs some texts, the x-request-id above all, as the client sent them; a strict parser then refuses the whole message, and one hostile
+client would remove everyone's entries that share it. Such texts are read as latin-1, in the tap's keys as well (`request_id`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+_Field = descriptor_pb2.FieldDescriptorProto
+REQUEST_ID_BYTES = 1024  # the tap filter cuts a longer one, so both sides of the key must
+
+
+def parse(payload: bytes) -> StreamAccessLogsMessage:
+    """The message. Raises google.protobuf.message.DecodeError."""
+    message = StreamAccessLogsMessage()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError:
+        lenient = _lenient()()
+        lenient.ParseFromString(payload)
+        _mend(lenient, StreamAccessLogsMessage.DESCRIPTOR)
+        message.ParseFromString(lenient.SerializeToString())
+    return message
+
+
+def request_id(raw: bytes) -> bytes:
+    """A request id as both witnesses spell it: cut, and UTF-8 whatever the client sent."""
+    cut = raw[:REQUEST_ID_BYTES]
+    return cut if cut.isascii() else _utf8(cut)
+
+
+def _utf8(raw: bytes) -> bytes:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1").encode()
+    return raw
+
+
+@lru_cache(1)
+def _lenient() -> Any:
+    """The same message with bytes for texts (a map's keys excepted), from a descriptor pool of its own."""
+    pool = descriptor_pool.DescriptorPool()
+    done: set[str] = set()
+
+    def add(file: Any) -> None:
+        if file.name in done:
+            return
+        done.add(file.name)
+        for needed in file.dependencies:
+            add(needed)
+        told = descriptor_pb2.FileDescriptorProto()
+        file.CopyToProto(told)
+        if file.name != "google/protobuf/descriptor.proto":
+            for message in told.message_type:
+                _loosen(message)
+        pool.AddSerializedFile(told.SerializeToString())
+
+    add(StreamAccessLogsMessage.DESCRIPTOR.file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(StreamAccessLogsMessage.DESCRIPTOR.full_name))
+
+
+def _loosen(message: Any) -> None:
+    for nested in message.nested_type:
+        _loosen(nested)
+    for field in message.field:
+        if field.type == _Field.TYPE_STRING and not (message.options.map_entry and field.number == 1):
+            field.type = _Field.TYPE_BYTES
+
+
+def _mend(lenient: Any, strict: Any) -> None:
+    """Makes UTF-8 of every text in the lenient message; fields that are bytes by their own right stay."""
+    for field, value in lenient.ListFields():
+        told = strict.fields_by_number[field.number]
+        if told.message_type is not None and told.message_type.GetOptions().map_entry:
+            _mend_map(value, told.message_type.fields_by_name["value"])
+        elif told.message_type is not None:
+            for one in value if field.is_repeated else (value,):
+                _mend(one, told.message_type)
+        elif told.type == told.TYPE_STRING:
+            if field.is_repeated:
+                value[:] = [_utf8(one) for one in value]
+            else:
+                setattr(lenient, field.name, _utf8(value))
+
+
+def _mend_map(entries: Any, told: Any) -> None:
+    for key in list(entries):
+        if told.message_type is not None:
+            _mend(entries[key], told.message_type)
+        elif told.type == told.TYPE_STRING:
+            entries[key] = _utf8(entries[key])
