@@ -15,8 +15,9 @@ from collector.audit.parameters import ExchangeQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.sinks.schema import (
+    FLAGGED,
     INDEXED,
-    ODD_COMPLETENESS,
+    NOT_COMPLETE,
     ODD_METHOD,
     ODD_STATUS,
     exchanges,
@@ -153,8 +154,10 @@ def _status(asked: Statuses) -> list[ColumnElement[bool]]:
 
 def _flags(asked: Flags) -> list[ColumnElement[bool]]:
     mask = asked.present | asked.absent
-    odd = [] if int(Completeness.COMPLETE & mask) == int(asked.present) else [_literally(ODD_COMPLETENESS)]
-    return [_column.completeness.bitwise_and(int(mask)) == int(asked.present), *odd]
+    wanted = [_column.completeness.bitwise_and(int(mask)) == int(asked.present)]
+    if asked.absent & Completeness.COMPLETE:
+        wanted.append(_literally(NOT_COMPLETE))
+    return wanted + [_literally(condition) for flag, condition in FLAGGED.items() if flag & asked.present]
 
 
 def _literally(condition: str) -> ColumnElement[bool]:

@@ -31,6 +31,8 @@ from sqlalchemy import (
     text,
 )
 
+from collector.messages.completeness import Completeness
+
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
 )
@@ -75,7 +77,8 @@ exchanges = Table(
 )
 ODD_STATUS = "status <> 200 OR status IS NULL"
 ODD_METHOD = "method <> 'POST'"
-ODD_COMPLETENESS = "completeness <> 1"
+NOT_COMPLETE = f"completeness & {int(Completeness.COMPLETE)} = 0"
+FLAGGED = {flag: f"completeness & {int(flag)} <> 0" for flag in Completeness if flag != Completeness.COMPLETE}
 INDEXED = 256  # characters of a path or a model that indexes hold
 path_beginning = func.substr(exchanges.c.path, literal_column("1"), literal_column(str(INDEXED)))
 model_beginning = func.substr(exchanges.c.model, literal_column("1"), literal_column(str(INDEXED)))
@@ -85,10 +88,12 @@ Index("ix_exchanges_request_id", exchanges.c.request_id, postgresql_using="hash"
 Index("ix_exchanges_service", exchanges.c.namespace, exchanges.c.service, exchanges.c.id)
 Index("ix_exchanges_revised", exchanges.c.exchange, **_only("revision > 0"))
 
-# The three odd ones hold only what is not as usual: exchanges that went well cost them nothing.
+# These hold only what is not as usual: exchanges that went well cost them nothing.
 Index("ix_exchanges_odd_status", exchanges.c.status, exchanges.c.id, **_only(ODD_STATUS))
 Index("ix_exchanges_odd_method", exchanges.c.method, exchanges.c.id, **_only(ODD_METHOD))
-Index("ix_exchanges_odd_completeness", exchanges.c.completeness, exchanges.c.id, **_only(ODD_COMPLETENESS))
+Index("ix_exchanges_not_complete", exchanges.c.id, **_only(NOT_COMPLETE))
+for _flag, _condition in FLAGGED.items():
+    Index(f"ix_exchanges_{(_flag.name or '').lower()}", exchanges.c.id, **_only(_condition))
 # A file's worth of exchanges is looked through without these; what they cost each insert buys something on a server only.
 for _index in (
     Index("ix_exchanges_node", exchanges.c.node, exchanges.c.id),

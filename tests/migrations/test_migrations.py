@@ -1,0 +1,187 @@
+"""The migrations make what collector/sinks/schema.py declares, on both databases, also out of a store with data in it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, insert, select, text
+
+from collector.errors import DamagedError, RetryableError, SettingsError
+from collector.settings import Sink
+from collector.sinks import migrate as migrating
+from collector.sinks.migrate import head, migrate, revisions
+from collector.sinks.open import prepare
+from collector.sinks.partitions import TABLES, is_partition
+from collector.sinks.postgres_server import PostgresServer
+from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
+from tests.audit.rows import NOW, exchange, payload, window
+from tests.support.postgres import Database, in_thread
+
+# Two indexes are of expressions, which SQLite cannot tell of, and which are for Postgres alone anyway.
+pytestmark = pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index:UserWarning")
+
+
+class Store:
+    """A database at the URL, of either kind."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def look(self, work: Callable[[Connection], Any]) -> Any:
+        """Does it on a connection, in a transaction."""
+        if self.url.startswith("sqlite"):
+            engine = create_engine(self.url)
+            with engine.begin() as connection:
+                found = work(connection)
+            engine.dispose()
+            return found
+        return in_thread(lambda: asyncio.run(self._look(work)))
+
+    async def _look(self, work: Callable[[Connection], Any]) -> Any:
+        engine = PostgresServer(self.url).engine("test")
+        try:
+            async with engine.begin() as connection:
+                return await connection.run_sync(work)
+        finally:
+            await engine.dispose()
+
+    def upgrade(self, to: str) -> None:
+        in_thread(lambda: command.upgrade(migrating._config(self.url), to))
+
+    def downgrade(self, to: str) -> None:
+        in_thread(lambda: command.downgrade(migrating._config(self.url), to))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Store:
+    if request.param == "sqlite":
+        return Store(f"sqlite:///{request.getfixturevalue('tmp_path')}/events.db")
+    return Store(request.getfixturevalue("empty_database").url)
+
+
+def differences(connection: Connection) -> list[Any]:
+    def ours(name: str | None, kind: str, _: object) -> bool:
+        return not (kind == "table" and name is not None and (is_partition(name) or name == "alembic_version"))
+
+    def meant(item: Any, _name: str | None, kind: str, *_: object) -> bool:
+        return not (kind == "index" and item._ddl_if is not None and item._ddl_if.dialect != connection.dialect.name)
+
+    options = {"compare_type": True, "compare_server_default": True, "include_name": ours, "include_object": meant}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def test_the_migrations_make_what_is_declared(store: Store) -> None:
+    assert migrate(store.url) == revisions()
+    assert store.look(differences) == []
+
+
+def test_a_missing_index_would_be_seen(store: Store) -> None:
+    migrate(store.url)
+    store.look(lambda connection: connection.execute(text("DROP INDEX ix_exchanges_service")))
+    assert [difference[0] for difference in store.look(differences)] == ["add_index"]
+
+
+def test_migrating_twice_does_nothing(store: Store) -> None:
+    migrate(store.url)
+    assert migrate(store.url) == []
+
+
+def test_an_upgrade_from_the_first_migration_keeps_every_row(store: Store) -> None:
+    store.upgrade("0001")
+    rows = {
+        exchanges: [exchange(NOW), exchange(NOW, revision=1, position=5), exchange(0, "old", status=503)],
+        payloads: [payload(exchange(NOW), "request", b"hello")],
+        ledger: [window(NOW, received=3)],
+        places: [{"journal": "a", "position": 5, "ordinal": 0}],
+    }
+
+    def fill(connection: Connection) -> None:
+        for table, some in rows.items():
+            connection.execute(insert(table), some)
+
+    store.look(fill)
+    assert migrate(store.url) == revisions()[1:]
+    for table, some in rows.items():
+        kept = store.look(lambda connection, table=table: [dict(row._mapping) for row in connection.execute(select(table))])
+        assert sorted(kept, key=str) == sorted(some, key=str)
+    assert store.look(differences) == []
+
+
+def test_every_migration_can_be_taken_back(store: Store) -> None:
+    migrate(store.url)
+    for revision in [*revisions()[-2::-1], "base"]:
+        store.downgrade(revision)
+    migrate(store.url)
+    assert store.look(differences) == []
+
+
+def test_a_store_of_a_newer_version_is_left_alone(store: Store) -> None:
+    migrate(store.url)
+    store.look(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(DamagedError, match="9999"):
+        migrate(store.url)
+
+
+def test_texts_are_compared_by_their_bytes_whatever_the_server_s_locale(database: Database) -> None:
+    found = database.postgres.run(
+        "SELECT attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+        "WHERE relname = ANY ('{exchanges,payloads,ledger,places}') AND attcollation <> 0 AND attcollation <> '\"C\"'::regcollation "
+        "AND attname <> 'compression'",
+        database.name,
+    )
+    assert found == []
+
+
+def test_bytes_are_stored_as_they_are_in_every_partition(database: Database) -> None:
+    found = database.postgres.run(
+        "SELECT c.relname, attstorage::text FROM pg_attribute JOIN pg_class c ON c.oid = attrelid "
+        "WHERE attname = 'data' AND c.relkind IN ('r', 'p') AND c.relname ~ '^(exchanges|payloads|ledger)'",
+        database.name,
+    )
+    assert {row[0] for row in found} == {name for table in TABLES for name in (table, f"{table}_default")}
+    assert {row[1] for row in found} == {"e"}
+
+
+def test_several_migrations_at_once_are_one(empty_database: Database) -> None:
+    program = f"from collector.sinks.migrate import migrate; migrate({empty_database.url!r})"
+    running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert Store(empty_database.url).look(differences) == []
+
+
+async def test_serve_refuses_a_server_whose_tables_are_missing_or_old(empty_database: Database) -> None:
+    settings = Sink(url=empty_database.url)
+    with pytest.raises(SettingsError, match=r"revision none.*meshscribe migrate"):
+        await prepare(settings)
+    await asyncio.to_thread(Store(empty_database.url).upgrade, "0001")
+    with pytest.raises(SettingsError, match=f"revision 0001, needed is {head()}: run `meshscribe migrate`"):
+        await prepare(settings)
+    await asyncio.to_thread(migrate, settings.url)
+    await prepare(settings)
+
+
+async def test_serve_migrates_a_file_itself(tmp_path: Path) -> None:
+    await prepare(Sink(url=f"sqlite:///{tmp_path}/new/events.db"))
+    connection = sqlite3.connect(tmp_path / "new" / "events.db")
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(head(),)]
+    connection.close()
+
+
+async def test_serve_starts_although_the_server_does_not_answer(tmp_path: Path) -> None:
+    await prepare(Sink(url=f"postgresql://postgres@/x?host={tmp_path}"))
+
+
+def test_migrating_a_server_that_does_not_answer_says_so_without_the_password(tmp_path: Path) -> None:
+    with pytest.raises(RetryableError, match=r"postgres:\*\*\*@") as told:
+        migrate(f"postgresql://postgres:s3cret@/x?host={tmp_path}")
+    assert "s3cret" not in str(told.value)
