@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +20,7 @@ from collector.enrich.selection import Rules, Selection
 from collector.enrich.sql import SqlVersionStore
 from collector.enrich.static import StaticServices
 from collector.enrich.status import WatchStatus
+from collector.enrich.view import services_view, versions_view, watch_view
 from collector.enrich.watch import Watch
 from collector.errors import MeshscribeError
 from collector.health import Component
@@ -82,6 +83,19 @@ class Directory:
         """How the source fares; None where there is none."""
         return self._source.status() if self._source is not None else None
 
+    def services(self, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[dict[str, Any]]:
+        """See collector.audit.services.Known."""
+        return services_view(self.catalogue, frozenset((namespace,)) if namespace is not None else None, behind, limit)
+
+    def versions(self, namespace: str, name: str) -> list[dict[str, Any]]:
+        """See collector.audit.services.Known."""
+        return versions_view(self.catalogue, namespace, name)
+
+    def watch(self) -> dict[str, Any] | None:
+        """See collector.audit.services.Known."""
+        status = self.status()
+        return watch_view(status, self._clock.now_us()) if status is not None else None
+
     def component(self) -> Component:
         """For readiness: a dead watch fails it, a silent API server does not, because the catalogue still answers."""
         known = len(self.catalogue.services())
@@ -104,9 +118,7 @@ class Directory:
             return StaticServices(settings.file, take, _synced, selection=self._selection, known=known, clock=self._clock)
         path = str(settings.kubeconfig) if settings.kubeconfig else None
         connect = connect_with(path, settings.context, in_cluster=kind == "cluster")
-        return Watch(
-            connect, take, _synced, namespaces=settings.namespaces, selection=self._selection, known=known, clock=self._clock
-        )
+        return Watch(connect, take, _synced, namespaces=settings.namespaces, selection=self._selection, known=known, clock=self._clock)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:

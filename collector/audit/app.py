@@ -9,9 +9,10 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, events, exchanges, ledger, manual, probes, problems
+from collector.audit import bodies, events, exchanges, ledger, manual, probes, problems, services
 from collector.audit.parameters import once
 from collector.audit.problems import MEDIA_TYPE
+from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
 from collector.clock import Clock
 from collector.health import Health
@@ -38,8 +39,13 @@ class AuditApp(FastAPI):
         return description
 
 
-def create_app(engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock) -> FastAPI:
-    """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics."""
+def create_app(
+    engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock, known: Known | None = None
+) -> FastAPI:
+    """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics.
+
+    `known`: the catalogue of services, in a process that has one.
+    """
     app = AuditApp(
         title="Meshscribe audit API",
         version=version("meshscribe"),
@@ -52,6 +58,7 @@ def create_app(engine: AsyncEngine, health: Health, registry: CollectorRegistry,
         exchanges.router(engine, settings, clock),
         bodies.router(engine),
         events.router(engine),
+        services.router(known, settings),
         ledger.router(engine, settings, clock),
     ):
         app.include_router(routes, dependencies=[Depends(once)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +36,7 @@ class Proxy(_Said):
     cluster: str | None = None
     namespace: str | None = None
     workload: str | None = None
+    address: str | None = Field(None, description="Where the request reached it.")
 
 
 class Service(_Said):
@@ -89,7 +90,9 @@ class Record(_Said):
     duration_ms: float | None = None
     proxy: Proxy
     service: Service | None = None
+    hop: dict[str, Any] | None = Field(None, description="Its role in the call, and whether it is the hop to bill.")
     caller: dict[str, Any] | None = None
+    trace: dict[str, Any] | None = Field(None, description="Ids of W3C Trace Context, and the keys of its baggage.")
     request: Request
     response: Answer | None = None
     inference: dict[str, Any] | None = Field(None, description="What was asked and answered, decoded.")
@@ -103,6 +106,67 @@ class ExchangePage(BaseModel):
     items: list[Record]
     next: str | None = Field(None, description="The cursor of the next page; absent on the last.")
     after: str | None = Field(None, description="With order=stored: where this answer ends.")
+
+
+class Hop(_Said):
+    """An exchange in its call."""
+
+    id: str
+    parent: str | None = Field(None, description="The exchange that led to this one; absent at the root.")
+    link: Literal["address", "retry", "proxy", "caller"] | None = Field(None, description="By what the parent was found.")
+    ambiguous: bool | None = Field(None, description="true: by what is recorded, another parent was possible too.")
+    depth: int
+    role: str | None = None
+    billable: bool
+    rule: str | None = None
+    proxy: Proxy
+    service: Service | None = None
+    start: str
+    duration_ms: float | None = None
+    status: int | None = None
+    usage: dict[str, Any] | None = None
+    completeness: list[str]
+
+
+class Call(BaseModel):
+    """The exchanges of one user request, as a tree: the root first, each hop before those that it led to."""
+
+    root: str
+    start: str
+    duration_ms: float | None = None
+    trace_id: str | None = None
+    hops: list[Hop]
+    billed: str | None = Field(None, description="The hop that is billed.")
+    conflict: list[str] | None = Field(None, description="Instead of `billed`: hops of which each would be billed.")
+
+
+class Calls(BaseModel):
+    call_id: str
+    items: list[Call]
+    truncated: bool | None = Field(None, description="true: there are more exchanges; say `since` and `until`.")
+
+
+class KnownService(Service):
+    """A version of a service."""
+
+    generation: int | None = None
+    since: str | None = Field(None, description="In force from then on; absent: from ever.")
+    deleted: bool | None = Field(None, description="true: from then on there is no such service.")
+    model: dict[str, str] | None = None
+    versions: int | None = Field(None, description="In the list of services: how many are kept.")
+
+
+class Watch(_Said):
+    alive: bool
+    synced: bool = Field(description="Everything was listed once.")
+    detail: str | None = Field(None, description="What an operator should know.")
+    age_s: float | None = Field(None, description="Seconds since the source told anything.")
+
+
+class KnownServices(BaseModel):
+    items: list[KnownService]
+    watch: Watch | None = Field(None, description="Absent: nothing is watched.")
+    next: str | None = None
 
 
 class Counts(_Said):
@@ -172,9 +236,12 @@ _ERRORS: Responses = {"4XX": _problem("Wrong parameters (400), or nothing there 
 EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_ERRORS}
 EXCHANGE: Responses = {200: {"model": Record, "description": "The record"}, **_ERRORS}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_ERRORS}
+CALLS: Responses = {200: {"model": Calls, "description": "The calls with this id"}, **_ERRORS}
+SERVICES: Responses = {200: {"model": KnownServices, "description": "A page of services"}, **_ERRORS}
+VERSIONS: Responses = {200: {"model": KnownServices, "description": "The versions of the service, oldest first"}, **_ERRORS}
 EVENTS: Responses = {
     200: {
-        "description": "A batch of CloudEvents 1.0: revision by revision the exchange and its payloads",
+        "description": "A batch of CloudEvents 1.0: revision by revision the exchange, its payloads and its usage",
         "content": {"application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}}},
     },
     **_ERRORS,

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from collector.audit.moments import Moment, parse
@@ -150,6 +150,21 @@ class LedgerQuery(_Page):
     group: Literal["window", "proxy"] = Field("window", description="`proxy`: one item per proxy, its windows summed.")
 
 
+class ServiceQuery(_Parameters):
+    """Parameters of GET /v1/services."""
+
+    namespace: Text | None = Field(None, description="Kubernetes namespace.")
+    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 unless told.")
+    cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
+
+
+class CallQuery(_Parameters):
+    """Parameters of GET /v1/calls/{request id}: for ids that a client repeats often, a span of time."""
+
+    since: When | None = Field(None, description=f"Exchanges from this time on. {_TIME}")
+    until: When | None = Field(None, description=f"Exchanges before this time. {_TIME}")
+
+
 class RevisionQuery(_Parameters):
     """Parameters of GET /v1/exchanges/{id} and of its bodies."""
 
@@ -170,5 +185,8 @@ def once(request: Request) -> None:
 
 Exchanges = Annotated[ExchangeQuery, Query()]
 LedgerWindows = Annotated[LedgerQuery, Query()]
+Services = Annotated[ServiceQuery, Query()]
+Calls = Annotated[CallQuery, Query()]
+RequestId = Annotated[Text, Path(description="x-request-id of any of the hops, or `call_id` of a record.")]
 Revision = Annotated[RevisionQuery, Query()]
 Nothing = Annotated[NoQuery, Query()]

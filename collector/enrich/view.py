@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from collector.enrich.catalogue import Catalogue
@@ -11,14 +12,22 @@ from collector.enrich.status import WatchStatus
 from collector.enrich.version import ServiceVersion
 
 
-def services_view(catalogue: Catalogue, namespaces: frozenset[str] | None = None) -> list[dict[str, Any]]:
-    """The newest version of every service that has not ended; of ``namespaces`` only, where the reader may not see
-    all.
+def services_view(
+    catalogue: Catalogue,
+    namespaces: frozenset[str] | None = None,
+    behind: tuple[str, str, str] = ("", "", ""),
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """The newest version of every service that has not ended, by (namespace, name, kind); of ``namespaces`` only, where
+    the reader may not see all. At most ``limit`` of them, ``behind`` this key.
     """
-    return [
-        {**version_view(version), "versions": len(catalogue.versions(version.namespace, version.name))}
+    wanted = (
+        version
         for version in catalogue.services()
-        if namespaces is None or version.namespace in namespaces
+        if (namespaces is None or version.namespace in namespaces) and (version.namespace, version.name, version.kind) > behind
+    )
+    return [
+        {**version_view(version), "versions": len(catalogue.versions(version.namespace, version.name))} for version in islice(wanted, limit)
     ]
 
 

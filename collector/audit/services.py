@@ -1,0 +1,105 @@
+"""GET /v1/services and /v1/services/{namespace}/{name}/versions: what the catalogue of services holds, and how old that is."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from collector.audit import cursors, documents
+from collector.audit.cursors import Cursor
+from collector.audit.exchanges import cursor_of, page_limit
+from collector.audit.pages import answer
+from collector.audit.parameters import Nothing, Services
+from collector.audit.problems import BadParametersError, Fault, NotFoundError
+from collector.settings import Audit
+
+_NAMED = 10
+_NO_CATALOGUE = "This process keeps no catalogue of services: ask one that enriches."
+
+
+class Known(Protocol):
+    """The catalogue of services, as far as the API needs it. All of it answers from memory."""
+
+    def services(self, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[dict[str, Any]]:
+        """The newest version of each service that has not ended, by (namespace, name, kind), behind that key."""
+
+    def versions(self, namespace: str, name: str) -> list[dict[str, Any]]:
+        """All that is known of one service, oldest first; empty if there is no such."""
+
+    def watch(self) -> dict[str, Any] | None:
+        """How fresh that is; None: nothing is watched."""
+
+
+def router(known: Known | None, settings: Audit) -> APIRouter:
+    """The routes of services. Without a catalogue they say so."""
+    routes = APIRouter(tags=["services"])
+
+    @routes.get("/v1/services", responses=documents.SERVICES, summary="Services that are known now")
+    async def list_services(request: Request, query: Services) -> Response:
+        """The newest version of every service that has not ended, and how fresh that is."""
+        limit = page_limit(query.limit, settings)
+        asked = cursors.fingerprint(request.query_params.multi_items())
+        behind = _key(cursor_of(query.cursor, asked))
+        found = _held(known).services(query.namespace, behind, limit + 1)
+        items, more = found[:limit], len(found) > limit
+        following = cursors.encode(Cursor(asked, "/".join(_key_of(items[-1])))) if more else None
+        return answer([msgspec.json.encode(item) for item in items], watch=_held(known).watch(), next=following)
+
+    @routes.get("/v1/services/{namespace}/{name}/versions", responses=documents.VERSIONS, summary="What a service was, and since when")
+    async def list_versions(namespace: str, name: str, query: Nothing) -> Response:
+        """Every version that is kept, oldest first, also of services that have ended."""
+        del query
+        found = _held(known).versions(namespace, name)
+        if not found:
+            raise NotFoundError(_missing(_held(known), namespace, name))
+        return answer([msgspec.json.encode(item) for item in found], watch=_held(known).watch())
+
+    return routes
+
+
+def _held(known: Known | None) -> Known:
+    if known is None:
+        raise NotFoundError(_NO_CATALOGUE)
+    return known
+
+
+def _key_of(item: dict[str, Any]) -> tuple[str, str, str]:
+    return item["namespace"], item["name"], item["kind"]
+
+
+def _key(cursor: Cursor | None) -> tuple[str, str, str]:
+    """Kubernetes' names hold no slash."""
+    parts = cursor.key.split("/") if cursor else ["", "", ""]
+    if len(parts) != 3:
+        raise BadParametersError([Fault("cursor", "not a cursor of this query")])
+    return parts[0], parts[1], parts[2]
+
+
+def _missing(known: Known, namespace: str, name: str) -> str:
+    """What is not there, what may have been meant, and whether it is too early to tell."""
+    told = f"No service {name[:253]!r} is known in namespace {namespace[:63]!r}."
+    others = known.services(None, ("", "", ""), None)
+    near = {item["name"] for item in others if item["namespace"] == namespace}
+    elsewhere = [item["namespace"] for item in others if item["name"] == name]
+    if elsewhere:
+        told += f" One of that name is in {_some(elsewhere)}."
+    elif near:
+        told += f" There are: {_some(get_close_matches(name, near, _NAMED) or sorted(near))}."
+    else:
+        told += f" Namespaces with services: {_some(sorted({item['namespace'] for item in others})) or 'none'}."
+    return told + _early(known.watch())
+
+
+def _early(watch: dict[str, Any] | None) -> str:
+    if watch is None:
+        return " Nothing is watched (setting services.source): only what the store held is known."
+    detail = f" ({watch['detail']})" if "detail" in watch else ""
+    return "" if watch["synced"] else f" The services have not been listed yet{detail}: try again."
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
