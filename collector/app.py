@@ -103,7 +103,7 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
 
     health = CollectorHealth(journal, pipeline, task, directory)
     auditing = HttpServer(
-        "audit.port", create_app(engine, health, registry, settings.audit, clock), settings.audit.host, settings.audit.port
+        "audit.port", create_app(engine, health, registry, settings.audit, clock, directory), settings.audit.host, settings.audit.port
     )
     audit_address = await auditing.start()
     stack.push_async_callback(auditing.stop)
