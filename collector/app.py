@@ -8,13 +8,13 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
-from collector.correlate import Correlator, Limits
+from collector.correlate import Correlator
 from collector.directory import Directory
 from collector.errors import SettingsError
 from collector.health import Component
@@ -24,6 +24,8 @@ from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics,
 from collector.pipeline import Pipeline
 from collector.receive.access_log import AccessLogServer
 from collector.receive.tap import create_ingest_app
+from collector.roles import audit, both, process, receive, store
+from collector.roles.parts import Addresses, Running, Starting, limits, microseconds
 from collector.servers import HttpServer
 from collector.settings import Settings
 from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
@@ -33,14 +35,6 @@ log = logging.getLogger("meshscribe")
 
 DRAIN_SECONDS = 10.0
 GRACE_SECONDS = 2.0
-
-
-class Addresses(NamedTuple):
-    """Where the listeners are, as `host:port`."""
-
-    tap: str
-    access_log: str
-    audit: str
 
 
 async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = None) -> None:
@@ -53,24 +47,39 @@ async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        pipeline, addresses = await _start(settings, SystemClock(), stack)
+        stopping = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(_start(settings, SystemClock(), stack))
+        await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():  # it waits for a server that is not there
+            await _cancelled(starting)
+            return
+        task, addresses = starting.result()
         gc.freeze()  # what lives as long as the process is not looked through again
         gc.set_threshold(50_000, 20, 50)  # the hot path makes no cycles
         if ready is not None:
             ready(addresses)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, pipeline}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopping, task}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if pipeline.done():
-            pipeline.result()
+        if task.done():
+            task.result()
         log.info("stopping")
 
 
-async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tuple[asyncio.Task[None], Addresses]:
-    """Starts every part; the stack stops them in the opposite order."""
+async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Running:
+    """Starts what the role has; the stack stops it in the opposite order."""
     registry = CollectorRegistry()
     for collect in (ProcessCollector, PlatformCollector, GCCollector):
         collect(registry=registry)
+    starting = Starting(settings, clock, stack, registry)
+    if settings.role == "all" and settings.journal.url:
+        return await both.start(starting)
+    start = {"all": _start_all, "receive": receive.start, "process": process.start, "store": store.start, "audit": audit.start}
+    return await start[settings.role](starting)
+
+
+async def _start_all(starting: Starting) -> Running:
+    """One process that does it all."""
+    settings, clock, stack, registry = starting
     await prepare(settings.sink)
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
@@ -94,7 +103,7 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
         ExchangeMeaning(directory.catalogue),
         clock,
         batch=settings.sink.batch_exchanges,
-        checkpoint_us=_us(settings.journal.checkpoint_seconds),
+        checkpoint_us=microseconds(settings.journal.checkpoint_seconds),
         checkpoint_bytes=settings.journal.checkpoint_bytes,
     )
     PipelineMetrics(registry, pipeline, correlator)
@@ -119,10 +128,10 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> tup
     tap_address = await tap.start()
     stack.push_async_callback(tap.stop)
     health.listening = True
-    return task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address)
+    return Running(task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address))
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
 
@@ -155,25 +164,3 @@ class CollectorHealth:
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
             self._directory.component(),
         )
-
-
-def limits(settings: Settings) -> Limits:
-    """The correlator's limits from the settings."""
-    correlate = settings.correlate
-    return Limits(
-        expects_tap=correlate.expect != "access_log",
-        expects_access_log=correlate.expect != "tap",
-        linger_us=_us(correlate.linger_seconds),
-        idle_us=_us(correlate.idle_seconds),
-        late_us=_us(correlate.late_seconds),
-        open_bytes=correlate.open_bytes,
-        late_bytes=correlate.late_bytes,
-        closed_keys=correlate.closed_keys,
-        ledger_us=_us(correlate.ledger_seconds),
-        skips_probes=not settings.services.probes,
-        tap_label=correlate.tap_label,
-    )
-
-
-def _us(seconds: float) -> int:
-    return int(seconds * 1_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from collector.commands import options
 
 if TYPE_CHECKING:
-    from collector.app import Addresses
+    from collector.roles.parts import Addresses
 
 
 class Store(StrEnum):
@@ -20,7 +21,20 @@ class Store(StrEnum):
     POSTGRES = "postgres"
 
 
-def serve(config: options.Config = None) -> None:
+class Role(StrEnum):
+    """What a process does (settings.Role)."""
+
+    ALL = "all"
+    RECEIVE = "receive"
+    PROCESS = "process"
+    STORE = "store"
+    AUDIT = "audit"
+
+
+def serve(
+    config: options.Config = None,
+    role: Annotated[Role | None, typer.Option(help="What this process does; the setting `role` if not named.")] = None,
+) -> None:
     """Runs the collector: receives from the proxies, stores, and answers auditors, until SIGTERM or Ctrl-C.
 
     **Examples**
@@ -30,9 +44,13 @@ def serve(config: options.Config = None) -> None:
     - `meshscribe serve --config /etc/meshscribe/meshscribe.yaml`
 
     - `MESHSCRIBE_INGEST__HOST=0.0.0.0 meshscribe serve`: a setting from the environment
-    """
-    from collector.settings import load
 
+    - `meshscribe serve --role process`: one of several processes, with Kafka in between (docs/scale-out.md)
+    """
+    from collector.settings import PREFIX, load
+
+    if role is not None:
+        os.environ[f"{PREFIX}ROLE"] = role.value  # so it is checked with all the others
     settings = load(config)
     import uvloop
 
@@ -43,7 +61,8 @@ def serve(config: options.Config = None) -> None:
 
 def _announce(addresses: Addresses) -> None:
     for name, address in addresses._asdict().items():
-        typer.echo(f"{name}: {address}", err=True)
+        if address:
+            typer.echo(f"{name}: {address}", err=True)
 
 
 def migrate(config: options.Config = None) -> None:

@@ -48,7 +48,8 @@ class PartitionReader:
         """The last position, as of the last answer of a broker."""
         if self._consumer is None or self._next is None:
             return None
-        return self._consumer.highwater(self._at)
+        end: int | None = self._consumer.highwater(self._at)
+        return end
 
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
         """As Journal.read. Raises DamagedError: there are fewer records than were processed; RetryableError: it is closed."""

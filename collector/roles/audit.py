@@ -1,0 +1,26 @@
+"""Role audit: the REST API on the SQL store, without anything that writes to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from collector.audit.app import create_app
+from collector.health import Component
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_audit
+from collector.sinks.open import open_engine, prepare
+
+
+async def start(starting: Starting) -> Running:
+    """Raises SettingsError: the store's tables are of another version."""
+    settings, clock, stack, registry = starting
+    await prepare(settings.sink)
+    engine = open_engine(settings.sink)
+    stack.push_async_callback(engine.dispose)
+    health = RoleHealth()
+    health.parts.append(lambda: [Component("audit", True)])
+    address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock))
+    return Running(asyncio.create_task(_for_ever()), Addresses(audit=address))
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()

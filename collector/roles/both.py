@@ -1,0 +1,17 @@
+"""Role all with `journal.url: kafka:`: receive and process in one process, on the raw topic in between."""
+
+from __future__ import annotations
+
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_ingest, start_probes
+from collector.roles.process import start_partitions
+from collector.roles.receive import start_writer
+
+
+async def start(starting: Starting) -> Running:
+    """Both parts; what this process receives may be processed by another."""
+    health = RoleHealth()
+    audit = await start_probes(starting, health)
+    writer = await start_writer(starting, health)
+    task = await start_partitions(starting, health, writer)
+    tap, access_log = await start_ingest(starting, writer)
+    return Running(task, Addresses(tap, access_log, audit))

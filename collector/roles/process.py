@@ -1,0 +1,99 @@
+"""Role process: one pipeline for each raw partition that the group gives to this process, exactly once into the events topics.
+
+The partition's id decides on the transactional id, so that the next owner fences the last one, whether that has noticed or not. What
+`high` and the checkpoints say makes the output of both the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import TopicPartition
+
+from collector.clock import Clock
+from collector.correlate import Correlator
+from collector.directory import Directory
+from collector.journal.kafka import KafkaJournal
+from collector.journal.kafka_topic import RawTopic, find_raw_topic
+from collector.journal.kafka_writer import RawWriter
+from collector.meaning import ExchangeMeaning
+from collector.pipeline import Pipeline
+from collector.roles.membership import Membership, work_together
+from collector.roles.metrics import PartitionMetrics
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_probes
+from collector.roles.supervisor import Supervisor
+from collector.settings import Settings
+from collector.sinks.kafka import KafkaSink
+
+
+class PartitionPipeline:
+    """The pipeline of one raw partition. See supervisor.Work."""
+
+    def __init__(self, settings: Settings, topic: RawTopic, partition: int, writer: RawWriter, directory: Directory, clock: Clock) -> None:
+        self._settings, self._topic, self._partition, self._writer = settings, topic, partition, writer
+        self._directory, self._clock = directory, clock
+        self.journal: KafkaJournal | None = None
+        self.pipeline: Pipeline | None = None
+        self.correlator: Correlator | None = None
+
+    async def run(self) -> None:
+        """Begins with what the newest checkpoint and the sink's `high` say."""
+        settings = self._settings
+        journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer)
+        sink = KafkaSink(settings.kafka)
+        correlator = self.correlator = Correlator(limits(settings))
+        self.pipeline = Pipeline(
+            journal,
+            sink,
+            correlator,
+            ExchangeMeaning(self._directory.catalogue),
+            self._clock,
+            batch=settings.sink.batch_exchanges,
+            checkpoint_us=microseconds(settings.journal.checkpoint_seconds),
+            checkpoint_bytes=settings.journal.checkpoint_bytes,
+            with_usage=True,
+        )
+        try:
+            await self.pipeline.run()
+        finally:
+            await sink.close()
+            await journal.close()
+
+    @property
+    def lag(self) -> int | None:
+        """See supervisor.Work."""
+        end = self.journal.end if self.journal is not None else None
+        return max(0, end - self.pipeline.fed) if end is not None and self.pipeline is not None else None
+
+    def failing(self) -> str | None:
+        """See supervisor.Work."""
+        return self.pipeline.failing if self.pipeline is not None else None
+
+
+async def start(starting: Starting) -> Running:
+    """Joins the group. Ends only with a bug."""
+    health = RoleHealth()
+    address = await start_probes(starting, health)
+    return Running(await start_partitions(starting, health), Addresses(audit=address))
+
+
+async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWriter | None = None) -> asyncio.Task[None]:
+    """The role without its listener. `writer`: of a process that receives as well."""
+    settings, clock, stack, registry = starting
+    topic = await patiently(lambda: find_raw_topic(settings.kafka))
+    directory = Directory(settings.services, None, clock)
+    await directory.start()
+    stack.push_async_callback(directory.stop)
+    if writer is None:
+        writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
+        stack.push_async_callback(writer.close)
+    own = writer
+
+    def make(at: TopicPartition) -> PartitionPipeline:
+        return PartitionPipeline(settings, topic, at.partition, own, directory, clock)
+
+    supervisor = Supervisor(make, settings.kafka.session_seconds)
+    membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign)
+    PartitionMetrics(registry, supervisor)
+    health.parts += [lambda: [membership.component()], lambda: list(supervisor.components()), lambda: [directory.component()]]
+    return work_together(stack, supervisor, membership)
