@@ -5,6 +5,8 @@ Stages get the small group that concerns them, with the labels' children made be
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -102,3 +104,60 @@ class PipelineMetrics:
             ("open_bytes", "Bytes that open exchanges hold", lambda: correlator.open_bytes),
         ):
             Gauge(f"meshscribe_{name}", help_text, registry=registry).set_function(read)
+
+
+class RelayState(Protocol):
+    """What can be read off a relay at any time."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def lag(self) -> int: ...
+    @property
+    def failing(self) -> str | None: ...
+
+
+class RelayMeter:
+    """The counters of one relay."""
+
+    def __init__(self, events: Counter, retries: Counter, letters: Counter) -> None:
+        self._events, self._retries, self._letters = events, retries, letters
+
+    def wrote(self, events: int) -> None:
+        self._events.inc(events)
+
+    def retried(self) -> None:
+        self._retries.inc()
+
+    def buried(self) -> None:
+        self._letters.inc()
+
+
+class RelayMetrics:
+    """What relays did, by relay."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._events = Counter("meshscribe_relay_events_total", "Events that a relay's target took", ["relay"], registry=registry)
+        self._retries = Counter("meshscribe_relay_retries_total", "Attempts of a relay that failed", ["relay"], registry=registry)
+        self._letters = Counter("meshscribe_relay_dead_letters_total", "What a relay gave up", ["relay"], registry=registry)
+
+    def meter(self, relay: str) -> RelayMeter:
+        """The counters of this relay."""
+        return RelayMeter(self._events.labels(relay), self._retries.labels(relay), self._letters.labels(relay))
+
+    def watch(self, states: Callable[[], Sequence[RelayState]]) -> None:
+        """Gauges of these relays, read when they are scraped."""
+        failing = Gauge("meshscribe_relay_failing", "1 while a relay's target or feed does not work", ["relay"], registry=self._registry)
+        lag = Gauge("meshscribe_relay_lag", "Journal positions that a relay is behind", ["relay"], registry=self._registry)
+        for number, state in enumerate(states()):
+            failing.labels(state.name).set_function(partial(_failing, states, number))
+            lag.labels(state.name).set_function(partial(_lag, states, number))
+
+
+def _failing(states: Callable[[], Sequence[RelayState]], number: int) -> float:
+    return float(states()[number].failing is not None)
+
+
+def _lag(states: Callable[[], Sequence[RelayState]], number: int) -> float:
+    return float(states()[number].lag)

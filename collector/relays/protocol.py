@@ -1,25 +1,82 @@
-"""What a relay is made of: a feed that it reads in order, and a target that it writes to. tests/conformance/test_relay.py runs on every pair.
+"""What a relay is made of: a feed that it reads in order, and a target that it writes to.
 
+tests/conformance/test_relay.py runs on every pair.
 A relay holds one batch in memory and nothing else: a target that is dead for a week costs no memory, and holds up nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
+from collector.sinks.protocol import WHOLE
+
+BEGINNING = Place(0, WHOLE)
+
+
+class Damaged(NamedTuple):
+    """Something in the feed that is no event, or of which none can be made."""
+
+    place: Place
+    data: bytes
+    reason: str
+
+
+class Read(NamedTuple):
+    """What is behind a place: outputs in order, and the place up to which there is nothing else."""
+
+    outputs: Sequence[Output]
+    place: Place
+    damaged: Sequence[Damaged] = ()
+
+
+class Poison(NamedTuple):
+    """What a target refuses for ever: the output with only those of its events that were refused."""
+
+    output: Output
+    reason: str
+
+
+class PoisonError(PermanentError):
+    """Everything was written but these."""
+
+    def __init__(self, poisons: Sequence[Poison]) -> None:
+        super().__init__("; ".join(poison.reason for poison in poisons[:3]))
+        self.poisons = poisons
+
+
+class LaterError(RetryableError):
+    """The target says when to come again: after `seconds`."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Feed(Protocol):
-    """The events that a sink holds, per journal in the order of their places, without gaps."""
+    """The events that a sink holds, per journal in the order of their places, without gaps.
+
+    `generation` changes when journals may have been with another process in between: then what is known of their places is of no use.
+    """
+
+    generation: int
 
     async def journals(self) -> Sequence[str]:
-        """The journals whose events the sink holds."""
+        """The journals whose events are to be read here. Raises RetryableError."""
         ...
 
-    async def read(self, journal: str, after: Place, limit: int) -> Sequence[Output]:
-        """The next outputs behind `after`, never beyond the sink's `high`; empty if there are none now. Raises RetryableError."""
+    async def high(self, journal: str) -> Place:
+        """The last place that could be read now. Raises RetryableError."""
+        ...
+
+    async def read(self, journal: str, after: Place) -> Read:
+        """What is behind `after`, about one batch of it. Its place is `after` if there is nothing now. Raises RetryableError."""
+        ...
+
+    async def close(self) -> None:
+        """Gives up the connections."""
         ...
 
 
@@ -27,13 +84,20 @@ class Target(Protocol):
     """Where a relay writes. What it acknowledged is durable."""
 
     async def place(self, journal: str) -> Place:
-        """The last place that this relay has written of this journal; (0, WHOLE) if none. Raises RetryableError."""
+        """The last place that this relay has written of this journal; BEGINNING if none. Raises RetryableError."""
         ...
 
     async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
         """Writes the outputs and the place: in one transaction where the target has them, else in that order (then a crash repeats events,
-        with the same ids). Raises RetryableError, or PermanentError (of the first output: the relay then sends that one to the dead letters).
+        with the same ids).
+
+        Raises RetryableError (nothing was written, or a repeat finds what was), PoisonError (everything was written but some events and
+        the place), or PermanentError (nothing was written: one of the outputs is at fault).
         """
+        ...
+
+    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
+        """Writes outputs out of their order, and no place. Raises as `put`."""
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,129 @@
+"""Dead letters in a compacted Kafka topic, where there is no SQL store: the key is the letter's id, a tombstone drops it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+
+import zstandard
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from collector.dead_letters import DeadLetter
+from collector.dead_letters.events import BATCH_TYPE, columns_of, read_batch, write_batch
+from collector.errors import DamagedError, RetryableError
+from collector.kafka.connection import client_arguments
+from collector.kafka.quiet import quieten
+from collector.kafka.transactions import Record, Transactions
+from collector.messages.event import Place
+from collector.settings import Kafka
+
+_OVERHEAD = 4096  # bytes of a record beside its value, reason and columns
+_ENDS_MS = 500
+
+
+class KafkaDeadLetters:
+    """See DeadLetters."""
+
+    def __init__(self, settings: Kafka) -> None:
+        quieten()
+        self._settings = settings
+        self._writer = Transactions(settings, f"meshscribe-dead-letters-{uuid.uuid4().hex}")
+
+    async def add(self, letter: DeadLetter) -> None:
+        """See DeadLetters. One that is there already is written again, and is one all the same: compaction keeps the last."""
+        await self._writer.commit([_record(letter, self._settings)])
+
+    async def all(self) -> AsyncIterator[DeadLetter]:
+        """See DeadLetters; the order is kept within a partition. Read twice, so that not all are held: first what is left of them."""
+        left: dict[bytes, tuple[int, int]] = {}
+        async for record in self._records():
+            left[record.key] = (record.partition, record.offset)
+        async for record in self._records():
+            if record.value is not None and left.get(record.key) == (record.partition, record.offset):
+                yield _letter(record)
+
+    async def drop(self, ids: Sequence[str]) -> int:
+        """See DeadLetters."""
+        there = {letter.id async for letter in self.all()} & set(ids)
+        if there:
+            topic = self._settings.dead_letters_topic
+            await self._writer.commit([Record(topic, name.encode(), None, []) for name in sorted(there)])
+        return len(there)
+
+    async def close(self) -> None:
+        """See DeadLetters."""
+        await self._writer.close()
+
+    async def _records(self) -> AsyncIterator[ConsumerRecord]:
+        """All committed records up to the end as it is now."""
+        topic = self._settings.dead_letters_topic
+        consumer = AIOKafkaConsumer(
+            **client_arguments(self._settings), isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            await consumer.start()
+            await consumer._client._wait_on_metadata(topic)
+            parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+            ends = await consumer.end_offsets(parts)
+            for at in parts:
+                consumer.assign([at])
+                await consumer.seek_to_beginning(at)
+                while await consumer.position(at) < ends[at]:
+                    for record in (await consumer.getmany(at, timeout_ms=_ENDS_MS)).get(at, []):
+                        yield record
+        except (KafkaError, OSError) as error:
+            raise RetryableError(f"dead letters: Kafka at {self._settings.bootstrap_servers}: {error or type(error).__name__}") from error
+        finally:
+            await consumer.stop()
+
+
+def _record(letter: DeadLetter, settings: Kafka) -> Record:
+    """Compressed; what is still too large for a record loses the ends of its bodies, and says so."""
+    compress = zstandard.ZstdCompressor(level=3).compress
+    value, room = compress(letter.data), settings.max_record_bytes - _OVERHEAD - len(letter.reason) * 4 - len(letter.columns or b"")
+    if len(value) > room:
+        letter = letter._replace(data=_cut(letter, room), reason=f"{letter.reason} (bodies cut: the letter is larger than a record)")
+        value = compress(letter.data)
+    named = {
+        "content-type": letter.content_type,
+        "content-encoding": "zstd",
+        "origin": letter.origin,
+        "journal": letter.journal,
+        "position": str(letter.place.position),
+        "ordinal": str(letter.place.ordinal),
+        "at_us": str(letter.at_us),
+        "reason": letter.reason,
+    }
+    headers = [(name, text.encode("utf-8", "replace")) for name, text in named.items()]
+    if letter.columns is not None:
+        headers.append(("columns", letter.columns))
+    return Record(settings.dead_letters_topic, letter.id.encode(), value, headers)
+
+
+def _cut(letter: DeadLetter, room: int) -> bytes:
+    if letter.content_type != BATCH_TYPE:
+        return letter.data[: room // 2]
+    events = read_batch(letter.data, letter.columns)
+    each = room // (2 * len(events))  # base64 takes a third more
+    cut = [event._replace(data=event.data[:each]) for event in events]
+    assert columns_of(cut) == letter.columns
+    return write_batch(cut)
+
+
+def _letter(record: ConsumerRecord) -> DeadLetter:
+    named = dict(record.headers)
+    try:
+        return DeadLetter(
+            record.key.decode(),
+            named["origin"].decode(),
+            named["journal"].decode(),
+            Place(int(named["position"]), int(named["ordinal"])),
+            int(named["at_us"]),
+            named["reason"].decode(),
+            named["content-type"].decode(),
+            zstandard.ZstdDecompressor().decompressobj().decompress(record.value),
+            named.get("columns"),
+        )
+    except (KeyError, ValueError, zstandard.ZstdError) as error:
+        raise DamagedError(f"{record.topic}:{record.partition} holds no dead letter at offset {record.offset}: {error!r}") from error

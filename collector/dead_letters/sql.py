@@ -1,0 +1,77 @@
+"""Dead letters in the SQL store's table `dead_letters`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.dead_letters import DeadLetter
+from collector.messages.event import Place
+from collector.sinks.schema import dead_letters
+from collector.sql_errors import retryable
+
+PAGE = 100
+_DROPPED_AT_ONCE = 1000
+
+
+class SqlDeadLetters:
+    """See DeadLetters. Disposes of the engine when it is closed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def add(self, letter: DeadLetter) -> None:
+        """See DeadLetters."""
+        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        row = {**letter._asdict(), "position": letter.place.position, "ordinal": letter.place.ordinal}
+        del row["place"]
+        with retryable("dead letters"):
+            async with self._engine.begin() as connection:
+                await connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(index_elements=["id"]), row)
+
+    async def all(self) -> AsyncIterator[DeadLetter]:
+        """See DeadLetters. In pages, so that letters may be dropped meanwhile."""
+        behind: tuple[int, str] = (-1, "")
+        while True:
+            at, identity = dead_letters.c.at_us, dead_letters.c.id
+            page = select(dead_letters).where(tuple_(at, identity) > tuple_(*behind)).order_by(at, identity).limit(PAGE)
+            with retryable("dead letters"):
+                async with self._engine.connect() as connection:
+                    rows = (await connection.execute(page)).all()
+            for row in rows:
+                yield _letter(row)
+            if len(rows) < PAGE:
+                return
+            behind = (rows[-1].at_us, rows[-1].id)
+
+    async def drop(self, ids: Sequence[str]) -> int:
+        """See DeadLetters."""
+        dropped = 0
+        with retryable("dead letters"):
+            async with self._engine.begin() as connection:
+                for start in range(0, len(ids), _DROPPED_AT_ONCE):
+                    some = ids[start : start + _DROPPED_AT_ONCE]
+                    dropped += (await connection.execute(delete(dead_letters).where(dead_letters.c.id.in_(some)))).rowcount
+        return dropped
+
+    async def close(self) -> None:
+        """See DeadLetters."""
+        await self._engine.dispose()
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(
+        row.id,
+        row.origin,
+        row.journal,
+        Place(row.position, row.ordinal),
+        row.at_us,
+        row.reason,
+        row.content_type,
+        bytes(row.data),
+        bytes(row.columns) if row.columns is not None else None,
+    )

@@ -1,0 +1,136 @@
+"""The target over HTTP: CloudEvents 1.0, HTTP protocol binding, in binary, structured or batch mode.
+
+At least once: the place is kept elsewhere (places.py) and written after the events were accepted. A repeat has the same ids. Events go one
+request after the other, in order. What a receiver's answer means stands in `meaning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+import httpx
+
+from collector.clock import Clock
+from collector.dead_letters.events import BATCH_TYPE, EVENT_TYPE, structured
+from collector.errors import PermanentError, RetryableError
+from collector.messages.event import Event, Output, Place
+from collector.relays.http_client import Client
+from collector.relays.http_events import binary
+from collector.relays.places import Places
+from collector.relays.protocol import LaterError, Poison, PoisonError
+
+# Answers that speak of the endpoint, its address or our credentials, not of this event: people can mend that, and no event is lost by it.
+_OF_THE_ENDPOINT = frozenset({401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 423, 425, 429})
+_TOLD = 200  # characters of an answer that a reason quotes
+
+
+class _Placed(NamedTuple):
+    """An event with where it stands."""
+
+    place: Place
+    event: Event
+
+
+class HttpTarget:
+    """See protocol.Target. `batch`: events in one request of batch mode, `batch_bytes`: their bytes, about."""
+
+    def __init__(self, client: Client, places: Places, clock: Clock, *, mode: str, batch: int, batch_bytes: int) -> None:
+        self._client, self._places, self._clock = client, places, clock
+        self._mode, self._batch, self._batch_bytes = mode, batch, batch_bytes
+        self._accepted: set[str] = set()  # since the last place: what is tried again leaves these out
+
+    async def place(self, journal: str) -> Place:
+        """See Target."""
+        return await self._places.get(journal)
+
+    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
+        """See Target."""
+        poisons = await self._send(journal, outputs)
+        if poisons:
+            raise PoisonError(poisons)
+        await self._places.set(journal, place)
+        self._accepted.clear()
+
+    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
+        """See Target."""
+        poisons = await self._send(journal, outputs)
+        self._accepted.clear()
+        if poisons:
+            raise PoisonError(poisons)
+
+    async def close(self) -> None:
+        """See Target."""
+        await self._client.close()
+        await self._places.close()
+
+    async def _send(self, journal: str, outputs: Sequence[Output]) -> list[Poison]:
+        events = [_Placed(o.place, event) for o in outputs for event in o.events if event.id not in self._accepted]
+        poisons: list[Poison] = []
+        for some in self._requests(events) if self._mode == "batch" else ([event] for event in events):
+            poisons += await self._post(journal, some)
+        return poisons
+
+    def _requests(self, events: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:
+        start = size = 0
+        for end, (_, event) in enumerate(events):
+            if end > start and (end - start == self._batch or size + len(event.data) > self._batch_bytes):
+                yield events[start:end]
+                start, size = end, 0
+            size += len(event.data)
+        if start < len(events):
+            yield events[start:]
+
+    async def _post(self, journal: str, events: Sequence[_Placed]) -> list[Poison]:
+        """One request; what is refused for ever is found by halves. Raises RetryableError."""
+        headers, body = self._message(journal, events)
+        answer = await self._client.post(headers, body)
+        refused = meaning(answer, self._client.url, self._clock.now_us())
+        if isinstance(refused, RetryableError):
+            raise refused
+        if refused is None:
+            self._accepted.update(event.id for _, event in events)
+            return []
+        if len(events) == 1:
+            ((place, event),) = events
+            return [Poison(Output(place, (event,)), str(refused))]
+        half = len(events) // 2
+        return [*await self._post(journal, events[:half]), *await self._post(journal, events[half:])]
+
+    def _message(self, journal: str, events: Sequence[_Placed]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        if self._mode == "binary":
+            ((place, event),) = events
+            return binary(event, journal, place), event.data
+        bodies = [structured(event, journal, place) for place, event in events]
+        if self._mode == "structured":
+            return [(b"content-type", EVENT_TYPE.encode())], bodies[0]
+        return [(b"content-type", BATCH_TYPE.encode())], b"[" + b",".join(bodies) + b"]"
+
+
+def meaning(answer: httpx.Response, url: str, now_us: int) -> RetryableError | PermanentError | None:
+    """What an answer means for the events: None: accepted (2xx). 4xx: never, for what they are, but for those of the endpoint itself.
+
+    All else may be mended: 5xx, redirects (which would send events where nobody said), and 4xx that speak of address or credentials.
+    """
+    status = answer.status_code
+    if 200 <= status < 300:
+        return None
+    said = f"{url} answers {status}: {answer.text[:_TOLD] or answer.reason_phrase}"
+    if 400 <= status < 500 and status not in _OF_THE_ENDPOINT:
+        return PermanentError(said)
+    seconds = retry_after(answer.headers.get("retry-after"), now_us)
+    return LaterError(said, seconds) if seconds is not None else RetryableError(said)
+
+
+def retry_after(value: str | None, now_us: int) -> float | None:
+    """Seconds that Retry-After asks for (RFC 9110 §10.2.3: a number or a date); None if it says nothing that can be read."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, at.timestamp() - now_us / 1e6)

@@ -1,0 +1,203 @@
+"""The feed from Kafka: a read_committed consumer group; every partition of an events topic is a journal of its own, `topic:partition`.
+
+A record at offset n has the place (n + 1, 0): a place's position is the offset to go on from. Where to go on is asked of the target, so
+what the group has committed does not matter but for who watches its lag. One fetch per partition is held in memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from collector.errors import BadInputError, RetryableError
+from collector.kafka.cloudevents import decode
+from collector.kafka.connection import client_arguments
+from collector.kafka.quiet import quieten
+from collector.messages.event import Output, Place
+from collector.relays.protocol import BEGINNING, Damaged, Read
+from collector.settings import Kafka
+
+log = logging.getLogger("meshscribe.relay")
+
+TOLD_SECONDS = 5.0  # between two commits of how far we are, for who watches the group
+PATIENCE_MS = 86_400_000  # a target that is dead for long is no reason to leave the group
+
+
+class KafkaFeed:
+    """See protocol.Feed. `group`: the consumer group; its members share the partitions. `batch`: records."""
+
+    def __init__(self, settings: Kafka, group: str, topics: Sequence[str], batch: int, batch_bytes: int) -> None:
+        quieten()
+        self._settings, self._group, self._topics = settings, group, sorted(set(topics))
+        self._batch, self._batch_bytes = batch, batch_bytes
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[TopicPartition, int] = {}  # offset that the consumer gives next
+        self._told: dict[TopicPartition, float] = {}
+        self.generation = 0
+
+    async def journals(self) -> Sequence[str]:
+        """See Feed: those that the group gave to this process."""
+        async with self._guarded() as consumer:
+            return sorted(f"{at.topic}:{at.partition}" for at in consumer.assignment())
+
+    async def high(self, journal: str) -> Place:
+        """See Feed: as the last fetch told; the last stable offset."""
+        async with self._guarded() as consumer:
+            return Place(consumer.last_stable_offset(_partition(journal)) or 0, 0)
+
+    async def read(self, journal: str, after: Place) -> Read:
+        """See Feed. Raises RetryableError too if the topic ends before the place: it was made anew."""
+        at = _partition(journal)
+        async with self._guarded() as consumer:
+            if self._next.get(at) != after.position:
+                await self._seek(consumer, at, after)
+            else:
+                await self._tell(consumer, at)
+            found = (await consumer.getmany(at, max_records=self._batch)).get(at, [])
+            if not found:
+                return Read([], after)
+            self._next[at] = found[-1].offset + 1
+        return _read(found)
+
+    async def committed(self, journal: str) -> Place:
+        """How far the group has committed: the place of a relay whose target keeps none."""
+        async with self._guarded() as consumer:
+            offset = await consumer.committed(_partition(journal))
+            return Place(offset, 0) if offset else BEGINNING
+
+    async def commit(self, journal: str, place: Place) -> None:
+        """Moves the group's offset. Raises RetryableError, also when the partition has gone to another process."""
+        async with self._guarded() as consumer:
+            await consumer.commit({_partition(journal): OffsetAndMetadata(place.position, "")})
+
+    async def close(self) -> None:
+        """See Feed. Leaves the group."""
+        consumer, self._consumer = self._consumer, None
+        self._next.clear()
+        if consumer is not None:
+            self.generation += 1
+            await consumer.stop()
+
+    def rebalanced(self) -> None:
+        """Called when the group shares the partitions anew."""
+        self.generation += 1
+        self._next.clear()
+
+    async def _seek(self, consumer: AIOKafkaConsumer, at: TopicPartition, after: Place) -> None:
+        first, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
+        if end < after.position:
+            raise RetryableError(
+                f"{at.topic}:{at.partition} ends at offset {end}, but was read up to {after.position} before: was the topic made anew?"
+            )
+        if first > after.position and after != BEGINNING:
+            log.warning("%s: %d records were deleted before the relay read them", at, first - after.position)
+        consumer.seek(at, max(first, after.position))
+        self._next[at] = after.position
+
+    async def _tell(self, consumer: AIOKafkaConsumer, at: TopicPartition) -> None:
+        """All before the consumer's position is written: else we would not be asked for what is behind it."""
+        now = time.monotonic()
+        if now - self._told.get(at, 0.0) >= TOLD_SECONDS and self._next[at] > 0:
+            self._told[at] = now
+            await consumer.commit({at: OffsetAndMetadata(self._next[at], "")})
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[AIOKafkaConsumer]:
+        try:
+            yield await self._started()
+        except (KafkaError, OSError, TimeoutError, AssertionError) as error:  # of a partition that is not ours any more, too
+            self._next.clear()
+            raise RetryableError(f"Kafka at {self._settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            session = int(self._settings.session_seconds * 1000)
+            consumer = AIOKafkaConsumer(
+                **client_arguments(self._settings),
+                group_id=self._group,
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                session_timeout_ms=session,
+                heartbeat_interval_ms=session // 6,
+                max_poll_interval_ms=PATIENCE_MS,
+                rebalance_timeout_ms=session,
+                partition_assignment_strategy=(StickyPartitionAssignor,),
+                max_partition_fetch_bytes=max(1 << 20, self._batch_bytes // 4),
+                fetch_max_bytes=self._batch_bytes,
+            )
+            consumer.subscribe(self._topics, listener=_Listener(self))
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, feed: KafkaFeed) -> None:
+        self._feed = feed
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        del revoked
+        self._feed.rebalanced()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        del assigned
+        self._feed.rebalanced()
+
+
+class KafkaPlaces:
+    """See places.Places: the group's committed offsets. Closes nothing: the feed is its owner's."""
+
+    def __init__(self, feed: KafkaFeed) -> None:
+        self._feed = feed
+
+    async def get(self, journal: str) -> Place:
+        """See Places."""
+        return await self._feed.committed(journal)
+
+    async def set(self, journal: str, place: Place) -> None:
+        """See Places."""
+        await self._feed.commit(journal, place)
+
+    async def close(self) -> None:
+        """See Places."""
+
+
+def _partition(journal: str) -> TopicPartition:
+    topic, _, number = journal.rpartition(":")
+    return TopicPartition(topic, int(number))
+
+
+def _read(records: Sequence[ConsumerRecord]) -> Read:
+    outputs: list[Output] = []
+    damaged: list[Damaged] = []
+    for record in records:
+        place = Place(record.offset + 1, 0)
+        try:
+            outputs.append(Output(place, (decode(record.headers, record.value).event,)))
+        except BadInputError as error:
+            damaged.append(Damaged(place, _whole(record), str(error)))
+    return Read(outputs, Place(records[-1].offset + 1, 0), damaged)
+
+
+def _whole(record: ConsumerRecord) -> bytes:
+    """A record as JSON, its bytes in base64."""
+    headers = [[name, _base64(value)] for name, value in record.headers]
+    return json.dumps({"key": _base64(record.key), "headers": headers, "value": _base64(record.value)}).encode()
+
+
+def _base64(value: bytes | None) -> str | None:
+    return base64.b64encode(value).decode() if value is not None else None

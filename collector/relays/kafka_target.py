@@ -1,0 +1,103 @@
+"""The target on Kafka: the events of a batch and the relay's place in one transaction, so each event comes exactly once.
+
+The place of a journal is what the group `meshscribe-relay-<relay>-<journal>` has committed for partition 0 of the exchanges topic, with
+the ordinal as its metadata. A second process with the same relay fences the first, which then stands aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from collector.errors import FencedError, PermanentError
+from collector.kafka.quiet import quieten
+from collector.kafka.topics import check_limits
+from collector.kafka.transactions import Transactions
+from collector.messages.event import Output, Place
+from collector.relays.protocol import BEGINNING
+from collector.settings import Kafka
+from collector.sinks.kafka import event_topics, records
+
+
+class KafkaTarget:
+    """See protocol.Target. `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut."""
+
+    def __init__(self, settings: Kafka, relay: str, bodies_url: str) -> None:
+        quieten()
+        self._settings, self._relay, self._bodies_url = settings, relay, bodies_url or None
+        self._at = TopicPartition(settings.exchanges_topic, 0)
+        self._writers: dict[str, Transactions] = {}
+        self._places: dict[str, Place] = {}
+        self._checked = False
+
+    async def place(self, journal: str) -> Place:
+        """See Target. Raises SettingsError: topics are missing or do not take our largest record; FencedError as `put`."""
+        known = self._places.get(journal)
+        if known is not None:
+            return known
+        if not self._checked:
+            await check_limits(self._settings, sorted(set(event_topics(self._settings).values())))
+            self._checked = True
+        group = self.group(journal)
+        try:
+            found = (await self._writer(journal).offsets(group, [self._at])).get(self._at)
+        except FencedError:
+            await self._give_up(journal)
+            raise
+        self._places[journal] = place = _place(found) if found is not None else BEGINNING
+        return place
+
+    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
+        """See Target. Raises FencedError: another process has this relay; tried again, this one takes it back."""
+        stored = await self.place(journal)
+        if place <= stored:
+            return  # the attempt before this one counted after all
+        new = [output for output in outputs if output.place > stored]
+        offset = {self._at: OffsetAndMetadata(place.position, str(place.ordinal))}
+        del self._places[journal]  # unknown until it is known
+        made = records(self._settings, journal, new, self._bodies_url)
+        try:
+            await self._writer(journal).commit(made, self.group(journal), offset)
+        except FencedError:
+            await self._give_up(journal)
+            raise
+        self._places[journal] = place
+
+    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
+        """See Target. Under a transactional id of its own: a relay that runs is not disturbed."""
+        writer = Transactions(self._settings, f"{self.group(journal)}-resend")
+        try:
+            await writer.commit(records(self._settings, journal, outputs, self._bodies_url))
+        finally:
+            await writer.close()
+
+    async def close(self) -> None:
+        """See Target."""
+        for writer in self._writers.values():
+            await writer.close()
+        self._writers.clear()
+        self._places.clear()
+
+    def group(self, journal: str) -> str:
+        """The consumer group that keeps this journal's place; the transactional id is the same."""
+        return f"meshscribe-relay-{self._relay}-{journal}"
+
+    def _writer(self, journal: str) -> Transactions:
+        if journal not in self._writers:
+            self._writers[journal] = Transactions(self._settings, self.group(journal))
+        return self._writers[journal]
+
+    async def _give_up(self, journal: str) -> None:
+        self._places.pop(journal, None)
+        await self._writers.pop(journal).close()
+
+
+def _place(found: OffsetAndMetadata) -> Place:
+    try:
+        return Place(found.offset, int(found.metadata))
+    except ValueError:
+        raise PermanentError(
+            f"the committed offset {found.offset} was not written by a relay: its metadata is {found.metadata!r}"
+        ) from None

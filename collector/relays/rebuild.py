@@ -1,0 +1,87 @@
+"""Makes events again from the rows of the SQL store, equal to those that were stored. Pure. Next stop: a relay's target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import zstandard
+
+from collector.errors import DamagedError
+from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
+
+EXCHANGE_COLUMNS = (
+    "exchange",
+    "revision",
+    "duration_us",
+    "namespace",
+    "service",
+    "node",
+    "request_id",
+    "method",
+    "path",
+    "status",
+    "caller",
+    "model",
+    "completeness",
+    "request_bytes",
+    "response_bytes",
+)
+LEDGER_COLUMNS = (
+    "node",
+    "namespace",
+    "workload",
+    "window_us",
+    "announced",
+    "received",
+    "dropped",
+    "missing",
+    "both",
+    "tap_only",
+    "access_log_only",
+    "late",
+)
+PAYLOAD_COLUMNS = ("exchange", "revision", "content_type", "content_encoding", "size")
+
+
+def exchange_event(row: Any) -> Event:
+    """Of a row of `exchanges`."""
+    return Event(
+        row.id,
+        EXCHANGE_TYPE,
+        row.source,
+        row.subject,
+        row.time_us,
+        "application/json",
+        bytes(row.data),
+        {"exchange": row.exchange, "revision": row.revision},
+        {name: getattr(row, name) for name in EXCHANGE_COLUMNS},
+    )
+
+
+def ledger_event(row: Any) -> Event:
+    """Of a row of `ledger`."""
+    subject = f"{row.namespace}/{row.workload}" if row.namespace and row.workload else None
+    columns = {name: getattr(row, name) for name in LEDGER_COLUMNS}
+    return Event(row.id, LEDGER_TYPE, row.source, subject, row.time_us, "application/json", bytes(row.data), {}, columns)
+
+
+def payload_event(row: Any) -> Event:
+    """Of a row of `payloads`. Raises DamagedError."""
+    try:
+        extensions = orjson.loads(row.extensions)
+    except orjson.JSONDecodeError as error:
+        raise DamagedError(f"payload {row.id}: its extensions are no JSON: {error}") from error
+    columns = {name: getattr(row, name) for name in PAYLOAD_COLUMNS}
+    return Event(row.id, row.type, row.source, row.subject, row.time_us, row.content_type, _data(row), extensions, columns)
+
+
+def _data(row: Any) -> bytes:
+    if row.compression is None:
+        return bytes(row.data)
+    if row.compression != "zstd":
+        raise DamagedError(f"payload {row.id} is stored with compression {row.compression!r}, expected zstd")
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(bytes(row.data))
+    except zstandard.ZstdError as error:
+        raise DamagedError(f"payload {row.id}: {error}") from error

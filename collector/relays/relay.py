@@ -1,0 +1,212 @@
+"""A relay: reads a batch from its feed, writes it to its target, and goes on from there. One batch in memory, whatever the target does.
+
+A target that fails is tried again for ever, at growing intervals; what it can never take goes to the dead letters, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+from collector.clock import Clock
+from collector.dead_letters import DeadLetters, damaged, letter
+from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, SettingsError
+from collector.isolation import isolate
+from collector.messages.event import Output, Place
+from collector.relays.protocol import Feed, LaterError, PoisonError, Read, Target
+
+T = TypeVar("T")
+
+log = logging.getLogger("meshscribe.relay")
+
+FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds between tries: doubled, jittered
+LATER_WAIT = 300.0  # what a Retry-After may ask for at most
+STAND_ASIDE = 30.0  # another process has the relay: seconds until it is looked whether it still does
+
+
+class Status(NamedTuple):
+    """How a relay fares. `lag`: journal positions behind the feed, all journals together. `since_us`: when `failing` began."""
+
+    name: str
+    places: dict[str, Place]
+    lag: int
+    failing: str | None
+    since_us: int | None
+    written: int
+    buried: int
+
+
+class Meter(Protocol):
+    """What is counted (metrics.RelayMetrics)."""
+
+    def wrote(self, events: int) -> None: ...
+    def retried(self) -> None: ...
+    def buried(self) -> None: ...
+
+
+class Relay:
+    """Runs until it is stopped. `types`: the CloudEvents types that are copied. `random`: numbers in [0, 1)."""
+
+    def __init__(
+        self,
+        name: str,
+        feed: Feed,
+        target: Target,
+        letters: DeadLetters,
+        clock: Clock,
+        *,
+        types: frozenset[str],
+        random: Callable[[], float],
+        meter: Meter | None = None,
+        idle_seconds: float = 0.5,
+    ) -> None:
+        self.name = name
+        self._feed, self._target, self._letters, self._clock = feed, target, letters, clock
+        self._types, self._random, self._meter, self._idle_seconds = types, random, meter, idle_seconds
+        self._places: dict[str, Place] = {}
+        self._highs: dict[str, Place] = {}
+        self._generation = feed.generation
+        self._failing: str | None = None
+        self._since_us: int | None = None
+        self._written = self._buried = 0
+        self._stopping = asyncio.Event()
+
+    @property
+    def status(self) -> Status:
+        """As it is now; from memory."""
+        lag = sum(max(0, high.position - self._places[j].position) for j, high in self._highs.items() if j in self._places)
+        return Status(self.name, dict(self._places), lag, self._failing, self._since_us, self._written, self._buried)
+
+    async def run(self) -> None:
+        """Returns after `stop`, when what was begun is done. Raises nothing that a target or a feed can cause."""
+        while not self._stopping.is_set():
+            try:
+                moved = await self.once()
+            except _StoppedError:
+                return
+            except PermanentError as error:  # of no output: of the feed, a place, or the dead letters; people may mend it
+                self._fails(str(error))
+                self._places.clear()
+                await self._rest(LONGEST_WAIT)
+            else:
+                if not moved:
+                    await self._rest(self._idle_seconds)
+
+    def stop(self) -> None:
+        """What is being written is still finished; nothing new is begun, nothing tried again."""
+        self._stopping.set()
+
+    async def once(self) -> bool:
+        """One batch of each journal. Returns whether there was anything."""
+        journals = await self._retried(self._feed.journals)
+        if self._feed.generation != self._generation:
+            self._generation = self._feed.generation
+            self._places.clear()
+            self._highs.clear()
+        moved = False
+        for journal in journals:
+            if self._stopping.is_set():
+                break
+            moved |= await self._step(journal)
+        return moved
+
+    async def _step(self, journal: str) -> bool:
+        after = self._places.get(journal)
+        if after is None:
+            after = self._places[journal] = await self._retried(partial(self._target.place, journal))
+        self._highs[journal] = await self._retried(partial(self._feed.high, journal))
+        read = await self._retried(partial(self._feed.read, journal, after))
+        if read.place <= after:
+            return False
+        await self._deliver(journal, read)
+        if self._generation == self._feed.generation:
+            self._places[journal] = read.place
+        return True
+
+    async def _deliver(self, journal: str, read: Read) -> None:
+        for found in read.damaged:
+            made = damaged(f"relay:{self.name}", journal, found.place, found.data, found.reason, self._clock.now_us())
+            await self._retried(partial(self._letters.add, made))
+            self._count_buried(found.place, found.reason)
+        wanted = [kept for output in read.outputs if (kept := self._wanted(output)).events]
+        await isolate(partial(self._put, journal), partial(self._bury, journal), wanted, read.place)
+        events = sum(len(output.events) for output in wanted)
+        self._written += events
+        if self._meter is not None:
+            self._meter.wrote(events)
+
+    def _wanted(self, output: Output) -> Output:
+        if all(event.type in self._types for event in output.events):
+            return output
+        return output._replace(events=tuple(event for event in output.events if event.type in self._types))
+
+    async def _put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
+        try:
+            await self._retried(partial(self._target.put, journal, outputs, place))
+        except PoisonError as error:
+            for poison in error.poisons:
+                await self._bury(journal, poison.output, poison.reason)
+            await self._retried(partial(self._target.put, journal, [], place))
+
+    async def _bury(self, journal: str, output: Output, reason: str) -> None:
+        made = letter(f"relay:{self.name}", journal, output, reason, self._clock.now_us())
+        await self._retried(partial(self._letters.add, made))
+        self._count_buried(output.place, reason)
+
+    def _count_buried(self, place: Place, reason: str) -> None:
+        log.error("relay %s: what is at %s cannot be written and goes to the dead letters: %s", self.name, place, reason)
+        self._buried += 1
+        if self._meter is not None:
+            self._meter.buried()
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Tries until it works. Raises PermanentError, and _StoppedError when it failed and is to stop."""
+        tries = 0
+        while True:
+            try:
+                result = await attempt()
+            except (RetryableError, FencedError, SettingsError) as error:
+                self._fails(str(error))
+                await self._rest(self._wait(error, tries))
+                tries += 1
+                if self._stopping.is_set():
+                    raise _StoppedError from error
+            else:
+                self._works()
+                return result
+
+    def _wait(self, error: Exception, tries: int) -> float:
+        """Seconds, jittered, so that relays of several processes do not come all at once."""
+        step = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries, 20))
+        if isinstance(error, FencedError):
+            step = STAND_ASIDE
+        wait = step * (0.5 + self._random() / 2)
+        return max(wait, min(error.seconds, LATER_WAIT)) if isinstance(error, LaterError) else wait
+
+    def _fails(self, why: str) -> None:
+        if self._failing is None:
+            self._since_us = self._clock.now_us()
+        if self._failing != why:
+            log.warning("relay %s fails and tries again: %s", self.name, why)
+        self._failing = why
+        if self._meter is not None:
+            self._meter.retried()
+
+    def _works(self) -> None:
+        if self._failing is not None:
+            log.info("relay %s works again", self.name)
+        self._failing = self._since_us = None
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+
+class _StoppedError(MeshscribeError):
+    """It failed, and there is no time left to try again."""

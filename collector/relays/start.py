@@ -1,0 +1,87 @@
+"""All relays of a process: started as tasks of their own, stopped after what they had begun, and looked at by /readyz and /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+
+from collector.clock import Clock
+from collector.dead_letters import DeadLetters
+from collector.dead_letters.open import open_letters
+from collector.describe.record import timestamp
+from collector.health import Component
+from collector.metrics import RelayMetrics
+from collector.relays.open import Ends, open_relay, open_store_relay
+from collector.relays.relay import Relay, Status
+from collector.settings import Settings
+
+log = logging.getLogger("meshscribe.relay")
+
+STOP_SECONDS = 5.0  # for what was begun; what is cut then is written again at the next start
+
+
+class Relays:
+    """The running relays. None of them can end the process, and none that fails makes it unready."""
+
+    def __init__(self, letters: DeadLetters, relays: Sequence[tuple[Relay, Ends]]) -> None:
+        self._letters, self._relays = letters, relays
+        self._tasks = {relay.name: asyncio.create_task(relay.run()) for relay, _ in relays}
+        for name, task in self._tasks.items():
+            task.add_done_callback(lambda ended, name=name: _look_at(name, ended))  # type: ignore[misc]
+
+    @property
+    def statuses(self) -> list[Status]:
+        """How each of them fares."""
+        return [relay.status for relay, _ in self._relays]
+
+    def components(self) -> Iterator[Component]:
+        """For /readyz: always ok, because whoever sends us events is not to be turned away for a relay's target."""
+        for status in self.statuses:
+            ended = self._tasks[status.name]
+            yield Component(f"relay {status.name}", True, "it has ended: see the log" if ended.done() else told(status))
+
+    async def stop(self) -> None:
+        """What was begun is finished, in STOP_SECONDS at most."""
+        for relay, _ in self._relays:
+            relay.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(self._tasks.values())
+        for _, ends in self._relays:
+            await ends.target.close()
+            await ends.feed.close()
+        await self._letters.close()
+
+
+def start_relays(settings: Settings, clock: Clock, metrics: RelayMetrics) -> Relays:
+    """Starts the relays of the settings. Raises SettingsError: files that do not fit. To be called in the event loop."""
+    letters = open_letters(settings)
+    made = [open_relay(relay, settings, letters, clock, metrics.meter(relay.name)) for relay in settings.relays]
+    return _watched(Relays(letters, made), metrics)
+
+
+def start_store_relay(settings: Settings, clock: Clock, metrics: RelayMetrics) -> Relays:
+    """Starts the relay that is role `store`."""
+    letters = open_letters(settings)
+    return _watched(Relays(letters, [open_store_relay(settings, letters, clock, metrics.meter("store"))]), metrics)
+
+
+def told(status: Status) -> str:
+    """A status in one line."""
+    lag = f"{status.lag} positions behind" if status.places else "no place known yet"
+    if status.failing is None or status.since_us is None:
+        return f"{lag}, {status.written} events written since the start, {status.buried} to the dead letters"
+    return f"{lag}; failing since {timestamp(status.since_us)}: {status.failing}"
+
+
+def _watched(relays: Relays, metrics: RelayMetrics) -> Relays:
+    metrics.watch(lambda: relays.statuses)
+    return relays
+
+
+def _look_at(name: str, ended: asyncio.Task[None]) -> None:
+    if not ended.cancelled() and ended.exception() is not None:
+        log.error("relay %s has ended by a fault of this program", name, exc_info=ended.exception())
