@@ -1,11 +1,13 @@
 """Parses access log messages (envoy.service.accesslog.v3.StreamAccessLogsMessage), also those with texts that are not UTF-8.
 
-Envoy logs some texts, the x-request-id above all, as the client sent them; a strict parser then refuses the whole message, and one hostile
-client would remove everyone's entries that share it. Such texts are read as latin-1, in the tap's keys as well (`request_id`).
+Envoy logs some texts as the client sent them; a strict parser then refuses the whole message, and one hostile client would remove
+everyone's entries that share it. Where Envoy does mend a text, it puts a `!` for each byte that is not UTF-8
+(MessageUtil::sanitizeUtf8String); so do we, in the tap's keys as well (`request_id`), and both sides join.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +15,7 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of each byte that is not UTF-8
 _Field = descriptor_pb2.FieldDescriptorProto
 REQUEST_ID_BYTES = 1024  # the tap filter cuts a longer one, so both sides of the key must
 
@@ -40,7 +43,7 @@ def _utf8(raw: bytes) -> bytes:
     try:
         raw.decode()
     except UnicodeDecodeError:
-        return raw.decode("latin-1").encode()
+        return _NOT_UTF8.sub("!", raw.decode("utf-8", "surrogateescape")).encode()
     return raw
 
 

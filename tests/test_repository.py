@@ -1,0 +1,82 @@
+"""The repository keeps its own rules: sizes, documents that name what exists, settings that are documented, no addresses of registries."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from collector.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+SOURCES = [
+    ROOT / name
+    for name in TRACKED
+    if name.endswith(".py") and "_pb2" not in name and not name.startswith("alembic/versions") and (ROOT / name).exists()
+]
+HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "crates" + ".io/", "registry.npmjs" + ".org", "proxy.golang" + ".org", "repo1." + "maven")
+
+
+def test_the_tracked_files_were_found() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: nothing to look at")
+    assert len(SOURCES) > 100
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    long = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 60:
+                long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert long == []
+
+
+@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_documents_name_only_files_that_exist(document: Path) -> None:
+    text = document.read_text()
+    linked = [link for link in re.findall(r"\]\(([^)#:\s]+)\)", text)]
+    quoted = re.findall(r"`((?:collector|tests|docs|manifests|wasm-config|alembic)/[\w./-]*)`", text)
+    missing = [p for p in linked if not (document.parent / p).exists()] + [p for p in quoted if not (ROOT / p).exists()]
+    assert missing == []
+
+
+def test_no_file_names_a_registrys_host() -> None:
+    named = []
+    for name in TRACKED:
+        path = ROOT / name
+        if not path.is_file() or path.suffix in (".wasm", ".bin", ".png") or name == "tests/test_repository.py":
+            continue
+        text = path.read_bytes().decode("utf-8", "replace")
+        named += [f"{name}: {host}" for host in HOSTS if host in text]
+    assert named == []
+
+
+def settings_named() -> list[tuple[str, str, str]]:
+    """(name, variable, description) of every setting."""
+    found = []
+    for section, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, inner in kind.model_fields.items():
+                variable = f"{PREFIX}{section.upper()}__{name.upper()}"
+                found.append((f"{section}.{name}", variable, inner.description or ""))
+        else:
+            found.append((section, f"{PREFIX}{section.upper()}", field.description or ""))
+    return found
+
+
+@pytest.mark.parametrize(("name", "variable", "description"), settings_named())
+def test_every_setting_is_described_and_in_the_docs(name: str, variable: str, description: str) -> None:
+    assert description or name == "log.level"
+    assert f"`{name}`" in (ROOT / "docs/settings.md").read_text(), f"run: python -m tests.support.settings_page ({variable})"
