@@ -35,6 +35,9 @@ ON_A_SERVER = {
 
 
 def upgrade() -> None:
+    op.drop_index("ix_exchanges_service", "exchanges")
+    for column in ("namespace", "service"):
+        op.create_index(f"ix_exchanges_{column}", "exchanges", [column, "id"])
     for column, condition in ODD.items():
         where = sa.text(condition)
         op.create_index(f"ix_exchanges_odd_{column}", "exchanges", [column, "id"], sqlite_where=where, postgresql_where=where)
@@ -54,3 +57,6 @@ def downgrade() -> None:
         op.drop_index(f"ix_exchanges_{flag}", "exchanges")
     for column in ODD:
         op.drop_index(f"ix_exchanges_odd_{column}", "exchanges")
+    for column in ("namespace", "service"):
+        op.drop_index(f"ix_exchanges_{column}", "exchanges")
+    op.create_index("ix_exchanges_service", "exchanges", ["namespace", "service", "id"])

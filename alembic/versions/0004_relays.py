@@ -4,7 +4,6 @@ Revision: 0004, after 0003
 """
 
 import sqlalchemy as sa
-
 from alembic import op
 
 revision = "0004"

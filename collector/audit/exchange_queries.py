@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Select, func, literal_column, or_, select, tuple_
 
+from collector.audit.hints import Hint
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
@@ -138,7 +139,7 @@ def _behind(prefix: str) -> list[str]:
 
 
 def _methods(asked: Sequence[str]) -> list[ColumnElement[bool]]:
-    odd = [] if "POST" in asked else [_literally(ODD_METHOD)]
+    odd = [] if "POST" in asked else [Hint(ODD_METHOD)]
     return [_column.method.in_(asked), *odd]
 
 
@@ -148,18 +149,16 @@ def _status(asked: Statuses) -> list[ColumnElement[bool]]:
         either.append(_column.status.in_(asked.codes))
     if asked.absent:
         either.append(_column.status.is_(None))
-    odd = [] if 200 in asked.codes or 2 in asked.classes else [_literally(ODD_STATUS)]
+    odd = [] if 200 in asked.codes or 2 in asked.classes else [Hint(ODD_STATUS)]
     return [or_(*either), *odd]
 
 
 def _flags(asked: Flags) -> list[ColumnElement[bool]]:
-    mask = asked.present | asked.absent
-    wanted = [_column.completeness.bitwise_and(int(mask)) == int(asked.present)]
+    """In the words of the partial indexes, as literals: only then do the databases see that they serve."""
+    wanted: list[ColumnElement[bool]] = [literal_column(f"({said})", Boolean) for flag, said in FLAGGED.items() if flag & asked.present]
     if asked.absent & Completeness.COMPLETE:
-        wanted.append(_literally(NOT_COMPLETE))
-    return wanted + [_literally(condition) for flag, condition in FLAGGED.items() if flag & asked.present]
-
-
-def _literally(condition: str) -> ColumnElement[bool]:
-    """A partial index's own condition, which follows from what is asked: said as it stands there, so that the index is seen to serve."""
-    return literal_column(f"({condition})", Boolean)
+        wanted.append(literal_column(f"({NOT_COMPLETE})", Boolean))
+    rest = (asked.present & Completeness.COMPLETE) | (asked.absent & ~Completeness.COMPLETE)
+    if rest:
+        wanted.append(_column.completeness.bitwise_and(int(rest)) == int(asked.present & rest))
+    return wanted

@@ -85,7 +85,8 @@ model_beginning = func.substr(exchanges.c.model, literal_column("1"), literal_co
 
 Index("ix_exchanges_place", exchanges.c.journal, exchanges.c.position, exchanges.c.ordinal)
 Index("ix_exchanges_request_id", exchanges.c.request_id, postgresql_using="hash")
-Index("ix_exchanges_service", exchanges.c.namespace, exchanges.c.service, exchanges.c.id)
+Index("ix_exchanges_namespace", exchanges.c.namespace, exchanges.c.id)
+Index("ix_exchanges_service", exchanges.c.service, exchanges.c.id)
 Index("ix_exchanges_revised", exchanges.c.exchange, **_only("revision > 0"))
 
 # These hold only what is not as usual: exchanges that went well cost them nothing.
