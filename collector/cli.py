@@ -15,6 +15,7 @@ from collector.commands.exits import code
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
+from collector.commands.retention import retention
 from collector.commands.tail import tail
 from collector.errors import MeshscribeError, SettingsError
 
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Run")(serve)
 app.command(rich_help_panel="Run")(migrate)
+app.command(rich_help_panel="Run")(retention)
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Look")(query)
 app.command(rich_help_panel="Look")(tail)

@@ -66,7 +66,9 @@ def _announce(addresses: Addresses) -> None:
 
 
 def migrate(config: options.Config = None) -> None:
-    """Brings the store's tables to the state that this version needs. `serve` does so too when it starts; doing it twice does no harm.
+    """Brings the store's tables to the state that this version needs; doing it twice, or twice at once, does no harm.
+
+    `serve` does so itself for an SQLite file. On Postgres it does not, and refuses to start until this was done.
 
     **Example**
 
@@ -75,7 +77,8 @@ def migrate(config: options.Config = None) -> None:
     from collector.settings import load
     from collector.sinks.migrate import migrate as run
 
-    done = run(load(config).sink.url)
+    sink = load(config).sink
+    done = run(sink.url, sink.password_file)
     for step in done:
         typer.echo(f"applied {step}")
     if not done:
