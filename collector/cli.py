@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from collector.commands.config import config
 from collector.commands.decode import decode
 from collector.commands.exits import code
+from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
@@ -60,6 +61,7 @@ app.command(rich_help_panel="Look")(tail)
 app.command(rich_help_panel="Look")(ledger)
 app.command(rich_help_panel="Look")(decode)
 app.add_typer(config, name="config", rich_help_panel="Run")
+app.add_typer(kafka, name="kafka", rich_help_panel="Run")
 
 
 def _version(asked: bool) -> None:

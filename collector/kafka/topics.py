@@ -16,6 +16,7 @@ from collector.settings import Kafka
 
 MARGIN_BYTES = 64 << 10  # between our largest record and the topic's limit: a batch's own bytes, and what zstd adds to noise
 DAY_MS = 86_400_000
+PARTITIONS = 6  # of a new topic, where nothing else is said
 PATIENCE_SECONDS = 3.0
 COMPARED = ("cleanup.policy", "max.message.bytes", "min.insync.replicas")
 

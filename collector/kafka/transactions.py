@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -159,9 +160,17 @@ class Transactions:
             return PermanentError(f"Kafka at {servers} refuses a record for ever: {error or type(error).__name__}")
         if isinstance(error, TimeoutError):
             return RetryableError(f"Kafka at {servers} did not finish within {self._settings.timeout_seconds:g} s")
-        if isinstance(error, (KafkaError, OSError, AssertionError)):  # aiokafka asserts its own states: a new producer is in a good one
+        if isinstance(error, (KafkaError, OSError)) or _of_aiokafka(error):
             return RetryableError(f"Kafka at {servers}: {type(error).__name__}: {error}")
         return None
+
+
+def _of_aiokafka(error: BaseException) -> bool:
+    """Whether aiokafka found itself in a wrong state, which it asserts: a new producer is in a good one."""
+    if not isinstance(error, AssertionError) or error.__traceback__ is None:
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).startswith("aiokafka.")
 
 
 def partition(key: bytes, count: int) -> int:
