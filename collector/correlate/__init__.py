@@ -3,6 +3,7 @@
 Next stop: decode and enrich.
 """
 
-from collector.correlate.correlator import Closed, Correlator, Limits
+from collector.correlate.correlator import Correlator
+from collector.correlate.limits import Closed, Limits
 
 __all__ = ["Closed", "Correlator", "Limits"]

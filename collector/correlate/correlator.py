@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError
 from collector.correlate import access_log, nodes
 from collector.correlate.closing import close
 from collector.correlate.ledger import Ledger
-from collector.correlate.memory import Memory
+from collector.correlate.limits import Closed, Limits
+from collector.correlate.memory import Memory, is_repeat
 from collector.correlate.pieces import BASE_BYTES, add, fits, may_fit
 from collector.correlate.probes import is_probe
 from collector.correlate.state import KeyFields, Open, Pieces, Remembered, Snapshot, log_print
@@ -33,34 +34,6 @@ DAY_US = 86_400_000_000
 _COMPLETE = int(Completeness.COMPLETE)
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
-
-
-class Limits(NamedTuple):
-    """The correlator's settings; times in µs, sizes in bytes (settings.Correlate explains them)."""
-
-    expects_tap: bool = True
-    expects_access_log: bool = True
-    linger_us: int = 10_000_000
-    idle_us: int = 300_000_000
-    late_us: int = 120_000_000
-    open_bytes: int = 512 << 20
-    late_bytes: int = 64 << 20
-    closed_keys: int = 200_000
-    ledger_us: int = 60_000_000
-    skips_probes: bool = True
-    tap_label: str = ""  # `name=value`: a tap is expected of pods that carry it, and of proxies that sent batches; empty: of all
-
-
-class Closed(NamedTuple):
-    """One output of the correlator."""
-
-    place: Place
-    item: Exchange | LedgerWindow
-
-
-def _is_repeat(log: AccessLog, same: Sequence[Open], closed: Sequence[Remembered]) -> bool:
-    told = log_print(log)
-    return any(o.access_log is not None and log_print(o.access_log) == told for o in same) or any(c.log == told for c in closed)
 
 
 class Correlator:
@@ -106,7 +79,7 @@ class Correlator:
         elif entry.kind == Kind.ACCESS_LOG:
             self._access_log_entry(entry)
         elif entry.kind == Kind.REFUSED:
-            self._refused(entry)
+            self._ledger.refused(entry.source, entry.payload)
         while self._open_bytes > self._limits.open_bytes and self._open:
             oldest = next(iter(self._open.values()))
             self._ledger.add(oldest.node, "evicted")
@@ -194,7 +167,7 @@ class Correlator:
     def _log(self, key: KeyFields, log: AccessLog) -> None:
         same: Sequence[Open] = self._by_key.get(key, ())
         closed = self._memory.of(key)
-        if (same or closed) and _is_repeat(log, same, closed):
+        if (same or closed) and is_repeat(log, same, closed):
             self._ledger.add(key[0], "repeated_entries")
             return
         for open_ in same:
@@ -215,16 +188,6 @@ class Correlator:
             self._linger(open_)
         else:
             self._close(open_)
-
-    def _refused(self, entry: Entry) -> None:
-        try:
-            counts = msgspec.json.decode(entry.payload, type=dict[str, int | str])
-        except msgspec.DecodeError:
-            self._ledger.add(entry.source, "malformed_entries")
-            return
-        for name, number in counts.items():
-            if isinstance(number, int):
-                self._ledger.add(entry.source, f"refused_{name}", number)
 
     def _expects_tap(self, node: str) -> bool:
         limits = self._limits

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from collector.correlate.state import Counts, Vm
 from collector.messages import tap_pb2
 from collector.messages.exchange import LedgerWindow, Node
@@ -62,6 +64,17 @@ class Ledger:
         _add(counts.counts, "missing", missing - vm.missing)
         vm.missing = missing
         return True
+
+    def refused(self, node: str, payload: bytes) -> None:
+        """Takes in what a receiver had to drop (messages.entry.Kind.REFUSED)."""
+        try:
+            counts = msgspec.json.decode(payload, type=dict[str, int | str])
+        except msgspec.DecodeError:
+            self.add(node, "malformed_entries")
+            return
+        for name, number in counts.items():
+            if isinstance(number, int):
+                self.add(node, f"refused_{name}", number)
 
     def flush(self, now: int, nodes: dict[str, Node]) -> list[LedgerWindow]:
         """The windows that ended by `now` (µs), and a new one begins."""

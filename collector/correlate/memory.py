@@ -7,9 +7,11 @@ pieces and keeps its key: a later piece of it still makes a revision, of that pi
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from collector.correlate.state import KeyFields, Remembered
+from collector.correlate.state import KeyFields, Open, Remembered, log_print
+from collector.messages.exchange import AccessLog
 
 
 class Memory:
@@ -99,3 +101,9 @@ class Memory:
         for closed in self.of(key):
             if closed.twin == twin:
                 closed.kept = None
+
+
+def is_repeat(log: AccessLog, same: Sequence[Open], closed: Sequence[Remembered]) -> bool:
+    """Whether this entry was told before, by an exchange that is open or by one that was closed."""
+    told = log_print(log)
+    return any(o.access_log is not None and log_print(o.access_log) == told for o in same) or any(c.log == told for c in closed)
