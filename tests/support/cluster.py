@@ -1,0 +1,165 @@
+"""Several `meshscribe serve --role …` on one broker, each a process of its own that a test may kill, stop and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sysconfig
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from collector.demo.child import Child
+from collector.demo.parts import answers
+from collector.demo.ports import Ports
+from collector.kafka.cloudevents import decode
+from collector.kafka.topics import create
+from collector.messages.completeness import Completeness
+from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event
+from collector.settings import Kafka
+from tests.faults.rig import until
+from tests.support.kafka import read_all, settings_for
+
+SCRIPT = str(Path(sysconfig.get_path("scripts")) / "meshscribe")
+SETTINGS = {
+    "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "3",
+    "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "2",
+    "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": "1",
+    "MESHSCRIBE_KAFKA__SESSION_SECONDS": "6",
+    "MESHSCRIBE_SERVICES__SOURCE": "none",
+}
+
+
+class Member:
+    """One process. `start` waits until it is alive, `ready` says whether all its parts work."""
+
+    def __init__(self, name: str, role: str, folder: Path, ports: Ports, environment: dict[str, str]) -> None:
+        self.name = name
+        self.ingest_port, self.grpc_port, self.audit_port = ports.take(), ports.take(), ports.take()
+        variables = {
+            "MESHSCRIBE_INGEST__PORT": str(self.ingest_port),
+            "MESHSCRIBE_INGEST__GRPC_PORT": str(self.grpc_port),
+            "MESHSCRIBE_AUDIT__PORT": str(self.audit_port),
+            **SETTINGS,
+            **environment,
+        }
+        self.process = Child(name, [SCRIPT, "serve", "--role", role], folder / f"{name}.log", variables)
+
+    def start(self) -> None:
+        self.process.start(lambda: answers(f"{self.url}/healthz"))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.audit_port}"
+
+    def components(self) -> dict[str, dict[str, Any]]:
+        """What /readyz says, by part. Empty if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            found = json.load(error)
+        except OSError:
+            return {}
+        return {part["name"]: part for part in found["components"]}
+
+    def partitions(self, topic: str) -> set[int]:
+        """Which of the topic's partitions it works on."""
+        return {int(name.rpartition("/")[2]) for name in self.components() if name.startswith(f"{topic}/")}
+
+    def metrics(self) -> str:
+        """The Prometheus text."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def count(self, path: str) -> int:
+        """Items in all pages of a list of the audit API."""
+        total, cursor = 0, ""
+        while True:
+            with urllib.request.urlopen(f"{self.url}{path}?limit=1000{cursor}", timeout=10) as answer:
+                page = json.load(answer)
+            total += len(page["items"])
+            if "next" not in page:
+                return total
+            cursor = f"&cursor={page['next']}"
+
+    @property
+    def ready(self) -> bool:
+        found = self.components()
+        return bool(found) and all(part["ok"] for part in found.values())
+
+
+class Cluster:
+    """Topics of its own, and members that read and write them."""
+
+    def __init__(self, bootstrap: str, folder: Path, stack: ExitStack, partitions: int = 4, **changes: Any) -> None:
+        self._folder, self._stack = folder, stack
+        self.partitions = partitions
+        self.settings: Kafka = settings_for(bootstrap, **changes)
+        self._ports = stack.enter_context(Ports())
+        asyncio.run(create(self.settings, partitions, None))
+
+    def member(self, name: str, role: str, **environment: str) -> Member:
+        """A new member, not started."""
+        topics = {f"MESHSCRIBE_KAFKA__{key.upper()}": value for key, value in self.settings.model_dump().items() if key.endswith("_topic")}
+        servers = {"MESHSCRIBE_KAFKA__BOOTSTRAP_SERVERS": self.settings.bootstrap_servers}
+        member = Member(name, role, self._folder, self._ports, {**topics, **servers, **environment})
+        self._stack.callback(member.process.stop)
+        return member
+
+    def sqlite(self) -> str:
+        """The URL of an SQLite store."""
+        return f"sqlite:///{self._folder / 'store.db'}"
+
+    def owners(self, members: Sequence[Member]) -> dict[int, list[str]]:
+        """Partition → members that work on it."""
+        found: dict[int, list[str]] = {number: [] for number in range(self.partitions)}
+        for member in members:
+            for number in member.partitions(self.settings.raw_topic):
+                found[number].append(member.name)
+        return found
+
+    def owned(self, members: Sequence[Member]) -> bool:
+        """Every partition has one owner, and all get on."""
+        return all(len(names) == 1 for names in self.owners(members).values()) and all(member.ready for member in members)
+
+    def events(self) -> Events:
+        """What a read_committed consumer sees now."""
+        return asyncio.run(self._events())
+
+    async def _events(self) -> Events:
+        settings = self.settings
+        records = await read_all(settings.bootstrap_servers, settings.exchanges_topic, settings.usage_topic)
+        return Events([decode(record.headers, record.value).event for record in records])
+
+
+class Events:
+    """Events as they were read, each as often as it is there. `completeness` is that of each request's newest revision."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.ids = Counter(event.id for event in events)
+        exchanges = [event for event in events if event.type == EXCHANGE_TYPE]
+        self.requests = Counter(str(event.columns["request_id"]) for event in exchanges if event.columns["revision"] == 0)
+        self.usages = sum(event.type == USAGE_TYPE for event in events)
+        newest = {event.columns["request_id"]: event.columns for event in sorted(exchanges, key=lambda event: event.columns["revision"])}
+        self.completeness = Counter(Completeness(columns["completeness"]) for columns in newest.values())
+
+    @property
+    def twice(self) -> list[str]:
+        """Ids of events that are there more than once, and requests with more than one exchange."""
+        return [name for counter in (self.ids, self.requests) for name, times in counter.items() if times > 1]
+
+
+def exactly_once(cluster: Cluster, wanted: set[str], seconds: float = 60.0) -> Events:
+    """The events, once every request of `wanted` is among them. Raises AssertionError if one is missing or twice, or not wanted."""
+    found = until(cluster.events, lambda events: wanted <= events.requests.keys(), seconds)
+    lost = wanted - found.requests.keys()
+    assert not lost, f"{len(lost)} of {len(wanted)} acknowledged exchanges are not there, e.g. {sorted(lost)[:5]}"
+    assert not found.twice, f"{len(found.twice)} are there twice, e.g. {found.twice[:5]}"
+    assert found.requests.total() == len(wanted)
+    assert found.completeness.keys() <= {Completeness.COMPLETE, Completeness.ACCESS_LOG_MISSING}
+    return found
