@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, events, exchanges, ledger, manual, probes, problems, services
+from collector.audit import bodies, calls, events, exchanges, ledger, manual, probes, problems, services
 from collector.audit.parameters import once
 from collector.audit.problems import MEDIA_TYPE
 from collector.audit.services import Known
@@ -58,6 +58,7 @@ def create_app(
         exchanges.router(engine, settings, clock),
         bodies.router(engine),
         events.router(engine),
+        calls.router(engine, clock),
         services.router(known, settings),
         ledger.router(engine, settings, clock),
     ):

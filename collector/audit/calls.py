@@ -1,0 +1,91 @@
+"""GET /v1/calls/{request id}: the exchanges of one user request at several proxies, put together when they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Response
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.audit import call_queries as queries
+from collector.audit import documents
+from collector.audit.folding import Call, Folded, fold
+from collector.audit.hops import Hop, hop
+from collector.audit.moments import span
+from collector.audit.pages import answer, read
+from collector.audit.parameters import Calls, RequestId
+from collector.audit.problems import NotFoundError
+from collector.clock import Clock
+from collector.describe.record import call_id
+
+MOST = 500  # exchanges: a call has a few; only ids that a client repeats have more
+
+
+def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
+    """The route of calls."""
+    routes = APIRouter(tags=["calls"])
+
+    # A request id is whatever the client sent: it may hold slashes.
+    @routes.get("/v1/calls/{request_id:path}", responses=documents.CALLS, summary="A user's request through all its proxies")
+    async def get_calls(request_id: RequestId, query: Calls) -> Response:
+        """Every exchange with this request id (but for the character in which Envoy notes its tracing decision), as trees.
+
+        A client that repeats a request id gets several calls.
+        """
+        within = span(query.since, query.until, clock.now_us())
+        async with engine.connect() as connection:
+            rows, more = await read(connection, queries.hops(request_id, within, MOST + 1), MOST)
+        if not rows:
+            raise NotFoundError(f"No exchange with the request id {request_id[:80]!r} is stored{' for that time' if any(within) else ''}.")
+        items = await asyncio.to_thread(_items, rows)
+        return answer(items, call_id=_masked(request_id), truncated=True if more else None)
+
+    return routes
+
+
+def _masked(asked: str) -> str:
+    return call_id(queries.request_ids(asked)[0])
+
+
+def _items(rows: Sequence[Row[Any]]) -> list[bytes]:
+    folded = fold(hop(row.data, row.time_us, row.duration_us) for row in rows)
+    return [msgspec.json.encode(document(call, folded)) for call in folded.calls]
+
+
+def document(call: Call, folded: Folded) -> dict[str, Any]:
+    """The call as the API answers it."""
+    root = call.hops[0][1]
+    told = {"root": root.id, "start": root.shown["start"]}
+    if "duration_ms" in root.shown:
+        told["duration_ms"] = root.shown["duration_ms"]
+    trace = next((hop.trace_id for _, hop in call.hops if hop.trace_id), None)
+    if trace is not None:
+        told["trace_id"] = trace
+    return {**told, **billing([hop for _, hop in call.hops]), "hops": [_hop(hop, depth, folded) for depth, hop in call.hops]}
+
+
+def billing(hops: Sequence[Hop]) -> dict[str, Any]:
+    """{"billed"}, or {"conflict"} if several hops would each be billed, or nothing.
+
+    A hop that is to be billed and has a usage event counts; of several, as retries make them, those count that tell usage.
+    """
+    wanted = [hop for hop in hops if hop.billable]
+    if len(wanted) > 1:
+        wanted = [hop for hop in wanted if "usage" in hop.shown] or wanted
+    if len(wanted) > 1:
+        return {"conflict": [hop.id for hop in wanted]}
+    return {"billed": wanted[0].id} if wanted else {}
+
+
+def _hop(hop: Hop, depth: int, folded: Folded) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": hop.id, "depth": depth}
+    link = folded.links.get(hop.id)
+    if link is not None:
+        told |= {"parent": link.parent.id, "link": link.kind}
+        if link.ambiguous:
+            told["ambiguous"] = True
+    return {**told, **hop.shown}
