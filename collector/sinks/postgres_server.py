@@ -60,7 +60,7 @@ class PostgresServer:
 
     def refused(self, error: BaseException) -> RetryableError | PermanentError:
         """What a failure means: permanent only if the data themselves are at fault; all else may be mended while the data wait."""
-        said = f"{self.name}: {error or type(error).__name__}"
+        said = f"{self.name}: {str(error) or type(error).__name__}"
         if isinstance(error, asyncpg.PostgresError):
             state = error.sqlstate or ""
             said += f" [{state}]"

@@ -1,0 +1,143 @@
+"""Retention on both stores: whole days go, with everything of theirs; nothing goes too early; a dry run only tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from typer.testing import CliRunner
+
+from collector.cli import app
+from collector.clock import SystemClock
+from collector.messages.event import Place
+from collector.settings import Sink
+from collector.sinks.migrate import migrate
+from collector.sinks.open import open_engine, open_expiry, open_sink
+from collector.sinks.partitions import TABLES
+from collector.sinks.retention import Retention, first_kept
+from tests.support.clocks import TurnedClock
+from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, window
+from tests.support.postgres import Database
+
+TODAY = NOW_US // DAY_US
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest) -> Sink:
+    if request.param == "postgres":
+        database: Database = request.getfixturevalue("database")
+        return Sink(url=database.url)
+    made = Sink(url=f"sqlite:///{request.getfixturevalue('tmp_path')}/events.db")
+    migrate(made.url)
+    return made
+
+
+async def fill(settings: Sink, *ages: int, now_us: int = NOW_US) -> None:
+    """An exchange with bodies and a ledger window at the beginning of the day so many days ago."""
+    sink = open_sink(settings, TurnedClock(now_us))
+    for age in ages:
+        start = (now_us // DAY_US - age) * DAY_US
+        outputs = [exchange(Place(1, 0), start, request=b"x", response=b"y"), window(Place(2, 0), start)]
+        await sink.write(JOURNAL, outputs, Place(2, 0))
+    await sink.close()
+
+
+async def kept(settings: Sink) -> dict[str, list[int]]:
+    """The days that are in each table."""
+    engine = open_engine(settings)
+    found = {}
+    async with engine.connect() as connection:
+        for table in TABLES:
+            rows = await connection.exec_driver_sql(f"SELECT id FROM {table} ORDER BY id")
+            found[table] = [TODAY - int(row.id[:8] + row.id[9:13], 16) // (DAY_US // 1000) for row in rows]
+    await engine.dispose()
+    return found
+
+
+def test_a_day_goes_when_its_last_exchange_is_old_enough() -> None:
+    noon = TODAY * DAY_US + DAY_US // 2
+    assert first_kept(noon, 30) == TODAY - 30
+    assert first_kept((TODAY + 1) * DAY_US - 1, 30) == TODAY - 30
+    assert first_kept((TODAY + 1) * DAY_US, 30) == TODAY - 29
+
+
+async def test_what_is_older_goes_from_all_tables_and_the_rest_stays(settings: Sink) -> None:
+    await fill(settings, 0, 6, 7, 8, 30, 1000, 19_000)
+    steps = [step async for step in open_expiry(settings).end(TODAY - 7)]
+    assert steps
+    assert await kept(settings) == {"exchanges": [7, 6, 0], "payloads": [7, 7, 6, 6, 0, 0], "ledger": [7, 6, 0]}
+
+
+async def test_a_dry_run_only_tells(settings: Sink) -> None:
+    await fill(settings, 0, 8, 1000)
+    before = await kept(settings)
+    assert [step async for step in open_expiry(settings).end(TODAY - 7, dry_run=True)]
+    assert await kept(settings) == before
+
+
+async def test_nothing_to_do_is_nothing_done(settings: Sink) -> None:
+    await fill(settings, 0)
+    assert [step async for step in open_expiry(settings).end(TODAY - 7)] == []
+
+
+async def test_the_sink_writes_on_while_old_days_go(settings: Sink) -> None:
+    await fill(settings, *range(30))
+    sink = open_sink(settings, TurnedClock(NOW_US))
+
+    async def write() -> None:
+        for n in range(40):
+            await sink.write("other", [exchange(Place(n, 0), NOW_US, salt=str(n))], Place(n, 0))
+
+    async def end() -> None:
+        async for _ in open_expiry(settings).end(TODAY - 7):
+            pass
+
+    await asyncio.gather(write(), end())
+    await sink.close()
+    assert (await kept(settings))["exchanges"].count(0) == 41
+
+
+async def test_an_exchange_that_comes_after_its_day_was_dropped_is_stored(settings: Sink) -> None:
+    await fill(settings, 0, 9)
+    sink = open_sink(settings, TurnedClock(NOW_US))
+    await sink.write(JOURNAL, [exchange(Place(3, 0), NOW_US - 9 * DAY_US, salt="first")], Place(3, 0))
+    async for _ in open_expiry(settings).end(TODAY - 7):
+        pass
+    await sink.write(JOURNAL, [exchange(Place(4, 0), NOW_US - 9 * DAY_US, salt="late")], Place(4, 0))
+    await sink.close()
+    assert (await kept(settings))["exchanges"] == [9, 0]
+
+
+async def test_the_schedule_looks_at_once_and_survives_a_store_that_is_down(
+    tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Sink(url=f"postgresql://x@/x?host={tmp_path_factory.mktemp('none')}")
+    with caplog.at_level(logging.WARNING):
+        await Retention(open_expiry(away), 30, TurnedClock(NOW_US)).once()
+    assert "could not be deleted now" in caplog.text
+
+
+async def test_the_schedule_deletes(settings: Sink) -> None:
+    await fill(settings, 0, 31)
+    running = asyncio.create_task(Retention(open_expiry(settings), 30, TurnedClock(NOW_US)).run())
+    while (await kept(settings))["ledger"] != [0]:
+        await asyncio.sleep(0.01)
+    running.cancel()
+
+
+def test_the_command_tells_what_it_deletes(settings: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHSCRIBE_SINK__URL", settings.url)
+    now_us = SystemClock().now_us()
+    asyncio.run(fill(settings, 0, 40, now_us=now_us))
+    dry = CliRunner().invoke(app, ["retention", "--keep", "4w", "--dry-run"])
+    assert dry.exit_code == 0
+    assert "would delete" in dry.output
+    real = CliRunner().invoke(app, ["retention", "--keep", "28d"])
+    assert real.output.replace("deleted", "would delete") == dry.output
+    assert CliRunner().invoke(app, ["retention", "--keep", "28d"]).output == "Nothing is older than 28 days.\n"
+
+
+@pytest.mark.parametrize("keep", ["0d", "30", "1y", "-3d", ""])
+def test_the_command_refuses_what_it_does_not_understand(keep: str) -> None:
+    assert CliRunner().invoke(app, ["retention", f"--keep={keep}"]).exit_code == 2
