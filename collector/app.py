@@ -15,15 +15,18 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
 from collector.correlate import Correlator
+from collector.dead_letters.open import open_letters
 from collector.directory import Directory
 from collector.errors import SettingsError
 from collector.health import Component
+from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, TapMetrics
 from collector.pipeline import Pipeline
 from collector.receive.access_log import AccessLogServer
 from collector.receive.tap import create_ingest_app
+from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
 from collector.roles.parts import Addresses, Running, Starting, limits, microseconds
 from collector.servers import HttpServer
@@ -40,7 +43,7 @@ GRACE_SECONDS = 2.0
 async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = None) -> None:
     """Runs the collector until SIGTERM or SIGINT. Raises what keeps a part from working; then the process is to be restarted."""
     logging.basicConfig(level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("alembic", "uvicorn"):
+    for noisy in ("alembic", "httpx", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -83,8 +86,10 @@ async def _start_all(starting: Starting) -> Running:
     await prepare(settings.sink)
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
-    sink = open_sink(settings.sink, clock)
+    sink = IsolatingSink(open_sink(settings.sink, clock), open_letters(settings), clock)
     stack.push_async_callback(sink.close)
+    relays = start_relays(settings, clock, RelayMetrics(registry))
+    stack.push_async_callback(relays.stop)
     if settings.sink.retention_days is not None:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
         stack.push_async_callback(_cancelled, retention)
@@ -110,7 +115,7 @@ async def _start_all(starting: Starting) -> Running:
     task = asyncio.create_task(pipeline.run())
     stack.push_async_callback(_drain, pipeline, journal, task)
 
-    health = CollectorHealth(journal, pipeline, task, directory)
+    health = CollectorHealth(journal, pipeline, task, directory, relays)
     auditing = HttpServer(
         "audit.port", create_app(engine, health, registry, settings.audit, clock, directory), settings.audit.host, settings.audit.port
     )
@@ -148,8 +153,8 @@ async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[
 class CollectorHealth:
     """The parts that must work, for /readyz."""
 
-    def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory) -> None:
-        self._journal, self._pipeline, self._task, self._directory = journal, pipeline, task, directory
+    def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory, relays: Relays) -> None:
+        self._journal, self._pipeline, self._task, self._directory, self._relays = journal, pipeline, task, directory, relays
         self.listening = False
 
     def components(self) -> Sequence[Component]:
@@ -163,4 +168,5 @@ class CollectorHealth:
             Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
             self._directory.component(),
+            *self._relays.components(),
         )

@@ -32,7 +32,6 @@ TYPES = {
 }
 IN_SQL = frozenset({EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE, LEDGER_TYPE})  # a usage event is made again of its exchange's record
 HTTP_BATCH = 100  # events in a request of batch mode
-STORE = "store"
 
 
 class Ends(NamedTuple):
@@ -73,13 +72,3 @@ def open_relay(relay: RelaySettings, settings: Settings, letters: DeadLetters, c
     """The relay, which the caller runs, and its ends, which the caller closes."""
     ends = open_ends(relay, settings, clock)
     return Relay(relay.name, *ends, letters, clock, types=wanted(relay), random=random.random, meter=meter), ends
-
-
-def open_store_relay(settings: Settings, letters: DeadLetters, clock: Clock, meter: Meter | None) -> tuple[Relay, Ends]:
-    """Role `store`: the events topics into the SQL store that `sink.url` names. Raises SettingsError if that is none."""
-    types = IN_SQL
-    topics = [topic for kind, topic in event_topics(settings.kafka).items() if kind in types]
-    batch, batch_bytes = settings.sink.batch_exchanges, RelaySettings.model_fields["batch_bytes"].default
-    feed = KafkaFeed(settings.kafka, f"meshscribe-{STORE}", topics, batch, batch_bytes)
-    ends = Ends(feed, SqlTarget(open_sink(settings.sink, clock)))
-    return Relay(STORE, *ends, letters, clock, types=types, random=random.random, meter=meter), ends

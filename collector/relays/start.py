@@ -12,7 +12,7 @@ from collector.dead_letters.open import open_letters
 from collector.describe.record import timestamp
 from collector.health import Component
 from collector.metrics import RelayMetrics
-from collector.relays.open import Ends, open_relay, open_store_relay
+from collector.relays.open import Ends, open_relay
 from collector.relays.relay import Relay, Status
 from collector.settings import Settings
 
@@ -60,13 +60,9 @@ def start_relays(settings: Settings, clock: Clock, metrics: RelayMetrics) -> Rel
     """Starts the relays of the settings. Raises SettingsError: files that do not fit. To be called in the event loop."""
     letters = open_letters(settings)
     made = [open_relay(relay, settings, letters, clock, metrics.meter(relay.name)) for relay in settings.relays]
-    return _watched(Relays(letters, made), metrics)
-
-
-def start_store_relay(settings: Settings, clock: Clock, metrics: RelayMetrics) -> Relays:
-    """Starts the relay that is role `store`."""
-    letters = open_letters(settings)
-    return _watched(Relays(letters, [open_store_relay(settings, letters, clock, metrics.meter("store"))]), metrics)
+    relays = Relays(letters, made)
+    metrics.watch(lambda: relays.statuses)
+    return relays
 
 
 def told(status: Status) -> str:
@@ -75,11 +71,6 @@ def told(status: Status) -> str:
     if status.failing is None or status.since_us is None:
         return f"{lag}, {status.written} events written since the start, {status.buried} to the dead letters"
     return f"{lag}; failing since {timestamp(status.since_us)}: {status.failing}"
-
-
-def _watched(relays: Relays, metrics: RelayMetrics) -> Relays:
-    metrics.watch(lambda: relays.statuses)
-    return relays
 
 
 def _look_at(name: str, ended: asyncio.Task[None]) -> None:
