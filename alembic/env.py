@@ -5,9 +5,9 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool, text
 
+from collector.postgres_url import is_postgres
 from collector.sinks.partitions import is_partition
 from collector.sinks.postgres_server import PostgresServer
-from collector.sinks.postgres_url import is_postgres
 from collector.sinks.schema import metadata
 
 LOCK = 0x6D657368736D6967  # one migration of a server at a time; the number is arbitrary, and only this program's

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from collector.errors import SettingsError
-from collector.sinks.postgres_url import fault, is_postgres
+from collector.postgres_url import fault, is_postgres
 
 PREFIX = "MESHSCRIBE_"
 MIB = 1 << 20

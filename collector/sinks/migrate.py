@@ -15,8 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
 
 from collector.errors import DamagedError
+from collector.postgres_url import is_postgres, shown
 from collector.sinks.postgres_server import FAILURES, PostgresServer
-from collector.sinks.postgres_url import is_postgres, shown
 
 
 def migrate(url: str, password_file: Path | None = None) -> list[str]:

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.clock import Clock
 from collector.errors import RetryableError, SettingsError
+from collector.postgres_url import is_postgres
 from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import head, migrate, revisions, server_revision
 from collector.sinks.postgres import PostgresSink
 from collector.sinks.postgres_server import PostgresServer
-from collector.sinks.postgres_url import is_postgres
 from collector.sinks.protocol import Sink
 from collector.sinks.retention import PostgresExpiry, SqliteExpiry
 from collector.sinks.sqlite import SqliteSink

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.errors import PermanentError, RetryableError
-from collector.sinks.postgres_url import dsn, shown
+from collector.postgres_url import dsn, shown
 
 CONNECT_SECONDS = 10.0
 # Broken by the data themselves: data exceptions, integrity, program limits (PostgreSQL's documentation, Appendix A).
