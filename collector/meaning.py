@@ -10,7 +10,7 @@ from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.match import ProxyFacts, match, proxy_type_of
 from collector.messages.exchange import Body
-from collector.messages.tap_pb2 import METADATA, REQUEST, REQUEST_RESPONSE
+from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
 
 _NOTHING = Body()
 
@@ -53,27 +53,33 @@ class ExchangeMeaning:
 
 
 def captured(seen: Seen) -> Captured:
-    """What the decoder is given of an exchange with a tap."""
+    """What the decoder is given of an exchange with a tap: never a body that its level leaves out, even if one was sent."""
     exchange = seen.exchange
     tap, log = exchange.tap, exchange.access_log
+    level = tap.level if tap is not None else NONE
     request, response = (tap.request, tap.response) if tap is not None else (_NOTHING, _NOTHING)
+    asked, asked_whole = _kept(request, level in (REQUEST, REQUEST_RESPONSE), tap is not None and tap.request_complete)
+    answered, answered_whole = _kept(response, level == REQUEST_RESPONSE, tap is not None and tap.response_complete)
     upstream = log.upstream_first_byte_us if log is not None else None
     return Captured(
         method=seen.method or "",
         path=seen.path or "",
         status=seen.status,
         request_headers=seen.request_headers,
-        request_body=request.prefix,
-        request_whole=_whole(request, tap is not None and tap.request_complete),
+        request_body=asked,
+        request_whole=asked_whole,
         response_headers=seen.response_headers,
         response_trailers=seen.response_trailers,
-        response_body=response.prefix,
-        response_whole=_whole(response, tap is not None and tap.response_complete),
+        response_body=answered,
+        response_whole=answered_whole,
         chunks=[(offset, length, at / 1e6) for offset, length, at in response.chunks],
         duration=None if seen.duration_us is None else seen.duration_us / 1e6,
         upstream_first_byte=None if upstream is None else upstream / 1e6,
     )
 
 
-def _whole(body: Body, complete: bool) -> bool:
-    return complete and not body.gaps and not body.truncated
+def _kept(body: Body, kept: bool, complete: bool) -> tuple[bytes, bool]:
+    """The bytes of a body that may be read, and whether they are all of it."""
+    if body.data and not kept:
+        return b"", False
+    return body.prefix, complete and not body.gaps and not body.truncated

@@ -85,6 +85,7 @@ def _usage(reading: Reading, usage: object, told: Told) -> None:
         elif reading.usage.value(called) != value:  # tools that ran on the server added input
             reading.usage.continued(called)
             reading.usage.note(called, value)
+    reading.usage.note("reasoning_tokens", mapping(usage.get("output_tokens_details")).get("thinking_tokens"), told)
 
 
 def _compact(value: object) -> str:

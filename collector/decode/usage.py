@@ -26,7 +26,12 @@ FLAT = {
     "prompt_cache_hit_tokens": "cached_tokens",
     "search_units": "search_units",
 }
-_INPUT = {"cached_tokens": "cached_tokens", "audio_tokens": "prompt_audio_tokens", "image_tokens": "prompt_image_tokens"}
+_INPUT = {
+    "cached_tokens": "cached_tokens",
+    "cache_write_tokens": "cache_creation_tokens",
+    "audio_tokens": "prompt_audio_tokens",
+    "image_tokens": "prompt_image_tokens",
+}
 _OUTPUT = {
     "reasoning_tokens": "reasoning_tokens",
     "audio_tokens": "completion_audio_tokens",

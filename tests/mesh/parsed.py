@@ -9,6 +9,7 @@ USAGE = {
     "completion_tokens": "completion_tokens",
     "total_tokens": "total_tokens",
     "prompt_tokens_details.cached_tokens": "cached_tokens",
+    "prompt_tokens_details.cache_write_tokens": "cache_creation_tokens",
     "prompt_tokens_details.audio_tokens": "prompt_audio_tokens",
     "completion_tokens_details.reasoning_tokens": "reasoning_tokens",
     "completion_tokens_details.audio_tokens": "completion_audio_tokens",
@@ -18,6 +19,7 @@ RESPONSES_USAGE = {
     "output_tokens": "completion_tokens",
     "total_tokens": "total_tokens",
     "input_tokens_details.cached_tokens": "cached_tokens",
+    "input_tokens_details.cache_write_tokens": "cache_creation_tokens",
     "output_tokens_details.reasoning_tokens": "reasoning_tokens",
 }
 
