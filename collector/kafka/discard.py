@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaProducer
 
 async def discard(producer: AIOKafkaProducer) -> None:
     """Nothing of this producer is left running when it returns. What was not acknowledged is given up."""
-    sender = producer._sender
+    sender, accumulator = producer._sender, producer._message_accumulator
+    batches = [*accumulator._pending_batches, *(batch for queue in accumulator._batches.values() for batch in queue)]
     tasks = _tasks_of(sender)
     for task in tasks:
         task.cancel()
@@ -23,9 +24,10 @@ async def discard(producer: AIOKafkaProducer) -> None:
         await asyncio.wait(tasks)
     for task in tasks:
         _look_at(task)
-    accumulator = producer._message_accumulator
-    for batch in [*accumulator._pending_batches, *(batch for queue in accumulator._batches.values() for batch in queue)]:
-        batch.future.cancel()
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter):
+            if not future.cancel():
+                _look_at(future)
     await producer.stop()
     waiter = producer._txn_manager._transaction_waiter if producer._txn_manager is not None else None
     if waiter is not None and waiter.done():
