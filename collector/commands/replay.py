@@ -1,0 +1,127 @@
+"""`meshscribe replay`: events of a span of time, made again from the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.commands import options
+from collector.commands.exits import InputError
+
+if TYPE_CHECKING:
+    from collector.audit.moments import Span
+    from collector.meaning import ExchangeMeaning
+    from collector.settings import Settings
+
+BATCH = 500
+
+
+def replay(
+    since: Annotated[str, typer.Option("--from", help="From then on: 15m, 2h, 7d ago, or 2025-11-22T10:00:00Z.", show_default=False)],
+    until: Annotated[str, typer.Option("--to", help="Before then, in the same forms.")] = "0s",
+    into: Annotated[
+        str | None, typer.Option(help="sqlite:////path, postgresql://…, or kafka: (the settings' topics). Absent: JSON lines on stdout.")
+    ] = None,
+    config: options.Config = None,
+) -> None:
+    """Rebuilds the events of exchanges that began in a span of time, from the journal, as long as it is kept (journal.keep_bytes).
+
+    The journal is only read: `serve` may be running. A store passes over the events that it has; Kafka's readers see them once more.
+
+    **Examples**
+
+    - `meshscribe replay --from 2025-11-22T10:00:00Z --to 2025-11-22T11:00:00Z --into sqlite:////tmp/hour.db`
+
+    - `meshscribe replay --from 15m | jq .type`
+    """
+    import asyncio
+
+    from collector.audit.moments import parse, span
+    from collector.clock import SystemClock
+    from collector.settings import load
+
+    settings = load(config)
+    if settings.journal.url:
+        raise InputError("the journal is a Kafka topic: only a journal on a file can be replayed so")
+    try:
+        wanted = span(parse(since), parse(until), SystemClock().now_us())
+    except ValueError as error:
+        raise InputError(f"--from, --to: {error}") from None
+    if (wanted.since_us or 0) >= (wanted.until_us or 0):
+        raise InputError("--from must be before --to")
+    events = asyncio.run(_replay(settings, wanted, into))
+    typer.echo(f"{events} events rebuilt.", err=True)
+
+
+async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
+    from pydantic import ValidationError
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from collector.clock import SystemClock
+    from collector.commands import screen
+    from collector.replay.history import History
+    from collector.replay.into import IntoSql, open_into
+    from collector.replay.rebuild import plan, rebuild
+    from collector.roles.parts import limits
+
+    bounds = limits(settings)
+    history = History(settings.journal.path)
+    try:
+        way = await plan(history, wanted.since_us or 0, wanted.until_us or 0, bounds)
+        for said in way.said:
+            typer.echo(said, err=True)
+        try:
+            into = await open_into(url, settings.kafka, SystemClock(), screen.emit)
+        except ValidationError as error:
+            raise InputError(f"--into: {error.errors()[0]['msg']}") from None
+        meaning, journal, events = await _meaning(settings), history.extent().journal, 0
+        try:
+            with Progress(console=Console(stderr=True), transient=True) as progress:
+                bar = progress.add_task("journal", total=max(1, way.last - way.after))
+                batch = []
+                outputs = rebuild(
+                    history, way, wanted, bounds, meaning, not isinstance(into, IntoSql),
+                    lambda position: progress.update(bar, completed=position - way.after),
+                )  # fmt: skip
+                async for output in outputs:
+                    batch.append(output)
+                    events += len(output.events)
+                    if len(batch) >= BATCH:
+                        await into.write(journal, batch)
+                        batch = []
+                if batch:
+                    await into.write(journal, batch)
+        finally:
+            await into.close()
+        return events
+    finally:
+        history.close()
+
+
+async def _meaning(settings: Settings) -> ExchangeMeaning:
+    """The decoder, and the services' versions as the store has kept them."""
+    from collector.clock import SystemClock
+    from collector.enrich.catalogue import Catalogue
+    from collector.enrich.sql import SqlVersionStore
+    from collector.meaning import ExchangeMeaning
+    from collector.sinks.open import open_engine
+    from collector.sinks.schema import service_versions
+
+    catalogue = Catalogue(settings.services.history)
+    if settings.sink.is_kafka or not _is_there(settings.sink.url):
+        return ExchangeMeaning(catalogue)
+    engine = open_engine(settings.sink)
+    try:
+        for version in await SqlVersionStore(engine, service_versions, SystemClock()).load():
+            catalogue.apply(version)
+    finally:
+        await engine.dispose()
+    return ExchangeMeaning(catalogue)
+
+
+def _is_there(url: str) -> bool:
+    """A missing SQLite file would be made by looking into it."""
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()
