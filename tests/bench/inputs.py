@@ -45,7 +45,7 @@ def make(exchanges: int, size: int, batch_bytes: int = 64 << 10) -> Input:
     """Exchanges with bodies of `size` bytes each way, batched as the filter does, and their access log in messages of 16 KiB."""
     chance, vm = Random(1), Vm()
     bodies = [body(size, chance) for _ in range(64)]
-    per_batch, per_log = max(1, batch_bytes // (2 * size + 700)), 24
+    per_batch, per_log = max(1, batch_bytes // (2 * size + 700)), 60
     told = [
         Told(
             n,
