@@ -19,6 +19,7 @@ class Store(StrEnum):
 
     SQLITE = "sqlite"
     POSTGRES = "postgres"
+    KAFKA = "kafka"
 
 
 class Role(StrEnum):
@@ -96,6 +97,8 @@ def demo(
     - `meshscribe demo`: stays up and says where to look, until Ctrl-C
 
     - `meshscribe demo --once`: checks every exchange byte for byte
+
+    - `meshscribe demo --store kafka`: on Apache Kafka, with a job that bills; `--store postgres`: on PostgreSQL
     """
     from collector.demo import run
 

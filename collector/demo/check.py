@@ -1,4 +1,4 @@
-"""The check: every request sent is one exchange, complete, with both bodies as client and server saw them."""
+"""The check: every request sent is one exchange, complete, of its service, with both bodies as client and server saw them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from collector.demo.audit import Audit, Record
 from collector.demo.traffic import Sent
+from collector.demo.workloads import COST_CENTER, COST_CENTERS
 
 ServerView = Callable[[str], Mapping[str, Any]]  # request id -> what GET /seen/ID of the model server tells; empty: not seen
 
@@ -51,6 +52,8 @@ def _check(audit: Audit, sent: Sent, seen: Mapping[str, Any]) -> Verdict:
     faults = [
         *_differs("completeness", record["completeness"], ["complete"]),
         *_differs("status", record.get("response", {}).get("status"), sent.status),
+        *_differs("service", record.get("service", {}).get("name"), sent.call.service),
+        *_differs("cost center", _cost_center(record), COST_CENTERS[sent.call.service]),
         *_differs("request body (client)", _digest(request), _digest(sent.call.body)),
         *_differs("response body (client)", _digest(response), _digest(sent.answer)),
         *_differs("request body (server)", _digest(request), seen.get("request_sha256")),
@@ -58,6 +61,11 @@ def _check(audit: Audit, sent: Sent, seen: Mapping[str, Any]) -> Verdict:
         *(["the authorization header was stored"] if "not-to-be-stored" in str(record) else []),
     ]
     return Verdict(sent, record, tuple(faults))
+
+
+def _cost_center(record: Record) -> str | None:
+    found: str | None = record.get("service", {}).get("annotations", {}).get(COST_CENTER)
+    return found
 
 
 def _differs(what: str, found: object, expected: object) -> list[str]:

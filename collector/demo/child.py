@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from collector.demo.leash import USER_OPTION
 from collector.errors import MeshscribeError
 
 
@@ -22,13 +23,19 @@ class ChildError(MeshscribeError):
 
 
 class Child:
-    """One process, started by `start`. Its standard output and error go to `log`, which restarts append to."""
+    """One process, started by `start`. Its standard output and error go to `log`, which restarts append to.
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    `user`: whose process it is to be, if not ours; only root can choose.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, user: str | None = None
+    ) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
         self._environment = dict(environment or {})
+        self._user = [f"{USER_OPTION}{user}"] if user is not None else []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -44,7 +51,7 @@ class Child:
 
     def start(self, ready: Callable[[], bool], seconds: float = 30.0) -> None:
         """Start it and wait until `ready` says so. Raises ChildError if it ends before, or is not ready in time."""
-        leash = [sys.executable, "-m", "collector.demo.leash", str(os.getpid()), *self._command]
+        leash = [sys.executable, "-m", "collector.demo.leash", str(os.getpid()), *self._user, *self._command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 leash,
@@ -90,15 +97,16 @@ class Child:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        if grace_seconds > 0:
-            process.send_signal(signal.SIGCONT)  # a stopped process does not see SIGTERM
-            process.terminate()
-            try:
+        try:
+            if grace_seconds > 0:
+                process.send_signal(signal.SIGCONT)  # a stopped process does not see SIGTERM
+                process.terminate()
                 process.wait(grace_seconds)
-            except subprocess.TimeoutExpired:
-                pass
-        process.kill()
-        process.wait()
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # also if a second Ctrl-C does not want to wait
+            process.kill()
+            process.wait()
 
     def tail(self, lines: int = 30) -> str:
         """The end of its log."""

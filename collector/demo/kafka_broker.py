@@ -55,7 +55,7 @@ class KafkaBroker:
             self._format()
         log = self.process.log
         before = log.stat().st_size if log.exists() else 0
-        self.process.start(lambda: not wait or self._ready(before), seconds=60)
+        self.process.start(lambda: not wait or self._ready(before), seconds=120)
 
     def stop(self, grace_seconds: float = 20.0) -> None:
         self.process.stop(grace_seconds)

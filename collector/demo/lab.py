@@ -1,22 +1,26 @@
-"""The whole mesh in miniature: model server, collector and Envoy, started in order and ended together."""
+"""The whole mesh in miniature: model server, store, collector and two proxies, started in order and ended together."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from collector.demo.envoy import Envoy, envoy_binary
-from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
+from collector.demo.part import Part, process
 from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
+from collector.demo.stores import OPEN, SQLITE
 from collector.demo.tap_config import tap_config, tap_wasm
+from collector.demo.workloads import WORKLOADS
 
 # The product's defaults wait for slow proxies. Here everything is near, and who looks on does not want to wait.
 QUICK: Mapping[str, str] = {
@@ -28,27 +32,35 @@ LOG_FLUSH_SECONDS = 0.2
 Told = Callable[[str], None]
 
 
+class Proxy(NamedTuple):
+    """An Envoy beside one of the services."""
+
+    envoy: Envoy
+    port: int
+    admin_port: int
+
+
 class Lab:
     """A context manager. Everything lives in a temporary folder and is gone afterwards, ports included.
 
     `tell` gets a line for each step. Entering raises MeshscribeError: a part is missing here or did not start.
     """
 
-    def __init__(self, settings: Mapping[str, str] = QUICK, tell: Told | None = None) -> None:
-        self._settings, self._tell = settings, tell
+    def __init__(self, store: str = SQLITE, settings: Mapping[str, str] = QUICK, tell: Told | None = None) -> None:
+        self._store, self._settings = store, settings
+        self._tell: Told = tell or (lambda _: None)
         self._stack = ExitStack()
 
     def __enter__(self) -> Lab:
         envoy_binary()  # fail before anything is started
         wasm = tap_wasm()
         with ExitStack() as stack:
-            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meshscribe-demo-")))
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meshscribe-demo-", ignore_cleanup_errors=True)))
             ports = stack.enter_context(Ports())
-            self._parts(ports, wasm)
-            for what, part in (("the model server", self.model), ("the collector", self.collector), ("Envoy", self.envoy)):
-                if self._tell is not None:
-                    self._tell(f"starting {what}")
-                stack.callback(part.process.stop)
+            self._parts = list(self._made(ports, wasm))
+            for part in self._parts:
+                self._tell(part.what)
+                stack.callback(part.stop)
                 part.start()
             self._stack = stack.pop_all()
         return self
@@ -56,30 +68,59 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def _parts(self, ports: Ports, wasm: Path) -> None:
-        self.model = ModelServer(ports.take(), self.folder)
-        self.collector = CollectorProcess(ports.take(), ports.take(), ports.take(), self.folder, self._settings)
-        self.admin_port, self.port = ports.take(), ports.take()
-        inbound = Inbound(self.port, self.model.port, tap=tap_config())
+    def _made(self, ports: Ports, wasm: Path) -> Iterator[Part]:
+        """Every part in the order of starting."""
+        self.services = self.folder / "services.yaml"
+        shutil.copyfile(Path(__file__).parent / "services.yaml", self.services)
+        self._model = ModelServer(ports.take(), self.folder)
+        self.store = OPEN[self._store](ports, self.folder, {**_services(self.services), **self._settings}, self._tell)
+        self.envoys = {name: self._envoy(ports, wasm, name, workload, self.store.collector) for name, workload in WORKLOADS.items()}
+        yield process("starting the model server", self._model.start, self._model.process)
+        yield from self.store.before
+        yield process("starting the collector", self.store.collector.start, self.store.collector.process)
+        yield from self.store.beside
+        for name, proxy in self.envoys.items():
+            yield process(f"starting the Envoy of {name}", proxy.envoy.start, proxy.envoy.process)
+
+    def _envoy(self, ports: Ports, wasm: Path, name: str, workload: Workload, collector: CollectorProcess) -> Proxy:
+        admin_port, port = ports.take(), ports.take()
+        inbound = Inbound(port, self._model.port, tap=tap_config())
         sidecar = Sidecar(
-            self.admin_port,
+            admin_port,
             [inbound],
-            self.collector.ingest_port,
-            self.collector.grpc_port,
+            collector.ingest_port,
+            collector.grpc_port,
             wasm,
+            workload,
             log_flush_seconds=LOG_FLUSH_SECONDS,
         )
-        self.envoy = Envoy(bootstrap(sidecar), self.folder)
+        folder = self.folder / f"envoy-{name}"
+        folder.mkdir()
+        return Proxy(Envoy(bootstrap(sidecar), folder), port, admin_port)
+
+    @property
+    def proxy_ports(self) -> dict[str, int]:
+        """Where requests go in: the listener of each service's proxy."""
+        return {name: proxy.port for name, proxy in self.envoys.items()}
 
     def check_alive(self) -> None:
         """Raises ChildError if a part has ended by itself."""
-        for part in (self.model, self.collector, self.envoy):
-            part.process.check()
+        for part in self._parts:
+            part.check()
 
     def seen(self, request_id: str) -> Mapping[str, Any]:
         """What the model server remembers of a request; empty if nothing."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.model.port}/seen/{request_id}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._model.port}/seen/{request_id}", timeout=10) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError:
             return {}
+
+
+def _services(file: Path) -> dict[str, str]:
+    """Settings: services come from the file, and what is billed by is copied."""
+    return {
+        "MESHSCRIBE_SERVICES__SOURCE": "file",
+        "MESHSCRIBE_SERVICES__FILE": str(file),
+        "MESHSCRIBE_SERVICES__ANNOTATIONS": json.dumps(["billing.example.com/*"]),
+    }

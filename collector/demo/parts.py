@@ -11,6 +11,8 @@ from pathlib import Path
 
 from collector.demo.child import Child
 
+START_SECONDS = 60.0  # a busy machine, and a consumer group to join
+
 
 def answers(url: str) -> bool:
     """Whether a GET of the URL gives 200."""
@@ -36,7 +38,7 @@ class ModelServer:
 class CollectorProcess:
     """`meshscribe serve` with its data in `folder`, on ports that it keeps over restarts. `settings` are environment variables."""
 
-    def __init__(self, ingest: int, grpc: int, audit: int, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, ingest: int, grpc: int, audit: int, folder: Path, settings: Mapping[str, str], role: str = "all") -> None:
         self.ingest_port, self.grpc_port, self.audit_port = ingest, grpc, audit
         self.url = f"http://127.0.0.1:{audit}"
         environment = {
@@ -47,9 +49,10 @@ class CollectorProcess:
             "MESHSCRIBE_SINK__URL": f"sqlite:///{folder / 'events.db'}",
             **settings,
         }
-        command = [str(Path(sysconfig.get_path("scripts")) / "meshscribe"), "serve"]
-        self.process = Child("the collector", command, folder / "collector.log", environment)
+        command = [str(Path(sysconfig.get_path("scripts")) / "meshscribe"), "serve", "--role", role]
+        name, log = ("the collector", "collector.log") if role == "all" else (f"role {role}", f"{role}.log")
+        self.process = Child(name, command, folder / log, environment)
 
     def start(self) -> None:
         """Returns when it is ready. Raises ChildError with its log if it does not get there."""
-        self.process.start(lambda: answers(f"{self.url}/readyz"))
+        self.process.start(lambda: answers(f"{self.url}/readyz"), START_SECONDS)

@@ -1,4 +1,4 @@
-"""What `meshscribe demo` does: start the lab, send traffic, say where to look; with `once` check it and end."""
+"""What `meshscribe demo` does: start the lab, send traffic, print what was recorded, say where to look; with `once` check it and end."""
 
 from __future__ import annotations
 
@@ -7,132 +7,150 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
+from httpx import HTTPError
 from rich.console import Console
-from rich.table import Table
 
+from collector.demo import tables
 from collector.demo.audit import Audit
+from collector.demo.billing import BillingJob
+from collector.demo.bills import billable
 from collector.demo.check import Verdict, await_recorded, check
 from collector.demo.envoy import EnvoyMissingError
+from collector.demo.kafka_jars import KafkaMissingError
 from collector.demo.lab import Lab
+from collector.demo.postgres import PostgresMissingError
+from collector.demo.progress import Progress
+from collector.demo.stores import OPEN
 from collector.demo.tap_config import TapMissingError
-from collector.demo.traffic import CALLS, Sent, client, send
+from collector.demo.traffic import CALLS, Traffic
 from collector.errors import MeshscribeError
 
 SECONDS_TO_RECORD = 30.0
+SECONDS_TO_BILL = 30.0
 TRICKLE_SECONDS = 2.0
-WIDTH = 120  # of the table where there is no terminal to ask
+WIDTH = 120  # of the tables where there is no terminal to ask
 
 OK, FAILED, IMPOSSIBLE = 0, 1, 2
+MISSING = (EnvoyMissingError, TapMissingError, PostgresMissingError, KafkaMissingError)
 
 
 def run(once: bool, store: str) -> int:
     """See collector.demo.run."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    if store != "sqlite":
-        console.print(f"[red]The demo cannot store in {store}.[/] It has: sqlite")
+    if store not in OPEN:
+        console.print(f"[red]The demo cannot store in {store}.[/] It has: {', '.join(OPEN)}")
         return IMPOSSIBLE
     try:
-        with _terminable(), Lab(tell=lambda line: console.print(f"[dim]{line}[/]")) as lab, closing(Audit(lab.collector.url)) as audit:
-            sent = _round(lab, console)
-            return _once(lab, audit, sent, console) if once else _stay(lab, console)
+        with _stoppable():
+            return _run(once, store, console)
     except KeyboardInterrupt:
-        console.print("stopped")
-        return OK
-    except (EnvoyMissingError, TapMissingError) as error:
+        console.print("stopped before it was checked" if once else "stopped")
+        return FAILED if once else OK
+    except MISSING as error:
         console.print(f"[red]The demo cannot run here:[/] {error}", soft_wrap=True)
         return IMPOSSIBLE
-    except MeshscribeError as error:
+    except (MeshscribeError, HTTPError) as error:
         console.print(str(error), style="red", soft_wrap=True, markup=False)
         return FAILED
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does, so that it takes its parts down with it."""
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does, so that it takes its parts down with it; a second signal does not disturb that."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _round(lab: Lab, console: Console) -> list[Sent]:
-    """One request of each kind."""
-    console.print(f"[dim]sending {len(CALLS)} requests through Envoy[/]")
-    with client(lab.port) as through:
-        return [send(through, call) for call in CALLS]
+def _run(once: bool, store: str, console: Console) -> int:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(console))
+        lab = stack.enter_context(Lab(store, tell=progress.begin))
+        audit = stack.enter_context(closing(Audit(lab.store.audit_url)))
+        job = stack.enter_context(BillingJob(lab.store.bootstrap)) if lab.store.bootstrap else None
+        traffic = stack.enter_context(Traffic(lab.proxy_ports))
+        progress.begin(f"sending {len(CALLS)} requests through Envoy")
+        sent = [traffic.send(call) for call in CALLS]
+        progress.begin("waiting until all is recorded")
+        await_recorded(audit, sent, SECONDS_TO_RECORD)
+        lab.check_alive()
+        verdicts = check(audit, sent, lab.seen)
+        progress.end()
+        faults = [*_recorded(verdicts, console), *(_billed(job, verdicts, console) if job else [])]
+        return _verdict(verdicts, faults, job, console) if once else _stay(lab, traffic, job, console)
 
 
-def _once(lab: Lab, audit: Audit, sent: Sequence[Sent], console: Console) -> int:
-    await_recorded(audit, sent, SECONDS_TO_RECORD)
-    lab.check_alive()
-    verdicts = check(audit, sent, lab.seen)
-    console.print(_table(verdicts))
+def _recorded(verdicts: Sequence[Verdict], console: Console) -> list[str]:
+    """Prints what was recorded. Returns what is wrong with it."""
+    console.print(tables.recorded(verdicts))
     wrong = [verdict for verdict in verdicts if verdict.faults]
     for verdict in wrong:
         console.print(f"[red]{verdict.sent.call.what}[/] ({verdict.sent.request_id}): {'; '.join(verdict.faults)}", soft_wrap=True)
-    if wrong:
-        console.print(f"[red]{len(wrong)} of {len(verdicts)} requests were not recorded as they were.[/]")
+    return [f"{len(wrong)} of {len(verdicts)} requests were not recorded as they were."] if wrong else []
+
+
+def _billed(job: BillingJob, verdicts: Sequence[Verdict], console: Console) -> list[str]:
+    """Prints what was billed. Returns what is wrong with it."""
+    expected = billable(verdict.record for verdict in verdicts if verdict.record is not None)
+    bills = job.wait_for(expected, SECONDS_TO_BILL)
+    found = list(bills.by_exchange.values())
+    console.print(tables.billed(found))
+    console.print(tables.totals(found))
+    return bills.faults(expected)
+
+
+def _verdict(verdicts: Sequence[Verdict], faults: Sequence[str], job: BillingJob | None, console: Console) -> int:
+    for fault in faults:
+        console.print(fault, style="red", soft_wrap=True, markup=False)
+    if faults:
         return FAILED
-    console.print(f"[green]{len(verdicts)} requests, {len(verdicts)} exchanges, complete, every body byte for byte.[/]")
+    billing = ", every billable one billed once" if job else ""
+    console.print(f"[green]{len(verdicts)} requests, {len(verdicts)} exchanges, complete, every body byte for byte{billing}.[/]")
     return OK
 
 
-def _table(verdicts: Sequence[Verdict]) -> Table:
-    table = Table(title="What was recorded", title_justify="left")
-    for column in ("what", "path", "status"):
-        table.add_column(column, no_wrap=True)
-    for column in ("bytes sent", "answered", "ms"):
-        table.add_column(column, justify="right")
-    table.add_column("completeness")
-    table.add_column("bodies")
-    for verdict in verdicts:
-        table.add_row(*_row(verdict))
-    return table
-
-
-def _row(verdict: Verdict) -> list[str]:
-    record, sent = verdict.record or {}, verdict.sent
-    sizes = [str(record.get(side, {}).get("body", {}).get("size", "–")) for side in ("request", "response")]
-    status = str(record.get("response", {}).get("status", "–"))
-    duration = f"{record['duration_ms']:.1f}" if "duration_ms" in record else "–"
-    flags = ", ".join(record.get("completeness", ["not recorded"]))
-    bodies = "[red]differ[/]" if any("body" in fault for fault in verdict.faults) else "[green]equal[/]"
-    return [sent.call.what, sent.call.path.partition("?")[0], status, *sizes, duration, flags, bodies if record else "–"]
-
-
-def _stay(lab: Lab, console: Console) -> int:
-    """A trickle of traffic until Ctrl-C. Raises ChildError if a part ends."""
+def _stay(lab: Lab, traffic: Traffic, job: BillingJob | None, console: Console) -> int:
+    """A trickle of traffic until Ctrl-C, and each bill as it is made. Raises ChildError if a part ends."""
     console.print(_where(lab), soft_wrap=True)
-    with client(lab.port) as through:
-        for call in itertools.cycle(CALLS):
-            time.sleep(TRICKLE_SECONDS)
-            lab.check_alive()
-            send(through, call)
+    for call in itertools.cycle(CALLS):
+        time.sleep(TRICKLE_SECONDS)
+        lab.check_alive()
+        traffic.send(call)
+        for bill in job.new() if job else ():
+            console.print(tables.bill_line(bill), soft_wrap=True)
     return OK
 
 
 def _where(lab: Lab) -> str:
-    url, envoy = lab.collector.url, f"http://127.0.0.1:{lab.port}"
+    url = lab.store.audit_url
+    envoys = ", ".join(f"{name} http://127.0.0.1:{proxy.port} (admin {proxy.admin_port})" for name, proxy in lab.envoys.items())
     meshscribe = f"{sys.argv[0] if sys.argv[0].endswith('meshscribe') else 'meshscribe'}"
+    kafka = f"\n  Kafka          {lab.store.bootstrap}" if lab.store.bootstrap else ""
     return f"""
 [bold]It runs.[/] A request every {TRICKLE_SECONDS:.0f} s goes through Envoy; Ctrl-C ends everything.
 
   exchanges      {url}/v1/exchanges
   ledger         {url}/v1/ledger
   API            {url}/docs
-  metrics        {url}/metrics
-  Envoy          {envoy} (admin http://127.0.0.1:{lab.admin_port})
+  metrics        {lab.store.collector.url}/metrics
+  Envoy          {envoys}{kafka}
+  services       {lab.services} (change an annotation: the next request carries it)
   files, logs    {lab.folder}
 
   curl -s '{url}/v1/exchanges?status=5xx'
-  curl -s {envoy}/v1/chat/completions -d '{{"model":"demo-chat","messages":[],"stream":true}}'
+  curl -s http://127.0.0.1:{lab.envoys["chat"].port}/v1/chat/completions -d '{{"model":"demo-chat","messages":[],"stream":true}}'
   {meshscribe} tail --url {url}
 """

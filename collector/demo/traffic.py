@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ class Call:
     path: str
     body: bytes = b""
     content_type: str = JSON_TYPE
+    service: str = "iris"  # through whose proxy it goes
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class Sent:
     answer: bytes
 
 
-def _json(what: str, path: str, value: Any) -> Call:
-    return Call(what, "POST", path, json.dumps(value).encode())
+def _json(what: str, path: str, value: Any, service: str = "iris") -> Call:
+    return Call(what, "POST", path, json.dumps(value).encode(), service=service)
 
 
 def chat(what: str, tokens: int, **more: Any) -> Call:
     """A chat of so many tokens; `more` goes into the request."""
     messages = [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": "What do you keep?"}]
-    return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more})
+    return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more}, "chat")
 
 
 STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
@@ -55,7 +56,7 @@ CALLS: Sequence[Call] = (
         "/v2/models/iris/infer",
         {"id": "1", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}]},
     ),
-    Call("bad request", "POST", "/v1/chat/completions", b'{"model": '),
+    Call("bad request", "POST", "/v1/chat/completions", b'{"model": ', service="chat"),
     _json("unprocessable", "/v2/models/iris/infer", {"inputs": "none"}),
     chat("overloaded", 1, model="overloaded"),
     Call("server error", "GET", "/status?code=500"),
@@ -64,6 +65,24 @@ CALLS: Sequence[Call] = (
     Call("chunked, no length", "GET", "/chunked?chunks=5"),
     Call("no content", "GET", "/status?code=204"),
 )
+
+
+class Traffic:
+    """Sends through the proxy of each call's service. A context manager. `ports`: service → port."""
+
+    def __init__(self, ports: Mapping[str, int]) -> None:
+        self._clients = {service: client(port) for service, port in ports.items()}
+
+    def send(self, call: Call) -> Sent:
+        """See `send`."""
+        return send(self._clients[call.service], call)
+
+    def __enter__(self) -> Traffic:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for through in self._clients.values():
+            through.close()
 
 
 def client(port: int) -> httpx.Client:

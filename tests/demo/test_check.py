@@ -14,12 +14,16 @@ from collector.demo.traffic import Call, Sent
 SENT = Sent(Call("echo", "POST", "/echo", b"question"), "id-1", 200, b"answer")
 SEEN = {"request_sha256": hashlib.sha256(b"question").hexdigest(), "answer_sha256": hashlib.sha256(b"answer").hexdigest()}
 
+IRIS = {"name": "iris", "annotations": {"billing.example.com/cost-center": "1001"}}
+
 
 class Audit:
     """Answers as the audit API would for one request."""
 
-    def __init__(self, times: int = 1, flags: tuple[str, ...] = ("complete",), status: int = 200, **bodies: bytes) -> None:
-        self._records = [{"id": "e", "completeness": list(flags), "response": {"status": status}}] * times
+    def __init__(
+        self, times: int = 1, flags: tuple[str, ...] = ("complete",), status: int = 200, service: dict[str, Any] = IRIS, **bodies: bytes
+    ) -> None:
+        self._records = [{"id": "e", "completeness": list(flags), "response": {"status": status}, "service": service}] * times
         self._bodies = {"request": b"question", "response": b"answer", **bodies}
 
     def exchanges(self, **_: Any) -> Iterator[dict[str, Any]]:
@@ -47,6 +51,8 @@ def test_an_exact_record_has_no_fault() -> None:
         (Audit(times=2), "2 exchanges"),
         (Audit(flags=("access_log_missing",)), "completeness"),
         (Audit(status=500), "status"),
+        (Audit(service={**IRIS, "name": "chat"}), "service"),
+        (Audit(service={"name": "iris"}), "cost center"),
         (Audit(request=b"questioN"), "request body (client)"),
         (Audit(response=b""), "response body (client)"),
     ],
