@@ -6,20 +6,18 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 
 import zstandard
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import ConsumerRecord
 
 from collector.dead_letters import DeadLetter
 from collector.dead_letters.events import BATCH_TYPE, columns_of, read_batch, write_batch
-from collector.errors import DamagedError, RetryableError
-from collector.kafka.connection import client_arguments
+from collector.errors import DamagedError
 from collector.kafka.quiet import quieten
+from collector.kafka.reading import whole_topic
 from collector.kafka.transactions import Record, Transactions
 from collector.messages.event import Place
 from collector.settings import Kafka
 
 _OVERHEAD = 4096  # bytes of a record beside its value, reason and columns
-_ENDS_MS = 500
 
 
 class KafkaDeadLetters:
@@ -37,9 +35,9 @@ class KafkaDeadLetters:
     async def all(self) -> AsyncIterator[DeadLetter]:
         """See DeadLetters; the order is kept within a partition. Read twice, so that not all are held: first what is left of them."""
         left: dict[bytes, tuple[int, int]] = {}
-        async for record in self._records():
+        async for record in whole_topic(self._settings, self._settings.dead_letters_topic):
             left[record.key] = (record.partition, record.offset)
-        async for record in self._records():
+        async for record in whole_topic(self._settings, self._settings.dead_letters_topic):
             if record.value is not None and left.get(record.key) == (record.partition, record.offset):
                 yield _letter(record)
 
@@ -54,28 +52,6 @@ class KafkaDeadLetters:
     async def close(self) -> None:
         """See DeadLetters."""
         await self._writer.close()
-
-    async def _records(self) -> AsyncIterator[ConsumerRecord]:
-        """All committed records up to the end as it is now."""
-        topic = self._settings.dead_letters_topic
-        consumer = AIOKafkaConsumer(
-            **client_arguments(self._settings), isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
-        )
-        try:
-            await consumer.start()
-            await consumer._client._wait_on_metadata(topic)
-            parts = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-            ends = await consumer.end_offsets(parts)
-            for at in parts:
-                consumer.assign([at])
-                await consumer.seek_to_beginning(at)
-                while await consumer.position(at) < ends[at]:
-                    for record in (await consumer.getmany(at, timeout_ms=_ENDS_MS)).get(at, []):
-                        yield record
-        except (KafkaError, OSError) as error:
-            raise RetryableError(f"dead letters: Kafka at {self._settings.bootstrap_servers}: {error or type(error).__name__}") from error
-        finally:
-            await consumer.stop()
 
 
 def _record(letter: DeadLetter, settings: Kafka) -> Record:

@@ -63,10 +63,8 @@ class KafkaFeed:
             else:
                 await self._tell(consumer, at)
             found = (await consumer.getmany(at, max_records=self._batch)).get(at, [])
-            if not found:
-                return Read([], after)
-            self._next[at] = found[-1].offset + 1
-        return _read(found)
+            self._next[at] = place = await consumer.position(at)  # behind the markers of transactions too
+        return _read(found, Place(place, 0) if place > after.position else after)
 
     async def committed(self, journal: str) -> Place:
         """How far the group has committed: the place of a relay whose target keeps none."""
@@ -181,7 +179,7 @@ def _partition(journal: str) -> TopicPartition:
     return TopicPartition(topic, int(number))
 
 
-def _read(records: Sequence[ConsumerRecord]) -> Read:
+def _read(records: Sequence[ConsumerRecord], place: Place) -> Read:
     outputs: list[Output] = []
     damaged: list[Damaged] = []
     for record in records:
@@ -190,7 +188,7 @@ def _read(records: Sequence[ConsumerRecord]) -> Read:
             outputs.append(Output(place, (decode(record.headers, record.value).event,)))
         except BadInputError as error:
             damaged.append(Damaged(place, _whole(record), str(error)))
-    return Read(outputs, Place(records[-1].offset + 1, 0), damaged)
+    return Read(outputs, place, damaged)
 
 
 def _whole(record: ConsumerRecord) -> bytes:

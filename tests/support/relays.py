@@ -192,10 +192,10 @@ class KafkaEnd(End):
         return await read_all(self.settings.bootstrap_servers, *sorted(set(event_topics(self.settings).values())))
 
     async def fail(self) -> None:
-        await asyncio.to_thread(self._stop)
+        self._stop()
 
     async def mend(self) -> None:
-        await asyncio.to_thread(self._start)
+        self._start()  # in this thread: what a thread starts may end with it
 
 
 class SqlEnd(End):
@@ -230,10 +230,10 @@ class SqlEnd(End):
             await engine.dispose()
 
     async def fail(self) -> None:
-        await asyncio.to_thread(self._stop)
+        self._stop()
 
     async def mend(self) -> None:
-        await asyncio.to_thread(self._start)
+        self._start()  # in this thread: what a thread starts may end with it
 
 
 class CrashError(Exception):

@@ -1,0 +1,81 @@
+"""`meshscribe verify`: whether journal, store, topics, relays and ledger say the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collector.commands import options
+from collector.commands.exits import Exit, InputError
+from collector.commands.options import Format
+
+if TYPE_CHECKING:
+    from collector.verify import Finding
+
+
+def verify(
+    since: Annotated[
+        str | None, typer.Option("--from", help="From then on: 15m, 2h, 7d ago, or 2025-11-22T10:00:00Z. Absent: all that is kept.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Before then, in the same forms.")] = None,
+    output: options.Output = Format.TABLE,
+    config: options.Config = None,
+) -> None:
+    """Compares journal, store, topics, relays and ledger, and says what is missing. Exits with 1 if anything is.
+
+    It only reads, and `serve` may be running: what waits in the journal or for a relay is said, and is not missing.
+
+    **Examples**
+
+    - `meshscribe verify --config meshscribe.yaml`
+
+    - `meshscribe verify --from 1d -o jsonl`: for a nightly check
+    """
+    import asyncio
+
+    import orjson
+
+    from collector.audit.moments import parse, span
+    from collector.clock import SystemClock
+    from collector.commands import screen
+    from collector.settings import load
+    from collector.verify.all import verify as check
+
+    settings = load(config)
+    try:
+        within = span(parse(since) if since else None, parse(until) if until else None, SystemClock().now_us())
+    except ValueError as error:
+        raise InputError(f"--from, --to: {error}") from None
+
+    async def work() -> list[Finding]:
+        return [finding async for finding in check(settings, within, SystemClock())]
+
+    found = asyncio.run(work())
+    missing = sum(not finding.ok for finding in found)
+    if output is Format.TABLE:
+        screen.console().print(_table(found))
+        typer.echo(f"{len(found)} checks, {missing} with something missing." if missing else f"{len(found)} checks: nothing is missing.")
+    else:
+        lines = [orjson.dumps({**finding._asdict(), "ok": finding.ok}) for finding in found]
+        screen.emit(b"".join(line + b"\n" for line in lines) if output is Format.JSONL else b"[" + b",".join(lines) + b"]\n")
+    if missing:
+        raise typer.Exit(Exit.NEGATIVE)
+
+
+def _table(found: list[Finding]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from collector.commands.screen import plain
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("check")
+    table.add_column("of", overflow="fold", ratio=1)
+    table.add_column("found", overflow="fold", ratio=2)
+    table.add_column("missing", justify="right")
+    for finding in found:
+        cells = ("ok" if finding.ok else "!!", finding.check, finding.subject, finding.said, finding.missing or "")
+        table.add_row(*(Text(plain(cell)) for cell in cells), style="" if finding.ok else "red")
+    return table

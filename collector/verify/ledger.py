@@ -1,0 +1,123 @@
+"""The ledger against itself, and against what is stored.
+
+Windows and exchanges are outputs of one order, so both can be cut at the same place: what was closed before a window was written is
+counted in it or in an earlier one, exactly.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Table, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from collector.audit.moments import Span
+from collector.messages.event import Place
+from collector.relays.protocol import BEGINNING
+from collector.sinks.schema import exchanges, ledger
+from collector.sql_errors import retryable
+from collector.verify import Finding
+
+SUMS, CLOSED = "ledger", "stored"
+
+
+class _Cut(NamedTuple):
+    """A journal's part that the span's windows speak of: behind `low`, up to `high`."""
+
+    journal: str
+    low: Place
+    high: Place
+
+
+async def sums(engine: AsyncEngine, span: Span) -> list[Finding]:
+    """announced = received + dropped + missing, by proxy. What was counted as lost is said; it is known, so it is not missing here."""
+    names = ("announced", "received", "dropped", "missing")
+    totals = [func.sum(ledger.c[name]).label(name) for name in names]
+    wanted = select(ledger.c.node, *totals).where(*_within(span)).group_by(ledger.c.node).order_by(ledger.c.node)
+    with retryable("ledger"):
+        async with engine.connect() as connection:
+            rows = (await connection.execute(wanted)).all()
+    found = []
+    for row in rows:
+        announced, received, dropped, missing = (int(getattr(row, name)) for name in names)
+        said = f"announced {announced} = received {received} + dropped {dropped} + missing {missing}"
+        off = announced - received - dropped - missing
+        found.append(Finding(SUMS, row.node, abs(off), said if not off else f"{said.replace('=', '≠')}: off by {off}"))
+    return found
+
+
+async def closed(engine: AsyncEngine, span: Span) -> list[Finding]:
+    """Exchanges stored against those that the ledger says were closed, by proxy."""
+    with retryable("exchanges and ledger"):
+        async with engine.connect() as connection:
+            cuts = [cut for journal in await _journals(connection) if (cut := await _cut(connection, journal, span)).high > cut.low]
+            counted, stored = Counter[str](), Counter[str]()
+            apart = False
+            for cut in cuts:
+                said, there = await _counted(connection, cut), await _stored(connection, _between(exchanges, cut))
+                if not there and await _elsewhere(connection, cut.journal):
+                    apart = True
+                counted.update(said)
+                stored.update(there)
+            if apart:  # windows and exchanges came by different partitions: only the totals can be compared
+                stored = await _stored(connection, exchanges.c.revision == 0)
+    return [_compared(node, counted[node], stored[node], apart) for node in sorted(counted.keys() | ({} if apart else stored).keys())]
+
+
+def _compared(node: str, counted: int, stored: int, apart: bool) -> Finding:
+    missing = max(0, counted - stored) if apart else abs(counted - stored)
+    said = f"closed {counted}, stored {stored}" + (" (all that is stored; some may be newer than the last window)" if apart else "")
+    return Finding(CLOSED, node, missing, said)
+
+
+async def _journals(connection: AsyncConnection) -> list[str]:
+    return [row.journal for row in await connection.execute(select(ledger.c.journal).distinct().order_by(ledger.c.journal))]
+
+
+async def _cut(connection: AsyncConnection, journal: str, span: Span) -> _Cut:
+    low = await _last(connection, journal, ledger.c.time_us < span.since_us) if span.since_us is not None else BEGINNING
+    before = ledger.c.time_us < span.until_us if span.until_us is not None else ledger.c.journal == journal
+    return _Cut(journal, low, await _last(connection, journal, before))
+
+
+async def _last(connection: AsyncConnection, journal: str, wanted: ColumnElement[bool]) -> Place:
+    """Of the windows that are wanted, the last one's place."""
+    order = (ledger.c.position.desc(), ledger.c.ordinal.desc())
+    found = select(ledger.c.position, ledger.c.ordinal).where(ledger.c.journal == journal, wanted).order_by(*order).limit(1)
+    row = (await connection.execute(found)).one_or_none()
+    return Place(row.position, row.ordinal) if row else BEGINNING
+
+
+async def _counted(connection: AsyncConnection, cut: _Cut) -> dict[str, int]:
+    total = func.sum(ledger.c.both + ledger.c.tap_only + ledger.c.access_log_only)
+    rows = await connection.execute(select(ledger.c.node, total.label("closed")).where(_between(ledger, cut)).group_by(ledger.c.node))
+    return {row.node: int(row.closed) for row in rows}
+
+
+async def _stored(connection: AsyncConnection, wanted: ColumnElement[bool]) -> Counter[str]:
+    count = select(exchanges.c.node, func.count().label("stored")).where(wanted, exchanges.c.revision == 0)
+    return Counter({row.node: int(row.stored) for row in await connection.execute(count.group_by(exchanges.c.node))})
+
+
+async def _elsewhere(connection: AsyncConnection, journal: str) -> bool:
+    """Whether there are exchanges, but none of this journal."""
+    for wanted, there in ((exchanges.c.journal == journal, False), (exchanges.c.journal != journal, True)):
+        row = (await connection.execute(select(exchanges.c.id).where(wanted).limit(1))).first()
+        if (row is not None) != there:
+            return False
+    return True
+
+
+def _between(table: Table, cut: _Cut) -> ColumnElement[bool]:
+    place = tuple_(table.c.position, table.c.ordinal)
+    return (table.c.journal == cut.journal) & (place > tuple_(*cut.low)) & (place <= tuple_(*cut.high))
+
+
+def _within(span: Span) -> list[Any]:
+    wanted: list[Any] = []
+    if span.since_us is not None:
+        wanted.append(ledger.c.time_us >= span.since_us)
+    if span.until_us is not None:
+        wanted.append(ledger.c.time_us < span.until_us)
+    return wanted
