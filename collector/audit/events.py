@@ -1,6 +1,6 @@
 """GET /v1/exchanges/{id}/events: the CloudEvents of an exchange, every revision, as a JSON batch (CloudEvents 1.0, JSON format §4).
 
-Payloads go as `data_base64`, so that their bytes are exact; the record goes as JSON.
+Payloads go as `data_base64`, so that their bytes are exact; the record and the usage go as JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collector.audit.moments import when
 from collector.audit.parameters import Nothing
 from collector.audit.revisions import find
 from collector.describe.identity import event_id
+from collector.describe.usage import usage_event
 from collector.messages.event import EXCHANGE_TYPE
 from collector.sinks.schema import exchanges
 
@@ -60,7 +61,7 @@ async def _payloads(connection: AsyncConnection, found: Sequence[Row[Any]]) -> S
 
 
 def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]]) -> Iterator[CloudEvent]:
-    """Revision by revision, the oldest first; the exchange, then its payloads."""
+    """Revision by revision, the oldest first; the exchange, then its payloads, then its usage, as the pipeline orders them."""
     for row in reversed(found):
         extensions = {"exchange": row.exchange, "revision": row.revision}
         record = msgspec.json.decode(row.data)
@@ -68,6 +69,18 @@ def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]]) -> Iterator[C
         for payload in stored:
             if payload.revision == row.revision:
                 yield _payload(payload)
+        usage = _usage(row, record)
+        if usage is not None:
+            yield usage
+
+
+def _usage(row: Row[Any], record: dict[str, Any]) -> CloudEvent | None:
+    """Not stored: it is a function of the record."""
+    event = usage_event(record, row.source, row.subject, row.time_us)
+    if event is None:
+        return None
+    attributes = {**_attributes(row, event.type, event.datacontenttype, dict(event.extensions)), "id": event.id}
+    return CloudEvent(attributes, msgspec.json.decode(event.data))
 
 
 def _payload(row: Row[Any]) -> CloudEvent:

@@ -83,7 +83,6 @@ class _Folding:
             if cost is not None and not self._above(inner, outer):
                 options.append(Option(cost, inner, outer))
         options.sort(key=lambda o: (o.cost, o.inner.id, o.outer.id))
-        options = self._nearest(options) if kind in ("proxy", "caller") else options
         rooms = {option.outer: room(option.outer) for option in options}
         found = match([option for option in options if rooms[option.outer] > 0], rooms)
         for inner in sorted(found, key=_order):
@@ -94,14 +93,6 @@ class _Folding:
         if not self._above(inner, placed.outer):
             self._links[inner.id] = Link(placed.outer, kind, not placed.certain)
             self._children.setdefault(placed.outer.id, []).append(inner)
-
-    def _nearest(self, options: list[Option[Hop]]) -> list[Option[Hop]]:
-        """Without those outers that led to another option of the same hop: it came out of the innermost."""
-        outers: dict[str, set[str]] = {}
-        for option in options:
-            outers.setdefault(option.inner.id, set()).add(option.outer.id)
-        over = {inner: {above.id for outer in found for above in self._ancestors(outer)} for inner, found in outers.items()}
-        return [option for option in options if option.outer.id not in over[option.inner.id]]
 
     def _ancestors(self, hop: str) -> Iterator[Hop]:
         link = self._links.get(hop)

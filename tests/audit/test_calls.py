@@ -10,7 +10,6 @@ from sqlalchemy.dialects import sqlite
 
 from collector.audit import call_queries as queries
 from collector.audit.calls import MOST
-from collector.audit.folding import SKEW_US
 from collector.audit.moments import Span
 from collector.messages.event import Place
 from collector.sinks.sqlite import SqliteSink
@@ -202,12 +201,12 @@ async def test_a_transformer_that_asks_twice_is_a_conflict(calls: Calls) -> None
 
 
 async def test_clocks_may_be_apart_a_little_and_no_more(calls: Calls) -> None:
-    near = predictor(-SKEW_US, 50 * MS, "203.0.113.7:1")
+    near = predictor(-10 * MS, 50 * MS, "203.0.113.7:1")
     assert await calls.trees(gateway(upstream=PREDICTOR), near) == [[(0, "gateway", ""), (1, "predictor", "address")]]
 
 
 async def test_clocks_that_are_further_apart_fold_nothing(calls: Calls) -> None:
-    far = predictor(-SKEW_US - 1, 50 * MS, "203.0.113.7:1")
+    far = predictor(-10 * MS - 1, 50 * MS, "203.0.113.7:1")
     assert [len(tree) for tree in await calls.trees(gateway(upstream=PREDICTOR), far)] == [1, 1]
 
 

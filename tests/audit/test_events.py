@@ -8,6 +8,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from collector.audit.moments import when
+from collector.messages.event import EXCHANGE_TYPE
 from tests.audit.conftest import Api
 from tests.audit.rows import NOW, exchange, payload
 
@@ -60,6 +61,12 @@ async def test_a_proxys_impossible_clock_still_gives_an_event(api: Api) -> None:
     api.store.exchanges(row)
     (own,) = await read(api, row["id"])
     assert own.get_time() is not None
+
+
+async def test_what_is_no_inference_has_no_usage_event(api: Api) -> None:
+    row = exchange(NOW)
+    api.store.exchanges(row)
+    assert [event.get_type() for event in await read(api, row["id"])] == [EXCHANGE_TYPE]
 
 
 async def test_an_unknown_exchange_is_a_404(api: Api) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.audit.folding import SKEW_US, fold, within
+from collector.audit.folding import fold, within
 from collector.audit.hops import Hop, hop
 from collector.audit.matching import Option, match
 
@@ -91,7 +91,7 @@ def forests(draw: st.DrawFn) -> list[Node]:
     return [call() for _ in range(draw(st.integers(1, 6)))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(forests(), st.randoms(use_true_random=False))
 def test_any_forest_folds_back_exactly(forest: list[Node], random: object) -> None:
     hops = [told(node) for root in forest for node in root.all()]
@@ -102,14 +102,14 @@ def test_any_forest_folds_back_exactly(forest: list[Node], random: object) -> No
     assert not any(link.ambiguous for link in folded.links.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(forests(), st.data())
 def test_clocks_that_are_a_little_apart_change_nothing(forest: list[Node], data: st.DataObject) -> None:
     """Each pod has a clock of its own; two are apart by the tolerance at most."""
     clocks: dict[str, int] = {}
     nodes = [node for root in forest for node in root.all()]
     for node in nodes:
-        clocks.setdefault(node.pod, data.draw(st.integers(0, SKEW_US), label=node.pod))
+        clocks.setdefault(node.pod, data.draw(st.integers(0, 10_000), label=node.pod))
     folded = fold(told(node, clocks[node.pod]) for node in nodes)
     assert {(link.parent.id, name) for name, link in folded.links.items()} == {pair for root in forest for pair in root.pairs()}
 
@@ -130,12 +130,12 @@ def hostile(draw: st.DrawFn) -> list[Hop]:
             "trace": {"trace_id": draw(st.sampled_from(["", "", "1", "2"]))},
             "completeness": draw(st.sampled_from([[], ["client_aborted"]])),
         }
-        length = draw(st.none() | st.integers(0, 5 * SKEW_US))
-        found.append(hop(msgspec.json.encode(record), T0 + draw(st.integers(0, 5 * SKEW_US)), length))
+        length = draw(st.none() | st.integers(0, 50_000))
+        found.append(hop(msgspec.json.encode(record), T0 + draw(st.integers(0, 50_000)), length))
     return found
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(hostile(), st.randoms(use_true_random=False))
 def test_whatever_comes_each_hop_is_told_once_below_what_it_ran_within(hops: list[Hop], random: object) -> None:
     folded = fold(hops)
@@ -161,7 +161,7 @@ def test_whatever_comes_each_hop_is_told_once_below_what_it_ran_within(hops: lis
     assert fold(shuffled) == folded
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))), st.lists(st.integers(1, 2), min_size=7, max_size=7))
 def test_as_many_as_possible_find_a_place(pairs: set[tuple[int, int]], room: list[int]) -> None:
     options = [Option((0,), f"i{i}", f"o{o}") for i, o in sorted(pairs)]
