@@ -27,6 +27,7 @@ from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
 from tests.audit.rows import NOW, exchange, payload, window
 from tests.support.postgres import Database, in_thread
 
+LOCK = 0x6D657368736D6967  # alembic/env.py's
 # Two indexes are of expressions, which SQLite cannot tell of, and which are for Postgres alone anyway.
 pytestmark = pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index:UserWarning")
 
@@ -157,6 +158,17 @@ def test_several_migrations_at_once_are_one(empty_database: Database) -> None:
     running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
     assert Store(empty_database.url).look(differences) == []
+
+
+async def test_a_migration_waits_for_the_one_that_runs(empty_database: Database) -> None:
+    holder = await empty_database.server.connect("test")
+    await holder.execute("SELECT pg_advisory_lock($1)", LOCK)
+    waiting = asyncio.create_task(asyncio.to_thread(migrate, empty_database.url))
+    while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+    await holder.close()
+    assert await waiting == revisions()
 
 
 async def test_serve_refuses_a_server_whose_tables_are_missing_or_old(empty_database: Database) -> None:
