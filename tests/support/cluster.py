@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
 from collector.demo.child import Child
 from collector.demo.parts import answers
 from collector.demo.ports import Ports
@@ -22,7 +24,7 @@ from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event
 from collector.settings import Kafka
 from tests.faults.rig import until
-from tests.support.kafka import read_all, settings_for
+from tests.support.kafka import settings_for
 
 SCRIPT = str(Path(sysconfig.get_path("scripts")) / "meshscribe")
 SETTINGS = {
@@ -50,7 +52,7 @@ class Member:
         self.process = Child(name, [SCRIPT, "serve", "--role", role], folder / f"{name}.log", variables)
 
     def start(self) -> None:
-        self.process.start(lambda: answers(f"{self.url}/healthz"))
+        self.process.start(lambda: answers(f"{self.url}/healthz"), seconds=120)
 
     @property
     def url(self) -> str:
@@ -101,6 +103,7 @@ class Cluster:
         self.partitions = partitions
         self.settings: Kafka = settings_for(bootstrap, **changes)
         self._ports = stack.enter_context(Ports())
+        self._reading: Reading | None = None
         asyncio.run(create(self.settings, partitions, None))
 
     def member(self, name: str, role: str, **environment: str) -> Member:
@@ -129,24 +132,60 @@ class Cluster:
 
     def events(self) -> Events:
         """What a read_committed consumer sees now."""
-        return asyncio.run(self._events())
-
-    async def _events(self) -> Events:
         settings = self.settings
-        records = await read_all(settings.bootstrap_servers, settings.exchanges_topic, settings.usage_topic)
-        return Events([decode(record.headers, record.value).event for record in records])
+        if self._reading is None:
+            self._reading = Reading(settings.bootstrap_servers, [settings.exchanges_topic, settings.usage_topic])
+            self._stack.callback(self._reading.close)
+        return Events(self._reading.all())
+
+
+class Reading:
+    """Reads topics on and on: each call of `all` gets what came since the last, and gives all of it."""
+
+    def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._bootstrap, self._topics = bootstrap, topics
+        self._events: list[Event] = []
+
+    def all(self) -> list[Event]:
+        self._loop.run_until_complete(self._read())
+        return self._events
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            if self._consumer is not None:
+                self._loop.run_until_complete(self._consumer.stop())
+            self._loop.close()
+
+    async def _read(self) -> None:
+        if self._consumer is None:
+            self._consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+            )
+            await self._consumer.start()
+            for topic in self._topics:
+                await self._consumer._client._wait_on_metadata(topic)
+            self._consumer.assign([TopicPartition(t, p) for t in self._topics for p in self._consumer.partitions_for_topic(t) or ()])
+        while found := await self._consumer.getmany(timeout_ms=300):
+            self._events += [decode(record.headers, record.value).event for records in found.values() for record in records]
 
 
 class Events:
     """Events as they were read, each as often as it is there. `completeness` is that of each request's newest revision."""
 
     def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
         self.ids = Counter(event.id for event in events)
         exchanges = [event for event in events if event.type == EXCHANGE_TYPE]
         self.requests = Counter(str(event.columns["request_id"]) for event in exchanges if event.columns["revision"] == 0)
         self.usages = sum(event.type == USAGE_TYPE for event in events)
         newest = {event.columns["request_id"]: event.columns for event in sorted(exchanges, key=lambda event: event.columns["revision"])}
         self.completeness = Counter(Completeness(columns["completeness"]) for columns in newest.values())
+
+    def of(self, kind: str) -> Counter[str]:
+        """The ids of this type."""
+        return Counter(event.id for event in self._events if event.type == kind)
 
     @property
     def twice(self) -> list[str]:

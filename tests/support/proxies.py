@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
-import httpx
 
 from tests.support.witnesses import Told, Vm, log_message, parts
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 PER_BATCH = 10
+IN_FLIGHT = 4  # posts of one proxy at a time
+POST_SECONDS = 2.0
 
 
 class Proxies(threading.Thread):
@@ -24,7 +26,8 @@ class Proxies(threading.Thread):
         self.acknowledged: set[str] = set()
         self.sent = 0
         self.refused = 0  # answers other than 200
-        self._url, self._grpc = f"http://127.0.0.1:{port}/v1/tap", f"127.0.0.1:{grpc_port}"
+        self.unanswered = 0
+        self._port, self._grpc = port, f"127.0.0.1:{grpc_port}"
         self._count, self._rate, self._prefix = count, rate, prefix
         self._ending = threading.Event()
 
@@ -35,33 +38,30 @@ class Proxies(threading.Thread):
         """No new exchanges; returns when all that were sent are acknowledged. Raises AssertionError if they are not in time."""
         self._ending.set()
         self.join(seconds)
-        assert not self.is_alive(), f"{self.sent - len(self.acknowledged)} exchanges are not acknowledged"
+        missing = self.sent - len(self.acknowledged)
+        assert not self.is_alive(), f"{missing} exchanges are not acknowledged; {self.refused} refusals, {self.unanswered} without answer"
 
     async def _run(self) -> None:
-        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
-            await asyncio.gather(*(self._proxy(client, number) for number in range(self._count)))
+        await asyncio.gather(*(self._proxy(number) for number in range(self._count)))
 
-    async def _proxy(self, client: httpx.AsyncClient, number: int) -> None:
+    async def _proxy(self, number: int) -> None:
         node = f"sidecar~10.0.0.{number}~{self._prefix}-{number}.demo~demo.svc.cluster.local"
         vm = Vm(name=f"{number:016x}", node=node)
         logs: asyncio.Queue[Sequence[Told] | None] = asyncio.Queue()
-        logging = asyncio.create_task(self._log(node, logs))
-        posts: set[asyncio.Task[None]] = set()
+        batches: asyncio.Queue[tuple[bytes, Sequence[Told]] | None] = asyncio.Queue()
+        working = [asyncio.create_task(self._log(node, logs)), *(asyncio.create_task(self._post(batches)) for _ in range(IN_FLIGHT))]
         every = PER_BATCH * self._count / self._rate
         due = time.monotonic() + every * number / self._count
         while not self._ending.is_set():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due += every
             told = self._told(number, vm)
-            batch = vm.seal([part for one in told for part in parts(one)]).SerializeToString()
-            post = asyncio.create_task(self._post(client, batch, told))
-            posts.add(post)
-            post.add_done_callback(posts.discard)
+            batches.put_nowait((vm.seal([part for one in told for part in parts(one)]).SerializeToString(), told))
             logs.put_nowait(told)
-        while posts:
-            await asyncio.wait(posts)
         logs.put_nowait(None)
-        await logging
+        for _ in range(IN_FLIGHT):
+            batches.put_nowait(None)
+        await asyncio.gather(*working)
 
     def _told(self, number: int, vm: Vm) -> list[Told]:
         first = vm.sequence * PER_BATCH
@@ -77,22 +77,19 @@ class Proxies(threading.Thread):
             for n in range(first, first + PER_BATCH)
         ]
 
-    async def _post(self, client: httpx.AsyncClient, batch: bytes, told: Sequence[Told]) -> None:
-        """Until it is acknowledged: the same batch under the same number, as the filter does."""
-        wait = 0.05
-        while True:
-            try:
-                answer = await client.post(self._url, content=batch, headers={"content-type": "application/x-protobuf"})
-            except httpx.TransportError:
-                status = 0
-            else:
-                status = answer.status_code
-            if status == 200:
-                self.acknowledged.update(one.request_id for one in told)
-                return
-            self.refused += status != 0
-            await asyncio.sleep(wait)
-            wait = min(1.0, wait * 2)
+    async def _post(self, batches: asyncio.Queue[tuple[bytes, Sequence[Told]] | None]) -> None:
+        """One batch after the other, each until it is acknowledged: the same batch under the same number, as the filter does."""
+        connection = _Connection(self._port)
+        while (item := await batches.get()) is not None:
+            batch, told = item
+            wait = 0.05
+            while (status := await connection.post(batch)) != 200:
+                self.refused += status != 0
+                self.unanswered += status == 0
+                await asyncio.sleep(wait)
+                wait = min(1.0, wait * 2)
+            self.acknowledged.update(one.request_id for one in told)
+        connection.close()
 
     async def _log(self, node: str, logs: asyncio.Queue[Sequence[Told] | None]) -> None:
         """A stream after the other: what was under way when one broke is lost, as with Envoy."""
@@ -112,3 +109,33 @@ class Proxies(threading.Thread):
                     await channel.stream_unary(METHOD)(messages())
                 except grpc.aio.AioRpcError:
                     await asyncio.sleep(0.1)
+
+
+class _Connection:
+    """A keep-alive connection that is made anew when it breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, batch: bytes) -> int:
+        """The answer's status; 0 if there is none."""
+        head = f"POST /v1/tap HTTP/1.1\r\nhost: c\r\ncontent-type: application/x-protobuf\r\ncontent-length: {len(batch)}\r\n\r\n"
+        try:
+            async with asyncio.timeout(POST_SECONDS):
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                reader, writer = self._streams
+                writer.write(head.encode() + batch)
+                answer = await reader.readuntil(b"\r\n\r\n")
+                if length := re.search(rb"content-length: (\d+)", answer):
+                    await reader.readexactly(int(length[1]))
+                return int(answer[9:12])
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            self.close()
+            return 0
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None

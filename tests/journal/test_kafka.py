@@ -1,0 +1,214 @@
+"""The Kafka journal beyond what every journal does: outages, takeovers, a topic that is not what it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from collector.demo.kafka_broker import KafkaBroker
+from collector.errors import DamagedError, FencedError, JournalFullError, SettingsError
+from collector.journal import Checkpoint
+from collector.journal.kafka import KafkaJournal
+from collector.journal.kafka_checkpoints import CHUNK_BYTES
+from collector.journal.kafka_topic import check_ingest, find_raw_topic
+from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
+from collector.messages.entry import Entry, Kind
+from collector.settings import Ingest, Kafka
+from tests.support.clocks import TurnedClock
+from tests.support.kafka import new_topics, read_all, settings_for
+
+MIB = 1 << 20
+ALL = 64 * MIB
+
+
+class Bed:
+    """Raw topics with their writers and journals, which end with the test."""
+
+    def __init__(self, kafka: KafkaBroker, stack: AsyncExitStack) -> None:
+        self.kafka, self._stack = kafka, stack
+        self.settings: Kafka
+
+    async def topics(self, partitions: int = 1, **changes: object) -> None:
+        self.settings = await new_topics(self.kafka.bootstrap, partitions, **changes)
+
+    async def writer(self, max_waiting_bytes: int = ALL) -> RawWriter:
+        writer = RawWriter(self.settings, await find_raw_topic(self.settings), TurnedClock(), max_waiting_bytes)
+        self._stack.push_async_callback(writer.close)
+        return writer
+
+    async def journal(self, writer: RawWriter, partition: int = 0) -> KafkaJournal:
+        journal = KafkaJournal(self.settings, await find_raw_topic(self.settings), partition, writer)
+        self._stack.push_async_callback(journal.close)
+        return journal
+
+    async def send(self, value: bytes) -> None:
+        """A record that is none of ours."""
+        async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap) as producer:
+            await producer.send_and_wait(self.settings.raw_topic, value, partition=0)
+
+    async def forget(self, before: int) -> None:
+        """As retention does: the records below this offset are gone."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        await admin.start()
+        await admin.delete_records({TopicPartition(self.settings.raw_topic, 0): RecordsToDelete(before_offset=before)})
+        await admin.close()
+
+
+@pytest.fixture
+async def bed(kafka: KafkaBroker) -> AsyncIterator[Bed]:
+    async with AsyncExitStack() as stack:
+        yield Bed(kafka, stack)
+
+
+async def read(journal: KafkaJournal, after: int, count: int) -> list[Entry]:
+    found: list[Entry] = []
+    while len(found) < count:
+        found += await journal.read(found[-1].position if found else after, ALL)
+    return found
+
+
+async def test_all_of_one_proxy_is_in_one_partition_in_order(bed: Bed) -> None:
+    await bed.topics(4)
+    writer = await bed.writer()
+    sources = [f"node-{n}" for n in range(12)]
+    await asyncio.gather(*(writer.append(Kind.TAP, source, b"%d" % n) for n in range(30) for source in sources))
+    records = await read_all(bed.kafka.bootstrap, bed.settings.raw_topic)
+    assert len({(record.key, record.partition) for record in records}) == len(sources)
+    assert len({record.partition for record in records}) > 1
+    for source in sources:
+        assert [record.value for record in records if record.key == source.encode()] == [b"%d" % n for n in range(30)]
+
+
+async def test_while_the_broker_is_away_what_was_taken_in_waits_and_arrives_once_in_order(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    await writer.append(Kind.ACCESS_LOG, "n", b"0")
+    bed.kafka.stop()
+    try:
+        waiting = [asyncio.create_task(writer.append(Kind.ACCESS_LOG, "n", b"%d" % n)) for n in range(1, 50)]
+        await asyncio.sleep(0)
+        assert writer.waiting_bytes > 0
+    finally:
+        bed.kafka.start()
+    assert await asyncio.gather(*waiting) == list(range(2, 51))
+    assert writer.waiting_bytes == 0
+    assert [r.value for r in await read_all(bed.kafka.bootstrap, bed.settings.raw_topic)] == [b"%d" % n for n in range(50)]
+
+
+async def test_a_stalled_partition_refuses_tap_batches_but_takes_access_logs_up_to_the_bound(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer(max_waiting_bytes=2 * MIB)
+    await writer.append(Kind.TAP, "n", b"x")
+    bed.kafka.stop()
+    try:
+        first = asyncio.create_task(writer.append(Kind.TAP, "n", b"first"))
+        while writer.stalled_seconds <= STALLED_SECONDS:
+            await asyncio.sleep(0.05)
+        with pytest.raises(JournalFullError, match="acknowledged nothing"):
+            await writer.append(Kind.TAP, "n", b"second")
+        log = asyncio.create_task(writer.append(Kind.ACCESS_LOG, "n", bytes(MIB)))
+        await asyncio.sleep(0)
+        with pytest.raises(JournalFullError, match="max_waiting_bytes"):
+            await writer.append(Kind.ACCESS_LOG, "n", bytes(MIB))
+    finally:
+        bed.kafka.start()
+    assert [await first, await log] == [2, 3]
+    assert await writer.append(Kind.TAP, "n", b"second") == 4
+
+
+async def test_what_retention_took_before_it_was_read_is_counted(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    for number in range(10):
+        await writer.append(Kind.TAP, "n", b"%d" % number)
+    await bed.forget(6)
+    journal = await bed.journal(writer)
+    assert [entry.position for entry in await read(journal, 2, 4)] == [7, 8, 9, 10]
+    assert journal.lost == 4
+
+
+async def test_a_topic_that_ends_before_what_was_processed_is_refused(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    await writer.append(Kind.TAP, "n", b"x")
+    with pytest.raises(DamagedError, match="made anew"):
+        await (await bed.journal(writer)).read(500, ALL)
+
+
+async def test_a_record_of_somebody_else_is_passed_over_and_keeps_its_position(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    await writer.append(Kind.TAP, "n", b"ours")
+    await bed.send(b"theirs")
+    await writer.append(Kind.TAP, "n", b"ours too")
+    entries = await read(await bed.journal(writer), 0, 2)
+    assert [(entry.position, entry.payload) for entry in entries] == [(1, b"ours"), (3, b"ours too")]
+
+
+async def test_received_at_follows_the_log_whatever_a_receivers_clock_says(bed: Bed) -> None:
+    await bed.topics()
+    fast, slow = await bed.writer(), await bed.writer()
+    slow._clock = TurnedClock(1_700_000_000_000_000)
+    await fast.append(Kind.TAP, "n", b"1")
+    await slow.append(Kind.TAP, "n", b"2")
+    entries = await read(await bed.journal(fast), 0, 2)
+    assert entries[0].received_at == entries[1].received_at
+
+
+async def test_the_owner_that_was_replaced_can_save_no_checkpoint(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    old, new = await bed.journal(writer), await bed.journal(writer)
+    await old.save_checkpoint(Checkpoint(1, b"of the old"))
+    assert await new.checkpoint(5) == Checkpoint(1, b"of the old")
+    with pytest.raises(FencedError):
+        await old.save_checkpoint(Checkpoint(9, b"too late"))
+    assert await new.checkpoint(10) == Checkpoint(1, b"of the old")
+
+
+async def test_checkpoints_of_many_sizes_replace_each_other_and_leave_nothing_behind(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    journal = await bed.journal(writer)
+    for number, size in enumerate((3 * CHUNK_BYTES, 10, 2 * CHUNK_BYTES + 1, 0, 5 * CHUNK_BYTES, 7, 1), 1):
+        state = bytes([number]) * size
+        await journal.save_checkpoint(Checkpoint(number, state))
+        await journal.truncate(number)
+        assert await (await bed.journal(writer)).checkpoint(number) == Checkpoint(number, state)
+        journal = await bed.journal(writer)
+    records = await read_all(bed.kafka.bootstrap, bed.settings.checkpoints_topic)
+    compacted = {record.key: record.value for record in records}
+    live = [key for key, value in compacted.items() if value is not None]
+    assert len(live) <= 3 * 5
+
+
+async def test_two_partitions_keep_their_checkpoints_apart(bed: Bed) -> None:
+    await bed.topics(2)
+    writer = await bed.writer()
+    journals = [await bed.journal(writer, number) for number in range(2)]
+    for number, journal in enumerate(journals):
+        await journal.save_checkpoint(Checkpoint(number + 1, b"state %d" % number))
+    assert [await journal.checkpoint(9) for journal in journals] == [Checkpoint(1, b"state 0"), Checkpoint(2, b"state 1")]
+
+
+async def test_a_missing_topic_is_named(kafka: KafkaBroker) -> None:
+    settings = settings_for(kafka.bootstrap)
+    with pytest.raises(SettingsError, match="kafka topics --create"):
+        await find_raw_topic(settings)
+
+
+async def test_a_batch_that_the_topic_would_refuse_is_a_fault_of_the_settings(bed: Bed) -> None:
+    await bed.topics(raw_record_bytes=MIB)
+    topic = await find_raw_topic(bed.settings)
+    with pytest.raises(SettingsError, match=r"ingest\.max_batch_bytes: 16777216 is more than") as caught:
+        check_ingest(topic, Ingest())
+    room = int(str(caught.value).split("lower it to ")[1].split(",")[0])
+    check_ingest(topic, Ingest(max_batch_bytes=room))
+    writer = await bed.writer()
+    assert await writer.append(Kind.TAP, "n" * 1024, bytes(room)) == 1
