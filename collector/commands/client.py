@@ -21,6 +21,8 @@ class Page(msgspec.Struct):
     next: str | None = None
     after: str | None = None
     totals: msgspec.Raw = msgspec.Raw(b"{}")
+    watch: msgspec.Raw = msgspec.Raw(b"null")
+    truncated: bool = False
 
 
 class AuditClient:

@@ -25,7 +25,7 @@ class RefusedError(PermanentError):
 
 
 class NothingThereError(PermanentError):
-    """The audit API has no such exchange or body."""
+    """The audit API has nothing of that name."""
 
 
 class InputError(PermanentError):

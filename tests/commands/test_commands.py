@@ -12,7 +12,7 @@ import yaml
 from collector.cli import app
 from tests.commands.conftest import Cli
 
-ALL = ["serve", "migrate", "demo", "query", "tail", "ledger", "decode", "config check", "config show"]
+ALL = ["serve", "migrate", "demo", "query", "tail", "calls", "services", "ledger", "decode", "config check", "config show"]
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from collector.audit.documents import Counts
-from collector.audit.parameters import ExchangeQuery, LedgerQuery, RevisionQuery
+from collector.audit.calls import MOST
+from collector.audit.documents import Call, Counts, Hop
+from collector.audit.folding import SKEW_US
+from collector.audit.parameters import CallQuery, ExchangeQuery, LedgerQuery, RevisionQuery, ServiceQuery
 from collector.cli import app
 from collector.commands.exits import Exit
 
@@ -30,10 +32,21 @@ def commands(command: Any, name: str = "meshscribe") -> Iterator[tuple[str, Any]
 ALL = dict(commands(get_command(app)))
 
 
-@pytest.mark.parametrize("model", [ExchangeQuery, LedgerQuery, RevisionQuery])
+@pytest.mark.parametrize("model", [ExchangeQuery, LedgerQuery, RevisionQuery, CallQuery, ServiceQuery])
 def test_every_parameter_of_the_api_is_in_its_page(model: Any) -> None:
     text = (DOCS / "api.md").read_text()
     assert not [name for name in model.model_fields if f"`{name}`" not in text]
+
+
+@pytest.mark.parametrize("model", [Call, Hop])
+def test_every_member_of_a_call_is_in_the_apis_page(model: Any) -> None:
+    text = (DOCS / "api.md").read_text()
+    assert not [name for name in model.model_fields if f"`{name}`" not in text and f'"{name}"' not in text]
+
+
+def test_the_page_has_the_tolerance_that_the_code_has() -> None:
+    assert f"give or take {SKEW_US // 1000} ms" in (DOCS / "api.md").read_text()
+    assert f"{MOST} exchanges are put together" in (DOCS / "api.md").read_text()
 
 
 def test_every_count_of_the_ledger_is_in_the_apis_page() -> None:
