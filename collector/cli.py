@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from collector.commands.calls import calls
 from collector.commands.config import config
 from collector.commands.decode import decode
 from collector.commands.exits import code
@@ -17,6 +18,7 @@ from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
 from collector.commands.retention import retention
+from collector.commands.services import services
 from collector.commands.tail import tail
 from collector.errors import MeshscribeError, SettingsError
 
@@ -58,6 +60,8 @@ app.command(rich_help_panel="Run")(retention)
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Look")(query)
 app.command(rich_help_panel="Look")(tail)
+app.command(rich_help_panel="Look")(calls)
+app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
 app.command(rich_help_panel="Look")(decode)
 app.add_typer(config, name="config", rich_help_panel="Run")
