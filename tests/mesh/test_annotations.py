@@ -165,6 +165,9 @@ def test_one_user_request_at_two_proxies_is_one_call_with_one_billable_hop(mesh:
     outer, inner = mesh.exchanges(request_id, 2, [{"complete"}], "gateway")
     assert outer["proxy"]["node"].startswith("router~")
     assert inner["proxy"]["node"].startswith("sidecar~")
+    [call] = mesh.http.get(f"{mesh.collector.url}/v1/calls/{request_id}").json()["items"]
+    assert call["billed"] == inner["id"]
+    assert [(hop["id"], hop["depth"], hop.get("parent")) for hop in call["hops"]] == [(outer["id"], 0, None), (inner["id"], 1, outer["id"])]
     assert outer["call_id"] == inner["call_id"]
     assert outer["start"] <= inner["start"]
     assert inner["duration_ms"] <= outer["duration_ms"]
@@ -196,7 +199,8 @@ def test_traffic_to_a_host_that_is_no_service_says_why_it_is_unmatched(mesh: Two
     ids=["kubelet", "knative", "activator"],
 )
 def test_probes_make_no_record(mesh: TwoHops, probe: dict[str, str]) -> None:
-    request_id = mesh.infer(**probe)
+    request_id = new_id()
+    assert mesh.http.get(f"{mesh.url('tapped')}/status", headers={"x-request-id": request_id, **probe}).status_code == 200
     mesh.settle("tapped")
     assert list(mesh.audit.exchanges(request_id=request_id)) == []
 
@@ -207,8 +211,9 @@ def test_the_catalogue_of_the_store_answers_while_the_api_server_is_down_at_the_
     mesh.kubernetes.stop()
     mesh.collector.start()
     service = served(mesh)["service"]
-    ready = httpx.get(f"{mesh.collector.url}/readyz", trust_env=False)
+    ready, services = (mesh.http.get(mesh.collector.url + path) for path in ("/readyz", "/v1/services"))
     assert (service["annotations"]["team"], service["resource_version"]) == ("stored", metadata["resourceVersion"])
     assert ready.status_code == 200
     assert "not listed yet" in ready.text
+    assert services.json()["watch"]["synced"] is False
     mesh.kubernetes.start()

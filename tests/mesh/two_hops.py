@@ -6,7 +6,6 @@ The gateway's configuration is made of a sidecar's: what differs for the tap and
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -67,7 +66,6 @@ class TwoHops(Mesh):
         stack.callback(self.kubernetes.close)
         self.model = Server(ports.take(), ports.take(), folder)
         self.collector = CollectorProcess(ports.take(), ports.take(), ports.take(), folder, settings(self.kubernetes))
-        self._store = folder / "events.db"
         tap, take = tap_config(**QUICK_TAP), ports.take
         predictor = {
             "tapped": Inbound(take(), self.model.port, tap),
@@ -101,16 +99,16 @@ class TwoHops(Mesh):
         return f"http://127.0.0.1:{self.port(listener)}"
 
     def learnt(self, metadata: Mapping[str, Any], deleted: bool = False) -> None:
-        """Wait until the collector knows this version of a service (its catalogue has it before its store does)."""
-        query = "select count(*) from service_versions where uid = ? and deleted = ?" + ("" if deleted else " and resource_version = ?")
-        version = (metadata["uid"], deleted) if deleted else (metadata["uid"], deleted, metadata["resourceVersion"])
+        """Wait until the collector's catalogue holds this version of a service, or that the service is no more."""
+        namespace, uid, version = metadata["namespace"], metadata["uid"], metadata["resourceVersion"]
+        path = "/v1/services" if deleted else f"/v1/services/{namespace}/{metadata['name']}/versions"
 
-        def stored() -> int:
-            with closing(sqlite3.connect(f"file:{self._store}?mode=ro", uri=True)) as store:
-                count: int = store.execute(query, version).fetchone()[0]
-                return count
+        def known() -> bool:
+            found = self.http.get(self.collector.url + path).json().get("items", [])
+            return any(each["uid"] == uid and (deleted or each["resource_version"] == version) for each in found)
 
-        assert until(stored, bool, LEARNT_SECONDS), f"the collector never learnt {version}:\n{self.collector.process.tail()}"
+        settled = until(known, lambda is_known: is_known is not deleted, LEARNT_SECONDS) is not deleted
+        assert settled, f"the collector never learnt {version} of {uid}, {deleted=}:\n{self.collector.process.tail()}"
 
     def infer(self, listener: str = "tapped", request_id: str | None = None, **more: str) -> str:
         """A small KServe V1 request; its request id."""
