@@ -48,7 +48,7 @@ class Supervisor:
         self.works: dict[TopicPartition, Work] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._ended: dict[TopicPartition, str] = {}  # why a work is not running now
-        self._spoken = asyncio.Event()
+        self._spoken = asyncio.Event()  # set by the next assignment
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def assign(self, partitions: frozenset[TopicPartition]) -> None:
@@ -57,8 +57,8 @@ class Supervisor:
         for at in sorted(partitions - set(self._tasks)):
             self.works[at] = self._make(at)
             self._tasks[at] = asyncio.create_task(self._keep(at, self.works[at]))
-        self._spoken.set()
-        self._spoken.clear()
+        spoken, self._spoken = self._spoken, asyncio.Event()
+        spoken.set()
 
     async def close(self) -> None:
         await self._stop(set(self._tasks))
