@@ -118,8 +118,8 @@ class Kafka(Section):
     tls_key_file: Path | None = Field(None, description="PEM file of its key, if not in the same file.")
     tls_key_password: SecretStr | None = Field(None, description="Password of the key.")
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("SCRAM-SHA-512", description="With SASL_* only.")
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    sasl_username: str | None = Field(None, description="For the SASL mechanisms with a password.")
+    sasl_password: SecretStr | None = Field(None, description="Better in a file: sasl_password_file.")
     sasl_password_file: Path | None = Field(None, description="File that holds the password, in place of sasl_password.")
     exchanges_topic: str = Field("meshscribe.exchanges", description="Topic of exchange events.")
     usage_topic: str = Field("meshscribe.usage", description="Topic of usage events, which billing reads.")

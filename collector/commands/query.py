@@ -26,6 +26,9 @@ class Direction(StrEnum):
     RESPONSE = "response"
 
 
+FILTERS = ("since", "until", "namespace", "service", "path", "method", "status", "request_id", "completeness", "node", "model", "caller")
+
+
 def query(
     id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.")] = None,  # noqa: A002
     since: options.Since = None,
@@ -62,20 +65,8 @@ def query(
 
     - `meshscribe query ID --body response > answer`: its response, byte for byte
     """
-    filters = {
-        "since": since,
-        "until": until,
-        "namespace": namespace,
-        "service": service,
-        "path": path,
-        "method": method,
-        "status": status,
-        "request_id": request_id,
-        "completeness": completeness,
-        "node": node,
-        "model": model,
-        "caller": caller,
-    }
+    given_all = locals()
+    filters = {name: given_all[name] for name in FILTERS}
     if id is None:
         _only_with_id(body=body, revision=revision)
         _list(url, {**filters, "order": order.value, "revisions": "all" if all_revisions else None}, limit, output)
