@@ -18,4 +18,4 @@ def retryable(what: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, *FAILURES) as error:
         told = getattr(error, "orig", None) or error
-        raise RetryableError(f"{what}: {told or type(told).__name__}") from error
+        raise RetryableError(f"{what}: {str(told) or type(told).__name__}") from error

@@ -30,7 +30,7 @@ async def whole_topic(settings: Kafka, topic: str) -> AsyncIterator[ConsumerReco
                 for record in (await consumer.getmany(at, timeout_ms=_WAIT_MS)).get(at, []):
                     yield record
     except (KafkaError, OSError) as error:
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error or type(error).__name__}") from error
+        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {str(error) or type(error).__name__}") from error
     finally:
         await consumer.stop()
 

@@ -30,7 +30,7 @@ class Client:
         try:
             return await self._http.post(self._settings.url, content=body, headers=[*headers, *self._fixed, *self._token()])
         except httpx.HTTPError as error:
-            raise RetryableError(f"{self.url}: {error or type(error).__name__}") from error
+            raise RetryableError(f"{self.url}: {str(error) or type(error).__name__}") from error
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -63,7 +63,7 @@ async def _in_kafka(relay: RelaySettings, settings: Settings, journal: str) -> P
     try:
         found = (await committed(settings.kafka, group, [at])).get(at)
     except (KafkaError, OSError, TimeoutError) as error:
-        raise RetryableError(f"relay {relay.name}: Kafka at {settings.kafka.bootstrap_servers}: {error or type(error).__name__}") from error
+        raise _unanswered(relay, settings, error) from error
     return Place(found.offset, int(found.metadata)) if found is not None else BEGINNING
 
 
@@ -92,8 +92,12 @@ async def _from_kafka(relay: RelaySettings, settings: Settings) -> list[Reached]
                 found.append(Reached(relay.name, relay.to, journal, place, Place(end, 0)))
         return found
     except (KafkaError, OSError, AssertionError) as error:
-        raise RetryableError(f"relay {relay.name}: Kafka at {settings.kafka.bootstrap_servers}: {error or type(error).__name__}") from error
+        raise _unanswered(relay, settings, error) from error
     finally:
         if sink is not None:
             await sink.close()
         await consumer.stop()
+
+
+def _unanswered(relay: RelaySettings, settings: Settings, error: BaseException) -> RetryableError:
+    return RetryableError(f"relay {relay.name}: Kafka at {settings.kafka.bootstrap_servers}: {str(error) or type(error).__name__}")
