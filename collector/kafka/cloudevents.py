@@ -8,7 +8,7 @@ back goes to the SQL store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -48,43 +48,67 @@ def key(event: Event) -> bytes:
     return _bytes(event.source)
 
 
+class Encoder:
+    """Makes the headers of a journal's events, one after the other; what neighbours share is encoded once."""
+
+    __slots__ = ("_extensions", "_journal", "_place", "_shared", "_tail")
+
+    def __init__(self, journal: str) -> None:
+        self._journal = ("ce_journal", _bytes(journal))
+        self._place: Place | None = None
+        self._tail: Headers = []
+        self._shared: Mapping[str, str | int | bool] | None = None
+        self._extensions: Headers = []
+
+    def headers(self, event: Event, place: Place) -> Headers:
+        """The record's headers; its value is `event.data`."""
+        if place is not self._place:
+            self._place = place
+            self._tail = [self._journal, ("ce_position", b"%d" % place.position), ("ce_ordinal", b"%d" % place.ordinal)]
+        if event.extensions is not self._shared:  # both payload events of an exchange have the same
+            self._shared = event.extensions
+            self._extensions = [(_header(name), _value_bytes(value)) for name, value in event.extensions.items()]
+        made = [_SPECVERSION, ("ce_id", event.id.encode()), ("ce_source", _bytes(event.source)), ("ce_type", _bytes(event.type))]
+        if event.subject is not None:
+            made.append(("ce_subject", _bytes(event.subject)))
+        made.append(("ce_time", _time_bytes(event.time_us)))
+        if event.datacontenttype is not None:
+            made.append(("content-type", _bytes(event.datacontenttype)))
+        made += self._extensions
+        if event.type == REQUEST_TYPE or event.type == RESPONSE_TYPE:
+            size, coding = event.columns["size"], event.columns["content_encoding"]
+            if size is not None:
+                made.append(("ce_size", b"%d" % size))
+            if coding is not None:
+                made.append(("ce_contentencoding", _bytes(coding)))
+        made.append(("ce_partitionkey", key(event)))
+        made += self._tail
+        return made
+
+
 def headers(event: Event, journal: str, place: Place) -> Headers:
-    """The record's headers; its value is `event.data`."""
-    made: Headers = [
-        _SPECVERSION,
-        ("ce_id", event.id.encode()),
-        ("ce_source", _bytes(event.source)),
-        ("ce_type", _bytes(event.type)),
-    ]
-    if event.subject is not None:
-        made.append(("ce_subject", _bytes(event.subject)))
-    made.append(("ce_time", time(event.time_us).encode()))
-    if event.datacontenttype is not None:
-        made.append(("content-type", event.datacontenttype.encode("utf-8", "replace")))
-    for name, value in event.extensions.items():
-        made.append((_header(name), _text(value).encode("utf-8", "replace")))
-    columns = event.columns
-    if event.type in (REQUEST_TYPE, RESPONSE_TYPE):
-        if columns["size"] is not None:
-            made.append(("ce_size", b"%d" % columns["size"]))
-        if columns["content_encoding"] is not None:
-            made.append(("ce_contentencoding", columns["content_encoding"].encode("utf-8", "replace")))
-    made.append(("ce_partitionkey", key(event)))
-    made.append(("ce_journal", _bytes(journal)))
-    made.append(("ce_position", b"%d" % place.position))
-    made.append(("ce_ordinal", b"%d" % place.ordinal))
-    return made
+    """The headers of a single record."""
+    return Encoder(journal).headers(event, place)
 
 
 def time(time_us: int) -> str:
     """RFC 3339 as the SDK writes it: no fraction if there is none. Times beyond the years 1 to 9999 become the nearest."""
-    moment = _EPOCH + timedelta(microseconds=min(max(time_us, _EARLIEST), _LATEST))
-    return moment.isoformat().removesuffix("+00:00") + "Z"
+    seconds, micro = divmod(min(max(time_us, _EARLIEST), _LATEST), 1_000_000)
+    return f"{_second(seconds)}.{micro:06d}Z" if micro else f"{_second(seconds)}Z"
 
 
-@lru_cache(10_000)
+@lru_cache(1024)
+def _second(number: int) -> str:
+    return (_EPOCH + timedelta(seconds=number)).isoformat().removesuffix("+00:00")
+
+
+@lru_cache(1024)
+def _time_bytes(time_us: int) -> bytes:
+    """Three of an exchange's four events are of the same moment."""
+    return time(time_us).encode()
+
+
 def _bytes(text: str) -> bytes:
-    """Of texts that repeat: sources, subjects, types."""
     return text.encode("utf-8", "replace")
 
 
@@ -93,9 +117,13 @@ def _header(extension: str) -> str:
     return f"ce_{extension}"
 
 
-def _text(value: str | int | bool) -> str:
+def _value_bytes(value: str | int | bool) -> bytes:
     """CloudEvents 1.0 §3.1: booleans are `true` and `false`, integers decimal."""
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    return b"%d" % value
 
 
 def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Carried:

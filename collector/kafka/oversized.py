@@ -7,6 +7,7 @@ length in `size`. A record of an exchange sheds its longest parts, the least nee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from collector.messages.event import EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE,
 
 _OVERHEAD = 512  # of the batch, the record, and the extensions that are added here
 _NAME_AND_LENGTHS = 32  # of a header
+_VALUE = itemgetter(1)
 _TEXT_KEPT = 1024  # characters of a text that has to be cut
 
 
@@ -24,7 +26,7 @@ def fit(event: Event, headers: list[tuple[str, bytes]], limit: int, dataref: str
 
     Raises PermanentError: not even its headers fit, or it is of a type that is never large.
     """
-    spent = _OVERHEAD + sum([len(value) + _NAME_AND_LENGTHS for _, value in headers])
+    spent = _OVERHEAD + _NAME_AND_LENGTHS * len(headers) + sum(map(len, map(_VALUE, headers)))
     if spent + len(event.data) <= limit:
         return event
     if event.type in (REQUEST_TYPE, RESPONSE_TYPE):

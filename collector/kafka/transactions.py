@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import traceback
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
-from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -25,33 +21,21 @@ from aiokafka.errors import (
     ProducerFenced,
     RecordListTooLargeError,
 )
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError
+from collector.kafka.batches import BATCH_BYTES, Batches, Record, partition
 from collector.kafka.connection import client_arguments
 from collector.kafka.discard import discard, failure
 from collector.settings import Kafka
 
+__all__ = ["Record", "Transactions", "committed", "partition"]
+
 log = logging.getLogger("meshscribe.kafka")
 
-BATCH_BYTES = 512 << 10  # uncompressed; a single larger record gets a batch of its own
+ABORT_SECONDS = 5.0
 ABANDONED_MS = 60_000  # an open transaction of a process that never comes back holds up readers for so long
-YIELD_EVERY = 100  # records; others share the loop
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
-
-
-class Record(NamedTuple):
-    """What goes to a topic; its key chooses the partition, as Kafka's own clients do (murmur2), unless one is named.
-
-    Without a value it is a tombstone: compaction takes the key away.
-    """
-
-    topic: str
-    key: bytes
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    partition: int | None = None
 
 
 class Transactions:
@@ -64,7 +48,6 @@ class Transactions:
     def __init__(self, settings: Kafka, transactional_id: str) -> None:
         self._settings, self._id = settings, transactional_id
         self._producer: AIOKafkaProducer | None = None
-        self._partitions: dict[str, int] = {}
         self._fenced = False
         self._lock = asyncio.Lock()
 
@@ -81,17 +64,27 @@ class Transactions:
         async with self._guarded():
             producer = await self._started()
             await producer.begin_transaction()
-            batches = await self._batches(producer, records)
-            sent = await _send(producer, batches)
+            batches = Batches(producer)
+            await batches.add(records)
+            await batches.send_rest()
             if group is not None and offsets:
                 await producer.send_offsets_to_transaction(dict(offsets), group)
-            await _delivered(sent)
+            await batches.delivered()
             await producer.commit_transaction()
 
     async def close(self) -> None:
         """Ends after what was begun."""
         async with self._lock:
             await self._drop()
+
+    async def _abort(self) -> None:
+        """Not left to the next producer, for there may be none for a while: an open transaction holds up readers."""
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                if self._producer is not None:
+                    await self._producer.abort_transaction()
+        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+            log.warning("a transaction of %s stays open for up to %d s: %s", self._id, ABANDONED_MS // 1000, error)
 
     async def _drop(self) -> None:
         producer, self._producer = self._producer, None
@@ -112,26 +105,7 @@ class Transactions:
                 max_request_size=self._settings.max_record_bytes,
             )
             await producer.start()
-            self._partitions.clear()
         return self._producer
-
-    async def _batches(self, producer: AIOKafkaProducer, records: Iterable[Record]) -> dict[TopicPartition, list[Any]]:
-        batches: dict[TopicPartition, list[Any]] = defaultdict(list)
-        now = int(time.time() * 1000)  # not the event's time: brokers refuse records from the future, and delete by this time
-        for number, record in enumerate(records):
-            if number % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            topic, key, value, headers, named = record
-            count = self._partitions.get(topic) or await self._count(producer, topic)
-            queue = batches[TopicPartition(topic, partition(key, count) if named is None else named)]
-            if not queue or queue[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
-                queue.append(producer.create_batch())
-                queue[-1].append(timestamp=now, key=key, value=value, headers=headers)
-        return batches
-
-    async def _count(self, producer: AIOKafkaProducer, topic: str) -> int:
-        self._partitions[topic] = count = len(await producer.partitions_for(topic))
-        return count
 
     @asynccontextmanager
     async def _guarded(self) -> AsyncIterator[None]:
@@ -142,8 +116,10 @@ class Transactions:
                     yield
             except BaseException as error:
                 cause = (failure(self._producer) if self._producer is not None else None) or error
-                await self._drop()
                 raised = self._meant(cause)
+                if isinstance(raised or cause, PermanentError):
+                    await self._abort()
+                await self._drop()
                 if raised is None:
                     raise
                 raise raised from cause
@@ -171,38 +147,6 @@ def _of_aiokafka(error: BaseException) -> bool:
         return False
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals["__name__"]).startswith("aiokafka.")
-
-
-def partition(key: bytes, count: int) -> int:
-    """The partition of a key among `count`, as the Java client's default partitioner chooses it."""
-    return _hash(key) % count
-
-
-@lru_cache(10_000)
-def _hash(key: bytes) -> int:
-    return int(murmur2(key)) & 0x7FFFFFFF
-
-
-async def _send(producer: AIOKafkaProducer, batches: Mapping[TopicPartition, Sequence[Any]]) -> list[asyncio.Future[Any]]:
-    """Hands the batches over in rounds, so that all partitions are served at once. A partition's batches keep their order."""
-    sent: list[asyncio.Future[Any]] = []
-    rounds = max(map(len, batches.values()), default=0)
-    for number in range(rounds):
-        for place, queue in batches.items():
-            if number < len(queue):
-                queue[number].close()
-                sent.append(await producer.send_batch(queue[number], place.topic, partition=place.partition))
-    return sent
-
-
-async def _delivered(sent: Sequence[asyncio.Future[Any]]) -> None:
-    """Every batch is looked at: a transaction with a batch that failed would commit all the same, without it."""
-    if not sent:
-        return
-    await asyncio.wait(sent)
-    faults = [fault for future in sent if (fault := future.exception()) is not None]
-    if faults:
-        raise faults[0]
 
 
 async def committed(settings: Kafka, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import PermanentError
-from collector.kafka.cloudevents import headers, key
+from collector.kafka.cloudevents import Encoder, key
 from collector.kafka.oversized import fit
 from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
@@ -98,13 +98,13 @@ class KafkaSink:
 
 def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:
     """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies."""
-    topics, limit = event_topics(settings), settings.max_record_bytes
+    topics, limit, encoder = event_topics(settings), settings.max_record_bytes, Encoder(journal)
     for output in outputs:
         for event in output.events:
-            made = headers(event, journal, output.place)
+            made = encoder.headers(event, output.place)
             fitting = fit(event, made, limit, dataref)
             if fitting is not event:
-                made = headers(fitting, journal, output.place)
+                made = encoder.headers(fitting, output.place)
             yield Record(topics[event.type], key(event), fitting.data, made)
 
 

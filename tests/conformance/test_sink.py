@@ -150,7 +150,7 @@ class KafkaBed(Bed):
 
     def __init__(self, broker: KafkaBroker) -> None:
         self.broker = broker
-        self.settings = settings_for(broker.bootstrap, timeout_seconds=5, max_record_bytes=self.largest_body)
+        self.settings = settings_for(broker.bootstrap, timeout_seconds=10, max_record_bytes=self.largest_body)
 
     async def prepare(self) -> None:
         await create(self.settings, 3, None)
@@ -184,6 +184,15 @@ class KafkaBed(Bed):
 
     async def mend(self) -> None:
         self.broker.start()
+        probe = self.sink()
+        async with asyncio.timeout(120):
+            while True:
+                try:
+                    await probe.high("probe")
+                except RetryableError:  # its coordinators are still loading
+                    continue
+                break
+        await probe.close()
 
 
 BEDS: dict[str, Callable[[pytest.FixtureRequest], Bed]] = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +72,32 @@ def event_ids(records: list[ConsumerRecord]) -> list[str]:
     return [dict(record.headers)["ce_id"].decode() for record in records]
 
 
-async def read_all(bootstrap: str, *topics: str, committed: bool = True) -> list[ConsumerRecord]:
-    """Every record of these topics up to their end as it is now: of the committed ones, or of all, aborted ones too."""
-    level = "read_committed" if committed else "read_uncommitted"
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
+async def read_all(bootstrap: str, *topics: str, committed: bool = True, patience_seconds: float = 20.0) -> list[ConsumerRecord]:
+    """Every record of these topics up to their end as it is now: of the committed ones, or of all, aborted ones too.
+
+    A commit is seen a moment after it was acknowledged, so transactions under way are waited for, with patience.
+    """
+    async with AsyncExitStack() as stack:
+        everything = await _consumer(stack, bootstrap, "read_uncommitted")
+        consumer = await _consumer(stack, bootstrap, "read_committed") if committed else everything
         parts = [TopicPartition(topic, p) for topic in topics for p in sorted(await _partitions(consumer, topic))]
+        ends, deadline = await everything.end_offsets(parts), time.monotonic() + patience_seconds
+        while committed and any(stable < ends[part] for part, stable in (await consumer.end_offsets(parts)).items()):
+            if time.monotonic() >= deadline:
+                ends = await consumer.end_offsets(parts)
+            await asyncio.sleep(0.02)
         consumer.assign(parts)
         await consumer.seek_to_beginning(*parts)
-        ends = await consumer.end_offsets(parts)  # read_committed: the last stable offset
         found: list[ConsumerRecord] = []
         while any([await consumer.position(part) < end for part, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
         return found
-    finally:
-        await consumer.stop()
+
+
+async def _consumer(stack: AsyncExitStack, bootstrap: str, level: str) -> AIOKafkaConsumer:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level, enable_auto_commit=False, auto_offset_reset="earliest")
+    return await stack.enter_async_context(consumer)
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

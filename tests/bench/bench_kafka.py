@@ -1,0 +1,136 @@
+"""Exchanges into Kafka through the sink, beside bare aiokafka loops of the same rows in the same run, on a real broker on this machine.
+
+An exchange is four records: the exchange, its usage, and its two bodies. The bare loops get them encoded beforehand: `batches` fills and
+sends batches as the sink does, without a transaction; `send` is the client's everyday interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import uvloop
+from aiokafka import AIOKafkaProducer
+
+from collector.demo.kafka_broker import KafkaBroker
+from collector.kafka.batches import BATCH_BYTES, Record, partition
+from collector.kafka.connection import client_arguments
+from collector.messages.event import Output
+from collector.sinks.kafka import KafkaSink, records
+from tests.support.kafka import new_topics, running_broker, unique
+from tests.support.outputs import ANSWER, CHAT, chats, outputs
+
+SIZES = {"1 KiB": (1024, 8000), "8 KiB": (8192, 2500)}
+BATCH = 1000
+ROUNDS = 3
+PARTITIONS = 3
+_TICK = os.sysconf("SC_CLK_TCK")
+Attempt = Callable[[], Awaitable[None]]
+
+
+def run() -> dict[str, float]:
+    """{figure: value}. Ratios are the sink's exchanges/s over a bare loop's, the median of the rounds."""
+    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder)) as broker:
+        return uvloop.run(_run(broker))
+
+
+async def _run(broker: KafkaBroker) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    scale = float(os.environ.get("MESHSCRIBE_BENCH_SCALE", "1"))
+    for label, (size, count) in SIZES.items():
+        figures |= {f"{label}: {name}": value for name, value in (await _measure(broker, size, int(count * scale))).items()}
+    return figures
+
+
+async def _measure(broker: KafkaBroker, size: int, count: int) -> dict[str, float]:
+    settings = await new_topics(broker.bootstrap, PARTITIONS)
+    rows = [output for output in outputs(chats(count, request=_padded(CHAT, size), answer=_padded(ANSWER, size))) if len(output.events) > 1]
+    encoded = list(records(settings, "bench", rows))
+    producer = AIOKafkaProducer(
+        **client_arguments(settings),
+        enable_idempotence=True,
+        compression_type="zstd",
+        max_batch_size=BATCH_BYTES,
+        max_request_size=settings.max_record_bytes,
+    )
+    await producer.start()
+    for topic in {record.topic for record in encoded}:
+        await producer.partitions_for(topic)
+    wall, cpu = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    sink = KafkaSink(settings)
+    journals = [unique("bench") for _ in range(ROUNDS + 1)]
+    for journal in journals:
+        await sink.high(journal)  # connected and known before the clock runs
+    unused = iter(journals)
+    attempts: dict[str, Attempt] = {
+        "sink": lambda: _sink(sink, next(unused), rows),
+        "bare batches": lambda: _batches(producer, encoded),
+        "bare send": lambda: _send(producer, encoded),
+    }
+    for number in range(ROUNDS + 1):
+        for name, attempt in attempts.items():
+            await asyncio.sleep(0.2)  # the broker writes what it has
+            server, client, began = _cpu(broker), time.process_time(), time.perf_counter()
+            await attempt()
+            if number:  # the first round warms up the broker
+                wall[name].append(len(rows) / (time.perf_counter() - began))
+                cpu[name].append((time.process_time() - client) / len(rows) * 1e6)
+                cpu[name + " at the broker"].append((_cpu(broker) - server) / len(rows) * 1e6)
+    await producer.stop()
+    await sink.close()
+    figures = {f"exchanges/s, {name}": statistics.median(values) for name, values in wall.items()}
+    figures |= {f"CPU µs per exchange, {name}": statistics.median(values) for name, values in cpu.items()}
+    for name in ("bare batches", "bare send"):
+        ratios = [sink / bare for sink, bare in zip(wall["sink"], wall[name], strict=True)]
+        figures[f"sink as a share of {name}"] = statistics.median(ratios)
+    return figures
+
+
+def _padded(json: bytes, size: int) -> bytes:
+    """The same document, `size` bytes long, about as compressible as text."""
+    chance = Random(size)
+    words = " ".join(f"{chance.randrange(10_000):x}" for _ in range(size // 4))
+    return json[:-1] + b',"user":"' + words[: size - len(json) - 10].encode() + b'"}'
+
+
+async def _sink(sink: KafkaSink, journal: str, rows: list[Output]) -> None:
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        await sink.write(journal, some, some[-1].place)
+
+
+async def _batches(producer: AIOKafkaProducer, encoded: list[Record]) -> None:
+    waiting: list[Any] = []
+    open_: dict[tuple[str, int], Any] = {}
+    for number, record in enumerate(encoded):
+        place = (record.topic, partition(record.key, PARTITIONS))
+        batch = open_.get(place)
+        if batch is None or batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+            if batch is not None:
+                waiting.append(await producer.send_batch(batch, record.topic, partition=place[1]))
+            batch = open_[place] = producer.create_batch()
+            batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    for (topic, place_), batch in open_.items():
+        waiting.append(await producer.send_batch(batch, topic, partition=place_))
+    await asyncio.gather(*waiting)
+
+
+async def _send(producer: AIOKafkaProducer, encoded: list[Record]) -> None:
+    waiting = [await producer.send(record.topic, record.value, record.key, headers=record.headers) for record in encoded]
+    await asyncio.gather(*waiting)
+
+
+def _cpu(broker: KafkaBroker) -> float:
+    """Seconds of CPU that the broker has used."""
+    fields = Path(f"/proc/{broker.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
