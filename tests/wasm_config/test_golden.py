@@ -62,7 +62,7 @@ def test_totals_tell_drops_and_refused_batches() -> None:
     first, second = batch(1).totals, batch(2).totals
     assert (first.streams, first.ends, first.ends_sealed) == (2, 1, 1)
     (drop,) = first.drops
-    assert (drop.reason, drop.ends, drop.fragments, drop.bytes) == (tap_pb2.QUEUE_FULL, 0, 1, 70_000)
+    assert (drop.reason, drop.ends, drop.fragments, drop.bytes) == (tap_pb2.QUEUE_FULL, 0, 2, 70_000)
     assert (second.ends, second.ends_sealed, second.batches_abandoned) == (2, 2, 1)
     (abandoned,) = second.abandoned
     assert (abandoned.reason, abandoned.ends, abandoned.fragments) == (tap_pb2.REJECTED, 1, 8)
@@ -73,3 +73,10 @@ def test_a_later_part_goes_on_where_the_first_stopped() -> None:
     assert (part.stream, part.index, part.request_id) == (2, 1, b"11111111-2222-4333-8444-555555555555")
     assert (part.end.request_size, part.end.response_size) == (70_017, 27)
     assert (part.end.request_complete, part.end.response_complete) == (True, True)
+
+
+def test_a_clean_end_tells_no_flags_and_counts_the_dropped_header_blocks() -> None:
+    (part,) = batch(2).parts
+    assert part.end.response_flags == 0
+    assert part.end.headers_dropped == 1
+    assert batch(1).parts[1].end.headers_dropped == 0

@@ -210,9 +210,11 @@ fn level(object: &Object<'_>, faults: &mut Faults) -> Level {
 }
 
 fn limits(object: &Object<'_>, faults: &mut Faults) -> Limits {
+    let queue_bytes = object.number("queue_bytes", 64 * 1024, 256 * MIB - 1, 8 * MIB, faults);
+    let batch_bytes = BATCH_BYTES.min(queue_bytes / 2);
     let limits = Limits {
-        queue_bytes: object.number("queue_bytes", 64 * 1024, 256 * MIB - 1, 8 * MIB, faults) as usize,
-        batch_bytes: object.number("batch_bytes", 1024, 16 * MIB, 64 * 1024, faults) as usize,
+        queue_bytes: queue_bytes as usize,
+        batch_bytes: object.number("batch_bytes", 1024, 16 * MIB, batch_bytes, faults) as usize,
         batch_age_ms: object.number("batch_age_ms", 1, 60_000, 200, faults),
         tick_ms: object.number("tick_ms", 1, 10_000, 25, faults) as u32,
         max_age_ms: object.number("max_age_ms", 100, 3_600_000, 120_000, faults),
@@ -230,5 +232,7 @@ fn limits(object: &Object<'_>, faults: &mut Faults) -> Limits {
     limits
 }
 
+/// A post has a price of its own, whatever it carries. From this size on a busy proxy no longer feels it.
+const BATCH_BYTES: u64 = 256 * 1024;
 /// What the envelopes of sealed batches may take of the queue's bound, times four; see [`crate::queue`].
 const BYTES_PER_POST: usize = 8 * 1024;

@@ -76,6 +76,8 @@ pub struct Findings<'a> {
     pub path: &'a [u8],
     /// `:method`.
     pub method: &'a [u8],
+    /// `:status`.
+    pub status: &'a [u8],
     /// Some value has to be redacted.
     pub redact: bool,
 }
@@ -91,6 +93,7 @@ pub fn inspect<'a>(block: &'a [u8], redaction: &Redaction) -> Result<Findings<'a
         match name {
             b":path" => findings.path = value,
             b":method" => findings.method = value,
+            b":status" => findings.status = value,
             b"x-request-id" => findings.request_id = value,
             _ => {}
         }
@@ -104,7 +107,8 @@ pub fn inspect<'a>(block: &'a [u8], redaction: &Redaction) -> Result<Findings<'a
 /// # Errors
 /// [`Unreadable`] if the block does not keep to the format.
 pub fn redacted(block: &[u8], redaction: &Redaction) -> Result<Vec<u8>, Unreadable> {
-    let mut pairs = Vec::new();
+    // A pair takes ten bytes at least, so a count that lies cannot ask for more memory than the block has.
+    let mut pairs = Vec::with_capacity(Pairs::new(block).left.min(block.len() / 10));
     for pair in Pairs::new(block) {
         let (name, value) = pair?;
         pairs.push((name, if redaction.hides(name) { REDACTED } else { value }));
@@ -115,7 +119,8 @@ pub fn redacted(block: &[u8], redaction: &Redaction) -> Result<Vec<u8>, Unreadab
 /// Serialises pairs.
 #[must_use]
 pub fn serialise(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let mut block = Vec::new();
+    let size = |(name, value): &(&[u8], &[u8])| name.len().saturating_add(value.len()).saturating_add(10);
+    let mut block = Vec::with_capacity(pairs.iter().map(size).fold(EMPTY.len(), usize::saturating_add));
     block.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
     for (name, value) in pairs {
         block.extend_from_slice(&(name.len() as u32).to_le_bytes());

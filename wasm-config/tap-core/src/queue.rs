@@ -90,13 +90,19 @@ impl Queue {
         self.retained = self.retained.saturating_sub(bytes);
     }
 
-    /// Takes a header or trailer block, or drops it.
-    pub fn push_block(&mut self, shared: &Shared, block: Block, map: Vec<u8>, at_us: u64, now_ns: u64) {
-        let Ok(mut waiting) = shared.try_borrow_mut() else { return };
+    /// Takes a header or trailer block, or drops it: then false.
+    #[must_use]
+    pub fn push_block(&mut self, shared: &Shared, block: Block, map: Vec<u8>, at_us: u64, now_ns: u64) -> bool {
+        let Ok(mut waiting) = shared.try_borrow_mut() else {
+            self.drop(Reason::QueueFull, Amount::fragment(0));
+            return false;
+        };
         let cost = BLOCK_COST.saturating_add(map.len());
-        if self.admit(shared, &mut waiting, cost, false, now_ns, Amount::fragment(0)) {
+        let admitted = self.admit(shared, &mut waiting, cost, false, now_ns, Amount::fragment(0));
+        if admitted {
             waiting.add_block(block, map, at_us);
         }
+        admitted
     }
 
     /// Takes a body chunk, or drops it. `data` is asked for the captured bytes only when there is room for them.

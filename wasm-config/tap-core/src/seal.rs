@@ -4,6 +4,9 @@ use crate::queue::Queue;
 use crate::totals::Amount;
 use crate::wire::Message;
 
+/// A full batch ends with the part that filled it: with room for that one, its memory need not grow, which would copy it.
+const LAST_PART: usize = 16 * 1024;
+
 /// A sealed batch.
 #[derive(Debug)]
 pub struct Batch {
@@ -33,7 +36,8 @@ impl Sealer {
     /// Seals the oldest fragments, or the totals alone if nothing waits.
     pub fn seal(&mut self, queue: &mut Queue) -> Batch {
         self.sequence = self.sequence.saturating_add(1);
-        let guess = queue.waiting().min(self.batch_bytes).saturating_add(self.envelope.len()).saturating_add(512);
+        let parts = queue.waiting().min(self.batch_bytes.saturating_add(LAST_PART));
+        let guess = parts.saturating_add(self.envelope.len()).saturating_add(512);
         let mut message = Message::with_capacity(guess);
         message.raw(&self.envelope);
         message.uint(3, self.sequence);

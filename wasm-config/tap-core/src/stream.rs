@@ -1,6 +1,6 @@
 //! One stream: decides its level once, reads its key once, and hands every fragment on with its offset and time.
 
-use crate::headers::{self, EMPTY, Findings};
+use crate::headers::{self, EMPTY};
 use crate::host::{Block, Direction, Host, Metric};
 use crate::node::utf8;
 use crate::policy::Level;
@@ -33,14 +33,15 @@ pub struct Stream {
     request: Half,
     response: Half,
     response_seen: bool,
+    well: bool,
     ended: bool,
+    headers_dropped: u32,
     waiting: Shared,
 }
 
 impl Stream {
     /// Begins a stream: reads its request headers and its key, and decides its level.
     pub fn begin<H: Host>(host: &H, root: &mut Root, number: u32) -> Self {
-        let now_ns = host.now_ns();
         let ordinal = root.queue.totals.streams;
         root.queue.totals.streams = ordinal.saturating_add(1);
         let settings = Rc::clone(&root.settings);
@@ -48,7 +49,8 @@ impl Stream {
         let found = headers::inspect(&map, &settings.redaction);
         let seen = found.unwrap_or_default();
         let decision = settings.policy.decide(seen.method, seen.path, seen.request_id, ordinal);
-        let start = host.property(START).and_then(|bytes| integer(&bytes)).unwrap_or(now_ns as i64);
+        // The request headers are told with the stream's start: a look at the clock would add only the time it took.
+        let start = host.property(START).and_then(|bytes| integer(&bytes)).unwrap_or_else(|| host.now_ns() as i64);
         let key = Key {
             stream: number,
             request_id: seen.request_id.get(..MAX_REQUEST_ID).unwrap_or(seen.request_id).to_vec(),
@@ -56,18 +58,20 @@ impl Stream {
             downstream: address(host.property(DOWNSTREAM).unwrap_or_default()),
         };
         let outgoing = found.map(|findings| findings.redact);
-        let stream = Self {
+        let mut stream = Self {
             level: decision.level,
             start_ns: start as u64,
             request: Half::default(),
             response: Half::default(),
             response_seen: false,
+            well: false,
             ended: false,
+            headers_dropped: 0,
             waiting: Rc::new(RefCell::new(Waiting::new(key, decision))),
         };
         if stream.level != Level::None && !map.is_empty() {
             let map = ready(host, map, outgoing, &settings.redaction);
-            root.queue.push_block(&stream.waiting, Block::RequestHeaders, map, stream.since_us(now_ns), now_ns);
+            stream.push_block(root, Block::RequestHeaders, map, start as u64);
         }
         stream
     }
@@ -85,9 +89,19 @@ impl Stream {
         let now_ns = host.now_ns();
         let map = host.block(block).unwrap_or_default();
         let redaction = &root.settings.redaction;
-        let found = headers::inspect(&map, redaction).map(|findings: Findings<'_>| findings.redact);
-        let map = ready(host, map, found, redaction);
-        root.queue.push_block(&self.waiting, block, map, self.since_us(now_ns), now_ns);
+        let found = headers::inspect(&map, redaction);
+        if block == Block::ResponseHeaders {
+            self.well = found.is_ok_and(|findings| is_well(findings.status));
+        }
+        let outgoing = found.map(|findings| findings.redact);
+        let map = ready(host, map, outgoing, redaction);
+        self.push_block(root, block, map, now_ns);
+    }
+
+    fn push_block(&mut self, root: &mut Root, block: Block, map: Vec<u8>, now_ns: u64) {
+        if !root.queue.push_block(&self.waiting, block, map, self.since_us(now_ns), now_ns) {
+            self.headers_dropped = self.headers_dropped.saturating_add(1);
+        }
     }
 
     /// A body chunk passes.
@@ -124,10 +138,16 @@ impl Stream {
             response_size: self.response.size,
             request_complete: self.request.complete,
             response_complete: self.response.complete,
-            response_flags: if logged { number(FLAGS) as u64 } else { 0 },
+            response_flags: if logged && !self.is_clean() { number(FLAGS) as u64 } else { 0 },
             response_code: if logged && !self.response_seen { number(CODE) as u32 } else { 0 },
+            headers_dropped: self.headers_dropped,
         };
         root.queue.push_end(&self.waiting, end, now_ns);
+    }
+
+    /// Both ways came to their end, and the status tells no failure: there is nothing that flags could explain.
+    fn is_clean(&self) -> bool {
+        self.well && self.request.complete && self.response.complete
     }
 
     /// The response's chunks are told at every level above NONE (their times are wanted), the request's with its bytes.
@@ -162,6 +182,11 @@ fn ready<H: Host>(host: &H, map: Vec<u8>, found: Result<bool, headers::Unreadabl
             EMPTY.to_vec()
         }
     }
+}
+
+/// A status below 400.
+fn is_well(status: &[u8]) -> bool {
+    matches!(status, [b'1'..=b'3', _, _])
 }
 
 fn address(bytes: Vec<u8>) -> Vec<u8> {

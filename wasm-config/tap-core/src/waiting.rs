@@ -89,10 +89,12 @@ pub struct End {
     pub request_complete: bool,
     /// The response's end was seen.
     pub response_complete: bool,
-    /// The proxy's response flags.
+    /// The proxy's response flags; 0 for a clean end below status 400.
     pub response_flags: u64,
     /// Only where no response headers were seen.
     pub response_code: u32,
+    /// Header and trailer blocks of the stream that found no room.
+    pub headers_dropped: u32,
 }
 
 #[derive(Debug)]
@@ -248,6 +250,7 @@ impl Waiting {
             message.uint(5, u64::from(end.response_complete));
             message.uint(6, end.response_flags);
             message.uint(7, u64::from(end.response_code));
+            message.uint(8, u64::from(end.headers_dropped));
             message.close(nested);
             taken.add(Amount::end(), END_COST);
         }

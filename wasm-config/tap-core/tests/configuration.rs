@@ -24,6 +24,15 @@ fn every_field_is_known_and_nearly_all_may_be_left_out() {
 }
 
 #[test]
+fn a_small_queue_makes_the_default_batch_smaller() {
+    let batch_bytes = |extra: &str| {
+        let json = format!(r#"{{"collector":{{"cluster":"c"}}{extra}}}"#);
+        parse(json.as_bytes()).unwrap().limits.batch_bytes
+    };
+    assert_eq!((batch_bytes(""), batch_bytes(r#","queue_bytes":100000"#)), (262_144, 50_000));
+}
+
+#[test]
 fn a_fault_names_its_field() {
     let base = |extra: &str| format!(r#"{{"collector":{{"cluster":"c"}},{extra}}}"#);
     for (json, field) in [

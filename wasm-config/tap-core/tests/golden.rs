@@ -25,6 +25,7 @@ fn the_encoding_has_not_changed() {
     chunk(&mut tap, 3, Direction::Request, &[1; 300], true);
     end(&mut tap, 3);
     chunk(&mut tap, 2, Direction::Request, &[0; 70_000], false);
+    block(&mut tap, 2, Block::RequestTrailers, &[("x-large", &"x".repeat(70_000))], true);
     seal(&mut tap);
     answer(&mut tap, 1, "400");
     end(&mut tap, 2);

@@ -43,15 +43,68 @@ fn one_part_tells_a_whole_exchange() {
     assert_eq!((request.data.as_slice(), &request.times_us), (b"question".as_slice(), &vec![1_000]));
     assert_eq!((response.data.as_slice(), &response.lengths), (b"answer".as_slice(), &vec![3, 3]));
     assert_eq!(response.times_us, [1_000, 2_000]);
-    assert_eq!(part.end, Some([2_000, 8, 6, 1, 1, 0x4000, 0]));
+    assert_eq!(part.end, Some([2_000, 8, 6, 1, 1, 0, 0, 0]));
 }
 
 #[test]
-fn a_stream_costs_three_property_reads() {
+fn a_clean_stream_costs_two_property_reads() {
     let mut tap = tap("");
     let before = tap.host().reads.get();
     whole(&mut tap, "/");
-    assert_eq!(tap.host().reads.get() - before, 3);
+    assert_eq!(tap.host().reads.get() - before, 2);
+}
+
+/// The flags told at the end of a stream with this status (empty: no response headers) whose halves ended or did not.
+fn flags(extra: &str, status: &str, request_ends: bool, response_ends: bool) -> u64 {
+    let mut tap = tap(extra);
+    request(&mut tap, 2, "/", "id");
+    chunk(&mut tap, 2, Direction::Request, b"question", request_ends);
+    if !status.is_empty() {
+        block(&mut tap, 2, Block::ResponseHeaders, &[(":status", status)], false);
+    }
+    chunk(&mut tap, 2, Direction::Response, b"answer", response_ends);
+    end(&mut tap, 2);
+    seal(&mut tap);
+    posted(&tap)[0].parts[0].end.unwrap()[5]
+}
+
+#[test]
+fn response_flags_are_told_unless_the_stream_ended_cleanly() {
+    assert_eq!((flags("", "200", true, true), flags("", "304", true, true)), (0, 0));
+    assert_eq!((flags("", "200", false, true), flags("", "200", true, false)), (0x4000, 0x4000));
+    for status in ["400", "503", "", "2", "nonsense"] {
+        assert_eq!(flags("", status, true, true), 0x4000, "{status}");
+    }
+    assert_eq!(flags(r#","rules":[{"name":"n","level":"none"}]"#, "200", true, true), 0x4000, "the status is not read");
+}
+
+#[test]
+fn request_headers_are_told_with_the_streams_start() {
+    let mut tap = tap("");
+    advance(&tap, MILLISECOND);
+    request(&mut tap, 2, "/", "id");
+    advance(&tap, MILLISECOND);
+    response(&mut tap, 2);
+    seal(&mut tap);
+    let part = posted(&tap).remove(0).parts.remove(0);
+    assert_eq!((part.blocks[0].as_ref().unwrap().1, part.blocks[2].as_ref().unwrap().1), (0, 2_000));
+}
+
+#[test]
+fn an_end_tells_how_many_header_blocks_found_no_room() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":32768"#);
+    let large = "x".repeat(70_000);
+    request(&mut tap, 2, &large, "id-2");
+    block(&mut tap, 2, Block::ResponseHeaders, &[(":status", &large)], false);
+    block(&mut tap, 2, Block::ResponseTrailers, &[("grpc-status", "0")], true);
+    request(&mut tap, 3, "/", "id-3");
+    end(&mut tap, 2);
+    end(&mut tap, 3);
+    seal(&mut tap);
+    let batch = posted(&tap).remove(0);
+    assert_eq!(batch.parts.iter().map(|part| part.end.unwrap()[7]).collect::<Vec<_>>(), [2, 0]);
+    assert!(batch.parts[0].blocks[3].is_some());
+    assert_eq!(batch.totals.drops, [[1, 0, 2, 0]]);
 }
 
 #[test]
@@ -106,7 +159,7 @@ fn a_stream_that_is_only_logged_is_told_with_its_code() {
     seal(&mut tap);
     let part = posted(&tap).remove(0).parts.remove(0);
     assert_eq!(part.downstream, "10.0.0.7:41000");
-    assert_eq!(part.end, Some([0, 0, 0, 0, 0, 0x4000, 400]));
+    assert_eq!(part.end, Some([0, 0, 0, 0, 0, 0x4000, 400, 0]));
 }
 
 #[test]

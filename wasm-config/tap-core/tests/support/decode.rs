@@ -31,7 +31,7 @@ pub struct Part {
     /// Request headers, request trailers, response headers, response trailers.
     pub blocks: [Option<(Vec<u8>, u64)>; 4],
     pub runs: Vec<Run>,
-    pub end: Option<[u64; 7]>,
+    pub end: Option<[u64; 8]>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
