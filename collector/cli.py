@@ -11,15 +11,19 @@ from typer.core import TyperGroup
 
 from collector.commands.calls import calls
 from collector.commands.config import config
+from collector.commands.dead_letters import dead_letters
 from collector.commands.decode import decode
 from collector.commands.exits import code
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
+from collector.commands.relays import relays
+from collector.commands.replay import replay
 from collector.commands.retention import retention
 from collector.commands.services import services
 from collector.commands.tail import tail
+from collector.commands.verify import verify
 from collector.errors import MeshscribeError, SettingsError
 
 EPILOG = """Exit codes: 0 it worked · 1 it worked and the answer is no (nothing found, something lost, check failed) ·
@@ -64,8 +68,12 @@ app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
 app.command(rich_help_panel="Look")(decode)
+app.command(rich_help_panel="Look")(verify)
+app.command(rich_help_panel="Look")(relays)
 app.add_typer(config, name="config", rich_help_panel="Run")
 app.add_typer(kafka, name="kafka", rich_help_panel="Run")
+app.command(rich_help_panel="Mend")(replay)
+app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Mend")
 
 
 def _version(asked: bool) -> None:
