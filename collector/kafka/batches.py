@@ -80,7 +80,15 @@ class Batches:
 
     async def _send(self, place: tuple[str, int], batch: Any) -> None:
         batch.close()
-        self._sent.append(await self._producer.send_batch(batch, place[0], partition=place[1]))
+        sent = await self._producer.send_batch(batch, place[0], partition=place[1])
+        sent.add_done_callback(_look_at)
+        self._sent.append(sent)
+
+
+def _look_at(sent: asyncio.Future[Any]) -> None:
+    """A transaction that fails does not wait for its batches; an exception that nobody looked at would be logged."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 def partition(key: bytes, count: int) -> int:
