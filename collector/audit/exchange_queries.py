@@ -113,20 +113,24 @@ def _equal(query: ExchangeQuery) -> list[ColumnElement[bool]]:
     }
     wanted = [column == value for column, value in asked.items() if value is not None]
     if query.model is not None:
-        wanted += [_column.model == query.model, model_beginning == query.model[:INDEXED]]
+        wanted += _beginning(_column.model, model_beginning, query.model)
     return wanted
+
+
+def _beginning(column: ColumnElement[Any], beginning: ColumnElement[Any], value: str) -> list[ColumnElement[bool]]:
+    """That the column is the value, in the words of the index on its beginning. A condition said twice would be counted as two."""
+    if len(value) < INDEXED:
+        return [beginning == value]
+    return [beginning == value[:INDEXED], column == value]
 
 
 def _path(path: str) -> list[ColumnElement[bool]]:
-    """A prefix is compared as such (LIKE does not tell upper from lower case in SQLite); what an index holds of the path narrows it."""
+    """A prefix is a range, as both databases compare by code points (LIKE does not tell upper from lower case in SQLite)."""
     if not path.endswith("*"):
-        return [_column.path == path, path_beginning == path[:INDEXED]]
+        return _beginning(_column.path, path_beginning, path)
     prefix = path[:-1]
-    wanted = [func.substr(_column.path, 1, len(prefix)) == prefix]
-    if prefix:
-        wanted.append(path_beginning >= prefix[:INDEXED])
-        wanted += [path_beginning < end for end in _behind(prefix[:INDEXED])]
-    return wanted
+    wanted = [path_beginning >= prefix[:INDEXED], *(path_beginning < end for end in _behind(prefix[:INDEXED]))]
+    return wanted if len(prefix) < INDEXED else [*wanted, func.substr(_column.path, 1, len(prefix)) == prefix]
 
 
 def _behind(prefix: str) -> list[str]:
