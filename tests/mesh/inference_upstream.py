@@ -7,6 +7,7 @@ POST /release/ID, by x-request-id) or watch run (`running`), KServe V1 and V2 wi
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import struct
 import sys
@@ -88,6 +89,8 @@ async def predict(request: Request) -> Response:
 async def infer(request: Request) -> Response:
     """V2: the sum of each row of the first tensor, in the form (JSON or binary) that the request wants."""
     body = await request.body()
+    if request.headers.get("content-encoding") == "gzip":
+        body = gzip.decompress(body)
     length = int(request.headers.get(HEADER_LENGTH, len(body)))
     asked = json.loads(body[:length])
     if not asked.get("inputs"):
