@@ -23,7 +23,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: venv ## The whole of it on this machine: a real Envoy, a model server, the collector (ONCE=1: check and end; STORE=postgres|kafka)
+demo: venv ## The whole of it on this machine: real Envoys, a model server, the collector (ONCE=1: check and end; STORE=postgres|kafka)
 	$(BIN)/meshscribe demo --store $(STORE) $(if $(filter 1,$(ONCE)),--once)
 
 test: lint ## Everything that CI runs: static checks, unit, property, mesh and fault tests

@@ -22,20 +22,22 @@ class ChildError(MeshscribeError):
     """A part of the demo did not start, or ended by itself. The message holds the end of its log."""
 
 
-class Child:
-    """One process, started by `start`. Its standard output and error go to `log`, which restarts append to.
+def leashed(command: Sequence[str], user: str | None = None) -> list[str]:
+    """The command as one that dies with this process. `user`: whose process it is to be, if not ours; only root can choose."""
+    option = [f"{USER_OPTION}{user}"] if user is not None else []
+    return [sys.executable, "-m", "collector.demo.leash", str(os.getpid()), *option, *command]
 
-    `user`: whose process it is to be, if not ours; only root can choose.
-    """
+
+class Child:
+    """One process, started by `start`. Its standard output and error go to `log`, which restarts append to. `user`: see leashed."""
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, user: str | None = None
     ) -> None:
         self.name = name
         self.log = log
-        self._command = list(command)
+        self._command, self._user = list(command), user
         self._environment = dict(environment or {})
-        self._user = [f"{USER_OPTION}{user}"] if user is not None else []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,10 +53,9 @@ class Child:
 
     def start(self, ready: Callable[[], bool], seconds: float = 30.0) -> None:
         """Start it and wait until `ready` says so. Raises ChildError if it ends before, or is not ready in time."""
-        leash = [sys.executable, "-m", "collector.demo.leash", str(os.getpid()), *self._user, *self._command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                leash,
+                leashed(self._command, self._user),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from collector.demo.child import Child, ChildError
+from collector.demo.child import Child, ChildError, leashed
 
 COMMAND_SECONDS = 120.0
 
@@ -36,7 +36,7 @@ def command(what: str, arguments: Sequence[str], environment: Mapping[str, str])
     def run() -> None:
         try:
             done = subprocess.run(
-                arguments,
+                leashed(arguments),
                 capture_output=True,
                 text=True,
                 errors="replace",

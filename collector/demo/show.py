@@ -39,7 +39,7 @@ MISSING = (EnvoyMissingError, TapMissingError, PostgresMissingError, KafkaMissin
 
 def run(once: bool, store: str) -> int:
     """See collector.demo.run."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = _console()
     if store not in OPEN:
         console.print(f"[red]The demo cannot store in {store}.[/] It has: {', '.join(OPEN)}")
         return IMPOSSIBLE
@@ -47,7 +47,8 @@ def run(once: bool, store: str) -> int:
         with _stoppable():
             return _run(once, store, console)
     except KeyboardInterrupt:
-        console.print("stopped before it was checked" if once else "stopped")
+        # The signal may have come while a line was written, which the other console would write again.
+        _console().print("stopped before it was checked" if once else "stopped")
         return FAILED if once else OK
     except MISSING as error:
         console.print(f"[red]The demo cannot run here:[/] {error}", soft_wrap=True)
@@ -55,6 +56,10 @@ def run(once: bool, store: str) -> int:
     except (MeshscribeError, HTTPError) as error:
         console.print(str(error), style="red", soft_wrap=True, markup=False)
         return FAILED
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def counts(numbers: Mapping[str, int]) -> str:
     found = [str(numbers.get(name, NONE)) for name in ("prompt_tokens", "completion_tokens")]
     if found != [NONE, NONE]:
         return ", ".join(found)
-    return next((f"{value} {name.replace('_', ' ')}" for name, value in numbers.items()), NONE)
+    return next((f"{value} {name.rpartition('_')[2]}" for name, value in numbers.items()), NONE)
 
 
 def _milliseconds(value: float | None) -> str:
@@ -81,9 +81,10 @@ def _table(title: str, *columns: str) -> Table:
 
 def bill_line(bill: Bill) -> str:
     """A bill in one line."""
-    told = ", ".join(f"{value} {name}" for name, value in bill.numbers.items()) or "nothing told"
-    by = f" ({bill.provenance})" if bill.provenance else ""
-    return escape(f"billed {bill.service} {_annotations(bill)}: {bill.model or 'no model named'}: {told}{by}, {bill.rule}, {bill.exchange}")
+    told = counts(bill.numbers)
+    shown = f"tokens {told}" if "," in told else told
+    provenance = f" ({bill.provenance})" if bill.provenance else ""
+    return escape(f"billed {bill.service} {_annotations(bill)} {bill.model or NONE} {shown}{provenance} {bill.rule} {bill.exchange}")
 
 
 def totals(bills: Iterable[Bill]) -> str:

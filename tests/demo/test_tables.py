@@ -63,9 +63,7 @@ def test_a_bill_is_a_row_with_the_whole_exchange_id() -> None:
 
 def test_a_bill_is_a_line() -> None:
     line = tables.bill_line(BILL._replace(model="", annotations={"a/x": "[red]"}))
-    assert Console().render_str(line).plain == (
-        f"billed demo/chat x=[red]: no model named: 1 prompt_tokens, 7 total_tokens (reported), predictor-hop, {EXCHANGE}"
-    )
+    assert Console().render_str(line).plain == f"billed demo/chat x=[red] – tokens 1, – (reported) predictor-hop {EXCHANGE}"
 
 
 def test_totals_are_by_cost_center() -> None:
@@ -78,6 +76,7 @@ def test_totals_are_by_cost_center() -> None:
     [
         ({}, "–"),
         ({"rows": 2, "output_rows": 3}, "2 rows"),
+        ({"input_tensors": 1}, "1 tensors"),
         ({"prompt_tokens": 0}, "0, –"),
         ({"prompt_tokens": 3, "completion_tokens": 4, "rows": 1}, "3, 4"),
     ],
