@@ -14,7 +14,7 @@ from collector.kafka.reading import partitions
 from collector.kafka.transactions import committed
 from collector.messages.event import Place
 from collector.relays.kafka_target import KafkaTarget
-from collector.relays.open import open_feed, wanted
+from collector.relays.open import wanted
 from collector.relays.places import SqlPlaces
 from collector.relays.protocol import BEGINNING
 from collector.relays.sql_feed import SqlFeed
@@ -44,8 +44,7 @@ async def look(relay: RelaySettings, settings: Settings) -> list[Reached]:
     """By journal. Raises RetryableError: one of both ends does not answer."""
     if settings.sink.is_kafka:
         return await _from_kafka(relay, settings)
-    feed = open_feed(relay, settings)
-    assert isinstance(feed, SqlFeed)
+    feed = SqlFeed(open_engine(settings.sink), wanted(relay), 1, 1)
     try:
         found = []
         for journal in await feed.journals():

@@ -19,6 +19,7 @@ from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
 from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event, Output, Place
+from collector.relays.lease import Lease
 from collector.relays.protocol import BEGINNING, Damaged, Read
 from collector.relays.rebuild import exchange_event, ledger_event, payload_event
 from collector.sinks.schema import exchanges, ledger, payloads, places
@@ -38,9 +39,11 @@ class _Chosen(NamedTuple):
 class SqlFeed:
     """See protocol.Feed. `types`: the CloudEvents types that are wanted; what only others need is not read. Disposes of the engine."""
 
-    generation = 0
-
-    def __init__(self, engine: AsyncEngine, types: frozenset[str], batch: int, batch_bytes: int) -> None:
+    def __init__(self, engine: AsyncEngine, types: frozenset[str], batch: int, batch_bytes: int, relay: str | None = None) -> None:
+        """`relay`: the name under which one process at a time has it; None: who only looks."""
+        self.generation = 0
+        self._lease = Lease(engine, relay) if relay is not None else None
+        self._leads = False
         self._engine, self._types, self._batch, self._batch_bytes = engine, types, batch, batch_bytes
         self._tables = [exchanges] if types - {LEDGER_TYPE} else []
         if LEDGER_TYPE in types:
@@ -48,7 +51,9 @@ class SqlFeed:
         self._directions = [direction for kind, direction in _DIRECTIONS.items() if kind in types]
 
     async def journals(self) -> Sequence[str]:
-        """See Feed."""
+        """See Feed. None of them while another process has the relay."""
+        if not await self._may_read():
+            return []
         with retryable(_READING):
             async with self._engine.connect() as connection:
                 return [row.journal for row in await connection.execute(select(places.c.journal).order_by(places.c.journal))]
@@ -145,8 +150,19 @@ class SqlFeed:
                 events += [usage] if usage is not None else []
         return events
 
+    async def _may_read(self) -> bool:
+        if self._lease is None:
+            return True
+        led, self._leads = self._leads, False  # unknown until it is known
+        self._leads = await self._lease.held()
+        if self._leads and not led:
+            self.generation += 1  # another process may have been at it
+        return self._leads
+
     async def close(self) -> None:
         """See Feed."""
+        if self._lease is not None:
+            await self._lease.give_up()
         await self._engine.dispose()
 
 

@@ -1,0 +1,141 @@
+"""The loop of a relay: how it waits, what it tells of itself, and that nothing a feed or target does ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from collector.errors import FencedError, PermanentError, RetryableError
+from collector.messages.event import Output, Place
+from collector.relays.open import TYPES
+from collector.relays.protocol import BEGINNING, Damaged, LaterError, Read
+from collector.relays.relay import LATER_WAIT, LONGEST_WAIT, STAND_ASIDE, Relay
+from collector.relays.start import told
+from tests.support.clocks import TurnedClock
+from tests.support.events import NOW_US, exchanges
+from tests.support.relays import Letters, until
+
+
+class Feed:
+    generation = 0
+
+    def __init__(self, outputs: Sequence[Output] = (), damaged: Sequence[Damaged] = ()) -> None:
+        self.outputs, self.damaged = list(outputs), list(damaged)
+
+    async def journals(self) -> Sequence[str]:
+        return ["j"]
+
+    async def high(self, journal: str) -> Place:
+        return self.outputs[-1].place
+
+    async def read(self, journal: str, after: Place) -> Read:
+        found = [output for output in self.outputs if output.place > after][:2]
+        return Read(found, found[-1].place, self.damaged) if found else Read([], after)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Target:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.written: list[Output] = []
+        self.at = BEGINNING
+        self.asked = 0
+
+    async def place(self, journal: str) -> Place:
+        self.asked += 1
+        return self.at
+
+    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
+        if self.error is not None:
+            raise self.error
+        self.written += outputs
+        self.at = place
+
+    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
+        raise AssertionError
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@asynccontextmanager
+async def running(feed: Feed, target: Target, letters: Letters | None = None) -> AsyncIterator[Relay]:
+    made = Relay(
+        "r", feed, target, letters or Letters(), TurnedClock(NOW_US), types=frozenset(TYPES.values()), random=lambda: 0.0, idle_seconds=0.01
+    )  # fmt: skip
+    task = asyncio.create_task(made.run())
+    yield made
+    made.stop()
+    async with asyncio.timeout(10):
+        await task
+
+
+def relay() -> Relay:
+    return Relay("r", Feed(), Target(), Letters(), TurnedClock(), types=frozenset(), random=lambda: 1.0)
+
+
+def test_waits_grow_to_a_bound_and_no_further() -> None:
+    waits = [relay()._wait(RetryableError("x"), tries) for tries in range(2000)]
+    assert waits[:3] == [0.2, 0.4, 0.8]
+    assert max(waits) == LONGEST_WAIT
+
+
+def test_a_retry_after_is_kept_to_within_reason() -> None:
+    assert relay()._wait(LaterError("x", 60), 0) == 60
+    assert relay()._wait(LaterError("x", 10**9), 0) == LATER_WAIT
+    assert relay()._wait(FencedError("x"), 0) == STAND_ASIDE
+
+
+async def test_it_tells_since_when_and_why_it_fails_and_forgets_it_when_it_works() -> None:
+    feed, target = Feed(exchanges(5)), Target()
+    target.error = RetryableError("the target is down")
+    async with running(feed, target) as made:
+        await until(lambda: made.status.failing)
+        assert (made.status.failing, made.status.since_us, made.status.lag) == ("the target is down", NOW_US, 5)
+        assert "failing since 2025-11-22T08:26:40.123456Z: the target is down" in told(made.status)
+        target.error = None
+        await until(lambda: len(target.written) == 5)
+        await until(lambda: made.status.lag == 0)
+        assert (made.status.failing, made.status.since_us, made.status.written) == (None, None, 5)
+
+
+async def test_it_stops_at_once_while_it_waits_for_a_target() -> None:
+    feed, target = Feed(exchanges(1)), Target()
+    target.error = LaterError("come tomorrow", 10**6)
+    async with running(feed, target) as made:
+        await until(lambda: made.status.failing)
+    assert target.written == []
+
+
+async def test_damaged_bytes_are_buried_before_the_place_moves_on() -> None:
+    letters = Letters()
+    feed, target = Feed(exchanges(1), [Damaged(Place(1, 0), b"\xff", "no event")]), Target()
+    async with running(feed, target, letters):
+        await until(lambda: target.written)
+    (letter,) = letters.held.values()
+    assert (letter.origin, letter.data, letter.reason, letter.place) == ("relay:r", b"\xff", "no event", Place(1, 0))
+
+
+async def test_when_journals_were_elsewhere_the_places_are_asked_for_anew() -> None:
+    feed, target = Feed(exchanges(1)), Target()
+    async with running(feed, target):
+        await until(lambda: target.written)
+        feed.generation += 1
+        target.at = BEGINNING
+        await until(lambda: len(target.written) == 2)
+    assert target.asked == 2
+
+
+async def test_a_target_that_refuses_even_a_place_is_failing_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.relays.relay.LONGEST_WAIT", 0.01)
+    feed, target = Feed(exchanges(3)), Target()
+    target.error = PermanentError("of another program")
+    async with running(feed, target) as made:
+        await until(lambda: made.status.failing)
+        target.error = None
+        await until(lambda: made.status.lag == 0)
