@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
@@ -28,9 +29,10 @@ from collector.receive.access_log import AccessLogServer
 from collector.receive.tap import create_ingest_app
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
-from collector.roles.parts import Addresses, Running, Starting, limits, microseconds
+from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_probes
 from collector.servers import HttpServer
 from collector.settings import Settings
+from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
 from collector.sinks.retention import Retention
 
@@ -83,14 +85,13 @@ async def _start(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Run
 async def _start_all(starting: Starting) -> Running:
     """One process that does it all."""
     settings, clock, stack, registry = starting
-    await prepare(settings.sink)
-    engine = open_engine(settings.sink)
-    stack.push_async_callback(engine.dispose)
-    sink = IsolatingSink(open_sink(settings.sink, clock), open_letters(settings), clock)
+    engine = await _store(settings, stack)
+    inner = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
+    sink = IsolatingSink(inner, open_letters(settings), clock)
     stack.push_async_callback(sink.close)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
-    if settings.sink.retention_days is not None:
+    if settings.sink.retention_days is not None and engine is not None:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
         stack.push_async_callback(_cancelled, retention)
     journal = await open_journal(settings.journal, clock, settings.ingest.max_waiting_bytes)
@@ -110,17 +111,17 @@ async def _start_all(starting: Starting) -> Running:
         batch=settings.sink.batch_exchanges,
         checkpoint_us=microseconds(settings.journal.checkpoint_seconds),
         checkpoint_bytes=settings.journal.checkpoint_bytes,
+        with_usage=settings.sink.is_kafka,
     )
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     stack.push_async_callback(_drain, pipeline, journal, task)
 
     health = CollectorHealth(journal, pipeline, task, directory, relays)
-    auditing = HttpServer(
-        "audit.port", create_app(engine, health, registry, settings.audit, clock, directory), settings.audit.host, settings.audit.port
-    )
-    audit_address = await auditing.start()
-    stack.push_async_callback(auditing.stop)
+    if engine is None:
+        audit_address = await start_probes(starting, health)
+    else:
+        audit_address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock, directory))
     access_log = AccessLogServer(journal, AccessLogMetrics(registry), settings.ingest)
     try:
         grpc_port = await access_log.start()
@@ -134,6 +135,16 @@ async def _start_all(starting: Starting) -> Running:
     stack.push_async_callback(tap.stop)
     health.listening = True
     return Running(task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address))
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> AsyncEngine | None:
+    """The SQL store, ready to be asked; None if the sink is Kafka, which answers no queries."""
+    if settings.sink.is_kafka:
+        return None
+    await prepare(settings.sink)
+    engine = open_engine(settings.sink)
+    stack.push_async_callback(engine.dispose)
+    return engine
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:
