@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import bodies, calls, events, exchanges, ledger, manual, probes, problems, services
+from collector.audit.description import tidy
 from collector.audit.parameters import once
-from collector.audit.problems import MEDIA_TYPE
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
 from collector.clock import Clock
@@ -27,15 +27,11 @@ Stored bodies are served as downloads only.
 
 
 class AuditApp(FastAPI):
-    """The framework, with a description that names the media type of errors as they are sent."""
+    """The framework, with a description that says what the API does and no more."""
 
     def openapi(self) -> dict[str, Any]:
         description = super().openapi()
-        for path in description["paths"].values():
-            for operation in path.values():
-                for response in operation["responses"].values():
-                    if MEDIA_TYPE in response.get("content", {}):
-                        response["content"].pop("application/json", None)
+        tidy(description)
         return description
 
 

@@ -232,10 +232,11 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-_ERRORS: Responses = {"4XX": _problem("Wrong parameters (400), or nothing there (404)"), "503": _problem("The store does not answer")}
-EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_ERRORS}
+_FAULTS: Responses = {400: _problem("Wrong parameters"), 503: _problem("The store does not answer")}
+_ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
+EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_FAULTS}
 EXCHANGE: Responses = {200: {"model": Record, "description": "The record"}, **_ERRORS}
-LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_ERRORS}
+LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 CALLS: Responses = {200: {"model": Calls, "description": "The calls with this id"}, **_ERRORS}
 SERVICES: Responses = {200: {"model": KnownServices, "description": "A page of services"}, **_ERRORS}
 VERSIONS: Responses = {200: {"model": KnownServices, "description": "The versions of the service, oldest first"}, **_ERRORS}

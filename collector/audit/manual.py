@@ -24,7 +24,7 @@ PAGE = b"""<!doctype html>
 <script src="docs/start.js"></script>
 </html>
 """
-START = b"""SwaggerUIBundle({url: "openapi.json", dom_id: "#manual", deepLinking: true, validatorUrl: null});
+START = b"""SwaggerUIBundle({url: "openapi.json", dom_id: "#manual", deepLinking: true, validatorUrl: null, defaultModelsExpandDepth: 0});
 """
 
 

@@ -90,4 +90,19 @@ async def test_the_description_has_no_error_that_the_api_does_not_send(api: Api)
     described = (await api.get("/openapi.json")).json()
     assert "HTTPValidationError" not in described["components"]["schemas"]
     responses = described["paths"]["/v1/exchanges"]["get"]["responses"]
-    assert list(responses["4XX"]["content"]) == ["application/problem+json"]
+    assert set(responses) == {"200", "400", "503"}
+    assert list(responses["400"]["content"]) == ["application/problem+json"]
+
+
+async def test_the_description_has_no_schema_that_nothing_refers_to(api: Api) -> None:
+    described = (await api.get("/openapi.json")).json()
+    schemas = described["components"]["schemas"]
+    assert not [name for name in schemas if f"#/components/schemas/{name}" not in str(described)]
+    assert {"Record", "Problem", "Hop", "Watch"} <= set(schemas)
+
+
+async def test_a_parameter_that_may_be_absent_is_not_described_as_null(api: Api) -> None:
+    described = (await api.get("/openapi.json")).json()
+    parameters = [p for path in described["paths"].values() for p in path["get"].get("parameters", ())]
+    assert not [p["name"] for p in parameters if "null" in str(p["schema"])]
+    assert {p["name"]: p["schema"]["type"] for p in parameters}["limit"] == "integer"

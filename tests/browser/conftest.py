@@ -1,0 +1,50 @@
+"""A real Chromium, and the audit API to look at with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.audit.rows import Store
+from tests.commands.conftest import Server
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium() -> str:
+    """Its path. Installed where it is missing and this may be done: a page that nobody opened proves nothing."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", "-qq", *command], check=True, timeout=280, capture_output=True, env=environment)
+        found = shutil.which("chromium")
+    if found is None:
+        pytest.fail("No Chromium: install it (Debian: apt-get install chromium), or run this as root so that it can be installed.")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Closed behind each module: while it is there no other event loop can run in this thread."""
+    # As root in a container there is neither a sandbox nor a large /dev/shm.
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    store = Store(tmp_path / "events.db")
+    running = Server(store)
+    yield running
+    running.close()
+    store.close()
