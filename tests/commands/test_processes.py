@@ -146,3 +146,44 @@ def test_a_whole_collector_starts_answers_and_stops(tmp_path: Path) -> None:
         assert process.end(signal.SIGTERM) == 0
     finally:
         process.close()
+
+
+def test_decode_takes_and_prints_what_the_design_says(tmp_path: Path) -> None:
+    """Every option once, with a gRPC call whose status is in the trailers; [[name, value]], and [[offset, length, seconds]]."""
+    message = named("iris")
+    frame = b"\0" + len(message).to_bytes(4, "big") + message
+    headers = [["Content-Type", "application/grpc"]]
+    files = {
+        "request-headers": json.dumps(headers),
+        "request-body": frame,
+        "response-headers": json.dumps(headers),
+        "response-body": frame,
+        "response-trailers": json.dumps([["grpc-status", "13"], ["grpc-message", "out of memory"]]),
+        "chunks": json.dumps([[0, len(frame), 0.25]]),
+    }
+    options = []
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        options += [f"--{name}", str(tmp_path / name)]
+    asked = ["decode", "--method", "POST", "--path", "/inference.GRPCInferenceService/ModelInfer", "--status", "200"]
+    done = subprocess.run([*COMMAND, *asked, *options], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = json.loads(done.stdout)
+    assert list(told)[:3] == ["inference", "usage", "timing"]
+    assert told["inference"]["protocol"] == "kserve-v2-grpc"
+    assert told["inference"]["model_requested"] == "iris"
+    assert "out of memory" in json.dumps(told["inference"]["error"])
+    assert told["timing"]["first_byte_ms"] == 250.0
+
+
+def test_decode_needs_no_more_than_method_path_and_status(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "decode", "--method", "GET", "--path", "/x", "--status", "404"], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["inference"]["protocol"] == "unknown"
+
+
+def named(name: str) -> bytes:
+    """A message whose field 1 is this text: the model, in a ModelInferRequest as in its response."""
+    return b"\x0a" + bytes([len(name)]) + name.encode()
