@@ -36,10 +36,18 @@ class KafkaBroker:
     Raises KafkaMissingError if Kafka cannot run here. The first run on a machine fetches about 45 MB.
     """
 
-    def __init__(self, port: int, controller_port: int, folder: Path, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        controller_port: int,
+        folder: Path,
+        properties: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
+    ) -> None:
+        """`users`: names and passwords for SCRAM-SHA-512, where `properties` open a listener with SASL."""
         folder.mkdir(parents=True, exist_ok=True)
         self.bootstrap = f"127.0.0.1:{port}"
-        self._port, self._folder = port, folder
+        self._port, self._folder, self._users = port, folder, dict(users or {})
         self._config = folder / "server.properties"
         values = {**_properties(port, controller_port, folder / "data"), **(properties or {})}
         self._config.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
@@ -71,6 +79,8 @@ class KafkaBroker:
 
     def _format(self) -> None:
         command = [*self._java, "kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID, "-c", str(self._config)]
+        for name, password in self._users.items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             raise ChildError(f"Kafka's data folder could not be formatted.\n{done.stdout}{done.stderr}")

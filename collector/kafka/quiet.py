@@ -24,8 +24,8 @@ class Repeats(logging.Filter):
             self._told[key] = (last, left_out + 1)
             return False
         self._told[key] = (now, 0)
-        if left_out:
-            record.msg, record.args = f"{record.getMessage()} ({left_out} more such lines in the last {now - (last or now):.0f} s)", ()
+        if last is not None and left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} more such lines in the last {now - last:.0f} s)", ()
         return True
 
 
