@@ -39,11 +39,12 @@ class Body:
         kind = self.content_type
         if "ndjson" in kind or "jsonl" in kind or "stream+json" in kind:
             return "ndjson"
-        if kind.startswith(("application/json", "application/grpc")):
+        if kind.startswith("application/grpc") or self.starts_as_json:
             return "whole"
         if "event-stream" in kind:
-            return "whole" if self.starts_as_json else "sse"
-        return "sse" if not kind and sse.looks_like(self.data[:64]) else "whole"
+            return "sse"
+        unsaid = not kind or kind.startswith("application/json")
+        return "sse" if unsaid and sse.looks_like(self.data[:64]) else "whole"
 
 
 class Reading:

@@ -174,6 +174,13 @@ def test_a_stream_without_a_content_type_is_recognised():
     assert decode(t.streamed(t.words("a", "b"), response_headers=[])).inference["choices"][0]["text"] == "ab"
 
 
+def test_a_stream_that_is_declared_as_json_is_recognised():
+    decoded = decode(t.streamed([*t.words("a", "b"), t.final(t.tokens(9, 2))], response_headers=t.JSON))
+    assert decoded.inference["choices"][0]["text"] == "ab"
+    assert decoded.usage["completion_tokens"]["value"] == 2
+    assert decoded.problems == []
+
+
 def test_an_ndjson_stream():
     body = b"".join(t.dumps(event) + b"\n" for event in t.words("a", "b"))
     decoded = decode(t.exchange(t.CHAT, t.ASKED, body, response_headers=[("content-type", "application/x-ndjson")]))
