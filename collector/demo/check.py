@@ -24,11 +24,12 @@ class Verdict:
     faults: tuple[str, ...]
 
 
-def await_recorded(audit: Audit, sent: Sequence[Sent], seconds: float) -> None:
-    """Wait until each request is recorded and complete, or the time is over: then the check tells what is wrong."""
+def await_recorded(audit: Audit, sent: Sequence[Sent], seconds: float, alive: Callable[[], None]) -> None:
+    """Wait until each request is recorded and complete, or the time is over: then the check tells what is wrong. Raises as `alive` does."""
     deadline = time.monotonic() + seconds
     waiting = {one.request_id for one in sent}
     while waiting and time.monotonic() < deadline:
+        alive()
         waiting = {request_id for request_id in waiting if not _whole(audit, request_id)}
         if waiting:
             time.sleep(0.1)

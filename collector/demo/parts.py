@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import sysconfig
 import urllib.error
@@ -21,6 +22,15 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on this port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 class ModelServer:
@@ -54,5 +64,8 @@ class CollectorProcess:
         self.process = Child(name, command, folder / log, environment)
 
     def start(self) -> None:
-        """Returns when it is ready. Raises ChildError with its log if it does not get there."""
-        self.process.start(lambda: answers(f"{self.url}/readyz"), START_SECONDS)
+        """Returns when it is ready and listens to proxies, if it does. Raises ChildError with its log if it does not get there."""
+        self.process.start(self._ready, START_SECONDS)
+
+    def _ready(self) -> bool:
+        return answers(f"{self.url}/readyz") and (self.ingest_port == 0 or listens(self.ingest_port))

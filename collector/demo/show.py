@@ -90,7 +90,7 @@ def _run(once: bool, store: str, console: Console) -> int:
         progress.begin(f"sending {len(CALLS)} requests through Envoy")
         sent = [traffic.send(call) for call in CALLS]
         progress.begin("waiting until all is recorded")
-        await_recorded(audit, sent, SECONDS_TO_RECORD)
+        await_recorded(audit, sent, SECONDS_TO_RECORD, lab.check_alive)
         lab.check_alive()
         verdicts = check(audit, sent, lab.seen)
         progress.end()

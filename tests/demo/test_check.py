@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from collector.demo.check import check
+from collector.demo.check import await_recorded, check
+from collector.demo.child import ChildError
 from collector.demo.traffic import Call, Sent
 
 SENT = Sent(Call("echo", "POST", "/echo", b"question"), "id-1", 200, b"answer")
@@ -63,3 +64,11 @@ def test_a_difference_is_a_fault(audit: Any, fault: str) -> None:
 
 def test_what_the_server_saw_counts_too() -> None:
     assert "response body (server)" in "; ".join(faults(Audit(), {**SEEN, "answer_sha256": "0"}))
+
+
+def test_a_part_that_ends_ends_the_waiting() -> None:
+    def dead() -> None:
+        raise ChildError("the collector ended")
+
+    with pytest.raises(ChildError):
+        await_recorded(Audit(times=0), [SENT], 60, dead)  # type: ignore[arg-type]

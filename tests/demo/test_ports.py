@@ -7,6 +7,7 @@ import socket
 
 import grpc.aio
 
+from collector.demo.parts import listens
 from collector.demo.ports import Ports
 
 
@@ -19,6 +20,18 @@ def test_the_kernel_gives_a_reserved_port_to_nobody_else() -> None:
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 other.bind(("127.0.0.1", 0))
                 assert other.getsockname()[1] not in reserved
+
+
+def test_a_port_counts_as_listening_only_while_a_server_does() -> None:
+    with Ports() as ports:
+        port = ports.take()
+        assert not listens(port)
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            assert listens(port)
+        assert not listens(port)
 
 
 async def test_a_server_listens_on_a_reserved_port_again_and_again() -> None:
