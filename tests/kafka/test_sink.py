@@ -9,15 +9,17 @@ from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from collector.demo.kafka_broker import KafkaBroker
-from collector.errors import FencedError, RetryableError, SettingsError
+from collector.errors import FencedError, PermanentError, RetryableError, SettingsError
 from collector.kafka.cloudevents import decode
 from collector.messages.event import USAGE_TYPE, Output, Place
 from collector.settings import Kafka
 from collector.sinks.kafka import KafkaSink, event_topics, group_of
 from collector.sinks.protocol import WHOLE
-from tests.support.kafka import create_topic, event_ids, new_topics, read_all, settings_for
+from tests.support.kafka import alter_topic, create_topic, event_ids, new_topics, read_all, settings_for
 from tests.support.outputs import chats, events, outputs
 
 Opened = Callable[[Kafka], KafkaSink]
@@ -118,6 +120,40 @@ async def test_two_journals_do_not_touch_each_other(settings: Kafka, sink: Kafka
     await sink.write(other, some[1:2], some[1].place)
     assert (await sink.high(one), await sink.high(other)) == (some[0].place, some[1].place)
     assert group_of(one) != group_of(other)
+
+
+async def test_what_is_stored_already_is_passed_over_when_it_comes_with_more(settings: Kafka, sink: KafkaSink, journal: str) -> None:
+    some = outputs(chats(30))
+    await sink.write(journal, some[:12], some[11].place)
+    await sink.write(journal, some, some[-1].place)
+    assert Counter(await stored(settings)) == Counter(ids(some))
+
+
+async def until_refused(settings: Kafka, value: bytes) -> None:
+    """Brokers hear of a changed limit a moment later."""
+    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, acks="all") as producer:
+        while True:
+            try:
+                await producer.send_and_wait(settings.payloads_topic, value, partition=0)
+            except MessageSizeTooLargeError:
+                return
+
+
+async def test_a_record_that_the_broker_refuses_is_permanent_and_holds_up_nobody(
+    settings: Kafka, sink: KafkaSink, journal: str, opened: Opened
+) -> None:
+    noise = b"".join(uuid4().bytes for _ in range(20_000))
+    some = [*outputs(chats(2)), *outputs(chats(1, first=2, request=noise))]
+    await sink.high(journal)
+    await alter_topic(settings.bootstrap_servers, settings.payloads_topic, max_message_bytes="100000")
+    await until_refused(settings, noise)
+    with pytest.raises(PermanentError, match="refuses a record"):
+        await sink.write(journal, some, Place(9000, 0))
+    assert await read_all(settings.bootstrap_servers, settings.exchanges_topic, patience_seconds=30) == []
+    assert await sink.high(journal) == Place(0, WHOLE)
+    await sink.write(journal, some[:2], some[1].place)
+    exchanges = event_ids(await read_all(settings.bootstrap_servers, settings.exchanges_topic))
+    assert sorted(exchanges) == sorted(output.events[0].id for output in some[:2])
 
 
 async def test_a_dead_broker_is_retryable_and_afterwards_all_is_there_once(kafka: KafkaBroker, journal: str, opened: Opened) -> None:

@@ -14,7 +14,7 @@ from collector.cli import app
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.topics import MARGIN_BYTES, wanted
 from collector.settings import Kafka
-from tests.support.kafka import settings_for
+from tests.support.kafka import alter_topic, settings_for
 
 Command = Callable[..., Result]
 
@@ -30,14 +30,6 @@ def topics(settings: Kafka, monkeypatch: pytest.MonkeyPatch) -> Command:
     for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
         monkeypatch.setenv(f"MESHSCRIBE_KAFKA__{name.upper()}", str(value))
     return lambda *arguments: CliRunner().invoke(app, ["kafka", "topics", *arguments])
-
-
-async def alter(bootstrap: str, topic: str, **configs: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    named = {name.replace("_", "."): value for name, value in configs.items()}
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=named)])
-    await admin.close()
 
 
 async def describe(bootstrap: str, topic: str) -> dict[str, str]:
@@ -79,9 +71,9 @@ def test_check_names_missing_topics(settings: Kafka, topics: Command) -> None:
 
 def test_check_names_every_difference_and_forgives_a_larger_limit(settings: Kafka, topics: Command) -> None:
     topics("--create", "--partitions", "2")
-    asyncio.run(alter(settings.bootstrap_servers, settings.checkpoints_topic, cleanup_policy="delete"))
-    asyncio.run(alter(settings.bootstrap_servers, settings.usage_topic, max_message_bytes="1000"))
-    asyncio.run(alter(settings.bootstrap_servers, settings.payloads_topic, max_message_bytes="90000000"))
+    asyncio.run(alter_topic(settings.bootstrap_servers, settings.checkpoints_topic, cleanup_policy="delete"))
+    asyncio.run(alter_topic(settings.bootstrap_servers, settings.usage_topic, max_message_bytes="1000"))
+    asyncio.run(alter_topic(settings.bootstrap_servers, settings.payloads_topic, max_message_bytes="90000000"))
     checked = topics("--check", "--partitions", "3")
     assert checked.exit_code == 1
     told = checked.stdout.splitlines()

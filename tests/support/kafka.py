@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.demo.ports import Ports
@@ -49,6 +50,17 @@ async def create_topic(bootstrap: str, name: str, partitions: int = 1, configs: 
     finally:
         await admin.close()
     return name
+
+
+async def alter_topic(bootstrap: str, topic: str, **configs: str) -> None:
+    """Sets configuration values; `_` in a name stands for a dot."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        named = {name.replace("_", "."): value for name, value in configs.items()}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=named)])
+    finally:
+        await admin.close()
 
 
 def settings_for(bootstrap: str, **changes: Any) -> Kafka:
