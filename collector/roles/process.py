@@ -12,7 +12,9 @@ from aiokafka import TopicPartition
 
 from collector.clock import Clock
 from collector.correlate import Correlator
+from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.directory import Directory
+from collector.isolation import IsolatingSink
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
@@ -40,7 +42,7 @@ class PartitionPipeline:
         """Begins with what the newest checkpoint and the sink's `high` say."""
         settings = self._settings
         journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer)
-        sink = KafkaSink(settings.kafka)
+        sink = IsolatingSink(KafkaSink(settings.kafka), KafkaDeadLetters(settings.kafka), self._clock)
         correlator = self.correlator = Correlator(limits(settings))
         self.pipeline = Pipeline(
             journal,
