@@ -23,7 +23,7 @@ from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, SinkMetrics, TapMetrics
 from collector.pipeline import Pipeline
 from collector.receive.access_log import AccessLogServer
 from collector.receive.tap import create_ingest_app
@@ -89,6 +89,7 @@ async def _start_all(starting: Starting) -> Running:
     inner = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
     sink = IsolatingSink(inner, open_letters(settings), clock)
     stack.push_async_callback(sink.close)
+    SinkMetrics(registry, sink)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
     if settings.sink.retention_days is not None and engine is not None:

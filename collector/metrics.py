@@ -106,6 +106,21 @@ class PipelineMetrics:
             Gauge(f"meshscribe_{name}", help_text, registry=registry).set_function(read)
 
 
+class SinkState(Protocol):
+    """What can be read off the sink at any time."""
+
+    @property
+    def buried(self) -> int: ...
+
+
+class SinkMetrics:
+    """What the sink gave up, read when it is scraped."""
+
+    def __init__(self, registry: CollectorRegistry, sink: SinkState) -> None:
+        letters = Gauge("meshscribe_sink_dead_letters", "Outputs given up since the start: see dead-letters", registry=registry)
+        letters.set_function(lambda: sink.buried)
+
+
 class RelayState(Protocol):
     """What can be read off a relay at any time."""
 

@@ -73,7 +73,7 @@ def damaged(origin: str, journal: str, place: Place, data: bytes, reason: str, a
 
 
 def _id(named: str, time_us: int) -> str:
-    return uuid7(time_us // 1000, f"dead\0{named}".encode("utf-8", "surrogateescape"))
+    return uuid7(time_us // 1000, f"dead\0{named}".encode("utf-8", "surrogatepass"))
 
 
 def _plain(reason: str) -> str:

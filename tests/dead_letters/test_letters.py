@@ -1,0 +1,127 @@
+"""Dead letters: the original events come out again, whatever they hold; stores keep each once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.dead_letters import DeadLetters, damaged, letter
+from collector.dead_letters.events import BATCH_TYPE, read_batch, write_batch
+from collector.dead_letters.kafka import KafkaDeadLetters
+from collector.dead_letters.sql import PAGE, SqlDeadLetters
+from collector.errors import DamagedError
+from collector.messages.event import Event, Output, Place
+from collector.settings import Sink as SinkSettings
+from collector.sinks.migrate import migrate
+from collector.sinks.open import open_engine
+from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
+from tests.support.kafka import new_topics
+
+text = st.text(st.characters(), max_size=20)
+
+
+@given(
+    st.binary(max_size=50),
+    text,
+    st.none() | text,
+    st.integers(-(2**70), 2**70),
+    st.dictionaries(st.sampled_from(["exchange", "revision", "annotations"]), text | st.integers(0, 9) | st.booleans()),
+    st.dictionaries(st.sampled_from(["node", "path", "size"]), st.none() | text | st.integers()),
+)
+def test_events_come_back_as_they_were(
+    data: bytes, source: str, subject: str | None, time_us: int, extensions: dict[str, str | int | bool], columns: dict[str, object]
+) -> None:
+    event = Event("id", "type", source, subject, time_us, None, data, extensions, columns)
+    made = letter("sink", JOURNAL, Output(Place(1, 2), (event,)), "why", NOW_US)
+    assert read_batch(made.data, made.columns) == (event,)
+
+
+def test_a_lone_surrogate_survives() -> None:
+    event = Event("id", "type", "\ud800", "\udfff", NOW_US, None, b"", {}, {"node": "\ud800"})
+    made = letter("sink", "\ud800", Output(Place(1, 0), (event,)), "\0\ud800", NOW_US)
+    assert read_batch(made.data, made.columns) == (event,)
+    assert made.reason == "\ufffd?"
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[{}]", b"\xff"])
+def test_a_batch_that_is_none_of_ours_is_told(data: bytes) -> None:
+    with pytest.raises(DamagedError):
+        read_batch(data, b'[{"time_us":1,"columns":{}}]')
+
+
+def test_the_same_failure_is_the_same_letter() -> None:
+    one, other = exchanges(2)
+    assert letter("sink", "j", one, "a", 1).id == letter("sink", "j", one, "b", 2).id
+    assert len({letter(origin, "j", output, "a", 1).id for origin in ("sink", "relay:a") for output in (one, other)}) == 4
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgres", "kafka"])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], DeadLetters]]:
+    """Another access to the same letters."""
+    if request.param == "kafka":
+        settings = await new_topics(request.getfixturevalue("kafka").bootstrap, 2, max_record_bytes=70_000)
+        yield lambda: KafkaDeadLetters(settings)
+        return
+    if request.param == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('tmp_path')}/e.db"
+        migrate(url)
+    else:
+        url = request.getfixturevalue("database").url
+    yield lambda: SqlDeadLetters(open_engine(SinkSettings(url=url)))
+
+
+async def test_a_letter_is_kept_once_until_it_is_dropped(make: Callable[[], DeadLetters]) -> None:
+    letters = make()
+    poison = exchange(Place(7, 3), request=b"\0\xff")
+    kept = [letter("sink", JOURNAL, poison, "because", NOW_US), damaged("relay:r", JOURNAL, Place(8, 0), b"\xff", "no event", NOW_US + 1)]
+    for made in (*kept, kept[0]):
+        await letters.add(made)
+    await letters.close()
+    again = make()
+    found = [made async for made in again.all()]
+    assert sorted(found) == sorted(kept)
+    assert await again.drop([kept[0].id, "none"]) == 1
+    assert [made async for made in again.all()] == kept[1:]
+    assert await again.drop([kept[0].id]) == 0
+    await again.close()
+
+
+async def test_more_letters_than_a_page_are_all_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/e.db"
+    migrate(url)
+    letters = SqlDeadLetters(open_engine(SinkSettings(url=url)))
+    for output in exchanges(PAGE + 5):
+        await letters.add(letter("sink", JOURNAL, output, "why", NOW_US))
+    assert len([made async for made in letters.all()]) == PAGE + 5
+    await letters.close()
+
+
+async def test_a_letter_larger_than_a_record_loses_the_ends_of_its_bodies_and_says_so(request: pytest.FixtureRequest) -> None:
+    settings = await new_topics(request.getfixturevalue("kafka").bootstrap, 1, max_record_bytes=70_000)
+    letters = KafkaDeadLetters(settings)
+    body = os.urandom(200_000)
+    await letters.add(letter("sink", JOURNAL, exchange(Place(1, 0), response=body), "too large", NOW_US))
+    (found,) = [made async for made in letters.all()]
+    (_, response) = read_batch(found.data, found.columns)
+    assert body.startswith(response.data)
+    assert response.data
+    assert "bodies cut" in found.reason
+    await letters.close()
+
+
+def test_a_batch_is_cloudevents_that_the_sdk_reads() -> None:
+    import json
+
+    from cloudevents.core.formats.json import JSONFormat
+
+    (event,) = exchanges(1)[0].events
+    (item,) = json.loads(write_batch([event]))
+    assert BATCH_TYPE == "application/cloudevents-batch+json"
+    read = JSONFormat().read(None, json.dumps(item).encode())
+    assert read.get_id() == event.id
