@@ -76,10 +76,10 @@ def in_force_from(mark_us: int | None, seen_us: int, previous_us: int | None, pr
     told_us = seen_us - WATCH_DELAY_US
     floor = previous_us if previous_us is not None else 0
     newer = mark_us is not None and (previous_us is None or mark_us > (previous_mark_us or previous_us))
-    same_second = mark_us is not None and mark_us == previous_mark_us and seen_us < mark_us + SECOND_US
+    same_second = mark_us is not None and mark_us == previous_mark_us and seen_us < mark_us + SECOND_US + WATCH_DELAY_US
     if mark_us is None or not (newer or same_second) or seen_us < mark_us:
         return max(told_us, floor)
-    if seen_us < mark_us + SECOND_US:
+    if seen_us < mark_us + SECOND_US + WATCH_DELAY_US:
         return max(told_us, mark_us, floor)
     return max(mark_us, floor)
 

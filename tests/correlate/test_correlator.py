@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from collector.correlate import Correlator, Limits
 from collector.describe.identity import exchange_id
 from collector.messages import tap_pb2
@@ -309,22 +311,40 @@ def test_the_node_of_an_access_log_is_known_from_the_streams_first_message() -> 
     assert [e.node.id for e in found] == [NODE, NODE]
 
 
-def test_probes_are_counted_and_left_out() -> None:
-    for agent in ("kube-probe/1.36", "Knative-Activator-Probe", ""):
-        tape, told = Tape(), Told(1)
-        [part] = parts(told)
-        probe = [] if agent else [("K-Network-Probe".lower(), "queue")]
-        part.request_headers.map = pack([(":path", told.path), ("user-agent", agent or "Go-http-client/1.1"), *probe])
-        tape.tap(Vm().seal([part]))
-        message = log_message([told])
-        message.http_logs.log_entry[0].request.user_agent = agent or "Go-http-client/1.1"
-        tape.log(message)
-        correlator = Correlator(LIMITS)
-        assert exchanges(correlator, tape.entries) == []
-        counts = ledger(correlator, [tape.tick(70)])
-        assert (counts["probes"], counts["both"], counts["received"]) == (1, 0, 1)
-        [exchange] = exchanges(Correlator(LIMITS._replace(skips_probes=False)), tape.entries)
-        assert exchange.completeness == C.COMPLETE
+def probe(agent: str, method: int = 1, path: str = "/healthz") -> Tape:
+    """A request that says it is a probe, in both witnesses; without an agent, by Knative's header. `method` as envoy's RequestMethod."""
+    tape, told = Tape(), Told(1, path=path)
+    [part] = parts(told)
+    named = [(":method", ("", "GET", "HEAD", "POST")[method]), (":path", path), ("user-agent", agent or "Go-http-client/1.1")]
+    part.request_headers.map = pack(named + ([] if agent else [("k-network-probe", "queue")]))
+    tape.tap(Vm().seal([part]))
+    message = log_message([told])
+    message.http_logs.log_entry[0].request.user_agent = agent or "Go-http-client/1.1"
+    message.http_logs.log_entry[0].request.request_method = method
+    tape.log(message)
+    return tape
+
+
+@pytest.mark.parametrize("agent", ["kube-probe/1.36", "Knative-Activator-Probe", ""])
+def test_probes_are_counted_and_left_out(agent: str) -> None:
+    tape = probe(agent)
+    correlator = Correlator(LIMITS)
+    assert exchanges(correlator, tape.entries) == []
+    counts = ledger(correlator, [tape.tick(70)])
+    assert (counts["probes"], counts["both"], counts["received"]) == (1, 0, 1)
+    [exchange] = exchanges(Correlator(LIMITS._replace(skips_probes=False)), tape.entries)
+    assert exchange.completeness == C.COMPLETE
+
+
+@pytest.mark.parametrize("agent", ["kube-probe/1.36", ""])
+def test_an_inference_that_says_it_is_a_probe_is_recorded(agent: str) -> None:
+    tape = probe(agent, 3, "/v1/models/iris:predict")
+    assert len(exchanges(Correlator(LIMITS), tape.entries)) == 1
+
+
+def test_a_grpc_health_check_is_a_probe() -> None:
+    tape = probe("kube-probe/1.36", 3, "/grpc.health.v1.Health/Check")
+    assert exchanges(Correlator(LIMITS), tape.entries) == []
 
 
 def test_a_pod_without_the_tap_label_is_not_waited_for() -> None:

@@ -182,3 +182,8 @@ def test_a_change_of_the_status_has_the_same_fingerprint_and_any_other_a_new_one
         service({"predictor": {}}, annotations={"a": "1"}) | {"status": {"servingRuntimeName": "r"}},
     )
     assert all(fingerprint(other) != fingerprint(base) for other in others)
+
+
+def test_a_change_seen_just_behind_its_second_does_not_count_from_the_seconds_begin() -> None:
+    """Made at 10.99 s, noted as 10, seen at 11.001: requests that began at 10.2 met the version before."""
+    assert in_force_from(10_000_000, 11_001_000, 5_000_000, 5_000_000) == 10_951_000
