@@ -152,7 +152,8 @@ class RelayMetrics:
     """What relays did, by relay."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+        self._failing = Gauge("meshscribe_relay_failing", "1 while a relay's target or feed fails", ["relay"], registry=registry)
+        self._lag = Gauge("meshscribe_relay_lag", "Journal positions that a relay is behind", ["relay"], registry=registry)
         self._events = Counter("meshscribe_relay_events_total", "Events that a relay's target took", ["relay"], registry=registry)
         self._retries = Counter("meshscribe_relay_retries_total", "Attempts of a relay that failed", ["relay"], registry=registry)
         self._letters = Counter("meshscribe_relay_dead_letters_total", "What a relay gave up", ["relay"], registry=registry)
@@ -163,11 +164,9 @@ class RelayMetrics:
 
     def watch(self, states: Callable[[], Sequence[RelayState]]) -> None:
         """Gauges of these relays, read when they are scraped."""
-        failing = Gauge("meshscribe_relay_failing", "1 while a relay's target or feed does not work", ["relay"], registry=self._registry)
-        lag = Gauge("meshscribe_relay_lag", "Journal positions that a relay is behind", ["relay"], registry=self._registry)
         for number, state in enumerate(states()):
-            failing.labels(state.name).set_function(partial(_failing, states, number))
-            lag.labels(state.name).set_function(partial(_lag, states, number))
+            self._failing.labels(state.name).set_function(partial(_failing, states, number))
+            self._lag.labels(state.name).set_function(partial(_lag, states, number))
 
 
 def _failing(states: Callable[[], Sequence[RelayState]], number: int) -> float:

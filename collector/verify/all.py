@@ -51,6 +51,10 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
             yield finding
     for finding in [*await ledger.sums(engine, span), *await ledger.closed(engine, span), *await payloads.bodies(engine, span)]:
         yield finding
+    if not settings.sink.is_kafka and settings.kafka.bootstrap_servers:
+        copied = await places.partitions(engine, settings.kafka.exchanges_topic)
+        for finding in await topics.topic(engine, settings.kafka, span, copied, into_topic=False) if copied else []:
+            yield finding
     for relay in settings.relays:
         reached = await look(relay, settings)
         for finding in [*places.relays(reached), *await _topic(settings, engine, span, relay, reached, copy)]:

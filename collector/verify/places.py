@@ -34,6 +34,16 @@ async def journal(engine: AsyncEngine, extent: Extent) -> list[Finding]:
     return [Finding(JOURNAL, extent.journal, 0, f"{said}" + (f"; {waiting} entries wait" if waiting else ""))]
 
 
+async def partitions(engine: AsyncEngine, topic: str) -> list[Reached]:
+    """What the store holds of a topic's partitions: role `store` writes it. `high` is not known here."""
+    wanted = select(places).where(places.c.journal.startswith(f"{topic}:", autoescape=True)).order_by(places.c.journal)
+    with retryable("places"):
+        async with engine.connect() as connection:
+            rows = (await connection.execute(wanted)).all()
+    found = [(row.journal, Place(row.position, row.ordinal)) for row in rows]
+    return [Reached("store", "sql", journal, place, place) for journal, place in found]
+
+
 def relays(reached: Sequence[Reached]) -> list[Finding]:
     """A relay that is behind is behind; one that is ahead speaks of another store."""
     return [_relay(one) for one in reached]
