@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collector.audit.app import create_app
+from collector.directory import Directory
 from collector.health import Component
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_audit
 from collector.sinks.open import open_engine, prepare
@@ -16,9 +17,13 @@ async def start(starting: Starting) -> Running:
     await prepare(settings.sink)
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
+    # What the others have learnt of services is in the store: this role reads it and asks no API server.
+    directory = Directory(settings.services.model_copy(update={"source": "none"}), engine, clock)
+    await directory.start()
+    stack.push_async_callback(directory.stop)
     health = RoleHealth()
-    health.parts.append(lambda: [Component("audit", True)])
-    address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock))
+    health.parts.append(lambda: [Component("audit", True), directory.component()])
+    address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock, directory))
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=address))
 
 
