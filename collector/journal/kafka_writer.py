@@ -60,6 +60,7 @@ class RawWriter:
         self._lanes: dict[int, _Lane] = {}
         self._producer: AIOKafkaProducer | None = None
         self._alone = asyncio.Lock()
+        self._ending: asyncio.Task[None] | None = None
         self._closed = False
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None) -> int:
@@ -82,9 +83,15 @@ class RawWriter:
         """How long the slowest partition has been waiting for Kafka."""
         return max((lane.stalled_seconds for lane in self._lanes.values()), default=0.0)
 
+    def end_in(self, seconds: float) -> None:
+        """What Kafka has not taken by then is refused: whoever waits for it must not wait for ever, with a process that is to end."""
+        self._ending = asyncio.create_task(self._end_in(seconds))
+
     async def close(self) -> None:
         """Writes what waits, if Kafka takes it within the settings' time; what it did not take is refused."""
         self._closed = True
+        if self._ending is not None:
+            self._ending.cancel()
         lanes = list(self._lanes.values())
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
@@ -93,6 +100,13 @@ class RawWriter:
             log.error("journal: Kafka did not take %d bytes that were waiting", self.waiting_bytes)
         await asyncio.gather(*(lane.stop() for lane in lanes))
         await self._give_up(self._producer)
+
+    async def _end_in(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._closed = True
+        if self.waiting_bytes:
+            log.error("journal: Kafka did not take %d bytes that were waiting", self.waiting_bytes)
+        await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
 
     def _check_room(self, kind: Kind, size: int, lane: _Lane) -> None:
         if self.waiting_bytes and self.waiting_bytes + size > self._max_waiting_bytes:
@@ -180,7 +194,11 @@ class _Lane:
     async def stop(self) -> None:
         self._task.cancel()
         await asyncio.wait({self._task})
-        self._writer._refuse([*self._under_way, *self._queue], RetryableError(CLOSED))
+        left = [*self._under_way, *self._queue]
+        self._under_way = []
+        self._queue.clear()
+        self._empty.set()
+        self._writer._refuse(left, RetryableError(CLOSED))
 
     async def _run(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_ingest, start_probes
 from collector.roles.process import start_partitions
-from collector.roles.receive import start_writer
+from collector.roles.receive import DRAIN_SECONDS, start_writer
 
 
 async def start(starting: Starting) -> Running:
@@ -14,4 +14,5 @@ async def start(starting: Starting) -> Running:
     writer = await start_writer(starting, health)
     task = await start_partitions(starting, health, writer)
     tap, access_log = await start_ingest(starting, writer)
+    starting.stack.callback(writer.end_in, DRAIN_SECONDS)
     return Running(task, Addresses(tap, access_log, audit))

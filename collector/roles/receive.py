@@ -15,6 +15,8 @@ from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
 from collector.roles.metrics import RawMetrics
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently, start_ingest, start_probes
 
+DRAIN_SECONDS = 10.0  # from the signal to end on: then what Kafka has not taken is given up
+
 
 async def start(starting: Starting) -> Running:
     """Listens once Kafka has told of the raw topic. Raises SettingsError: the topic does not take the largest batch."""
@@ -22,6 +24,7 @@ async def start(starting: Starting) -> Running:
     audit = await start_probes(starting, health)
     writer = await start_writer(starting, health)
     tap, access_log = await start_ingest(starting, writer)
+    starting.stack.callback(writer.end_in, DRAIN_SECONDS)
     return Running(asyncio.create_task(_for_ever()), Addresses(tap, access_log, audit))
 
 

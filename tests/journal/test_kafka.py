@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -12,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from collector.demo.kafka_broker import KafkaBroker
-from collector.errors import DamagedError, FencedError, JournalFullError, SettingsError
+from collector.errors import DamagedError, FencedError, JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_checkpoints import CHUNK_BYTES
@@ -122,6 +123,23 @@ async def test_a_stalled_partition_refuses_tap_batches_but_takes_access_logs_up_
     assert await writer.append(Kind.TAP, "n", b"second") == 4
 
 
+async def test_a_writer_that_is_to_end_refuses_what_kafka_does_not_take(bed: Bed) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    await writer.append(Kind.TAP, "n", b"x")
+    bed.kafka.stop()
+    try:
+        waiting = [asyncio.create_task(writer.append(Kind.ACCESS_LOG, "n", bytes(MIB))) for _ in range(3)]
+        writer.end_in(0.1)
+        for one in waiting:
+            with pytest.raises(RetryableError, match="closed"):
+                await one
+        assert writer.waiting_bytes == 0
+        await writer.close()
+    finally:
+        bed.kafka.start()
+
+
 async def test_what_retention_took_before_it_was_read_is_counted(bed: Bed) -> None:
     await bed.topics()
     writer = await bed.writer()
@@ -172,20 +190,28 @@ async def test_the_owner_that_was_replaced_can_save_no_checkpoint(bed: Bed) -> N
     assert await new.checkpoint(10) == Checkpoint(1, b"of the old")
 
 
-async def test_checkpoints_of_many_sizes_replace_each_other_and_leave_nothing_behind(bed: Bed) -> None:
+async def test_compaction_takes_all_but_the_checkpoints_that_count(bed: Bed) -> None:
     await bed.topics()
     writer = await bed.writer()
     journal = await bed.journal(writer)
-    for number, size in enumerate((3 * CHUNK_BYTES, 10, 2 * CHUNK_BYTES + 1, 0, 5 * CHUNK_BYTES, 7, 1), 1):
-        state = bytes([number]) * size
+    for number, chunks in enumerate((3, 1, 2, 0, 5, 1, 1), 1):
+        state = bytes([number]) * (chunks * CHUNK_BYTES)
         await journal.save_checkpoint(Checkpoint(number, state))
-        await journal.truncate(number)
-        assert await (await bed.journal(writer)).checkpoint(number) == Checkpoint(number, state)
-        journal = await bed.journal(writer)
-    records = await read_all(bed.kafka.bootstrap, bed.settings.checkpoints_topic)
-    compacted = {record.key: record.value for record in records}
-    live = [key for key, value in compacted.items() if value is not None]
-    assert len(live) <= 3 * 5
+        if number % 2:
+            await journal.truncate(number)
+        assert await journal.checkpoint(number) == Checkpoint(number, state)
+        note = await journal._checkpoints._noted()
+        generations = Counter(await compacted(bed))
+        counting = {saved.generation: saved.chunks for saved in (note.last, note.kept) if saved is not None}
+        assert {name: generations[name] for name in counting} == counting
+        assert len(generations) <= 3
+    assert await (await bed.journal(writer)).checkpoint(9) == Checkpoint(7, bytes([7]) * CHUNK_BYTES)
+
+
+async def compacted(bed: Bed) -> list[str]:
+    """The generations of the chunks that compaction would leave: of each key the newest, unless that is a tombstone."""
+    newest = {record.key: record for record in await read_all(bed.kafka.bootstrap, bed.settings.checkpoints_topic)}
+    return [dict(record.headers)["generation"].decode() for record in newest.values() if record.value is not None]
 
 
 async def test_two_partitions_keep_their_checkpoints_apart(bed: Bed) -> None:
