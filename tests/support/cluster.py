@@ -179,7 +179,8 @@ class Events:
         self.ids = Counter(event.id for event in events)
         exchanges = [event for event in events if event.type == EXCHANGE_TYPE]
         self.requests = Counter(str(event.columns["request_id"]) for event in exchanges if event.columns["revision"] == 0)
-        self.usages = sum(event.type == USAGE_TYPE for event in events)
+        self.usages = Counter((event.extensions["exchange"], event.extensions["revision"]) for event in events if event.type == USAGE_TYPE)
+        self.records = Counter((event.columns["exchange"], event.columns["revision"]) for event in exchanges)
         newest = {event.columns["request_id"]: event.columns for event in sorted(exchanges, key=lambda event: event.columns["revision"])}
         self.completeness = Counter(Completeness(columns["completeness"]) for columns in newest.values())
 

@@ -102,6 +102,7 @@ class Proxies(threading.Thread):
                 yield log_message(told, node if first else None).SerializeToString()
                 first = False
             ended = True
+            logs.put_nowait(None)  # a stream that broke may still wait for it
 
         while not ended:
             async with grpc.aio.insecure_channel(self._grpc) as channel:
