@@ -58,7 +58,8 @@ def test_killed_roles_lose_nothing_acknowledged_and_write_nothing_twice(
         proxies.start()
         _torment([receive, *processes], broker, kills)
         proxies.end(120)
-        events = exactly_once(cluster, proxies.acknowledged, 180)
+        exactly_once(cluster, proxies.acknowledged, 180)
+        events = until(cluster.events, lambda found: found.usages == found.records, 60)
         assert events.usages == events.records, "each exchange, and each of its revisions, is billed for once"
         assert _stored(database, sum(events.of(EXCHANGE_TYPE).values())) == events.of(EXCHANGE_TYPE)
 
