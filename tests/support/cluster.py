@@ -180,7 +180,9 @@ class Events:
         exchanges = [event for event in events if event.type == EXCHANGE_TYPE]
         self.requests = Counter(str(event.columns["request_id"]) for event in exchanges if event.columns["revision"] == 0)
         self.usages = Counter((event.extensions["exchange"], event.extensions["revision"]) for event in events if event.type == USAGE_TYPE)
-        self.records = Counter((event.columns["exchange"], event.columns["revision"]) for event in exchanges)
+        # An exchange of which only the access log came has no inference, and so no usage: its revision, with the tap, has.
+        told = (event for event in exchanges if b'"inference":{' in event.data)
+        self.billable = Counter((event.columns["exchange"], event.columns["revision"]) for event in told)
         newest = {event.columns["request_id"]: event.columns for event in sorted(exchanges, key=lambda event: event.columns["revision"])}
         self.completeness = Counter(Completeness(columns["completeness"]) for columns in newest.values())
 
