@@ -21,6 +21,7 @@ from collector.demo.tap_config import ALS_CLUSTER, COLLECTOR, INGEST_CLUSTER
 Json = dict[str, Any]
 
 UNLIMITED = 4294967295  # Istio's default for every circuit breaker
+TAP_LABEL = "meshscribe.io/tap"  # what the WasmPlugin selects
 LABELS: Mapping[str, str] = {
     "app": "isvc.iris-predictor",
     "component": "predictor",
@@ -98,7 +99,7 @@ def node(workload: Workload) -> Json:
         "NAMESPACE": workload.namespace,
         "WORKLOAD_NAME": workload.workload,
         "OWNER": f"kubernetes://apis/apps/v1/namespaces/{workload.namespace}/deployments/{workload.workload}",
-        "LABELS": dict(workload.labels),
+        "LABELS": {TAP_LABEL: "true", **workload.labels},
         "CLUSTER_ID": workload.cluster_id,
         "MESH_ID": "cluster.local",
         "SERVICE_ACCOUNT": "default",

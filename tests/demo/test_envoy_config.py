@@ -52,7 +52,7 @@ def test_the_node_tells_whose_pod_it_is() -> None:
     workload = Workload(namespace="models", pod="llama-0", workload="llama", labels={"component": "predictor"})
     metadata = sidecar(Inbound(10, 11), workload=workload)["node"]["metadata"]
     assert (metadata["NAMESPACE"], metadata["NAME"], metadata["WORKLOAD_NAME"]) == ("models", "llama-0", "llama")
-    assert metadata["LABELS"] == {"component": "predictor"}
+    assert metadata["LABELS"] == {"component": "predictor", "meshscribe.io/tap": "true"}
 
 
 def test_listeners_are_tapped_and_logged_each_as_it_says() -> None:
