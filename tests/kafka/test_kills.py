@@ -59,7 +59,7 @@ async def test_a_writer_killed_in_any_phase_of_a_transaction_loses_and_doubles_n
     assert await seen(settings) == expected(EXCHANGES)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 async def test_random_kills_of_writer_and_broker_lose_and_double_nothing(kafka: KafkaBroker) -> None:
     settings, journal, exchanges = await new_topics(kafka.bootstrap, timeout_seconds=10), str(uuid4()), 1000
     chance = random.Random(4)
