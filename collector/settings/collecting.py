@@ -1,0 +1,66 @@
+"""Settings of what collects: the listeners, the journal, the correlator, the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from collector.settings.section import MIB, Section
+
+
+class Ingest(Section):
+    """The listeners that proxies send to."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="HTTP: POST /v1/tap. 0 takes a free port.")
+    grpc_port: int = Field(4315, ge=0, le=65535, description="gRPC: Envoy's access log service. 0 takes a free port.")
+    token: SecretStr | None = Field(None, description="If set, tap batches must carry it as a bearer token.")
+    max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
+    max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
+
+
+class Audit(Section):
+    """The listener for people and billing: REST, health, metrics."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8081, ge=0, le=65535, description="0 takes a free port.")
+    page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
+
+
+class Journal(Section):
+    """The durable order of what was received."""
+
+    url: Literal["", "kafka:"] = Field(
+        "", description="Empty: the file `path`. kafka: the raw topic of section `kafka` (docs/scale-out.md)."
+    )
+    path: Path = Field(Path("data/journal.db"), description="SQLite file.")
+    quota_bytes: int = Field(4096 * MIB, ge=MIB, description="Payload bytes kept at most; at the quota receivers refuse with 503.")
+    keep_bytes: int = Field(0, ge=0, description="Processed entries kept for `replay`, in bytes; 0: none.")
+    checkpoint_seconds: float = Field(10.0, gt=0, description="Time between checkpoints of the correlator.")
+    checkpoint_bytes: int = Field(64 * MIB, ge=1024, description="Journal bytes after which a checkpoint is due sooner.")
+
+
+class Correlate(Section):
+    """How fragments become exchanges."""
+
+    expect: Literal["both", "tap", "access_log"] = Field("both", description="The witnesses that report each exchange.")
+    tap_label: str = Field(
+        "meshscribe.io/tap=true",
+        description="`name=value`: with `both`, a tap is expected of pods with this label and of proxies that sent batches. Empty: of all.",
+        pattern=r"^$|^[^=]+=[^=]*$",
+    )
+    linger_seconds: float = Field(10.0, gt=0, description="Wait for the rest after a witness ended an exchange.")
+    idle_seconds: float = Field(300.0, gt=0, description="An exchange of which nothing was heard for so long is closed as unfinished.")
+    late_seconds: float = Field(120.0, ge=0, description="How long an incomplete exchange can still be revised after it was closed.")
+    open_bytes: int = Field(512 * MIB, ge=MIB, description="Bytes of open exchanges held; beyond, the longest quiet one is closed.")
+    late_bytes: int = Field(64 * MIB, ge=0, description="Bytes of closed incomplete exchanges held for revisions.")
+    closed_keys: int = Field(200_000, ge=1000, description="Closed exchanges remembered, so that a late piece is known as late.")
+    ledger_seconds: float = Field(60.0, gt=0, description="Length of the ledger's windows.")
+
+
+class Log(Section):
+    """The collector's own log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,0 +1,81 @@
+"""All sections together, and what must fit between them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
+from collector.settings.kafka import Kafka
+from collector.settings.relay import Relay
+from collector.settings.services import Services
+from collector.settings.sink import Sink
+
+PREFIX = "MESHSCRIBE_"
+Role = Literal["all", "receive", "process", "store", "audit"]
+
+
+class Settings(BaseSettings):
+    """Every section. Built by `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    role: Role = Field("all", description="What this process does (docs/scale-out.md); all: one process, without Kafka in between.")
+    ingest: Ingest = Ingest()
+    audit: Audit = Audit()
+    journal: Journal = Journal()
+    correlate: Correlate = Correlate()
+    sink: Sink = Sink()
+    services: Services = Services()
+    kafka: Kafka = Kafka()
+    relays: list[Relay] = Field([], description="Copies of the events to elsewhere (docs/relays.md).")
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Settings:
+        ports = [p for p in (self.ingest.port, self.ingest.grpc_port, self.audit.port) if p]
+        if len(set(ports)) != len(ports):
+            raise ValueError("ingest.port, ingest.grpc_port and audit.port must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _kafka_is_named(self) -> Settings:
+        if self.sink.is_kafka and not self.kafka.bootstrap_servers:
+            raise ValueError("kafka.bootstrap_servers is needed, since sink.url is kafka:")
+        if not self.kafka.bootstrap_servers and (self.journal.url or self.role in ("receive", "process", "store")):
+            why = "journal.url is kafka:" if self.journal.url else f"role is {self.role}"
+            raise ValueError(f"kafka.bootstrap_servers is needed, since {why}")
+        if self.sink.is_kafka and self.role in ("store", "audit"):
+            raise ValueError(f"sink.url must name the SQL store, since role is {self.role}: the topics are those of section kafka")
+        return self
+
+    @model_validator(mode="after")
+    def _relays_fit(self) -> Settings:
+        names = [relay.name for relay in self.relays]
+        faults = [f"relays: the name {name} is used twice" for name in sorted(set(names)) if names.count(name) > 1]
+        for relay in self.relays:
+            if relay.to == "kafka" and self.sink.is_kafka:
+                faults.append(f"relays.{relay.name}: the sink is Kafka already")
+            if relay.to == "kafka" and not self.kafka.bootstrap_servers:
+                faults.append(f"relays.{relay.name}: kafka.bootstrap_servers is needed")
+            if relay.to == "sql" and not self.sink.is_kafka:
+                faults.append(f"relays.{relay.name}: to sql goes only what comes from Kafka, and sink.url is SQL itself")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        return env_settings, init_settings
