@@ -107,7 +107,7 @@ async def _start_all(starting: Starting) -> Running:
         journal,
         sink,
         correlator,
-        ExchangeMeaning(directory.catalogue),
+        ExchangeMeaning(directory.catalogue, settings.services.logger_mode),
         clock,
         batch=settings.sink.batch_exchanges,
         checkpoint_us=microseconds(settings.journal.checkpoint_seconds),

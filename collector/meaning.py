@@ -18,8 +18,9 @@ _NOTHING = Body()
 class ExchangeMeaning:
     """Asks the decoder and the catalogue. Both are pure and bounded; neither raises, whatever the exchange holds."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, logger_mode: str = "ignore") -> None:
+        """`logger_mode`: the setting services.logger_mode."""
+        self._catalogue, self._logger_mode = catalogue, logger_mode
 
     def decode(self, seen: Seen) -> dict[str, Any]:
         """See pipeline.Meaning. Nothing without a tap: an access log knows no meaning."""
@@ -49,7 +50,7 @@ class ExchangeMeaning:
         )
         found = match(facts, self._catalogue.knows)
         version = self._catalogue.as_of(found.namespace, found.name, exchange.key.start_us, found.kind) if found.matched else None
-        return attach(found, version)
+        return attach(found, version, self._logger_mode)
 
 
 def captured(seen: Seen) -> Captured:

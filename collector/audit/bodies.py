@@ -66,7 +66,7 @@ async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "
     if row is None:
         flags = ", ".join(names(newest.completeness)) or "no flag"
         raise NotFoundError(
-            f"No {direction} body of exchange {newest.exchange} is stored: it was empty or not captured. Completeness: {flags}."
+            f"No {direction} body of exchange {newest.exchange} is stored: it was empty, not captured, or left out. Completeness: {flags}."
         )
     data = stored_bytes(row)
     return Response(data, headers=_headers(row, len(data), f"{newest.exchange}-{direction}"))

@@ -60,6 +60,7 @@ class Body(_Said):
     encoding: str | None = None
     sha256: str | None = None
     href: str | None = Field(None, description="Where the stored bytes are.")
+    left_out: str | None = Field(None, description="The rule by which bytes that were captured are not stored: logger.mode.")
 
 
 class Request(_Said):

@@ -14,6 +14,7 @@ import orjson
 
 from collector.describe.identity import event_id
 from collector.describe.record import REDACTED, SECRET_HEADERS, Seen, timestamp
+from collector.describe.withheld import left_out
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
 from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
@@ -22,7 +23,7 @@ Extensions = dict[str, str | int | bool]
 
 
 def payload_events(seen: Seen, identity: str, service: dict[str, Any]) -> list[Event]:
-    """One event for each body that the tap captured, also for an empty one. Both share the extensions."""
+    """One event for each body that the tap captured, also for an empty one, unless the service leaves it out. Both share the extensions."""
     exchange = seen.exchange
     tap = exchange.tap
     if tap is None or tap.level not in (REQUEST, REQUEST_RESPONSE):
@@ -30,10 +31,10 @@ def payload_events(seen: Seen, identity: str, service: dict[str, Any]) -> list[E
     extensions = _extensions(seen, identity, service)
     source = exchange.node.name or f"/proxy/{exchange.node.id}"
     start = exchange.key.start_us
-    found = []
-    if tap.request.data or seen.request:
+    found, without = [], left_out(service)
+    if "request" not in without and (tap.request.data or seen.request):
         found.append(_payload(seen, "request", REQUEST_TYPE, start, tap.request, seen.request, identity, source, extensions))
-    if tap.level == REQUEST_RESPONSE and (tap.response.data or seen.response):
+    if "response" not in without and tap.level == REQUEST_RESPONSE and (tap.response.data or seen.response):
         end = start + (seen.duration_us or 0)
         found.append(_payload(seen, "response", RESPONSE_TYPE, end, tap.response, seen.response, identity, source, extensions))
     return found

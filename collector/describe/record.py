@@ -8,6 +8,7 @@ from typing import Any
 
 from collector.describe.hops import hop
 from collector.describe.trace import trace
+from collector.describe.withheld import without_bodies
 from collector.errors import BadInputError
 from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
@@ -118,6 +119,8 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     problems = seen.problems + list(decoded.get("problems", ()))
     if problems:
         record["problems"] = problems
+    if "logger" in service:
+        without_bodies(record, service)
     return record
 
 

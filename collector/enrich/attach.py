@@ -11,13 +11,24 @@ from typing import Any
 from collector.enrich.match import Match
 from collector.enrich.version import ServiceVersion
 
+BODIES = frozenset({"request", "response"})
 
-def attach(match: Match, version: ServiceVersion | None) -> dict[str, Any]:
+
+def attach(match: Match, version: ServiceVersion | None, logger_mode: str = "ignore") -> dict[str, Any]:
     """The record's ``service``.
 
     Without a match it holds ``matched_by: unmatched`` and the reason. With a match but no version (the service was not
-    known at that time) it holds what the proxy itself said.
+    known at that time) it holds what the proxy itself said. ``logger_mode`` is the setting ``services.logger_mode``.
     """
+    service = _service(match, version)
+    if logger_mode != "ignore":
+        left_out = sorted(BODIES - logged_parts(version, logger_mode))
+        if left_out:
+            service.setdefault("logger", {})["left_out"] = left_out
+    return service
+
+
+def _service(match: Match, version: ServiceVersion | None) -> dict[str, Any]:
     if not match.matched:
         return {"matched_by": match.matched_by, "reason": match.reason}
     service: dict[str, Any] = {"namespace": match.namespace, "name": match.name}
@@ -51,11 +62,13 @@ def _add_version(service: dict[str, Any], version: ServiceVersion) -> None:
             logger["metadata_headers"] = list(version.metadata_headers)
 
 
-def logged_parts(version: ServiceVersion | None) -> frozenset[str]:
-    """Which of ``request`` and ``response`` the service's own ``spec.predictor.logger.mode`` wants as payload events.
+def logged_parts(version: ServiceVersion | None, logger_mode: str) -> frozenset[str]:
+    """Which of ``request`` and ``response`` may be stored as bodies, where `services.logger_mode` is ``honour`` or ``require``.
 
-    For those who set that this is to be honoured; a service without a logger leaves it to the policy (both).
+    A logger without a mode wants both, as KServe has it. Where no logger is known (none is set, the service or its
+    version is unknown) ``honour`` gives both and ``require`` none.
     """
-    if version is None or version.logger_mode in (None, "all"):
-        return frozenset({"request", "response"})
-    return frozenset({str(version.logger_mode)})
+    mode = version.logger_mode if version is not None else None
+    if mode is None:
+        return frozenset() if logger_mode == "require" else BODIES
+    return BODIES if mode == "all" else frozenset({mode})

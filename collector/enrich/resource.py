@@ -113,8 +113,8 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
     """The version that an object describes, in force from ``since_us`` on. Raises `BadInputError` (see `identity`)."""
     uid, namespace, name = identity(item)
     metadata, spec = mapping(item.get("metadata")), mapping(item.get("spec"))
-    logger = mapping(mapping(spec.get("predictor")).get("logger"))
-    generation, mode = metadata.get("generation"), _text(logger.get("mode"))
+    logged = mapping(spec.get("predictor")).get("logger")
+    logger, generation = mapping(logged), metadata.get("generation")
     return ServiceVersion(
         namespace=namespace,
         name=name,
@@ -125,10 +125,18 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
         since_us=since_us,
         annotations=selection.of_annotations(_texts(metadata.get("annotations")), _strings(logger, "metadataAnnotations")),
         labels=selection.of_labels(_texts(metadata.get("labels"))),
-        logger_mode=mode if mode in _MODES else None,
+        logger_mode=_logger_mode(logged),
         metadata_headers=tuple(header.lower() for header in _strings(logger, "metadataHeaders")[:MAX_HEADERS]),
         model=_llm_model(spec, name) if kind == LLM_INFERENCE_SERVICE else _model(spec, mapping(item.get("status"))),
     )
+
+
+def _logger_mode(logger: Any) -> str | None:
+    """The mode of a ``spec.predictor.logger``; KServe's default is ``all``. None: there is no logger, or its mode is none of KServe's."""
+    if not isinstance(logger, dict):
+        return None
+    mode = logger.get("mode") or "all"
+    return mode if isinstance(mode, str) and mode in _MODES else None
 
 
 def _texts(value: Any) -> dict[str, str]:

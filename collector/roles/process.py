@@ -48,7 +48,7 @@ class PartitionPipeline:
             journal,
             sink,
             correlator,
-            ExchangeMeaning(self._directory.catalogue),
+            ExchangeMeaning(self._directory.catalogue, settings.services.logger_mode),
             self._clock,
             batch=settings.sink.batch_exchanges,
             checkpoint_us=microseconds(settings.journal.checkpoint_seconds),

@@ -26,6 +26,11 @@ class Services(Section):
     max_bytes: int = Field(8192, ge=0, le=1 << 20, description="Annotations and labels of one service, at most.")
     history: int = Field(64, ge=1, description="Versions of a service kept in memory.")
     refresh_seconds: float = Field(5.0, gt=0, description="How often versions seen by other collectors are read from the store.")
+    logger_mode: Literal["ignore", "honour", "require"] = Field(
+        "ignore",
+        description="honour: bodies are stored only as `spec.predictor.logger.mode` of their service says, of services without a logger all;"
+        " require: of those none.",
+    )
     probes: bool = Field(False, description="Record the probes of Kubernetes and Knative too.")
 
     @model_validator(mode="after")

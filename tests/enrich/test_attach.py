@@ -49,10 +49,26 @@ def test_a_records_mappings_are_its_own() -> None:
     assert met.annotations == {"revision": "1"}
 
 
+BOTH = {"request", "response"}
+
+
 @pytest.mark.parametrize(
-    ("mode", "parts"),
-    [("request", {"request"}), ("response", {"response"}), ("all", {"request", "response"}), (None, {"request", "response"})],
+    ("mode", "honoured", "required"),
+    [("request", {"request"}, {"request"}), ("response", {"response"}, {"response"}), ("all", BOTH, BOTH), (None, BOTH, set())],
 )
-def test_the_loggers_mode_says_which_payloads_are_wanted(mode: str | None, parts: set[str]) -> None:
-    assert logged_parts(version(logger_mode=mode)) == parts
-    assert logged_parts(None) == {"request", "response"}
+def test_the_loggers_mode_says_which_bodies_are_wanted(mode: str | None, honoured: set[str], required: set[str]) -> None:
+    assert logged_parts(version(logger_mode=mode), "honour") == honoured
+    assert logged_parts(version(logger_mode=mode), "require") == required
+
+
+def test_an_unknown_service_is_as_one_without_a_logger() -> None:
+    assert logged_parts(None, "honour") == BOTH
+    assert logged_parts(None, "require") == set()
+    assert attach(Match(reason="why"), None, "require")["logger"] == {"left_out": ["request", "response"]}
+
+
+def test_the_record_says_which_bodies_the_mode_leaves_out_only_where_it_is_honoured() -> None:
+    asks = version(logger_mode="request", metadata_headers=("x-user",))
+    assert attach(OWN, asks)["logger"] == {"mode": "request", "metadata_headers": ["x-user"]}
+    assert attach(OWN, asks, "honour")["logger"] == {"mode": "request", "metadata_headers": ["x-user"], "left_out": ["response"]}
+    assert "logger" not in attach(OWN, version(), "honour")

@@ -1,0 +1,55 @@
+"""Bodies that the service's own `spec.predictor.logger.mode` leaves out, where that is honoured (`services.logger_mode`).
+
+Guarantees: of such a body nothing is told but its size, type and encoding, and `left_out` says by which rule; what was counted and timed
+stays, so that usage and billing are the same with and without the rule. Enrich decides which bodies these are (`service.logger.left_out`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+RULE = "logger.mode"
+_SAFE_BODY = ("size", "content_type", "encoding")
+_SAFE_CHOICE = ("index", "role", "finish_reason", "logprobs")
+_SAFE_ERROR = ("type", "code")
+_SAFE_PART = ("name", "datatype", "shape", "content_type", "size")
+
+
+def left_out(service: dict[str, Any]) -> tuple[str, ...]:
+    """`request`, `response`, both or none."""
+    logger = service.get("logger")
+    return tuple(logger.get("left_out", ())) if logger else ()
+
+
+def without_bodies(record: dict[str, Any], service: dict[str, Any]) -> None:
+    """Takes out of a record what it holds of bodies that are left out. A body that nobody captured is not called left out."""
+    for side in left_out(service):
+        message = record[side]
+        if "captured" in message["body"]:
+            message["body"] = {**_only(message["body"], _SAFE_BODY), "left_out": RULE}
+        if "inference" in record:
+            record["inference"] = _of_request(record["inference"]) if side == "request" else _of_response(record["inference"])
+        # A fault of reading a body may quote it.
+        problems = [problem for problem in record.pop("problems", ()) if not problem.startswith(f"{side} body:")]
+        if problems:
+            record["problems"] = problems
+
+
+def _of_request(inference: dict[str, Any]) -> dict[str, Any]:
+    """Without the names of the files that were sent: all else that is told of a request is its model and its shapes."""
+    if "inputs" not in inference:
+        return inference
+    return {**inference, "inputs": [_only(part, _SAFE_PART) for part in inference["inputs"]]}
+
+
+def _of_response(inference: dict[str, Any]) -> dict[str, Any]:
+    told = dict(inference)
+    if "choices" in told:
+        told["choices"] = [_only(choice, _SAFE_CHOICE) for choice in told["choices"]]
+    if "error" in told:
+        told["error"] = _only(told["error"], _SAFE_ERROR)
+    return told
+
+
+def _only(told: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: told[name] for name in names if name in told}
