@@ -45,8 +45,6 @@ class ExchangeMeaning:
             authority=seen.authority or "",
             route_name=log.route if log else "",
             path=seen.path or "",
-            user_agent=seen.request.get("user-agent") or (log.user_agent if log else ""),
-            probe_header=seen.request.get("k-network-probe") or "",
         )
         found = match(facts, self._catalogue.knows)
         version = self._catalogue.as_of(found.namespace, found.name, exchange.key.start_us, found.kind) if found.matched else None

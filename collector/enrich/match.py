@@ -27,7 +27,6 @@ _LLM_ROUTE = "-kserve-route"
 _OUTWARD = ("outbound|", "outbound_.", "PassthroughCluster")
 # In the name of a host that passes a request on: the rewritten authority names the service there.
 _HOPS = ("gateway", "activator")
-_PROBE_AGENTS = ("kube-probe/", "knative-", "envoy/hc", "googlehc/", "elb-healthchecker/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,6 @@ class ProxyFacts:
     """What is known of one exchange and its proxy; empty where unknown.
 
     ``proxy_type`` is the node id's first part (``sidecar``, ``router``, ``waypoint``), see `proxy_type_of`.
-    ``probe_header`` is the value of ``K-Network-Probe`` or ``K-Kubelet-Probe``.
     """
 
     proxy_type: str = ""
@@ -45,8 +43,6 @@ class ProxyFacts:
     authority: str = ""
     route_name: str = ""
     path: str = ""
-    user_agent: str = ""
-    probe_header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,6 @@ class Match:
     component: str = ""
     matched_by: str = UNMATCHED
     reason: str = ""
-    probe: bool = False
 
     @property
     def matched(self) -> bool:
@@ -90,15 +85,14 @@ def match(facts: ProxyFacts, knows: Knows = _unknown) -> Match:
 
     ``knows`` is asked only where a name alone proves nothing (a host or a path without one of KServe's own suffixes).
     """
-    probe = is_probe(facts)
     for rule, matched_by in _RULES:
         found = rule(facts, knows)
         if found is not None:
-            return Match(found.namespace, found.name, found.kind, found.component, matched_by, "", probe)
+            return Match(found.namespace, found.name, found.kind, found.component, matched_by)
         reason = _settled(facts, matched_by)
         if reason:
-            return Match(reason=reason, probe=probe)
-    return Match(reason="neither upstream cluster, authority, route nor path names a known service", probe=probe)
+            return Match(reason=reason)
+    return Match(reason="neither upstream cluster, authority, route nor path names a known service")
 
 
 def _settled(facts: ProxyFacts, after: str) -> str:
@@ -118,15 +112,6 @@ def _settled(facts: ProxyFacts, after: str) -> str:
         if host and not any(hop in host.partition(".")[0] for hop in _HOPS):
             return f"the upstream {host} is no known service"
     return ""
-
-
-def is_probe(facts: ProxyFacts) -> bool:
-    """Whether Kubernetes, Knative or a load balancer asks if the pod lives. These are no inference."""
-    if facts.probe_header:
-        return True
-    agent = facts.user_agent
-    # Every exchange passes here: the first letter rules nearly all agents out.
-    return bool(agent) and agent[0] in "kKeEgG" and agent.lower().startswith(_PROBE_AGENTS)
 
 
 def _own_labels(facts: ProxyFacts, _knows: Knows) -> _Found | None:

@@ -81,7 +81,6 @@ def exchange(catalogue: Catalogue, count: int) -> float:
         "team-7",
         {"serving.kserve.io/inferenceservice": "service-7", "component": "predictor"},
         "inbound|8080||",
-        user_agent="python-requests/2",
     )
     began = time.perf_counter()
     for _ in range(count):
