@@ -116,7 +116,7 @@ def _body(
     limits: Limits,
     problems: list[str],
 ) -> tuple[Body, list[int]]:
-    told = _joined(headers)
+    told = joined(headers)
     names = codings(told.get("content-encoding", "")) if data and "content-encoding" in told else []
     if not names:
         return Body(side, data, whole, told), cuts
@@ -126,7 +126,7 @@ def _body(
     return Body(side, unpacked.data, whole and unpacked.whole, told), unpacked.ends
 
 
-def _joined(headers: Sequence[tuple[str, str]]) -> Headers:
+def joined(headers: Sequence[tuple[str, str]]) -> Headers:
     """Headers by name; of several with one name the values joined (RFC 9110 §5.3)."""
     told = dict(headers)
     if len(told) < len(headers):

@@ -1,0 +1,119 @@
+"""One exchange under the rules: its bodies as they may be stored, and its meaning as it may be told.
+
+Texts come from the redacted bodies. Numbers (usage, timing, counts) come from what passed, so that billing is the same with and without
+rules; so do, of a body that is withheld, the names of models and the shapes of tensors, except where a path or a pattern hides them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from collector.decode.captured import Captured, Decoded
+from collector.decode.decoder import decode, joined
+from collector.decode.limits import DEFAULT, Limits
+from collector.decode.redact.bodies import ALL, PART, Kept, redact
+from collector.decode.redact.rules import Rules
+from collector.decode.tensors import SIZES
+from collector.decode.usage import Estimator
+from collector.decode.values import objects
+
+_COUNTED = ("protocol", "operation", "streamed", "delivered_chunks")
+_NAMED = {
+    "request": ("model_requested", "model_version_requested"),
+    "response": ("model_answered", "model_version_answered", "id"),
+}
+_MEMBERS = {
+    "model_requested": ("model", "model_name"),
+    "model_answered": ("model", "model_name"),
+    "model_version_requested": ("model_version",),
+    "model_version_answered": ("model_version",),
+    "id": ("id",),
+}  # fmt: skip
+_TENSORS = {"request": "inputs", "response": "outputs"}
+_DATATYPES = frozenset((*SIZES, "BYTES"))
+_TEXTS = ("text", "reasoning", "refusal")
+
+
+class Concealed(NamedTuple):
+    """The bodies as they may be stored, and what may be told of the exchange."""
+
+    request: Kept
+    response: Kept
+    decoded: Decoded
+
+
+def conceal(
+    captured: Captured, rules: Rules, cut: tuple[bool, bool], limits: Limits = DEFAULT, estimate: Estimator | None = None
+) -> Concealed:
+    """`cut`: whether bytes of the request's and of the response's body passed without being captured. Never raises."""
+    request = redact(
+        "request", captured.request_body, joined(captured.request_headers), captured.path, captured.request_whole, cut[0], rules, limits
+    )
+    response = redact(
+        "response", captured.response_body, joined(captured.response_headers), captured.path, captured.response_whole, cut[1], rules, limits
+    )
+    passed = decode(captured, limits, estimate)
+    shown = decode(_shown(captured, request, response), limits) if request.redacted or response.redacted else passed
+    inference = shown.inference
+    if _scrub(inference, rules):
+        response = Kept(b"", ALL, "a text in several parts holds something to hide")
+    for side, kept in (("request", request), ("response", response)):
+        if kept.redacted == ALL:
+            _name(inference, passed.inference, side, rules)
+    inference.update({name: passed.inference[name] for name in _COUNTED if name in passed.inference})
+    problems = [f"{side} body: withheld: {kept.why}" for side, kept in (("request", request), ("response", response)) if kept.why]
+    return Concealed(request, response, Decoded(inference, passed.usage, passed.timing, problems + shown.problems))
+
+
+def _shown(captured: Captured, request: Kept, response: Kept) -> Captured:
+    return dataclasses.replace(
+        captured,
+        request_headers=_headers(captured.request_headers, request),
+        request_body=request.data,
+        request_whole=captured.request_whole and request.redacted != ALL,
+        response_headers=_headers(captured.response_headers, response),
+        response_body=response.data,
+        response_whole=captured.response_whole and response.redacted != ALL,
+        chunks=(),
+    )
+
+
+def _headers(headers: Sequence[tuple[str, str]], kept: Kept) -> Sequence[tuple[str, str]]:
+    """A body with marks is without its content-encodings."""
+    return [header for header in headers if header[0] != "content-encoding"] if kept.redacted == PART else headers
+
+
+def _scrub(inference: dict[str, Any], rules: Rules) -> bool:
+    """Marks what patterns find in the texts of the record, where parts stand together that were apart in the body. True if there was."""
+    changed = False
+    for holder, name in _texts(inference):
+        told = rules.patterns.resub(holder[name]) if isinstance(holder.get(name), str) else holder.get(name)
+        if told != holder.get(name):
+            holder[name], changed = told, True
+    return changed
+
+
+def _texts(inference: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    choices = objects(inference.get("choices"))
+    places = [(choice, name) for choice in choices for name in _TEXTS]
+    places += [(call, name) for choice in choices for call in objects(choice.get("tool_calls")) for name in ("name", "arguments")]
+    return [*places, *((error, "message") for error in objects([inference.get("error")]))]
+
+
+def _name(inference: dict[str, Any], passed: dict[str, Any], side: str, rules: Rules) -> None:
+    """What may be told of a body that is withheld."""
+    hidden = {str(path.steps[-1]) for path in rules.paths}
+    for name in _NAMED[side]:
+        if isinstance(told := passed.get(name), str) and hidden.isdisjoint(("*", *_MEMBERS[name])):
+            inference.setdefault(name, rules.patterns.sub(told))
+    shapes = [_shape(each) for each in objects(passed.get(_TENSORS[side]))]
+    if shapes:
+        inference.setdefault(_TENSORS[side], shapes)
+
+
+def _shape(tensor: dict[str, Any]) -> dict[str, Any]:
+    """What of a tensor can hold no text of the caller's."""
+    told = {"shape": tensor["shape"]} if "shape" in tensor else {}
+    return {"datatype": tensor["datatype"], **told} if tensor.get("datatype") in _DATATYPES else told

@@ -1,0 +1,139 @@
+"""The rules as the decoder applies them, and how they apply to values that JSON texts gave.
+
+Values are changed in place. One text may come in pieces (the events of a stream): a rule sees the whole of it, and its mark goes into
+the piece where it began.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from collector.decode.redact.paths import Hit, Path, Trail, children, inner, parse
+from collector.decode.redact.patterns import Mark, Patterns
+
+Lane = tuple[Any, ...]
+_NUMBERS = frozenset((int, float))
+# Members that tell a text over again, as tokens: where a pattern found something in the text, they go.
+_TOKENS = frozenset((
+    "logprobs", "prompt_logprobs", "top_logprobs", "token_ids", "prompt_token_ids", "output_ids", "input_ids", "tokens", "top_tokens",
+    "prefill", "bytes",
+))  # fmt: skip
+
+
+class UnsureError(ValueError):
+    """The rules cannot be applied surely; the message says why, and never what was in the body."""
+
+
+class Rules:
+    """`paths` name values of JSON, `patterns` are searched in every text. Raises ValueError for one that cannot be read."""
+
+    def __init__(self, paths: Sequence[str] = (), patterns: Sequence[str] = (), key: bytes | None = None) -> None:
+        self.mark = Mark(key)
+        self.paths: tuple[Path, ...] = tuple(map(parse, paths))
+        self.patterns = Patterns(patterns, self.mark)
+
+    def __bool__(self) -> bool:
+        return bool(self.paths) or bool(self.patterns)
+
+    def apply(self, values: list[Any]) -> bool:
+        """Redacts the values in the list. True if there was something to hide. What hangs together are the texts at equal places."""
+        lanes = [_lane(value) for value in values] if len(values) > 1 else [()]
+        roots = [[value] for value in values]
+        marked: set[tuple[int, Any]] = set()
+        for path in self.paths:
+            self._paths(path, roots, lanes, marked)
+        changed = bool(marked)
+        if self.patterns and self._patterns(roots, lanes, marked):
+            changed = True
+            for root in roots:
+                _without_tokens(root)
+        if changed:
+            values[:] = [root[0] for root in roots]
+        return changed
+
+    def _paths(self, path: Path, roots: list[list[Any]], lanes: list[Lane], marked: set[tuple[int, Any]]) -> None:
+        pieces: dict[tuple[Lane, Trail], list[Hit]] = {}
+        for root, lane in zip(roots, lanes, strict=True):
+            for hit in path.hits(root[0]):
+                pieces.setdefault((lane, hit.trail), []).append(hit)
+        for hits in pieces.values():
+            values = [hit.holder[hit.key] for hit in hits]
+            hidden = "".join(value if isinstance(value, str) else json.dumps(value) for value in values)
+            for hit, mark in zip(hits, chain((self.mark.of(hidden),), ("" for _ in hits)), strict=False):
+                hit.holder[hit.key] = mark
+                marked.add((id(hit.holder), hit.key))
+
+    def _patterns(self, roots: list[list[Any]], lanes: list[Lane], marked: set[tuple[int, Any]]) -> bool:
+        pieces: dict[tuple[Lane, Trail], list[tuple[Any, Any]]] = {}
+        others: list[str] = []
+        for root, lane in zip(roots, lanes, strict=True):
+            for holder, trail in inner(root, ()):
+                if isinstance(holder, list) and _NUMBERS.issuperset(map(type, holder)):
+                    others.append(repr(holder)[1:-1].replace(", ", "\n"))
+                    continue
+                for key, item, mark in children(holder):
+                    if isinstance(item, str):
+                        if (id(holder), key) in marked:
+                            continue
+                        pieces.setdefault((lane, (*trail, mark)), []).append((holder, key))
+                    elif type(item) in _NUMBERS:
+                        others.append(repr(item))
+                if isinstance(holder, dict):
+                    others += holder
+        texts = {place: [holder[key] for holder, key in found] for place, found in pieces.items()}
+        changed = False
+        if self.patterns.found("\n".join(map("".join, texts.values()))):
+            for place, text in texts.items():
+                changed |= self._pieces(pieces[place], text)
+        if self.patterns.found("\n".join(others)):
+            for holder in [holder for root in roots for holder in _holders(root)]:
+                changed |= self._numbers_and_names(holder)
+        return changed
+
+    def _pieces(self, places: list[tuple[Any, Any]], texts: list[str]) -> bool:
+        told = self.patterns.across(texts) if self.patterns.found("".join(texts)) else texts
+        for (holder, key), text in zip(places, told, strict=True):
+            holder[key] = text
+        return told != texts
+
+    def _numbers_and_names(self, holder: Any) -> bool:
+        changed = False
+        for key, item, _ in list(children(holder)):
+            if type(item) in _NUMBERS and self.patterns.found(repr(item)):
+                holder[key] = self.mark.of(repr(item))
+                changed = True
+        if isinstance(holder, dict) and any(map(self.patterns.found, holder)):
+            renamed = {self.patterns.sub(key): item for key, item in holder.items()}
+            holder.clear()
+            holder.update(renamed)
+            changed = True
+        return changed
+
+
+def _holders(root: list[Any]) -> Iterator[Any]:
+    return (holder for holder, _ in inner(root, ()))
+
+
+def _lane(event: Any) -> Lane:
+    """Which of the texts that a stream interleaves an event belongs to."""
+    if not isinstance(event, dict):
+        return ()
+    return tuple(_plain(event.get(name)) for name in ("type", "index", "output_index", "content_index", "item_id"))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int) else None
+
+
+def _without_tokens(root: list[Any]) -> None:
+    for holder in list(_holders(root)):
+        if not isinstance(holder, dict):
+            continue
+        for name in _TOKENS & holder.keys():
+            if isinstance(holder[name], list | dict):
+                holder[name] = None
+        if isinstance(token := holder.get("token"), dict):  # TGI
+            token.pop("id", None)
