@@ -18,19 +18,15 @@ from collector.clock import Clock, SystemClock
 from collector.correlate import Correlator
 from collector.dead_letters.open import open_letters
 from collector.directory import Directory
-from collector.errors import SettingsError
 from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import AccessLogMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, SinkMetrics, TapMetrics
+from collector.metrics import JournalMetrics, PipelineMetrics, RelayMetrics, SinkMetrics
 from collector.pipeline import Pipeline
-from collector.receive.access_log import AccessLogServer
-from collector.receive.tap import create_ingest_app
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
-from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_probes
-from collector.servers import HttpServer
+from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_ingest, start_probes
 from collector.settings import Settings
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
@@ -39,7 +35,6 @@ from collector.sinks.retention import Retention
 log = logging.getLogger("meshscribe")
 
 DRAIN_SECONDS = 10.0
-GRACE_SECONDS = 2.0
 
 
 async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = None) -> None:
@@ -123,19 +118,9 @@ async def _start_all(starting: Starting) -> Running:
         audit_address = await start_probes(starting, health)
     else:
         audit_address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock, directory))
-    access_log = AccessLogServer(journal, AccessLogMetrics(registry), settings.ingest)
-    try:
-        grpc_port = await access_log.start()
-    except RuntimeError as error:
-        raise SettingsError([f"ingest.grpc_port: cannot listen on {settings.ingest.host}:{settings.ingest.grpc_port}: {error}"]) from error
-    stack.push_async_callback(access_log.stop, GRACE_SECONDS)
-    tap = HttpServer(
-        "ingest.port", create_ingest_app(journal, TapMetrics(registry), settings.ingest), settings.ingest.host, settings.ingest.port
-    )
-    tap_address = await tap.start()
-    stack.push_async_callback(tap.stop)
+    tap_address, log_address = await start_ingest(starting, journal)
     health.listening = True
-    return Running(task, Addresses(tap_address, f"{settings.ingest.host}:{grpc_port}", audit_address))
+    return Running(task, Addresses(tap_address, log_address, audit_address))
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> AsyncEngine | None:

@@ -15,6 +15,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 APPEND_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
 
+class ListenerMetrics:
+    """Connections that an HTTP listener ended by itself, by reason (connections.py)."""
+
+    REASONS = ("too_many", "too_large", "too_slow")
+
+    def __init__(self, registry: CollectorRegistry, listener: str) -> None:
+        name = f"meshscribe_{listener}_connections_refused_total"
+        refused = Counter(name, "Connections ended for holding too much of the listener", ["reason"], registry=registry)
+        self._refused = {reason: refused.labels(reason) for reason in self.REASONS}
+
+    def refused(self, reason: str) -> None:
+        self._refused[reason].inc()
+
+
 class TapMetrics:
     """POST /v1/tap. `result` is what became of a batch."""
 

@@ -1,28 +1,34 @@
-"""HTTP servers inside the collector's own event loop: uvicorn without its signal handling, which belongs to the composition root."""
+"""HTTP servers inside the collector's own event loop: uvicorn without its signal handling, which belongs to the composition root, and with
+bounds on what clients can hold of it (connections.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 
+from collector.connections import BoundedProtocol, Bounds
 from collector.errors import SettingsError
 
 GRACE_SECONDS = 5
 
 
 class HttpServer:
-    """One listener. `start` returns when it accepts connections."""
+    """One listener. `start` returns when it accepts connections. `count` is told why a connection was refused."""
 
-    def __init__(self, name: str, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, name: str, app: FastAPI, host: str, port: int, bounds: Bounds, count: Callable[[str], None]) -> None:
         self._name, self._host, self._port = name, host, port
+        self._look_seconds = bounds.seconds / 10
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=cast(Any, partial(BoundedProtocol, bounds, count)),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -33,6 +39,7 @@ class HttpServer:
         )
         self._server = _Quiet(config)
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
         """The address as `host:port`. Raises SettingsError if it cannot be had."""
@@ -45,6 +52,7 @@ class HttpServer:
             if self._task.done():
                 self._task.result()
             await asyncio.sleep(0.005)
+        self._watch = asyncio.create_task(self._refuse_late())
         host, port = listening.getsockname()[:2]
         return f"{host}:{port}"
 
@@ -53,6 +61,17 @@ class HttpServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
+
+    async def _refuse_late(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            now = loop.time()
+            for connection in list(self._server.server_state.connections):
+                cast(BoundedProtocol, connection).refuse_if_late(now)
 
 
 class _Quiet(uvicorn.Server):

@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from collector.audit import probes
 from collector.clock import Clock
+from collector.connections import Bounds
 from collector.correlate import Limits
 from collector.errors import RetryableError, SettingsError
 from collector.health import Component, Health
-from collector.metrics import AccessLogMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, ListenerMetrics, TapMetrics
 from collector.receive import Appender
 from collector.receive.access_log import AccessLogServer
 from collector.receive.problem import answer_with_problems
@@ -100,7 +101,8 @@ async def start_probes(starting: Starting, health: Health) -> str:
 
 async def start_audit(starting: Starting, app: FastAPI) -> str:
     """The app on the audit port. Returns the address."""
-    server = HttpServer("audit.port", app, starting.settings.audit.host, starting.settings.audit.port)
+    audit, refused = starting.settings.audit, ListenerMetrics(starting.registry, "audit").refused
+    server = HttpServer("audit.port", app, audit.host, audit.port, Bounds(audit.max_connections), refused)
     address = await server.start()
     starting.stack.push_async_callback(server.stop)
     return address
@@ -115,10 +117,17 @@ async def start_ingest(starting: Starting, journal: Appender) -> tuple[str, str]
     except RuntimeError as error:
         raise SettingsError([f"ingest.grpc_port: cannot listen on {ingest.host}:{ingest.grpc_port}: {error}"]) from error
     starting.stack.push_async_callback(access_log.stop, GRACE_SECONDS)
-    tap = HttpServer("ingest.port", create_ingest_app(journal, TapMetrics(starting.registry), ingest), ingest.host, ingest.port)
-    address = await tap.start()
-    starting.stack.push_async_callback(tap.stop)
-    return address, f"{ingest.host}:{port}"
+    return await start_tap(starting, journal), f"{ingest.host}:{port}"
+
+
+async def start_tap(starting: Starting, journal: Appender) -> str:
+    """The listener for tap batches. Returns the address."""
+    ingest, refused = starting.settings.ingest, ListenerMetrics(starting.registry, "ingest").refused
+    app = create_ingest_app(journal, TapMetrics(starting.registry), ingest)
+    server = HttpServer("ingest.port", app, ingest.host, ingest.port, Bounds(ingest.max_connections), refused)
+    address = await server.start()
+    starting.stack.push_async_callback(server.stop)
+    return address
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -19,6 +19,7 @@ class Ingest(Section):
     token: SecretStr | None = Field(None, description="If set, tap batches must carry it as a bearer token.")
     max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
     max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
+    max_connections: int = Field(2048, ge=1, description="HTTP connections at a time; one more is answered 503 and closed.")
 
 
 class Audit(Section):
@@ -26,6 +27,7 @@ class Audit(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8081, ge=0, le=65535, description="0 takes a free port.")
+    max_connections: int = Field(128, ge=1, description="Connections at a time; one more is answered 503 and closed.")
     page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
 
 

@@ -13,17 +13,18 @@ import grpc
 import grpc.aio
 import httpx
 import pytest
-import uvicorn
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from prometheus_client import CollectorRegistry
 
 from collector import settings
+from collector.connections import Bounds
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.tap_pb2 import Batch
-from collector.metrics import AccessLogMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, ListenerMetrics, TapMetrics
 from collector.receive.access_log import METHOD, SERVICE, AccessLogServer
 from collector.receive.tap import create_ingest_app
+from collector.servers import HttpServer
 from tests.support.clocks import TurnedClock
 
 TYPE = {"content-type": "application/x-protobuf"}
@@ -140,11 +141,8 @@ async def running(path: Path, chosen: settings.Ingest, quota_bytes: int) -> Asyn
     registry = CollectorRegistry()
     journal = await open_journal(settings.Journal(path=path, quota_bytes=quota_bytes), TurnedClock(), chosen.max_waiting_bytes)
     app = create_ingest_app(journal, TapMetrics(registry), chosen)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.001)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    server = HttpServer("ingest.port", app, "127.0.0.1", 0, Bounds(chosen.max_connections), ListenerMetrics(registry, "ingest").refused)
+    port = int((await server.start()).rpartition(":")[2])
     access_log = AccessLogServer(journal, AccessLogMetrics(registry), chosen)
     grpc_port = await access_log.start()
     async with (
@@ -152,7 +150,6 @@ async def running(path: Path, chosen: settings.Ingest, quota_bytes: int) -> Asyn
         grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel,
     ):
         yield Ingest(journal, registry, http, port, channel, access_log)
-    server.should_exit = True
-    await serving
+    await server.stop()
     await access_log.stop(0)
     await journal.close()

@@ -276,3 +276,11 @@ async def test_bodies_on_their_way_are_bounded_together(start: Start) -> None:
         await asyncio.sleep(0.001)
     await ingest.check_good_input_passes()
     assert (await ingest.post(batch(1, 900_000))).status_code == 200  # what was held is free again
+
+
+async def test_connections_beyond_the_setting_are_refused_and_counted(start: Start) -> None:
+    ingest = await start(max_connections=1)
+    assert (await ingest.post(batch(1))).status_code == 200  # its connection stays open
+    assert (await ingest.raw(b"")).startswith(b"HTTP/1.1 503 ")
+    await ingest.wait_for_count(1, "ingest_connections_refused_total", reason="too_many")
+    assert (await ingest.post(batch(2))).status_code == 200

@@ -11,6 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from fastapi import FastAPI, Request, Response
 
+from collector.connections import Bounds
 from collector.dead_letters.events import BATCH_TYPE
 from collector.demo.ports import Ports
 from collector.servers import HttpServer
@@ -42,7 +43,7 @@ class Receiver:
     async def start(self) -> None:
         app = FastAPI(openapi_url=None)
         app.add_api_route("/events", self._take, methods=["POST"])
-        self._server = HttpServer("receiver", app, "127.0.0.1", self.port)
+        self._server = HttpServer("receiver", app, "127.0.0.1", self.port, Bounds(100), lambda _: None)
         await self._server.start()
 
     async def stop(self) -> None:
