@@ -1,5 +1,5 @@
-"""Holds for all tests: servers that several folders share, started once a session and only if a test asks; and a skip is a failure,
-unless MESHSCRIBE_ALLOW_SKIPS=1 says that this machine may lack a part.
+"""Holds for all tests: servers that several folders share, started once a session and only if a test asks; what asks for one is `slow`,
+so that `make check` starts none; and a skip is a failure, unless MESHSCRIBE_ALLOW_SKIPS=1 says that this machine may lack a part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,20 @@ import pytest
 
 pytest_plugins = ["tests.support.kafka", "tests.support.postgres"]
 
+SERVERS = {"kafka", "postgres"}  # fixtures, and the names of parameters that ask for them
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and SERVERS & _asked_for(item):
+            item.add_marker(pytest.mark.slow)
+
+
+def _asked_for(item: pytest.Function) -> set[str]:
+    parameters = item.callspec.id.split("-") if hasattr(item, "callspec") else []
+    return {*item.fixturenames, *parameters}
 
 
 @pytest.hookimpl(wrapper=True)

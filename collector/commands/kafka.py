@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Annotated
 
 import typer
@@ -40,6 +38,9 @@ def topics(
 
     - `meshscribe kafka topics --check`: for a pipeline that deploys
     """
+    import asyncio
+    import logging
+
     from collector.kafka import topics as made
     from collector.settings import load
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +29,8 @@ def retention(
 
     - `meshscribe retention --keep 30d --config /etc/meshscribe/meshscribe.yaml`
     """
+    import asyncio
+
     from collector.settings import load
 
     asyncio.run(_end(load(config).sink, _days(keep), dry_run))
