@@ -10,6 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,9 +24,10 @@ from collector.messages.event import Output, Place
 from collector.sinks import schema
 from collector.sinks.fitting import fitted
 from collector.sinks.protocol import WHOLE
-from collector.sinks.rows import RowMaker, Rows
+from collector.sinks.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
+_TABLES = (schema.exchanges, schema.payloads, schema.ledger)
 
 _REVISED = """
 SELECT exchange, exchange, max(revision) FROM exchanges
@@ -40,8 +42,12 @@ _SET_HIGH = (
 )
 
 
-def _insert(table: Table) -> str:
-    statement = insert(table).on_conflict_do_nothing(index_elements=["id"])
+ROWS_AT_ONCE = 25  # in one statement: each statement gives up the interpreter lock once
+
+
+def _insert(table: Table, rows: int) -> str:
+    names = [column.name for column in table.columns]
+    statement = insert(table).values([dict.fromkeys(names)] * rows).on_conflict_do_nothing(index_elements=["id"])
     return str(statement.compile(dialect=dialect.dialect(paramstyle="qmark")))
 
 
@@ -53,7 +59,7 @@ class SqliteSink:
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
         self._maker = RowMaker()
-        self._inserts = {table.name: _insert(table) for table in (schema.exchanges, schema.payloads, schema.ledger)}
+        self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
 
     async def high(self, journal: str) -> Place:
         return await self._run(lambda c: self._read_high(c, journal))
@@ -80,12 +86,18 @@ class SqliteSink:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
-                if found:
-                    connection.executemany(self._inserts[table], found)
+                self._insert(connection, table, found)
             if rows.exchanges:  # whichever of its revisions came first
                 revised = connection.execute(_REVISED, (orjson.dumps([row[1] for row in rows.exchanges]),)).fetchall()
                 connection.executemany(_SUPERSEDE, revised)
             connection.execute(_SET_HIGH, (journal, *high))
+
+    def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
+        one, many = self._inserts[table]
+        whole = len(rows) // ROWS_AT_ONCE * ROWS_AT_ONCE
+        for start in range(0, whole, ROWS_AT_ONCE):
+            connection.execute(many, tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE])))
+        connection.executemany(one, rows[whole:])
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
