@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +22,7 @@ from collector.sinks.postgres_server import PostgresServer
 
 T = TypeVar("T")
 
+START_SECONDS = 60.0
 CONFIGURATION = """
 max_connections = 60
 shared_buffers = 64MB
@@ -46,7 +50,19 @@ class Postgres:
         self._control(["-w", "-m", mode, "stop"], pgdata=self.folder, user=self._server.system_user)
 
     def start(self) -> None:
-        self._server.ensure_postgres_running()
+        """Returns when it answers: after a crash it reads its log first."""
+        with suppress(subprocess.TimeoutExpired):  # it waits 10 s, which is too short on a busy machine
+            self._server.ensure_postgres_running()
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.run("SELECT 1")
+            except (asyncpg.CannotConnectNowError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def close(self) -> None:
         """Stops it for good."""

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
@@ -14,21 +15,28 @@ from tests.support.witnesses import Told, Vm, log_message, parts
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 PER_BATCH = 10
-IN_FLIGHT = 4  # posts of one proxy at a time
+IN_FLIGHT = 4
 POST_SECONDS = 2.0
 
 
 class Proxies(threading.Thread):
-    """`count` proxies, `rate` exchanges per second together. `acknowledged` are the request ids of batches that were answered with 200."""
+    """`count` proxies, `rate` exchanges per second together. `acknowledged` are the request ids of batches that were answered with 200.
 
-    def __init__(self, port: int, grpc_port: int, count: int, rate: float, prefix: str = "r") -> None:
+    `in_flight`: posts of one proxy at a time; with 1 its batches are taken in their order. `logs`: whether the access log tells too.
+    """
+
+    def __init__(
+        self, port: int, grpc_port: int, count: int, rate: float, prefix: str = "r", *, in_flight: int = IN_FLIGHT, logs: bool = True
+    ) -> None:
         super().__init__(daemon=True)
         self.acknowledged: set[str] = set()
         self.sent = 0
         self.refused = 0  # answers other than 200
+        self.answers = Counter[int]()  # by status
         self.unanswered = 0
         self._port, self._grpc = port, f"127.0.0.1:{grpc_port}"
         self._count, self._rate, self._prefix = count, rate, prefix
+        self._in_flight, self._logs = in_flight, logs
         self._ending = threading.Event()
 
     def run(self) -> None:
@@ -49,7 +57,9 @@ class Proxies(threading.Thread):
         vm = Vm(name=f"{number:016x}", node=node)
         logs: asyncio.Queue[Sequence[Told] | None] = asyncio.Queue()
         batches: asyncio.Queue[tuple[bytes, Sequence[Told]] | None] = asyncio.Queue()
-        working = [asyncio.create_task(self._log(node, logs)), *(asyncio.create_task(self._post(batches)) for _ in range(IN_FLIGHT))]
+        working = [asyncio.create_task(self._post(batches)) for _ in range(self._in_flight)]
+        if self._logs:
+            working.append(asyncio.create_task(self._log(node, logs)))
         every = PER_BATCH * self._count / self._rate
         due = time.monotonic() + every * number / self._count
         while not self._ending.is_set():
@@ -59,7 +69,7 @@ class Proxies(threading.Thread):
             batches.put_nowait((vm.seal([part for one in told for part in parts(one)]).SerializeToString(), told))
             logs.put_nowait(told)
         logs.put_nowait(None)
-        for _ in range(IN_FLIGHT):
+        for _ in range(self._in_flight):
             batches.put_nowait(None)
         await asyncio.gather(*working)
 
@@ -84,6 +94,7 @@ class Proxies(threading.Thread):
             batch, told = item
             wait = 0.05
             while (status := await connection.post(batch)) != 200:
+                self.answers[status] += 1
                 self.refused += status != 0
                 self.unanswered += status == 0
                 await asyncio.sleep(wait)

@@ -1,0 +1,263 @@
+"""The store, or Kafka, is away for a while under load, and the journal may reach its quota: what was acknowledged arrives, once, in order.
+
+MESHSCRIBE_SOAK_DEAD_SECONDS and MESHSCRIBE_SOAK_RATE set the long form's size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+
+from collector.demo.audit import Audit
+from collector.demo.kafka_broker import KafkaBroker
+from collector.demo.ports import Ports
+from collector.kafka.cloudevents import decode
+from collector.kafka.topics import create
+from tests.faults.rig import until
+from tests.support.cluster import Cluster, Member, exactly_once
+from tests.support.kafka import read_all, running_broker, settings_for
+from tests.support.postgres import Database
+from tests.support.proxies import Proxies
+
+MB = 1 << 20
+GROWTH = 48 * MB  # of a process that holds what its settings allow, and what its allocator keeps
+PROXIES = 4
+BOUND_BYTES = MB  # of a journal, or of what may wait for Kafka, that is to be reached
+PATIENCE = 120.0
+
+
+class Size(NamedTuple):
+    dead_seconds: float
+    rate: float  # exchanges a second
+
+
+SHORT = Size(5, 200)
+SOAK = Size(float(os.environ.get("MESHSCRIBE_SOAK_DEAD_SECONDS", "300")), float(os.environ.get("MESHSCRIBE_SOAK_RATE", "500")))
+SIZES = pytest.mark.parametrize("size", [SHORT, pytest.param(SOAK, marks=pytest.mark.soak)], ids=["short", "soak"])
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+
+class Sink(Protocol):
+    """Where the pipeline writes. `environment`: the settings that lead there."""
+
+    environment: dict[str, str]
+
+    def die(self) -> None: ...
+    def revive(self) -> None: ...
+    def requests(self) -> list[tuple[str, str]]:
+        """(node, request id) of each exchange, in the order stored, as often as it is there."""
+        ...
+
+
+class PostgresSink:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.environment = {"MESHSCRIBE_SINK__URL": database.url}
+
+    def die(self) -> None:
+        self._database.postgres.stop("immediate")
+
+    def revive(self) -> None:
+        self._database.postgres.start()
+
+    def requests(self) -> list[tuple[str, str]]:
+        rows = self._database.postgres.run(
+            "SELECT node, request_id FROM exchanges ORDER BY journal, position, ordinal", self._database.name
+        )
+        return [(row["node"], row["request_id"]) for row in rows]
+
+
+class KafkaTopics:
+    def __init__(self, broker: KafkaBroker) -> None:
+        self._broker, self._settings = broker, settings_for(broker.bootstrap)
+        asyncio.run(create(self._settings, 2, None))
+        named = {f"MESHSCRIBE_KAFKA__{key.upper()}": value for key, value in self._settings.model_dump().items() if key.endswith("_topic")}
+        servers = {"MESHSCRIBE_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap, "MESHSCRIBE_SINK__URL": "kafka:"}
+        self.environment = {**named, **servers}
+
+    def die(self) -> None:
+        self._broker.kill()
+
+    def revive(self) -> None:
+        self._broker.start()
+
+    def requests(self) -> list[tuple[str, str]]:
+        records = asyncio.run(read_all(self._settings.bootstrap_servers, self._settings.exchanges_topic))
+        columns = [decode(record.headers, record.value).event.columns for record in records]
+        return [(str(found["node"]), str(found["request_id"])) for found in columns]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """A broker of this test's own, which it may torment."""
+    with running_broker(tmp_path / "kafka") as made:
+        yield made
+
+
+SINKS: dict[str, Callable[[pytest.FixtureRequest], Sink]] = {
+    "postgres": lambda request: PostgresSink(request.getfixturevalue("database")),
+    "kafka": lambda request: KafkaTopics(request.getfixturevalue("broker")),
+}
+
+
+@SIZES
+@pytest.mark.parametrize("sink", SINKS)
+def test_a_dead_sink_turns_no_proxy_away_and_has_everything_once_and_in_order_afterwards(
+    request: pytest.FixtureRequest, tmp_path: Path, stack: ExitStack, sink: str, size: Size
+) -> None:
+    store = SINKS[sink](request)
+    collector = _collector(tmp_path, stack, store.environment)
+    proxies = Proxies(collector.ingest_port, collector.grpc_port, PROXIES, size.rate, in_flight=1, logs=False)
+    proxies.start()
+    assert until(store.requests, bool, PATIENCE)
+    store.die()
+    try:
+        assert until(lambda: _component(collector, "sink")["ok"], lambda ok: not ok, PATIENCE) is False
+        before, acknowledged = _rss(collector), len(proxies.acknowledged)
+        time.sleep(size.dead_seconds)
+        grown, taken = _rss(collector) - before, len(proxies.acknowledged) - acknowledged
+        assert not _component(collector, "sink")["ok"]
+    finally:
+        store.revive()
+    proxies.end()
+    print(f"\n{sink}: dead {size.dead_seconds:g} s, {taken} taken meanwhile, RSS {before / MB:.0f} MB {grown / MB:+.1f} MB")
+    assert (proxies.refused, proxies.unanswered) == (0, 0)
+    assert taken >= size.dead_seconds * size.rate / 2, "nothing was taken in while the sink was away: the test tested nothing"
+    assert grown < GROWTH
+    found = until(store.requests, lambda found: len(found) >= proxies.sent, PATIENCE)
+    print(f"{len(found)} stored of {len(proxies.acknowledged)} acknowledged")
+    _once(found, proxies.acknowledged)
+    _in_order(found)
+
+
+@SIZES
+def test_at_its_quota_the_journal_refuses_and_counts_and_what_it_took_arrives(
+    database: Database, tmp_path: Path, stack: ExitStack, size: Size
+) -> None:
+    bound = {"MESHSCRIBE_JOURNAL__QUOTA_BYTES": str(BOUND_BYTES), "MESHSCRIBE_CORRELATE__EXPECT": "both"}
+    store = PostgresSink(database)
+    collector = _collector(tmp_path, stack, {**store.environment, **bound})
+    proxies = Proxies(collector.ingest_port, collector.grpc_port, PROXIES, size.rate)
+    proxies.start()
+    assert until(store.requests, bool, PATIENCE)
+    store.die()
+    try:
+        assert until(lambda: proxies.refused, bool, PATIENCE + 10 * BOUND_BYTES / size.rate / 1000)
+        before, acknowledged = _rss(collector), len(proxies.acknowledged)
+        assert re.match(r"(9[5-9]|100)% of its quota", _component(collector, "journal")["detail"])
+        time.sleep(size.dead_seconds)
+        grown, taken = _rss(collector) - before, len(proxies.acknowledged) - acknowledged
+        refused = proxies.refused
+    finally:
+        store.revive()
+    proxies.end(PATIENCE)
+    found = until(store.requests, lambda found: proxies.acknowledged <= {name for _, name in found}, PATIENCE)
+    dropped = _counter(collector, 'meshscribe_access_log_entries_total{result="refused"}')
+    print(
+        f"\nquota: {size.dead_seconds:g} s, {taken} taken in meanwhile, {refused} batches refused, {dropped} log entries dropped, "
+        f"RSS {before / MB:.0f} MB {grown / MB:+.1f} MB; {len(found)} stored of {len(proxies.acknowledged)} acknowledged"
+    )
+    assert grown < GROWTH
+    assert set(proxies.answers) <= {503, 0}, "the filter is asked to come again, and nothing else is said"
+    assert taken < size.dead_seconds * size.rate / 2, "the bound did not hold"
+    _once([one for one in found if one[1]], proxies.acknowledged)
+    assert dropped > 0, "no access log was dropped: the test tested nothing"
+    told = until(lambda: _told(database), lambda told: told["refused_entries"] >= dropped, PATIENCE)
+    assert told["refused_entries"] == dropped, "the ledger has every drop"
+    with closing(Audit(collector.url)) as audit:
+        sums = until(audit.totals, lambda found: found["announced"] >= proxies.sent, PATIENCE)
+    assert (sums["announced"], sums["received"], sums["missing"]) == (proxies.sent, proxies.sent, 0)
+
+
+@SIZES
+def test_a_receiver_without_kafka_refuses_at_its_bound_and_what_it_took_arrives(
+    broker: KafkaBroker, tmp_path: Path, stack: ExitStack, size: Size
+) -> None:
+    cluster = Cluster(broker.bootstrap, tmp_path, stack, partitions=2)
+    receive = cluster.member("receive", "receive", MESHSCRIBE_INGEST__MAX_WAITING_BYTES=str(BOUND_BYTES))
+    process = cluster.member("process", "process")
+    for member in (receive, process):
+        member.start()
+    assert until(lambda: receive.ready and process.ready, bool, PATIENCE)
+    proxies = Proxies(receive.ingest_port, receive.grpc_port, PROXIES, size.rate)
+    proxies.start()
+    assert until(lambda: len(proxies.acknowledged), lambda count: count > 300, PATIENCE) > 300
+    broker.kill()
+    try:
+        assert until(lambda: proxies.refused, bool, PATIENCE), "a stalled partition refuses tap batches"
+        before, acknowledged = (_rss(receive), _rss(process)), len(proxies.acknowledged)
+        time.sleep(size.dead_seconds)
+        after, taken = (_rss(receive), _rss(process)), len(proxies.acknowledged) - acknowledged
+    finally:
+        broker.start()
+    proxies.end(PATIENCE)
+    dropped = _counter(receive, 'meshscribe_access_log_entries_total{result="refused"}')
+    told = [f"{was / MB:.0f} MB {(now - was) / MB:+.1f} MB" for was, now in zip(before, after, strict=True)]
+    print(f"\nreceive: Kafka dead {size.dead_seconds:g} s, {proxies.refused} batches refused, {dropped} log entries dropped, RSS {told}")
+    assert taken == 0
+    assert all(now - was < GROWTH for was, now in zip(before, after, strict=True))
+    events = exactly_once(cluster, proxies.acknowledged, PATIENCE)
+    print(f"{events.requests.total()} in the topics of {len(proxies.acknowledged)} acknowledged")
+
+
+def _collector(folder: Path, stack: ExitStack, environment: dict[str, str]) -> Member:
+    ports = stack.enter_context(Ports())
+    settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
+    collector = Member("collector", "all", folder, ports, {**settings, **environment})
+    stack.callback(collector.process.stop)
+    collector.start()
+    return collector
+
+
+def _component(member: Member, name: str) -> dict[str, Any]:
+    return member.components().get(name, {"ok": True})
+
+
+def _rss(member: Member) -> int:
+    return int(Path(f"/proc/{member.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _counter(member: Member, name: str) -> int:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", member.metrics(), re.MULTILINE)
+    assert found, f"no metric {name}"
+    return int(float(found[1]))
+
+
+def _told(database: Database) -> Counter[str]:
+    """The sums of all ledger windows, by count."""
+    total = Counter[str]()
+    for row in database.postgres.run("SELECT data FROM ledger", database.name):
+        total.update({name: value for name, value in json.loads(row["data"]).items() if isinstance(value, int)})
+    return total
+
+
+def _once(found: Iterable[tuple[str, str]], wanted: set[str]) -> None:
+    times = Counter(name for _, name in found)
+    assert times.keys() == wanted
+    assert times.total() == len(wanted), "some are there twice"
+
+
+def _in_order(found: Iterable[tuple[str, str]]) -> None:
+    """A proxy's exchanges are numbered in the order in which they were acknowledged."""
+    numbers = defaultdict(list)
+    for node, name in found:
+        numbers[node].append(int(name.rpartition("-")[2]))
+    assert len(numbers) == PROXIES
+    for node, of_proxy in numbers.items():
+        assert of_proxy == sorted(of_proxy), f"{node}'s exchanges are out of order"
