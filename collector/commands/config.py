@@ -24,7 +24,11 @@ def check(config: options.Config = None) -> None:
     """
     from collector.settings import load
 
-    load(config)
+    settings = load(config)
+    if settings.relays and not settings.runs_relays:
+        names = ", ".join(relay.name for relay in settings.relays)
+        where = "role process, since sink.url is kafka," if settings.sink.is_kafka else "role store"
+        typer.echo(f"relays: role {settings.role} runs none of them ({names}): {where} does", err=True)
     typer.echo("The settings are right.")
 
 

@@ -161,13 +161,13 @@ def _collect(config: Path | None, wanted: Callable[[DeadLetter], bool]) -> list[
 def _run(config: Path | None, work: Callable[[Any, Any], Any]) -> Any:
     import asyncio
 
-    from collector.dead_letters.open import open_letters
+    from collector.dead_letters.open import open_all_letters
     from collector.settings import load
 
     settings = load(config)
 
     async def run() -> Any:
-        letters = open_letters(settings)
+        letters = open_all_letters(settings)
         try:
             return await work(settings, letters)
         finally:

@@ -17,6 +17,7 @@ from collector.relays.open import open_ends
 from collector.relays.protocol import Target
 from collector.relays.sql_target import SqlTarget
 from collector.settings import Settings
+from collector.settings.root import STORE
 from collector.sinks.open import open_sink
 
 
@@ -67,10 +68,10 @@ class Resender:
 
     def _opened(self, origin: str) -> Target:
         settings = self._settings
-        if origin == SINK:
-            target: Target = (
-                KafkaTarget(settings.kafka, SINK, "") if settings.sink.is_kafka else SqlTarget(open_sink(settings.sink, self._clock))
-            )
+        if origin == SINK and settings.sinks_in_kafka:
+            target: Target = KafkaTarget(settings.kafka, SINK, "")
+        elif origin == SINK or (origin == f"relay:{STORE}" and settings.in_roles):
+            target = SqlTarget(open_sink(settings.sink, self._clock))
         else:
             name = origin.removeprefix("relay:")
             found = [relay for relay in settings.relays if relay.name == name]

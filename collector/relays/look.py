@@ -42,7 +42,7 @@ class Reached(NamedTuple):
 
 async def look(relay: RelaySettings, settings: Settings) -> list[Reached]:
     """By journal. Raises RetryableError: one of both ends does not answer."""
-    if settings.sink.is_kafka:
+    if settings.sinks_in_kafka:
         return await _from_kafka(relay, settings)
     feed = SqlFeed(open_engine(settings.sink), wanted(relay), 1, 1)
     try:

@@ -56,7 +56,7 @@ def open_ends(relay: RelaySettings, settings: Settings, clock: Clock) -> Ends:
 def open_feed(relay: RelaySettings, settings: Settings) -> SqlFeed | KafkaFeed:
     """What the relay reads: the sink's events of its types."""
     types = wanted(relay)
-    if not settings.sink.is_kafka:
+    if not settings.sinks_in_kafka:
         return SqlFeed(open_engine(settings.sink), types, relay.batch_exchanges, relay.batch_bytes, relay.name)
     topics = [topic for kind, topic in event_topics(settings.kafka).items() if kind in types]
     return KafkaFeed(settings.kafka, f"meshscribe-relay-{relay.name}", topics, relay.batch_exchanges, relay.batch_bytes)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collector.metrics import RelayMetrics
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_ingest, start_probes
 from collector.roles.process import start_partitions
 from collector.roles.receive import DRAIN_SECONDS, start_writer
+from collector.roles.relays import start_own_relays
 
 
 async def start(starting: Starting) -> Running:
@@ -13,6 +15,7 @@ async def start(starting: Starting) -> Running:
     audit = await start_probes(starting, health)
     writer = await start_writer(starting, health)
     task = await start_partitions(starting, health, writer)
+    start_own_relays(starting, health, RelayMetrics(starting.registry))
     tap, access_log = await start_ingest(starting, writer)
     starting.stack.callback(writer.end_in, DRAIN_SECONDS)
     return Running(task, Addresses(tap, access_log, audit))

@@ -19,10 +19,12 @@ from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
 from collector.meaning import ExchangeMeaning
+from collector.metrics import RelayMetrics
 from collector.pipeline import Pipeline
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_probes
+from collector.roles.relays import start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
 from collector.sinks.kafka import KafkaSink
@@ -76,7 +78,9 @@ async def start(starting: Starting) -> Running:
     """Joins the group. Ends only with a bug."""
     health = RoleHealth()
     address = await start_probes(starting, health)
-    return Running(await start_partitions(starting, health), Addresses(audit=address))
+    task = await start_partitions(starting, health)
+    start_own_relays(starting, health, RelayMetrics(starting.registry))
+    return Running(task, Addresses(audit=address))
 
 
 async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWriter | None = None) -> asyncio.Task[None]:

@@ -2,6 +2,7 @@
 
 A partition of a topic is a journal to the store: its place goes into the same transaction as the rows, so that each event is there once,
 whoever wrote it. What the store can never take goes to the dead letters. Days that are older than sink.retention_days are deleted here.
+The relays of the settings run here too: from the topics, beside the store's own, and each in a consumer group of its own.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from collector.relays.relay import Relay
 from collector.relays.sql_target import SqlTarget
 from collector.relays.start import told
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_probes
+from collector.roles.relays import start_own_relays
 from collector.settings import Settings
+from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
 from collector.sinks.open import open_expiry, open_sink, prepare
 from collector.sinks.retention import Retention
 
-NAME = "store"
 BATCH_BYTES = 8 << 20
 STOP_SECONDS = 5.0
 
@@ -42,10 +44,11 @@ async def start(starting: Starting) -> Running:
     letters = open_letters(settings)
     stack.push_async_callback(letters.close)
     metrics = RelayMetrics(registry)
-    relay = Relay(NAME, feed, target, letters, clock, types=IN_SQL, random=random.random, meter=metrics.meter(NAME))
+    relay = Relay(STORE, feed, target, letters, clock, types=IN_SQL, random=random.random, meter=metrics.meter(STORE))
     metrics.watch(lambda: [relay.status])
     task = asyncio.create_task(relay.run())
     stack.push_async_callback(_stop, relay, task)
+    start_own_relays(starting, health, metrics)
     if settings.sink.retention_days is not None:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
         stack.push_async_callback(_cancelled, retention)
@@ -62,7 +65,7 @@ def _feed(settings: Settings) -> KafkaFeed:
 def _components(relay: Relay) -> Sequence[Component]:
     status = relay.status
     places = ", ".join(f"{journal} at {place.position}" for journal, place in sorted(status.places.items()))
-    return [Component(NAME, status.failing is None, f"{told(status)}; {places}" if places else told(status))]
+    return [Component(STORE, status.failing is None, f"{told(status)}; {places}" if places else told(status))]
 
 
 async def _stop(relay: Relay, task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from collector.settings.sink import Sink
 
 PREFIX = "MESHSCRIBE_"
 Role = Literal["all", "receive", "process", "store", "audit"]
+STORE = "store"  # the relay that role store is
 
 
 class Settings(BaseSettings):
@@ -34,6 +35,21 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     relays: list[Relay] = Field([], description="Copies of the events to elsewhere (docs/relays.md).")
     log: Log = Log()
+
+    @property
+    def in_roles(self) -> bool:
+        """Whether the journal is a Kafka topic: the pipeline's events are in the topics then, whatever `sink.url` says."""
+        return bool(self.journal.url) or self.role != "all"
+
+    @property
+    def sinks_in_kafka(self) -> bool:
+        """Whether the pipeline writes to the topics: relays read from there."""
+        return self.in_roles or self.sink.is_kafka
+
+    @property
+    def runs_relays(self) -> bool:
+        """Whether this process runs the section's relays: `store`, and `process` where there is no store."""
+        return self.role in ("all", "store") or (self.role == "process" and self.sink.is_kafka)
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
@@ -58,11 +74,13 @@ class Settings(BaseSettings):
         names = [relay.name for relay in self.relays]
         faults = [f"relays: the name {name} is used twice" for name in sorted(set(names)) if names.count(name) > 1]
         for relay in self.relays:
-            if relay.to == "kafka" and self.sink.is_kafka:
+            if relay.to == "kafka" and self.sinks_in_kafka:
                 faults.append(f"relays.{relay.name}: the sink is Kafka already")
+            if relay.name == STORE and self.in_roles:
+                faults.append(f"relays.{relay.name}: role store is a relay of this name itself")
             if relay.to == "kafka" and not self.kafka.bootstrap_servers:
                 faults.append(f"relays.{relay.name}: kafka.bootstrap_servers is needed")
-            if relay.to == "sql" and not self.sink.is_kafka:
+            if relay.to == "sql" and not self.sinks_in_kafka:
                 faults.append(f"relays.{relay.name}: to sql goes only what comes from Kafka, and sink.url is SQL itself")
         if faults:
             raise ValueError("; ".join(faults))

@@ -51,3 +51,20 @@ def test_a_relay_has_all_types_unless_told(tmp_path: Path) -> None:
     (relay,) = read(tmp_path, {"name": "a", "to": "http", "url": "https://h/p"}).relays
     assert set(relay.types) == {"exchange", "usage", "request", "response", "ledger"}
     assert relay.from_ == "sink"
+
+
+ROLES = {"journal": {"url": "kafka:"}, "kafka": {"bootstrap_servers": "h:1"}}
+
+
+@pytest.mark.parametrize("sections", [ROLES, {"role": "store", "kafka": {"bootstrap_servers": "h:1"}}], ids=["journal", "role"])
+@pytest.mark.parametrize(
+    ("relay", "said"),
+    [
+        ({"name": "a", "to": "kafka"}, "Kafka already"),
+        ({"name": "store", "to": "http", "url": "http://h"}, "role store is a relay of this name"),
+    ],
+)
+def test_in_roles_a_relay_reads_the_topics(tmp_path: Path, sections: dict[str, Any], relay: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        read(tmp_path, relay, **sections)
+    read(tmp_path, {"name": "a", "to": "sql", "url": "sqlite:////x"}, **sections)

@@ -1,0 +1,33 @@
+"""The dead letters of several stores as one, to be looked at and dropped; none is added through it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from collector.dead_letters import DeadLetter, DeadLetters
+
+
+class Several:
+    """See DeadLetters."""
+
+    def __init__(self, stores: Sequence[DeadLetters]) -> None:
+        self._stores = stores
+
+    async def add(self, letter: DeadLetter) -> None:
+        """See DeadLetters: into the first."""
+        await self._stores[0].add(letter)
+
+    async def all(self) -> AsyncIterator[DeadLetter]:
+        """See DeadLetters; the oldest first of each store."""
+        for store in self._stores:
+            async for letter in store.all():
+                yield letter
+
+    async def drop(self, ids: Sequence[str]) -> int:
+        """See DeadLetters."""
+        return sum([await store.drop(ids) for store in self._stores])
+
+    async def close(self) -> None:
+        """See DeadLetters."""
+        for store in self._stores:
+            await store.close()
