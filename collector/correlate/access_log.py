@@ -79,11 +79,12 @@ def _span(common: Any, name: str) -> int | None:
 
 
 def _address(address: Any) -> str:
-    """`ip:port` as Envoy prints it (IPv6 in brackets), or a pipe's path."""
+    """`ip:port` as Envoy prints it (IPv6 in brackets), a pipe's path, or that of a listener inside the proxy, as waypoints have."""
     socket = address.socket_address
     host = socket.address
     if not host:
-        return str(address.pipe.path)
+        inner = address.envoy_internal_address
+        return f"envoy://{inner.server_listener_name}/{inner.endpoint_id}" if inner.server_listener_name else str(address.pipe.path)
     port = socket.port_value
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

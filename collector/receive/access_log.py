@@ -1,7 +1,8 @@
 """Envoy's access log service (envoy.service.accesslog.v3) over gRPC: HTTP and TCP entries.
 
 A proxy is never held back: messages are read as they come, whether or not the journal keeps up; what finds no room is dropped and
-counted, and the count becomes a journal entry. The payload is the message's bytes unchanged. Next stop: the journal.
+counted, and the count becomes a journal entry. The payload is the message's bytes unchanged, unless a header's value must not be stored.
+Next stop: the journal.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
 from collector.receive import Appender
 from collector.receive.refusals import Count, Refusals
+from collector.receive.secrets import redact
 from collector.receive.shape import count_entries, parse_log_message
 from collector.settings import Ingest
 
@@ -76,6 +78,8 @@ class AccessLogReceiver:
                 except BadInputError as error:
                     self._count_malformed(source, payload)
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                if redact(message):
+                    payload = message.SerializeToString()
                 self._append_soon(source, payload, message)
         finally:
             self._metrics.streams.dec()

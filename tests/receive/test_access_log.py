@@ -176,3 +176,27 @@ async def test_a_port_that_is_taken_is_an_error(ingest: Ingest, capfd: pytest.Ca
     with pytest.raises(RuntimeError, match="bind"):
         await AccessLogServer(ingest.journal, AccessLogMetrics(CollectorRegistry()), taken).start()
     capfd.readouterr()
+
+
+async def test_secret_headers_that_a_mesh_logs_do_not_reach_the_journal(ingest: Ingest) -> None:
+    message = StreamAccessLogsMessage.FromString(log_message(entries=2))
+    request, response = message.http_logs.log_entry[1].request, message.http_logs.log_entry[1].response
+    for headers in (request.request_headers, response.response_headers, response.response_trailers):
+        headers.update({"Authorization": "hunter2", "x-session-token": "hunter2", "set-cookie": "hunter2", "x-team": "blue"})
+    assert await ingest.send_logs([message.SerializeToString()]) == grpc.StatusCode.OK
+    [entry] = await ingest.entries(1)
+    assert b"hunter2" not in entry.payload
+    stored = StreamAccessLogsMessage.FromString(entry.payload)
+    assert stored.http_logs.log_entry[0] == message.http_logs.log_entry[0]
+    blanked = dict.fromkeys(("Authorization", "x-session-token", "set-cookie"), "[redacted]") | {"x-team": "blue"}
+    told = stored.http_logs.log_entry[1]
+    assert told.request.request_headers == told.response.response_headers == told.response.response_trailers == blanked
+
+
+async def test_a_message_without_secrets_is_stored_as_it_came(ingest: Ingest) -> None:
+    message = StreamAccessLogsMessage.FromString(log_message())
+    message.http_logs.log_entry[0].request.request_headers["x-team"] = "blue"
+    unknown = b"\xc2\x3e\x03new"  # a field of a later version
+    assert await ingest.send_logs([message.SerializeToString() + unknown]) == grpc.StatusCode.OK
+    [entry] = await ingest.entries(1)
+    assert entry.payload == message.SerializeToString() + unknown
