@@ -29,8 +29,8 @@ demo: venv ## The whole of it on this machine: real Envoys, a model server, the 
 test: lint ## Everything that CI runs: static checks, unit, property, mesh and fault tests
 	$(PYTEST) -m "not soak"
 
-check: lint ## The fast tests only
-	$(PYTEST) -q -m "not slow and not soak and not mesh" --ignore=tests/manifests
+check: lint ## The fast tests only: they start no server, and property tests try a tenth
+	$(PYTEST) -q -m "not slow and not soak and not mesh" --ignore=tests/manifests --hypothesis-profile=quick
 
 lint: venv ## Format, lint, types, import rules
 	$(BIN)/ruff format --check --quiet .

@@ -9,9 +9,11 @@ from collections.abc import Generator
 
 import pytest
 
+import tests.support.effort  # noqa: F401 before any test: it sets the profile
+
 pytest_plugins = ["tests.support.kafka", "tests.support.postgres"]
 
-SERVERS = {"kafka", "postgres"}  # fixtures, and the names of parameters that ask for them
+SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from collector.audit.folding import fold, within
 from collector.audit.hops import Hop, hop
 from collector.audit.matching import Option, match
+from tests.support.effort import examples
 
 T0 = 1_780_000_000_000_000
 
@@ -91,7 +92,7 @@ def forests(draw: st.DrawFn) -> list[Node]:
     return [call() for _ in range(draw(st.integers(1, 6)))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(forests(), st.randoms(use_true_random=False))
 def test_any_forest_folds_back_exactly(forest: list[Node], random: object) -> None:
     hops = [told(node) for root in forest for node in root.all()]
@@ -102,7 +103,7 @@ def test_any_forest_folds_back_exactly(forest: list[Node], random: object) -> No
     assert not any(link.ambiguous for link in folded.links.values())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(forests(), st.data())
 def test_clocks_that_are_a_little_apart_change_nothing(forest: list[Node], data: st.DataObject) -> None:
     """Each pod has a clock of its own; two are apart by the tolerance at most."""
@@ -135,7 +136,7 @@ def hostile(draw: st.DrawFn) -> list[Hop]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(hostile(), st.randoms(use_true_random=False))
 def test_whatever_comes_each_hop_is_told_once_below_what_it_ran_within(hops: list[Hop], random: object) -> None:
     folded = fold(hops)
@@ -161,7 +162,7 @@ def test_whatever_comes_each_hop_is_told_once_below_what_it_ran_within(hops: lis
     assert fold(shuffled) == folded
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))), st.lists(st.integers(1, 2), min_size=7, max_size=7))
 def test_as_many_as_possible_find_a_place(pairs: set[tuple[int, int]], room: list[int]) -> None:
     options = [Option((0,), f"i{i}", f"o{o}") for i, o in sorted(pairs)]

@@ -18,6 +18,7 @@ from collector.audit.cursors import Cursor, encode
 from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
 from tests.audit.rows import JOURNAL, NOW, SECOND, Clock, Store, exchange, window
+from tests.support.effort import examples
 
 OTHER = "0192bbbb-0000-7000-8000-000000000002"
 
@@ -58,7 +59,7 @@ async def _check(offsets: list[int], limit: int, order: str) -> None:
     assert found == [row["id"] for row in wanted]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(st.lists(st.integers(0, 5000), max_size=25), st.integers(1, 9), st.sampled_from(["asc", "desc"]))
 def test_following_pages_gives_every_match_once_in_order(offsets: list[int], limit: int, order: str) -> None:
     asyncio.run(_check(offsets, limit, order))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from collector.audit.parameters import ExchangeQuery, LedgerQuery
 from tests.audit.conftest import Api
 from tests.audit.rows import NOW, exchange, window
+from tests.support.effort import examples
 
 NAMES = sorted({*ExchangeQuery.model_fields, *LedgerQuery.model_fields, "revision", "nonsense"})
 VALUES = st.one_of(
@@ -31,7 +32,7 @@ PATHS = [
 ]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_parameter_makes_a_fault(api_for_fuzzing: object, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(PATHS)).format(

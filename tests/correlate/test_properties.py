@@ -18,6 +18,7 @@ from collector.messages.completeness import INCOMPLETE
 from collector.messages.completeness import Completeness as C
 from collector.messages.entry import Entry
 from collector.messages.exchange import Exchange, LedgerWindow
+from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits()
@@ -125,7 +126,7 @@ def _is_part(some: bytes, whole: bytes) -> bool:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_any_order_and_any_repeat_gives_the_same_complete_exchanges(data: st.DataObject) -> None:
     made = data.draw(traffic(twins=data.draw(st.booleans())))
     repeats = data.draw(st.lists(st.sampled_from(made.batches), max_size=3))
@@ -149,7 +150,7 @@ def test_any_order_and_any_repeat_gives_the_same_complete_exchanges(data: st.Dat
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_whatever_is_lost_is_flagged_and_counted(data: st.DataObject) -> None:
     made = data.draw(traffic(twins=data.draw(st.booleans())))
     messages: list[Message] = [*made.batches, *made.logs]
@@ -180,7 +181,7 @@ def _wholly_told(made: Traffic, lost: set[int]) -> int:
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_however_late_a_piece_comes_there_is_one_exchange_and_its_last_revision_has_all(data: st.DataObject) -> None:
     made = data.draw(traffic())
     order = data.draw(st.permutations([*made.batches, *made.logs]))
@@ -196,7 +197,7 @@ def test_however_late_a_piece_comes_there_is_one_exchange_and_its_last_revision_
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 def test_a_crash_at_any_entry_under_any_checkpoint_schedule_gives_the_same_output_once(data: st.DataObject) -> None:
     made = data.draw(traffic(twins=data.draw(st.booleans())))
     messages: list[Message] = [*made.batches, *made.logs]

@@ -15,6 +15,7 @@ from collector.dead_letters import DeadLetters, damaged, letter
 from collector.dead_letters.events import BATCH_TYPE, read_batch, write_batch
 from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.dead_letters.sql import PAGE, SqlDeadLetters
+from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import DamagedError
 from collector.messages.event import Event, Output, Place
 from collector.settings import Sink as SinkSettings
@@ -102,8 +103,8 @@ async def test_more_letters_than_a_page_are_all_found(tmp_path: Path) -> None:
     await letters.close()
 
 
-async def test_a_letter_larger_than_a_record_loses_the_ends_of_its_bodies_and_says_so(request: pytest.FixtureRequest) -> None:
-    settings = await new_topics(request.getfixturevalue("kafka").bootstrap, 1, max_record_bytes=70_000)
+async def test_a_letter_larger_than_a_record_loses_the_ends_of_its_bodies_and_says_so(kafka: KafkaBroker) -> None:
+    settings = await new_topics(kafka.bootstrap, 1, max_record_bytes=70_000)
     letters = KafkaDeadLetters(settings)
     body = os.urandom(200_000)
     await letters.add(letter("sink", JOURNAL, exchange(Place(1, 0), response=body), "too large", NOW_US))

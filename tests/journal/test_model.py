@@ -17,6 +17,7 @@ from collector.journal import Checkpoint
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.messages.entry import Kind
 from tests.support.clocks import TurnedClock
+from tests.support.effort import examples
 
 KEEP = 200
 PERCENT = st.integers(0, 110)  # of the journal's length
@@ -140,7 +141,7 @@ async def play(folder: Path, steps: list[tuple[str, object]]) -> None:
 
 
 @given(STEPS)
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60))
 def test_a_journal_is_a_list_that_survives(steps: list[tuple[str, object]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "0").mkdir()
