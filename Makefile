@@ -26,7 +26,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: venv ## The whole of it on this machine: real Envoys, a model server, the collector (ONCE=1: check and end; STORE=postgres|kafka)
 	$(BIN)/meshscribe demo --store $(STORE) $(if $(filter 1,$(ONCE)),--once)
 
-test: lint ## Everything that CI runs: static checks, unit, property, mesh and fault tests
+test: lint ## Static checks, unit, property, mesh and fault tests; CI also rebuilds the filter (.ci/run)
 	$(PYTEST) -m "not soak"
 
 check: lint ## The fast tests only: they start no server, and property tests try a tenth

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from collector import settings
+from collector.connections import Bounds
 from tests.manifests.conftest import ROOT, wasm_sha256
 from tests.manifests.world import World
 
@@ -34,7 +35,8 @@ def test_the_collector_takes_the_settings(world: World, monkeypatch: pytest.Monk
 def test_the_memory_limit_holds_what_the_settings_allow(world: World) -> None:
     """The bounds of the defaults, twice: Python's objects are larger than the bytes they hold."""
     defaults = settings.Settings()
-    bounds = defaults.ingest.max_waiting_bytes + defaults.correlate.open_bytes + defaults.correlate.late_bytes
+    heads = defaults.ingest.max_connections * Bounds(defaults.ingest.max_connections).head_bytes
+    bounds = defaults.ingest.max_waiting_bytes + heads + defaults.correlate.open_bytes + defaults.correlate.late_bytes
     limit = world.pod()["spec"]["containers"][0]["resources"]["limits"]["memory"]
     assert limit.endswith("Gi")
     assert 2 * bounds <= int(limit.removesuffix("Gi")) << 30
