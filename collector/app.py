@@ -22,8 +22,9 @@ from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import JournalMetrics, PipelineMetrics, RelayMetrics, SinkMetrics
+from collector.metrics import JournalMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, SinkMetrics
 from collector.pipeline import Pipeline
+from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
 from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_ingest, start_probes
@@ -88,7 +89,10 @@ async def _start_all(starting: Starting) -> Running:
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
     if settings.sink.retention_days is not None and engine is not None:
-        retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
+        hold = RelayHold(settings)
+        RetentionMetrics(registry, hold)
+        ending = Retention(open_expiry(settings.sink), settings.sink.retention_days, clock, hold.first_kept)
+        retention = asyncio.create_task(ending.run())
         stack.push_async_callback(_cancelled, retention)
     journal = await open_journal(settings.journal, clock, settings.ingest.max_waiting_bytes)
     stack.push_async_callback(journal.close)

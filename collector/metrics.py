@@ -5,7 +5,7 @@ Stages get the small group that concerns them, with the labels' children made be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -181,6 +181,26 @@ class RelayMetrics:
         for number, state in enumerate(states()):
             self._failing.labels(state.name).set_function(partial(_failing, states, number))
             self._lag.labels(state.name).set_function(partial(_lag, states, number))
+
+
+class HoldState(Protocol):
+    """What can be read off what holds retention back."""
+
+    @property
+    def held(self) -> Mapping[str, int]: ...
+
+
+class RetentionMetrics:
+    """Days that are kept although they are too old, by the relay that has not copied them."""
+
+    def __init__(self, registry: CollectorRegistry, hold: HoldState) -> None:
+        days = Gauge("meshscribe_retention_held_days", "Days too old that a relay has not copied yet", ["relay"], registry=registry)
+        for relay in hold.held:
+            days.labels(relay).set_function(partial(_held, hold, relay))
+
+
+def _held(hold: HoldState, relay: str) -> float:
+    return float(hold.held[relay])
 
 
 def _failing(states: Callable[[], Sequence[RelayState]], number: int) -> float:

@@ -11,17 +11,19 @@ from collector.commands import options
 from collector.commands.exits import InputError
 
 if TYPE_CHECKING:
-    from collector.settings import Sink
+    from collector.settings import Settings
 
 
 def retention(
     keep: Annotated[str, typer.Option(help="What is to be kept: days or weeks, 30d or 8w. A day goes when all of it is older.")],
     config: options.Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    uncopied: Annotated[bool, typer.Option("--uncopied", help="Also what a relay has not copied yet.")] = False,
 ) -> None:
     """Deletes exchanges, bodies and ledger windows that are older. `serve` does so by itself if `sink.retention_days` is set.
 
-    On Postgres whole days are dropped; in SQLite rows are deleted in small batches, and the file keeps its size for what comes next.
+    On Postgres whole days are dropped; in SQLite rows are deleted in small batches, and the file keeps its size for what comes next. Days
+    that a relay has not copied yet stay for sink.relay_grace_days more.
 
     **Examples**
 
@@ -33,7 +35,7 @@ def retention(
 
     from collector.settings import load
 
-    asyncio.run(_end(load(config).sink, _days(keep), dry_run))
+    asyncio.run(_end(load(config), _days(keep), dry_run, uncopied))
 
 
 def _days(text: str) -> int:
@@ -43,14 +45,20 @@ def _days(text: str) -> int:
     return int(found[1]) * (7 if found[2] == "w" else 1)
 
 
-async def _end(settings: Sink, keep_days: int, dry_run: bool) -> None:
+async def _end(settings: Settings, keep_days: int, dry_run: bool, uncopied: bool) -> None:
     from collector.clock import SystemClock
+    from collector.relays.hold import RelayHold
     from collector.sinks.open import open_expiry
     from collector.sinks.retention import first_kept
 
     verb, steps = "would delete" if dry_run else "deleted", 0
-    async for step in open_expiry(settings).end(first_kept(SystemClock().now_us(), keep_days), dry_run):
+    before = by_age = first_kept(SystemClock().now_us(), keep_days)
+    if not uncopied:
+        before = await RelayHold(settings).first_kept(by_age)
+    async for step in open_expiry(settings.sink).end(before, dry_run):
         typer.echo(f"{verb} {step.what}{'' if step.rows is None else f': {step.rows} rows'}")
         steps += 1
-    if not steps:
+    if before < by_age:
+        typer.echo(f"{by_age - before} days more are kept: a relay has not copied them (meshscribe relays). --uncopied deletes them.")
+    elif not steps:
         typer.echo(f"Nothing is older than {keep_days} days.")

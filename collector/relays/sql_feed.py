@@ -22,6 +22,7 @@ from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, R
 from collector.relays.lease import Lease
 from collector.relays.protocol import BEGINNING, Damaged, Read
 from collector.relays.rebuild import exchange_event, ledger_event, payload_event
+from collector.sinks.partitions import edge
 from collector.sinks.schema import exchanges, ledger, payloads, places
 from collector.sql_errors import retryable
 
@@ -79,6 +80,17 @@ class SqlFeed:
                 bodies = await self._bodies(connection, [row for row in rows if hasattr(row, "exchange")])
         rows.sort(key=attrgetter("position", "ordinal"))
         return await asyncio.to_thread(self._made, rows, bodies, high if chosen.whole else chosen.last)
+
+    async def first_behind(self, journal: str, after: Place, before: int) -> str | None:
+        """The lowest id behind `after` of those older than the day `before` (since 1970-01-01, UTC); None if there is none."""
+        found = []
+        with retryable(_READING):
+            async with self._engine.connect() as connection:
+                for table in self._tables:
+                    place = tuple_(table.c.position, table.c.ordinal)
+                    old = (table.c.id < edge(before)) & (table.c.journal == journal) & (place > tuple_(*after))
+                    found.append((await connection.execute(select(func.min(table.c.id)).where(old))).scalar_one())
+        return min((identity for identity in found if identity is not None), default=None)
 
     async def _choose(self, connection: AsyncConnection, journal: str, after: Place, high: Place) -> _Chosen:
         """As many outputs as fit, at least one. Stored payloads count as they are stored: compressed."""

@@ -21,6 +21,9 @@ class Sink(Section):
     retention_days: int | None = Field(
         None, ge=1, le=36_500, description="`serve` deletes days that are older; absent: it deletes nothing."
     )
+    relay_grace_days: int = Field(
+        7, ge=0, le=36_500, description="Days more that are kept for a relay that has not copied them; then they go all the same."
+    )
     batch_exchanges: int = Field(1000, ge=1, le=10_000, description="Outputs written in one transaction at most.")
 
     @field_validator("url")

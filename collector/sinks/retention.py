@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -52,11 +52,14 @@ def first_kept(now_us: int, keep_days: int) -> int:
     return (now_us - keep_days * _DAY_US) // _DAY_US
 
 
-class Retention:
-    """Deletes what is old, once an hour, until it is cancelled."""
+Hold = Callable[[int], Awaitable[int]]  # from the first day that is kept by its age to the one that is kept indeed; RetryableError
 
-    def __init__(self, store: Expiry, keep_days: int, clock: Clock) -> None:
-        self._store, self._keep_days, self._clock = store, keep_days, clock
+
+class Retention:
+    """Deletes what is old, once an hour, until it is cancelled. `hold`: keeps more, if somebody still needs it."""
+
+    def __init__(self, store: Expiry, keep_days: int, clock: Clock, hold: Hold | None = None) -> None:
+        self._store, self._keep_days, self._clock, self._hold = store, keep_days, clock, hold
 
     async def run(self) -> None:
         """A store that does not answer is asked again an hour later."""
@@ -67,7 +70,10 @@ class Retention:
     async def once(self) -> None:
         """One look."""
         try:
-            async for step in self._store.end(first_kept(self._clock.now_us(), self._keep_days)):
+            before = first_kept(self._clock.now_us(), self._keep_days)
+            if self._hold is not None:
+                before = await self._hold(before)
+            async for step in self._store.end(before):
                 log.info("older than %d days: deleted %s%s", self._keep_days, step.what, "" if step.rows is None else f", {step.rows} rows")
         except RetryableError as error:
             log.warning("old data could not be deleted now: %s", error)
