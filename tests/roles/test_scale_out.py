@@ -6,25 +6,22 @@ import signal
 import time
 from collections.abc import Callable
 
-import pytest
-
 from tests.faults.rig import until
 from tests.support.cluster import Cluster, Member, exactly_once
 from tests.support.proxies import Proxies
 
-pytestmark = pytest.mark.soak  # minutes on a busy machine, and not steady there yet
-
 Made = Callable[..., Cluster]
-SECONDS = 60.0
+SECONDS = 120.0  # a failure's, not the test's: six processes and a broker may share one processor with others
 
 
 def started(*members: Member) -> None:
+    """All at the same time: most of a start is imports."""
     for member in members:
-        member.start()
-    until(lambda: all(member.ready for member in members), bool, SECONDS)
+        member.launch()
+    assert until(lambda: all(member.ready for member in members), bool, SECONDS), [member.process.tail() for member in members]
 
 
-def traffic(receive: Member, rate: float = 200.0) -> Proxies:
+def traffic(receive: Member, rate: float = 100.0) -> Proxies:
     proxies = Proxies(receive.ingest_port, receive.grpc_port, count=8, rate=rate)
     proxies.start()
     return proxies
@@ -42,49 +39,37 @@ def test_processes_come_and_go_and_nothing_is_lost_or_twice(make_cluster: Made) 
     first, second, third = (cluster.member(name, "process") for name in ("first", "second", "third"))
     started(receive, first)
     proxies = traffic(receive)
-    wait_for(proxies, 300)
+    wait_for(proxies, 150)
     started(second, third)
     assert until(lambda: cluster.owned([first, second, third]), bool, SECONDS), cluster.owners([first, second, third])
-    wait_for(proxies, 300)
+    wait_for(proxies, 150)
     second.process.stop()
     assert until(lambda: cluster.owned([first, third]), bool, SECONDS), cluster.owners([first, third])
-    wait_for(proxies, 300)
+    wait_for(proxies, 150)
     proxies.end()
-    exactly_once(cluster, proxies.acknowledged)
+    exactly_once(cluster, proxies.acknowledged, SECONDS)
 
 
-def test_a_killed_process_is_replaced_and_its_work_is_replayed(make_cluster: Made) -> None:
-    cluster = make_cluster()
-    receive, first, second = (cluster.member(name, role) for name, role in (("r", "receive"), ("first", "process"), ("second", "process")))
-    started(receive, first, second)
-    assert until(lambda: cluster.owned([first, second]), bool, SECONDS)
+def test_one_is_killed_and_one_is_stopped_and_the_third_does_the_work_of_all(make_cluster: Made) -> None:
+    """What was killed is replayed; what was stopped wakes up, is fenced, writes nothing more for what it lost, and takes its part again."""
+    cluster = make_cluster(partitions=6)
+    receive = cluster.member("receive", "receive")
+    killed, zombie, heir = (cluster.member(name, "process") for name in ("killed", "zombie", "heir"))
+    started(receive, killed, zombie, heir)
+    assert until(lambda: cluster.owned([killed, zombie, heir]), bool, SECONDS), cluster.owners([killed, zombie, heir])
     proxies = traffic(receive)
-    wait_for(proxies, 600)
-    until(lambda: cluster.events().requests.total(), lambda total: total > 0, SECONDS)
-    first.process.kill()
-    wait_for(proxies, 300)
-    assert until(lambda: cluster.owned([second]), bool, SECONDS), cluster.owners([second])
-    first.start()
-    proxies.end()
-    exactly_once(cluster, proxies.acknowledged)
-
-
-def test_a_stopped_process_that_wakes_up_writes_nothing_more_for_what_it_lost(make_cluster: Made) -> None:
-    cluster = make_cluster()
-    receive, zombie, heir = (cluster.member(name, role) for name, role in (("r", "receive"), ("zombie", "process"), ("heir", "process")))
-    started(receive, zombie)
-    assert until(lambda: cluster.owned([zombie]), bool, SECONDS)
-    proxies = traffic(receive)
-    wait_for(proxies, 300)
+    wait_for(proxies, 200)
+    assert until(lambda: cluster.events().requests.total(), bool, SECONDS), "there is something to replay"
+    killed.process.kill()
     zombie.process.send(signal.SIGSTOP)
-    heir.start()
     assert until(lambda: cluster.owned([heir]), bool, SECONDS), cluster.owners([heir])
-    wait_for(proxies, 300)
+    wait_for(proxies, 150)
     zombie.process.send(signal.SIGCONT)
-    assert until(lambda: cluster.owned([heir, zombie]), bool, SECONDS), cluster.owners([heir, zombie])
-    wait_for(proxies, 300)
+    killed.launch()
+    wait_for(proxies, 150)
+    assert until(lambda: cluster.owned([killed, zombie, heir]), bool, SECONDS), cluster.owners([killed, zombie, heir])
     proxies.end()
-    exactly_once(cluster, proxies.acknowledged)
+    exactly_once(cluster, proxies.acknowledged, SECONDS)
 
 
 def test_readiness_tells_the_lag_of_each_partition_and_metrics_have_it(make_cluster: Made) -> None:
@@ -117,9 +102,9 @@ def test_the_store_holds_what_the_topics_hold_and_the_audit_api_answers_from_it(
     store, audit = cluster.member("store", "store", **url), cluster.member("audit", "audit", **url)
     started(receive, process, store, audit)
     proxies = traffic(receive)
-    wait_for(proxies, 200)
+    wait_for(proxies, 100)
     store.process.kill()
-    wait_for(proxies, 200)
+    wait_for(proxies, 100)
     store.start()
     proxies.end()
     events = exactly_once(cluster, proxies.acknowledged)
