@@ -106,7 +106,7 @@ async def _start_all(starting: Starting) -> Running:
         journal,
         sink,
         correlator,
-        ExchangeMeaning(directory.catalogue, settings.services.logger_mode),
+        ExchangeMeaning.of(settings, directory.catalogue),
         clock,
         batch=settings.sink.batch_exchanges,
         checkpoint_us=microseconds(settings.journal.checkpoint_seconds),

@@ -3,35 +3,87 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
-from collector.decode import Captured, decode
+from collector.decode import Captured, Decoded, decode
+from collector.decode.redact import Rules, conceal
+from collector.decode.usage import Estimator
+from collector.describe.hops import Billing
+from collector.describe.manner import Consumers, Manner
 from collector.describe.record import Seen
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.match import ProxyFacts, match, proxy_type_of
-from collector.messages.exchange import Body
+from collector.messages.exchange import Body, Tap
 from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
+from collector.settings import Settings
+from collector.settings.meaning import read_key
+from collector.tokens import open_estimator
 
 _NOTHING = Body()
+_PLAINLY = Manner()
 
 
 class ExchangeMeaning:
     """Asks the decoder and the catalogue. Both are pure and bounded; neither raises, whatever the exchange holds."""
 
-    def __init__(self, catalogue: Catalogue, logger_mode: str = "ignore") -> None:
-        """`logger_mode`: the setting services.logger_mode."""
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        logger_mode: str = "ignore",
+        *,
+        manner: Manner = _PLAINLY,
+        rules: Rules | None = None,
+        estimator: Estimator | None = None,
+    ) -> None:
+        """`logger_mode`: the setting services.logger_mode. `rules`: what is hidden of bodies."""
         self._catalogue, self._logger_mode = catalogue, logger_mode
+        self._manner, self._rules, self._estimator = manner, rules or None, estimator
+
+    @classmethod
+    def of(cls, settings: Settings, catalogue: Catalogue) -> ExchangeMeaning:
+        """As the settings say. Raises SettingsError: a tokenizer cannot be opened."""
+        usage, hidden = settings.usage, settings.redaction
+        billing = Billing(frozenset(usage.billable_hops), True) if usage.billable_hops else Billing()
+        key = read_key(usage.consumer_key_file) if usage.consumer_key_file else None
+        consumers = Consumers(usage.consumer_headers, key) if usage.consumer_headers else None
+        return cls(
+            catalogue,
+            settings.services.logger_mode,
+            manner=Manner(billing, consumers),
+            rules=Rules(hidden.paths, hidden.patterns, read_key(hidden.key_file) if hidden.key_file else None),
+            estimator=open_estimator(usage.tokenizers),
+        )
 
     def decode(self, seen: Seen) -> dict[str, Any]:
-        """See pipeline.Meaning. Nothing without a tap: an access log knows no meaning."""
+        """See pipeline.Meaning. Nothing without a tap: an access log knows no meaning. From here on `seen` is told as the operator wants
+        it: with the consumer's hash for its key, and without what rules hide of its bodies.
+        """
+        seen.tell(self._manner)
         tap = seen.exchange.tap
         if tap is None or tap.level not in (METADATA, REQUEST, REQUEST_RESPONSE):
             return {}
-        decoded = decode(captured(seen))
+        decoded = self._decoded(seen, tap)
         found: dict[str, Any] = {"inference": decoded.inference, "usage": decoded.usage, "timing": decoded.timing}
         if decoded.problems:
             found["problems"] = decoded.problems
         return found
+
+    def _decoded(self, seen: Seen, tap: Tap) -> Decoded:
+        asked_cut = _is_cut(tap.request, tap.level in (REQUEST, REQUEST_RESPONSE))
+        answered_cut = _is_cut(tap.response, tap.level == REQUEST_RESPONSE)
+        # What was delivered beyond the capture cannot be counted.
+        estimator = None if answered_cut or asked_cut else self._estimator
+        if self._rules is None:
+            return decode(captured(seen), estimator=estimator)
+        concealed = conceal(captured(seen), self._rules, (asked_cut, answered_cut), estimator=estimator)
+        for side, kept in (("request", concealed.request), ("response", concealed.response)):
+            if kept.redacted:
+                seen.redact(side, kept.data, kept.redacted)
+        if self._rules.patterns:
+            seen.response_headers = _without_texts(seen.response_headers, self._rules)
+            seen.response_trailers = _without_texts(seen.response_trailers, self._rules)
+        return concealed.decoded
 
     def enrich(self, seen: Seen) -> dict[str, Any]:
         """See pipeline.Meaning."""
@@ -75,6 +127,16 @@ def captured(seen: Seen) -> Captured:
         duration=None if seen.duration_us is None else seen.duration_us / 1e6,
         upstream_first_byte=None if upstream is None else upstream / 1e6,
     )
+
+
+def _is_cut(body: Body, kept: bool) -> bool:
+    """Whether some of its bytes were captured, but not all that passed."""
+    return kept and bool(body.data) and bool(body.gaps or body.truncated)
+
+
+def _without_texts(headers: list[tuple[str, str]], rules: Rules) -> list[tuple[str, str]]:
+    """gRPC tells its errors here, and they may quote what was asked."""
+    return [(name, rules.patterns.sub(unquote(value)) if name == "grpc-message" else value) for name, value in headers]
 
 
 def _kept(body: Body, kept: bool, complete: bool) -> tuple[bytes, bool]:

@@ -112,14 +112,14 @@ async def _meaning(settings: Settings) -> ExchangeMeaning:
 
     catalogue = Catalogue(settings.services.history)
     if settings.sink.is_kafka or not _is_there(settings.sink.url):
-        return ExchangeMeaning(catalogue, settings.services.logger_mode)
+        return ExchangeMeaning.of(settings, catalogue)
     engine = open_engine(settings.sink)
     try:
         for version in await SqlVersionStore(engine, service_versions, SystemClock()).load():
             catalogue.apply(version)
     finally:
         await engine.dispose()
-    return ExchangeMeaning(catalogue, settings.services.logger_mode)
+    return ExchangeMeaning.of(settings, catalogue)
 
 
 def _is_there(url: str) -> bool:

@@ -4,6 +4,7 @@ A text that was never sent is absent; one that was sent empty is "". Tool calls 
 call's id, or give several whole calls the same index, are both understood.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -79,6 +80,14 @@ class Choice:
             call.name = name
         return call
 
+    def pieces(self) -> Iterator[str]:
+        """All that the model generated for it."""
+        for pieces in (self.reasoning, self.text, self.refusal):
+            yield from pieces or ()
+        for call in self.calls:
+            yield call.name or ""
+            yield from call.arguments
+
     def as_json(self, index: int) -> dict[str, Any]:
         """The record's form of a choice."""
         choice: dict[str, Any] = {"index": index}
@@ -124,5 +133,8 @@ class Choices:
 
     def text(self) -> str:
         """All that was generated, for an estimate."""
-        kept = self._by_index.values()
-        return "".join(piece for choice in kept for pieces in (choice.reasoning, choice.text) for piece in pieces or ())
+        return "".join(piece for choice in self._by_index.values() for piece in choice.pieces())
+
+    def ended(self) -> bool:
+        """Whether every choice told why it ended."""
+        return all(choice.finish_reason for choice in self._by_index.values())

@@ -26,6 +26,7 @@ from collector.decode import (
 )
 from collector.decode.captured import Captured, Decoded
 from collector.decode.encodings import codings, unpack
+from collector.decode.estimate import estimate
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.reading import Body, Headers, Reading
 from collector.decode.sse import count_is_over
@@ -49,8 +50,8 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
-def decode(captured: Captured, limits: Limits = DEFAULT, estimate: Estimator | None = None) -> Decoded:
-    """What one exchange meant. `estimate` counts the tokens of a text, for numbers that no server told; off by default."""
+def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | None = None) -> Decoded:
+    """What one exchange meant. `estimator` counts the tokens of a text, for numbers that no server told; off by default."""
     problems: list[str] = []
     chunks = timing.ordered(captured.chunks)
     request, _ = _body("request", captured.request_headers, captured.request_body, captured.request_whole, [], limits, problems)
@@ -59,10 +60,12 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimate: Estimator | N
     reading = Reading(captured, request, response, limits, problems)
     try:
         _read(reading)
+        if estimator is not None:
+            estimate(reading, estimator)
     except _FAULTS as error:
         # Not the error's text: it may hold what was in a body.
         reading.problem(f"the decoder failed: {type(error).__name__} in {reading.inference.get('operation', 'a call')}")
-    _finish(reading, estimate)
+    _finish(reading)
     moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks])
     told = timing.timing(
         chunks,
@@ -93,7 +96,7 @@ def _read(reading: Reading) -> None:
     _HANDLERS.get(route.handler, other.read)(reading)
 
 
-def _finish(reading: Reading, estimate: Estimator | None) -> None:
+def _finish(reading: Reading) -> None:
     inference = reading.inference
     if choices := reading.choices.as_json():
         inference["choices"] = choices
@@ -103,8 +106,6 @@ def _finish(reading: Reading, estimate: Estimator | None) -> None:
         inference["delivered_chunks"] = len(reading.content)
         if count_is_over(reading.response.data, reading.limits.events):
             reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")
-    if estimate is not None:
-        reading.usage.estimate("completion_tokens", reading.choices.text(), estimate)
 
 
 def _body(

@@ -16,15 +16,28 @@ from collector.decode.values import mapping, name
 def read(reading: Reading) -> None:
     """Fills the reading from an audio call."""
     if reading.operation == "speech":
-        reading.put("model_requested", name(mapping(reading.asked).get("model")))
-        if reading.captured.status is not None and reading.captured.status >= 400:
-            failures.read(reading)
+        _speech(reading)
         return
     _form(reading, parts(reading.request.data, reading.request.headers.get("content-type", ""), reading.limits))
     if reading.streamed:
         _stream(reading)
     else:
         _answer(reading)
+
+
+def _speech(reading: Reading) -> None:
+    """Of a streamed answer the last event tells usage; of sound nothing is read."""
+    asked = mapping(reading.asked)
+    reading.put("model_requested", name(asked.get("model")))
+    if isinstance(said := asked.get("input"), str):
+        reading.usage.note("input_characters", len(said))
+    if reading.captured.status is not None and reading.captured.status >= 400:
+        failures.read(reading)
+    elif reading.streamed:
+        for event, end in reading.events():
+            if "audio" in event:
+                reading.content.append(end)
+            _usage(reading, event.get("usage"))
 
 
 def _form(reading: Reading, form: list[Part]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 CHAT, COMPLETIONS, RESPONSES = "openai-chat", "openai-completions", "openai-responses"
 EMBEDDINGS, RERANK, MESSAGES, TGI = "openai-embeddings", "openai-rerank", "anthropic-messages", "tgi"
+AUDIO, IMAGES, MODELS = "openai-audio", "openai-images", "openai-models"
 V1, V2, V2_GRPC, UNKNOWN = "kserve-v1", "kserve-v2", "kserve-v2-grpc", "unknown"
 
 
@@ -32,7 +33,7 @@ NOWHERE = Route(UNKNOWN)
 
 _GENERATING = frozenset((
     "chat", "completion", "response", "embeddings", "pooling", "classify", "rerank", "score", "messages", "transcription", "translation",
-    "image", "generate", "generate_stream", "predict", "explain", "regress", "infer", "infer_stream",
+    "speech", "image", "generate", "generate_stream", "predict", "explain", "regress", "infer", "infer_stream",
 ))  # fmt: skip
 
 # The last segments of a POST's path.
@@ -51,12 +52,14 @@ _POSTS = {
     "/score": Route(RERANK, "score", "openai_rerank"),
     "/messages": Route(MESSAGES, "messages", "anthropic"),
     "/messages/count_tokens": Route(MESSAGES, "count_tokens", "anthropic"),
-    "/audio/transcriptions": Route(UNKNOWN, "transcription", "openai_audio"),
-    "/audio/translations": Route(UNKNOWN, "translation", "openai_audio"),
-    "/audio/speech": Route(UNKNOWN, "speech", "openai_audio"),
-    "/images/generations": Route(UNKNOWN, "image", "openai_images"),
-    "/images/edits": Route(UNKNOWN, "image", "openai_images"),
-    "/images/variations": Route(UNKNOWN, "image", "openai_images"),
+    "/audio/transcriptions": Route(AUDIO, "transcription", "openai_audio"),
+    "/audio/translations": Route(AUDIO, "translation", "openai_audio"),
+    "/audio/speech": Route(AUDIO, "speech", "openai_audio"),
+    "/images/generations": Route(IMAGES, "image", "openai_images"),
+    "/images/edits": Route(IMAGES, "image", "openai_images"),
+    "/images/variations": Route(IMAGES, "image", "openai_images"),
+    "/tokenize": Route(UNKNOWN, "tokenize", "other"),
+    "/detokenize": Route(UNKNOWN, "detokenize", "other"),
     "/generate": Route(TGI, "generate", "tgi"),
     "/generate_stream": Route(TGI, "generate_stream", "tgi"),
 }
@@ -162,10 +165,10 @@ def settle(route: Route, asked: object, answer: object) -> Route:
     asked_keys = asked.keys() if isinstance(asked, dict) else ()
     keys = answer.keys() if isinstance(answer, dict) else ()
     if route.handler == _MODELS:
-        return Route(UNKNOWN, "models", "other") if "data" in keys else Route(V1, "list", "kserve_v1")
+        return Route(MODELS, "models", "other") if "data" in keys else Route(V1, "list", "kserve_v1")
     if route.handler == _ONE_MODEL:
         openai = "object" in keys and "id" in keys
-        return Route(UNKNOWN, "model", "other", route.model) if openai else Route(V1, route.operation, "kserve_v1", route.model)
+        return Route(MODELS, "model", "other", route.model) if openai else Route(V1, route.operation, "kserve_v1", route.model)
     if route.handler == _ROOT:
         return _POSTS["/generate"] if "inputs" in asked_keys else NOWHERE
     for key, path in _INVOKED.items():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-Estimator = Callable[[str], int]
+Estimator = Callable[[str, str], int | None]  # model and text: its tokens; None: not known for this model
 _LARGEST = (1 << 63) - 1
 _CONFLICTS = 8
 
@@ -120,10 +120,10 @@ class Usage:
                     if inner in value:
                         self.note(inner_name, value[inner], told)
 
-    def estimate(self, name: str, text: str, estimator: Estimator) -> None:
+    def estimate(self, name: str, count: int) -> None:
         """Fills in a number that nobody told."""
-        if text and name not in self._numbers:
-            self._estimates[name] = estimator(text)
+        if name not in self._numbers:
+            self._estimates[name] = count
 
     def value(self, name: str) -> int | None:
         """The best known value."""

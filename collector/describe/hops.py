@@ -8,18 +8,40 @@ at a workload's own side. The rule's name is on the usage event.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from collector.messages.exchange import Exchange
 
-DEFAULT_BILLABLE = ("predictor", "serving", "decode", "server")
+ROLES = ("gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server")
+# Calls that make no model work: nobody is billed for them.
+FREE = frozenset((
+    "render", "count_tokens", "compact", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "input_items", "metadata",
+    "ready", "live", "health", "models", "model", "config", "stats", "index", "load", "unload",
+))  # fmt: skip
 
 
-def hop(exchange: Exchange, service: dict[str, Any], billable: tuple[str, ...] = DEFAULT_BILLABLE) -> dict[str, Any]:
-    """{"role", "billable", "rule"}. `billable`: the roles that are billed."""
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """The rule by which a hop is billed: its role is one of these."""
+
+    roles: frozenset[str] = frozenset(("predictor", "serving", "decode", "server"))
+    configured: bool = False
+
+    def rule(self, role: str, billed: bool) -> str:
+        """The rule's name: `predictor-hop`, `not-billed`; `configured:` in front where the operator's roles were asked."""
+        name = f"{role}-hop" if billed else "not-billed"
+        return f"configured:{name}" if self.configured else name
+
+
+DEFAULT = Billing()
+
+
+def hop(exchange: Exchange, service: dict[str, Any], billing: Billing = DEFAULT, operation: str = "") -> dict[str, Any]:
+    """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing."""
     name = role(exchange, service)
-    billed = name in billable
-    return {"role": name, "billable": billed, "rule": f"{name}-hop" if billed else "not-billed"}
+    billed = name in billing.roles and operation not in FREE
+    return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
 
 
 def role(exchange: Exchange, service: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from collector.describe.identity import event_id
-from collector.describe.record import REDACTED, SECRET_HEADERS, Seen, timestamp
+from collector.describe.manner import REDACTED
+from collector.describe.record import SECRET_HEADERS, Seen, timestamp
 from collector.describe.withheld import left_out
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
@@ -56,13 +57,16 @@ def _payload(
     source: str,
     extensions: Extensions,
 ) -> Event:
-    content_type, revision = named.get("content-type"), seen.exchange.revision
+    content_type, revision, redacted = named.get("content-type"), seen.exchange.revision, seen.redacted.get(kind)
+    if redacted:
+        extensions = {**extensions, "redacted": redacted}
+    whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
     columns = {
         "exchange": identity,
         "revision": revision,
         "content_type": content_type,
-        "content_encoding": named.get("content-encoding"),
-        "size": body.size,
+        "content_encoding": named.get("content-encoding") if whole else None,
+        "size": body.size if whole else None,
     }
     identity = event_id(identity, kind, revision)
     return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)

@@ -6,7 +6,10 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
+from msgspec import structs
+
 from collector.describe.hops import hop
+from collector.describe.manner import REDACTED, Manner
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.errors import BadInputError
@@ -14,7 +17,7 @@ from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
 
-REDACTED = "[redacted]"
+_PLAINLY = Manner()
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 _LEVELS = {value: name.lower() for name, value in Level.items()}
 
@@ -26,17 +29,21 @@ class Seen:
 
     `method`, `path` (with its query), `status` (that the client got), `authority`, `duration_us` (first byte of the request to last of
     the response) and `flags` (Envoy's response flags) are as the better witness told them; absent if none did. `request` and `response`
-    map header names to their first value.
+    map header names to their first value. `consumer` is the caller's hash, `redacted` says of each body (`request`, `response`) whether
+    rules took `part` or `all` of it; `tell` sets what an operator decides.
     """
 
     __slots__ = (
         "authority",
+        "consumer",
         "duration_us",
         "exchange",
         "flags",
+        "manner",
         "method",
         "path",
         "problems",
+        "redacted",
         "request",
         "request_headers",
         "request_id",
@@ -51,6 +58,9 @@ class Seen:
         tap, log = exchange.tap, exchange.access_log or _NO_LOG
         self.exchange = exchange
         self.problems: list[str] = []
+        self.manner = _PLAINLY
+        self.consumer: str | None = None
+        self.redacted: dict[str, str] = {}
         self.request_headers = self._block(tap.request_headers if tap else None) or _logged(log.request_headers)
         self.response_headers = self._block(tap.response_headers if tap else None) or _logged(log.response_headers)
         self.request_trailers = self._block(tap.request_trailers if tap else None)
@@ -64,6 +74,23 @@ class Seen:
         self.status = log.status or _status(self.response.get(":status")) or (tap.code if tap is not None else 0) or None
         self.duration_us = log.duration_us if log.duration_us is not None or tap is None else tap.end_us
         self.flags = log.flags | (tap.flags if tap is not None else 0)
+
+    def tell(self, manner: Manner) -> None:
+        """Tells the exchange in this manner."""
+        self.manner = manner
+        if manner.consumers is not None:
+            log = self.exchange.access_log or _NO_LOG
+            self.consumer = manner.consumers.of(self.request, log.request_headers)
+            self.request_headers = manner.consumers.hide(self.request_headers)
+            self.request = dict(self.request_headers[::-1])
+
+    def redact(self, side: str, data: bytes, extent: str) -> None:
+        """Leaves these bytes of a body in place of what was captured. `extent`: part, or all."""
+        tap = self.exchange.tap
+        if tap is not None:
+            body = structs.replace(getattr(tap, side), data=data)
+            self.exchange = structs.replace(self.exchange, tap=structs.replace(tap, **{side: body}))
+            self.redacted[side] = extent
 
     def _block(self, block: bytes | None) -> Headers:
         if block is None:
@@ -96,7 +123,7 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record["proxy"] = _proxy(exchange.node, log)
     if service:
         record["service"] = service
-    record["hop"] = hop(exchange, service)
+    record["hop"] = hop(exchange, service, seen.manner.billing, decoded.get("inference", {}).get("operation", ""))
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)
@@ -119,6 +146,8 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     problems = seen.problems + list(decoded.get("problems", ()))
     if problems:
         record["problems"] = problems
+    for side, extent in seen.redacted.items():
+        record[side]["body"]["redacted"] = extent
     if "logger" in service:
         without_bodies(record, service)
     return record
@@ -180,6 +209,8 @@ def _caller(seen: Seen, log: AccessLog) -> dict[str, Any]:
     caller: dict[str, Any] = {}
     if log.principal:
         caller["principal"] = log.principal
+    if seen.consumer:
+        caller["consumer"] = seen.consumer
     if seen.exchange.key.downstream:
         caller["address"] = seen.exchange.key.downstream
     agent = seen.request.get("user-agent") or log.user_agent

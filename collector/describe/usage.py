@@ -14,7 +14,7 @@ from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
 
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
-_INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "streamed")
+_INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "streamed", "delivered_chunks")
 
 
 def usage_event(record: dict[str, Any], source: str, subject: str | None, time_us: int) -> Event | None:
@@ -32,6 +32,7 @@ def usage_event(record: dict[str, Any], source: str, subject: str | None, time_u
     _copy(data, service, _SERVICE)
     _copy(data, inference, _INFERENCE)
     _put(data, "caller", record["caller"].get("principal"))
+    _put(data, "consumer", record["caller"].get("consumer"))
     data["hop"] = record["hop"]
     data["usage"] = record.get("usage", {})
     data["completeness"] = record["completeness"]

@@ -50,7 +50,7 @@ class PartitionPipeline:
             journal,
             sink,
             correlator,
-            ExchangeMeaning(self._directory.catalogue, settings.services.logger_mode),
+            ExchangeMeaning.of(settings, self._directory.catalogue),
             self._clock,
             batch=settings.sink.batch_exchanges,
             checkpoint_us=microseconds(settings.journal.checkpoint_seconds),

@@ -6,6 +6,7 @@ Sources, the later wins: defaults, the YAML file named by `--config` or MESHSCRI
 
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
+from collector.settings.meaning import Redaction, Tokenizer, Usage
 from collector.settings.relay import Relay
 from collector.settings.root import PREFIX, Role, Settings
 from collector.settings.section import MIB, Section
@@ -22,11 +23,14 @@ __all__ = [
     "Journal",
     "Kafka",
     "Log",
+    "Redaction",
     "Relay",
     "Role",
     "Section",
     "Services",
     "Settings",
     "Sink",
+    "Tokenizer",
+    "Usage",
     "load",
 ]

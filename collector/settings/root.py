@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
+from collector.settings.meaning import Redaction, Usage
 from collector.settings.relay import Relay
 from collector.settings.services import Services
 from collector.settings.sink import Sink
@@ -32,6 +33,8 @@ class Settings(BaseSettings):
     correlate: Correlate = Correlate()
     sink: Sink = Sink()
     services: Services = Services()
+    usage: Usage = Usage()
+    redaction: Redaction = Redaction()
     kafka: Kafka = Kafka()
     relays: list[Relay] = Field([], description="Copies of the events to elsewhere (docs/relays.md).")
     log: Log = Log()

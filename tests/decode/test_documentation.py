@@ -11,10 +11,22 @@ NUMBERS = {
     *usage.FLAT.values(),
     *(name for names in usage.NESTED.values() for name in names.values()),
     *anthropic._NUMBERS.values(),
-    *("images", "rows", "output_rows", "input_tensors", "output_tensors", "input_bytes", "output_bytes", "audio_seconds", "conflicts"),
+    *(
+        "images",
+        "rows",
+        "output_rows",
+        "input_tensors",
+        "output_tensors",
+        "input_bytes",
+        "output_bytes",
+        "audio_seconds",
+        "conflicts",
+        "delivered_tokens",
+        "input_characters",
+    ),
 }
 OPERATIONS = {route.operation for route in routes._POSTS.values()} | {*routes._GRPC.values(), *routes._V2_SERVER.values()}
-PROTOCOLS = {route.protocol for route in routes._POSTS.values()} | {routes.V1, routes.V2, routes.V2_GRPC, routes.UNKNOWN}
+PROTOCOLS = {route.protocol for route in routes._POSTS.values()} | {routes.V1, routes.V2, routes.V2_GRPC, routes.MODELS, routes.UNKNOWN}
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS | OPERATIONS | PROTOCOLS))

@@ -36,7 +36,7 @@ from tests.decode import transcripts as t
         ("POST", "/inference.GRPCInferenceService/ModelInfer", "kserve-v2-grpc", "infer"),
         ("GET", "/health", "unknown", "health"),
         ("GET", "/metrics", "unknown", ""),
-        ("POST", "/v1/audio/speech", "unknown", "speech"),
+        ("POST", "/v1/audio/speech", "openai-audio", "speech"),
         ("POST", "", "unknown", ""),
         ("PRI", "*", "unknown", ""),
     ],
@@ -56,14 +56,14 @@ def test_the_model_list_is_told_by_its_answer():
     kserve = decode(t.get("/v1/models", {"models": ["iris"]})).inference
     openai = decode(t.get("/v1/models", {"object": "list", "data": [{"id": "llama"}]})).inference
     assert kserve == {"protocol": "kserve-v1", "operation": "list"}
-    assert openai == {"protocol": "unknown", "operation": "models"}
+    assert openai == {"protocol": "openai-models", "operation": "models"}
 
 
 def test_one_model_is_told_by_its_answer():
     kserve = decode(t.get("/v1/models/iris", {"name": "iris", "ready": True})).inference
     openai = decode(t.get("/v1/models/llama", {"id": "llama", "object": "model"})).inference
     assert kserve == {"protocol": "kserve-v1", "operation": "ready", "model_requested": "iris"}
-    assert openai == {"protocol": "unknown", "operation": "model", "model_requested": "llama"}
+    assert openai == {"protocol": "openai-models", "operation": "model", "model_requested": "llama"}
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,15 @@ def test_what_is_no_count_is_not_usage(value):
 def test_estimates_are_off_by_default_and_marked_where_wanted():
     captured = t.streamed([*t.words("a b", " c"), t.delta({}, finish="stop")])
     assert decode(captured).usage == {}
-    assert decode(captured, estimate=lambda text: len(text.split())).usage == {"completion_tokens": {"value": 3, "provenance": "estimated"}}
+    assert decode(captured, estimator=lambda model, text: len(text.split())).usage == {
+        "completion_tokens": {"value": 3, "provenance": "estimated"},
+        "prompt_tokens": {"value": 1, "provenance": "estimated"},
+    }
 
 
 def test_an_estimate_never_replaces_what_was_told():
     captured = t.streamed([*t.words("a b"), t.final(t.tokens(1, 1))])
-    assert decode(captured, estimate=lambda _: 99).usage["completion_tokens"] == reported(1)
+    assert decode(captured, estimator=lambda model, text: 99).usage["completion_tokens"] == reported(1)
 
 
 def test_conflicts_are_bounded():

@@ -13,11 +13,11 @@ from collector.decode.kserve_v2 import LENGTH
 from collector.decode.limits import Limits
 from collector.decode.multipart import parts
 from collector.decode.reading import Body
-from collector.decode.redact.paths import EVERY
 from collector.decode.redact.rules import Rules, UnsureError
 from collector.decode.redact.texts import is_plain
 from collector.decode.values import mapping, objects
 from collector.decode.wire import MalformedError, fields
+from collector.redaction.paths import EVERY
 
 _SERVICE = "/inference.GRPCInferenceService/"
 # The members that the messages of the Open Inference Protocol have.

@@ -27,8 +27,8 @@ class Kept(NamedTuple):
 
 
 def redact(side: str, data: bytes, headers: Headers, path: str, whole: bool, cut: bool, rules: Rules, limits: Limits) -> Kept:
-    """`whole`: the message came to its end. `cut`: not all bytes that passed were captured. Never raises."""
-    if not data:
+    """`whole`: the message came to its end. `cut`: bytes were captured, but not all that passed. Never raises."""
+    if not data and not cut:
         return Kept(b"")
     try:
         if cut:

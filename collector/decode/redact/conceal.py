@@ -45,7 +45,7 @@ class Concealed(NamedTuple):
 
 
 def conceal(
-    captured: Captured, rules: Rules, cut: tuple[bool, bool], limits: Limits = DEFAULT, estimate: Estimator | None = None
+    captured: Captured, rules: Rules, cut: tuple[bool, bool], limits: Limits = DEFAULT, estimator: Estimator | None = None
 ) -> Concealed:
     """`cut`: whether bytes of the request's and of the response's body passed without being captured. Never raises."""
     request = redact(
@@ -54,7 +54,7 @@ def conceal(
     response = redact(
         "response", captured.response_body, joined(captured.response_headers), captured.path, captured.response_whole, cut[1], rules, limits
     )
-    passed = decode(captured, limits, estimate)
+    passed = decode(captured, limits, estimator)
     shown = decode(_shown(captured, request, response), limits) if request.redacted or response.redacted else passed
     inference = shown.inference
     if _scrub(inference, rules):

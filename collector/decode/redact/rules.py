@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from collector.decode.redact.paths import Hit, Path, Trail, children, inner, parse
-from collector.decode.redact.patterns import Mark, Patterns
+from collector.redaction.paths import Hit, Path, Trail, children, inner, parse
+from collector.redaction.patterns import Mark, Patterns
 
 Lane = tuple[Any, ...]
 _NUMBERS = frozenset((int, float))

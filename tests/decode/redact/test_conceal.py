@@ -8,8 +8,6 @@ import brotli
 import orjson
 import pytest
 
-pytest.importorskip("re2")
-
 from collector.decode import Limits, decode
 from collector.decode.redact import Rules, conceal
 from tests.decode import transcripts as t

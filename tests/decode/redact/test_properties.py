@@ -11,9 +11,6 @@ import brotli
 import orjson
 import pytest
 import zstandard
-
-pytest.importorskip("re2")
-
 from hypothesis import given
 from hypothesis import strategies as st
 

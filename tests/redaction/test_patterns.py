@@ -3,13 +3,10 @@
 from itertools import pairwise
 
 import pytest
-
-pytest.importorskip("re2")
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode.redact.patterns import MARK, Mark, Patterns, check
+from collector.redaction.patterns import MARK, Mark, Patterns, check
 
 CARD = r"\b\d{16}\b"
 MAIL = r"[\w.]+@[\w.]+"

@@ -1,0 +1,62 @@
+"""What an operator decides on how exchanges are told: which hops are billed, and by which header consumers are told apart.
+
+A consumer's key is never stored: its value is replaced in the record by a mark, and the record and the usage event carry a hash of it,
+which without the operator's secret key says nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from collector.describe.hops import DEFAULT, Billing
+
+REDACTED = "[redacted]"
+_DIGITS = 32  # 128 bits, as the tap filter tells them
+_HASHED = re.compile(rf"hmac-sha256:([0-9a-f]{{{_DIGITS}}})")
+_WITH_SCHEME = ("authorization", "proxy-authorization")
+
+
+class Consumers:
+    """`headers`: lower-case names; the first that a request carries counts. `key`: the secret of the hash; without one only values count
+    that the tap filter has hashed.
+    """
+
+    def __init__(self, headers: Sequence[str], key: bytes | None) -> None:
+        self.headers = tuple(headers)
+        self._key = key
+
+    def of(self, *told: Mapping[str, str]) -> str | None:
+        """The consumer's hash, by the headers that the witnesses told; None if none did. A value that the proxy redacted says nothing."""
+        for name in self.headers:
+            for headers in told:
+                value = headers.get(name, "")
+                if value and value != REDACTED and (found := self._hash(name, value)):
+                    return found
+        return None
+
+    def hide(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The headers without the keys."""
+        return [(name, REDACTED if name in self.headers and not _HASHED.fullmatch(value) else value) for name, value in headers]
+
+    def _hash(self, name: str, value: str) -> str | None:
+        if hashed := _HASHED.fullmatch(value):
+            return hashed[1]
+        secret = _credential(value) if name in _WITH_SCHEME else value
+        return hmac.new(self._key, secret.encode("latin-1", "replace"), sha256).hexdigest()[:_DIGITS] if self._key else None
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """All of it. `consumers`: None: they are not told apart."""
+
+    billing: Billing = DEFAULT
+    consumers: Consumers | None = None
+
+
+def _credential(value: str) -> str:
+    """The value without its scheme (RFC 9110 §11.4), so that a key is the same consumer under each header. As the tap filter does it."""
+    return (value.split(maxsplit=1) or [""])[-1].strip()

@@ -1,0 +1,116 @@
+"""Settings of what exchanges are taken to mean: what is billed to whom, and what of bodies is hidden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from collector.settings.section import Section, is_there
+
+Hop = Literal["gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server"]
+LEAST_KEY = 16
+
+
+class Tokenizer(Section):
+    """Which models' tokens are counted how, where the server told none."""
+
+    models: str = Field("*", min_length=1, description="Name of a model, with * for any characters.")
+    file: Path | None = Field(None, description="The model's tokenizer.json.")
+    bytes_per_token: float | None = Field(None, gt=0, le=1024, description="In place of a file: bytes of UTF-8 that make a token.")
+
+    @field_validator("file")
+    @classmethod
+    def _is_there(cls, path: Path | None) -> Path | None:
+        return is_there(path)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Tokenizer:
+        if (self.file is None) == (self.bytes_per_token is None):
+            raise ValueError("needs either file or bytes_per_token")
+        return self
+
+
+class Usage(Section):
+    """What is billed, and to whom (docs/usage-event.md)."""
+
+    billable_hops: list[Hop] = Field(
+        [], description="Roles of the hops that are billed. None: predictor, serving, decode and server, of which a call has one."
+    )
+    consumer_headers: list[str] = Field(
+        [], description="Request headers that name the consumer, the first that is there counts. They are stored as a hash only."
+    )
+    consumer_key_file: Path | None = Field(
+        None, description=f"File with the secret key of that hash, {LEAST_KEY} bytes or more; not needed where the tap filter hashes."
+    )
+    tokenizers: list[Tokenizer] = Field(
+        [], description="`{models, file}` or `{models, bytes_per_token}`; the first that fits a model estimates what no server told."
+    )
+
+    @field_validator("consumer_headers")
+    @classmethod
+    def _lower(cls, names: list[str]) -> list[str]:
+        return [name.strip().lower() for name in names]
+
+    @field_validator("consumer_key_file")
+    @classmethod
+    def _is_key(cls, path: Path | None) -> Path | None:
+        return is_key(path)
+
+    @model_validator(mode="after")
+    def _both(self) -> Usage:
+        if self.consumer_key_file is not None and not self.consumer_headers:
+            raise ValueError("consumer_key_file is of no use without consumer_headers")
+        return self
+
+
+class Redaction(Section):
+    """What of bodies is hidden before anything of them is stored (docs/redaction.md). Nothing, if there are no rules."""
+
+    paths: list[str] = Field([], description="Values of JSON bodies: `user`, `messages[*].content`, `..ssn` (at any depth).")
+    patterns: list[str] = Field([], description="Regular expressions (RE2) for texts in bodies; needs the extra `redaction` (google-re2).")
+    key_file: Path | None = Field(
+        None, description=f"File with a secret key, {LEAST_KEY} bytes or more: marks carry a hash by which equal values are known as equal."
+    )
+
+    @field_validator("paths")
+    @classmethod
+    def _readable(cls, paths: list[str]) -> list[str]:
+        from collector.redaction.paths import parse
+
+        for path in paths:
+            parse(path)
+        return paths
+
+    @field_validator("patterns")
+    @classmethod
+    def _compiled(cls, patterns: list[str]) -> list[str]:
+        if patterns:
+            from collector.redaction.patterns import check
+
+            for pattern in patterns:
+                check(pattern)
+        return patterns
+
+    @field_validator("key_file")
+    @classmethod
+    def _is_key(cls, path: Path | None) -> Path | None:
+        return is_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """The key that a file holds, without the white space around it."""
+    return path.read_bytes().strip()
+
+
+def is_key(path: Path | None) -> Path | None:
+    """The path. Raises ValueError if it names no file with a key."""
+    if is_there(path) is not None and path is not None:
+        try:
+            size = len(read_key(path))
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        if size < LEAST_KEY:
+            raise ValueError(f"{path} holds {size} bytes, a key needs {LEAST_KEY} or more")
+    return path
