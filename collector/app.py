@@ -17,7 +17,8 @@ from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
 from collector.correlate import Correlator
 from collector.dead_letters.open import open_letters
-from collector.directory import Directory
+from collector.directory import Directory, open_versions
+from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
@@ -98,7 +99,9 @@ async def _start_all(starting: Starting) -> Running:
     stack.push_async_callback(journal.close)
     JournalMetrics(registry, journal)
 
-    directory = Directory(settings.services, engine, clock)
+    versions = open_versions(settings.kafka, engine, clock)
+    directory = Directory(settings.services, versions, clock, retention_days=settings.sink.retention_days)
+    ServicesMetrics(registry, directory, clock)
     await directory.start()
     stack.push_async_callback(directory.stop)
     correlator = Correlator(limits(settings))

@@ -82,6 +82,10 @@ class Catalogue:
         newest = (line.newest() for line in self._lines())
         return sorted((v for v in newest if not v.deleted), key=lambda v: (v.namespace, v.name, v.kind))
 
+    def all(self) -> Iterator[ServiceVersion]:
+        """Every version that is kept."""
+        return (version for line in self._lines() for version in line.versions)
+
     def __len__(self) -> int:
         """How many versions are kept."""
         return sum(len(line.versions) for line in self._lines())
@@ -225,7 +229,7 @@ def _span(life: list[ServiceVersion]) -> list[tuple[int, ServiceVersion]]:
 def _share(version: ServiceVersion, neighbour: ServiceVersion | None) -> ServiceVersion:
     """The same version with its strings and mappings shared with others: most versions differ in one annotation."""
     near = neighbour if neighbour is not None and neighbour.uid == version.uid else _NOTHING
-    headers = version.metadata_headers
+    headers, annotations = version.metadata_headers, version.metadata_annotations
     return replace(
         version,
         namespace=intern(version.namespace),
@@ -234,6 +238,7 @@ def _share(version: ServiceVersion, neighbour: ServiceVersion | None) -> Service
         uid=intern(version.uid),
         annotations=_shared(version.annotations, near.annotations),
         labels=_shared(version.labels, near.labels),
+        metadata_annotations=near.metadata_annotations if near.metadata_annotations == annotations else annotations,
         metadata_headers=near.metadata_headers if near.metadata_headers == headers else headers,
         model=_shared(version.model, near.model),
     )

@@ -11,30 +11,29 @@ import asyncio
 import logging
 import random as random_module
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from collector.clock import Clock, SystemClock
 from collector.enrich.backoff import Backoff
 from collector.enrich.catalogue import Catalogue
+from collector.enrich.selection import Selection
 from collector.enrich.store import VersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
 
 BATCH = 500
-# A row is written under the store's clock and seen once its transaction ends: a refresh looks back so far.
-OVERLAP_US = 60_000_000
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class KeeperStatus:
-    """How saving fares: versions saved, waiting, dropped (bound reached, or refused by the store) and failed tries."""
+    """How saving fares: versions saved, waiting, dropped (bound reached, or refused by the store), failed tries, and versions pruned."""
 
     saved: int = 0
     waiting: int = 0
     dropped: int = 0
     failures: int = 0
+    pruned: int = 0
     detail: str = ""
 
 
@@ -46,20 +45,20 @@ class VersionKeeper:
         catalogue: Catalogue,
         store: VersionStore,
         *,
-        clock: Clock | None = None,
+        selection: Selection | None = None,
         max_waiting: int = 100_000,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        """At most ``max_waiting`` versions wait for the store."""
+        """At most ``max_waiting`` versions wait for the store. ``selection``: what may be taken from it; None: all that it holds."""
         self._catalogue = catalogue
         self._store = store
-        self._clock = clock or SystemClock()
+        self._narrowed = selection.narrowed if selection is not None else _as_it_is
         self._waiting: deque[ServiceVersion] = deque()
         self._max_waiting = max_waiting
         self._woken = asyncio.Event()
         self._backoff = Backoff(0.25, 8.0, random)
         self._status = KeeperStatus()
-        self._refreshed_us = 0
+        self._size = BATCH  # smaller while a batch is searched for the version that the store refuses
 
     def status(self) -> KeeperStatus:
         """A copy of the figures, taken now."""
@@ -67,17 +66,24 @@ class VersionKeeper:
 
     async def load(self) -> int:
         """Fills the catalogue from the store; how many versions were new. Raises what the store raises."""
-        return await self._read(0)
+        return self._taken(await self._store.load())
 
     async def refresh(self) -> int:
         """Takes in what other collectors have saved since the last `load` or `refresh`."""
-        return await self._read(max(self._refreshed_us - OVERLAP_US, 0))
+        return self._taken(await self._store.news())
 
-    async def _read(self, saved_since_us: int) -> int:
-        began_us = self._clock.now_us()
-        new = sum(self._catalogue.apply(version) for version in await self._store.load(saved_since_us))
-        self._refreshed_us = began_us
-        return new
+    def _taken(self, versions: Iterable[ServiceVersion]) -> int:
+        return sum(self._catalogue.apply(self._narrowed(version)) for version in versions)
+
+    async def prune(self, before_us: int, history: int) -> int:
+        """Drops what is superseded from the store (see store.superseded). How many. Raises what the store raises."""
+        pruned = await self._store.prune(before_us, history)
+        self._status.pruned += pruned
+        return pruned
+
+    async def close(self) -> None:
+        """Closes the store."""
+        await self._store.close()
 
     def take(self, version: ServiceVersion) -> None:
         """For a source's ``on_version``: into the catalogue now, into the store soon."""
@@ -108,17 +114,23 @@ class VersionKeeper:
             await self._save_batch()
 
     async def _save_batch(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
         try:
             await self._store.save(batch)
         except PermanentError as error:
-            self._status.dropped += len(batch)
-            self._note(f"the store refused {len(batch)} versions of services: {error}")
+            if len(batch) > 1:
+                self._waiting.extendleft(reversed(batch))
+                self._size = len(batch) // 2
+                return
+            self._status.dropped += 1
+            self._note(f"the store refused a version of {batch[0].namespace}/{batch[0].name}: {error}")
+            self._size = BATCH
             return
         except BaseException:
             # Cancelled or to be tried again: they are still first in the row.
             self._waiting.extendleft(reversed(batch))
             raise
+        self._size = min(2 * self._size, BATCH)
         self._status.saved += len(batch)
         self._status.detail = ""
         self._backoff.reset()
@@ -127,3 +139,7 @@ class VersionKeeper:
         if not self._status.detail:
             log.warning(detail)
         self._status.detail = detail
+
+
+def _as_it_is(version: ServiceVersion) -> ServiceVersion:
+    return version

@@ -24,7 +24,7 @@ SECOND_US = 1_000_000
 # A change is told a few milliseconds after it was made. Whoever made it and then sends a request must meet it, so a
 # change seen as it happened counts from this long before it was seen (never from before the second the server noted).
 WATCH_DELAY_US = 50_000
-MAX_HEADERS = 64
+MAX_NAMED = 64
 _MODES = frozenset({"all", "request", "response"})
 _FORMATS = (
     "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
@@ -115,6 +115,7 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
     metadata, spec = mapping(item.get("metadata")), mapping(item.get("spec"))
     logged = mapping(spec.get("predictor")).get("logger")
     logger, generation = mapping(logged), metadata.get("generation")
+    named = _strings(logger, "metadataAnnotations")[:MAX_NAMED]
     return ServiceVersion(
         namespace=namespace,
         name=name,
@@ -123,10 +124,11 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
         resource_version=_text(metadata.get("resourceVersion")) or "",
         generation=generation if isinstance(generation, int) else 0,
         since_us=since_us,
-        annotations=selection.of_annotations(_texts(metadata.get("annotations")), _strings(logger, "metadataAnnotations")),
+        annotations=selection.of_annotations(_texts(metadata.get("annotations")), named),
         labels=selection.of_labels(_texts(metadata.get("labels"))),
         logger_mode=_logger_mode(logged),
-        metadata_headers=tuple(header.lower() for header in _strings(logger, "metadataHeaders")[:MAX_HEADERS]),
+        metadata_annotations=tuple(named),
+        metadata_headers=tuple(header.lower() for header in _strings(logger, "metadataHeaders")[:MAX_NAMED]),
         model=_llm_model(spec, name) if kind == LLM_INFERENCE_SERVICE else _model(spec, mapping(item.get("status"))),
     )
 

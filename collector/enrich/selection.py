@@ -8,9 +8,11 @@ records hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from collector.enrich.version import ServiceVersion
 from collector.errors import SettingsError
 
 KEEP, HASH, MASK, DROP = "keep", "hash", "mask", "drop"
@@ -19,6 +21,8 @@ TREATMENTS = frozenset({KEEP, HASH, MASK, DROP})
 NEVER = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 # Stands in for entries that the size bound left out; its value is their number.
 OMITTED = "meshscribe.io/omitted"
+_HASHED = re.compile(r"blake2b:[0-9a-f]{32}")
+_CUT = re.compile(r"… \(cut, \d+ bytes\)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +95,26 @@ class Selection:
         """The entries of ``labels`` that the allow-list keeps."""
         return self._select(self.labels, labels, frozenset())
 
-    def _select(self, rules: Rules, entries: Mapping[str, str], named: frozenset[str]) -> dict[str, str]:
+    def narrowed(self, version: ServiceVersion) -> ServiceVersion:
+        """A version that was stored under rules of before, with no more in it than the present ones allow. What those hid or left out
+        stays so: only the object itself has it.
+        """
+        annotations = self._select(self.annotations, version.annotations, frozenset(version.metadata_annotations), self._treat_again)
+        labels = self._select(self.labels, version.labels, frozenset(), self._treat_again)
+        if annotations == version.annotations and labels == version.labels:
+            return version
+        return replace(version, annotations=annotations, labels=labels)
+
+    def _select(
+        self, rules: Rules, entries: Mapping[str, str], named: frozenset[str], treat: Callable[[str, str], str] | None = None
+    ) -> dict[str, str]:
         kept: dict[str, str] = {}
-        budget, omitted = self.max_total_bytes, 0
+        budget, omitted = self.max_total_bytes, _number(entries.get(OMITTED)) if treat else 0
         for name in sorted(entries):
             treatment = rules.treatment(name) or (KEEP if name in named else DROP)
-            if treatment == DROP:
+            if treatment == DROP or name == OMITTED:
                 continue
-            value = self._treat(treatment, str(entries[name]))
+            value = (treat or self._treat)(treatment, str(entries[name]))
             budget -= len(name.encode()) + len(value.encode())
             if budget < 0:
                 omitted += 1
@@ -117,3 +133,13 @@ class Selection:
         if len(encoded) <= self.max_value_bytes:
             return value
         return f"{encoded[: self.max_value_bytes].decode(errors='ignore')}… (cut, {len(encoded)} bytes)"
+
+    def _treat_again(self, treatment: str, value: str) -> str:
+        """A hash of a hash, or of `***`, would only look like one of the value."""
+        if treatment == HASH and (value == "***" or _HASHED.fullmatch(value)):
+            return value
+        return value if treatment == KEEP and _CUT.search(value) else self._treat(treatment, value)
+
+
+def _number(told: str | None) -> int:
+    return int(told) if told is not None and told.isascii() and told.isdigit() else 0

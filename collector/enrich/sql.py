@@ -5,42 +5,49 @@ Implements `store.VersionStore` on SQLite and Postgres. Next stop: the keeper fi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-from sqlalchemy import Table, case, delete, select
+from sqlalchemy import RowMapping, Select, Table, bindparam, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.clock import Clock
-from collector.enrich.catalogue import Catalogue
+from collector.enrich.store import Identity, identity, superseded
+from collector.enrich.stored import data_of, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
 
 BATCH = 500
+# A row is written under the store's clock and seen once its transaction ends: news looks back so far.
+OVERLAP_US = 60_000_000
 
 
 class SqlVersionStore:
     """See store.VersionStore. `table` is sinks.schema.service_versions, migrated."""
 
     def __init__(self, engine: AsyncEngine, table: Table, clock: Clock) -> None:
+        """The engine stays the caller's."""
         self._engine, self._table, self._clock = engine, table, clock
+        self._given_us = 0
 
-    async def load(self, saved_since_us: int = 0) -> list[ServiceVersion]:
+    async def load(self) -> list[ServiceVersion]:
         """See store.VersionStore.load."""
-        table = self._table
-        try:
-            async with self._engine.connect() as connection:
-                rows = await connection.execute(select(table).where(table.c.saved_us >= saved_since_us))
-                return [_version(row._mapping) for row in rows]
-        except SQLAlchemyError as error:
-            raise _told(error) from error
+        self._given_us = 0
+        return await self.news()
+
+    async def news(self) -> list[ServiceVersion]:
+        """See store.VersionStore.news. The clocks of those who save may differ by less than `OVERLAP_US`."""
+        began_us = self._clock.now_us()
+        rows = await self._rows(select(self._table).where(self._table.c.saved_us >= self._given_us - OVERLAP_US))
+        self._given_us = began_us
+        return [_version(row) for row in rows]
 
     async def save(self, versions: Sequence[ServiceVersion]) -> None:
         """See store.VersionStore.save."""
-        newest = {(v.uid, v.resource_version, v.deleted): v for v in versions}  # one statement may not touch a row twice
+        newest = {identity(v): v for v in versions}  # one statement may not touch a row twice
         rows = [_row(version, self._clock.now_us()) for version in newest.values()]
         try:
             async with self._engine.begin() as connection:
@@ -50,22 +57,30 @@ class SqlVersionStore:
             raise _told(error) from error
 
     async def prune(self, before_us: int, history: int) -> int:
-        """See store.VersionStore.prune. Reads all: to be called seldom."""
+        """See store.VersionStore.prune. Reads the keys of all: to be called seldom. Deletes in short transactions."""
         table = self._table
-        stored = await self.load()
-        keep = Catalogue(history, services=len(stored) + 1)
-        for version in stored:
-            keep.apply(version)
-        kept = {id_ for v in stored for id_ in _in_force(keep, v, before_us)}
-        gone = [v for v in stored if (v.uid, v.resource_version, v.deleted) not in kept]
+        rows = await self._rows(select(*(table.c[name] for name in _KEYS)))
+        gone = sorted(await asyncio.to_thread(_superseded, rows, before_us, history))
+        this = (table.c.uid == bindparam("u")) & (table.c.resource_version == bindparam("r")) & (table.c.deleted == bindparam("d"))
         try:
-            async with self._engine.begin() as connection:
-                for v in gone:
-                    same = (table.c.uid == v.uid) & (table.c.resource_version == v.resource_version) & (table.c.deleted == v.deleted)
-                    await connection.execute(delete(table).where(same))
+            for start in range(0, len(gone), BATCH):
+                async with self._engine.begin() as connection:
+                    named = [{"u": uid, "r": number, "d": deleted} for uid, number, deleted in gone[start : start + BATCH]]
+                    await connection.execute(delete(table).where(this), named)
         except SQLAlchemyError as error:
             raise _told(error) from error
         return len(gone)
+
+    async def close(self) -> None:
+        """See store.VersionStore.close."""
+
+    async def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+        try:
+            async with self._engine.connect() as connection:
+                rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
+                return rows
+        except SQLAlchemyError as error:
+            raise _told(error) from error
 
     def _upsert(self) -> Any:
         dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
@@ -76,55 +91,24 @@ class SqlVersionStore:
         return statement.on_conflict_do_update(index_elements=["uid", "resource_version", "deleted"], set_=changed)
 
 
-def _in_force(catalogue: Catalogue, version: ServiceVersion, before_us: int) -> set[tuple[str, str, bool]]:
-    """The versions of this one's service that were in force at `before_us` or came later; ended services end with it."""
-    line = [v for v in catalogue.versions(version.namespace, version.name) if v.kind == version.kind]
-    found = {(v.uid, v.resource_version, v.deleted) for v in line if v.since_us >= before_us}
-    at = catalogue.as_of(version.namespace, version.name, before_us, version.kind)
-    if at is not None:
-        found.add((at.uid, at.resource_version, at.deleted))
-    return found
+_KEYS = ("uid", "resource_version", "deleted", "namespace", "name", "kind", "generation", "since_us")
+
+
+def _superseded(rows: Sequence[RowMapping], before_us: int, history: int) -> set[Identity]:
+    return superseded((_bare(row) for row in rows), before_us, history)
+
+
+def _bare(row: RowMapping) -> ServiceVersion:
+    return ServiceVersion(**{name: row[name] for name in _KEYS})
 
 
 def _row(version: ServiceVersion, saved_us: int) -> dict[str, Any]:
-    data = {
-        "annotations": dict(version.annotations),
-        "labels": dict(version.labels),
-        "model": dict(version.model),
-        "metadata_headers": list(version.metadata_headers),
-        "logger_mode": version.logger_mode,
-    }
-    return {
-        "uid": version.uid,
-        "resource_version": version.resource_version,
-        "deleted": version.deleted,
-        "namespace": version.namespace,
-        "name": version.name,
-        "kind": version.kind,
-        "generation": version.generation,
-        "since_us": version.since_us,
-        "saved_us": saved_us,
-        "data": orjson.dumps(data),
-    }
+    facts = {name: getattr(version, name) for name in _KEYS}
+    return {**facts, "saved_us": saved_us, "data": data_of(version)}
 
 
-def _version(row: Any) -> ServiceVersion:
-    data = orjson.loads(row["data"])
-    return ServiceVersion(
-        namespace=row["namespace"],
-        name=row["name"],
-        kind=row["kind"],
-        uid=row["uid"],
-        resource_version=row["resource_version"],
-        generation=row["generation"],
-        since_us=row["since_us"],
-        deleted=bool(row["deleted"]),
-        annotations=data["annotations"],
-        labels=data["labels"],
-        logger_mode=data["logger_mode"],
-        metadata_headers=tuple(data["metadata_headers"]),
-        model=data["model"],
-    )
+def _version(row: RowMapping) -> ServiceVersion:
+    return version_from(row["data"], **{name: row[name] for name in _KEYS})
 
 
 def _told(error: SQLAlchemyError) -> RetryableError | PermanentError:

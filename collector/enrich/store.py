@@ -1,80 +1,101 @@
 """Where versions of services outlive the process, and where several collectors share them.
 
-The SQL store implements `VersionStore`; `MemoryVersionStore` is the reference for its behaviour and serves where
-nothing is to be kept. `VersionKeeper` (`keeper`) writes to it and reads it at the start.
-
-Columns of a table: ``namespace``, ``name``, ``kind``, ``uid``, ``resource_version`` text; ``generation``, ``since_us``
-64-bit integers; ``deleted`` boolean; ``annotations``, ``labels``, ``model``, ``metadata_headers`` JSON;
-``logger_mode`` text or null; ``saved_us`` 64-bit integer, the store's own clock at the last write of the row. Primary
-key (``uid``, ``resource_version``, ``deleted``); indexes on ``saved_us`` and on (``namespace``, ``name``).
+`SqlVersionStore` (`sql`) and `KafkaVersionStore` (`kafka`, a compacted topic) implement `VersionStore`; `MemoryVersionStore` is the
+reference for their behaviour. `VersionKeeper` (`keeper`) writes to a store and reads it at the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Protocol
 
-from collector.clock import Clock
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.version import ServiceVersion
+
+Identity = tuple[str, str, bool]
 
 
 class VersionStore(Protocol):
     """Durable versions. Errors are `RetryableError` or `PermanentError`, decided where they are raised."""
 
-    async def load(self, saved_since_us: int = 0) -> Iterable[ServiceVersion]:
-        """All versions, in any order; or those written at or after ``saved_since_us`` by the store's own clock."""
+    async def load(self) -> Sequence[ServiceVersion]:
+        """All versions. Of one with the same identity there may be several: the earliest ``since_us`` and the content of the last count."""
+        ...
+
+    async def news(self) -> Sequence[ServiceVersion]:
+        """What was saved, by whomever, since this object last gave anything (`load` or `news`); some of it may come twice."""
         ...
 
     async def save(self, versions: Sequence[ServiceVersion]) -> None:
-        """Stores all or none. The same (uid, resource version, deleted) again keeps the earlier ``since_us`` and the
-        newer content."""
+        """Durable when it returns; where it raises, some may be stored, and saving all of them again is right. The same (uid, resource
+        version, deleted) again keeps the earlier ``since_us`` and the newer content."""
         ...
 
     async def prune(self, before_us: int, history: int) -> int:
-        """Drops versions replaced and services ended before ``before_us``, and of each (namespace, name, kind) all but
-        the newest ``history`` ones. Returns how many."""
+        """Drops what is `superseded`. Returns how many versions."""
+        ...
+
+    async def close(self) -> None:
+        """Closes what the store opened itself."""
         ...
 
 
-class MemoryVersionStore:
-    """Keeps the versions in memory, in the form of a catalogue: the same rules for repeats and for what is
-    superseded.
+def identity(version: ServiceVersion) -> Identity:
+    """What names a version among all."""
+    return version.uid, version.resource_version, version.deleted
+
+
+def superseded(versions: Iterable[ServiceVersion], before_us: int, history: int) -> set[Identity]:
+    """Versions that no exchange from ``before_us`` on can meet (replaced, or their service ended before then), and of each (namespace,
+    name, kind) all but the newest ``history``. The newest version of a service that has not ended is never among them.
     """
+    versions = list(versions)
+    catalogue = Catalogue(history=history, services=len(versions) + 1)
+    for version in versions:
+        catalogue.apply(version)
+    catalogue.forget(before_us)
+    return {identity(version) for version in versions} - {identity(version) for version in catalogue.all()}
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._rows: dict[tuple[str, str, bool], tuple[int, ServiceVersion]] = {}
 
-    async def load(self, saved_since_us: int = 0) -> list[ServiceVersion]:
+class MemoryVersionStore:
+    """Keeps the versions in memory, for tests and for comparison."""
+
+    def __init__(self, beside: MemoryVersionStore | None = None) -> None:
+        """``beside``: another store whose versions this one shares."""
+        self._rows: dict[Identity, tuple[int, ServiceVersion]] = beside._rows if beside is not None else {}
+        self._numbers: Iterator[int] = beside._numbers if beside is not None else count(1)
+        self._given = 0
+
+    async def load(self) -> list[ServiceVersion]:
         """See `VersionStore.load`."""
-        return [version for saved_us, version in self._rows.values() if saved_us >= saved_since_us]
+        self._given = 0
+        return await self.news()
+
+    async def news(self) -> list[ServiceVersion]:
+        """See `VersionStore.news`."""
+        new = [(number, version) for number, version in self._rows.values() if number > self._given]
+        self._given = max((number for number, _ in new), default=self._given)
+        return [version for _, version in new]
 
     async def save(self, versions: Sequence[ServiceVersion]) -> None:
         """See `VersionStore.save`."""
         for version in versions:
-            known = self._rows.get(_key(version))
+            known = self._rows.get(identity(version))
             merged = _earlier(version, known[1]) if known else version
             if known is None or merged != known[1]:
-                self._rows[_key(version)] = (self._clock.now_us(), merged)
+                self._rows[identity(version)] = (next(self._numbers), merged)
 
     async def prune(self, before_us: int, history: int) -> int:
         """See `VersionStore.prune`."""
-        catalogue = Catalogue(history=history, services=len(self._rows) + 1)
-        for _, version in self._rows.values():
-            catalogue.apply(version)
-        catalogue.forget(before_us)
-        names = {(version.namespace, version.name) for _, version in self._rows.values()}
-        kept = {_key(version) for name in names for version in catalogue.versions(*name)}
-        dropped = self._rows.keys() - kept
+        dropped = superseded((version for _, version in self._rows.values()), before_us, history)
         for key in dropped:
             del self._rows[key]
         return len(dropped)
 
-
-def _key(version: ServiceVersion) -> tuple[str, str, bool]:
-    return version.uid, version.resource_version, version.deleted
+    async def close(self) -> None:
+        """See `VersionStore.close`."""
 
 
 def _earlier(version: ServiceVersion, known: ServiceVersion) -> ServiceVersion:

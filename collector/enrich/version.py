@@ -20,6 +20,7 @@ class ServiceVersion:
 
     ``since_us`` is in microseconds since the epoch. ``resource_version`` is Kubernetes' and orders the versions of one
     ``uid``. A ``deleted`` version is a tombstone: from ``since_us`` on the service is no more.
+    ``metadata_annotations`` and ``metadata_headers`` are what the service's own logger names.
     ``model`` holds ``name``, ``format``, ``runtime`` and ``storage_uri``, each only where the object says it.
     """
 
@@ -34,6 +35,7 @@ class ServiceVersion:
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     logger_mode: str | None = None
+    metadata_annotations: tuple[str, ...] = ()
     metadata_headers: tuple[str, ...] = ()
     model: Mapping[str, str] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collector.audit.app import create_app
-from collector.directory import Directory
+from collector.directory import Directory, open_versions
 from collector.health import Component
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_audit
 from collector.sinks.open import open_engine, prepare
@@ -18,7 +18,8 @@ async def start(starting: Starting) -> Running:
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
     # What the others have learnt of services is in the store: this role reads it and asks no API server.
-    directory = Directory(settings.services.model_copy(update={"source": "none"}), engine, clock)
+    versions = open_versions(settings.kafka, engine, clock)
+    directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
     health = RoleHealth()

@@ -13,7 +13,8 @@ from aiokafka import TopicPartition
 from collector.clock import Clock
 from collector.correlate import Correlator
 from collector.dead_letters.kafka import KafkaDeadLetters
-from collector.directory import Directory
+from collector.directory import Directory, open_versions
+from collector.enrich.metrics import ServicesMetrics
 from collector.isolation import IsolatingSink
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
@@ -87,7 +88,10 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     """The role without its listener. `writer`: of a process that receives as well."""
     settings, clock, stack, registry = starting
     topic = await patiently(lambda: find_raw_topic(settings.kafka))
-    directory = Directory(settings.services, None, clock)
+    # Every process watches; what one has seen all of them know after a restart, also without the API server.
+    versions = open_versions(settings.kafka, None, clock)
+    directory = Directory(settings.services, versions, clock, retention_days=settings.sink.retention_days)
+    ServicesMetrics(registry, directory, clock)
     await directory.start()
     stack.push_async_callback(directory.stop)
     if writer is None:

@@ -21,6 +21,7 @@ from collector.relays.sql_target import SqlTarget
 from collector.relays.start import told
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_probes
 from collector.roles.relays import start_own_relays
+from collector.roles.services import start_services_copy
 from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
@@ -53,6 +54,7 @@ async def start(starting: Starting) -> Running:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
         stack.push_async_callback(_cancelled, retention)
     health.parts.append(lambda: _components(relay))
+    await start_services_copy(starting, health)
     return Running(task, Addresses(audit=address))
 
 

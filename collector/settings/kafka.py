@@ -32,6 +32,9 @@ class Kafka(Section):
     )
     raw_topic: str = Field("meshscribe.raw", description="Topic of the Kafka journal.")
     checkpoints_topic: str = Field("meshscribe.checkpoints", description="Compacted topic of the correlators' states.")
+    services_topic: str = Field(
+        "meshscribe.services", description="Compacted topic of services' versions, which processes without SQL store share."
+    )
     raw_record_bytes: int = Field(
         17 * MIB, ge=65_536, le=100_000_000, description="Largest record of the raw topic; above ingest.max_batch_bytes."
     )

@@ -24,7 +24,10 @@ class Services(Section):
     labels: list[str] = Field([], description="Copied labels, likewise.")
     hash_key: SecretStr | None = Field(None, description="Keys the hashes, so that short values cannot be guessed.")
     max_bytes: int = Field(8192, ge=0, le=1 << 20, description="Annotations and labels of one service, at most.")
-    history: int = Field(64, ge=1, description="Versions of a service kept in memory.")
+    history: int = Field(64, ge=1, description="Versions of a service kept, in memory and in the store.")
+    history_days: int = Field(
+        90, ge=1, le=36_500, description="Replaced versions and ended services are kept for so long, or for sink.retention_days if longer."
+    )
     refresh_seconds: float = Field(5.0, gt=0, description="How often versions seen by other collectors are read from the store.")
     logger_mode: Literal["ignore", "honour", "require"] = Field(
         "ignore",

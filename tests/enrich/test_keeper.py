@@ -5,25 +5,18 @@ from collections.abc import Sequence
 
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.keeper import VersionKeeper
+from collector.enrich.selection import Rules, Selection
 from collector.enrich.store import MemoryVersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
-from tests.enrich.versions import tombstone, version
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.us = 1_000_000_000
-
-    def now_us(self) -> int:
-        return self.us
+from tests.enrich.versions import version
 
 
 class Failing(MemoryVersionStore):
     """Raises what it is given, then works."""
 
     def __init__(self, *errors: Exception) -> None:
-        super().__init__(Clock())
+        super().__init__()
         self.errors = list(errors)
         self.batches: list[int] = []
 
@@ -35,7 +28,7 @@ class Failing(MemoryVersionStore):
 
 
 async def test_what_is_taken_is_in_the_catalogue_at_once_and_in_the_store_soon() -> None:
-    catalogue, store = Catalogue(), MemoryVersionStore(Clock())
+    catalogue, store = Catalogue(), MemoryVersionStore()
     keeper = VersionKeeper(catalogue, store)
     task = asyncio.create_task(keeper.run())
     keeper.take(version(10, 1))
@@ -59,14 +52,24 @@ async def test_a_store_that_fails_for_a_while_gets_all_of_it_in_order() -> None:
     assert keeper.status().detail == ""
 
 
-async def test_a_batch_that_the_store_refuses_is_counted_and_holds_up_nothing() -> None:
-    keeper = VersionKeeper(Catalogue(), Failing(PermanentError("too large")))
-    keeper.take(version(1, 1))
-    await keeper.flush()
-    keeper.take(version(2, 2))
+class Refusing(MemoryVersionStore):
+    """Can never take one version, nor a batch with it."""
+
+    async def save(self, versions: Sequence[ServiceVersion]) -> None:
+        if any(one.resource_version == "3" for one in versions):
+            raise PermanentError("too large")
+        await super().save(versions)
+
+
+async def test_a_version_that_the_store_refuses_is_counted_and_nothing_else_is_lost_with_it() -> None:
+    store = Refusing()
+    keeper = VersionKeeper(Catalogue(), store)
+    for number in range(1, 8):
+        keeper.take(version(number, number))
     await keeper.flush()
     status = keeper.status()
-    assert (status.dropped, status.saved, status.waiting) == (1, 1, 0)
+    assert (status.dropped, status.saved, status.waiting) == (1, 6, 0)
+    assert sorted(v.resource_version for v in await store.load()) == ["1", "2", "4", "5", "6", "7"]
 
 
 async def test_what_waits_is_bounded_and_what_is_dropped_is_counted() -> None:
@@ -84,34 +87,32 @@ async def test_a_repeat_is_not_saved_again() -> None:
 
 
 async def test_another_collectors_versions_come_with_a_refresh() -> None:
-    clock = Clock()
-    store = MemoryVersionStore(clock)
-    mine, theirs = VersionKeeper(Catalogue(), store, clock=clock), VersionKeeper(Catalogue(), store, clock=clock)
-    await mine.load()
+    store, catalogue = MemoryVersionStore(), Catalogue()
+    mine, theirs = VersionKeeper(catalogue, store), VersionKeeper(Catalogue(), store)
     theirs.take(version(1, 1))
     await theirs.flush()
-    assert await mine.refresh() == 1
-    clock.us += 3_600_000_000
+    assert await mine.load() == 1
     assert await mine.refresh() == 0
     theirs.take(version(2, 2))
     await theirs.flush()
     assert await mine.refresh() == 1
+    assert len(catalogue) == 2
 
 
-async def test_the_store_keeps_the_earlier_time_and_the_newer_content() -> None:
-    store = MemoryVersionStore(Clock())
-    await store.save([version(10, 1, annotations={"secret": "s"})])
-    await store.save([version(20, 1, annotations={})])
-    (kept,) = await store.load()
-    assert (kept.since_us, kept.annotations) == (10, {})
-
-
-async def test_the_store_is_pruned_by_time_and_by_number() -> None:
-    store = MemoryVersionStore(Clock())
-    gone = {"name": "gone", "uid": "uid-2"}
-    await store.save([*(version(n * 10, n) for n in range(1, 6)), version(5, 7, **gone), tombstone(15, 8, **gone)])
-    assert await store.prune(before_us=25, history=2) == 5
-    assert sorted(v.resource_version for v in await store.load()) == ["4", "5"]
+async def test_what_is_no_longer_allowed_is_not_taken_from_the_store() -> None:
+    store, catalogue = MemoryVersionStore(), Catalogue()
+    await store.save([version(1, 1, annotations={"team": "red", "owner": "ann", "cost": "42"}, metadata_annotations=("cost",))])
+    allowed = Selection(annotations=Rules.parse(["team", "owner=hash"]))
+    assert await VersionKeeper(catalogue, store, selection=allowed).load() == 1
+    (loaded,) = catalogue.services()
+    assert loaded.annotations.keys() == {"team", "owner", "cost"}
+    assert loaded.annotations["owner"].startswith("blake2b:")
+    narrower = Catalogue()
+    await VersionKeeper(narrower, store, selection=Selection()).load()
+    assert narrower.services()[0].annotations == {"cost": "42"}
+    refreshed = Catalogue()
+    await VersionKeeper(refreshed, MemoryVersionStore(store), selection=Selection(annotations=Rules.parse(["cost=drop"]))).refresh()
+    assert refreshed.services()[0].annotations == {}
 
 
 async def saved(keeper: VersionKeeper, count: int) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from collector.clock import SystemClock
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.keeper import VersionKeeper
@@ -241,7 +240,7 @@ async def test_rotated_credentials_are_read_again(cluster: Cluster, link: Link, 
 
 
 async def test_an_api_server_down_at_the_start_is_answered_for_by_the_store(cluster: Cluster, link: Link, kubeconfig: Path) -> None:
-    store = MemoryVersionStore(SystemClock())
+    store = MemoryVersionStore()
     keeper = VersionKeeper(Catalogue(), store)
     await cluster.operator.create("models", "llama", {"team": "red"})
     await cluster.operator.create("models", "gone", {"team": "red"})
