@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.enrich.selection import OMITTED, Rules, Selection
 from collector.errors import SettingsError
+from tests.enrich.versions import version
 
 ANNOTATIONS = {
     "team": "red",
@@ -82,3 +85,48 @@ def test_the_size_is_bounded_whatever_comes(entries: dict[str, str]) -> None:
     chosen = Selection(annotations=Rules.parse(["*"])).of_annotations(entries)
     chosen.pop(OMITTED, None)
     assert sum(len(k.encode()) + len(v.encode()) for k, v in chosen.items()) <= 8192
+
+
+def again(stored: dict[str, str], *rules: str, named: tuple[str, ...] = (), **more: Any) -> dict[str, str]:
+    """What a version that was stored with these annotations has under other rules."""
+    selection = Selection(annotations=Rules.parse(rules), **more)
+    return dict(selection.narrowed(version(annotations=stored, metadata_annotations=named)).annotations)
+
+
+HASHED = "blake2b:" + "0" * 32
+
+
+def test_of_a_stored_version_only_what_is_allowed_now_is_left() -> None:
+    assert again({"team": "red", "owner": "ann", "cost": "42"}, "team", named=("cost",)) == {"team": "red", "cost": "42"}
+    assert again({"team": "red"}, "team=drop", named=("team",)) == {}
+
+
+def test_stored_labels_are_narrowed_too_and_no_logger_names_them() -> None:
+    stored = version(labels={"app": "a", "tier": "gold"}, metadata_annotations=("tier",))
+    assert Selection(labels=Rules.parse(["app"])).narrowed(stored).labels == {"app": "a"}
+
+
+def test_a_stored_value_is_hashed_or_masked_if_that_is_the_rule_now() -> None:
+    assert again({"a": "x", "b": "y"}, "a=hash", "b=mask") == {"a": select_hash("x"), "b": "***"}
+
+
+def test_what_was_hidden_when_it_was_stored_stays_as_it_is() -> None:
+    assert again({"a": HASHED, "b": "***", "c": HASHED}, "a=hash", "b=hash", "c") == {"a": HASHED, "b": "***", "c": HASHED}
+    cut = "x" * 1024 + "… (cut, 3000 bytes)"
+    assert again({"a": cut}, "a") == {"a": cut}
+
+
+def test_what_was_omitted_stays_counted() -> None:
+    assert again({"a": "1", "b": "2", OMITTED: "3"}, "*") == {"a": "1", "b": "2", OMITTED: "3"}
+    assert again({"a": "1", "b": "2" * 20, OMITTED: "3"}, "*", max_total_bytes=5) == {"a": "1", OMITTED: "4"}
+
+
+def select_hash(value: str) -> str:
+    return Selection(annotations=Rules.parse(["a=hash"])).of_annotations({"a": value})["a"]
+
+
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=1500), max_size=10), st.sampled_from(["*", "a*=hash", "*=mask", "a"]))
+def test_the_same_rules_again_change_nothing(annotations: dict[str, str], rule: str) -> None:
+    selection = Selection(annotations=Rules.parse([rule]))
+    stored = version(annotations=selection.of_annotations(annotations))
+    assert selection.narrowed(stored) == stored
