@@ -1,6 +1,7 @@
 //! The plugin configuration: JSON in, [`Settings`] or all its faults out. `plugin-config.schema.json` says the same for
 //! tools, `README.md` for people.
 
+use crate::hash::{HeaderHash, MIN_KEY};
 use crate::headers;
 use crate::policy::{Level, PathMatch, Policy, Rule, SAMPLE_WHOLE};
 use crate::reader::{Fault, Faults, Object};
@@ -29,6 +30,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Queue and timing.
     pub limits: Limits,
+    /// Faults that stop no tapping: what they touch is hidden instead of told.
+    pub tolerated: Vec<Fault>,
 }
 
 /// The collector, as the proxy reaches it.
@@ -82,6 +85,8 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "response_body_bytes",
         "redact_headers",
         "redact_header_words",
+        "hash_headers",
+        "hash_key",
         "rules",
         "queue_bytes",
         "batch_bytes",
@@ -91,16 +96,32 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "posts_in_flight",
     ];
     let object = Object::new("", document, &known, faults);
-    let names = object.texts("redact_headers", &REDACTED_HEADERS, faults);
-    let words = object.texts("redact_header_words", &REDACTED_WORDS, faults);
+    let mut tolerated = Faults::default();
     Settings {
         collector: collector(&object, faults),
         request_body_bytes: object.number("request_body_bytes", 0, MAX_BODY, MIB, faults),
         response_body_bytes: object.number("response_body_bytes", 0, MAX_BODY, MIB, faults),
-        redaction: Redaction::new(&names, &words),
+        redaction: redaction(&object, faults, &mut tolerated),
         policy: policy(&object, faults),
         limits: limits(&object, faults),
+        tolerated: tolerated.0,
     }
+}
+
+/// What is to be hashed is hidden in any case. So without a good key its value reads `[redacted]`, and the streams are
+/// told all the same; names that cannot be read are a fault like any other, because they could not be hidden.
+fn redaction(object: &Object<'_>, faults: &mut Faults, tolerated: &mut Faults) -> Redaction {
+    let mut names = object.texts("redact_headers", &REDACTED_HEADERS, faults);
+    let words = object.texts("redact_header_words", &REDACTED_WORDS, faults);
+    let hashed = object.texts("hash_headers", &[], faults);
+    let key = object.text("hash_key", tolerated).unwrap_or_default();
+    if !hashed.is_empty() && key.len() < MIN_KEY {
+        let problem = format!("must have at least {MIN_KEY} bytes, not {}: hash_headers read [redacted]", key.len());
+        tolerated.add("hash_key", problem);
+    }
+    let hash = HeaderHash::new(&hashed, key.as_bytes());
+    names.extend(hashed);
+    Redaction::new(&names, &words).hashing(hash)
 }
 
 fn collector(object: &Object<'_>, faults: &mut Faults) -> Collector {

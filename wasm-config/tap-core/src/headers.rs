@@ -7,8 +7,6 @@ use crate::redact::Redaction;
 /// A block without pairs.
 pub const EMPTY: [u8; 4] = [0; 4];
 
-const REDACTED: &[u8] = b"[redacted]";
-
 /// Iterates over a serialised block; `Err` ends a block that does not keep to the format.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
@@ -111,22 +109,26 @@ pub fn redacted(block: &[u8], redaction: &Redaction) -> Result<Vec<u8>, Unreadab
     let mut pairs = Vec::with_capacity(Pairs::new(block).left.min(block.len() / 10));
     for pair in Pairs::new(block) {
         let (name, value) = pair?;
-        pairs.push((name, if redaction.hides(name) { REDACTED } else { value }));
+        pairs.push((name, redaction.told(name, value)));
     }
-    Ok(serialise(&pairs))
+    Ok(written(&pairs))
 }
 
 /// Serialises pairs.
 #[must_use]
 pub fn serialise(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let size = |(name, value): &(&[u8], &[u8])| name.len().saturating_add(value.len()).saturating_add(10);
+    written(pairs)
+}
+
+fn written<V: AsRef<[u8]>>(pairs: &[(&[u8], V)]) -> Vec<u8> {
+    let size = |(name, value): &(&[u8], V)| name.len().saturating_add(value.as_ref().len()).saturating_add(10);
     let mut block = Vec::with_capacity(pairs.iter().map(size).fold(EMPTY.len(), usize::saturating_add));
     block.extend_from_slice(&(pairs.len() as u32).to_le_bytes());
     for (name, value) in pairs {
         block.extend_from_slice(&(name.len() as u32).to_le_bytes());
-        block.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        block.extend_from_slice(&(value.as_ref().len() as u32).to_le_bytes());
     }
-    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+    for text in pairs.iter().flat_map(|(name, value)| [name, value.as_ref()]) {
         block.extend_from_slice(text);
         block.push(0);
     }

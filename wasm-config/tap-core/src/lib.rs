@@ -8,6 +8,7 @@
 //! → [`seal`] (a batch) → [`outbox`] (post, retry, give up).
 
 pub mod config;
+pub mod hash;
 pub mod headers;
 pub mod host;
 pub mod node;

@@ -1,4 +1,9 @@
-//! Which headers' values never leave the proxy.
+//! Which headers' values never leave the proxy, and what is told in their place.
+
+use crate::hash::HeaderHash;
+use std::borrow::Cow;
+
+const REDACTED: &[u8] = b"[redacted]";
 
 /// Header names, and words inside header names, whose values are hidden. Upper and lower case are the same.
 #[derive(Clone, Debug)]
@@ -8,6 +13,7 @@ pub struct Redaction {
     name_lengths: u64,
     // By byte, in both cases: a look into a table is much cheaper than a shift of 128 bits, which Wasm does not have.
     word_starts: [bool; 256],
+    hash: Option<HeaderHash>,
 }
 
 impl Redaction {
@@ -24,7 +30,25 @@ impl Redaction {
                 word_starts.get_mut(usize::from(start)).into_iter().for_each(|held| *held = true);
             }
         }
-        Self { names, words, name_lengths, word_starts }
+        Self { names, words, name_lengths, word_starts, hash: None }
+    }
+
+    /// Tells hashes of these hidden headers.
+    #[must_use]
+    pub fn hashing(self, hash: Option<HeaderHash>) -> Self {
+        Self { hash, ..self }
+    }
+
+    /// The value as it may leave: of a hidden header its hash where that is wanted, else `[redacted]`.
+    #[must_use]
+    pub fn told<'a>(&self, name: &[u8], value: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.hides(name) {
+            return Cow::Borrowed(value);
+        }
+        match self.hash.as_ref().and_then(|hash| hash.of(name, value)) {
+            Some(hash) => Cow::Owned(hash),
+            None => Cow::Borrowed(REDACTED),
+        }
     }
 
     /// True if the value of this header must not be sent.

@@ -3,6 +3,7 @@
 use crate::config;
 use crate::host::{Block, Direction, Host, LogLevel, Metric};
 use crate::outbox::Answer;
+use crate::reader::Fault;
 use crate::root::Root;
 use crate::stream::Stream;
 use std::cell::RefCell;
@@ -74,16 +75,20 @@ impl<H: Host> Tap<H> {
         self.roots.remove(&root);
         match config::parse(json) {
             Ok(settings) => {
+                self.report(&settings.tolerated, "in part");
                 let configured = Root::new(&self.host, settings, u64::from(root));
                 self.roots.insert(root, Rc::new(RefCell::new(configured)));
             }
-            Err(faults) => {
-                self.host.count(Metric::ConfigErrors, 1);
-                for fault in faults {
-                    let line = format!("plugin configuration refused, nothing is tapped: {fault}");
-                    self.host.log(LogLevel::Error, &line);
-                }
-            }
+            Err(faults) => self.report(&faults, "nothing is tapped"),
+        }
+    }
+
+    fn report(&self, faults: &[Fault], outcome: &str) {
+        if !faults.is_empty() {
+            self.host.count(Metric::ConfigErrors, 1);
+        }
+        for fault in faults {
+            self.host.log(LogLevel::Error, &format!("plugin configuration refused, {outcome}: {fault}"));
         }
     }
 
