@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from collector.audit import cursors, documents
+from collector.audit import documents
 from collector.audit import exchange_queries as queries
+from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
-from collector.audit.moments import Span, span
-from collector.audit.pages import DEFAULT_LIMIT, answer, read
+from collector.audit.moments import Span
+from collector.audit.pages import answer, read
 from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.revisions import find
@@ -27,14 +28,10 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
     @routes.get("/v1/exchanges", responses=documents.EXCHANGES, summary="Exchanges that match")
     async def list_exchanges(request: Request, query: Exchanges) -> Response:
-        limit = page_limit(query.limit, settings)
-        asked = cursors.fingerprint(request.query_params.multi_items())
-        cursor = cursor_of(query.cursor, asked)
-        within = cursor.span if cursor else span(query.since, query.until, clock.now_us())
+        page = asked(request, query, settings)
+        list_page = _stored if query.order == "stored" else _by_time
         async with engine.connect() as connection:
-            if query.order == "stored":
-                return await _stored(connection, query, cursor, asked, within, limit)
-            return await _by_time(connection, query, cursor, asked, within, limit)
+            return await list_page(connection, query, page, page.within(query, clock))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(id: str, query: Revision) -> Response:  # noqa: A002
@@ -45,37 +42,17 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     return routes
 
 
-def page_limit(asked: int | None, settings: Audit) -> int:
-    """The page's length. Raises BadParametersError beyond the setting."""
-    if asked is not None and asked > settings.page_limit:
-        raise BadParametersError([Fault("limit", f"must be at most {settings.page_limit} (the setting audit.page_limit)")])
-    return asked or min(DEFAULT_LIMIT, settings.page_limit)
-
-
-def cursor_of(text: str | None, asked: str) -> Cursor | None:
-    """The cursor, if one was given. Raises BadParametersError."""
-    try:
-        return cursors.decode(text, asked) if text is not None else None
-    except ValueError as error:
-        raise BadParametersError([Fault("cursor", str(error))]) from None
-
-
-async def _by_time(
-    connection: AsyncConnection, query: ExchangeQuery, cursor: Cursor | None, asked: str, within: Span, limit: int
-) -> Response:
+async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
     if query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
-    statement = queries.page(query, within, cursor.key if cursor else None, limit + 1)
-    rows, more = await read(connection, statement, limit)
-    following = cursors.encode(Cursor(asked, rows[-1].id, *within)) if more else None
-    return answer((row.data for row in rows), next=following)
+    statement = queries.page(query, within, page.cursor.key if page.cursor else None, page.limit + 1)
+    rows, more = await read(connection, statement, page.limit)
+    return answer((row.data for row in rows), next=page.next(rows[-1].id if more else None, within))
 
 
-async def _stored(
-    connection: AsyncConnection, query: ExchangeQuery, cursor: Cursor | None, asked: str, within: Span, limit: int
-) -> Response:
+async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
     """One journal after the other. What the store holds is read first: rows that come meanwhile belong to the next answer."""
-    start = _after(cursor, query)
+    start = _after(page.cursor, query)
     high = {row.journal: Place(row.position, row.ordinal) for row in await connection.execute(queries.stored_places())}
     reached = high.copy() if start.now else dict(start.places)
     items: list[bytes] = []
@@ -84,16 +61,16 @@ async def _stored(
         low = reached.get(journal, _BEGINNING)
         if low >= end:
             continue
-        if more := len(items) == limit:
+        if more := len(items) == page.limit:
             break
-        room = limit - len(items)
+        room = page.limit - len(items)
         rows, more = await read(connection, queries.stored_page(query, within, journal, low, end, room + 1), room)
         items += (row.data for row in rows)
         reached[journal] = Place(rows[-1].position, rows[-1].ordinal) if more else end
         if more:
             break
     place = ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))
-    return answer(items, next=cursors.encode(Cursor(asked, place, *within)) if more else None, after=place)
+    return answer(items, next=page.next(place if more else None, within), after=place)
 
 
 def _after(cursor: Cursor | None, query: ExchangeQuery) -> After:

@@ -14,11 +14,11 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from collector.audit import cursors, documents
+from collector.audit import documents
 from collector.audit import ledger_queries as queries
+from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
-from collector.audit.exchanges import cursor_of, page_limit
-from collector.audit.moments import Span, rfc3339, span
+from collector.audit.moments import Span, rfc3339
 from collector.audit.pages import Page, answer, read
 from collector.audit.parameters import LARGEST, LedgerQuery, LedgerWindows
 from collector.audit.problems import BadParametersError, Fault
@@ -35,31 +35,30 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
     @routes.get("/v1/ledger", responses=documents.LEDGER, summary="What was sent against what came")
     async def get_ledger(request: Request, query: LedgerWindows) -> Response:
-        limit = page_limit(query.limit, settings)
-        asked = cursors.fingerprint(request.query_params.multi_items())
-        cursor = cursor_of(query.cursor, asked)
-        within = cursor.span if cursor else span(query.since, query.until, clock.now_us())
+        page = asked(request, query, settings)
+        within = page.within(query, clock)
+        list_items = _proxies if query.group == "proxy" else _windows
         async with engine.connect() as connection:
-            list_items = _proxies if query.group == "proxy" else _windows
-            items, key = await list_items(connection, query, within, cursor, limit)
-            totals = None if cursor else await _totals(connection, query, within)
-        following = cursors.encode(Cursor(asked, key, *within)) if key else None
-        return answer([msgspec.json.encode(item) for item in items], totals=totals, next=following)
+            items, key = await list_items(connection, query, within, page)
+            totals = None if page.cursor else await _totals(connection, query, within)
+        return answer([msgspec.json.encode(item) for item in items], totals=totals, next=page.next(key, within))
 
     return routes
 
 
 async def _windows(
-    connection: AsyncConnection, query: LedgerQuery, within: Span, cursor: Cursor | None, limit: int
+    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked
 ) -> tuple[list[dict[str, Any]], str | None]:
-    statement = queries.windows(query, within, _window_key(cursor) if cursor else None, limit + 1)
-    rows, more = await read(connection, statement, limit)
+    cursor = asked_for.cursor
+    statement = queries.windows(query, within, _window_key(cursor) if cursor else None, asked_for.limit + 1)
+    rows, more = await read(connection, statement, asked_for.limit)
     return [_window(row) for row in rows], f"{rows[-1].time_us}:{rows[-1].id}" if more else None
 
 
 async def _proxies(
-    connection: AsyncConnection, query: LedgerQuery, within: Span, cursor: Cursor | None, limit: int
+    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked
 ) -> tuple[list[dict[str, Any]], str | None]:
+    cursor, limit = asked_for.cursor, asked_for.limit
     statement = queries.proxies(query, within, cursor.key if cursor else None, limit + 1)
     rows = (await connection.execute(statement)).all()
     page = Page(list(rows[:limit]), len(rows) > limit)

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from collector.audit import cursors, documents
+from collector.audit import documents
+from collector.audit.asking import asked
 from collector.audit.cursors import Cursor
-from collector.audit.exchanges import cursor_of, page_limit
 from collector.audit.pages import answer
 from collector.audit.parameters import Nothing, Services
 from collector.audit.problems import BadParametersError, Fault, NotFoundError
@@ -40,12 +40,10 @@ def router(known: Known | None, settings: Audit) -> APIRouter:
     @routes.get("/v1/services", responses=documents.SERVICES, summary="Services that are known now")
     async def list_services(request: Request, query: Services) -> Response:
         """The newest version of every service that has not ended, and how fresh that is."""
-        limit = page_limit(query.limit, settings)
-        asked = cursors.fingerprint(request.query_params.multi_items())
-        behind = _key(cursor_of(query.cursor, asked))
-        found = _held(known).services(query.namespace, behind, limit + 1)
-        items, more = found[:limit], len(found) > limit
-        following = cursors.encode(Cursor(asked, "/".join(_key_of(items[-1])))) if more else None
+        page = asked(request, query, settings)
+        found = _held(known).services(query.namespace, _key(page.cursor), page.limit + 1)
+        items, more = found[: page.limit], len(found) > page.limit
+        following = page.next("/".join(_key_of(items[-1])) if more else None)
         return answer([msgspec.json.encode(item) for item in items], watch=_held(known).watch(), next=following)
 
     @routes.get("/v1/services/{namespace}/{name}/versions", responses=documents.VERSIONS, summary="What a service was, and since when")

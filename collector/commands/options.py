@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +26,14 @@ class LineFormat(StrEnum):
 
     LINES = "lines"
     JSONL = "jsonl"
+
+
+FILTERS = ("since", "until", "namespace", "service", "path", "method", "status", "request_id", "completeness", "node", "model", "caller")
+
+
+def filters(given: Mapping[str, Any]) -> dict[str, str | None]:
+    """Those of a command's options that are filters of the API, under their names there."""
+    return {name: given[name] for name in FILTERS if name in given}
 
 
 Url = Annotated[str, typer.Option("--url", envvar="MESHSCRIBE_URL", help="The audit API.")]

@@ -26,9 +26,6 @@ class Direction(StrEnum):
     RESPONSE = "response"
 
 
-FILTERS = ("since", "until", "namespace", "service", "path", "method", "status", "request_id", "completeness", "node", "model", "caller")
-
-
 def query(
     id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.")] = None,  # noqa: A002
     since: options.Since = None,
@@ -65,8 +62,7 @@ def query(
 
     - `meshscribe query ID --body response > answer`: its response, byte for byte
     """
-    given_all = locals()
-    filters = {name: given_all[name] for name in FILTERS}
+    filters = options.filters(locals())
     if id is None:
         _only_with_id(body=body, revision=revision)
         _list(url, {**filters, "order": order.value, "revisions": "all" if all_revisions else None}, limit, output)

@@ -44,18 +44,7 @@ def tail(
 
     - `meshscribe tail -o jsonl | jq .usage`: token counts as they come
     """
-    filters = {
-        "namespace": namespace,
-        "service": service,
-        "path": path,
-        "method": method,
-        "status": status,
-        "request_id": request_id,
-        "completeness": completeness,
-        "node": node,
-        "model": model,
-        "caller": caller,
-    }
+    filters = options.filters(locals())
     from collector.commands.client import AuditClient
 
     try:
