@@ -272,3 +272,32 @@ def test_only_deltas_of_a_response_are_content():
         {"type": "response.output_text.delta", "delta": "x"},
     ]
     assert decode(t.streamed(events, "/v1/responses")).inference["delivered_chunks"] == 1
+
+
+def test_speech_tells_how_much_was_to_be_said():
+    captured = t.exchange("/v1/audio/speech", {"model": "tts", "input": "hello"}, b"ID3", response_headers=[("content-type", "audio/mpeg")])
+    decoded = decode(captured)
+    assert decoded.inference == {"protocol": "openai-audio", "operation": "speech", "model_requested": "tts", "streamed": False}
+    assert decoded.usage == {"input_characters": {"value": 5, "provenance": "reported"}}
+
+
+def test_streamed_speech_tells_usage_in_its_last_event():
+    events = [
+        {"type": "speech.audio.delta", "audio": "AAAA"},
+        {"type": "speech.audio.done", "usage": {"input_tokens": 3, "output_tokens": 9}},
+    ]
+    decoded = decode(t.streamed(events, "/v1/audio/speech", {"model": "tts", "input": "hello"}, done=False))
+    assert (decoded.usage["completion_tokens"]["value"], decoded.inference["delivered_chunks"]) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        ("/v1/audio/transcriptions", "openai-audio"),
+        ("/openai/v1/audio/translations", "openai-audio"),
+        ("/v1/images/generations", "openai-images"),
+        ("/v1/images/edits", "openai-images"),
+    ],
+)
+def test_audio_and_images_have_protocols_of_their_own(path, protocol):
+    assert decode(t.exchange(path, {"model": "m"}, {})).inference["protocol"] == protocol
