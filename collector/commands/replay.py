@@ -102,23 +102,27 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
 
 
 async def _meaning(settings: Settings) -> ExchangeMeaning:
-    """The decoder, and the services' versions as the store has kept them."""
+    """The decoder, and the services' versions as the store, or of a Kafka sink their topic, has kept them."""
     from collector.clock import SystemClock
     from collector.enrich.catalogue import Catalogue
     from collector.enrich.sql import SqlVersionStore
     from collector.meaning import ExchangeMeaning
     from collector.sinks.open import open_engine
-    from collector.sinks.schema import service_versions
 
     catalogue = Catalogue(settings.services.history)
     if settings.sink.is_kafka or not _is_there(settings.sink.url):
+    from collector.directory import open_versions, selection_of
         return ExchangeMeaning.of(settings, catalogue)
-    engine = open_engine(settings.sink)
+    engine = None if settings.sink.is_kafka else open_engine(settings.sink)
+    versions = open_versions(settings.kafka, engine, SystemClock())
     try:
-        for version in await SqlVersionStore(engine, service_versions, SystemClock()).load():
-            catalogue.apply(version)
+        selection = selection_of(settings.services)
+        for version in await versions.load():
+            catalogue.apply(selection.narrowed(version))
     finally:
-        await engine.dispose()
+        await versions.close()
+        if engine is not None:
+            await engine.dispose()
     return ExchangeMeaning.of(settings, catalogue)
 
 
