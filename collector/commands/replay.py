@@ -104,14 +104,13 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
 async def _meaning(settings: Settings) -> ExchangeMeaning:
     """The decoder, and the services' versions as the store, or of a Kafka sink their topic, has kept them."""
     from collector.clock import SystemClock
+    from collector.directory import open_versions, selection_of
     from collector.enrich.catalogue import Catalogue
-    from collector.enrich.sql import SqlVersionStore
     from collector.meaning import ExchangeMeaning
     from collector.sinks.open import open_engine
 
     catalogue = Catalogue(settings.services.history)
-    if settings.sink.is_kafka or not _is_there(settings.sink.url):
-    from collector.directory import open_versions, selection_of
+    if not settings.sink.is_kafka and not _is_there(settings.sink.url):
         return ExchangeMeaning.of(settings, catalogue)
     engine = None if settings.sink.is_kafka else open_engine(settings.sink)
     versions = open_versions(settings.kafka, engine, SystemClock())
