@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from collector.errors import BadInputError
 from collector.kafka.columns import columns
+from collector.kafka.record_batch import LENGTHS, header, unpacked
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event, Place
 
 Headers = list[tuple[str, bytes]]
@@ -22,7 +23,16 @@ Headers = list[tuple[str, bytes]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 and 9999: what RFC 3339 can say
 _MICROSECOND = timedelta(microseconds=1)
-_SPECVERSION = ("ce_specversion", b"1.0")
+
+
+def _begun(name: str) -> bytes:
+    return LENGTHS[len(name)] + name.encode()
+
+
+_ID = header("ce_specversion", b"1.0") + _begun("ce_id")
+_KEY, _POSITION, _ORDINAL = _begun("ce_partitionkey"), _begun("ce_position"), _begun("ce_ordinal")
+_ALWAYS = 7  # headers: version, id, time, key, journal, position, ordinal
+_new = tuple.__new__  # a NamedTuple's own constructor takes three times as long
 _INTEGERS = frozenset({"revision", "statuscode"})
 _BOOLEANS = frozenset({"billable", "truncated"})
 _CARRIED = frozenset({"partitionkey", "journal", "position", "ordinal"})
@@ -48,47 +58,91 @@ def key(event: Event) -> bytes:
     return _bytes(event.source)
 
 
-class Encoder:
-    """Makes the headers of a journal's events, one after the other; what neighbours share is encoded once."""
+class Encoded(NamedTuple):
+    """A record but for its value, which is the event's data. The headers are as kafka.record_batch.packed makes them."""
 
-    __slots__ = ("_extensions", "_journal", "_place", "_shared", "_tail")
+    key: bytes
+    headers: bytes
+
+
+class _Alike(NamedTuple):
+    """What all events of one proxy, service and type have in common."""
+
+    before_time: bytes
+    behind_time: bytes
+    number: int  # of the headers that every such event has
+    key: bytes | None
+
+
+class _Extensions(NamedTuple):
+    headers: bytes
+    number: int
+
+
+class Encoder:
+    """Encodes a journal's events, one after the other; what neighbours share is encoded once."""
 
     def __init__(self, journal: str) -> None:
-        self._journal = ("ce_journal", _bytes(journal))
+        self._journal = header("ce_journal", _bytes(journal))
+        self._names = _Names()
         self._place: Place | None = None
-        self._tail: Headers = []
+        self._tail = b""
         self._shared: Mapping[str, str | int | bool] | None = None
-        self._extensions: Headers = []
+        self._extensions = _Extensions(b"", 0)
+        self._owner: bytes | None = None  # the key that the extensions tell
+        self._time_us: int | None = None
+        self._time = b""
+        self._alike: dict[tuple[str, str, str | None, str | None], _Alike] = {}
 
-    def headers(self, event: Event, place: Place) -> Headers:
-        """The record's headers; its value is `event.data`."""
+    def encode(self, event: Event, place: Place) -> Encoded:
+        """The record of this event."""
+        identity, kind, source, subject, time_us, content_type, _, extensions, columns = event
         if place is not self._place:
-            self._place = place
-            self._tail = [self._journal, ("ce_position", b"%d" % place.position), ("ce_ordinal", b"%d" % place.ordinal)]
-        if event.extensions is not self._shared:  # both payload events of an exchange have the same
-            self._shared = event.extensions
-            self._extensions = [(_header(name), _value_bytes(value)) for name, value in event.extensions.items()]
-        made = [_SPECVERSION, ("ce_id", event.id.encode()), ("ce_source", _bytes(event.source)), ("ce_type", _bytes(event.type))]
-        if event.subject is not None:
-            made.append(("ce_subject", _bytes(event.subject)))
-        made.append(("ce_time", _time_bytes(event.time_us)))
-        if event.datacontenttype is not None:
-            made.append(("content-type", _bytes(event.datacontenttype)))
-        made += self._extensions
-        if event.type == REQUEST_TYPE or event.type == RESPONSE_TYPE:
-            size, coding = event.columns["size"], event.columns["content_encoding"]
-            if size is not None:
-                made.append(("ce_size", b"%d" % size))
-            if coding is not None:
-                made.append(("ce_contentencoding", _bytes(coding)))
-        made.append(("ce_partitionkey", key(event)))
-        made += self._tail
-        return made
+            self._place, self._tail = place, self._placed(place)
+        if extensions is not self._shared:  # both payload events of an exchange have the same
+            self._shared, self._extensions, self._owner = extensions, self._extended(extensions), None
+        if time_us != self._time_us:  # three of an exchange's four events are of the same moment
+            self._time_us, self._time = time_us, header("ce_time", time(time_us).encode())
+        alike = self._alike.get((source, kind, subject, content_type)) or self._learn(source, kind, subject, content_type)
+        key_ = alike.key or self._owner
+        if key_ is None:
+            self._owner = key_ = key(event)
+        number, sizes = alike.number + self._extensions.number, b""
+        if kind in (REQUEST_TYPE, RESPONSE_TYPE):
+            sized, sizes = _sizes(columns)
+            number += sized
+        id_ = identity.encode()
+        return _new(Encoded, (key_, b"".join((
+            LENGTHS[number], _ID, LENGTHS[len(id_)], id_, alike.before_time, self._time, alike.behind_time, self._extensions.headers,
+            sizes, _KEY, LENGTHS[len(key_)], key_, self._tail,
+        ))))  # fmt: skip
+
+    def _placed(self, place: Place) -> bytes:
+        position, ordinal = b"%d" % place.position, b"%d" % place.ordinal
+        return b"".join((self._journal, _POSITION, LENGTHS[len(position)], position, _ORDINAL, LENGTHS[len(ordinal)], ordinal))
+
+    def _extended(self, extensions: Mapping[str, str | int | bool]) -> _Extensions:
+        names, lengths = self._names, LENGTHS
+        parts: list[bytes] = []
+        for name, value in extensions.items():
+            said = value.encode("utf-8", "replace") if type(value) is str else _value_bytes(value)
+            parts += (names[name], lengths[len(said)], said)
+        return _Extensions(b"".join(parts), len(extensions))
+
+    def _learn(self, source: str, kind: str, subject: str | None, content_type: str | None) -> _Alike:
+        before = [header("ce_source", _bytes(source)), header("ce_type", _bytes(kind))]
+        if subject is not None:
+            before.append(header("ce_subject", _bytes(subject)))
+        behind = [header("content-type", _bytes(content_type))] if content_type is not None else []
+        number = _ALWAYS + len(before) + len(behind)
+        alike = _Alike(b"".join(before), b"".join(behind), number, _bytes(subject) if subject is not None else None)
+        self._alike[source, kind, subject, content_type] = alike
+        return alike
 
 
 def headers(event: Event, journal: str, place: Place) -> Headers:
     """The headers of a single record."""
-    return Encoder(journal).headers(event, place)
+    return unpacked(Encoder(journal).encode(event, place).headers)
 
 
 def time(time_us: int) -> str:
@@ -102,19 +156,25 @@ def _second(number: int) -> str:
     return (_EPOCH + timedelta(seconds=number)).isoformat().removesuffix("+00:00")
 
 
-@lru_cache(1024)
-def _time_bytes(time_us: int) -> bytes:
-    """Three of an exchange's four events are of the same moment."""
-    return time(time_us).encode()
-
-
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-@lru_cache(1000)
-def _header(extension: str) -> str:
-    return f"ce_{extension}"
+class _Names(dict[str, bytes]):
+    """The name of each extension's header, as a header begins."""
+
+    def __missing__(self, extension: str) -> bytes:
+        self[extension] = name = _begun(f"ce_{extension}")
+        return name
+
+
+def _sizes(columns: Mapping[str, Any]) -> tuple[int, bytes]:
+    """How large a body was, and how it was coded: (number of headers, headers)."""
+    size, coding = columns["size"], columns["content_encoding"]
+    made = [header("ce_size", b"%d" % size)] if size is not None else []
+    if coding is not None:
+        made.append(header("ce_contentencoding", _bytes(coding)))
+    return len(made), b"".join(made)
 
 
 def _value_bytes(value: str | int | bool) -> bytes:

@@ -7,7 +7,6 @@ length in `size`. A record of an exchange sheds its longest parts, the least nee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -15,18 +14,16 @@ import orjson
 from collector.errors import PermanentError
 from collector.messages.event import EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event
 
-_OVERHEAD = 512  # of the batch, the record, and the extensions that are added here
-_NAME_AND_LENGTHS = 32  # of a header
-_VALUE = itemgetter(1)
+OVERHEAD = 512  # of a batch and a record, and of the extensions that are added here
 _TEXT_KEPT = 1024  # characters of a text that has to be cut
 
 
-def fit(event: Event, headers: list[tuple[str, bytes]], limit: int, dataref: str | None) -> Event:
-    """The event itself, or one that fits into `limit` bytes with headers like these. `dataref`: base URL of the audit API with the bodies.
+def fit(event: Event, spent: int, limit: int, dataref: str | None) -> Event:
+    """The event itself, or one whose data fit into `limit` bytes together with the `spent` ones that its key and headers take.
 
-    Raises PermanentError: not even its headers fit, or it is of a type that is never large.
+    `dataref`: base URL of the audit API with the bodies. Raises PermanentError: not even its headers fit, or it is of a type that is
+    never large.
     """
-    spent = _OVERHEAD + _NAME_AND_LENGTHS * len(headers) + sum(map(len, map(_VALUE, headers)))
     if spent + len(event.data) <= limit:
         return event
     if event.type in (REQUEST_TYPE, RESPONSE_TYPE):

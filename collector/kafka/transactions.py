@@ -34,6 +34,7 @@ __all__ = ["Record", "Transactions", "committed", "partition"]
 log = logging.getLogger("meshscribe.kafka")
 
 ABORT_SECONDS = 5.0
+RETRY_MS = 25  # a transaction that follows another at once is turned away until the broker has ended that; the default is 100
 ABANDONED_MS = 60_000  # an open transaction of a process that never comes back holds up readers for so long
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 
@@ -64,12 +65,12 @@ class Transactions:
         async with self._guarded():
             producer = await self._started()
             await producer.begin_transaction()
-            batches = Batches(producer)
+            batches = Batches(producer, min(BATCH_BYTES, self._settings.max_record_bytes), self._settings.compression)
             await batches.add(records)
             await batches.send_rest()
+            await batches.delivered()  # brokers turn away what is written while a group is being added
             if group is not None and offsets:
                 await producer.send_offsets_to_transaction(dict(offsets), group)
-            await batches.delivered()
             await producer.commit_transaction()
 
     async def close(self) -> None:
@@ -95,14 +96,11 @@ class Transactions:
         if self._fenced:
             raise FencedError(f"{self._id} is used by another process")
         if self._producer is None:
-            compression = None if self._settings.compression == "none" else self._settings.compression
             self._producer = producer = AIOKafkaProducer(
                 **client_arguments(self._settings),
                 transactional_id=self._id,
                 transaction_timeout_ms=ABANDONED_MS,
-                compression_type=compression,
-                max_batch_size=min(BATCH_BYTES, self._settings.max_record_bytes),
-                max_request_size=self._settings.max_record_bytes,
+                retry_backoff_ms=RETRY_MS,
             )
             await producer.start()
         return self._producer

@@ -14,14 +14,16 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import PermanentError
-from collector.kafka.cloudevents import Encoder, key
-from collector.kafka.oversized import fit
+from collector.kafka.cloudevents import Encoder
+from collector.kafka.oversized import OVERHEAD, fit
 from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Record, Transactions
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Output, Place
 from collector.settings import Kafka
 from collector.sinks.protocol import WHOLE
+
+_new = tuple.__new__  # a NamedTuple's own constructor takes three times as long
 
 
 def group_of(journal: str) -> str:
@@ -98,14 +100,14 @@ class KafkaSink:
 
 def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:
     """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies."""
-    topics, limit, encoder = event_topics(settings), settings.max_record_bytes, Encoder(journal)
-    for output in outputs:
-        for event in output.events:
-            made = encoder.headers(event, output.place)
-            fitting = fit(event, made, limit, dataref)
-            if fitting is not event:
-                made = encoder.headers(fitting, output.place)
-            yield Record(topics[event.type], key(event), fitting.data, made)
+    topics, limit, encoder = event_topics(settings), settings.max_record_bytes - OVERHEAD, Encoder(journal)
+    for place, events in outputs:
+        for event in events:
+            key, headers = encoder.encode(event, place)
+            if len(key) + len(headers) + len(event.data) > limit:
+                event = fit(event, len(key) + len(headers), limit, dataref)
+                key, headers = encoder.encode(event, place)
+            yield _new(Record, (topics[event.type], key, event.data, headers, None))
 
 
 def _place(found: OffsetAndMetadata) -> Place:

@@ -122,7 +122,7 @@ async def test_what_a_transaction_did_not_commit_is_not_billed(settings: Kafka, 
     producer = await half_done._started()
     await producer.begin_transaction()
     for record in records(settings, journal, some[10:]):
-        await (await producer.send(record.topic, record.value, record.key, headers=list(record.headers)))
+        await (await producer.send(record.topic, record.value, record.key, headers=record.named()))
     await sink.write(journal, some[:10], some[9].place)
     async with billing(settings, database):
         await discard(producer)

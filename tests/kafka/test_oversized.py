@@ -9,8 +9,8 @@ import pytest
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import PermanentError
-from collector.kafka.cloudevents import decode, headers
-from collector.kafka.oversized import fit
+from collector.kafka.cloudevents import Encoder, decode, headers
+from collector.kafka.oversized import OVERHEAD, fit
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 from collector.sinks.kafka import KafkaSink, records
 from tests.support.kafka import new_topics, read_all, settings_for
@@ -26,7 +26,7 @@ def one(request: bytes = b"{}", answer: bytes = ANSWER) -> Output:
 
 
 def fitted(event: Event, limit: int = LIMIT, dataref: str | None = None) -> Event:
-    return fit(event, headers(event, JOURNAL, Place(1, 0)), limit, dataref)
+    return fit(event, sum(map(len, Encoder(JOURNAL).encode(event, Place(1, 0)))), limit - OVERHEAD, dataref)
 
 
 def of_type(output: Output, kind: str) -> Event:
@@ -171,4 +171,4 @@ async def test_bodies_of_2_mb_of_noise_arrive_cut_and_the_rest_whole(kafka: Kafk
 
 def test_records_of_a_relay_refer_to_the_audit_api() -> None:
     made = list(records(settings_for("127.0.0.1:1"), JOURNAL, [one(b"x" * BIG)], "https://audit.example"))
-    assert any(b"https://audit.example/v1/exchanges/" in dict(record.headers).get("ce_dataref", b"") for record in made)
+    assert any(b"https://audit.example/v1/exchanges/" in dict(record.named()).get("ce_dataref", b"") for record in made)
