@@ -41,7 +41,7 @@ async def plan(database: Database, statement: Select[Any], *off: str) -> dict[st
     return parsed
 
 
-def every(node: dict[str, Any], key: str) -> list[str]:
+def every(node: dict[str, Any], key: str) -> list[Any]:
     own = [node[key]] if key in node else []
     return own + [value for child in node.get("Plans", ()) for value in every(child, key)]
 
@@ -118,6 +118,17 @@ async def test_what_is_rare_is_found_by_an_index(filled: Database, filters: dict
 async def test_a_page_of_one_value_comes_out_of_its_index_in_order(filled: Database) -> None:
     for filters in ({"node": "x"}, {"model": "x"}, {"status": "503"}, {"completeness": "client_aborted"}, {"service": "x"}):
         assert "Sort" not in every(await plan(filled, page(**filters), "sort"), "Node Type"), filters
+
+
+async def test_a_service_is_expected_to_have_as_many_rows_as_it_has(database: Database) -> None:
+    """Its namespace and its name are no two conditions: else all its rows would be read, to sort them."""
+    sink = PostgresSink(database.server, TurnedClock(NOW_US))
+    outputs = [exchange(Place(n, 0), NOW_US + n, salt=str(n), namespace=f"n{n % 20}", service=f"s{n % 20}") for n in range(600)]
+    await sink.write(JOURNAL, outputs, Place(600, 0))
+    await sink.close()
+    await database.fetch("ANALYZE exchanges")
+    found = await plan(database, queries.page(ExchangeQuery(namespace="n3", service="s3"), span(None, None, NOW_US), None, 1000))
+    assert 25 <= every(found, "Plan Rows")[0] <= 45  # 30, and one of each empty partition; taken for two conditions: 2
 
 
 async def test_the_connection_of_the_api_plans_for_its_values(database: Database) -> None:
