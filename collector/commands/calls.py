@@ -50,7 +50,7 @@ def _print(items: list[bytes], output: Format) -> None:
     from collector.commands import screen
 
     if output is Format.TABLE:
-        screen.console().print(_table([msgspec.json.decode(item) for item in items]))
+        screen.show(_table([msgspec.json.decode(item) for item in items]))
     elif output is Format.JSONL:
         screen.emit(b"".join(item + b"\n" for item in items))
     else:

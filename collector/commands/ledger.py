@@ -80,7 +80,7 @@ def _print(items: list[bytes], totals: bytes, output: Format) -> None:
         counts = msgspec.json.decode(totals)
         out = screen.console()
         if items:
-            out.print(_table([msgspec.json.decode(item) for item in items], counts))
+            screen.show(_table([msgspec.json.decode(item) for item in items], counts))
         out.print(screen.plain(f"{counts.get('proxies', 0)} proxies, {counts.get('windows', 0)} windows: {counts.get('verdict', '')}"))
 
 

@@ -112,11 +112,10 @@ def _table(items: list[bytes], limit: int) -> None:
 
     from collector.commands import screen
 
-    out = screen.console()
     if not items:
         typer.echo("No exchange matches.", err=True)
         return
-    out.print(screen.exchange_table([msgspec.json.decode(item) for item in items]))
+    screen.show(screen.exchange_table([msgspec.json.decode(item) for item in items]))
     if limit and len(items) == limit:
         typer.echo(f"The first {limit}. There may be more: --limit 0 shows all.", err=True)
 

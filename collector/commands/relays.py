@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from collector.commands import options
 from collector.commands.options import Format
 
@@ -35,7 +37,10 @@ def relays(output: options.Output = Format.TABLE, config: options.Config = None)
 
     found = asyncio.run(work())
     if output is Format.TABLE:
-        screen.console().print(_table(found) if settings.relays else "No relays are set.")
+        if settings.relays:
+            screen.show(_table(found))
+        else:
+            typer.echo("No relays are set.", err=True)
         return
     lines = [orjson.dumps(_told(reached)) for reached in found]
     screen.emit(b"".join(line + b"\n" for line in lines) if output is Format.JSONL else b"[" + b",".join(lines) + b"]\n")

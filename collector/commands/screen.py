@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,12 +19,43 @@ _UNSEEN = "\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # C1 controls, and 
 _STEERING = re.compile(f"[\x00-\x1f{_UNSEEN}]")
 _IN_JSON = re.compile(f"[\x00-\x09\x0b-\x1f{_UNSEEN}]")
 _WIDTH = 200  # where there is no terminal to measure
+_ENDLESS = 10_000
 _GOOD = {"complete"}
 
 
-def console() -> Console:
-    """Standard output, as wide as it is."""
-    return Console(width=None if sys.stdout.isatty() else _WIDTH, markup=False, highlight=False, emoji=False)
+def console(width: int = _WIDTH) -> Console:
+    """Standard output, as wide as it is; where it is no terminal, of this width."""
+    return Console(width=None if sys.stdout.isatty() else width, markup=False, highlight=False, emoji=False)
+
+
+def show(table: Table) -> None:
+    """The table; in a terminal that is too narrow for it each row as a paragraph. Nothing is cut, so that ids can be copied."""
+    out = console()
+    wanted = Measurement.get(out, out.options.update(max_width=_ENDLESS), table).maximum
+    if wanted <= out.width or not out.is_terminal:
+        console(max(wanted, _WIDTH)).print(table)
+        return
+    for number in range(table.row_count):
+        (_, first), *others = ((str(column.header), _cell(list(column.cells)[number])) for column in table.columns)
+        out.print(first, style="bold")
+        for line in _filled([Text.assemble((f"{name} ", "dim"), text) for name, text in others if text.plain], out.width - 2):
+            out.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _filled(pieces: list[Text], width: int) -> Iterator[Text]:
+    """Lines of whole pieces, as many to a line as find room."""
+    line: list[Text] = []
+    for piece in pieces:
+        if line and sum(part.cell_len + 2 for part in line) + piece.cell_len > width:
+            yield Text("  ").join(line)
+            line = []
+        line.append(piece)
+    if line:
+        yield Text("  ").join(line)
+
+
+def _cell(told: object) -> Text:
+    return told if isinstance(told, Text) else Text(str(told))
 
 
 def plain(text: object) -> str:
@@ -47,10 +81,8 @@ def exchange_table(records: list[dict[str, Any]]) -> Table:
     table.add_column("start (UTC)", no_wrap=True)
     table.add_column("status", justify="right")
     table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("request", overflow="ellipsis", no_wrap=True, ratio=3)
-    table.add_column("service", overflow="ellipsis", no_wrap=True, ratio=2)
-    table.add_column("model", overflow="ellipsis", no_wrap=True, ratio=2)
-    table.add_column("completeness", overflow="fold", ratio=2)
+    for name in ("request", "service", "model", "completeness"):
+        table.add_column(name, overflow="fold")
     table.add_column("id", no_wrap=True)
     for record in records:
         table.add_row(*cells(record))

@@ -54,7 +54,7 @@ def verify(
     found = asyncio.run(work())
     missing = sum(not finding.ok for finding in found)
     if output is Format.TABLE:
-        screen.console().print(_table(found))
+        screen.show(_table(found))
         typer.echo(f"{len(found)} checks, {missing} with something missing." if missing else f"{len(found)} checks: nothing is missing.")
     else:
         lines = [orjson.dumps({**finding._asdict(), "ok": finding.ok}) for finding in found]
