@@ -61,7 +61,7 @@ def inner(value: Any, trail: Trail) -> Iterator[tuple[Any, Trail]]:
             yield holder, at
             if isinstance(holder, list) and _NESTED.isdisjoint(map(type, holder)):
                 continue
-            waiting += [(item, (*at, mark)) for _, item, mark in children(holder) if isinstance(item, dict | list)]
+            waiting += [(item, (*at, mark)) for _, item, mark in children(holder) if isinstance(item, dict | list)][::-1]
 
 
 def children(holder: Any) -> Iterator[tuple[Any, Any, Step]]:

@@ -5,6 +5,7 @@ Each check raises UnsureError if there is something to hide, or if that cannot b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from collector.decode import grpc
@@ -28,6 +29,7 @@ _MEMBERS = frozenset((
 _DEPTH = 4  # ModelStreamInferResponse, ModelInferResponse, tensor, contents
 _FIELDS = 1 << 18  # looked at in one body
 _TOGETHER = 1 << 16  # characters searched at once
+_ZEROS = re.compile(rb"\0*")
 _FOUND = UnsureError("it holds something to hide, in binary form")
 
 
@@ -149,6 +151,9 @@ def _readings(value: memoryview) -> Iterator[str]:
     yield data.decode("utf-8", "replace")
     at, elements = 0, list[bytes]()
     while at + 4 <= len(data):
+        if skip := (_ZEROS.match(data, at).end() - at) // 4 * 4:  # type: ignore[union-attr]
+            at += skip  # elements without text, or numbers
+            continue
         end = at + 4 + int.from_bytes(data[at : at + 4], "little")
         if end > len(data):
             return

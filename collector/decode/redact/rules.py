@@ -67,22 +67,10 @@ class Rules:
                 marked.add((id(hit.holder), hit.key))
 
     def _patterns(self, roots: list[list[Any]], lanes: list[Lane], marked: set[tuple[int, Any]]) -> bool:
-        pieces: dict[tuple[Lane, Trail], list[tuple[Any, Any]]] = {}
-        others: list[str] = []
+        pieces: dict[Any, list[tuple[Any, Any]]] = {}
+        others: set[str] = set()
         for root, lane in zip(roots, lanes, strict=True):
-            for holder, trail in inner(root, ()):
-                if isinstance(holder, list) and _NUMBERS.issuperset(map(type, holder)):
-                    others.append(repr(holder)[1:-1].replace(", ", "\n"))
-                    continue
-                for key, item, mark in children(holder):
-                    if isinstance(item, str):
-                        if (id(holder), key) in marked:
-                            continue
-                        pieces.setdefault((lane, (*trail, mark)), []).append((holder, key))
-                    elif type(item) in _NUMBERS:
-                        others.append(repr(item))
-                if isinstance(holder, dict):
-                    others += holder
+            _gather(root, lane, marked, pieces, others)
         texts = {place: [holder[key] for holder, key in found] for place, found in pieces.items()}
         changed = False
         if self.patterns.found("\n".join(map("".join, texts.values()))):
@@ -111,6 +99,32 @@ class Rules:
             holder.update(renamed)
             changed = True
         return changed
+
+
+def _gather(root: Any, lane: Lane, marked: set[tuple[int, Any]], pieces: dict[Any, list[tuple[Any, Any]]], others: set[str]) -> None:
+    """Adds the texts in `root` to `pieces`, by where they stand, and numbers and names to `others`. The cost of a stream's rules is here."""
+    waiting: list[tuple[Any, Any]] = [(root, lane)]
+    while waiting:
+        holder, trail = waiting.pop()
+        if type(holder) is dict:
+            others.update(holder)
+        elif _NUMBERS.issuperset(map(type, holder)):
+            others.add(repr(holder)[1:-1].replace(", ", "\n"))
+            continue
+        nested = []
+        for key, item in holder.items() if type(holder) is dict else enumerate(holder):
+            kind = type(item)
+            if kind is str:
+                if (id(holder), key) not in marked:
+                    pieces.setdefault((trail, key), []).append((holder, key))
+            elif kind in _NUMBERS:
+                others.add(repr(item))
+            elif kind is list:
+                nested.append((item, (trail, key)))
+            elif kind is dict:  # an item is known by its own index, which choices and calls carry
+                index = item.get("index", key) if type(holder) is list else key
+                nested.append((item, (trail, index if type(index) is int else key)))
+        waiting += reversed(nested)  # in the text's order
 
 
 def _holders(root: list[Any]) -> Iterator[Any]:

@@ -119,6 +119,13 @@ def test_choices_that_interleave_are_looked_at_one_by_one():
     assert [choice["text"] for choice in found.decoded.inference["choices"]] == ["[redacted]", "[redacted]"]
 
 
+def test_pieces_of_one_event_are_one_text_in_their_order():
+    calls = [t.tool(0, CARD[at : at + 8])["tool_calls"][0] for at in (0, 8)]
+    found = hidden(t.streamed([t.delta({"tool_calls": calls})]))
+    assert found.response.redacted == "part"
+    assert found.decoded.inference["choices"][0]["tool_calls"] == [{"arguments": "[redacted]"}]
+
+
 def test_a_path_in_a_stream_marks_the_text_once():
     found = conceal(t.streamed(t.words("a", "b", "c")), Rules(paths=["choices[*].delta.content"], key=b"k" * 16), WHOLE)
     [choice] = found.decoded.inference["choices"]
