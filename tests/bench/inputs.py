@@ -9,6 +9,7 @@ from typing import NamedTuple
 from collector.messages.headers import pack
 from tests.support.witnesses import NODE, T0, Told, Vm, log_message, parts
 
+BATCH_BYTES = 256 << 10  # the tap filter's own default for batch_bytes
 HTTP11 = 2  # envoy.data.accesslog.v3.HTTPAccessLogEntry.HTTPVersion
 _REQUEST = [
     (":authority", "iris.demo.svc.cluster.local"),
@@ -41,7 +42,7 @@ def body(size: int, chance: Random) -> bytes:
     return text[: size - 3].rsplit(b",", 1)[0].ljust(size - 3) + b"]]}"
 
 
-def make(exchanges: int, size: int, batch_bytes: int = 64 << 10) -> Input:
+def make(exchanges: int, size: int, batch_bytes: int = BATCH_BYTES) -> Input:
     """Exchanges with bodies of `size` bytes each way, batched as the filter does, and their access log in messages of 16 KiB."""
     chance, vm = Random(1), Vm()
     bodies = [body(size, chance) for _ in range(64)]
