@@ -74,10 +74,12 @@ class Directory:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Loads what is known from the store, then starts the source."""
+        """Loads what is known from the store, then starts the source. Raises BadInputError: the services file cannot be read."""
         if self._keeper is not None:
             await self._load(self._keeper)
         self._source = self._made()
+        if isinstance(self._source, StaticServices):
+            self._source.read()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:

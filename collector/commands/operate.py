@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,9 @@ class Role(StrEnum):
 def serve(
     config: options.Config = None,
     role: Annotated[Role | None, typer.Option(help="What this process does; the setting `role` if not named.")] = None,
+    services: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML of InferenceServices, in place of a watch: the setting `services.file`.")
+    ] = None,
 ) -> None:
     """Runs the collector: receives from the proxies, stores, and answers auditors, until SIGTERM or Ctrl-C.
 
@@ -46,12 +50,16 @@ def serve(
 
     - `MESHSCRIBE_INGEST__HOST=0.0.0.0 meshscribe serve`: a setting from the environment
 
+    - `meshscribe serve --services services.yaml`: without Kubernetes (docs/services.md)
+
     - `meshscribe serve --role process`: one of several processes, with Kafka in between (docs/scale-out.md)
     """
     from collector.settings import PREFIX, load
 
     if role is not None:
         os.environ[f"{PREFIX}ROLE"] = role.value  # so it is checked with all the others
+    if services is not None:
+        os.environ |= {f"{PREFIX}SERVICES__SOURCE": "file", f"{PREFIX}SERVICES__FILE": str(services)}
     settings = load(config)
     import uvloop
 
