@@ -67,7 +67,8 @@ def settings_for(bootstrap: str, **changes: Any) -> Kafka:
     """Settings with topics of their own, which are not there yet."""
     prefix = unique("t")
     topics = {
-        f"{name}_topic": f"{prefix}.{name}" for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints", "dead_letters", "services")
+        f"{name}_topic": f"{prefix}.{name}"
+        for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints", "dead_letters", "services")
     }
     return Kafka(**{"bootstrap_servers": bootstrap, **topics, **changes})
 
