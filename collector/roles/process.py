@@ -34,9 +34,20 @@ from collector.sinks.kafka import KafkaSink
 class PartitionPipeline:
     """The pipeline of one raw partition. See supervisor.Work."""
 
-    def __init__(self, settings: Settings, topic: RawTopic, partition: int, writer: RawWriter, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: RawTopic,
+        partition: int,
+        writer: RawWriter,
+        directory: Directory,
+        clock: Clock,
+        meaning: ExchangeMeaning | None = None,
+    ) -> None:
+        """`meaning`: what the process's pipelines share, since tokenizers are large; made of the settings if there is none."""
         self._settings, self._topic, self._partition, self._writer = settings, topic, partition, writer
-        self._directory, self._clock = directory, clock
+        self._clock = clock
+        self._meaning = meaning or ExchangeMeaning.of(settings, directory.catalogue)
         self.journal: KafkaJournal | None = None
         self.pipeline: Pipeline | None = None
         self.correlator: Correlator | None = None
@@ -51,7 +62,7 @@ class PartitionPipeline:
             journal,
             sink,
             correlator,
-            ExchangeMeaning.of(settings, self._directory.catalogue),
+            self._meaning,
             self._clock,
             batch=settings.sink.batch_exchanges,
             checkpoint_us=microseconds(settings.journal.checkpoint_seconds),
@@ -97,10 +108,10 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     if writer is None:
         writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
         stack.push_async_callback(writer.close)
-    own = writer
+    own, meaning = writer, ExchangeMeaning.of(settings, directory.catalogue)
 
     def make(at: TopicPartition) -> PartitionPipeline:
-        return PartitionPipeline(settings, topic, at.partition, own, directory, clock)
+        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning)
 
     supervisor = Supervisor(make, settings.kafka.session_seconds)
     membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign)

@@ -15,6 +15,7 @@ from collector.redaction.paths import Hit, Path, Trail, children, inner, parse
 from collector.redaction.patterns import Mark, Patterns
 
 Lane = tuple[Any, ...]
+Place = tuple[Any, Any]  # an object or array (or its id), and the key in it
 _NUMBERS = frozenset((int, float))
 # Members that tell a text over again, as tokens: where a pattern found something in the text, they go.
 _TOKENS = frozenset((
@@ -42,7 +43,7 @@ class Rules:
         """Redacts the values in the list. True if there was something to hide. What hangs together are the texts at equal places."""
         lanes = [_lane(value) for value in values] if len(values) > 1 else [()]
         roots = [[value] for value in values]
-        marked: set[tuple[int, Any]] = set()
+        marked: set[Place] = set()
         for path in self.paths:
             self._paths(path, roots, lanes, marked)
         changed = bool(marked)
@@ -54,7 +55,7 @@ class Rules:
             values[:] = [root[0] for root in roots]
         return changed
 
-    def _paths(self, path: Path, roots: list[list[Any]], lanes: list[Lane], marked: set[tuple[int, Any]]) -> None:
+    def _paths(self, path: Path, roots: list[list[Any]], lanes: list[Lane], marked: set[Place]) -> None:
         pieces: dict[tuple[Lane, Trail], list[Hit]] = {}
         for root, lane in zip(roots, lanes, strict=True):
             for hit in path.hits(root[0]):
@@ -66,8 +67,8 @@ class Rules:
                 hit.holder[hit.key] = mark
                 marked.add((id(hit.holder), hit.key))
 
-    def _patterns(self, roots: list[list[Any]], lanes: list[Lane], marked: set[tuple[int, Any]]) -> bool:
-        pieces: dict[Any, list[tuple[Any, Any]]] = {}
+    def _patterns(self, roots: list[list[Any]], lanes: list[Lane], marked: set[Place]) -> bool:
+        pieces: dict[Any, list[Place]] = {}
         others: set[str] = set()
         for root, lane in zip(roots, lanes, strict=True):
             _gather(root, lane, marked, pieces, others)
@@ -81,7 +82,7 @@ class Rules:
                 changed |= self._numbers_and_names(holder)
         return changed
 
-    def _pieces(self, places: list[tuple[Any, Any]], texts: list[str]) -> bool:
+    def _pieces(self, places: list[Place], texts: list[str]) -> bool:
         told = self.patterns.across(texts) if self.patterns.found("".join(texts)) else texts
         for (holder, key), text in zip(places, told, strict=True):
             holder[key] = text
@@ -101,8 +102,8 @@ class Rules:
         return changed
 
 
-def _gather(root: Any, lane: Lane, marked: set[tuple[int, Any]], pieces: dict[Any, list[tuple[Any, Any]]], others: set[str]) -> None:
-    """Adds the texts in `root` to `pieces`, by where they stand, and numbers and names to `others`. The cost of a stream's rules is here."""
+def _gather(root: Any, lane: Lane, marked: set[Place], pieces: dict[Any, list[Place]], others: set[str]) -> None:
+    """Adds the texts in `root` to `pieces`, by where they stand, and numbers and names to `others`. Here is what a stream's rules cost."""
     waiting: list[tuple[Any, Any]] = [(root, lane)]
     while waiting:
         holder, trail = waiting.pop()
