@@ -25,7 +25,7 @@ from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.batches import BATCH_BYTES, Record, partition
 from collector.kafka.connection import client_arguments
 from collector.kafka.transactions import RETRY_MS
-from collector.messages.event import Output
+from collector.messages.event import Output, Place
 from collector.sinks.kafka import KafkaSink, records
 from tests.support.kafka import new_topics, running_broker, unique
 from tests.support.outputs import ANSWER, CHAT, chats, outputs
@@ -33,7 +33,8 @@ from tests.support.outputs import ANSWER, CHAT, chats, outputs
 SIZES = {"1 KiB": (1024, 8000), "8 KiB": (8192, 2500)}
 BATCH = 1000
 ROUNDS = 3
-WARM_UP = 4  # rounds until the broker's own code is compiled
+WARM_UP = 2  # rounds
+TRANSACTIONS = 600  # small ones, until the broker's own code for them is compiled: in the beginning one takes it 20 ms, later 4
 PARTITIONS = 3
 _TICK = os.sysconf("SC_CLK_TCK")
 Attempt = Callable[[], Awaitable[None]]
@@ -79,6 +80,8 @@ async def _measure(broker: KafkaBroker, size: int, count: int) -> dict[str, floa
         "bare batches": lambda: _batches(producer, encoded),
         "bare send": lambda: _send(producer, encoded),
     }
+    for number in range(TRANSACTIONS):
+        await sink.write("warm-up", [rows[0]._replace(place=Place(number + 1, 0))], Place(number + 1, 0))
     for number in range(WARM_UP + ROUNDS):
         for name, attempt in attempts.items():
             await asyncio.sleep(0.2)  # the broker writes what it has
