@@ -72,14 +72,20 @@ async def _compare(postgres: Postgres, label: str, size: int) -> dict[str, float
     await sink.close()
     await bare.close()
     count = BATCH * BATCHES
-    figures = {}
+    figures: dict[str, float] = {}
     for who, (seconds, client, backend) in spent.items():
         figures |= {
             f"postgres_{who}_{label}_exchanges_per_s": count / seconds,
             f"postgres_{who}_{label}_client_us": client / count * 1e6,
             f"postgres_{who}_{label}_backend_us": backend / count * 1e6,
         }
-    return {**figures, f"postgres_{label}_of_the_bare_insert_percent": 100 * spent["bare"][0] / spent["sink"][0]}
+    cpu = {who: client + backend for who, (_, client, backend) in spent.items()}
+    return {
+        **figures,
+        f"postgres_{label}_of_the_bare_insert_percent": 100 * spent["bare"][0] / spent["sink"][0],
+        f"postgres_{label}_of_the_bare_insert_percent_by_cpu": 100 * cpu["bare"] / cpu["sink"],
+        f"postgres_sink_{label}_exchanges_per_s_of_one_core": count / cpu["sink"],
+    }
 
 
 async def _insert(connection: asyncpg.Connection, rows: Rows) -> None:
