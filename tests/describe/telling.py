@@ -28,14 +28,14 @@ def described(
     answered: Sequence[Pair] = (),
     logged: Sequence[Pair] = (),
     pieces: int = 1,
-    lost: bool = False,
+    lost: int = 0,
 ) -> tuple[Event, ...]:
-    """The events of this exchange. `lost`: the second of the pieces never came."""
+    """The events of this exchange. `lost`: the number of the piece of its response that never came."""
     made = parts(told, pieces)
     made[0].request_headers.map = pack([(":method", "POST"), (":path", told.path), ("content-type", "application/json"), *asked])
     made[-1].response_headers.map = pack([(":status", str(told.status)), *(answered or [("content-type", "application/json")])])
     if lost:
-        del made[1]
+        del made[lost]
     tape, message = Tape(), log_message([told])
     message.http_logs.log_entry[0].request.request_headers.update(logged)
     tape.tap(Vm().seal(made))

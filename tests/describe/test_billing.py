@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from collector.settings import Settings
+from tests.decode import transcripts as t
 from tests.describe.telling import all_bytes, described, record, usage
 from tests.describe.test_usage_event import ANSWER, CHAT, VALIDATOR
 from tests.support.witnesses import Told
@@ -87,3 +88,11 @@ def test_without_the_setting_nothing_is_hashed() -> None:
     events = described(Settings(), TOLD, [("x-consumer-id", "acme")])
     assert "consumer" not in usage(events)
     assert ["x-consumer-id", "acme"] in record(events)["request"]["headers"]
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_tokens_are_not_estimated_of_a_body_of_which_bytes_are_missing(lost: int) -> None:
+    pieces = t.sse(t.words("one ", "two "), done=False), t.sse([t.delta({}, finish="stop")])
+    told = Told(1, path=t.CHAT, request=CHAT, response=pieces)
+    events = described(Settings(usage={"tokenizers": [{"bytes_per_token": 4}]}), told, answered=t.SSE, pieces=2, lost=lost)
+    assert ("completion_tokens" in usage(events)["usage"]) is not bool(lost)

@@ -73,7 +73,7 @@ def test_the_record_speaks_of_the_bytes_that_are_stored() -> None:
 
 def test_a_body_of_which_a_part_was_lost_is_withheld() -> None:
     body = stream("it is ", SECRET)
-    events = described(SETTINGS, chat((body[:10], body[10:])), answered=t.SSE, pieces=2, lost=True)
+    events = described(SETTINGS, chat((body[:10], body[10:])), answered=t.SSE, pieces=2, lost=1)
     assert SECRET.encode() not in all_bytes(events)
     told = record(events)
     assert (told["response"]["body"]["redacted"], payload(events, "response").data) == ("all", b"")
