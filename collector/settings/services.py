@@ -31,8 +31,8 @@ class Services(Section):
     refresh_seconds: float = Field(5.0, gt=0, description="How often versions seen by other collectors are read from the store.")
     logger_mode: Literal["ignore", "honour", "require"] = Field(
         "ignore",
-        description="honour: bodies are stored only as `spec.predictor.logger.mode` of their service says, of services without a logger all;"
-        " require: of those none.",
+        description="honour: bodies are stored only as `spec.predictor.logger.mode` of their service says, of services without a logger"
+        " all; require: of those none.",
     )
     probes: bool = Field(False, description="Record the probes of Kubernetes and Knative too.")
 
