@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.producer.sender import Sender
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import FencedError, PermanentError, RetryableError, SettingsError
@@ -127,6 +128,23 @@ async def test_what_is_stored_already_is_passed_over_when_it_comes_with_more(set
     await sink.write(journal, some[:12], some[11].place)
     await sink.write(journal, some, some[-1].place)
     assert Counter(await stored(settings)) == Counter(ids(some))
+
+
+async def test_a_transaction_names_its_partitions_at_once(
+    settings: Kafka, sink: KafkaSink, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers turn away what is written to one while another is being added, and it would wait for the next attempt."""
+    named, really = [], Sender._do_add_partitions_to_txn
+
+    async def watched(self: Sender, partitions: set[TopicPartition]) -> object:
+        named.append(frozenset(partitions))
+        return await really(self, partitions)
+
+    monkeypatch.setattr(Sender, "_do_add_partitions_to_txn", watched)
+    some = [output for output in outputs(chats(600)) if len(output.events) > 1]  # several batches for each partition
+    await sink.write(journal, some, some[-1].place)
+    topics = {settings.exchanges_topic, settings.usage_topic, settings.payloads_topic}
+    assert [{partition.topic for partition in one} for one in set(named)] == [topics]  # once, or again if it was too early
 
 
 async def until_refused(settings: Kafka, value: bytes) -> None:
