@@ -27,7 +27,7 @@ COPY wasm-config wasm-config
 RUN uv venv /build && uv pip install --python /build/bin/python --constraint requirements.lock hatchling \
     && uv build --wheel --no-build-isolation --python /build/bin/python --out-dir /dist \
     && uv venv /opt/meshscribe \
-    && uv pip install --python /opt/meshscribe/bin/python --constraint requirements.lock /dist/*.whl
+    && uv pip install --python /opt/meshscribe/bin/python --constraint requirements.lock "$(echo /dist/*.whl)[redaction,tokenizers]"
 
 FROM python:3.11-slim-bookworm AS collector
 COPY --from=build /opt/meshscribe /opt/meshscribe
