@@ -3,7 +3,7 @@ partitions, so no state is shared between them.
 
 A user's request may pass a gateway, a waypoint, a transformer and a predictor, and each of their proxies reports an exchange. One of them
 is billed: by default the predictor's of an InferenceService, the serving one of an LLMInferenceService (not the prefill leg), else the hop
-at a workload's own side. The rule's name is on the usage event.
+at a workload's own side, if usage was decoded there. The rule's name is on the usage event.
 """
 
 from __future__ import annotations
@@ -37,10 +37,16 @@ class Billing:
 DEFAULT = Billing()
 
 
-def hop(exchange: Exchange, service: dict[str, Any], billing: Billing = DEFAULT, operation: str = "") -> dict[str, Any]:
-    """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing."""
+def hop(
+    exchange: Exchange, service: dict[str, Any], billing: Billing = DEFAULT, operation: str = "", metered: bool = True
+) -> dict[str, Any]:
+    """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing. `metered`: usage was decoded.
+
+    By default a workload that is nobody's service is billed only where usage was decoded: an application in front of a model that
+    passes its calls on has the same role, and decodes to nothing.
+    """
     name = role(exchange, service)
-    billed = name in billing.roles and operation not in FREE
+    billed = name in billing.roles and operation not in FREE and (metered or billing.configured or name != "server")
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
 
 

@@ -123,7 +123,8 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record["proxy"] = _proxy(exchange.node, log)
     if service:
         record["service"] = service
-    record["hop"] = hop(exchange, service, seen.manner.billing, decoded.get("inference", {}).get("operation", ""))
+    operation, metered = decoded.get("inference", {}).get("operation", ""), bool(decoded.get("usage"))
+    record["hop"] = hop(exchange, service, seen.manner.billing, operation, metered)
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from collector.describe.hops import Billing, hop
+from collector.messages.exchange import Exchange, Key, Node
 from collector.settings import Settings
 from tests.decode import transcripts as t
 from tests.describe.telling import all_bytes, described, record, usage
@@ -41,6 +43,19 @@ def test_the_rule_says_whether_it_was_configured(roles: list[str], hop: dict[str
     events = described(Settings(usage={"billable_hops": roles}), TOLD)
     assert usage(events)["hop"] == record(events)["hop"] == hop
     VALIDATOR.validate(usage(events))
+
+
+@pytest.mark.parametrize(("metered", "billing", "billed"), [
+    (True, Billing(), True),
+    (False, Billing(), False),
+    (False, Billing(frozenset({"server"}), configured=True), True),
+])  # fmt: skip
+def test_a_workload_that_is_no_service_is_billed_where_usage_was_decoded_or_where_the_operator_says(
+    metered: bool, billing: Billing, billed: bool
+) -> None:
+    plain = Exchange(Key("sidecar~10.0.0.1~app.demo~demo", b"id", 0, ""), 0, Node("sidecar~10.0.0.1~app.demo~demo"), 0, None, None)
+    found = hop(plain, {}, billing, "chat.completion", metered)
+    assert (found["role"], found["billable"]) == ("server", billed)
 
 
 def test_to_list_models_costs_nothing() -> None:
