@@ -2,7 +2,7 @@
 
 `AIOKafkaProducer.stop` first flushes, and an idempotent batch never expires: with a dead broker it would wait for ever, and its tasks
 with it. Here everything is cancelled instead; the broker aborts the open transaction when the next producer registers the same id.
-This is the one module that reaches into aiokafka's private parts.
+Only this module reaches into aiokafka's private parts; record_batch.py stands in for its builder.
 """
 
 from __future__ import annotations
