@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from collector.cancelled import escaped
 from collector.clock import Clock
 from collector.correlate import Closed, Correlator
 from collector.describe import describe, describe_ledger
@@ -72,7 +73,7 @@ class Pipeline:
         self._checkpointed = 0
         self.done = Place(0, WHOLE)
         self.failing: str | None = None  # why the sink does not take anything now
-        self._storing = False
+        self._storing = 0  # reads whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
 
     async def run(self) -> None:
@@ -108,7 +109,7 @@ class Pipeline:
         try:
             while True:
                 entries = await self._journal.read(self.fed, READ_BYTES)
-                self._storing = True
+                self._storing += 1
                 outputs = await self._feed(entries)
                 if writing is not None:
                     await writing
@@ -129,7 +130,7 @@ class Pipeline:
                 writing.cancel()
 
     def _stored(self, _: object) -> None:
-        self._storing = False
+        self._storing -= 1
         self._moved.set()
 
     async def _feed(self, entries: Sequence[Entry]) -> list[Output]:
@@ -168,17 +169,19 @@ class Pipeline:
             try:
                 result = await attempt()
             except RetryableError as error:
-                wait = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
-                if self.failing != str(error):
-                    log.warning("the sink does not take events, trying again: %s", error)
-                self.failing = str(error)
-                tries += 1
-                await asyncio.sleep(wait)
+                fault = error
+            except asyncio.CancelledError as error:
+                fault = escaped(error, "the sink's client")
             else:
                 if self.failing is not None:
                     log.info("the sink takes events again")
                 self.failing = None
                 return result
+            if self.failing != str(fault):
+                log.warning("the sink does not take events, trying again: %s", fault)
+            self.failing = str(fault)
+            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+            tries += 1
 
     def _checkpoint_is_due(self) -> bool:
         if self.fed == self._checkpointed:

@@ -204,3 +204,37 @@ async def test_time_passes_although_nothing_comes(tmp_path: Path, monkeypatch: p
     await journal.close()
     await sink.close()
     assert [row[0] for row in stored(tmp_path)][:1] == ["exchanges"]
+
+
+class Escaping:
+    """A store whose client lets a cancellation of its own escape, once."""
+
+    def __init__(self, inner: SqliteSink) -> None:
+        self._inner, self.escaped = inner, 0
+
+    async def high(self, journal: str) -> Place:
+        return await self._inner.high(journal)
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        if not self.escaped:
+            self.escaped += 1
+            raise asyncio.CancelledError
+        await self._inner.write(journal, outputs, high)
+
+
+async def test_a_cancellation_that_escapes_from_a_client_stops_nothing(tmp_path: Path) -> None:
+    entries = tape(Random(1)).entries
+    migrate(f"sqlite:///{tmp_path}/events.db")
+    clock = TurnedClock()
+    journal = await opened(tmp_path, clock)
+    sink = SqliteSink(tmp_path / "events.db")
+    escaping = Escaping(sink)
+    running = pipeline(journal, escaping)
+    task = asyncio.create_task(running.run())
+    await append(journal, clock, entries)
+    assert await running.drained(journal.last_position, 20)
+    assert escaping.escaped == 1
+    await _end(task)
+    await sink.close()
+    await journal.close()
+    assert stored(tmp_path)

@@ -23,6 +23,7 @@ from collector.enrich.version import ServiceVersion
 from collector.errors import DamagedError, PermanentError, RetryableError, SettingsError
 from collector.kafka.batches import partition
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.kafka.discard import discard
 from collector.kafka.quiet import quieten
 from collector.kafka.reading import partitions, whole_topic
@@ -129,7 +130,7 @@ class KafkaVersionStore:
     async def _drop(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await end(consumer)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> tuple[list[ServiceVersion], dict[TopicPartition, int]]:
         """From where we were to the end as it is now, and where that is."""

@@ -23,6 +23,7 @@ from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint
 from collector.journal.kafka_topic import RawTopic
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.kafka.transactions import Record, Transactions
 from collector.settings import Kafka
 
@@ -171,12 +172,12 @@ class _Consumer:
         try:
             await self._consumer.start()
         except BaseException:
-            await self._consumer.stop()
+            await end(self._consumer)
             raise
         return self._consumer
 
     async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+        await end(self._consumer)
 
 
 def _settled(note: Note, before: Saved | None = None) -> Note:

@@ -16,6 +16,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from collector.errors import DamagedError, RetryableError
 from collector.journal.kafka_records import entry_of
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.kafka.quiet import quieten
 from collector.messages.entry import Entry
 from collector.settings import Kafka
@@ -71,7 +72,7 @@ class PartitionReader:
         """A read that waits raises RetryableError."""
         self._closed = True
         if self._consumer is not None:
-            await self._consumer.stop()
+            await end(self._consumer)
 
     async def _read(self, after: int, max_bytes: int) -> list[Entry]:
         consumer = await self._started()
@@ -104,10 +105,10 @@ class PartitionReader:
         self._fetched.clear()
         self._received_at = 0
         first = (await consumer.beginning_offsets([self._at]))[self._at]
-        end = (await consumer.end_offsets([self._at]))[self._at]
-        if after > end:
+        last = (await consumer.end_offsets([self._at]))[self._at]
+        if after > last:
             raise DamagedError(
-                f"the raw topic's partition {self._at.partition} ends at {end}, but position {after} was processed: the topic was made"
+                f"the raw topic's partition {self._at.partition} ends at {last}, but position {after} was processed: the topic was made"
                 " anew or lost records. Give the new one another name (kafka.raw_topic)"
             )
         if first > after:
@@ -135,7 +136,7 @@ class PartitionReader:
             try:
                 await consumer.start()
             except BaseException:
-                await consumer.stop()
+                await end(consumer)
                 raise
             self._consumer, self._next = consumer, None
         return self._consumer
@@ -143,5 +144,5 @@ class PartitionReader:
     async def _restart(self) -> None:
         consumer, self._consumer, self._next = self._consumer, None, None
         if consumer is not None:
-            await consumer.stop()
+            await end(consumer)
         await asyncio.sleep(RETRY_SECONDS)

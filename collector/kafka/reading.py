@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from collector.errors import RetryableError
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.settings import Kafka
 
 _WAIT_MS = 500
@@ -32,7 +33,7 @@ async def whole_topic(settings: Kafka, topic: str) -> AsyncIterator[ConsumerReco
     except (KafkaError, OSError) as error:
         raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {str(error) or type(error).__name__}") from error
     finally:
-        await consumer.stop()
+        await end(consumer)
 
 
 async def partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

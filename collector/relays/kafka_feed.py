@@ -21,6 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 from collector.errors import BadInputError, RetryableError
 from collector.kafka.cloudevents import decode
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.kafka.quiet import quieten
 from collector.messages.event import Output, Place
 from collector.relays.protocol import BEGINNING, Damaged, Read
@@ -83,7 +84,7 @@ class KafkaFeed:
         self._next.clear()
         if consumer is not None:
             self.generation += 1
-            await consumer.stop()
+            await end(consumer)
 
     def rebalanced(self) -> None:
         """Called when the group shares the partitions anew."""
@@ -91,10 +92,10 @@ class KafkaFeed:
         self._next.clear()
 
     async def _seek(self, consumer: AIOKafkaConsumer, at: TopicPartition, after: Place) -> None:
-        first, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
-        if end < after.position:
+        first, last = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
+        if last < after.position:
             raise RetryableError(
-                f"{at.topic}:{at.partition} ends at offset {end}, but was read up to {after.position} before: was the topic made anew?"
+                f"{at.topic}:{at.partition} ends at offset {last}, but was read up to {after.position} before: was the topic made anew?"
             )
         if first > after.position and after != BEGINNING:
             log.warning("%s: %d records were deleted before the relay read them", at, first - after.position)
@@ -137,7 +138,7 @@ class KafkaFeed:
             try:
                 await consumer.start()
             except BaseException:
-                await consumer.stop()
+                await end(consumer)
                 raise
             self._consumer = consumer
         return self._consumer

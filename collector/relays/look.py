@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from collector.clock import SystemClock
 from collector.errors import RetryableError
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.kafka.reading import partitions
 from collector.kafka.transactions import committed
 from collector.messages.event import Place
@@ -85,17 +86,17 @@ async def _from_kafka(relay: RelaySettings, settings: Settings) -> list[Reached]
         await consumer.start()
         found = []
         for topic in sorted(topics):
-            for at, end in (await consumer.end_offsets(await partitions(consumer, topic))).items():
+            for at, last in (await consumer.end_offsets(await partitions(consumer, topic))).items():
                 journal = f"{at.topic}:{at.partition}"
                 place = await sink.high(journal) if sink is not None else Place(await consumer.committed(at) or 0, 0)
-                found.append(Reached(relay.name, relay.to, journal, place, Place(end, 0)))
+                found.append(Reached(relay.name, relay.to, journal, place, Place(last, 0)))
         return found
     except (KafkaError, OSError, AssertionError) as error:
         raise _unanswered(relay, settings, error) from error
     finally:
         if sink is not None:
             await sink.close()
-        await consumer.stop()
+        await end(consumer)
 
 
 def _unanswered(relay: RelaySettings, settings: Settings, error: BaseException) -> RetryableError:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
+from collector.cancelled import escaped
 from collector.clock import Clock
 from collector.dead_letters import DeadLetters, damaged, letter
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, SettingsError
@@ -169,14 +170,17 @@ class Relay:
             try:
                 result = await attempt()
             except (RetryableError, FencedError, SettingsError) as error:
-                self._fails(str(error))
-                await self._rest(self._wait(error, tries))
-                tries += 1
-                if self._stopping.is_set():
-                    raise _StoppedError from error
+                fault: Exception = error
+            except asyncio.CancelledError as error:
+                fault = escaped(error, "a client")
             else:
                 self._works()
                 return result
+            self._fails(str(fault))
+            await self._rest(self._wait(fault, tries))
+            tries += 1
+            if self._stopping.is_set():
+                raise _StoppedError from fault
 
     def _wait(self, error: Exception, tries: int) -> float:
         """Seconds, jittered, so that relays of several processes do not come all at once."""

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from collector.health import Component
 from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
 from collector.kafka.quiet import quieten
 from collector.roles.supervisor import Supervisor
 from collector.settings import Kafka
@@ -26,7 +27,6 @@ log = logging.getLogger("meshscribe.roles")
 Assign = Callable[[frozenset[TopicPartition]], Awaitable[None]]
 POLL_MS = 1000
 RETRY_SECONDS = 1.0
-LEAVE_SECONDS = 5.0
 
 
 class Membership:
@@ -74,7 +74,7 @@ class Membership:
             while True:
                 await consumer.getmany(timeout_ms=POLL_MS)  # the partitions are paused: this only shows that we live
         finally:
-            await _leave(consumer)
+            await end(consumer)
 
 
 def work_together(stack: AsyncExitStack, supervisor: Supervisor, membership: Membership) -> asyncio.Task[None]:
@@ -111,11 +111,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         if assigned:
             self._consumer.pause(*assigned)
         await self._membership.changed(frozenset(assigned))
-
-
-async def _leave(consumer: AIOKafkaConsumer) -> None:
-    try:
-        async with asyncio.timeout(LEAVE_SECONDS):
-            await consumer.stop()
-    except (TimeoutError, KafkaError, OSError) as error:
-        log.warning("left the group without a word: %s", error)
