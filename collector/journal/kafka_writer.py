@@ -42,9 +42,9 @@ class Waiting(NamedTuple):
     """A record that is not durable yet."""
 
     future: asyncio.Future[int]
+    kind: Kind
     key: bytes
     value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 class RawWriter:
@@ -72,8 +72,7 @@ class RawWriter:
         number = partition_of(key, self._topic.partitions) if partition is None else partition
         lane = self._lanes.get(number) or self._lane(number)
         self._check_room(kind, size, lane)
-        self._received_at = max(self._received_at, self._clock.now_us())
-        waiting = Waiting(asyncio.get_running_loop().create_future(), key, payload, headers_of(kind, self._received_at))
+        waiting = Waiting(asyncio.get_running_loop().create_future(), kind, key, payload)
         self.waiting_bytes += size
         lane.put(waiting)
         return await waiting.future
@@ -82,6 +81,13 @@ class RawWriter:
     def stalled_seconds(self) -> float:
         """How long the slowest partition has been waiting for Kafka."""
         return max((lane.stalled_seconds for lane in self._lanes.values()), default=0.0)
+
+    def now_us(self) -> int:
+        """The time that a record is stamped with: when it is written, and never before an earlier one. What waited for Kafka does not claim
+        to have been there all the time: the tap batches that were refused meanwhile come with it, and both are put together.
+        """
+        self._received_at = max(self._received_at, self._clock.now_us())
+        return self._received_at
 
     def end_in(self, seconds: float) -> None:
         """What Kafka has not taken by then is refused: whoever waits for it must not wait for ever, with a process that is to end."""
@@ -244,8 +250,10 @@ class _Lane:
     async def _sent(self, producer: AIOKafkaProducer, group: list[Waiting]) -> int | None:
         """The offset of the first record; None if another lane gave the producer up. Raises KafkaError."""
         batch, now = producer.create_batch(), int(time.time() * 1000)
+        received_at = self._writer.now_us()
         for waiting in group:
-            if batch.append(timestamp=now, key=waiting.key, value=waiting.value, headers=waiting.headers) is None:
+            headers = headers_of(waiting.kind, received_at)
+            if batch.append(timestamp=now, key=waiting.key, value=waiting.value, headers=headers) is None:
                 raise AssertionError("a group is smaller than a batch")
         batch.close()
         sent = await producer.send_batch(batch, self._topic, partition=self._number)

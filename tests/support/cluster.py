@@ -30,6 +30,7 @@ SCRIPT = str(Path(sysconfig.get_path("scripts")) / "meshscribe")
 SETTINGS = {
     "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "2",
     "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "2",
+    "MESHSCRIBE_CORRELATE__LATE_SECONDS": "1800",  # a test's outages, one after the other on a busy machine, are no reason to forget
     "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": "1",
     "MESHSCRIBE_KAFKA__SESSION_SECONDS": "6",
     "MESHSCRIBE_SERVICES__SOURCE": "none",
