@@ -12,7 +12,10 @@ from collector.commands.exits import InputError
 
 if TYPE_CHECKING:
     from collector.audit.moments import Span
+    from collector.correlate import Limits
     from collector.meaning import ExchangeMeaning
+    from collector.replay.into import Into
+    from collector.replay.sources import Source
     from collector.settings import Settings
 
 BATCH = 500
@@ -26,7 +29,8 @@ def replay(
     ] = None,
     config: options.Config = None,
 ) -> None:
-    """Rebuilds the events of exchanges that began in a span of time, from the journal, as long as it is kept (journal.keep_bytes).
+    """Rebuilds the events of exchanges that began in a span of time, from the journal, as long as it is kept: the file as
+    journal.keep_bytes says, the topic (journal.url, or a role) as its retention does.
 
     The journal is only read: `serve` may be running. A store passes over the events that it has; Kafka's readers see them once more.
 
@@ -43,8 +47,6 @@ def replay(
     from collector.settings import load
 
     settings = load(config)
-    if settings.journal.url:
-        raise InputError("the journal is a Kafka topic: only a journal on a file can be replayed so")
     try:
         wanted = span(parse(since), parse(until), SystemClock().now_us())
     except ValueError as error:
@@ -56,49 +58,55 @@ def replay(
 
 
 async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
+    from contextlib import AsyncExitStack
+
     from pydantic import ValidationError
-    from rich.console import Console
-    from rich.progress import Progress
 
     from collector.clock import SystemClock
     from collector.commands import screen
-    from collector.replay.history import History
-    from collector.replay.into import IntoSql, open_into
-    from collector.replay.rebuild import plan, rebuild
+    from collector.replay.into import open_into
+    from collector.replay.sources import open_sources
     from collector.roles.parts import limits
 
     bounds = limits(settings)
-    history = History(settings.journal.path)
-    try:
-        way = await plan(history, wanted.since_us or 0, wanted.until_us or 0, bounds)
-        for said in way.said:
+    async with AsyncExitStack() as stack:
+        sources = await open_sources(settings, wanted.since_us or 0, wanted.until_us or 0, bounds, stack)
+        for said in (said for source in sources for said in source.way.said):
             typer.echo(said, err=True)
         try:
             into = await open_into(url, settings.kafka, SystemClock(), screen.emit)
         except ValidationError as error:
             raise InputError(f"--into: {error.errors()[0]['msg']}") from None
-        meaning, journal, events = await _meaning(settings), history.extent().journal, 0
-        try:
-            with Progress(console=Console(stderr=True), transient=True) as progress:
-                bar = progress.add_task("journal", total=max(1, way.last - way.after))
+        stack.push_async_callback(into.close)
+        meaning = await _meaning(settings)
+        return sum([await _one(source, wanted, bounds, meaning, into) for source in sources])
+
+
+async def _one(source: Source, wanted: Span, bounds: Limits, meaning: ExchangeMeaning, into: Into) -> int:
+    """Events written of one journal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from collector.replay.into import IntoSql
+    from collector.replay.rebuild import rebuild
+
+    way, events = source.way, 0
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("journal", total=max(1, way.last - way.after))
+        batch = []
+        outputs = rebuild(
+            source.history, way, wanted, bounds, meaning, not isinstance(into, IntoSql),
+            lambda position: progress.update(bar, completed=position - way.after),
+        )  # fmt: skip
+        async for output in outputs:
+            batch.append(output)
+            events += len(output.events)
+            if len(batch) >= BATCH:
+                await into.write(source.journal, batch)
                 batch = []
-                outputs = rebuild(
-                    history, way, wanted, bounds, meaning, not isinstance(into, IntoSql),
-                    lambda position: progress.update(bar, completed=position - way.after),
-                )  # fmt: skip
-                async for output in outputs:
-                    batch.append(output)
-                    events += len(output.events)
-                    if len(batch) >= BATCH:
-                        await into.write(journal, batch)
-                        batch = []
-                if batch:
-                    await into.write(journal, batch)
-        finally:
-            await into.close()
-        return events
-    finally:
-        history.close()
+        if batch:
+            await into.write(source.journal, batch)
+    return events
 
 
 async def _meaning(settings: Settings) -> ExchangeMeaning:

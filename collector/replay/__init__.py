@@ -1,1 +1,1 @@
-"""Rebuilds the events of a span of time from the journal's file, which is only read: `meshscribe replay`."""
+"""Rebuilds the events of a span of time from the journal, a file or a topic, which is only read: `meshscribe replay`."""

@@ -7,17 +7,26 @@ long as an exchange can stay open.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from collector.audit.moments import Span
 from collector.correlate import Correlator, Limits
 from collector.describe import describe, describe_ledger
 from collector.describe.record import Seen, timestamp
 from collector.errors import BadInputError
+from collector.messages.entry import Entry
 from collector.messages.event import Output
 from collector.messages.exchange import Exchange
 from collector.pipeline import Meaning
 from collector.replay.history import History
+
+
+class Entries(Protocol):
+    """A journal that can be read from any position on."""
+
+    def entries(self, after: int) -> AsyncIterator[Entry]:
+        """All behind `after` that are there, in order."""
+        ...
 
 
 class Plan(NamedTuple):
@@ -62,7 +71,7 @@ async def plan(history: History, since_us: int, until_us: int, limits: Limits) -
 
 
 async def rebuild(
-    history: History, way: Plan, span: Span, limits: Limits, meaning: Meaning, with_usage: bool, at: Callable[[int], None]
+    history: Entries, way: Plan, span: Span, limits: Limits, meaning: Meaning, with_usage: bool, at: Callable[[int], None]
 ) -> AsyncIterator[Output]:
     """The outputs of the span, in order. `at` is told each position that was read."""
     correlator = Correlator(limits)
