@@ -9,7 +9,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.moments import Span, first_id, past_id
-from collector.kafka.reading import whole_topic
+from collector.describe.record import timestamp
+from collector.kafka.reading import kept_since_us, whole_topic
 from collector.relays.look import Reached
 from collector.settings import Kafka
 from collector.sinks.schema import exchanges
@@ -21,10 +22,12 @@ CHECK = "topic"
 
 async def topic(engine: AsyncEngine, settings: Kafka, span: Span, reached: Sequence[Reached], *, into_topic: bool) -> list[Finding]:
     """`into_topic`: the relay writes the topic, so all that is stored below its places is there; else it reads it, and all of the topic
-    below its places is stored.
+    below its places is stored. Without `since_us` it is looked at from the topic's oldest record on: its retention may be shorter.
     """
     places = {one.journal: one.place for one in reached}
-    name, low, high = settings.exchanges_topic, first_id(span.since_us or 0), past_id(span.until_us) if span.until_us is not None else "g"
+    name, since = settings.exchanges_topic, span.since_us
+    cut = await kept_since_us(settings, name) if into_topic and since is None else None
+    low, high = first_id(cut or since or 0), past_id(span.until_us) if span.until_us is not None else "g"
     there: Counter[str] = Counter()
     async for record in whole_topic(settings, name):
         identity = dict(record.headers).get("ce_id", b"").decode("utf-8", "replace")
@@ -34,7 +37,7 @@ async def topic(engine: AsyncEngine, settings: Kafka, span: Span, reached: Seque
     stored = await _stored(engine, low, high, places if into_topic else None)
     missing = sorted(stored - there.keys()) if into_topic else sorted(there.keys() - stored)
     where = "the topic" if into_topic else "the store"
-    said = f"{len(stored)} stored, {len(there)} in the topic"
+    said = f"{len(stored)} stored, {len(there)} in the topic" + (f", which begins at {timestamp(cut)}" if cut else "")
     found = [Finding(CHECK, name, len(missing), said + (f"; not in {where}: {named(missing)}" if missing else ""))]
     twice = [identity for identity, times in there.items() if times > 1]
     if twice:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
 from collector.audit.moments import Span
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.transactions import Transactions
@@ -83,3 +87,20 @@ async def test_what_role_store_has_read_is_in_the_store(kafka: KafkaBroker, tmp_
     lacking = await findings(made)
     assert (lacking["topic"].missing, lacking["stored"].missing) == (2, 2)
     assert "not in the store" in lacking["topic"].said
+
+
+async def test_what_the_topics_retention_took_is_not_missing(kafka: KafkaBroker, tmp_path: Path) -> None:
+    topics = await new_topics(kafka.bootstrap, 1)
+    migrate(f"sqlite:///{tmp_path}/e.db")
+    origin, end = SqlOrigin(f"sqlite:///{tmp_path}/e.db"), KafkaEnd(topics, kafka.kill, kafka.start)
+    made = settings(tmp_path, topics, end.relay)
+    await copy(origin, end, 12)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.delete_records({TopicPartition(topics.exchanges_topic, 0): RecordsToDelete(before_offset=5)})
+    await admin.close()
+    found = (await findings(made))["topic"]
+    assert found.missing == 0
+    assert "which begins at 20" in found.said
+    asked = {one.check: one async for one in verify(made, Span(0), TurnedClock())}["topic"]
+    assert asked.missing == 5, "from a time that was asked for, all is looked at"
