@@ -58,7 +58,7 @@ class Process:
 def until(lines: queue.Queue[str], told: str) -> str:
     """The first line that holds this."""
     while True:
-        line = lines.get(timeout=30)
+        line = lines.get(timeout=60)
         if told in line:
             return line
 
@@ -68,7 +68,7 @@ def tailing(server: Server) -> Iterator[Process]:
     """A tail that has seen `first`, so that whatever is stored from here on must show."""
     process = Process("tail", "-o", "jsonl", "--interval", "0.05", MESHSCRIBE_URL=server.url)
     try:
-        for number in range(100):  # it shows only what is stored after it began, and does not say when that is
+        for number in range(400):  # it shows only what is stored after it began, and does not say when that is: imports first
             server.store.exchanges(exchange(NOW + number * SECOND, position=number))
             if _comes(process.out):
                 break
