@@ -6,12 +6,14 @@ the ordinal as its metadata. A second process with the same relay fences the fir
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import FencedError, PermanentError
+from collector.kafka.keeper import Keeper
 from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Transactions
@@ -31,9 +33,15 @@ class KafkaTarget:
         self._writers: dict[str, Transactions] = {}
         self._places: dict[str, Place] = {}
         self._checked = False
+        self._lock = asyncio.Lock()
+        self._keeper = Keeper(self.keep)
 
     async def place(self, journal: str) -> Place:
         """See Target. Raises SettingsError: topics are missing or do not take our largest record; FencedError as `put`."""
+        async with self._lock:
+            return await self._place(journal)
+
+    async def _place(self, journal: str) -> Place:
         known = self._places.get(journal)
         if known is not None:
             return known
@@ -47,14 +55,24 @@ class KafkaTarget:
             await self._give_up(journal)
             raise
         self._places[journal] = place = _place(found) if found is not None else BEGINNING
+        self._keeper.start()
         return place
+
+    async def keep(self) -> None:
+        """Commits each place again, so that no broker forgets it while nothing happens."""
+        async with self._lock:
+            for journal, place in list(self._places.items()):
+                if place != BEGINNING:
+                    await self._commit(journal, [], place)
 
     async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
         """See Target. Raises FencedError: another process has this relay; tried again, this one takes it back."""
-        stored = await self.place(journal)
-        if place <= stored:
-            return  # the attempt before this one counted after all
-        new = [output for output in outputs if output.place > stored]
+        async with self._lock:
+            stored = await self._place(journal)
+            if place > stored:  # else the attempt before this one counted after all
+                await self._commit(journal, [output for output in outputs if output.place > stored], place)
+
+    async def _commit(self, journal: str, new: Sequence[Output], place: Place) -> None:
         offset = {self._at: OffsetAndMetadata(place.position, str(place.ordinal))}
         del self._places[journal]  # unknown until it is known
         made = records(self._settings, journal, new, self._bodies_url)
@@ -75,6 +93,7 @@ class KafkaTarget:
 
     async def close(self) -> None:
         """See Target."""
+        await self._keeper.stop()
         for writer in self._writers.values():
             await writer.close()
         self._writers.clear()

@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import PermanentError
 from collector.kafka.cloudevents import Encoder
+from collector.kafka.keeper import Keeper
 from collector.kafka.oversized import OVERHEAD, fit
 from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
@@ -58,6 +59,7 @@ class KafkaSink:
         self._highs: dict[str, Place] = {}
         self._checked = False
         self._lock = asyncio.Lock()
+        self._keeper = Keeper(self.keep)
 
     async def high(self, journal: str) -> Place:
         async with self._lock:
@@ -72,7 +74,18 @@ class KafkaSink:
             self._checked = True
         found = (await self._writer(journal).offsets(group_of(journal), [self._at])).get(self._at)
         self._highs[journal] = place = _place(found) if found is not None else Place(0, WHOLE)
+        self._keeper.start()
         return place
+
+    async def keep(self) -> None:
+        """Commits each place again, so that no broker forgets it while nothing happens."""
+        async with self._lock:
+            for journal, place in list(self._highs.items()):
+                if place.position:
+                    del self._highs[journal]
+                    offset = {self._at: OffsetAndMetadata(place.position, str(place.ordinal))}
+                    await self._writer(journal).commit([], group_of(journal), offset)
+                    self._highs[journal] = place
 
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         async with self._lock:
@@ -86,6 +99,7 @@ class KafkaSink:
             self._highs[journal] = high
 
     async def close(self) -> None:
+        await self._keeper.stop()
         async with self._lock:
             for writer in self._writers.values():
                 await writer.close()
