@@ -30,7 +30,7 @@ test: lint ## Static checks, unit, property, mesh and fault tests; CI also rebui
 	$(PYTEST) -m "not soak"
 
 check: lint ## The fast tests only: they start no server, and property tests try a tenth
-	$(PYTEST) -q -m "not slow and not soak and not mesh" --ignore=tests/manifests --hypothesis-profile=quick
+	$(PYTEST) -q -n auto --dist loadfile -m "not slow and not soak and not mesh" --ignore=tests/manifests --hypothesis-profile=quick
 
 lint: venv ## Format, lint, types, import rules
 	$(BIN)/ruff format --check --quiet .

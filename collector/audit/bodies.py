@@ -33,11 +33,15 @@ def router(engine: AsyncEngine) -> APIRouter:
     """The routes of bodies."""
     routes = APIRouter(tags=["bodies"])
 
-    @routes.get("/v1/exchanges/{id}/request", responses=documents.BODY, summary="The request's body, byte for byte")
+    @routes.get(
+        "/v1/exchanges/{id}/request", responses=documents.BODY, summary="The request's body, byte for byte, but for what redaction hides"
+    )
     async def get_request(id: str, query: Revision) -> Response:  # noqa: A002
         return await _body(engine, id, "request", query.revision)
 
-    @routes.get("/v1/exchanges/{id}/response", responses=documents.BODY, summary="The response's body, byte for byte")
+    @routes.get(
+        "/v1/exchanges/{id}/response", responses=documents.BODY, summary="The response's body, byte for byte, but for what redaction hides"
+    )
     async def get_response(id: str, query: Revision) -> Response:  # noqa: A002
         return await _body(engine, id, "response", query.revision)
 

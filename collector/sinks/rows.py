@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -33,16 +33,21 @@ class RowMaker:
         """The rows of these outputs."""
         rows = Rows([], [], [])
         for output in outputs:
+            extensions: Mapping[str, Any] = {}
+            named = b"{}"
             for event in output.events:
                 if event.type == EXCHANGE_TYPE:
                     rows.exchanges.append(_exchange(event, journal, output.place))
                 elif event.type in (REQUEST_TYPE, RESPONSE_TYPE):
-                    rows.payloads.append(self._payload(event))
+                    if event.extensions is not extensions:  # the bodies of an exchange share theirs
+                        extensions = event.extensions
+                        named = orjson.dumps(extensions)
+                    rows.payloads.append(self._payload(event, named))
                 elif event.type == LEDGER_TYPE:
                     rows.ledger.append(_ledger(event, journal, output.place))
         return rows
 
-    def _payload(self, event: Event) -> Row:
+    def _payload(self, event: Event, extensions: bytes) -> Row:
         columns, data = event.columns, event.data
         compression = None
         if len(data) >= COMPRESS_FROM:
@@ -60,7 +65,7 @@ class RowMaker:
             columns["content_type"],
             columns["content_encoding"],
             columns["size"],
-            orjson.dumps(event.extensions),
+            extensions,
             compression,
             data,
         )
