@@ -6,6 +6,7 @@ what the group has committed does not matter but for who watches its lag. One fe
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
@@ -15,7 +16,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import BadInputError, RetryableError
@@ -111,10 +112,14 @@ class KafkaFeed:
 
     @asynccontextmanager
     async def _guarded(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """Within the settings' time. A consumer that did not answer in time is made anew: some of its waits have no end of their own."""
         try:
-            yield await self._started()
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                yield await self._started()
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:  # of a partition that is not ours any more, too
             self._next.clear()
+            if isinstance(error, TimeoutError | KafkaTimeoutError):
+                await self.close()
             raise RetryableError(f"Kafka at {self._settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
 
     async def _started(self) -> AIOKafkaConsumer:
