@@ -5,7 +5,6 @@ Bodies are already without their content-encodings. A protocol module's `read(re
 """
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 from collector.decode import ndjson, sse
@@ -13,6 +12,7 @@ from collector.decode.captured import Captured
 from collector.decode.choices import Choices
 from collector.decode.json_text import NotJSONError, complete_part, loads
 from collector.decode.limits import Limits
+from collector.decode.once import once
 from collector.decode.usage import Usage
 
 Headers = dict[str, str]
@@ -86,19 +86,19 @@ class Reading:
         ):
             self.inference["streamed"] = wish
 
-    @cached_property
+    @once
     def asked(self) -> Any:
         """The request's JSON; None if there is none."""
         return self.json(self.request, self.request.data)
 
-    @cached_property
+    @once
     def answer(self) -> Any:
         """The response's JSON; None if there is none. Not for streams. A proxy's own replies to failures are plain text."""
         if self.captured.status is not None and self.captured.status >= 400 and not self.response.starts_as_json:
             return None
         return self.json(self.response, self.response.data)
 
-    @cached_property
+    @once
     def streamed(self) -> bool:
         """Whether the answer is a stream of events."""
         return self.response.framing != "whole"

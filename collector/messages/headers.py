@@ -25,9 +25,12 @@ def pairs(block: bytes) -> list[tuple[str, str]]:
     except (LayoutError, MemoryError) as error:
         raise BadInputError(f"header block of {len(block)} bytes: its count does not fit ({error})") from error
     at = 4 + 8 * count
+    text = block.decode("latin-1")
+    texts = text[at:-1].split("\0")
+    if len(texts) == 2 * count and text[-1] == "\0" and tuple(map(len, texts)) == sizes:  # no NUL within, as HTTP demands
+        return list(zip(texts[::2], texts[1::2], strict=True))
     if at + sum(sizes) + 2 * count != len(block):
         raise BadInputError(f"header block of {len(block)} bytes: its lengths do not fit")
-    text = block.decode("latin-1")
     found = []
     for i in range(0, 2 * count, 2):
         middle = at + sizes[i]
