@@ -11,6 +11,10 @@ import pytest
 
 import tests.support.effort  # noqa: F401 before any test: it sets the profile
 
+# Read when grpc is first used. Its handlers run in the child of each fork (a process started as another user) while threads use gRPC,
+# and can end it with a segmentation fault. No test forks and then uses gRPC in the child.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 pytest_plugins = ["tests.support.kafka", "tests.support.postgres"]
 
 SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them

@@ -57,7 +57,7 @@ class Sink(Protocol):
     def die(self) -> None: ...
     def revive(self) -> None: ...
     def requests(self) -> list[tuple[str, str]]:
-        """(node, request id) of each exchange, in the order stored, as often as it is there."""
+        """(node, request id) of each exchange, in the order stored, as often as it is there: its first event, without later revisions."""
         ...
 
 
@@ -74,7 +74,7 @@ class PostgresSink:
 
     def requests(self) -> list[tuple[str, str]]:
         rows = self._database.postgres.run(
-            "SELECT node, request_id FROM exchanges ORDER BY journal, position, ordinal", self._database.name
+            "SELECT node, request_id FROM exchanges WHERE revision = 0 ORDER BY journal, position, ordinal", self._database.name
         )
         return [(row["node"], row["request_id"]) for row in rows]
 
@@ -96,7 +96,7 @@ class KafkaTopics:
     def requests(self) -> list[tuple[str, str]]:
         records = asyncio.run(read_all(self._settings.bootstrap_servers, self._settings.exchanges_topic))
         columns = [decode(record.headers, record.value).event.columns for record in records]
-        return [(str(found["node"]), str(found["request_id"])) for found in columns]
+        return [(str(found["node"]), str(found["request_id"])) for found in columns if not found["revision"]]
 
 
 @pytest.fixture
