@@ -168,7 +168,7 @@ class CollectorHealth:
         failing = self._pipeline.failing
         return (
             Component("ingest", self.listening, "" if self.listening else "starting"),
-            Component("journal", used < 1, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
+            Component("journal", not self._journal.refuses, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
             Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
             self._directory.component(),

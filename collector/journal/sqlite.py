@@ -24,6 +24,7 @@ from collector.messages.entry import Entry, Kind
 from collector.settings import Journal as JournalSettings
 
 TAIL_BYTES = 32 << 20
+REFUSING_US = 10_000_000
 
 
 async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
@@ -44,6 +45,7 @@ class SqliteJournal:
         self._keep_bytes = settings.keep_bytes
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
+        self._refused_at: int | None = None
         self._received_at = opened.end.received_at
         self._floor, self._last = opened.floor, opened.end.position
         self._total = opened.end.total_bytes  # with what waits
@@ -62,6 +64,11 @@ class SqliteJournal:
         return self._total - self._floor.total_bytes
 
     @property
+    def refuses(self) -> bool:
+        """Whether something found no room within the last 10 seconds. What is small may still have found some."""
+        return self._refused_at is not None and self._clock.now_us() - self._refused_at < REFUSING_US
+
+    @property
     def last_position(self) -> int:
         """Of the newest durable entry; 0 if there never was one."""
         return self._last
@@ -77,6 +84,7 @@ class SqliteJournal:
             raise RetryableError(CLOSED)
         size, memory = len(payload), weight(payload, message)
         if self._total - self._floor.total_bytes + size > self.quota_bytes:
+            self._refused_at = self._clock.now_us()
             raise JournalFullError(f"journal: the quota of {self.quota_bytes} bytes is used up (journal.quota_bytes)")
         if self.waiting_bytes and self.waiting_bytes + memory > self._max_waiting_bytes:
             raise JournalFullError(f"journal: {self.waiting_bytes} bytes wait for the disk (ingest.max_waiting_bytes)")

@@ -166,7 +166,9 @@ def test_at_its_quota_the_journal_refuses_and_counts_and_what_it_took_arrives(
     try:
         assert until(lambda: proxies.refused, bool, PATIENCE + 10 * BOUND_BYTES / size.rate / 1000)
         before, acknowledged = _rss(collector), len(proxies.acknowledged)
-        assert re.match(r"(9[5-9]|100)% of its quota", _component(collector, "journal")["detail"])
+        journal = _component(collector, "journal")
+        assert not journal["ok"]
+        assert re.match(r"(9[5-9]|100)% of its quota", journal["detail"])
         time.sleep(size.dead_seconds / 2)
         halfway = _rss(collector)
         time.sleep(size.dead_seconds / 2)
