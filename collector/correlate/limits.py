@@ -15,7 +15,7 @@ class Limits(NamedTuple):
     expects_access_log: bool = True
     linger_us: int = 10_000_000
     idle_us: int = 300_000_000
-    late_us: int = 120_000_000
+    late_us: int = 900_000_000
     open_bytes: int = 512 << 20
     late_bytes: int = 64 << 20
     closed_keys: int = 200_000
