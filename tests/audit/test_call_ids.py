@@ -63,7 +63,7 @@ async def test_postgres_can_look_them_up_so_too(database: Database) -> None:
     engine = PostgresStore(database).opened()
     async with engine.connect() as connection:
         await connection.execute(text("SET enable_seqscan = off"))
-        statement = queries.hops(REQUEST_ID, Span(NOW, None), 10).compile(connection.engine, compile_kwargs={"literal_binds": True})
+        statement = queries.hops(REQUEST_ID, Span(), 10).compile(connection.engine, compile_kwargs={"literal_binds": True})
         plan = "\n".join((await connection.execute(text(f"EXPLAIN {statement}".replace(":", "\\:")))).scalars())
     await engine.dispose()
     assert "Bitmap Index Scan" in plan
