@@ -1,15 +1,15 @@
 """How hard property tests try. Profiles of Hypothesis: `full` unless told, `quick` for `make check` (--hypothesis-profile=quick).
 
-Neither has a deadline: a test that fails because the machine was busy tells nothing.
+Neither has a deadline, or minds slow inputs: a test that fails because the machine was busy tells nothing.
 """
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 FULL = 100
-settings.register_profile("full", max_examples=FULL, deadline=None)
-settings.register_profile("quick", max_examples=10, deadline=None)
+settings.register_profile("full", max_examples=FULL, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("full")
 
 
