@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sysconfig
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -144,6 +145,9 @@ class Cluster:
         return Events(self._reading.all())
 
 
+READ_SECONDS = 5.0
+
+
 class Reading:
     """Reads topics on and on: each call of `all` gets what came since the last, and gives all of it."""
 
@@ -172,7 +176,8 @@ class Reading:
             for topic in self._topics:
                 await self._consumer._client._wait_on_metadata(topic)
             self._consumer.assign([TopicPartition(t, p) for t in self._topics for p in self._consumer.partitions_for_topic(t) or ()])
-        while found := await self._consumer.getmany(timeout_ms=300):
+        enough = time.monotonic() + READ_SECONDS  # under traffic there is always more
+        while time.monotonic() < enough and (found := await self._consumer.getmany(timeout_ms=300)):
             self._events += [decode(record.headers, record.value).event for records in found.values() for record in records]
 
 
