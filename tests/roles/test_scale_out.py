@@ -6,6 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.faults.rig import until
 from tests.support.cluster import Cluster, Member, exactly_once
 from tests.support.proxies import Proxies
