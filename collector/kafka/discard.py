@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 
 async def discard(producer: AIOKafkaProducer) -> None:
@@ -32,6 +32,14 @@ async def discard(producer: AIOKafkaProducer) -> None:
     waiter = producer._txn_manager._transaction_waiter if producer._txn_manager is not None else None
     if waiter is not None and waiter.done():
         _look_at(waiter)
+
+
+def enlist(producer: AIOKafkaProducer, partition: TopicPartition) -> None:
+    """Makes the partition part of the open transaction, without a record."""
+    manager = producer._txn_manager
+    if manager is None:
+        raise AssertionError("only a transactional producer has transactions")
+    manager.maybe_add_partition_to_txn(partition)
 
 
 def failure(producer: AIOKafkaProducer) -> BaseException | None:

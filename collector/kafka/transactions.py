@@ -27,6 +27,7 @@ from collector.errors import FencedError, MeshscribeError, PermanentError, Retry
 from collector.kafka.batches import BATCH_BYTES, Batches, Record, partition
 from collector.kafka.connection import client_arguments
 from collector.kafka.discard import discard, failure
+from collector.kafka.mending import Mending
 from collector.settings import Kafka
 
 __all__ = ["Record", "Transactions", "committed", "partition"]
@@ -43,11 +44,11 @@ class Transactions:
     """A producer under this transactional id. One call at a time has it, the others wait.
 
     Every method raises RetryableError (nothing happened, or `offsets` will tell), and FencedError once another process uses the id.
-    After any error the producer is gone, and the next call makes a new one.
+    After any error the producer is gone, and the next call makes a new one. `mending`: see collector.kafka.mending.
     """
 
-    def __init__(self, settings: Kafka, transactional_id: str) -> None:
-        self._settings, self._id = settings, transactional_id
+    def __init__(self, settings: Kafka, transactional_id: str, mending: Mending | None = None) -> None:
+        self._settings, self._id, self._mending = settings, transactional_id, mending
         self._producer: AIOKafkaProducer | None = None
         self._fenced = False
         self._lock = asyncio.Lock()
@@ -96,13 +97,22 @@ class Transactions:
         if self._fenced:
             raise FencedError(f"{self._id} is used by another process")
         if self._producer is None:
-            self._producer = producer = AIOKafkaProducer(
-                **client_arguments(self._settings),
-                transactional_id=self._id,
-                transaction_timeout_ms=ABANDONED_MS,
-                retry_backoff_ms=RETRY_MS,
-            )
-            await producer.start()
+            if self._mending is not None:
+                await self._mending.mend(await self._new())
+                await self._drop()  # the next one is registered when all of it is marked
+            await self._new()
+        if self._producer is None:
+            raise AssertionError("a producer was made")
+        return self._producer
+
+    async def _new(self) -> AIOKafkaProducer:
+        self._producer = AIOKafkaProducer(
+            **client_arguments(self._settings),
+            transactional_id=self._id,
+            transaction_timeout_ms=ABANDONED_MS,
+            retry_backoff_ms=RETRY_MS,
+        )
+        await self._producer.start()
         return self._producer
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import FencedError, PermanentError
 from collector.kafka.keeper import Keeper
+from collector.kafka.mending import mending
 from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Transactions
@@ -105,7 +106,8 @@ class KafkaTarget:
 
     def _writer(self, journal: str) -> Transactions:
         if journal not in self._writers:
-            self._writers[journal] = Transactions(self._settings, self.group(journal))
+            group, topics = self.group(journal), sorted(set(event_topics(self._settings).values()))
+            self._writers[journal] = Transactions(self._settings, group, mending(group, topics, self._at))
         return self._writers[journal]
 
     async def _give_up(self, journal: str) -> None:

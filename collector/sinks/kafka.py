@@ -16,6 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from collector.errors import PermanentError
 from collector.kafka.cloudevents import Encoder
 from collector.kafka.keeper import Keeper
+from collector.kafka.mending import mending
 from collector.kafka.oversized import OVERHEAD, fit
 from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
@@ -108,7 +109,8 @@ class KafkaSink:
 
     def _writer(self, journal: str) -> Transactions:
         if journal not in self._writers:
-            self._writers[journal] = Transactions(self._settings, group_of(journal))
+            group = group_of(journal)
+            self._writers[journal] = Transactions(self._settings, group, mending(group, sorted(set(self._topics.values())), self._at))
         return self._writers[journal]
 
 

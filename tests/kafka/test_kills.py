@@ -19,7 +19,6 @@ from tests.support.kafka import event_ids, new_topics, read_all
 from tests.support.outputs import chats, events, outputs
 
 EXCHANGES = 60
-SHORT = 3  # kills; the broker is stopped in order there: see docs/kafka.md on a single broker that is killed
 ROOT = Path(__file__).parents[2]
 PHASES = [
     f"{method}{when}"
@@ -61,7 +60,7 @@ async def test_a_writer_killed_in_any_phase_of_a_transaction_loses_and_doubles_n
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("kills", "exchanges"), [(SHORT, 200), pytest.param(12, 1000, marks=pytest.mark.soak)], ids=["short", "soak"])
+@pytest.mark.parametrize(("kills", "exchanges"), [(3, 200), pytest.param(12, 1000, marks=pytest.mark.soak)], ids=["short", "soak"])
 async def test_random_kills_of_writer_and_broker_lose_and_double_nothing(kafka: KafkaBroker, kills: int, exchanges: int) -> None:
     settings, journal = await new_topics(kafka.bootstrap, timeout_seconds=10), str(uuid4())
     chance = random.Random(4)
@@ -71,11 +70,9 @@ async def test_random_kills_of_writer_and_broker_lose_and_double_nothing(kafka: 
             for _ in range(chance.randint(1, 12)):
                 if not process.stdout.readline():
                     break
-            if kill % 4 == 2 and kills > SHORT:
+            if kill % 2 == 0:  # a broker that is killed may leave a transaction half marked: see collector/kafka/mending.py
                 kafka.kill()
                 kafka.start()
-            elif kill % 4 == 2:
-                kafka.restart()
             process.kill()
     assert run(settings, journal, exchanges) == 0
     assert await seen(settings) == expected(exchanges)
