@@ -8,12 +8,12 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.app import create_app
+from collector.cancelled import cancel
 from collector.clock import Clock, SystemClock
 from collector.correlate import Correlator
 from collector.dead_letters.open import open_letters
@@ -53,7 +53,7 @@ async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = 
         starting = asyncio.create_task(_start(settings, SystemClock(), stack))
         await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():  # it waits for a server that is not there
-            await _cancelled(starting)
+            await cancel(starting)
             return
         task, addresses = starting.result()
         gc.freeze()  # what lives as long as the process is not looked through again
@@ -94,7 +94,7 @@ async def _start_all(starting: Starting) -> Running:
         RetentionMetrics(registry, hold)
         ending = Retention(open_expiry(settings.sink), settings.sink.retention_days, clock, hold.first_kept)
         retention = asyncio.create_task(ending.run())
-        stack.push_async_callback(_cancelled, retention)
+        stack.push_async_callback(cancel, retention)
     journal = await open_journal(settings.journal, clock, settings.ingest.max_waiting_bytes)
     stack.push_async_callback(journal.close)
     JournalMetrics(registry, journal)
@@ -138,11 +138,6 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> AsyncEngine | Non
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
     return engine
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[None]) -> None:

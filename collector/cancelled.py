@@ -1,10 +1,17 @@
-"""Tells a cancellation that was asked for from one that a library let escape out of its own tasks."""
+"""Ends tasks, and tells a cancellation that was asked for from one that a library let escape out of its own tasks."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from collector.errors import RetryableError
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Returns when the task has ended, however it did."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def escaped(error: asyncio.CancelledError, what: str) -> RetryableError:

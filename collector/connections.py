@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 AHEAD = 16  # Envoy never is
 TOO_MANY, TOO_LARGE, TOO_SLOW = "too_many", "too_large", "too_slow"
+REASONS = (TOO_MANY, TOO_LARGE, TOO_SLOW)
 _ANSWERS = {
     TOO_MANY: (503, b"retry-after: 1\r\n", "too many connections: try again"),
     TOO_LARGE: (431, b"", "the request's header fields are too large"),

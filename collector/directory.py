@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.cancelled import cancel
 from collector.clock import Clock
 from collector.enrich.api import connect_with
 from collector.enrich.catalogue import Catalogue
@@ -87,8 +88,7 @@ class Directory:
         if self._source is not None:
             await self._source.stop()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await cancel(self._task)
         if self._keeper is not None:
             try:
                 await self._keeper.flush()
@@ -199,8 +199,7 @@ class Directory:
         """The source has to know what the store held, to see which of it has ended meanwhile."""
         if self._sourcing is None or self._source is None:
             return
-        self._sourcing.cancel()
-        await asyncio.wait({self._sourcing})
+        await cancel(self._sourcing)
         self._source = self._made()
         self._begin(group)
 

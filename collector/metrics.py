@@ -11,6 +11,8 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from collector.connections import REASONS
+
 # Coarse on purpose: an fsync takes from 0.1 ms (good disk) to 100 ms (busy network volume).
 APPEND_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
@@ -18,12 +20,10 @@ APPEND_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 class ListenerMetrics:
     """Connections that an HTTP listener ended by itself, by reason (connections.py)."""
 
-    REASONS = ("too_many", "too_large", "too_slow")
-
     def __init__(self, registry: CollectorRegistry, listener: str) -> None:
         name = f"meshscribe_{listener}_connections_refused_total"
         refused = Counter(name, "Connections ended for holding too much of the listener", ["reason"], registry=registry)
-        self._refused = {reason: refused.labels(reason) for reason in self.REASONS}
+        self._refused = {reason: refused.labels(reason) for reason in REASONS}
 
     def refused(self, reason: str) -> None:
         self._refused[reason].inc()

@@ -145,7 +145,7 @@ class Pipeline:
         return outputs
 
     def _describe(self, closed: Sequence[Closed]) -> Iterator[Output]:
-        """Stage by stage for all that one entry closed: a tenth cheaper than one exchange after the other through all stages."""
+        """Stage by stage for all that one entry closed: cheaper than each exchange through all stages in turn."""
         seen = [Seen(one.item) if isinstance(one.item, Exchange) else None for one in closed]
         decoded = [self._meaning.decode(one) if one is not None else {} for one in seen]
         services = [self._meaning.enrich(one) if one is not None else {} for one in seen]

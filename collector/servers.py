@@ -14,6 +14,7 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
+from collector.cancelled import cancel
 from collector.connections import BoundedProtocol, Bounds
 from collector.errors import SettingsError
 
@@ -62,8 +63,7 @@ class HttpServer:
         if self._task is not None:
             await self._task
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
+            await cancel(self._watch)
 
     async def _refuse_late(self) -> None:
         loop = asyncio.get_running_loop()

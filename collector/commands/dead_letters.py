@@ -185,7 +185,7 @@ def _only(found: list[DeadLetter], name: str) -> DeadLetter:
 
 
 def _told(letter: DeadLetter) -> dict[str, Any]:
-    from collector.describe.record import timestamp
+    from collector.messages.times import timestamp
 
     return {
         "id": letter.id,

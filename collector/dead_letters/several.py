@@ -1,4 +1,4 @@
-"""The dead letters of several stores as one, to be looked at and dropped; none is added through it."""
+"""The dead letters of several stores as one, to be looked at and dropped. What is added goes to the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Several:
         self._stores = stores
 
     async def add(self, letter: DeadLetter) -> None:
-        """See DeadLetters: into the first."""
+        """See DeadLetters."""
         await self._stores[0].add(letter)
 
     async def all(self) -> AsyncIterator[DeadLetter]:

@@ -12,10 +12,11 @@ import orjson
 
 from collector.describe.identity import event_id, exchange_id, uuid7
 from collector.describe.payloads import owner, payload_events
-from collector.describe.record import Seen, build, timestamp
+from collector.describe.record import Seen, build
 from collector.describe.usage import usage_event
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
 from collector.messages.exchange import LedgerWindow
+from collector.messages.times import timestamp
 
 
 def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[str, Any], with_usage: bool) -> Output:

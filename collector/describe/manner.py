@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from collector.describe.hops import DEFAULT, Billing
+from collector.messages.secrets import REDACTED
 
-REDACTED = "[redacted]"
 _DIGITS = 32  # 128 bits, as the tap filter tells them
 _HASHED = re.compile(rf"hmac-sha256:([0-9a-f]{{{_DIGITS}}})")
 _WITH_SCHEME = ("authorization", "proxy-authorization")

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from collector.describe.identity import event_id
-from collector.describe.manner import REDACTED
-from collector.describe.record import SECRET_HEADERS, Seen, timestamp
+from collector.describe.record import Seen
 from collector.describe.withheld import left_out
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
+from collector.messages.secrets import REDACTED, is_secret
 from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
+from collector.messages.times import timestamp
 
 Extensions = dict[str, str | int | bool]
 
@@ -104,7 +105,7 @@ def _metadata(seen: Seen, service: dict[str, Any]) -> str:
         return "{}"
     found: dict[str, list[str]] = {}
     for name in sorted({name.lower() for name in wanted}):
-        values = [REDACTED if name in SECRET_HEADERS else value for key, value in seen.request_headers if key == name]
+        values = [REDACTED if is_secret(name) else value for key, value in seen.request_headers if key == name]
         if values:
             found["-".join(part.capitalize() for part in name.split("-"))] = values
     return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 from msgspec import structs
 
 from collector.describe.hops import hop
-from collector.describe.manner import REDACTED, Manner
+from collector.describe.manner import Manner
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.errors import BadInputError
 from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
+from collector.messages.secrets import REDACTED, is_secret
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
+from collector.messages.times import timestamp
 
 _PLAINLY = Manner()
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 _LEVELS = {value: name.lower() for name, value in Level.items()}
 
 Headers = list[tuple[str, str]]
@@ -159,33 +159,9 @@ def call_id(request_id: str) -> str:
     return f"{request_id[:14]}x{request_id[15:]}" if len(request_id) == 36 and request_id[8:24:5] == "----" else request_id
 
 
-def timestamp(time_us: int) -> str:
-    """RFC 3339 in UTC with microseconds, by integer arithmetic only."""
-    seconds, micro = divmod(time_us, 1_000_000)
-    return f"{_second(seconds)}.{micro:06d}Z"
-
-
-@lru_cache(1024)
-def _second(number: int) -> str:
-    """RFC 3339 up to the seconds. Cached: exchanges come by the thousand in the same second."""
-    days, seconds = divmod(number, 86_400)
-    year, month, day = _civil(days)
-    return f"{year:04d}-{month:02d}-{day:02d}T{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def _civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of a day number since 1970-01-01 (proleptic Gregorian), for any number: no input may raise here."""
-    era, rest = divmod(days + 719_468, 146_097)
-    of_era = (rest - rest // 1460 + rest // 36_524 - rest // 146_096) // 365
-    of_year = rest - (365 * of_era + of_era // 4 - of_era // 100)
-    shifted = (5 * of_year + 2) // 153
-    month = shifted + 3 if shifted < 10 else shifted - 9
-    return of_era + era * 400 + (month <= 2), month, of_year - (153 * shifted + 2) // 5 + 1
-
-
 def _logged(named: dict[str, str]) -> Headers:
     """Headers that the access log carries. The tap redacts its own; these come as the mesh's configuration lists them."""
-    return [(name, REDACTED if name in SECRET_HEADERS else value) for name, value in named.items()]
+    return [(name, REDACTED if is_secret(name) else value) for name, value in named.items()]
 
 
 # The functions below run once per exchange and build one dict each, key by key: that is three times as fast as filtering and merging.

@@ -5,13 +5,11 @@ Guarantees: a store that does not answer ends nothing, it is asked again; what i
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from collector.clock import Clock
-from collector.enrich.status import ReflectorStatus, WatchStatus
+from collector.enrich.polling import Polling
 from collector.enrich.store import VersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import MeshscribeError
@@ -19,7 +17,7 @@ from collector.errors import MeshscribeError
 log = logging.getLogger("meshscribe.services")
 
 
-class Following:
+class Following(Polling):
     """The interface of `watch.Watch`."""
 
     def __init__(
@@ -31,11 +29,8 @@ class Following:
         clock: Clock,
         interval_s: float,
     ) -> None:
-        self._store, self._on_version, self._on_synced = store, on_version, on_synced
-        self._clock, self._interval_s = clock, interval_s
-        self._status = ReflectorStatus("store", "")
-        self._running = False
-        self._stopping = asyncio.Event()
+        super().__init__("store", interval_s, "the store of versions is not being read")
+        self._store, self._on_version, self._on_synced, self._clock = store, on_version, on_synced, clock
 
     async def run(self) -> None:
         """Reads, then reads what is new, until `stop` or cancellation."""
@@ -46,12 +41,6 @@ class Following:
                 await self._wait()
         finally:
             self._running = False
-
-    async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), self._interval_s)
-        except TimeoutError:
-            return
 
     async def _read(self) -> None:
         try:
@@ -70,19 +59,3 @@ class Following:
         if not self._status.synced:
             self._status.synced = True
             self._on_synced()
-
-    async def stop(self) -> None:
-        """Ends `run`."""
-        self._stopping.set()
-
-    def status(self) -> WatchStatus:
-        """As `watch.Watch.status`."""
-        status = replace(self._status, state="watching" if self._running else "stopped")
-        return WatchStatus(
-            alive=self._running,
-            synced=status.synced,
-            detail=status.detail if self._running else "the store of versions is not being read",
-            last_heard_us=status.last_heard_us,
-            requests=0,
-            reflectors=(status,),
-        )

@@ -7,7 +7,6 @@ time says.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,9 +16,9 @@ from typing import Any
 import yaml
 
 from collector.clock import Clock, SystemClock
+from collector.enrich.polling import Polling
 from collector.enrich.resource import changed_us, mapping, version_of
 from collector.enrich.selection import Selection
-from collector.enrich.status import ReflectorStatus, WatchStatus
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.errors import BadInputError
 
@@ -99,7 +98,7 @@ def _refuse_twice(versions: Iterable[ServiceVersion], where: str) -> None:
         seen.add(key)
 
 
-class StaticServices:
+class StaticServices(Polling):
     """Reads the file at the start and whenever it changes; the interface of `watch.Watch`."""
 
     def __init__(
@@ -114,17 +113,14 @@ class StaticServices:
         interval_s: float = 1.0,
     ) -> None:
         """``known``: the versions in force as of the last run (`Catalogue.services`)."""
+        super().__init__("file", interval_s, "the services file is not being read")
         self._path = path
         self._on_version = on_version
         self._on_synced = on_synced
         self._selection = selection or Selection()
         self._known = {version.uid: version for version in known}
         self._clock = clock or SystemClock()
-        self._interval_s = interval_s
         self._read_ns = -1
-        self._stopping = asyncio.Event()
-        self._status = ReflectorStatus("file", "")
-        self._running = False
 
     async def run(self) -> None:
         """Reads, then looks for changes until `stop` or cancellation. Raises `BadInputError` if the first reading
@@ -140,12 +136,6 @@ class StaticServices:
                 self._read_again()
         finally:
             self._running = False
-
-    async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), self._interval_s)
-        except TimeoutError:
-            return
 
     def _read_again(self) -> None:
         try:
@@ -173,6 +163,7 @@ class StaticServices:
         for version in versions:
             self._take(version, changed_ns // 1000)
         self._end_others({version.uid for version in versions}, changed_ns // 1000)
+        self._status.objects = len(self._known)
 
     def _take(self, version: ServiceVersion, changed_us: int) -> None:
         known = self._known.get(version.uid)
@@ -191,19 +182,3 @@ class StaticServices:
             known = self._known.pop(uid)
             order = max(changed_us, known.order + 1)
             self._on_version(known.tombstone(str(order), max(changed_us, known.since_us)))
-
-    async def stop(self) -> None:
-        """Ends `run`."""
-        self._stopping.set()
-
-    def status(self) -> WatchStatus:
-        """As `watch.Watch.status`."""
-        status = replace(self._status, objects=len(self._known), state="watching" if self._running else "stopped")
-        return WatchStatus(
-            alive=self._running,
-            synced=status.synced,
-            detail=status.detail if self._running else "the services file is not being read",
-            last_heard_us=status.last_heard_us,
-            requests=0,
-            reflectors=(status,),
-        )

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
+from collector.cancelled import cancel
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError
 from collector.journal.kafka_records import OVERHEAD, headers_of, key_of
@@ -198,8 +199,7 @@ class _Lane:
         await self._empty.wait()
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await cancel(self._task)
         left = [*self._under_way, *self._queue]
         self._under_way = []
         self._queue.clear()

@@ -83,17 +83,23 @@ class SqliteJournal:
         if self._closed:
             raise RetryableError(CLOSED)
         size, memory = len(payload), weight(payload, message)
-        if self._total - self._floor.total_bytes + size > self.quota_bytes:
+        if full := self._full(size, memory):
             self._refused_at = self._clock.now_us()
-            raise JournalFullError(f"journal: the quota of {self.quota_bytes} bytes is used up (journal.quota_bytes)")
-        if self.waiting_bytes and self.waiting_bytes + memory > self._max_waiting_bytes:
-            raise JournalFullError(f"journal: {self.waiting_bytes} bytes wait for the disk (ingest.max_waiting_bytes)")
+            raise JournalFullError(f"journal: {full}")
         self._received_at = max(self._received_at, self._clock.now_us())
         self.waiting_bytes += memory
         self._total += size
         future: asyncio.Future[int] = self._loop.create_future()
         self._writer.put(Waiting(future, kind, source, self._received_at, payload, message))
         return await future
+
+    def _full(self, size: int, memory: int) -> str:
+        """Which bound keeps this much out; empty if none does."""
+        if self._total - self._floor.total_bytes + size > self.quota_bytes:
+            return f"the quota of {self.quota_bytes} bytes is used up (journal.quota_bytes)"
+        if self.waiting_bytes and self.waiting_bytes + memory > self._max_waiting_bytes:
+            return f"{self.waiting_bytes} bytes wait for the disk (ingest.max_waiting_bytes)"
+        return ""
 
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
         """See Journal. From memory near the end, else from the file and then without `message`."""

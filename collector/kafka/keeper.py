@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from collector.cancelled import cancel
 from collector.errors import MeshscribeError
 
 log = logging.getLogger("meshscribe.kafka")
@@ -28,8 +29,7 @@ class Keeper:
     async def stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await cancel(task)
 
     async def _run(self) -> None:
         while True:

@@ -3,7 +3,8 @@
 Seen with Kafka 4.3.1, one node, killed with SIGKILL while it ended a transaction: it had acknowledged the commit, called the transaction
 complete in its own log after the restart, and had written the mark into none of its partitions. The records and the group's offset are
 then neither committed nor aborted, the place reads as if nothing had been written, and the mark of the next transaction lets all of it
-in: twice. So before a place is read, a transaction without records is committed over all that an earlier one may have touched.
+in: twice. So before a place is read, a transaction without records is committed over all that an earlier one may have touched. What was to
+be aborted and was left unmarked comes in as well, as it would with any next transaction.
 """
 
 from __future__ import annotations

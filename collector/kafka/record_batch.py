@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import zstandard
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode
-from aiokafka.record.util import calc_crc32c
+from aiokafka.record.util import calc_crc32c, decode_varint, encode_varint
 
 ZSTD_LEVEL = 1
 # offset, length, leader epoch, magic, CRC, attributes, last offset, first and last timestamp, producer id and epoch, sequence, count
@@ -31,12 +31,8 @@ _CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 
 
 def _varint(number: int) -> bytes:
-    """Zigzag, seven bits a byte, the lowest first; for lengths, which are not negative."""
-    rest, made = number << 1, bytearray()
-    while rest > 0x7F:
-        made.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    made.append(rest)
+    made = bytearray()
+    encode_varint(number, made.append)
     return bytes(made)
 
 
@@ -68,20 +64,11 @@ def unpacked(headers: bytes) -> list[tuple[str, bytes]]:
 
 
 def _texts(headers: bytes) -> Iterator[bytes]:
-    _, at = _number(headers, 0)
+    _, at = decode_varint(headers, 0)
     while at < len(headers):
-        length, at = _number(headers, at)
+        length, at = decode_varint(headers, at)
         yield headers[at : at + length]
         at += length
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    found = shift = 0
-    while True:
-        found |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 0x80:
-            return found >> 1, at
 
 
 class RecordBatch:

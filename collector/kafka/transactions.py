@@ -96,24 +96,22 @@ class Transactions:
     async def _started(self) -> AIOKafkaProducer:
         if self._fenced:
             raise FencedError(f"{self._id} is used by another process")
-        if self._producer is None:
-            if self._mending is not None:
-                await self._mending.mend(await self._new())
-                await self._drop()  # the next one is registered when all of it is marked
-            await self._new()
-        if self._producer is None:
-            raise AssertionError("a producer was made")
-        return self._producer
+        if self._producer is not None:
+            return self._producer
+        if self._mending is not None:
+            await self._mending.mend(await self._new())
+            await self._drop()  # the next one is registered when all of it is marked
+        return await self._new()
 
     async def _new(self) -> AIOKafkaProducer:
-        self._producer = AIOKafkaProducer(
+        self._producer = producer = AIOKafkaProducer(
             **client_arguments(self._settings),
             transactional_id=self._id,
             transaction_timeout_ms=ABANDONED_MS,
             retry_backoff_ms=RETRY_MS,
         )
-        await self._producer.start()
-        return self._producer
+        await producer.start()
+        return producer
 
     @asynccontextmanager
     async def _guarded(self) -> AsyncIterator[None]:

@@ -1,6 +1,4 @@
-"""Which headers hold secrets: the names that the tap filter hides unless told otherwise (wasm-config/README.md, `redact_headers` and
-`redact_header_words`), for what comes by another way than the filter.
-"""
+"""Blanks what must not be stored of access log messages, before they are in the journal (messages/secrets.py says what that is)."""
 
 from __future__ import annotations
 
@@ -8,15 +6,7 @@ from typing import Any
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
-REDACTED = "[redacted]"
-_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
-_WORDS = ("token", "secret")
-
-
-def is_secret(header: str) -> bool:
-    """Whether this header's value must not be stored."""
-    name = header.lower()
-    return name in _NAMES or any(word in name for word in _WORDS)
+from collector.messages.secrets import REDACTED, is_secret
 
 
 def redact(message: StreamAccessLogsMessage) -> bool:

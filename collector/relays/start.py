@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from collector.clock import Clock
 from collector.dead_letters import DeadLetters
 from collector.dead_letters.open import open_letters
-from collector.describe.record import timestamp
 from collector.health import Component
+from collector.messages.times import timestamp
 from collector.metrics import RelayMetrics
 from collector.relays.open import Ends, open_relay
 from collector.relays.relay import Relay, Status

@@ -12,11 +12,12 @@ from typing import NamedTuple, Protocol
 from collector.audit.moments import Span
 from collector.correlate import Correlator, Limits
 from collector.describe import describe, describe_ledger
-from collector.describe.record import Seen, timestamp
+from collector.describe.record import Seen
 from collector.errors import BadInputError
 from collector.messages.entry import Entry
 from collector.messages.event import Output
 from collector.messages.exchange import Exchange
+from collector.messages.times import timestamp
 from collector.pipeline import Meaning
 from collector.replay.history import History
 

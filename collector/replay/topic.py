@@ -12,7 +12,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from collector.correlate import Limits
-from collector.describe.record import timestamp
 from collector.errors import BadInputError, RetryableError
 from collector.journal.kafka_records import entry_of
 from collector.journal.kafka_topic import find_raw_topic
@@ -20,6 +19,7 @@ from collector.kafka.connection import client_arguments
 from collector.kafka.consumers import end
 from collector.kafka.quiet import quieten
 from collector.messages.entry import Entry
+from collector.messages.times import timestamp
 from collector.replay.rebuild import Plan
 from collector.settings import Kafka
 

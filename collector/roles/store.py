@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from collector.cancelled import cancel
 from collector.dead_letters.open import open_letters
 from collector.health import Component
 from collector.metrics import RelayMetrics
@@ -52,7 +53,7 @@ async def start(starting: Starting) -> Running:
     start_own_relays(starting, health, metrics)
     if settings.sink.retention_days is not None:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
-        stack.push_async_callback(_cancelled, retention)
+        stack.push_async_callback(cancel, retention)
     health.parts.append(lambda: _components(relay))
     await start_services_copy(starting, health)
     return Running(task, Addresses(audit=address))
@@ -75,9 +76,4 @@ async def _stop(relay: Relay, task: asyncio.Task[None]) -> None:
     relay.stop()
     _, late = await asyncio.wait({task}, timeout=STOP_SECONDS)
     if late:
-        await _cancelled(task)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+        await cancel(task)

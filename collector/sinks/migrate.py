@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,14 +26,19 @@ from collector.sinks.postgres_server import FAILURES, PostgresServer
 def migrate(url: str, password_file: Path | None = None) -> list[str]:
     """Applies what is missing, in order; returns the revisions applied. Blocks: call it in a thread if a loop runs.
 
-    Raises DamagedError if the store is newer than this program, RetryableError if its server does not answer.
+    Whoever else migrates the same store waits. Raises DamagedError if the store is newer than this program, RetryableError if its server
+    does not answer.
     """
-    config = _config(url)
-    server = PostgresServer(url, password_file) if is_postgres(url) else None
-    if server is not None:
-        config.attributes["server"] = server
-    else:
+    if is_postgres(url):
+        return _migrate(url, PostgresServer(url, password_file))
+    with _alone(url):
         _make_file(url)
+        return _migrate(url, None)
+
+
+def _migrate(url: str, server: PostgresServer | None) -> list[str]:
+    config = _config(url)
+    config.attributes["server"] = server
     before = asyncio.run(server_revision(server)) if server is not None else revision(url)
     known = revisions()
     if before is not None and before not in known:
@@ -92,14 +101,35 @@ def _scripts() -> Path:
     return shipped if shipped.is_dir() else package.parent / "alembic"
 
 
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """One migration of a file at a time: SQLite's changes of tables are not one transaction. On a server alembic/env.py sees to it.
+
+    The folder is locked: a lock on the file itself would drop SQLite's own ones when it is given up.
+    """
+    path = _file(url)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _file(url: str) -> Path | None:
+    """Of an SQLite store that has one."""
+    parsed = make_url(url)
+    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+
+
 def _make_file(url: str) -> None:
     """A new SQLite file gets pages of 16 KiB: records and bodies fit into one, which makes inserts a fifth cheaper than 4 KiB pages."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        return
-    path = Path(parsed.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    path = _file(url)
+    if path is not None and not path.exists():
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA page_size = 16384")
         connection.execute("PRAGMA journal_mode = WAL")  # writes the file's head, and with it the page size

@@ -9,8 +9,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.moments import Span, first_id, past_id
-from collector.describe.record import timestamp
 from collector.kafka.reading import kept_since_us, whole_topic
+from collector.messages.times import timestamp
 from collector.relays.look import Reached
 from collector.settings import Kafka
 from collector.sinks.schema import exchanges

@@ -20,11 +20,10 @@ import pytest
 
 from collector.demo.audit import Audit
 from collector.demo.kafka_broker import KafkaBroker
-from collector.demo.ports import Ports
 from collector.kafka.cloudevents import decode
 from collector.kafka.topics import create
 from tests.faults.rig import until
-from tests.support.cluster import Cluster, Member, exactly_once
+from tests.support.cluster import Cluster, Member, collector_alone, exactly_once, rss_bytes
 from tests.support.kafka import read_all, running_broker, settings_for
 from tests.support.postgres import Database
 from tests.support.proxies import Proxies
@@ -124,18 +123,18 @@ def test_a_dead_sink_turns_no_proxy_away_and_has_everything_once_and_in_order_af
     request: pytest.FixtureRequest, tmp_path: Path, stack: ExitStack, sink: str, size: Size
 ) -> None:
     store = SINKS[sink](request)
-    collector = _collector(tmp_path, stack, store.environment)
+    collector = collector_alone(tmp_path, stack, store.environment)
     proxies = Proxies(collector.ingest_port, collector.grpc_port, PROXIES, size.rate, in_flight=1, logs=False)
     proxies.start()
     assert until(store.requests, bool, PATIENCE)
     store.die()
     try:
         assert until(lambda: _component(collector, "sink")["ok"], lambda ok: not ok, PATIENCE) is False
-        before, acknowledged = _rss(collector), len(proxies.acknowledged)
+        before, acknowledged = rss_bytes(collector), len(proxies.acknowledged)
         time.sleep(size.dead_seconds / 2)
-        halfway = _rss(collector)
+        halfway = rss_bytes(collector)
         time.sleep(size.dead_seconds / 2)
-        grown, late, taken = _rss(collector) - before, _rss(collector) - halfway, len(proxies.acknowledged) - acknowledged
+        grown, late, taken = rss_bytes(collector) - before, rss_bytes(collector) - halfway, len(proxies.acknowledged) - acknowledged
         assert not _component(collector, "sink")["ok"]
     finally:
         store.revive()
@@ -158,21 +157,21 @@ def test_at_its_quota_the_journal_refuses_and_counts_and_what_it_took_arrives(
 ) -> None:
     bound = {"MESHSCRIBE_JOURNAL__QUOTA_BYTES": str(BOUND_BYTES), "MESHSCRIBE_CORRELATE__EXPECT": "both"}
     store = PostgresSink(database)
-    collector = _collector(tmp_path, stack, {**store.environment, **bound})
+    collector = collector_alone(tmp_path, stack, {**store.environment, **bound})
     proxies = Proxies(collector.ingest_port, collector.grpc_port, PROXIES, size.rate)
     proxies.start()
     assert until(store.requests, bool, PATIENCE)
     store.die()
     try:
         assert until(lambda: proxies.refused, bool, PATIENCE + 10 * BOUND_BYTES / size.rate / 1000)
-        before, acknowledged = _rss(collector), len(proxies.acknowledged)
+        before, acknowledged = rss_bytes(collector), len(proxies.acknowledged)
         journal = _component(collector, "journal")
         assert not journal["ok"]
         assert re.match(r"(9[5-9]|100)% of its quota", journal["detail"])
         time.sleep(size.dead_seconds / 2)
-        halfway = _rss(collector)
+        halfway = rss_bytes(collector)
         time.sleep(size.dead_seconds / 2)
-        grown, late, taken = _rss(collector) - before, _rss(collector) - halfway, len(proxies.acknowledged) - acknowledged
+        grown, late, taken = rss_bytes(collector) - before, rss_bytes(collector) - halfway, len(proxies.acknowledged) - acknowledged
         refused = proxies.refused
     finally:
         store.revive()
@@ -213,9 +212,9 @@ def test_a_receiver_without_kafka_refuses_at_its_bound_and_what_it_took_arrives(
     broker.kill()
     try:
         assert until(lambda: proxies.refused, bool, PATIENCE), "a stalled partition refuses tap batches"
-        before, acknowledged = (_rss(receive), _rss(process)), len(proxies.acknowledged)
+        before, acknowledged = (rss_bytes(receive), rss_bytes(process)), len(proxies.acknowledged)
         time.sleep(size.dead_seconds)
-        after, taken = (_rss(receive), _rss(process)), len(proxies.acknowledged) - acknowledged
+        after, taken = (rss_bytes(receive), rss_bytes(process)), len(proxies.acknowledged) - acknowledged
     finally:
         broker.start()
     proxies.end(PATIENCE)
@@ -228,21 +227,8 @@ def test_a_receiver_without_kafka_refuses_at_its_bound_and_what_it_took_arrives(
     print(f"{events.requests.total()} in the topics of {len(proxies.acknowledged)} acknowledged")
 
 
-def _collector(folder: Path, stack: ExitStack, environment: dict[str, str]) -> Member:
-    ports = stack.enter_context(Ports())
-    settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
-    collector = Member("collector", "all", folder, ports, {**settings, **environment})
-    stack.callback(collector.process.stop)
-    collector.start()
-    return collector
-
-
 def _component(member: Member, name: str) -> dict[str, Any]:
     return member.components().get(name, {"ok": True})
-
-
-def _rss(member: Member) -> int:
-    return int(Path(f"/proc/{member.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _counter(member: Member, name: str) -> int:

@@ -17,11 +17,10 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from collector.demo.ports import Ports
 from collector.messages import tap_pb2
 from tests.faults.rig import until
 from tests.faults.ways import WAYS, End, Sink
-from tests.support.cluster import Member
+from tests.support.cluster import Member, collector_alone, rss_bytes
 
 MB = 1 << 20
 GROWTH = 48 * MB  # of a process that holds one batch of the relay more, and what its allocator keeps
@@ -99,7 +98,7 @@ def test_a_dead_target_is_noticed_by_nobody_and_has_everything_afterwards(
 ) -> None:
     sink, end = WAYS[target](request, stack)
     stack.callback(sink.close)
-    collector = _collector(tmp_path, stack, {**sink.environment, **end.environment})
+    collector = collector_alone(tmp_path, stack, {**sink.environment, **end.environment})
     tap = Tap(collector.ingest_port, sink, size.rate)
     tap.start()
     until(end.exchanges, bool, 60)
@@ -107,9 +106,9 @@ def test_a_dead_target_is_noticed_by_nobody_and_has_everything_afterwards(
     end.die()
     try:
         until(lambda: _relay(collector), lambda detail: "failing" in detail, 60)
-        before = _rss(collector.process.pid)
+        before = rss_bytes(collector)
         dead = _while(tap, size.dead_seconds)
-        grown = _rss(collector.process.pid) - before
+        grown = rss_bytes(collector) - before
         assert collector.ready, "a relay's target makes nobody unready"
         assert "failing since" in _relay(collector)
     finally:
@@ -125,15 +124,6 @@ def test_a_dead_target_is_noticed_by_nobody_and_has_everything_afterwards(
     _has_everything(end, sink, tap.sent)
 
 
-def _collector(folder: Path, stack: ExitStack, environment: dict[str, str]) -> Member:
-    ports = stack.enter_context(Ports())
-    settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
-    collector = Member("collector", "all", folder, ports, {**settings, **environment})
-    stack.callback(collector.process.stop)
-    collector.start()
-    return collector
-
-
 def _while(tap: Tap, seconds: float) -> list[float]:
     """The delays that the tap measured meanwhile."""
     from_ = len(tap.delays)
@@ -144,10 +134,6 @@ def _while(tap: Tap, seconds: float) -> list[float]:
 
 def _relay(collector: Member) -> str:
     return str(collector.components().get("relay r", {}).get("detail", ""))
-
-
-def _rss(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _has_everything(end: End, sink: Sink, sent: int) -> None:

@@ -100,8 +100,7 @@ def test_the_store_holds_what_the_topics_hold_and_the_audit_api_answers_from_it(
     url = {"MESHSCRIBE_SINK__URL": cluster.sqlite()}
     receive, process = cluster.member("receive", "receive"), cluster.member("process", "process")
     store, audit = cluster.member("store", "store", **url), cluster.member("audit", "audit", **url)
-    started(receive, process, store)
-    started(audit)
+    started(receive, process, store, audit)
     proxies = traffic(receive)
     wait_for(proxies, 100)
     store.process.kill()

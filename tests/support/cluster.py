@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sysconfig
 import time
 import urllib.error
@@ -99,6 +100,20 @@ class Member:
     def ready(self) -> bool:
         found = self.components()
         return bool(found) and all(part["ok"] for part in found.values())
+
+
+def collector_alone(folder: Path, stack: ExitStack, environment: dict[str, str]) -> Member:
+    """A collector of role all that runs until the stack ends, and expects the tap as its only witness unless told."""
+    settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
+    collector = Member("collector", "all", folder, stack.enter_context(Ports()), {**settings, **environment})
+    stack.callback(collector.process.stop)
+    collector.start()
+    return collector
+
+
+def rss_bytes(member: Member) -> int:
+    """Its resident memory."""
+    return int(Path(f"/proc/{member.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Cluster:

@@ -45,6 +45,15 @@ async def copy(origin: Origin, end: SqlEnd | KafkaEnd, count: int) -> None:
         await moved(copying, end, [event.id for event in events_of(made, origin, end)])
 
 
+async def copied_to_topics(kafka: KafkaBroker, folder: Path, partitions: int) -> tuple[Kafka, Settings]:
+    """Twelve exchanges in a SQL store that a relay has copied to topics."""
+    topics = await new_topics(kafka.bootstrap, partitions)
+    migrate(f"sqlite:///{folder}/e.db")
+    origin, end = SqlOrigin(f"sqlite:///{folder}/e.db"), KafkaEnd(topics, kafka.kill, kafka.start)
+    await copy(origin, end, 12)
+    return topics, settings(folder, topics, end.relay)
+
+
 def change(folder: Path, statement: str) -> None:
     with sqlite3.connect(folder / "e.db") as connection:
         connection.execute(statement)
@@ -52,11 +61,7 @@ def change(folder: Path, statement: str) -> None:
 
 
 async def test_what_a_relay_has_copied_is_in_the_topic_and_once(kafka: KafkaBroker, tmp_path: Path) -> None:
-    topics = await new_topics(kafka.bootstrap, 2)
-    migrate(f"sqlite:///{tmp_path}/e.db")
-    origin, end = SqlOrigin(f"sqlite:///{tmp_path}/e.db"), KafkaEnd(topics, kafka.kill, kafka.start)
-    made = settings(tmp_path, topics, end.relay)
-    await copy(origin, end, 12)
+    topics, made = await copied_to_topics(kafka, tmp_path, partitions=2)
     (reached,) = await look(made.relays[0], made)
     assert reached.behind == 0
     sound = await findings(made)
@@ -90,11 +95,7 @@ async def test_what_role_store_has_read_is_in_the_store(kafka: KafkaBroker, tmp_
 
 
 async def test_what_the_topics_retention_took_is_not_missing(kafka: KafkaBroker, tmp_path: Path) -> None:
-    topics = await new_topics(kafka.bootstrap, 1)
-    migrate(f"sqlite:///{tmp_path}/e.db")
-    origin, end = SqlOrigin(f"sqlite:///{tmp_path}/e.db"), KafkaEnd(topics, kafka.kill, kafka.start)
-    made = settings(tmp_path, topics, end.relay)
-    await copy(origin, end, 12)
+    topics, made = await copied_to_topics(kafka, tmp_path, partitions=1)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     await admin.delete_records({TopicPartition(topics.exchanges_topic, 0): RecordsToDelete(before_offset=5)})
