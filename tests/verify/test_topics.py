@@ -98,7 +98,7 @@ async def test_what_the_topics_retention_took_is_not_missing(kafka: KafkaBroker,
     topics, made = await copied_to_topics(kafka, tmp_path, partitions=1)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
-    await admin.delete_records({TopicPartition(topics.exchanges_topic, 0): RecordsToDelete(before_offset=5)})
+    await admin.delete_records({TopicPartition(topics.exchanges_topic, 0): RecordsToDelete(before_offset=6)})  # a mark, and five records
     await admin.close()
     found = (await findings(made))["topic"]
     assert found.missing == 0
