@@ -29,7 +29,7 @@ demo: venv ## The whole of it on this machine: real Envoys, a model server, the 
 test: lint ## Static checks, unit, property, mesh and fault tests; CI also rebuilds the filter (.ci/run)
 	$(PYTEST) -m "not soak" --durations=25
 
-check: lint ## The fast tests only: they start no server, and property tests try a tenth
+check: lint ## The fast tests only, without Envoy, databases, brokers and browsers; property tests try a tenth
 	$(PYTEST) -q -n auto --dist loadfile -m "not slow and not soak and not mesh" --ignore=tests/manifests --hypothesis-profile=quick
 
 lint: venv ## Format, lint, types, import rules
