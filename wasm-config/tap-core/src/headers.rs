@@ -2,6 +2,7 @@
 //! count × (u32 name length, u32 value length), count × (name, NUL, value, NUL). They are read where they lie and passed
 //! on as they are; only a redaction builds a new one.
 
+use crate::names::{Header, Names};
 use crate::redact::Redaction;
 
 /// A block without pairs.
@@ -80,22 +81,23 @@ pub struct Findings<'a> {
     pub redact: bool,
 }
 
-/// Reads a block through once.
+/// Reads a block through once; `names` knows the blocks of this kind that came before.
 ///
 /// # Errors
 /// [`Unreadable`] if the block does not keep to the format.
-pub fn inspect<'a>(block: &'a [u8], redaction: &Redaction) -> Result<Findings<'a>, Unreadable> {
+pub fn inspect<'a>(block: &'a [u8], names: &mut Names, redaction: &Redaction) -> Result<Findings<'a>, Unreadable> {
     let mut findings = Findings::default();
-    for pair in Pairs::new(block) {
+    for (place, pair) in Pairs::new(block).enumerate() {
         let (name, value) = pair?;
-        match name {
-            b":path" => findings.path = value,
-            b":method" => findings.method = value,
-            b":status" => findings.status = value,
-            b"x-request-id" => findings.request_id = value,
-            _ => {}
+        let meaning = names.meaning(place, name, redaction);
+        match meaning.header {
+            Header::Path => findings.path = value,
+            Header::Method => findings.method = value,
+            Header::Status => findings.status = value,
+            Header::RequestId => findings.request_id = value,
+            Header::Other => {}
         }
-        findings.redact = findings.redact || redaction.hides(name);
+        findings.redact |= meaning.hidden;
     }
     Ok(findings)
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod hash;
 pub mod headers;
 pub mod host;
+pub mod names;
 pub mod node;
 pub mod outbox;
 pub mod policy;

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::host::{Host, LogLevel, Metric, Post};
+use crate::names::Names;
 use crate::node;
 use crate::outbox::{Answer, Gone, Outbox};
 use crate::policy::mix;
@@ -20,6 +21,8 @@ pub struct Root {
     pub settings: Rc<Settings>,
     /// What waits.
     pub queue: Queue,
+    /// The names of each kind of block, under this configuration's redaction.
+    pub names: [Names; 4],
     outbox: Outbox,
     sealer: Sealer,
     sealed_ns: u64,
@@ -45,6 +48,7 @@ impl Root {
         host.tick_every(limits.tick_ms);
         Self {
             queue: Queue::new(limits.queue_bytes, per_batch.saturating_mul(limits.posts_in_flight)),
+            names: Default::default(),
             outbox: Outbox::new(limits.posts_in_flight, limits.max_age_ms, settings.collector.timeout_ms),
             sealer: Sealer::new(envelope, limits.batch_bytes),
             sealed_ns: 0,

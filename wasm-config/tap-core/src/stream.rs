@@ -1,7 +1,8 @@
 //! One stream: decides its level once, reads its key once, and hands every fragment on with its offset and time.
 
-use crate::headers::{self, EMPTY};
+use crate::headers::{self, EMPTY, Findings, Unreadable};
 use crate::host::{Block, Direction, Host, Metric};
+use crate::names::Names;
 use crate::node::utf8;
 use crate::policy::Level;
 use crate::queue::{Passed, Place, Shared};
@@ -46,7 +47,7 @@ impl Stream {
         root.queue.totals.streams = ordinal.saturating_add(1);
         let settings = Rc::clone(&root.settings);
         let map = host.block(Block::RequestHeaders).unwrap_or_default();
-        let found = headers::inspect(&map, &settings.redaction);
+        let found = inspect(root, Block::RequestHeaders, &map);
         let seen = found.unwrap_or_default();
         let decision = settings.policy.decide(seen.method, seen.path, seen.request_id, ordinal);
         // The request headers are told with the stream's start: a look at the clock would add only the time it took.
@@ -88,13 +89,12 @@ impl Stream {
         }
         let now_ns = host.now_ns();
         let map = host.block(block).unwrap_or_default();
-        let redaction = &root.settings.redaction;
-        let found = headers::inspect(&map, redaction);
+        let found = inspect(root, block, &map);
         if block == Block::ResponseHeaders {
             self.well = found.is_ok_and(|findings| is_well(findings.status));
         }
         let outgoing = found.map(|findings| findings.redact);
-        let map = ready(host, map, outgoing, redaction);
+        let map = ready(host, map, outgoing, &root.settings.redaction);
         self.push_block(root, block, map, now_ns);
     }
 
@@ -171,13 +171,21 @@ impl Stream {
     }
 }
 
+fn inspect<'a>(root: &mut Root, block: Block, map: &'a [u8]) -> Result<Findings<'a>, Unreadable> {
+    let Root { names, settings, .. } = root;
+    match names.get_mut(block as usize) {
+        Some(names) => headers::inspect(map, names, &settings.redaction),
+        None => headers::inspect(map, &mut Names::default(), &settings.redaction),
+    }
+}
+
 /// A block as it may leave: redacted where its look-through said so, empty where it could not be read.
-fn ready<H: Host>(host: &H, map: Vec<u8>, found: Result<bool, headers::Unreadable>, redaction: &Redaction) -> Vec<u8> {
+fn ready<H: Host>(host: &H, map: Vec<u8>, found: Result<bool, Unreadable>, redaction: &Redaction) -> Vec<u8> {
     match found {
         Ok(false) if map.is_empty() => EMPTY.to_vec(),
         Ok(false) => map,
         Ok(true) => headers::redacted(&map, redaction).unwrap_or_else(|_| EMPTY.to_vec()),
-        Err(headers::Unreadable) => {
+        Err(Unreadable) => {
             host.count(Metric::UnreadableBlocks, 1);
             EMPTY.to_vec()
         }

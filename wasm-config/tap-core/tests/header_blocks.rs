@@ -5,6 +5,7 @@ mod support;
 
 use support::random::Random;
 use tap_core::headers::{EMPTY, Pairs, Unreadable, inspect, redacted, serialise};
+use tap_core::names::Names;
 use tap_core::policy::{Level, PathMatch, Policy, Rule};
 use tap_core::redact::Redaction;
 
@@ -25,7 +26,7 @@ fn named_headers_and_words_are_hidden_in_any_case() {
 #[test]
 fn a_redacted_block_keeps_its_names_and_other_values() {
     let block = serialise(&[(b"a", b"1"), (b"x-token", b"t0p"), (b"b", b"")]);
-    assert!(inspect(&block, &standard()).unwrap().redact);
+    assert!(inspect(&block, &mut Names::default(), &standard()).unwrap().redact);
     let hidden = serialise(&[(b"a", b"1"), (b"x-token", b"[redacted]"), (b"b", b"")]);
     assert_eq!(redacted(&block, &standard()).unwrap(), hidden);
 }
@@ -33,11 +34,23 @@ fn a_redacted_block_keeps_its_names_and_other_values() {
 #[test]
 fn a_cut_block_is_unreadable_wherever_it_is_cut() {
     let block = serialise(&[(b":path", b"/x"), (b"x-request-id", b"7")]);
-    assert_eq!(inspect(&block, &standard()).unwrap().request_id, b"7");
+    assert_eq!(inspect(&block, &mut Names::default(), &standard()).unwrap().request_id, b"7");
     for size in 1..block.len() {
-        assert_eq!(inspect(&block[..size], &standard()), Err(Unreadable), "{size} bytes");
+        assert_eq!(inspect(&block[..size], &mut Names::default(), &standard()), Err(Unreadable), "{size} bytes");
     }
     assert_eq!(Pairs::new(&EMPTY).count() + Pairs::new(&[]).count(), 0);
+}
+
+#[test]
+fn what_stood_there_before_changes_nothing() {
+    const NAMES: [&[u8]; 7] = [b":path", b":status", b"x-request-id", b"cookie", b"x-token", b"accept", &[b'n'; 90]];
+    let (mut random, mut names) = (Random(5), Names::default());
+    for _ in 0..5_000 {
+        let named: Vec<_> = (0..random.below(90)).map(|_| NAMES[random.below(7) as usize]).collect();
+        let block = serialise(&named.iter().map(|name| (*name, *name)).collect::<Vec<_>>());
+        let anew = inspect(&block, &mut Names::default(), &standard());
+        assert_eq!(inspect(&block, &mut names, &standard()), anew, "{named:?}");
+    }
 }
 
 #[test]
@@ -50,9 +63,9 @@ fn no_block_panics() {
             block[at] = random.next() as u8;
         }
         block.truncate(random.below(block.len() as u64 + 1) as usize);
-        let _ = (inspect(&block, &standard()), redacted(&block, &standard()));
+        let _ = (inspect(&block, &mut Names::default(), &standard()), redacted(&block, &standard()));
         let noise = random.bytes(40);
-        let _ = (inspect(&noise, &standard()), redacted(&noise, &standard()));
+        let _ = (inspect(&noise, &mut Names::default(), &standard()), redacted(&noise, &standard()));
     }
 }
 
