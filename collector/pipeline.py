@@ -73,7 +73,7 @@ class Pipeline:
         self._checkpointed = 0
         self.done = Place(0, WHOLE)
         self.failing: str | None = None  # why the sink does not take anything now
-        self._storing = 0  # reads whose output is not stored yet: one is written while the next is fed
+        self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
 
     async def run(self) -> None:
@@ -106,11 +106,12 @@ class Pipeline:
 
     async def _flow(self) -> None:
         writing: asyncio.Task[None] | None = None
+        entries: Sequence[Entry] = ()
         try:
             while True:
-                entries = await self._journal.read(self.fed, READ_BYTES)
+                entries = entries or await self._journal.read(self.fed, READ_BYTES)
                 self._storing += 1
-                outputs = await self._feed(entries)
+                outputs, entries = await self._feed(entries)
                 if writing is not None:
                     await writing
                 high = Place(self.fed, WHOLE)
@@ -133,16 +134,19 @@ class Pipeline:
         self._storing -= 1
         self._moved.set()
 
-    async def _feed(self, entries: Sequence[Entry]) -> list[Output]:
+    async def _feed(self, entries: Sequence[Entry]) -> tuple[list[Output], Sequence[Entry]]:
+        """(what they gave, the entries left when it was enough for one write): small log entries become many times larger."""
         outputs: list[Output] = []
-        for entry in entries:
+        for number, entry in enumerate(entries, 1):
             closed = [one for one in self._correlator.feed(entry) if one.place > self.done]
             if closed:
                 outputs += self._describe(closed)
             self.fed = entry.position
             self._unsaved_bytes += len(entry.payload)
             await asyncio.sleep(0)  # the receivers share this loop
-        return outputs
+            if len(outputs) >= self._batch:
+                return outputs, entries[number:]
+        return outputs, ()
 
     def _describe(self, closed: Sequence[Closed]) -> Iterator[Output]:
         """Stage by stage for all that one entry closed: cheaper than each exchange through all stages in turn."""

@@ -238,3 +238,52 @@ async def test_a_cancellation_that_escapes_from_a_client_stops_nothing(tmp_path:
     await sink.close()
     await journal.close()
     assert stored(tmp_path)
+
+
+class Blocked(SqliteSink):
+    """A store that takes nothing until it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.open = asyncio.Event()
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        await self.open.wait()
+        await super().write(journal, outputs, high)
+
+
+class Counting(NoMeaning):
+    def __init__(self) -> None:
+        self.decoded = 0
+
+    def decode(self, seen: Seen) -> dict[str, Any]:
+        self.decoded += 1
+        return {}
+
+
+async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_writes(tmp_path: Path) -> None:
+    batch, each, messages = 7, 5, 60
+    made = Tape()
+    for n in range(messages):
+        told = [Told(k, request_id=f"r{k}", start_us=1_780_000_000_000_000 + k) for k in range(n * each, (n + 1) * each)]
+        made.log(log_message(told), 0.01)
+    migrate(f"sqlite:///{tmp_path}/events.db")
+    clock, meaning = TurnedClock(), Counting()
+    journal, sink = await opened(tmp_path, clock), Blocked(tmp_path / "events.db")
+    await append(journal, clock, made.entries)
+    correlator = Correlator(LIMITS._replace(expects_tap=False))
+    running = Pipeline(journal, sink, correlator, meaning, clock, batch=batch, checkpoint_us=1, checkpoint_bytes=2_000)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(20):
+        while meaning.decoded < 2 * batch:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert meaning.decoded < 2 * (batch + each)
+    sink.open.set()
+    assert await running.drained(journal.last_position, 20)
+    assert meaning.decoded == messages * each
+    await _end(task)
+    await sink.close()
+    await journal.close()
+    assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == messages * each

@@ -82,7 +82,7 @@ class SqliteJournal:
         """See Journal. Costs the event loop a few microseconds; the disk is waited for in another thread."""
         if self._closed:
             raise RetryableError(CLOSED)
-        size, memory = len(payload), weight(payload, message)
+        size, memory = len(payload), weight(kind, payload, message)
         if full := self._full(size, memory):
             self._refused_at = self._clock.now_us()
             raise JournalFullError(f"journal: {full}")
@@ -90,7 +90,7 @@ class SqliteJournal:
         self.waiting_bytes += memory
         self._total += size
         future: asyncio.Future[int] = self._loop.create_future()
-        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message))
+        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message, memory))
         return await future
 
     def _full(self, size: int, memory: int) -> str:
@@ -108,6 +108,7 @@ class SqliteJournal:
             if after >= self._last:
                 await self._arrived.wait()
                 continue
+            self._tail.forget(after)  # memory that is used again at once stays near the processor
             found = self._tail.read(after, max_bytes) or await self._reader.entries(after, max_bytes)
             if found:
                 return found
@@ -152,14 +153,14 @@ class SqliteJournal:
         self._last = entries[-1].position
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
-            self.waiting_bytes -= weight(waiting.payload, waiting.message)
+            self.waiting_bytes -= waiting.memory
             resolve(waiting.future, entry.position)
         self._wake_readers()
 
     def failed(self, group: list[Waiting], error: Exception) -> None:
         """Called by the writer: nothing of the group was stored."""
         for waiting in group:
-            self.waiting_bytes -= weight(waiting.payload, waiting.message)
+            self.waiting_bytes -= waiting.memory
             self._total -= len(waiting.payload)
             fail(waiting.future, error)
 

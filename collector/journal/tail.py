@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from collector.messages.entry import Entry
+from collector.messages.entry import Entry, Kind
 
 OVERHEAD = 512  # of the objects around an entry's payload
+LOG_ENTRY = 1024  # of one parsed access log entry, however little of it is set
 MAX_ENTRIES = 4096  # that one read returns, however small they are
 
 
-def weight(payload: bytes, message: Any) -> int:
-    """Bytes of memory that an entry takes, roughly: a parsed message is about as large as its payload."""
-    return len(payload) * (1 if message is None else 2) + OVERHEAD
+def weight(kind: Kind, payload: bytes, message: Any) -> int:
+    """Bytes of memory that an entry takes, roughly: a parsed message is about as large as its payload, and its log entries add to it."""
+    if message is None:
+        return len(payload) + OVERHEAD
+    logged = len(message.http_logs.log_entry) if kind is Kind.ACCESS_LOG else 0
+    return 2 * len(payload) + logged * LOG_ENTRY + OVERHEAD
 
 
 class Tail:
@@ -31,7 +35,7 @@ class Tail:
             if not self._entries:
                 self._first = entry.position
             self._entries[entry.position] = entry
-            self._weight += weight(entry.payload, entry.message)
+            self._weight += weight(entry.kind, entry.payload, entry.message)
         while self._weight > self._max_bytes:
             self._drop_first()
 
@@ -55,5 +59,5 @@ class Tail:
 
     def _drop_first(self) -> None:
         entry = self._entries.pop(self._first)
-        self._weight -= weight(entry.payload, entry.message)
+        self._weight -= weight(entry.kind, entry.payload, entry.message)
         self._first += 1

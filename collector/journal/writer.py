@@ -34,6 +34,7 @@ class Waiting(NamedTuple):
     received_at: int
     payload: bytes
     message: Any
+    memory: int  # bytes it takes
 
 
 class Command(NamedTuple):
@@ -117,8 +118,8 @@ class Writer:
         return group
 
     def _write(self, group: list[Waiting]) -> None:
-        entries, values, end = number(group, self._end)
         try:
+            entries, values, end = number(group, self._end)
             # One statement without BEGIN and COMMIT is one transaction, and gives up the interpreter lock only once for the whole group.
             self._connection.execute(insert(len(group)), values)
         except Exception as error:  # noqa: BLE001 - handed to who waits; the thread has to live on
@@ -157,7 +158,7 @@ def number(group: list[Waiting], end: Place) -> tuple[list[Entry], list[Any], Pl
     entries: list[Entry] = []
     values: list[Any] = []
     position, total = end.position, end.total_bytes
-    for _, kind, source, received_at, payload, message in group:
+    for _, kind, source, received_at, payload, message, _ in group:
         position += 1
         total += len(payload)
         entries.append(Entry(position, kind, source, received_at, payload, message))

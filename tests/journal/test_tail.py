@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.journal.tail import OVERHEAD, Tail, weight
 from collector.messages.entry import Entry, Kind
+from collector.messages.tap_pb2 import Batch
 
 BOUND = 10 * OVERHEAD
 
@@ -16,7 +18,14 @@ def entry(position: int, size: int) -> Entry:
 
 
 def test_a_parsed_message_counts_as_much_as_its_payload() -> None:
-    assert weight(b"x" * 100, object()) - weight(b"x" * 100, None) == 100
+    assert weight(Kind.TAP, b"x" * 100, Batch()) - weight(Kind.TAP, b"x" * 100, None) == 100
+
+
+def test_small_log_entries_count_for_what_they_take_when_parsed() -> None:
+    message = StreamAccessLogsMessage()
+    for _ in range(60):
+        message.http_logs.log_entry.add()
+    assert weight(Kind.ACCESS_LOG, message.SerializeToString(), message) > 60 * 1000
 
 
 @given(st.lists(st.integers(0, 2 * BOUND), max_size=40), st.integers(0, 45), st.integers(1, 4 * BOUND), st.integers(0, 45))
@@ -26,7 +35,7 @@ def test_it_holds_the_newest_entries_that_fit_and_reads_them_in_order(sizes: lis
     tail.forget(forgotten)
     held: list[Entry] = []
     for one in reversed(entries):
-        if sum(weight(e.payload, None) for e in [one, *held]) > BOUND:
+        if sum(weight(e.kind, e.payload, None) for e in [one, *held]) > BOUND:
             break
         held.insert(0, one)
     held = [e for e in held if e.position > forgotten]
