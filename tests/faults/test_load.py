@@ -29,6 +29,6 @@ def test_every_request_is_one_complete_exchange(make_rig: Callable[..., Rig], re
     sent = requests + rig.settle()
     recorded = until(rig.recorded, lambda found: list(found.values()).count(Completeness.COMPLETE) == sent, 60)
     assert Counter(recorded.values()) == {Completeness.COMPLETE: sent}
-    ledger = until(rig.ledger, lambda found: found.get("announced") == sent, 30)
+    ledger = until(rig.ledger, lambda found: found.get("announced") == found.get("both") == sent, 30)
     assert (ledger["announced"], ledger["received"], ledger["both"]) == (sent, sent, sent)
     assert (ledger["dropped"]["total"], ledger["missing"], ledger["tap_only"], ledger["access_log_only"]) == (0, 0, 0, 0)
