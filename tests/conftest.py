@@ -1,11 +1,12 @@
-"""Holds for all tests: servers that several folders share, started once a session and only if a test asks; what asks for one is `slow`,
-so that `make check` starts none; and a skip is a failure, unless MESHSCRIBE_ALLOW_SKIPS=1 says that this machine may lack a part.
+"""Holds for all tests: servers that several folders share, started once a session and only if a test asks; what asks for one, or for Go,
+is `slow`, so that `make check` needs none; and a skip is a failure, unless MESHSCRIBE_ALLOW_SKIPS=1 says that this machine may lack a part.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -18,13 +19,14 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 pytest_plugins = ["tests.support.kafka", "tests.support.postgres"]
 
 SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them
+NEED_GO = Path(__file__).parent / "manifests"
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and SERVERS & _asked_for(item):
+        if item.path.is_relative_to(NEED_GO) or (isinstance(item, pytest.Function) and SERVERS & _asked_for(item)):
             item.add_marker(pytest.mark.slow)
 
 

@@ -6,7 +6,11 @@ stored behind them, and following by time would miss it.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,10 +52,21 @@ def tail(
     from collector.commands.client import AuditClient
 
     try:
-        with AuditClient(url) as api:
+        with _ended_by_ctrl_c(), AuditClient(url) as api:
             _follow(api, filters, interval, output)
     except KeyboardInterrupt:
         return
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Ctrl-C ends the process where it stands: nothing is open that would have to be closed, and an exception raised while the
+    HTTP client takes or gives back one of its locks can leave it waiting for that lock for ever."""
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _follow(api: AuditClient, filters: dict[str, str | None], interval: float, output: LineFormat) -> None:
