@@ -118,8 +118,9 @@ def _preferred(kinds: Mapping[str, _Line]) -> list[_Line]:
     return [kinds[kind] for kind in sorted(kinds, key=lambda kind: (kind != INFERENCE_SERVICE, kind))]
 
 
-def _age(version: ServiceVersion) -> tuple[int, int, str]:
-    return version.since_us, version.order, version.uid
+# Both orders tell any two versions of a line apart, so that they do not depend on which came first.
+def _age(version: ServiceVersion) -> tuple[int, int, str, bool, str]:
+    return version.since_us, version.order, version.uid, version.deleted, version.resource_version
 
 
 def _identity(version: ServiceVersion) -> tuple[str, str, bool]:
@@ -207,8 +208,8 @@ def _timeline(versions: list[ServiceVersion]) -> Iterator[tuple[int, ServiceVers
         yield from ((start, version) for start, version in span if end is None or start < end)
 
 
-def _rank(version: ServiceVersion) -> tuple[int, int, int, bool]:
-    return version.since_us // SECOND_US, version.order, version.since_us, version.deleted
+def _rank(version: ServiceVersion) -> tuple[int, int, int, bool, str]:
+    return version.since_us // SECOND_US, version.order, version.since_us, version.deleted, version.resource_version
 
 
 def _began(span: list[tuple[int, ServiceVersion]]) -> tuple[int, int, int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,22 @@ async def test_it_answers_on_its_socket_and_is_gone_afterwards(server: Postgres,
         server.check()
 
 
+async def test_it_runs_from_an_installation_that_others_cannot_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = postgres_home().parent
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, tmp_path / "closed" / folder.name, symlinks=True)
+    (tmp_path / "closed").chmod(0o700)
+    monkeypatch.setattr(module, "postgres_home", lambda: tmp_path / "closed" / package.name / "pginstall")
+    server = Postgres(tmp_path)
+    try:
+        server.start()
+        connection = await asyncpg.connect(server.url)
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+    finally:
+        server.stop()
+
+
 def test_a_server_that_was_not_started_can_be_stopped(server: Postgres) -> None:
     server.check()
     server.stop()
@@ -55,7 +72,7 @@ def test_an_installation_that_others_cannot_reach_is_copied(tmp_path: Path) -> N
     os.chmod(home / "bin" / "postgres", 0o700)
     os.chmod(tmp_path / "closed", 0o700)
     copy = _reachable(home, tmp_path)
-    assert copy == tmp_path / "pginstall"
+    assert copy == tmp_path / "installation" / "closed" / "pginstall"
     assert stat.S_IMODE((copy / "bin" / "postgres").stat().st_mode) == 0o755
 
 

@@ -183,6 +183,11 @@ def disorder(draw: st.DrawFn) -> list[ServiceVersion]:
     return made
 
 
+def test_a_version_and_its_end_that_are_told_with_one_revision_and_time_stand_in_the_same_order_whichever_came_first() -> None:
+    alive, ended = version(0, 1), tombstone(0, 1)
+    assert filled(alive, ended).versions("models", "llama") == filled(ended, alive).versions("models", "llama") == [alive, ended]
+
+
 @given(disorder(), st.randoms(use_true_random=False))
 def test_even_contradicting_versions_answer_the_same_in_any_order(versions: list[ServiceVersion], chance: random.Random) -> None:
     shuffled = list(versions)
