@@ -7,7 +7,6 @@ UV_VERSION := 0.13.9
 ONCE ?= 0
 STORE ?= sqlite
 PYTEST := $(BIN)/python -m pytest
-FAST := -n auto --dist loadfile -m "not slow and not soak and not mesh"
 
 .PHONY: help venv demo test check lint bench soak fuzz lock proto wasm wasm-verify test-kubernetes clean
 
@@ -27,11 +26,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: venv ## The whole of it on this machine: real Envoys, a model server, the collector (ONCE=1: check and end; STORE=postgres|kafka)
 	$(BIN)/meshscribe demo --store $(STORE) $(if $(filter 1,$(ONCE)),--once)
 
-test: lint ## Static checks; the fast tests on all cores, then those with real servers, one at a time; CI also rebuilds the filter (.ci/run)
-	failed=0; $(PYTEST) $(FAST) || failed=1; $(PYTEST) -m "(slow or mesh) and not soak" --durations=25 || failed=1; exit $$failed
+test: lint ## Static checks, unit, property, mesh and fault tests; CI also rebuilds the filter (.ci/run)
+	$(PYTEST) -m "not soak" --durations=25
 
 check: lint ## The fast tests only, without Envoy, databases, brokers and browsers; property tests try a tenth
-	$(PYTEST) -q $(FAST) --hypothesis-profile=quick
+	$(PYTEST) -q -n auto --dist loadfile -m "not slow and not soak and not mesh" --hypothesis-profile=quick
 
 lint: venv ## Format, lint, types, import rules
 	$(BIN)/ruff format --check --quiet .
