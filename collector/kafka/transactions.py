@@ -143,7 +143,8 @@ class Transactions:
         if isinstance(error, TimeoutError):
             return RetryableError(f"Kafka at {servers} did not finish within {self._settings.timeout_seconds:g} s")
         if isinstance(error, (KafkaError, OSError)) or _of_aiokafka(error):
-            return RetryableError(f"Kafka at {servers}: {type(error).__name__}: {error}")
+            under = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ is not None else ""
+            return RetryableError(f"Kafka at {servers}: {type(error).__name__}: {error}{under}")
         return None
 
 
