@@ -54,8 +54,9 @@ class Member:
         }
         self.process = Child(name, [SCRIPT, "serve", "--role", role], folder / f"{name}.log", variables)
 
-    def start(self) -> None:
-        self.process.start(lambda: answers(f"{self.url}/healthz"), seconds=120)
+    def start(self, page: str = "healthz") -> None:
+        """Returns when this page answers 200: `healthz` comes before it listens to proxies, `readyz` when all it needs is there."""
+        self.process.start(lambda: answers(f"{self.url}/{page}"), seconds=120)
 
     def launch(self) -> None:
         """Starts it without waiting: several do so at the same time."""
@@ -107,7 +108,7 @@ def collector_alone(folder: Path, stack: ExitStack, environment: dict[str, str])
     settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
     collector = Member("collector", "all", folder, stack.enter_context(Ports()), {**settings, **environment})
     stack.callback(collector.process.stop)
-    collector.start()
+    collector.start("readyz")
     return collector
 
 
