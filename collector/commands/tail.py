@@ -49,19 +49,18 @@ def tail(
     - `meshscribe tail -o jsonl | jq .usage`: token counts as they come
     """
     filters = options.filters(locals())
-    from collector.commands.client import AuditClient
+    with _ended_by_ctrl_c():
+        from collector.commands.client import AuditClient
 
-    try:
-        with _ended_by_ctrl_c(), AuditClient(url) as api:
+        with AuditClient(url) as api:
             _follow(api, filters, interval, output)
-    except KeyboardInterrupt:
-        return
 
 
 @contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
-    """Ctrl-C ends the process where it stands: nothing is open that would have to be closed, and an exception raised while the
-    HTTP client takes or gives back one of its locks can leave it waiting for that lock for ever."""
+    """Ctrl-C ends the process where it stands: nothing is open that would have to be closed, and an exception raised in the middle of
+    anything, as Python does by default, may be lost there or leave a lock taken.
+    """
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     try:
         yield

@@ -110,11 +110,12 @@ def _reachable(home: Path, folder: Path) -> Path:
     """The installation, or a copy of it in `folder` if others than root cannot get at it."""
     if all(parent.stat().st_mode & 0o001 for parent in (home / "bin").parents):
         return home
-    package, copy = home.parent, folder / "installation" / home.parent.name / home.name
+    package, place = home.parent, folder / "installation"
+    copy = place / package.name / home.name
     shutil.copytree(home, copy, symlinks=True)
     libraries = package.with_name(f"{package.name}.libs")  # the programs look for them there, from where they lie
     if libraries.is_dir():
-        shutil.copytree(libraries, folder / "installation" / libraries.name, symlinks=True)
-    for path in (folder / "installation", *(folder / "installation").rglob("*")):
+        shutil.copytree(libraries, place / libraries.name, symlinks=True)
+    for path in (place, *place.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
     return copy

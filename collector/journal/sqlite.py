@@ -108,7 +108,7 @@ class SqliteJournal:
             if after >= self._last:
                 await self._arrived.wait()
                 continue
-            self._tail.forget(after)  # memory that is used again at once stays near the processor
+            self._tail.forget(after)  # the pipeline reads on and does not come back, and who does reads the file
             found = self._tail.read(after, max_bytes) or await self._reader.entries(after, max_bytes)
             if found:
                 return found

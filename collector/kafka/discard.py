@@ -11,6 +11,12 @@ import asyncio
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.errors import ConcurrentTransactions, InvalidProducerEpoch, UnknownError, for_code
+from aiokafka.protocol.transaction import EndTxnRequest
+
+ASK_AGAIN_SECONDS = 0.05
+_ASK_AGAIN = (UnknownError, ConcurrentTransactions)
 
 
 async def discard(producer: AIOKafkaProducer) -> None:
@@ -40,6 +46,29 @@ def enlist(producer: AIOKafkaProducer, partition: TopicPartition) -> None:
     if manager is None:
         raise AssertionError("only a transactional producer has transactions")
     manager.maybe_add_partition_to_txn(partition)
+
+
+async def overtaken(producer: AIOKafkaProducer) -> bool:
+    """Whether another producer has registered the same id: the broker says so when it is asked to abort the open transaction.
+
+    While that registration is under way Kafka 4.3.1 answers "unknown server error" to whoever ends the transaction (its log:
+    IllegalStateException, "a pending state PREPARE_EPOCH_FENCE"). It is asked again until it says something else. Raises KafkaError.
+    """
+    sender, manager = producer._sender, producer._txn_manager
+    if manager is None:
+        raise AssertionError("only a transactional producer has transactions")
+    abort = EndTxnRequest(
+        transactional_id=manager.transactional_id,
+        producer_id=manager.producer_id,
+        producer_epoch=manager.producer_epoch,
+        transaction_result=False,
+    )
+    while True:
+        coordinator = await sender._find_coordinator(CoordinationType.TRANSACTION, manager.transactional_id)
+        answer = for_code((await producer.client.send(coordinator, abort, group=ConnectionGroup.COORDINATION)).error_code)
+        if answer not in _ASK_AGAIN:
+            return answer is InvalidProducerEpoch
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
 def failure(producer: AIOKafkaProducer) -> BaseException | None:

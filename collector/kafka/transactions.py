@@ -10,7 +10,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,13 +20,14 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     ProducerFenced,
     RecordListTooLargeError,
+    UnknownError,
 )
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError
 from collector.kafka.batches import BATCH_BYTES, Batches, Record, partition
 from collector.kafka.connection import client_arguments
-from collector.kafka.discard import discard, failure
+from collector.kafka.discard import discard, failure, overtaken
 from collector.kafka.mending import Mending
 from collector.settings import Kafka
 
@@ -88,6 +89,14 @@ class Transactions:
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             log.warning("a transaction of %s stays open for up to %d s: %s", self._id, ABANDONED_MS // 1000, error)
 
+    async def _overtaken(self, cause: BaseException) -> bool:
+        """Asked where the broker gave no reason: a new producer would take the id back from who has it now."""
+        if self._producer is not None and isinstance(cause.__cause__, UnknownError):
+            with suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(ABORT_SECONDS):
+                    return await overtaken(self._producer)
+        return False
+
     async def _drop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
@@ -122,7 +131,7 @@ class Transactions:
                     yield
             except BaseException as error:
                 cause = (failure(self._producer) if self._producer is not None else None) or error
-                raised = self._meant(cause)
+                raised = self._meant(ProducerFenced() if await self._overtaken(cause) else cause)
                 if isinstance(raised or cause, PermanentError):
                     await self._abort()
                 await self._drop()

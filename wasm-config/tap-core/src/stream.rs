@@ -2,7 +2,6 @@
 
 use crate::headers::{self, EMPTY, Findings, Unreadable};
 use crate::host::{Block, Direction, Host, Metric};
-use crate::names::Names;
 use crate::node::utf8;
 use crate::policy::Level;
 use crate::queue::{Passed, Place, Shared};
@@ -172,11 +171,14 @@ impl Stream {
 }
 
 fn inspect<'a>(root: &mut Root, block: Block, map: &'a [u8]) -> Result<Findings<'a>, Unreadable> {
-    let Root { names, settings, .. } = root;
-    match names.get_mut(block as usize) {
-        Some(names) => headers::inspect(map, names, &settings.redaction),
-        None => headers::inspect(map, &mut Names::default(), &settings.redaction),
-    }
+    let [request_headers, request_trailers, response_headers, response_trailers] = &mut root.names;
+    let names = match block {
+        Block::RequestHeaders => request_headers,
+        Block::RequestTrailers => request_trailers,
+        Block::ResponseHeaders => response_headers,
+        Block::ResponseTrailers => response_trailers,
+    };
+    headers::inspect(map, names, &root.settings.redaction)
 }
 
 /// A block as it may leave: redacted where its look-through said so, empty where it could not be read.

@@ -138,7 +138,7 @@ impl Waiting {
     /// A stream without fragments.
     #[must_use]
     pub fn new(key: Key, decision: Decision) -> Self {
-        let (blocks, runs) = ([None, None, None, None], Vec::with_capacity(2));
+        let (blocks, runs) = ([None, None, None, None], Vec::new());
         Self { key, decision, next_index: 0, blocks, runs, end: None, since_ns: None, charge: 0 }
     }
 
@@ -168,7 +168,7 @@ impl Waiting {
         match self.runs.iter_mut().find(|run| run.continues(direction, offset, &chunk)) {
             Some(run) => run.push(chunk),
             None => {
-                let mut run = Run { direction, offset, end: offset, dense: true, chunks: Vec::with_capacity(1) };
+                let mut run = Run { direction, offset, end: offset, dense: true, chunks: Vec::new() };
                 run.push(chunk);
                 self.runs.push(run);
             }
