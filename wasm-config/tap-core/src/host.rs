@@ -88,4 +88,8 @@ pub trait Host {
     fn tick_every(&self, milliseconds: u32);
     /// Tells the proxy that a closing root context has finished.
     fn done(&self);
+    /// Marks the current root context, so that [`Host::marked`] gives `root` in its streams. False: the proxy cannot.
+    fn mark(&self, root: u32) -> bool;
+    /// The mark of the current stream's root context.
+    fn marked(&self) -> Option<u32>;
 }

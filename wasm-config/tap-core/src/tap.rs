@@ -33,30 +33,56 @@ impl Hasher for ContextHasher {
 
 type Contexts<T> = HashMap<u32, T, BuildHasherDefault<ContextHasher>>;
 
+/// A root context. Its streams do not say whose they are: it is the only one, or it left a mark when it joined others.
+struct Plugin {
+    context: u32,
+    marked: bool,
+    /// None: its configuration was refused.
+    root: Option<SharedRoot>,
+}
+
+/// The root of the stream that the proxy is calling about. The first root has no mark, because one alone needs none.
+fn root_of_stream<H: Host>(host: &H, plugins: &[Plugin]) -> Option<SharedRoot> {
+    let plugin = match plugins {
+        [only] => Some(only),
+        several => {
+            let mark = host.marked();
+            several.iter().rev().find(|plugin| mark.map_or(!plugin.marked, |context| context == plugin.context))
+        }
+    };
+    plugin?.root.clone()
+}
+
+/// A stream that is told.
 struct Slot {
     root: SharedRoot,
-    stream: Option<Stream>,
+    stream: Stream,
 }
 
 impl Slot {
-    fn end_unlogged<H: Host>(self, host: &H) {
-        if let (Some(mut stream), Ok(mut root)) = (self.stream, self.root.try_borrow_mut()) {
-            stream.on_end(host, &mut root, false);
+    fn begin<H: Host>(host: &H, root: SharedRoot, context: u32) -> Option<Self> {
+        let stream = Stream::begin(host, &mut *root.try_borrow_mut().ok()?, context);
+        Some(Self { root, stream })
+    }
+
+    fn end_unlogged<H: Host>(mut self, host: &H) {
+        if let Ok(mut root) = self.root.try_borrow_mut() {
+            self.stream.on_end(host, &mut root, false);
         }
     }
 }
 
-/// One VM: its root contexts (one for each plugin configuration) and their streams.
+/// One VM: its root contexts (one for each plugin configuration, the newest last) and their streams (None: not told).
 pub struct Tap<H: Host> {
     host: H,
-    roots: Contexts<SharedRoot>,
-    slots: Contexts<Slot>,
+    plugins: Vec<Plugin>,
+    slots: Contexts<Option<Slot>>,
 }
 
 impl<H: Host> Tap<H> {
     /// A VM without contexts.
     pub fn new(host: H) -> Self {
-        Self { host, roots: Contexts::default(), slots: Contexts::default() }
+        Self { host, plugins: Vec::new(), slots: Contexts::default() }
     }
 
     /// The proxy it runs in.
@@ -66,21 +92,46 @@ impl<H: Host> Tap<H> {
 
     /// A root context's state, for a look at its counts.
     pub fn root(&self, root: u32) -> Option<&RefCell<Root>> {
-        self.roots.get(&root).map(Rc::as_ref)
+        self.plugins.iter().find(|plugin| plugin.context == root)?.root.as_deref()
     }
 
     /// Configures a root context. A faulty configuration is told and counted, and the root then lets everything pass
     /// without a look: the proxy would fail every request if it were refused.
     pub fn on_configure(&mut self, root: u32, json: &[u8]) {
-        self.roots.remove(&root);
-        match config::parse(json) {
+        let marked = self.marks(root);
+        self.forget(root);
+        let configured = match config::parse(json) {
             Ok(settings) => {
                 self.report(&settings.tolerated, "in part");
-                let configured = Root::new(&self.host, settings, u64::from(root));
-                self.roots.insert(root, Rc::new(RefCell::new(configured)));
+                Some(Rc::new(RefCell::new(Root::new(&self.host, settings, u64::from(root)))))
             }
-            Err(faults) => self.report(&faults, "nothing is tapped"),
+            Err(faults) => {
+                self.report(&faults, "nothing is tapped");
+                None
+            }
+        };
+        self.plugins.push(Plugin { context: root, marked, root: configured });
+    }
+
+    /// Whether a root that is being configured has a mark; it gets one if it is not the first.
+    fn marks(&self, root: u32) -> bool {
+        if let Some(known) = self.plugins.iter().find(|plugin| plugin.context == root) {
+            return known.marked;
         }
+        if self.plugins.is_empty() {
+            return false;
+        }
+        let marked = self.host.mark(root);
+        if !marked {
+            let line = "this proxy cannot tell the streams of several plugin configurations in one VM apart: \
+                        the newest one is used; give each its own vm_id";
+            self.host.log(LogLevel::Error, line);
+        }
+        marked
+    }
+
+    fn forget(&mut self, root: u32) {
+        self.plugins.retain(|plugin| plugin.context != root);
     }
 
     fn report(&self, faults: &[Fault], outcome: &str) {
@@ -92,14 +143,7 @@ impl<H: Host> Tap<H> {
         }
     }
 
-    /// A stream's context was made; streams of an unconfigured root are left alone.
-    pub fn on_context_create(&mut self, context: u32, root: u32) {
-        if let Some(root) = self.roots.get(&root) {
-            self.slots.insert(context, Slot { root: Rc::clone(root), stream: None });
-        }
-    }
-
-    /// Headers or trailers pass.
+    /// Headers or trailers pass. A stream begins with whatever is heard of it first.
     pub fn on_block(&mut self, context: u32, block: Block, last: bool) {
         self.with_stream(context, |host, root, stream| stream.on_block(host, root, block, last));
     }
@@ -117,7 +161,7 @@ impl<H: Host> Tap<H> {
     /// A root's timer.
     pub fn on_tick(&mut self, root: u32) {
         if self.with_root(root, |host, root| root.tick(host)) == Some(true) {
-            self.roots.remove(&root);
+            self.forget(root);
             self.host.done();
         }
     }
@@ -134,29 +178,35 @@ impl<H: Host> Tap<H> {
         self.with_root(root, |host, root| root.answered(host, token, answer));
     }
 
-    /// A context is done: it hears nothing more, which is why there is no callback for its deletion (every crossing
-    /// costs). False: a root still has something to send; `Host::done` follows on a tick.
+    /// A context is done: it hears nothing more, which is why there is no callback for its deletion, nor for its making
+    /// (every crossing costs). False: a root still has something to send; `Host::done` follows on a tick.
     pub fn on_done(&mut self, context: u32) -> bool {
         if let Some(slot) = self.slots.remove(&context) {
-            slot.end_unlogged(&self.host);
+            if let Some(told) = slot {
+                told.end_unlogged(&self.host);
+            }
             return true;
         }
         let closed = self.with_root(context, |host, root| root.close(host)).unwrap_or(true);
         if closed {
-            self.roots.remove(&context);
+            self.forget(context);
         }
         closed
     }
 
     fn with_root<T>(&self, root: u32, act: impl FnOnce(&H, &mut Root) -> T) -> Option<T> {
-        let mut root = self.roots.get(&root)?.try_borrow_mut().ok()?;
+        let mut root = self.root(root)?.try_borrow_mut().ok()?;
         Some(act(&self.host, &mut root))
     }
 
     fn with_stream(&mut self, context: u32, act: impl FnOnce(&H, &mut Root, &mut Stream)) {
-        let Some(slot) = self.slots.get_mut(&context) else { return };
-        let Ok(mut root) = slot.root.try_borrow_mut() else { return };
-        let stream = slot.stream.get_or_insert_with(|| Stream::begin(&self.host, &mut root, context));
-        act(&self.host, &mut root, stream);
+        let Self { host, plugins, slots } = self;
+        let slot = slots
+            .entry(context)
+            .or_insert_with(|| root_of_stream(host, plugins).and_then(|root| Slot::begin(host, root, context)));
+        let Some(Slot { root, stream }) = slot else { return };
+        if let Ok(mut root) = root.try_borrow_mut() {
+            act(host, &mut root, stream);
+        }
     }
 }

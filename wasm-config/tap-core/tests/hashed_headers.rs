@@ -24,7 +24,6 @@ fn configured(extra: &str) -> Tap<FakeProxy> {
 
 /// What is told of a request's headers and a response's.
 fn told(tap: &mut Tap<FakeProxy>, request: &[(&str, &str)], response: &[(&str, &str)]) -> String {
-    tap.on_context_create(2, ROOT);
     block(tap, 2, Block::RequestHeaders, request, true);
     block(tap, 2, Block::ResponseHeaders, response, true);
     end(tap, 2);

@@ -56,7 +56,6 @@ impl Life {
     fn begin(&mut self) {
         let stream = self.next;
         self.next += 1;
-        self.tap.on_context_create(stream, ROOT);
         self.alive.push(stream);
         let path = ["/n", "/m", "/r", "/s", "/"][self.random.below(5) as usize];
         let (id, padding) = (format!("id-{stream}"), "x".repeat(self.random.below(300) as usize));

@@ -4,7 +4,7 @@
 mod support;
 
 use support::decode::Part;
-use support::{FakeProxy, MILLISECOND, ROOT, advance, answer, block, chunk, end, posted, request, response, seal, tap};
+use support::{FakeProxy, MILLISECOND, advance, answer, block, chunk, end, posted, request, response, seal, tap};
 use tap_core::headers::Pairs;
 use tap_core::host::{Block, Direction};
 use tap_core::tap::Tap;
@@ -154,7 +154,6 @@ fn trailers_complete_a_message_and_are_redacted() {
 #[test]
 fn a_stream_that_is_only_logged_is_told_with_its_code() {
     let mut tap = tap("");
-    tap.on_context_create(2, ROOT);
     end(&mut tap, 2);
     seal(&mut tap);
     let part = posted(&tap).remove(0).parts.remove(0);
@@ -237,7 +236,6 @@ fn an_over_long_request_id_is_cut() {
 #[test]
 fn unreadable_headers_pass_on_empty_and_are_counted() {
     let mut tap = tap("");
-    tap.on_context_create(2, ROOT);
     tap.host().blocks.borrow_mut().insert(0, b"\xff\xff\xff\xffgarbage".to_vec());
     tap.on_block(2, Block::RequestHeaders, true);
     seal(&mut tap);

@@ -45,6 +45,14 @@ mod proxy {
         pub fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
         pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub fn proxy_done() -> u32;
+        pub fn proxy_call_foreign_function(
+            name: *const u8,
+            name_size: usize,
+            argument: *const u8,
+            argument_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
     }
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
@@ -102,6 +110,15 @@ pub fn buffer(buffer: u32, max_size: usize) -> Option<Vec<u8>> {
 pub fn property(path: &[u8]) -> Option<Vec<u8>> {
     // SAFETY: all pointers are valid for the call.
     handed_over(|data, size| unsafe { proxy::proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// What a function of the proxy that is not in the ABI answers.
+pub fn foreign(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
+    let (name, name_size, argument, argument_size) = (name.as_ptr(), name.len(), argument.as_ptr(), argument.len());
+    // SAFETY: all pointers are valid for the call.
+    handed_over(|data, size| unsafe {
+        proxy::proxy_call_foreign_function(name, name_size, argument, argument_size, data, size)
+    })
 }
 
 /// Starts a post and returns its token.

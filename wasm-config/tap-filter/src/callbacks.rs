@@ -47,13 +47,6 @@ extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_context_create(context: u32, root: u32) {
-    if root != 0 {
-        with_tap(|tap| tap.on_context_create(context, root));
-    }
-}
-
-#[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _count: u32, end_of_stream: u32) -> u32 {
     block(context, Block::RequestHeaders, end_of_stream != 0)
 }

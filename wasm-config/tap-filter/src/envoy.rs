@@ -6,6 +6,10 @@ use tap_core::host::{Block, Direction, Host, LogLevel, Metric, Post};
 
 const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 
+/// Envoy keeps CEL expressions for each root context, numbered from 0, and evaluates them in its streams: the first one is
+/// the root's mark, the root's own number as a literal.
+const MARK: &[u8] = &0_u32.to_le_bytes();
+
 /// The proxy that runs this module.
 #[derive(Default)]
 pub struct Envoy {
@@ -75,5 +79,13 @@ impl Host for Envoy {
 
     fn done(&self) {
         abi::done();
+    }
+
+    fn mark(&self, root: u32) -> bool {
+        abi::foreign("expr_create", root.to_string().as_bytes()).as_deref() == Some(MARK)
+    }
+
+    fn marked(&self) -> Option<u32> {
+        abi::foreign("expr_evaluate", MARK)?.try_into().ok().and_then(|mark| i64::from_le_bytes(mark).try_into().ok())
     }
 }

@@ -39,6 +39,11 @@ pub struct FakeProxy {
     pub tick_ms: Cell<u32>,
     pub finished: Cell<bool>,
     pub reads: Cell<u32>,
+    /// The root whose stream calls next.
+    pub current: Cell<u32>,
+    pub marks: RefCell<Vec<u32>>,
+    pub markless: Cell<bool>,
+    pub looks_for_marks: Cell<u32>,
 }
 
 impl Host for FakeProxy {
@@ -82,6 +87,15 @@ impl Host for FakeProxy {
     fn done(&self) {
         self.finished.set(true);
     }
+    fn mark(&self, root: u32) -> bool {
+        self.marks.borrow_mut().push(root);
+        !self.markless.get()
+    }
+    fn marked(&self) -> Option<u32> {
+        self.looks_for_marks.set(self.looks_for_marks.get() + 1);
+        let marks = self.marks.borrow();
+        marks.iter().copied().find(|mark| !self.markless.get() && *mark == self.current.get())
+    }
 }
 
 /// A configured filter in a fake proxy at the start of time. `extra` is added to the configuration, with its comma.
@@ -117,7 +131,6 @@ pub fn block(tap: &mut Tap<FakeProxy>, stream: u32, block: Block, pairs: &[(&str
 }
 
 pub fn request(tap: &mut Tap<FakeProxy>, stream: u32, path: &str, id: &str) {
-    tap.on_context_create(stream, ROOT);
     let pairs = [(":method", "POST"), (":path", path), ("x-request-id", id), ("authorization", "Bearer s3cr3t")];
     block(tap, stream, Block::RequestHeaders, &pairs, false);
 }
