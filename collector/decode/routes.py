@@ -5,6 +5,7 @@ Only the end of a path counts, so that prefixes of gateways and KServe's `/opena
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 CHAT, COMPLETIONS, RESPONSES = "openai-chat", "openai-completions", "openai-responses"
@@ -85,6 +86,9 @@ _INVOKED = {
     "text_1": "/score", "inputs": "/generate",
 }  # fmt: skip
 
+# A mesh's calls go to few paths, over and over.
+_REMEMBERED, _REMEMBERED_CHARS = 1024, 256
+
 _GRPC_SERVICE = "/inference.GRPCInferenceService/"
 _GRPC = {
     "ModelInfer": "infer", "ModelStreamInfer": "infer_stream", "ServerLive": "live", "ServerReady": "ready", "ModelReady": "ready",
@@ -105,6 +109,15 @@ def normalise(path: str) -> str:
 
 def find(method: str, path: str) -> Route:
     """The route of a call by method and path. One that `is_shared` needs `settle`."""
+    return _remembered(method, path) if len(path) <= _REMEMBERED_CHARS else _found(method, path)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered(method: str, path: str) -> Route:
+    return _found(method, path)
+
+
+def _found(method: str, path: str) -> Route:
     path = normalise(path)
     if path.startswith(_GRPC_SERVICE):
         return Route(V2_GRPC, _GRPC.get(path[len(_GRPC_SERVICE) :], ""), "kserve_v2_grpc")

@@ -22,12 +22,15 @@ def event_id(exchange: str, kind: str, revision: int) -> str:
     """The id of an event of this exchange. `kind`: exchange, request, response, usage. The first exchange event has the exchange's id."""
     if kind == "exchange" and revision == 0:
         return exchange
-    milliseconds = int(exchange[:8] + exchange[9:13], 16)
-    return uuid7(milliseconds, f"{exchange}\0{kind}\0{revision}".encode())
+    return _uuid7(exchange[:13], f"{exchange}\0{kind}\0{revision}".encode())
 
 
 def uuid7(milliseconds: int, named: bytes) -> str:
     """The UUIDv7 of this time (ms since the epoch; times before it count as 0) and these bytes."""
     time = f"{max(milliseconds, 0) & 0xFFFFFFFFFFFF:012x}"
+    return _uuid7(f"{time[:8]}-{time[8:]}", named)
+
+
+def _uuid7(time: str, named: bytes) -> str:
     rest = blake2b(named, digest_size=10).hexdigest()
-    return f"{time[:8]}-{time[8:]}-7{rest[:3]}-{_VARIANT[int(rest[3], 16)]}{rest[4:7]}-{rest[7:19]}"
+    return f"{time}-7{rest[:3]}-{_VARIANT[int(rest[3], 16)]}{rest[4:7]}-{rest[7:19]}"
