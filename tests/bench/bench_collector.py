@@ -1,4 +1,7 @@
-"""The collector end to end: its own process, HTTP and gRPC in, SQLite out. Exchanges per second, CPU per exchange, memory."""
+"""The collector end to end: its own process, HTTP and gRPC in, SQLite out. Exchanges per second, CPU per exchange, memory.
+
+The CPU is also told as a multiple of a bare loop's (tests/bench/bare.py), which other machines and other Pythons should give alike.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import grpc.aio
 
 from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
+from tests.bench import bare
 from tests.bench.inputs import Input, make
 
 SETTINGS = {"MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "5", "MESHSCRIBE_LOG__LEVEL": "warning"}
@@ -25,7 +29,9 @@ def run() -> dict[str, float]:
     figures: dict[str, float] = {}
     scale = float(os.environ.get("MESHSCRIBE_BENCH_SCALE", "1"))
     for name, exchanges, size in (("1 KiB", 30_000, 1024), ("8 KiB", 8_000, 8192)):
-        told = measure(make(int(exchanges * scale), size), {})
+        made = make(int(exchanges * scale), size)
+        told = measure(made, {})
+        told["CPU, times a bare loop's"] = told["CPU µs per exchange"] / bare.cpu_us(made)
         figures |= {f"{name}: {figure}": value for figure, value in told.items()}
     inputs = make(int(80_000 * scale), 16)._replace(batches=[])
     told = measure(inputs, {"MESHSCRIBE_CORRELATE__EXPECT": "access_log"})
