@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from collector.demo.bills import Bill, Bills
 from collector.demo.child import ChildError
+from collector.kafka.consumers import end
 from collector.settings import Kafka
 
 GROUP = "meshscribe-demo-billing"
@@ -73,20 +74,24 @@ class BillingJob:
             self._failure = error
 
     async def _bill(self) -> None:
-        async with AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             self._topic,
             bootstrap_servers=self._bootstrap,
             group_id=GROUP,
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-        ) as consumer:
+        )
+        try:
+            await consumer.start()
             while not self._stop.is_set():
                 found = await consumer.getmany(timeout_ms=POLL_MS)
                 events = [(dict(record.headers)["ce_id"].decode(), record.value) for records in found.values() for record in records]
                 self._take(events)
                 if events:
                     await consumer.commit()
+        finally:
+            await end(consumer)
 
     def _take(self, events: list[tuple[str, bytes]]) -> None:
         with self._changed:

@@ -19,7 +19,14 @@ END_SECONDS = 5.0
 
 
 async def end(consumer: AIOKafkaConsumer) -> None:
-    """Raises nothing of the consumer's. Within END_SECONDS; what is not ended by then is left to itself."""
+    """Raises nothing of the consumer's. Within twice END_SECONDS; what is not ended by then is left to itself.
+
+    Also a consumer whose start failed must be ended. Who is cancelled meanwhile does not wait, but it is ended all the same.
+    """
+    await asyncio.wait({asyncio.create_task(_ended(consumer))})
+
+
+async def _ended(consumer: AIOKafkaConsumer) -> None:
     await _awaited(consumer.stop())
     await _awaited(consumer._client.close())
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 
 from collector.demo.kafka_broker import KafkaBroker
+from collector.demo.ports import Ports
 from collector.kafka.consumers import end
 from tests.support.kafka import new_topics
 
@@ -37,4 +39,14 @@ async def test_who_is_cancelled_while_a_consumer_ends_is_cancelled(resting: AIOK
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
-    await end(resting)
+    while any(connection.connected() for connection in resting._client._conns.values()):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_consumer_that_could_not_start_leaves_nothing_behind() -> None:
+    with Ports() as ports:
+        consumer = AIOKafkaConsumer("none", bootstrap_servers=f"127.0.0.1:{ports.take()}")
+        with pytest.raises(KafkaConnectionError):
+            await consumer.start()
+    await end(consumer)
+    assert consumer._closed

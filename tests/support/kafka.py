@@ -17,6 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.demo.ports import Ports
+from collector.kafka.consumers import end
 from collector.kafka.topics import create
 from collector.settings import Kafka
 
@@ -110,7 +111,9 @@ async def read_all(bootstrap: str, *topics: str, committed: bool = True, patienc
 
 async def _consumer(stack: AsyncExitStack, bootstrap: str, level: str) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level, enable_auto_commit=False, auto_offset_reset="earliest")
-    return await stack.enter_async_context(consumer)
+    stack.push_async_callback(end, consumer)
+    await consumer.start()
+    return consumer
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
