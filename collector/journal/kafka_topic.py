@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from typing import NamedTuple
 
 from collector.errors import RetryableError, SettingsError
 from collector.journal.kafka_records import OVERHEAD
-from collector.kafka.connection import client_arguments
+from collector.kafka.topics import existing, missing
 from collector.settings import Ingest, Kafka
 
 
@@ -30,22 +26,14 @@ class RawTopic(NamedTuple):
 
 async def find_raw_topic(settings: Kafka) -> RawTopic:
     """Raises RetryableError: Kafka does not answer; SettingsError: a topic is missing."""
-    admin = AIOKafkaAdminClient(**client_arguments(settings))
-    try:
-        await admin.start()
-        cluster = (await admin.describe_cluster())["cluster_id"]
-        names = [settings.raw_topic, settings.checkpoints_topic]
-        found = {topic["topic"]: topic for topic in await admin.describe_topics(names) if not topic["error_code"]}
-        configs = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, settings.raw_topic)])
-    except (KafkaError, OSError) as error:
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
-    finally:
-        await admin.close()
-    missing = [f"kafka: there is no topic {name}: run `meshscribe kafka topics --create`" for name in names if name not in found]
-    if missing:
-        raise SettingsError(missing)
-    counts = [len(found[name]["partitions"]) for name in names]
-    return RawTopic(settings.raw_topic, cluster, counts[0], _record_bytes(configs), counts[1])
+    names = [settings.raw_topic, settings.checkpoints_topic]
+    cluster, found = await existing(settings, names)
+    if faults := missing(names, found):
+        raise SettingsError(faults)
+    raw, checkpoints = (found[name] for name in names)
+    if not raw.record_bytes:
+        raise RetryableError("Kafka does not tell the raw topic's max.message.bytes")
+    return RawTopic(settings.raw_topic, cluster, raw.partitions, raw.record_bytes, checkpoints.partitions)
 
 
 def check_ingest(topic: RawTopic, ingest: Ingest) -> None:
@@ -58,12 +46,3 @@ def check_ingest(topic: RawTopic, ingest: Ingest) -> None:
                 f" {topic.record_bytes}): lower it to {room}, or raise the topic's max.message.bytes"
             ]
         )
-
-
-def _record_bytes(answers: Any) -> int:
-    for answer in answers:
-        for resource in answer.to_object()["resources"]:
-            for entry in resource["config_entries"]:
-                if entry["config_names"] == "max.message.bytes":
-                    return int(entry["config_value"])
-    raise RetryableError("Kafka does not tell the raw topic's max.message.bytes")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -34,6 +34,11 @@ class Found(NamedTuple):
     partitions: int
     replication_factor: int
     configs: dict[str, str]
+
+    @property
+    def record_bytes(self) -> int:
+        """The largest record that it takes; 0: the brokers do not tell."""
+        return int(self.configs.get("max.message.bytes", 0))
 
 
 def wanted(settings: Kafka, replication_factor: int) -> list[Topic]:
@@ -114,23 +119,40 @@ async def check_limits(settings: Kafka, topics: Iterable[str]) -> None:
     Raises SettingsError with every fault, and RetryableError.
     """
     names = list(topics)
-    admin = await _admin(settings)
-    try:
-        found = await _describe(admin, names, PATIENCE_SECONDS)
-    except KafkaError as error:
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await admin.close()
-    faults = [f"kafka: there is no topic {name}: run `meshscribe kafka topics --create`" for name in names if name not in found]
+    found = (await existing(settings, names)).topics
+    faults = missing(names, found)
     for name, topic in found.items():
-        limit = int(topic.configs.get("max.message.bytes", 0))
-        if settings.max_record_bytes + MARGIN_BYTES > limit:
+        if settings.max_record_bytes + MARGIN_BYTES > topic.record_bytes:
             faults.append(
                 f"kafka.max_record_bytes: {settings.max_record_bytes} and {MARGIN_BYTES} to spare are more than topic {name} takes"
-                f" (its max.message.bytes is {limit}): lower the one or raise the other"
+                f" (its max.message.bytes is {topic.record_bytes}): lower the one or raise the other"
             )
     if faults:
         raise SettingsError(faults)
+
+
+class Existing(NamedTuple):
+    """What a cluster (by its id) has of the topics that were asked for."""
+
+    cluster: str
+    topics: dict[str, Found]
+
+
+async def existing(settings: Kafka, names: Sequence[str]) -> Existing:
+    """Those topics that exist; who is missing is waited for PATIENCE_SECONDS. Raises RetryableError: the brokers do not tell."""
+    admin = await _admin(settings)
+    try:
+        cluster = (await admin.describe_cluster())["cluster_id"]
+        return Existing(cluster, await _describe(admin, names, PATIENCE_SECONDS))
+    except (KafkaError, OSError) as error:
+        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
+    finally:
+        await admin.close()
+
+
+def missing(names: Iterable[str], found: Mapping[str, Found]) -> list[str]:
+    """A fault for each topic that is not there."""
+    return [f"kafka: there is no topic {name}: run `meshscribe kafka topics --create`" for name in names if name not in found]
 
 
 async def _admin(settings: Kafka) -> AIOKafkaAdminClient:

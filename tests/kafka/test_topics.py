@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from collector.cli import app
 from collector.demo.kafka_broker import KafkaBroker
-from collector.kafka.topics import MARGIN_BYTES, wanted
+from collector.kafka.topics import MARGIN_BYTES, existing, wanted
 from collector.settings import Kafka
-from tests.support.kafka import alter_topic, settings_for
+from tests.support.kafka import alter_topic, create_topic, settings_for
 
 Command = Callable[..., Result]
 
@@ -46,6 +46,17 @@ def test_what_create_made_check_finds_right(settings: Kafka, topics: Command) ->
     assert created.stdout.split() == [word for topic in wanted(settings, 1) for word in ("created", topic.name)]
     checked = topics("--check", "--partitions", "2", "--replication-factor", "1")
     assert (checked.exit_code, checked.stdout) == (0, "")
+
+
+async def test_a_topic_that_is_about_to_be_there_is_waited_for(settings: Kafka) -> None:
+    """A broker hears of a new topic late, and one that has just started knows of none."""
+    asked = asyncio.create_task(existing(settings, [settings.raw_topic]))
+    await asyncio.wait({asked}, timeout=0.3)
+    assert not asked.done()
+    await create_topic(settings.bootstrap_servers, settings.raw_topic, 2)
+    cluster, topics = await asked
+    assert cluster
+    assert topics[settings.raw_topic].partitions == 2
 
 
 def test_creating_twice_changes_nothing(topics: Command) -> None:
