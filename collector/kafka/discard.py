@@ -42,10 +42,7 @@ async def discard(producer: AIOKafkaProducer) -> None:
 
 def enlist(producer: AIOKafkaProducer, partition: TopicPartition) -> None:
     """Makes the partition part of the open transaction, without a record."""
-    manager = producer._txn_manager
-    if manager is None:
-        raise AssertionError("only a transactional producer has transactions")
-    manager.maybe_add_partition_to_txn(partition)
+    _manager(producer).maybe_add_partition_to_txn(partition)
 
 
 async def overtaken(producer: AIOKafkaProducer) -> bool:
@@ -54,9 +51,7 @@ async def overtaken(producer: AIOKafkaProducer) -> bool:
     While that registration is under way Kafka 4.3.1 answers "unknown server error" to whoever ends the transaction (its log:
     IllegalStateException, "a pending state PREPARE_EPOCH_FENCE"). It is asked again until it says something else. Raises KafkaError.
     """
-    sender, manager = producer._sender, producer._txn_manager
-    if manager is None:
-        raise AssertionError("only a transactional producer has transactions")
+    sender, manager = producer._sender, _manager(producer)
     abort = EndTxnRequest(
         transactional_id=manager.transactional_id,
         producer_id=manager.producer_id,
@@ -69,6 +64,12 @@ async def overtaken(producer: AIOKafkaProducer) -> bool:
         if answer not in _ASK_AGAIN:
             return answer is InvalidProducerEpoch
         await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+
+def _manager(producer: AIOKafkaProducer) -> Any:
+    if producer._txn_manager is None:
+        raise AssertionError("only a transactional producer has transactions")
+    return producer._txn_manager
 
 
 def failure(producer: AIOKafkaProducer) -> BaseException | None:

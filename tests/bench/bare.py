@@ -1,7 +1,7 @@
 """A yardstick for the collector: a bare loop of the same work, in one thread and with nothing around it.
 
 What comes in is appended to a journal, parsed, joined, hashed, described as JSON and stored with compressed bodies, all in SQLite. No HTTP,
-no gRPC, no bounds, no losses counted, nothing decoded, nobody's service. What the collector takes more than this, it takes for that.
+no gRPC, no bounds, no losses counted, nothing decoded, nobody's service.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _logged(connection: sqlite3.Connection, messages: list[bytes]) -> dict[Key, 
     return found
 
 
-def _described(batch: Batch, logs: dict[Key, Any]) -> Iterator[tuple[Part, str, Any, dict[str, Any]]]:
+def _described(batch: Batch, logs: dict[Key, Any]) -> Iterator[tuple[Part, Any, dict[str, Any]]]:
     for part in batch.parts:
         entry = logs.pop((part.request_id.decode(), part.start_us, part.downstream))
         named = f"{batch.node.id}\0{part.start_us}\0{part.downstream}".encode() + part.request_id
@@ -82,14 +82,14 @@ def _described(batch: Batch, logs: dict[Key, Any]) -> Iterator[tuple[Part, str, 
             "response": pairs(part.response_headers.map),
             "bodies": [(len(run.data), sha256(run.data).hexdigest()) for run in part.runs],
         }
-        yield part, record["id"], entry, record
+        yield part, entry, record
 
 
-def _store(connection: sqlite3.Connection, told: list[tuple[Part, str, Any, dict[str, Any]]]) -> None:
+def _store(connection: sqlite3.Connection, told: list[tuple[Part, Any, dict[str, Any]]]) -> None:
     compress = zstandard.ZstdCompressor(level=1).compress
     exchanges, payloads = [], []
-    for part, identity, entry, record in told:
-        request = entry.request
+    for part, entry, record in told:
+        identity, request = record["id"], entry.request
         exchanges.append((identity, request.request_id, request.path, record["status"], orjson.dumps(record)))
         for number, run in enumerate(part.runs):
             name = uuid7(part.start_us // 1000, f"{identity}{number}".encode())

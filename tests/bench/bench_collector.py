@@ -1,6 +1,6 @@
 """The collector end to end: its own process, HTTP and gRPC in, SQLite out. Exchanges per second, CPU per exchange, memory.
 
-The CPU is also told as a multiple of a bare loop's (tests/bench/bare.py), which other machines and other Pythons should give alike.
+The CPU is also told as a multiple of what a bare loop takes on the same machine (tests/bench/bare.py).
 """
 
 from __future__ import annotations

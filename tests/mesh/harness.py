@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from collector.demo.audit import Audit, Record
 from collector.demo.envoy import Envoy
@@ -64,6 +64,13 @@ def listeners(ports: Ports, model: int, grpc: int) -> dict[str, Inbound]:
         "redacting": Inbound(take(), model, tap_config(**QUICK_TAP, **REDACTION)),
         **{f"broken_{name}": Inbound(take(), model, config) for name, config in BROKEN.items()},
     }
+
+
+class Proxy(NamedTuple):
+    """An Envoy and, by name, the ports of its listeners."""
+
+    envoy: Envoy
+    ports: dict[str, int]
 
 
 T = TypeVar("T")
@@ -163,3 +170,20 @@ def brief(record: Record) -> str:
 
 def new_id() -> str:
     return str(uuid.uuid4())
+
+
+@contextmanager
+def proxy_with(
+    mesh: Mesh, folder: Path, plugins: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
+) -> Iterator[Proxy]:
+    """An Envoy of its own before the mesh's model server and collector, with a tapped listener for each plugin configuration."""
+    with Ports() as ports:
+        inbounds = {name: Inbound(ports.take(), mesh.model.port, plugin) for name, plugin in plugins.items()}
+        ingest, grpc = mesh.collector.ingest_port, mesh.collector.grpc_port
+        sidecar = Sidecar(ports.take(), list(inbounds.values()), ingest, grpc, tap_wasm(), log_flush_seconds=LOG_FLUSH_SECONDS)
+        envoy = Envoy(change(bootstrap(sidecar)), folder, concurrency=1)
+        envoy.start()
+        try:
+            yield Proxy(envoy, {name: inbound.port for name, inbound in inbounds.items()})
+        finally:
+            envoy.stop()

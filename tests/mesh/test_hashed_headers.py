@@ -5,53 +5,27 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import pytest
 
-from collector.demo.envoy import Envoy
-from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
-from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
-from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
+from collector.demo.tap_config import tap_config
+from tests.mesh.harness import QUICK_TAP, Mesh, Proxy, new_id, proxy_with
 from tests.mesh.rawhttp import Raw, request
 
 KEY = "a key of more than 16 bytes"
 HASHED = ["Authorization", "x-api-key", "x-team"]
-PLUGINS: dict[str, dict[str, Any]] = {
-    "hashing": {"hash_headers": HASHED, "hash_key": KEY},
-    "keyless": {"hash_headers": HASHED},
-    "short_key": {"hash_headers": HASHED, "hash_key": "fifteen bytes.."},
-    "unreadable": {"hash_headers": "x-team", "hash_key": KEY},
+PLUGINS = {
+    "hashing": tap_config(**QUICK_TAP, hash_headers=HASHED, hash_key=KEY),
+    "keyless": tap_config(**QUICK_TAP, hash_headers=HASHED),
+    "short_key": tap_config(**QUICK_TAP, hash_headers=HASHED, hash_key="fifteen bytes.."),
+    "unreadable": tap_config(**QUICK_TAP, hash_headers="x-team", hash_key=KEY),
 }
-
-
-class Proxy(NamedTuple):
-    envoy: Envoy
-    ports: dict[str, int]
 
 
 @pytest.fixture(scope="module")
 def proxy(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """An Envoy of its own with a listener for each plugin configuration, before the mesh's model server and collector."""
-    folder = tmp_path_factory.mktemp("hashing")
-    with Ports() as ports:
-        listeners = {name: Inbound(ports.take(), mesh.model.port, tap_config(**QUICK_TAP, **more)) for name, more in PLUGINS.items()}
-        collector = mesh.collector
-        sidecar = Sidecar(
-            ports.take(),
-            list(listeners.values()),
-            collector.ingest_port,
-            collector.grpc_port,
-            tap_wasm(),
-            log_flush_seconds=LOG_FLUSH_SECONDS,
-        )
-        envoy = Envoy(bootstrap(sidecar), folder)
-        envoy.start()
-        try:
-            yield Proxy(envoy, {name: inbound.port for name, inbound in listeners.items()})
-        finally:
-            envoy.stop()
+    with proxy_with(mesh, tmp_path_factory.mktemp("hashing"), PLUGINS) as made:
+        yield made
 
 
 def told(mesh: Mesh, proxy: Proxy, listener: str, header: str, flag: str = "complete") -> dict[str, str]:

@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 
-from collector.demo.envoy import Envoy
-from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
-from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
-from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
+from collector.demo.tap_config import tap_config
+from tests.mesh.harness import QUICK_TAP, Mesh, Proxy, new_id, proxy_with
 from tests.mesh.rawhttp import Raw, request
 
 VERSION = re.compile(r'("ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION": )"\w+"')
@@ -24,28 +21,17 @@ PLUGINS: dict[str, Any] = {
 }
 
 
+def in_one_vm(config: dict[str, Any]) -> dict[str, Any]:
+    text, replaced = VERSION.subn(r'\1"1"', json.dumps(config))
+    assert replaced == len(PLUGINS)
+    return dict(json.loads(text))
+
+
 @pytest.fixture(scope="module")
-def ports(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
-    """{configuration: its listener's port}, of an Envoy that runs them all in one VM."""
-    with Ports() as free:
-        listeners = {name: Inbound(free.take(), mesh.model.port, config) for name, config in PLUGINS.items()}
-        sidecar = Sidecar(
-            free.take(),
-            list(listeners.values()),
-            mesh.collector.ingest_port,
-            mesh.collector.grpc_port,
-            tap_wasm(),
-            log_flush_seconds=LOG_FLUSH_SECONDS,
-        )
-        config, replaced = VERSION.subn(r'\1"1"', json.dumps(bootstrap(sidecar)))
-        assert replaced == len(PLUGINS)
-        envoy = Envoy(json.loads(config), tmp_path_factory.mktemp("one_vm"), concurrency=1)
-        envoy.start()
-        try:
-            assert envoy.stats("v8.active") == {"wasm.envoy.wasm.runtime.v8.active": 3}, "as many as one configuration takes"
-            yield {name: inbound.port for name, inbound in listeners.items()}
-        finally:
-            envoy.stop()
+def proxy(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with proxy_with(mesh, tmp_path_factory.mktemp("one_vm"), PLUGINS, in_one_vm) as made:
+        assert made.envoy.stats("v8.active") == {"wasm.envoy.wasm.runtime.v8.active": 3}, "as many as one configuration takes"
+        yield made
 
 
 def told(mesh: Mesh, port: int, flag: str) -> dict[str, Any]:
@@ -57,7 +43,7 @@ def told(mesh: Mesh, port: int, flag: str) -> dict[str, Any]:
     return mesh.exchange(request_id, flag)
 
 
-def test_each_stream_is_told_by_its_own_configuration(mesh: Mesh, ports: dict[str, int]) -> None:
+def test_each_stream_is_told_by_its_own_configuration(mesh: Mesh, proxy: Proxy) -> None:
     whole, few = {"rule": "default", "level": "request_response"}, {"rule": "few", "level": "metadata"}
     for name, flag, policy in [
         ("all", "complete", whole),
@@ -66,4 +52,4 @@ def test_each_stream_is_told_by_its_own_configuration(mesh: Mesh, ports: dict[st
         ("metadata", "complete", few),
         ("all", "complete", whole),
     ]:
-        assert told(mesh, ports[name], flag).get("policy") == policy, name
+        assert told(mesh, proxy.ports[name], flag).get("policy") == policy, name
