@@ -26,7 +26,6 @@ def key_of(node: str, entry: Any) -> KeyFields:
         node,
         request_id(entry.request.request_id.encode()),
         start.seconds * 1_000_000 + start.nanos // 1000,
-        _address(common.downstream_remote_address),
     )
 
 
@@ -52,6 +51,7 @@ def read(entry: Any) -> AccessLog:
         upstream_cluster=common.upstream_cluster,
         upstream_address=_address(common.upstream_remote_address),
         local_address=_address(common.downstream_local_address),
+        caller_address=_address(common.downstream_remote_address),
         route=common.route_name,
         attempts=common.upstream_request_attempt_count,
         principal=_principal(common),

@@ -138,4 +138,5 @@ def _tap(pieces: Pieces, log: AccessLog | None) -> Tap:
         pieces.response_complete,
         pieces.flags,
         pieces.code,
+        pieces.caller_address,
     )

@@ -20,7 +20,7 @@ from collector.correlate.limits import Closed, Limits
 from collector.correlate.memory import Memory, is_repeat
 from collector.correlate.pieces import BASE_BYTES, add, fits, may_fit
 from collector.correlate.probes import is_probe
-from collector.correlate.state import KeyFields, Open, Pieces, Remembered, Snapshot, log_print
+from collector.correlate.state import KeyFields, Marked, Open, Pieces, Remembered, Snapshot, log_print
 from collector.errors import DamagedError
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2
@@ -29,7 +29,7 @@ from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import AccessLog, Exchange, LedgerWindow
 
-FORMAT = 1
+FORMAT = 2
 DAY_US = 86_400_000_000
 _COMPLETE = int(Completeness.COMPLETE)
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
@@ -105,10 +105,9 @@ class Correlator:
             self._part(node, vm, part)
 
     def _part(self, node: str, vm: str, part: Any) -> None:
-        key = (node, messages.request_id(part.request_id), part.start_us, part.downstream)
         open_ = self._streams.get((vm, part.stream))
         if open_ is None:
-            open_ = self._begin_stream(key, vm, part.stream)
+            open_ = self._begin_stream(node, vm, part)
             if open_ is None:
                 return
         tap = open_.tap
@@ -125,18 +124,20 @@ class Correlator:
             return
         self._linger(open_)
 
-    def _begin_stream(self, key: KeyFields, vm: str, stream: int) -> Open | None:
+    def _begin_stream(self, node: str, vm: str, part: Any) -> Open | None:
         """A stream that is not open: a new exchange, or one that was closed before. None: it had told everything."""
+        stream = part.stream
+        key = (node, messages.request_id(part.request_id), part.start_us)
         for closed in self._memory.of(key):
             if closed.stream != (vm, stream):
                 continue
             if closed.whole:
-                self._ledger.add(key[0], "repeated_parts")
+                self._ledger.add(node, "repeated_parts")
                 return None
-            self._ledger.add(key[0], "late")
+            self._ledger.add(node, "late")
             return self._revive(closed)
         open_ = self._begin(key)
-        open_.tap = Pieces(vm, stream)
+        open_.tap = Pieces(vm, stream, part.downstream)
         self._streams[vm, stream] = open_
         return open_
 
@@ -382,11 +383,11 @@ class Correlator:
     def restore(self, state: bytes) -> None:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
         try:
+            if (made := msgspec.msgpack.decode(state, type=Marked).format) != FORMAT:
+                raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}")
             saved = msgspec.msgpack.decode(state, type=Snapshot)
         except msgspec.DecodeError as error:
             raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error
-        if saved.format != FORMAT:
-            raise DamagedError(f"the correlator's checkpoint has format {saved.format}, this version reads {FORMAT}")
         self._now, self._serial = saved.now, saved.serial
         self._nodes.restore(saved.nodes, saved.tapped)
         self._ledger.start_us, self._ledger.vms, self._ledger.open = saved.window_start, saved.vms, saved.ledger

@@ -11,7 +11,7 @@ from collector.messages.tap_pb2 import REQUEST_BODY, REQUEST_RESPONSE
 
 BASE_BYTES = 600  # what an exchange costs in memory besides its pieces
 CHUNK_BYTES = 16  # and each chunk's length and time
-_ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: the key alone is enough
+_ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: a connection carries one exchange at a time
 INDEX_LIMIT = 1 << 20  # a part's index beyond this is nonsense: it would cost a bit each
 
 
@@ -68,19 +68,29 @@ def _end(pieces: Pieces, part: Any) -> None:
 
 
 def fits(pieces: Pieces, log: AccessLog) -> bool:
-    """Whether both tell of one exchange, as far as can be seen: `may_fit`, and the same sizes where neither side broke it off.
+    """Whether both tell of one exchange, as far as can be seen: they `may_fit`, and the sizes are equal where neither side broke it off.
 
     Only exchanges with an equal key are asked, so this tells twins apart; those that only `may_fit` are paired when nothing better came.
     """
     if not may_fit(pieces, log):
         return False
-    if log.protocol in _ONE_AT_A_TIME or not pieces.ended or (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET):
+    if (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET) or _same_caller(pieces, log):
         return True
-    return pieces.response_size == log.response_body_bytes and pieces.request_size == log.request_body_bytes
+    if pieces.response_complete and pieces.response_size != log.response_body_bytes:
+        return False
+    return not pieces.request_complete or pieces.request_size == log.request_body_bytes
 
 
 def may_fit(pieces: Pieces, log: AccessLog) -> bool:
-    """False where both certainly tell of different exchanges: other paths, on a connection that carries several streams at once."""
-    if log.protocol in _ONE_AT_A_TIME or pieces.request_headers is None or not log.path:
-        return True
-    return log.path.encode("utf-8", "surrogateescape") + b"\0" in pieces.request_headers
+    """False where both certainly tell of different exchanges: other callers, or other paths where the caller does not name the exchange."""
+    if pieces.caller_address and pieces.caller_address != log.caller_address:
+        return False
+    return (
+        pieces.request_headers is None
+        or _same_caller(pieces, log)
+        or log.path.encode("utf-8", "surrogateescape") + b"\0" in pieces.request_headers
+    )
+
+
+def _same_caller(pieces: Pieces, log: AccessLog) -> bool:
+    return log.protocol in _ONE_AT_A_TIME and bool(pieces.caller_address) and pieces.caller_address == log.caller_address

@@ -6,9 +6,9 @@ from msgspec import Struct, field
 
 from collector.messages.exchange import AccessLog, Node, Run
 
-KeyFields = tuple[str, bytes, int, str]  # node id, request id, start in µs, downstream address: a Key without its twin
+KeyFields = tuple[str, bytes, int]  # node id, request id, start in µs: a Key without its twin
 
-LogPrint = tuple[str, int | None, int, int, int]  # see log_print
+LogPrint = tuple[str, str, int | None, int, int, int]  # see log_print
 
 
 class Pieces(Struct, gc=False):
@@ -16,6 +16,7 @@ class Pieces(Struct, gc=False):
 
     vm: str
     stream: int
+    caller_address: str = ""  # empty: the filter was not asked for it
     level: int = 0
     rule: str = ""
     seen: int = 0
@@ -102,6 +103,12 @@ class Counts(Struct, gc=False):
     abandoned: dict[str, int] = field(default_factory=dict)
 
 
+class Marked(Struct):
+    """What every checkpoint has, whatever version made it."""
+
+    format: int
+
+
 class Snapshot(Struct):
     """The whole state, for a checkpoint. Lists keep the order in which things expire."""
 
@@ -121,4 +128,4 @@ class Snapshot(Struct):
 
 def log_print(log: AccessLog) -> LogPrint:
     """What tells two access log entries with an equal key apart."""
-    return (log.path, log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
+    return (log.caller_address, log.path, log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)

@@ -188,8 +188,10 @@ def _caller(seen: Seen, log: AccessLog) -> dict[str, Any]:
         caller["principal"] = log.principal
     if seen.consumer:
         caller["consumer"] = seen.consumer
-    if seen.exchange.key.downstream:
-        caller["address"] = seen.exchange.key.downstream
+    tap = seen.exchange.tap
+    address = log.caller_address or (tap.caller_address if tap is not None else "")
+    if address:
+        caller["address"] = address
     agent = seen.request.get("user-agent") or log.user_agent
     if agent:
         caller["user_agent"] = agent

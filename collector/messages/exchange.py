@@ -23,12 +23,11 @@ class Node(Struct, frozen=True):
 
 
 class Key(Struct, frozen=True, array_like=True, gc=False):
-    """What names an exchange: DESIGN's key, and `twin` for the second, third … exchange with an equal one (HTTP/2)."""
+    """What names an exchange; `twin` counts those whose proxy, request id and start are equal (a client that repeats its ids)."""
 
     node: str
     request_id: bytes
     start_us: int
-    downstream: str
     twin: int = 0
 
 
@@ -80,6 +79,7 @@ class Tap(Struct, gc=False):
     response_complete: bool = False
     flags: int = 0
     code: int = 0
+    caller_address: str = ""
 
 
 class AccessLog(Struct, gc=False):
@@ -108,6 +108,7 @@ class AccessLog(Struct, gc=False):
     principal: str = ""
     upstream_failure: str = ""
     termination: str = ""
+    caller_address: str = ""
     request_headers: dict[str, str] = {}
     response_headers: dict[str, str] = {}
     response_trailers: dict[str, str] = {}

@@ -47,7 +47,9 @@ class Journal(Section):
 class Correlate(Section):
     """How fragments become exchanges."""
 
-    expect: Literal["both", "tap", "access_log"] = Field("both", description="The witnesses that report each exchange.")
+    expect: Literal["both", "tap", "access_log"] = Field(
+        "both", description="The witnesses that report each exchange. Where it is `tap`, the filter's `caller_address` tells who called."
+    )
     tap_label: str = Field(
         "meshscribe.io/tap=true",
         description="`name=value`: with `both`, a tap is expected of pods with this label and of proxies that sent batches. Empty: of all.",

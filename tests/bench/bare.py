@@ -30,7 +30,7 @@ CREATE TABLE exchanges (id TEXT PRIMARY KEY, request_id TEXT, path TEXT, status 
 CREATE INDEX by_request_id ON exchanges (request_id);
 CREATE TABLE payloads (id TEXT PRIMARY KEY, exchange TEXT, content_type TEXT, data BLOB) WITHOUT ROWID;
 """
-Key = tuple[str, int, str]
+Key = tuple[str, int]
 
 
 def cpu_us(inputs: Input) -> float:
@@ -62,20 +62,20 @@ def _logged(connection: sqlite3.Connection, messages: list[bytes]) -> dict[Key, 
         for entry in StreamAccessLogsMessage.FromString(message).http_logs.log_entry:
             common = entry.common_properties
             start = common.start_time.seconds * 1_000_000 + common.start_time.nanos // 1000
-            address = common.downstream_remote_address.socket_address
-            found[entry.request.request_id, start, f"{address.address}:{address.port_value}"] = entry
+            found[entry.request.request_id, start] = entry
     return found
 
 
 def _described(batch: Batch, logs: dict[Key, Any]) -> Iterator[tuple[Part, Any, dict[str, Any]]]:
     for part in batch.parts:
-        entry = logs.pop((part.request_id.decode(), part.start_us, part.downstream))
-        named = f"{batch.node.id}\0{part.start_us}\0{part.downstream}".encode() + part.request_id
+        entry = logs.pop((part.request_id.decode(), part.start_us))
+        address = entry.common_properties.downstream_remote_address.socket_address
+        named = f"{batch.node.id}\0{part.start_us}".encode() + part.request_id
         record = {
             "id": uuid7(part.start_us // 1000, named),
             "node": batch.node.id,
             "start": part.start_us,
-            "caller": part.downstream,
+            "caller": f"{address.address}:{address.port_value}",
             "status": entry.response.response_code.value,
             "details": entry.response.response_code_details,
             "request": pairs(part.request_headers.map),

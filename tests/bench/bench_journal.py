@@ -82,7 +82,7 @@ def make_batch(exchanges: int) -> bytes:
     batch = Batch(vm="00000000000000ab", sequence=1)
     batch.node.id = "sidecar~10.0.0.1~pod.ns~ns.svc.cluster.local"
     for stream in range(exchanges):
-        part = batch.parts.add(stream=stream, request_id=os.urandom(16), downstream="10.0.0.9:40000", level=4)
+        part = batch.parts.add(stream=stream, request_id=os.urandom(16), level=4)
         part.request_headers.map = bytes(700)
         part.response_headers.map = bytes(300)
         for direction in (0, 1):

@@ -1,4 +1,4 @@
-"""Addresses in access log entries read as Envoy prints them: the tap's key holds them so."""
+"""Addresses in access log entries read as Envoy prints them: the tap tells them so."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from envoy.data.accesslog.v3.accesslog_pb2 import HTTPAccessLogEntry
 from google.protobuf.json_format import ParseDict
 
-from collector.correlate.access_log import key_of
+from collector.correlate.access_log import read
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from collector.correlate.access_log import key_of
 )
 def test_an_address_is_what_envoy_prints(address: dict[str, object], printed: str) -> None:
     entry = ParseDict({"common_properties": {"downstream_remote_address": address}}, HTTPAccessLogEntry())
-    assert key_of("node", entry)[3] == printed
+    assert read(entry).caller_address == printed

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from collector.correlate import Correlator, Limits
-from collector.describe.identity import exchange_id
+from collector.errors import DamagedError
 from collector.messages import tap_pb2
 from collector.messages.completeness import Completeness as C
 from collector.messages.entry import Entry
@@ -231,31 +232,9 @@ def test_a_batch_that_comes_after_all_is_taken_back_from_the_missing() -> None:
     assert (counts["announced"], counts["received"], counts["missing"]) == (2, 2, 0)
 
 
-def test_equal_keys_are_paired_by_path_and_size() -> None:
-    one = Told(1, path="/a", response=(b"a" * 10,))
-    two = Told(2, path="/b", response=(b"b" * 20,))
-    three = Told(3, path="/b", response=(b"c" * 30,))
-    for logged in ([one, two, three], [three, two, one], [two, three, one]):
-        tape = Tape()
-        tape.log(log_message([logged[0]]))
-        tape.tap(Vm().seal([*parts(two), *parts(one), *parts(three)]))
-        tape.log(log_message(logged[1:]))
-        found = exchanges(Correlator(LIMITS), tape.entries)
-        assert len({exchange_id(e.key) for e in found}) == 3
-        assert all(e.completeness == C.COMPLETE for e in found)
-        for exchange in found:
-            assert exchange.access_log is not None
-            assert exchange.tap is not None
-            assert exchange.access_log.response_body_bytes == len(exchange.tap.response.data)
-
-
-def test_witnesses_that_misfit_are_paired_when_nothing_better_came() -> None:
-    tape, told = Tape(), Told(1)
-    tape.tap(Vm().seal(parts(told)))
-    tape.log(log_message([replace(told, response=(b"of another size",))]))
-    [exchange] = exchanges(Correlator(LIMITS), [*tape.entries, tape.tick(11)])
-    assert exchange.tap is not None
-    assert exchange.access_log is not None
+def test_a_checkpoint_of_another_version_says_so() -> None:
+    with pytest.raises(DamagedError, match="has format 1, this version reads 2"):
+        Correlator(LIMITS).restore(msgspec.msgpack.encode({"format": 1, "open": "of that version"}))
 
 
 def test_the_memory_bound_closes_the_longest_quiet_exchange() -> None:

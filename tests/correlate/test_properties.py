@@ -22,6 +22,7 @@ from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits()
+HTTP11, HTTP2 = 2, 3
 Message = tap_pb2.Batch | als_pb2.StreamAccessLogsMessage
 
 bodies = st.lists(st.binary(min_size=1, max_size=6), max_size=4).map(tuple)
@@ -38,12 +39,15 @@ class Traffic:
 
 @st.composite
 def traffic(draw: st.DrawFn, twins: bool = False) -> Traffic:
+    addressed, protocol = draw(st.booleans()), draw(st.sampled_from([HTTP11, HTTP2]))
     told = [
         Told(
             number,
             request_id="same" if twins else f"r{draw(st.integers(0, 2))}",
             start_us=T0 if twins else T0 + number,
             path=f"/{number}",
+            addressed=addressed,
+            downstream=f"10.0.0.9:{40_000 + number}" if protocol == HTTP11 else "10.0.0.9:40000",
             request=draw(st.binary(max_size=5)),
             response=draw(bodies),
         )
@@ -61,7 +65,7 @@ def traffic(draw: st.DrawFn, twins: bool = False) -> Traffic:
             waiting[vm] = []
     batches += [vms[n].seal(left) for n, left in enumerate(waiting) if left]
     cut = draw(st.integers(0, len(told)))
-    logs = [log_message(some) for some in (told[:cut], told[cut:]) if some]
+    logs = [log_message(some, protocol=protocol) for some in (told[:cut], told[cut:]) if some]
     return Traffic(told, batches, logs)
 
 

@@ -53,7 +53,7 @@ def test_the_rule_says_whether_it_was_configured(roles: list[str], hop: dict[str
 def test_a_workload_that_is_no_service_is_billed_where_usage_was_decoded_or_where_the_operator_says(
     metered: bool, billing: Billing, billed: bool
 ) -> None:
-    plain = Exchange(Key("sidecar~10.0.0.1~app.demo~demo", b"id", 0, ""), 0, Node("sidecar~10.0.0.1~app.demo~demo"), 0, None, None)
+    plain = Exchange(Key("sidecar~10.0.0.1~app.demo~demo", b"id", 0), 0, Node("sidecar~10.0.0.1~app.demo~demo"), 0, None, None)
     found = hop(plain, {}, billing, "chat.completion", metered)
     assert (found["role"], found["billable"]) == ("server", billed)
 

@@ -47,7 +47,7 @@ def test_baggage_is_bounded() -> None:
 
 
 def record(log: AccessLog) -> dict[str, object]:
-    exchange = Exchange(Key("n", b"r", 1, "10.0.0.9:4"), 0, Node("n"), 1, None, log)
+    exchange = Exchange(Key("n", b"r", 1), 0, Node("n"), 1, None, log)
     found: dict[str, object] = orjson.loads(orjson.dumps(build(Seen(exchange), "id", {}, {})))
     return found
 

@@ -98,7 +98,7 @@ def test_it_can_be_made_again_from_the_stored_record_byte_for_byte() -> None:
 
 
 def seen_at(node: str, labels: dict[str, str], cluster: str = "inbound|8080||") -> Exchange:
-    return Exchange(Key("n", b"", 0, ""), 0, Node(node, labels=labels), 1, None, AccessLog(upstream_cluster=cluster))
+    return Exchange(Key("n", b"", 0), 0, Node(node, labels=labels), 1, None, AccessLog(upstream_cluster=cluster))
 
 
 @pytest.mark.parametrize(

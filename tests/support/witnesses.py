@@ -24,6 +24,7 @@ class Told:
     request_id: str = "7d2f9c3e-0000-4000-8000-000000000001"
     start_us: int = T0
     downstream: str = "10.0.0.9:40000"
+    addressed: bool = False  # the tap tells the caller's address too
     path: str = "/v1/models/iris:predict"
     status: int = 200
     request: bytes = b'{"instances":[[1]]}'
@@ -58,7 +59,8 @@ class Vm:
 
 def parts(told: Told, pieces: int = 1) -> list[tap_pb2.Part]:
     """The parts of one stream; with more `pieces`, each response chunk travels in a part of its own."""
-    key = {"stream": told.stream, "request_id": told.request_id.encode(), "start_us": told.start_us, "downstream": told.downstream}
+    address = told.downstream if told.addressed else ""
+    key = {"stream": told.stream, "request_id": told.request_id.encode(), "start_us": told.start_us, "downstream": address}
     head = tap_pb2.Part(**key, index=0, level=told.level)
     head.request_headers.map = pack([(":method", "POST"), (":path", told.path), ("x-request-id", told.request_id)])
     if told.request:

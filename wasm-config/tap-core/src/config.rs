@@ -24,6 +24,8 @@ pub struct Settings {
     pub request_body_bytes: u64,
     /// Bytes of a response body that are captured.
     pub response_body_bytes: u64,
+    /// The caller's address is told. Off by default: one read costs 2 µs of a request, and the access log has it.
+    pub caller_address: bool,
     /// Headers whose values are hidden.
     pub redaction: Redaction,
     /// What is captured of which streams.
@@ -83,6 +85,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "collector",
         "request_body_bytes",
         "response_body_bytes",
+        "caller_address",
         "redact_headers",
         "redact_header_words",
         "hash_headers",
@@ -101,6 +104,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         collector: collector(&object, faults),
         request_body_bytes: object.number("request_body_bytes", 0, MAX_BODY, MIB, faults),
         response_body_bytes: object.number("response_body_bytes", 0, MAX_BODY, MIB, faults),
+        caller_address: object.switch("caller_address", faults),
         redaction: redaction(&object, faults, &mut tolerated),
         policy: policy(&object, faults),
         limits: limits(&object, faults),

@@ -81,6 +81,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whether a switch is on; off if it is not there.
+    pub fn switch(&self, name: &str, faults: &mut Faults) -> bool {
+        let Some(value) = self.get(name) else { return false };
+        value.as_bool().unwrap_or_else(|| {
+            faults.add(&self.field(name), format!("must be true or false, not {}", kind(value)));
+            false
+        })
+    }
+
     /// A text, or None if it is not there.
     pub fn text(&self, name: &str, faults: &mut Faults) -> Option<String> {
         self.get(name).and_then(|value| text(&self.field(name), value, faults))

@@ -51,11 +51,12 @@ impl Stream {
         let decision = settings.policy.decide(seen.method, seen.path, seen.request_id, ordinal);
         // The request headers are told with the stream's start: a look at the clock would add only the time it took.
         let start = host.property(START).and_then(|bytes| integer(&bytes)).unwrap_or_else(|| host.now_ns() as i64);
+        let downstream = if settings.caller_address { host.property(DOWNSTREAM) } else { None };
         let key = Key {
             stream: number,
             request_id: seen.request_id.get(..MAX_REQUEST_ID).unwrap_or(seen.request_id).to_vec(),
             start_us: start.div_euclid(1_000),
-            downstream: address(host.property(DOWNSTREAM).unwrap_or_default()),
+            downstream: address(downstream.unwrap_or_default()),
         };
         let outgoing = found.map(|findings| findings.redact);
         let mut stream = Self {

@@ -25,7 +25,7 @@ pub struct Key {
     pub request_id: Vec<u8>,
     /// Microseconds since the epoch.
     pub start_us: i64,
-    /// `ip:port`, UTF-8.
+    /// `ip:port`, UTF-8; empty unless the configuration wants it.
     pub downstream: Vec<u8>,
 }
 

@@ -10,7 +10,7 @@ use tap_core::host::{Block, Direction};
 
 #[test]
 fn the_encoding_has_not_changed() {
-    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":32768,"response_body_bytes":10,
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":32768,"response_body_bytes":10,"caller_address":true,
         "rules":[{"name":"probes","path":{"exact":"/healthz"},"level":"none"}]"#);
     request(&mut tap, 2, "/v1/chat/completions", "11111111-2222-4333-8444-555555555555");
     advance(&tap, MILLISECOND);
