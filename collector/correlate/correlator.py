@@ -30,6 +30,7 @@ from collector.messages.event import Place
 from collector.messages.exchange import AccessLog, Exchange, LedgerWindow
 
 FORMAT = 2
+OTHER_FORMAT = "run the version that made it, or give this one a new journal"
 DAY_US = 86_400_000_000
 _COMPLETE = int(Completeness.COMPLETE)
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
@@ -384,7 +385,7 @@ class Correlator:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
         try:
             if (made := msgspec.msgpack.decode(state, type=Marked).format) != FORMAT:
-                raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}")
+                raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}: {OTHER_FORMAT}")
             saved = msgspec.msgpack.decode(state, type=Snapshot)
         except msgspec.DecodeError as error:
             raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod queue;
 pub mod reader;
 pub mod redact;
+pub mod room;
 pub mod root;
 pub mod seal;
 pub mod stream;

@@ -1,10 +1,11 @@
-//! The queue of one VM: fragments of many streams, bounded in bytes, every drop counted.
+//! The queue of one root context: fragments of many streams, bounded in bytes, every drop counted.
 //!
-//! The bound covers what waits and what is sealed but not yet answered. Bodies may fill 90 % of it; headers and ends
+//! The bound covers what waits and what is sealed but not yet answered, in all queues of the VM ([`Room`]). Bodies may fill 90 % of it; headers and ends
 //! still pass up to the whole. A share is set aside for what sealing adds (each batch tells its node and its totals), so
 //! that sealing never lifts the sum above the bound.
 
 use crate::host::{Block, Direction};
+use crate::room::Room;
 use crate::totals::{Amount, Reason, Totals};
 use crate::waiting::{BLOCK_COST, Chunk, END_COST, End, Taken, Waiting};
 use crate::wire::Message;
@@ -22,25 +23,28 @@ pub const SEAL_OVERHEAD: usize = 2048;
 #[derive(Debug)]
 pub struct Queue {
     limit: usize,
-    body_limit: usize,
+    set_aside: usize,
+    room: Rc<Room>,
     order: VecDeque<Shared>,
     waiting: usize,
     retained: usize,
     waiting_ends: u64,
-    /// The counts of this VM.
+    /// The counts of this root.
     pub totals: Totals,
     /// Something was lost since the last batch told its totals.
     pub untold: bool,
 }
 
 impl Queue {
-    /// A queue of `queue_bytes` of which `set_aside` are kept for what sealing adds.
+    /// A queue that takes nothing more when the room's queues hold `limit` bytes, with those set aside for what sealing
+    /// adds, `set_aside` here.
     #[must_use]
-    pub fn new(queue_bytes: usize, set_aside: usize) -> Self {
-        let limit = queue_bytes.saturating_sub(set_aside);
+    pub fn new(limit: usize, set_aside: usize, room: Rc<Room>) -> Self {
+        room.set_aside(set_aside);
         Self {
             limit,
-            body_limit: limit.saturating_sub(limit / 10),
+            set_aside,
+            room,
             order: VecDeque::new(),
             waiting: 0,
             retained: 0,
@@ -83,11 +87,13 @@ impl Queue {
     /// Counts a sealed batch, until [`Queue::release`].
     pub fn retain(&mut self, bytes: usize) {
         self.retained = self.retained.saturating_add(bytes);
+        self.room.hold(bytes);
     }
 
     /// A retained batch has gone.
     pub fn release(&mut self, bytes: usize) {
         self.retained = self.retained.saturating_sub(bytes);
+        self.room.let_go(bytes);
     }
 
     /// Takes a header or trailer block, or drops it: then false.
@@ -167,12 +173,14 @@ impl Queue {
                 self.drop(reason, waiting.amount());
             }
         }
+        self.room.let_go(self.waiting);
         self.waiting = 0;
         self.waiting_ends = 0;
     }
 
     fn account(&mut self, taken: &Taken, sum: &mut Amount) {
         self.waiting = self.waiting.saturating_sub(taken.charge);
+        self.room.let_go(taken.charge);
         self.waiting_ends = self.waiting_ends.saturating_sub(taken.amount.ends);
         sum.add(taken.amount);
     }
@@ -196,10 +204,11 @@ impl Queue {
     /// Counts the drop if there is none.
     fn has_room(&mut self, waiting: &Waiting, cost: usize, is_body: bool, amount: Amount) -> bool {
         let stream = if waiting.since_ns.is_some() { 0 } else { waiting.stream_cost() };
-        let then = self.used().saturating_add(cost).saturating_add(stream);
-        let reason = if then > self.limit {
+        let then = self.room.held().saturating_add(cost).saturating_add(stream);
+        let limit = self.room.of(self.limit);
+        let reason = if then > limit {
             Reason::QueueFull
-        } else if is_body && then > self.body_limit {
+        } else if is_body && then > limit.saturating_sub(limit / 10) {
             Reason::BodyBudget
         } else {
             return true;
@@ -217,11 +226,19 @@ impl Queue {
         let cost = cost.saturating_add(stream);
         waiting.charge = waiting.charge.saturating_add(cost);
         self.waiting = self.waiting.saturating_add(cost);
+        self.room.hold(cost);
     }
 
     fn drop(&mut self, reason: Reason, amount: Amount) {
         self.totals.drops.add(reason, amount);
         self.untold = true;
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.room.let_go(self.used());
+        self.room.give_back(self.set_aside);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::node;
 use crate::outbox::{Answer, Gone, Outbox};
 use crate::policy::mix;
 use crate::queue::{Queue, SEAL_OVERHEAD};
+use crate::room::Room;
 use crate::seal::Sealer;
 use crate::totals::Reason;
 use std::rc::Rc;
@@ -38,16 +39,16 @@ struct Told {
 }
 
 impl Root {
-    /// Reads the node and begins to tick. `salt` tells this root from others if the proxy gives no random bits.
-    pub fn new<H: Host>(host: &H, settings: Settings, salt: u64) -> Self {
+    /// Reads the node and begins to tick. `room` is the VM's; `salt` tells this root from others if the proxy gives no random bits.
+    pub fn new<H: Host>(host: &H, settings: Settings, room: Rc<Room>, salt: u64) -> Self {
         let limits = settings.limits;
         let vm = format!("{:016x}", host.random().unwrap_or_else(|| mix(host.now_ns() ^ mix(salt))));
-        let room = limits.queue_bytes.checked_div(limits.posts_in_flight.saturating_mul(4)).unwrap_or(0);
-        let envelope = node::envelope(host, &vm, room.min(MAX_ENVELOPE));
+        let share = limits.queue_bytes.checked_div(limits.posts_in_flight.saturating_mul(4)).unwrap_or(0);
+        let envelope = node::envelope(host, &vm, share.min(MAX_ENVELOPE));
         let per_batch = envelope.len().saturating_add(SEAL_OVERHEAD);
         host.tick_every(limits.tick_ms);
         Self {
-            queue: Queue::new(limits.queue_bytes, per_batch.saturating_mul(limits.posts_in_flight)),
+            queue: Queue::new(limits.queue_bytes, per_batch.saturating_mul(limits.posts_in_flight), room),
             names: Default::default(),
             outbox: Outbox::new(limits.posts_in_flight, limits.max_age_ms, settings.collector.timeout_ms),
             sealer: Sealer::new(envelope, limits.batch_bytes),

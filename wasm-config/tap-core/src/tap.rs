@@ -4,6 +4,7 @@ use crate::config;
 use crate::host::{Block, Direction, Host, LogLevel, Metric};
 use crate::outbox::Answer;
 use crate::reader::Fault;
+use crate::room::Room;
 use crate::root::Root;
 use crate::stream::Stream;
 use std::cell::RefCell;
@@ -77,12 +78,13 @@ pub struct Tap<H: Host> {
     host: H,
     plugins: Vec<Plugin>,
     slots: Contexts<Option<Slot>>,
+    room: Rc<Room>,
 }
 
 impl<H: Host> Tap<H> {
     /// A VM without contexts.
     pub fn new(host: H) -> Self {
-        Self { host, plugins: Vec::new(), slots: Contexts::default() }
+        Self { host, plugins: Vec::new(), slots: Contexts::default(), room: Rc::default() }
     }
 
     /// The proxy it runs in.
@@ -103,7 +105,7 @@ impl<H: Host> Tap<H> {
         let configured = match config::parse(json) {
             Ok(settings) => {
                 self.report(&settings.tolerated, "in part");
-                Some(Rc::new(RefCell::new(Root::new(&self.host, settings, u64::from(root)))))
+                Some(Rc::new(RefCell::new(Root::new(&self.host, settings, Rc::clone(&self.room), u64::from(root)))))
             }
             Err(faults) => {
                 self.report(&faults, "nothing is tapped");
@@ -200,7 +202,7 @@ impl<H: Host> Tap<H> {
     }
 
     fn with_stream(&mut self, context: u32, act: impl FnOnce(&H, &mut Root, &mut Stream)) {
-        let Self { host, plugins, slots } = self;
+        let Self { host, plugins, slots, .. } = self;
         let slot = slots
             .entry(context)
             .or_insert_with(|| root_of_stream(host, plugins).and_then(|root| Slot::begin(host, root, context)));

@@ -105,3 +105,41 @@ fn a_proxy_without_marks_is_told_of_and_gets_the_newest_configuration() {
     assert_eq!(told(&mut tap), [(20, "other".to_owned())]);
     assert!(tap.host().lines.borrow()[0].contains("the newest one is used"));
 }
+
+/// Fills the queue of `root` until it takes no more. Returns what both roots hold then.
+fn fill(tap: &mut Tap<FakeProxy>, root: u32, stream: u32) -> [usize; 2] {
+    tap.host().current.set(root);
+    for number in 0..100 {
+        request(tap, stream + number, "/", &"x".repeat(1000));
+    }
+    [ROOT, OTHER].map(|root| tap.root(root).unwrap().borrow().queue.used())
+}
+
+#[test]
+fn roots_of_one_vm_share_one_bound() {
+    const BOUND: usize = 65_536;
+    let small = r#""queue_bytes":65536,"posts_in_flight":2"#;
+    let mut tap = tap(&format!(",{small}"));
+    tap.on_configure(OTHER, format!(r#"{{"collector":{{"cluster":"c"}},{small}}}"#).as_bytes());
+    let [full, _] = fill(&mut tap, ROOT, 100);
+    assert!(full > BOUND / 2, "the one that has traffic may use nearly all of it");
+    let [first, second] = fill(&mut tap, OTHER, 300);
+    assert!(second < 2_500 && first + second <= BOUND, "{first} and {second} bytes are held");
+    assert_ne!(
+        tap.root(OTHER).unwrap().borrow().queue.totals.drops.sum().fragments,
+        0,
+        "what found no room is counted"
+    );
+    assert!(!tap.on_done(ROOT), "it waits for its answers");
+    tap.on_configure(ROOT, FAULTY.as_bytes());
+    for number in 0..100 {
+        end(&mut tap, 100 + number);
+        tap.on_done(100 + number);
+    }
+    tap.host().current.set(OTHER);
+    for number in 0..100 {
+        request(&mut tap, 500 + number, "/", &"x".repeat(1000));
+    }
+    let held = tap.root(OTHER).unwrap().borrow().queue.used();
+    assert!(held > BOUND / 2, "a root that is no more leaves its share to the others: {held} bytes are held");
+}
