@@ -20,8 +20,7 @@ from collector.correlate.limits import Closed, Limits
 from collector.correlate.memory import Memory, is_repeat
 from collector.correlate.pieces import BASE_BYTES, add, fits, may_fit
 from collector.correlate.probes import is_probe
-from collector.correlate.state import KeyFields, Marked, Open, Pieces, Remembered, Snapshot, log_print
-from collector.errors import DamagedError
+from collector.correlate.state import FORMAT, KeyFields, Open, Pieces, Remembered, Snapshot, log_print, read_snapshot
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2
 from collector.messages.completeness import INCOMPLETE, Completeness
@@ -29,8 +28,6 @@ from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import AccessLog, Exchange, LedgerWindow
 
-FORMAT = 2
-OTHER_FORMAT = "run the version that made it, or give this one a new journal"
 DAY_US = 86_400_000_000
 _COMPLETE = int(Completeness.COMPLETE)
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
@@ -383,12 +380,7 @@ class Correlator:
 
     def restore(self, state: bytes) -> None:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
-        try:
-            if (made := msgspec.msgpack.decode(state, type=Marked).format) != FORMAT:
-                raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}: {OTHER_FORMAT}")
-            saved = msgspec.msgpack.decode(state, type=Snapshot)
-        except msgspec.DecodeError as error:
-            raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error
+        saved = read_snapshot(state)
         self._now, self._serial = saved.now, saved.serial
         self._nodes.restore(saved.nodes, saved.tapped)
         self._ledger.start_us, self._ledger.vms, self._ledger.open = saved.window_start, saved.vms, saved.ledger

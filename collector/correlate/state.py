@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct, field
 
+from collector.errors import DamagedError
 from collector.messages.exchange import AccessLog, Node, Run
 
+FORMAT = 2  # of a checkpoint
 KeyFields = tuple[str, bytes, int]  # node id, request id, start in µs: a Key without its twin
 
 LogPrint = tuple[str, str, int | None, int, int, int]  # see log_print
@@ -103,12 +106,6 @@ class Counts(Struct, gc=False):
     abandoned: dict[str, int] = field(default_factory=dict)
 
 
-class Marked(Struct):
-    """What every checkpoint has, whatever version made it."""
-
-    format: int
-
-
 class Snapshot(Struct):
     """The whole state, for a checkpoint. Lists keep the order in which things expire."""
 
@@ -124,6 +121,24 @@ class Snapshot(Struct):
     remembered: list[Remembered]
     forgetting: list[tuple[int, KeyFields, int, int]]
     ledger: dict[str, Counts]
+
+
+class _Marked(Struct):
+    """What every checkpoint has, whatever version made it."""
+
+    format: int
+
+
+def read_snapshot(state: bytes) -> Snapshot:
+    """A checkpoint's content. Raises DamagedError if it cannot be read."""
+    try:
+        made = msgspec.msgpack.decode(state, type=_Marked).format
+        if made != FORMAT:
+            remedy = "run the version that made it, or give this one a new journal"
+            raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}: {remedy}")
+        return msgspec.msgpack.decode(state, type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error
 
 
 def log_print(log: AccessLog) -> LogPrint:
