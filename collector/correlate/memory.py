@@ -105,5 +105,5 @@ class Memory:
 
 def is_repeat(log: AccessLog, same: Sequence[Open], closed: Sequence[Remembered]) -> bool:
     """Whether this entry was told before, by an exchange that is open or by one that was closed."""
-    told = log_print(log)
-    return any(o.access_log is not None and log_print(o.access_log) == told for o in same) or any(c.log == told for c in closed)
+    heard = [log_print(o.access_log) for o in same if o.access_log is not None] + [c.log for c in closed if c.log is not None]
+    return bool(heard) and log_print(log) in heard

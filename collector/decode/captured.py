@@ -1,12 +1,12 @@
 """What goes into the decoder and what comes out of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+
+class Captured(Struct, frozen=True, gc=False):
     """One exchange as it passed a proxy, bodies as they were on the wire.
 
     Header names are lower case, values latin-1 decoded. A body that is not whole holds the bytes up to where it was cut (or up to
@@ -29,8 +29,7 @@ class Captured:
     upstream_first_byte: float | None = None
 
 
-@dataclass(slots=True)
-class Decoded:
+class Decoded(Struct, gc=False):
     """The record's `inference`, `usage` and `timing` (DESIGN §3; a key that is not known is absent), and what could not be read."""
 
     inference: dict[str, Any]

@@ -9,7 +9,8 @@ catalogue gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE
 
@@ -29,8 +30,7 @@ _OUTWARD = ("outbound|", "outbound_.", "PassthroughCluster")
 _HOPS = ("gateway", "activator")
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyFacts:
+class ProxyFacts(Struct, frozen=True, gc=False):
     """What is known of one exchange and its proxy; empty where unknown.
 
     ``proxy_type`` is the node id's first part (``sidecar``, ``router``, ``waypoint``), see `proxy_type_of`.
@@ -38,15 +38,14 @@ class ProxyFacts:
 
     proxy_type: str = ""
     namespace: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     upstream_cluster: str = ""
     authority: str = ""
     route_name: str = ""
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True, gc=False):
     """The service of an exchange, or why there is none. ``kind`` is None where the rule cannot tell."""
 
     namespace: str = ""
@@ -62,8 +61,7 @@ class Match:
         return self.matched_by != UNMATCHED
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True, gc=False):
     namespace: str
     name: str
     kind: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
+from functools import lru_cache
 
 
 class Completeness(IntFlag):
@@ -44,4 +45,10 @@ _NAMES = [(flag.value, str(flag.name).lower()) for flag in Completeness]
 
 def names(bits: int) -> list[str]:
     """The flags' names in lower case, in the order of their bits."""
-    return [name for bit, name in _NAMES if bits & bit]
+    return list(_names(bits))
+
+
+@lru_cache(1 << len(_NAMES))
+def _names(bits: int) -> tuple[str, ...]:
+    """Cached: nearly all exchanges have the same few."""
+    return tuple(name for bit, name in _NAMES if bits & bit)

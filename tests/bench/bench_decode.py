@@ -1,10 +1,11 @@
 """Microseconds that decoding one exchange costs, for the kinds that matter. `python tests/bench/bench_decode.py` prints them."""
 
-import dataclasses
 import gzip
 import sys
 import time
 from pathlib import Path
+
+from msgspec import structs
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -44,7 +45,7 @@ def _stream() -> Captured:
     for number, event in enumerate(events):
         chunks.append((at, len(event), 0.1 + number * 0.01))
         at += len(event)
-    return dataclasses.replace(
+    return structs.replace(
         _json_exchange(),
         request_body=b'{"model":"llama","stream":true,"messages":[{"role":"user","content":"hi"}]}',
         response_headers=[("content-type", "text/event-stream")],
@@ -77,7 +78,7 @@ def _gzipped(captured: Captured) -> Captured:
     body = gzip.compress(captured.response_body)
     headers = [*captured.response_headers, ("content-encoding", "gzip")]
     chunks = [(at, min(16_384, len(body) - at), 0.2) for at in range(0, len(body), 16_384)]
-    return dataclasses.replace(captured, response_headers=headers, response_body=body, chunks=chunks)
+    return structs.replace(captured, response_headers=headers, response_body=body, chunks=chunks)
 
 
 def _cost(captured: Captured, count: int) -> float:

@@ -1,8 +1,7 @@
 """Estimated tokens: off by default, by the first tokenizer that fits the model, and never in place of what was told."""
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 from tokenizers import Tokenizer as Made
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -89,7 +88,7 @@ def test_what_generated_nothing_is_not_estimated(captured):
 
 def test_a_request_that_is_cut_has_no_estimated_prompt():
     captured = t.streamed([*t.words("a"), ENDED])
-    assert "prompt_tokens" not in decode(dataclasses.replace(captured, request_whole=False), estimator=words).usage
+    assert "prompt_tokens" not in decode(structs.replace(captured, request_whole=False), estimator=words).usage
 
 
 def test_a_text_that_is_too_long_is_not_estimated():

@@ -3,7 +3,6 @@
 `MESHSCRIBE_FUZZ_BYTES` sets how many mutated bytes are decoded (default: ten million).
 """
 
-import dataclasses
 import os
 import random
 import tracemalloc
@@ -12,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from collector.decode import DEFAULT, Captured, Decoded, Limits, decode
 from collector.decode.timing import ordered
@@ -38,7 +38,7 @@ def test_the_order_in_which_chunks_are_told_does_not_matter(name, lengths, shuff
     captured = t.chunked(CORPUS[name], lengths)
     chunks = list(captured.chunks)
     shuffler.shuffle(chunks)
-    assert decode(dataclasses.replace(captured, chunks=chunks)) == decode(captured)
+    assert decode(structs.replace(captured, chunks=chunks)) == decode(captured)
     assert ordered(chunks) == list(captured.chunks)
 
 
@@ -46,9 +46,7 @@ def test_the_order_in_which_chunks_are_told_does_not_matter(name, lengths, shuff
 def test_a_longer_capture_never_knows_less_text(name, share):
     """What a cut stream delivered is a beginning of what the whole one did."""
     captured = CORPUS[name]
-    cut = dataclasses.replace(
-        captured, response_body=captured.response_body[: int(len(captured.response_body) * share)], response_whole=False
-    )
+    cut = structs.replace(captured, response_body=captured.response_body[: int(len(captured.response_body) * share)], response_whole=False)
     texts = {choice["index"]: choice.get("text", "") for choice in decode(captured).inference.get("choices", [])}
     for choice in decode(cut).inference.get("choices", []):
         assert texts[choice["index"]].startswith(choice.get("text", ""))
@@ -57,7 +55,7 @@ def test_a_longer_capture_never_knows_less_text(name, share):
 @given(st.sampled_from(NAMES), st.floats(0, 1), st.floats(0, 1))
 def test_a_capture_cut_anywhere_is_never_a_fault_of_the_decoder(name, asked, answered):
     captured = CORPUS[name]
-    cut = dataclasses.replace(
+    cut = structs.replace(
         captured,
         request_body=captured.request_body[: int(len(captured.request_body) * asked)],
         request_whole=False,
@@ -159,7 +157,7 @@ def test_mutated_transcripts_are_never_a_fault_of_the_decoder():
     done = 0
     while done < FUZZ_BYTES:
         captured = CORPUS[chance.choice(NAMES)]
-        lies = dataclasses.replace(
+        lies = structs.replace(
             captured,
             path=captured.path if chance.random() < 0.9 else CORPUS[chance.choice(NAMES)].path,
             request_body=mutated(captured.request_body, chance),
@@ -192,7 +190,7 @@ HOSTILE = {
 def test_hostile_bodies_stay_within_their_bound(name):
     captured = t.exchange(t.CHAT, t.ASKED, HOSTILE[name], response_whole="cut" not in name and "open" not in name)
     if HOSTILE[name].startswith((b"data", b"\n")):
-        captured = dataclasses.replace(captured, response_headers=t.SSE)
+        captured = structs.replace(captured, response_headers=t.SSE)
     tracemalloc.start()
     try:
         check(decode(captured))
@@ -203,5 +201,5 @@ def test_hostile_bodies_stay_within_their_bound(name):
 
 
 def test_many_grpc_frames_stay_within_their_bound():
-    captured = dataclasses.replace(CORPUS["v2 grpc stream"], response_body=bytes(5) * 1_000_000)
+    captured = structs.replace(CORPUS["v2 grpc stream"], response_body=bytes(5) * 1_000_000)
     check(decode(captured))

@@ -1,9 +1,9 @@
 """Timing from chunk times."""
 
-import dataclasses
 import zlib
 
 import pytest
+from msgspec import structs
 
 from collector.decode import decode
 from collector.decode.timing import arrivals, between
@@ -32,7 +32,7 @@ def test_an_event_happened_when_its_last_byte_came():
     first = body.index(b"\n\n") + 2
     captured = t.streamed(t.words("a", "b"), done=False)
     chunks = [(0, first - 1, 0.1), (first - 1, 3, 0.2), (first + 2, len(body) - first - 2, 0.5)]
-    timing = decode(dataclasses.replace(captured, chunks=chunks)).timing
+    timing = decode(structs.replace(captured, chunks=chunks)).timing
     assert (timing["first_byte_ms"], timing["first_token_ms"]) == (100.0, 200.0)
     assert timing["inter_token_ms"]["max"] == 300.0
 
@@ -61,7 +61,7 @@ def test_stalls_are_gaps_of_more_than_a_second():
     captured = t.by_event(t.streamed(t.words("a", "b", "c", "d"), done=False))
     moments = [0.1, 0.2, 1.3, 2.2]
     chunks = [(offset, length, moment) for (offset, length, _), moment in zip(captured.chunks, moments, strict=True)]
-    assert decode(dataclasses.replace(captured, chunks=chunks)).timing["stall_count"] == 1
+    assert decode(structs.replace(captured, chunks=chunks)).timing["stall_count"] == 1
 
 
 def test_the_pace_is_known_only_with_the_tokens():
@@ -87,20 +87,20 @@ def test_without_chunks_only_what_others_told_is_known():
 
 def test_chunks_beyond_the_captured_body_still_count():
     captured = t.by_event(t.streamed(EVENTS))
-    cut = dataclasses.replace(captured, response_body=captured.response_body[:400], response_whole=False)
+    cut = structs.replace(captured, response_body=captured.response_body[:400], response_whole=False)
     assert decode(cut).timing["chunks"] == 8
 
 
 def test_empty_chunks_are_not_the_first_byte():
     captured = t.streamed(t.words("a"), done=False)
     size = len(captured.response_body)
-    timing = decode(dataclasses.replace(captured, chunks=[(0, 0, 0.1), (0, size, 0.3), (size, 0, 0.9)])).timing
+    timing = decode(structs.replace(captured, chunks=[(0, 0, 0.1), (0, size, 0.3), (size, 0, 0.9)])).timing
     assert (timing["first_byte_ms"], timing["chunks"]) == (300.0, 1)
 
 
 def test_a_gap_in_the_chunks_leaves_later_events_with_their_own_time():
     captured = t.by_event(t.streamed(t.words("a", "b", "c"), done=False))
-    timing = decode(dataclasses.replace(captured, chunks=[captured.chunks[0], captured.chunks[2]])).timing
+    timing = decode(structs.replace(captured, chunks=[captured.chunks[0], captured.chunks[2]])).timing
     assert timing["first_token_ms"] == 100.0
     assert timing["inter_token_ms"]["max"] == 20.0
 

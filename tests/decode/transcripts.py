@@ -1,10 +1,11 @@
 """Builders of captured exchanges, and a corpus of them that the property and fuzz tests run over."""
 
-import dataclasses
 import gzip
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from msgspec import structs
 
 from collector.decode import Captured
 
@@ -88,7 +89,7 @@ def chunked(captured: Captured, lengths: Sequence[int], start: float = 0.1, gap:
         length = min(lengths[number % len(lengths)], len(captured.response_body) - at)
         chunks.append((at, length, start + number * gap))
         at, number = at + length, number + 1
-    return dataclasses.replace(captured, chunks=chunks)
+    return structs.replace(captured, chunks=chunks)
 
 
 def by_event(captured: Captured, separator: bytes = b"\n\n", start: float = 0.1, gap: float = 0.01) -> Captured:
@@ -99,7 +100,7 @@ def by_event(captured: Captured, separator: bytes = b"\n\n", start: float = 0.1,
 
 def encoded(captured: Captured, coding: str, compress: Callable[[bytes], bytes]) -> Captured:
     headers = [*captured.response_headers, ("content-encoding", coding)]
-    return dataclasses.replace(captured, response_headers=headers, response_body=compress(captured.response_body))
+    return structs.replace(captured, response_headers=headers, response_body=compress(captured.response_body))
 
 
 def grpc(*messages: bytes, flag: int = 0) -> bytes:

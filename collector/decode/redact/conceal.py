@@ -6,9 +6,10 @@ rules; so do, of a body that is withheld, the names of models and the shapes of 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from msgspec import structs
 
 from collector.decode.captured import Captured, Decoded
 from collector.decode.decoder import decode, joined
@@ -68,7 +69,7 @@ def conceal(
 
 
 def _shown(captured: Captured, request: Kept, response: Kept) -> Captured:
-    return dataclasses.replace(
+    return structs.replace(
         captured,
         request_headers=_headers(captured.request_headers, request),
         request_body=request.data,

@@ -1,12 +1,12 @@
 """What the rules hide is nowhere, what they do not hide stays, and where they cannot be applied surely nothing of the body is kept."""
 
-import dataclasses
 import gzip
 import json
 
 import brotli
 import orjson
 import pytest
+from msgspec import structs
 
 from collector.decode import Limits, decode
 from collector.decode.redact import Rules, conceal
@@ -21,7 +21,7 @@ GRPC = [("content-type", "application/grpc")]
 
 
 def told(found):
-    return b"\n".join((found.request.data, found.response.data, orjson.dumps(dataclasses.asdict(found.decoded)))).decode("utf-8", "replace")
+    return b"\n".join((found.request.data, found.response.data, orjson.dumps(structs.asdict(found.decoded)))).decode("utf-8", "replace")
 
 
 def hidden(captured, rules=RULES):
@@ -182,7 +182,7 @@ WITHHELD = {
     "gRPC": (t.exchange("/inference.GRPCInferenceService/ModelInfer", b"", t.grpc(t.infer_response([t.proto_tensor("y", "BYTES", [1])],
              [len(CARD).to_bytes(4, "little") + CARD.encode()]), flag=1), response_headers=[*GRPC, ("grpc-encoding", "gzip")]), RULES),
     "gRPC that a path may name": (CORPUS["v2 grpc"], PATHS),
-    "gRPC that is cut": (dataclasses.replace(CORPUS["v2 grpc"], response_body=CORPUS["v2 grpc"].response_body[:-1]), RULES),
+    "gRPC that is cut": (structs.replace(CORPUS["v2 grpc"], response_body=CORPUS["v2 grpc"].response_body[:-1]), RULES),
     "gRPC of others": (t.exchange("/other.Service/Do", b"", t.grpc(b"\x0a\x01x"), response_headers=GRPC), PATHS),
 }  # fmt: skip
 

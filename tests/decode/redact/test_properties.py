@@ -1,6 +1,5 @@
 """Whatever the protocol, the place, the encoding and the cuts: a secret that a rule names is in no byte of what is told."""
 
-import dataclasses
 import gzip
 import json
 import random
@@ -13,6 +12,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from collector.decode.redact import Rules, conceal
 from tests.decode import transcripts as t
@@ -25,7 +25,7 @@ PACK = {"": bytes, "gzip": gzip.compress, "br": brotli.compress, "zstd": zstanda
 
 
 def leaks(found):
-    told = [found.request.data, found.response.data, orjson.dumps(dataclasses.asdict(found.decoded))]
+    told = [found.request.data, found.response.data, orjson.dumps(structs.asdict(found.decoded))]
     return [part for part in told if SECRET.encode() in part]
 
 
@@ -77,7 +77,7 @@ def test_a_secret_put_into_a_transcript_is_nowhere_whatever_else_goes_wrong_with
     while done < FUZZ_BYTES // 10:
         captured = CORPUS[chance.choice(NAMES)]
         bodies = [mutated(with_secret(body, chance), chance) for body in (captured.request_body, captured.response_body)]
-        lies = dataclasses.replace(
+        lies = structs.replace(
             captured,
             request_body=bodies[0],
             response_body=bodies[1],
