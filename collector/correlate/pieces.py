@@ -27,8 +27,8 @@ def add(pieces: Pieces, part: Any) -> int:
     size = _headers(pieces, part)
     for run in part.runs:
         data = run.data
-        lengths = list(run.lengths)
-        kept = Run(run.offset, data, lengths, list(run.times_us))
+        lengths = run.lengths[:]  # faster than list()
+        kept = Run(run.offset, data, lengths, run.times_us[:])
         (pieces.request_runs if run.direction == REQUEST_BODY else pieces.response_runs).append(kept)
         size += len(data) + CHUNK_BYTES * len(lengths)
     if part.HasField("end"):
