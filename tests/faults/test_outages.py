@@ -175,7 +175,8 @@ def test_at_its_quota_the_journal_refuses_and_counts_and_what_it_took_arrives(
         refused = proxies.refused
     finally:
         store.revive()
-    proxies.end(PATIENCE)
+    patience = PATIENCE + size.dead_seconds * size.rate / 500  # all that was refused passes through a journal of one megabyte
+    proxies.end(patience)
     found = until(store.requests, lambda found: proxies.acknowledged <= {name for _, name in found}, PATIENCE)
     dropped = _counter(collector, 'meshscribe_access_log_entries_total{result="refused"}')
     print(
