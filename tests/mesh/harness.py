@@ -50,12 +50,14 @@ BROKEN: Mapping[str, Any] = {
 def listeners(ports: Ports, model: int, grpc: int) -> dict[str, Inbound]:
     """Every listener, by name. Listeners whose upstreams differ have service ports of their own."""
     take = ports.take
-    quick = tap_config(**QUICK_TAP)
+    quick, addressed = tap_config(**QUICK_TAP), tap_config(**QUICK_TAP, caller_address=True)
     return {
         "tapped": Inbound(take(), model, quick, filters=(deny("/denied"),)),
         "untapped": Inbound(take(), model, access_log=False),
         "log_only": Inbound(take(), model),
         "tap_only": Inbound(take(), model, quick, access_log=False),
+        "addressed": Inbound(take(), model, addressed),
+        "addressed_tap_only": Inbound(take(), model, addressed, access_log=False),
         "trailers": Inbound(take(), model, quick, service_port=8081, trailers=True),
         "grpc": Inbound(take(), grpc, quick, service_port=9000, http2=True),
         "down": Inbound(take(), take(), quick, service_port=8082),

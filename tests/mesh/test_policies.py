@@ -82,6 +82,26 @@ def test_without_an_access_log_the_tap_tells_all_it_saw(mesh: Mesh) -> None:
     assert record["response"]["status"] == 200
 
 
+@pytest.mark.parametrize(
+    ("listener", "flag", "told"),
+    [
+        ("tapped", "complete", True),
+        ("addressed", "complete", True),
+        ("tap_only", "access_log_missing", False),
+        ("addressed_tap_only", "access_log_missing", True),
+    ],
+)
+def test_the_callers_address_is_told_by_the_access_log_or_by_a_tap_that_is_asked_for_it(
+    mesh: Mesh, listener: str, flag: str, told: bool
+) -> None:
+    request_id = new_id()
+    with mesh.raw(listener) as connection:
+        connection.send(request(request_id, "POST", "/echo", "", b"who"))
+        assert connection.answer().status == 200
+        record = mesh.exchange(request_id, flag, listener="tapped")
+        assert record["caller"].get("address") == (connection.address if told else None)
+
+
 def test_without_a_tap_the_access_log_tells_all_it_saw(mesh: Mesh) -> None:
     request_id = new_id()
     ask(mesh, "log_only", request_id, "/echo", b"one witness")
