@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
+from collector.cancelled import escaped
 from tests.support.witnesses import Told, Vm, log_message, parts
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
@@ -120,6 +121,9 @@ class Proxies(threading.Thread):
                 try:
                     await channel.stream_unary(METHOD)(messages())
                 except grpc.aio.AioRpcError:
+                    await asyncio.sleep(0.1)
+                except asyncio.CancelledError as error:
+                    escaped(error, "gRPC")  # it says so of streams too that the other side broke
                     await asyncio.sleep(0.1)
 
 
