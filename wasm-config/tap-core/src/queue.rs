@@ -1,8 +1,8 @@
 //! The queue of one root context: fragments of many streams, bounded in bytes, every drop counted.
 //!
-//! The bound covers what waits and what is sealed but not yet answered, in all queues of the VM ([`Room`]). Bodies may fill 90 % of it; headers and ends
-//! still pass up to the whole. A share is set aside for what sealing adds (each batch tells its node and its totals), so
-//! that sealing never lifts the sum above the bound.
+//! The bound covers what waits and what is sealed but not yet answered, in all queues of the VM ([`Room`]). Bodies may
+//! fill 90 % of it; headers and ends still pass up to the whole. A share is set aside for what sealing adds (each batch
+//! tells its node and its totals), so that sealing never lifts the sum above the bound.
 
 use crate::host::{Block, Direction};
 use crate::room::Room;

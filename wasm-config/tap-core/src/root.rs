@@ -39,7 +39,7 @@ struct Told {
 }
 
 impl Root {
-    /// Reads the node and begins to tick. `room` is the VM's; `salt` tells this root from others if the proxy gives no random bits.
+    /// Reads the node and begins to tick. `room` is the VM's; `salt` tells this root from others without random bits.
     pub fn new<H: Host>(host: &H, settings: Settings, room: Rc<Room>, salt: u64) -> Self {
         let limits = settings.limits;
         let vm = format!("{:016x}", host.random().unwrap_or_else(|| mix(host.now_ns() ^ mix(salt))));
