@@ -15,7 +15,8 @@ _VARIANT = "89ab89ab89ab89ab"  # the two upper bits of the variant nibble are 10
 def exchange_id(key: Key) -> str:
     """The id of an exchange, the same in all its revisions."""
     named = f"{key.node}\0{key.start_us}\0{key.twin}\0".encode("utf-8", "surrogateescape")
-    return uuid7(key.start_us // 1000, named + key.request_id)
+    sender = b"\0" + key.sender.encode("utf-8", "surrogateescape") if key.sender else b""
+    return uuid7(key.start_us // 1000, named + key.request_id + sender)
 
 
 def event_id(exchange: str, kind: str, revision: int) -> str:

@@ -13,6 +13,7 @@ class Kind(IntEnum):
     ACCESS_LOG = 2  # envoy.service.accesslog.v3.StreamAccessLogsMessage
     TICK = 3  # empty: time passes although no traffic does
     REFUSED = 4  # JSON {"reason": …, "messages": n, "entries": n, "bytes": n}: what a receiver of `source` had to drop
+    AWAY = 5  # JSON {"from_us": …, "to_us": …, "reason": …}: the collector took nothing in between
 
 
 class Entry(NamedTuple):
@@ -24,3 +25,4 @@ class Entry(NamedTuple):
     received_at: int
     payload: bytes
     message: Any = None  # the payload parsed, where the receiver had to parse it anyway; never stored, absent after a replay
+    sender: str = ""  # SPIFFE id of who sent it, as the mesh vouches for it; empty: not verified

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from collector.messages.exchange import Fault
+
 EXCHANGE_TYPE = "meshscribe.exchange.v1"
 USAGE_TYPE = "meshscribe.usage.v1"
 LEDGER_TYPE = "meshscribe.ledger.v1"
@@ -38,7 +40,11 @@ class Place(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The events of one exchange or one ledger window, with their place. Written as a whole or not at all."""
+    """The events of one exchange or one ledger window, with their place. Written as a whole or not at all.
+
+    `fault`: what could not be done; it becomes a dead letter, stored before the place moves on.
+    """
 
     place: Place
     events: tuple[Event, ...]
+    fault: Fault | None = None

@@ -20,6 +20,7 @@ class Node(Struct, frozen=True):
     mesh_cluster: str = ""
     name: str = ""
     service_account: str = ""
+    sender: str = ""  # SPIFFE id that the mesh vouches for; empty: nobody does
 
 
 class Key(Struct, frozen=True, array_like=True, gc=False):
@@ -29,6 +30,7 @@ class Key(Struct, frozen=True, array_like=True, gc=False):
     request_id: bytes
     start_us: int
     twin: int = 0
+    sender: str = ""  # SPIFFE id of who told of it; empty: not verified
 
 
 class Run(Struct, array_like=True, gc=False):
@@ -127,7 +129,12 @@ class Exchange(Struct, gc=False):
 
 
 class LedgerWindow(Struct, gc=False):
-    """What one proxy said it sent against what came, in one window of received time. Counts are differences: they can be summed."""
+    """What one proxy said it sent against what came, in one window of received time. All numbers are ≥ 0 and can be summed.
+
+    `counts` has the names of messages.ledger. `announced = received + sum(dropped) + missing` holds in each window.
+    `cured` takes back what an earlier window counted: by count name (`missing`, `without_tap`, `without_access_log`), by the start (µs) of
+    the window that counted it, how many came after all. `away_us`: the collector itself took nothing in between (from, to).
+    """
 
     node: Node
     start_us: int
@@ -135,3 +142,18 @@ class LedgerWindow(Struct, gc=False):
     counts: dict[str, int]
     dropped: dict[str, int]  # ends by reason, before sealing
     abandoned: dict[str, int]  # ends by reason, in batches that the filter gave up
+    refused: dict[str, int] = {}  # access log entries that the collector refused, by reason
+    malformed: dict[str, int] = {}  # messages that could not be read, and dead letters, by reason
+    cured: dict[str, dict[int, int]] = {}
+    away_us: tuple[int, int] | None = None
+
+
+class Fault(Struct, gc=False):
+    """What one stage could not do with one entry, exchange, window or row: it becomes a dead letter, and everything else goes on."""
+
+    node: Node
+    stage: str  # feed, redact, decode, enrich, describe, row
+    reason: str  # one sentence
+    at_us: int  # received_at of the entry that brought it up
+    content_type: str  # of `data`
+    data: bytes  # the entry's bytes, or the exchange (msgpack) that could not be described

@@ -117,7 +117,7 @@ class KafkaSink:
 def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:
     """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies."""
     topics, limit, encoder = event_topics(settings), settings.max_record_bytes - OVERHEAD, Encoder(journal)
-    for place, events in outputs:
+    for place, events, _ in outputs:
         for event in events:
             key, headers = encoder.encode(event, place)
             if len(key) + len(headers) + len(event.data) > limit:
