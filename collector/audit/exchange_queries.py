@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Select, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, TextClause, func, literal_column, or_, select, tuple_
 
-from collector.audit.hints import Hint
+from collector.audit.hints import Hint, in_words
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
@@ -27,6 +27,8 @@ from collector.sinks.schema import (
     payloads,
     places,
 )
+
+Condition = ColumnElement[Any] | TextClause
 
 _column = exchanges.c
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
@@ -46,7 +48,7 @@ def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int) -> Se
 def stored_page(query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
     """A page (position, ordinal, data) of one journal in the order of storage: behind `low`, up to and with `high`."""
     place = tuple_(_column.position, _column.ordinal)
-    wanted = [_column.journal == journal, place > tuple_(*low), place <= tuple_(*high), *conditions(query, span)]
+    wanted: list[Condition] = [_column.journal == journal, place > tuple_(*low), place <= tuple_(*high), *conditions(query, span)]
     return select(_column.position, _column.ordinal, _column.data).where(*wanted).order_by(_column.position, _column.ordinal).limit(limit)
 
 
@@ -55,9 +57,9 @@ def stored_places() -> Select[Any]:
     return select(places.c.journal, places.c.position, places.c.ordinal).order_by(places.c.journal)
 
 
-def conditions(query: ExchangeQuery, span: Span) -> list[ColumnElement[bool]]:
+def conditions(query: ExchangeQuery, span: Span) -> list[Condition]:
     """What an exchange must fulfil."""
-    wanted = [*_in_time(span), *_equal(query)]
+    wanted: list[Condition] = [*_in_time(span), *_equal(query)]
     if query.revisions == "newest":
         wanted.append(_column.superseded.is_(False))
     if query.path:
@@ -142,12 +144,12 @@ def _behind(prefix: str) -> list[str]:
     return [kept[:-1] + chr(0xE000 if 0xD800 <= last <= 0xDFFF else last)]
 
 
-def _methods(asked: Sequence[str]) -> list[ColumnElement[bool]]:
+def _methods(asked: Sequence[str]) -> list[Condition]:
     odd = [] if "POST" in asked else [Hint(ODD_METHOD)]
     return [_column.method.in_(asked), *odd]
 
 
-def _status(asked: Statuses) -> list[ColumnElement[bool]]:
+def _status(asked: Statuses) -> list[Condition]:
     either: list[ColumnElement[bool]] = [_column.status.between(c * 100, c * 100 + 99) for c in asked.classes]
     if asked.codes:
         either.append(_column.status.in_(asked.codes))
@@ -157,11 +159,11 @@ def _status(asked: Statuses) -> list[ColumnElement[bool]]:
     return [or_(*either), *odd]
 
 
-def _flags(asked: Flags) -> list[ColumnElement[bool]]:
+def _flags(asked: Flags) -> list[Condition]:
     """In the words of the partial indexes, as literals: only then do the databases see that they serve."""
-    wanted: list[ColumnElement[bool]] = [literal_column(f"({said})", Boolean) for flag, said in FLAGGED.items() if flag & asked.present]
+    wanted: list[Condition] = [in_words(said) for flag, said in FLAGGED.items() if flag & asked.present]
     if asked.absent & Completeness.COMPLETE:
-        wanted.append(literal_column(f"({NOT_COMPLETE})", Boolean))
+        wanted.append(in_words(NOT_COMPLETE))
     rest = (asked.present & Completeness.COMPLETE) | (asked.absent & ~Completeness.COMPLETE)
     if rest:
         wanted.append(_column.completeness.bitwise_and(int(rest)) == int(asked.present & rest))

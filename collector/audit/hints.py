@@ -1,20 +1,26 @@
-"""What follows from a condition, said once more for a database that does not see it by itself."""
+"""Conditions in a partial index's own words: only then does a database see that the index serves."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement
+from sqlalchemy import ColumnElement, TextClause, text
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.types import NULLTYPE
 
 
-class Hint(ColumnElement[bool]):
-    """A partial index's own condition. SQLite takes the index only if the query says the same; Postgres concludes it from the values,
-    and would count a condition said twice as two, and expect too few rows.
+def in_words(condition: str) -> TextClause:
+    """The condition exactly as it is written. (A literal_column that is a Boolean becomes `… = 1` on SQLite, which no index has.)"""
+    return text(f"({condition})")
+
+
+class Hint(ColumnElement[Any]):
+    """A partial index's own condition beside values that imply it. SQLite takes the index only if the query says the same; Postgres
+    concludes it from the values, and would count a condition said twice as two, and expect too few rows.
     """
 
     inherit_cache = False
-    type = Boolean()
+    type = NULLTYPE  # a Boolean would be compared with 1: see in_words
 
     def __init__(self, condition: str) -> None:
         self.condition = condition
