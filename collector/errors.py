@@ -18,7 +18,9 @@ class SettingsError(MeshscribeError):
 
 
 class RetryableError(MeshscribeError):
-    """It may work later: the target is down, busy or full."""
+    """It may work later: the target is down, busy or full. `progressed`: some of what was to be done was done before it failed."""
+
+    progressed = False
 
 
 class PermanentError(MeshscribeError):

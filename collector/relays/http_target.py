@@ -68,8 +68,13 @@ class HttpTarget:
     async def _send(self, journal: str, outputs: Sequence[Output]) -> list[Poison]:
         events = [_Placed(o.place, event) for o in outputs for event in o.events if event.id not in self._accepted]
         poisons: list[Poison] = []
-        for some in self._requests(events) if self._mode == "batch" else ([event] for event in events):
-            poisons += await self._post(journal, some)
+        before = len(self._accepted)
+        try:
+            for some in self._requests(events) if self._mode == "batch" else ([event] for event in events):
+                poisons += await self._post(journal, some)
+        except RetryableError as error:
+            error.progressed = len(self._accepted) > before
+            raise
         return poisons
 
     def _requests(self, events: Sequence[_Placed]) -> Iterator[Sequence[_Placed]]:

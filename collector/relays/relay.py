@@ -1,6 +1,7 @@
 """A relay: reads a batch from its feed, writes it to its target, and goes on from there. One batch in memory, whatever the target does.
 
-A target that fails is tried again for ever, at growing intervals; what it can never take goes to the dead letters, and the rest goes on.
+A target that fails is tried again for ever: at once, then at growing intervals, and from the beginning whenever something got through. What
+it can never take goes to the dead letters, and the rest goes on. While it waits, it goes on looking how much there is to copy.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("meshscribe.relay")
 
-FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds between tries: doubled, jittered
+FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.001, 30.0, 1.5  # seconds between tries, jittered
+AT_ONCE = 2  # tries that do not wait: where one request in ten fails, waiting is what costs
 LATER_WAIT = 300.0  # what a Retry-After may ask for at most
 STAND_ASIDE = 30.0  # another process has the relay: seconds until it is looked whether it still does
 
@@ -63,16 +65,20 @@ class Relay:
         random: Callable[[], float],
         meter: Meter | None = None,
         idle_seconds: float = 0.5,
+        look_seconds: float = 5.0,
     ) -> None:
         self.name = name
         self._feed, self._target, self._letters, self._clock = feed, target, letters, clock
         self._types, self._random, self._meter, self._idle_seconds = types, random, meter, idle_seconds
+        self._look_seconds = look_seconds  # how old the lag of a failing relay may be
         self._places: dict[str, Place] = {}
         self._highs: dict[str, Place] = {}
         self._generation = feed.generation
         self._failing: str | None = None
         self._since_us: int | None = None
+        self._logged: str | None = None  # the reason that the log holds
         self._written = self._buried = 0
+        self._looked_at = 0.0
         self._stopping = asyncio.Event()
 
     @property
@@ -176,33 +182,57 @@ class Relay:
             else:
                 self._works()
                 return result
-            self._fails(str(fault))
-            await self._rest(self._wait(fault, tries))
+            self._fails(str(fault), tries >= AT_ONCE)
+            tries = 0 if isinstance(fault, RetryableError) and fault.progressed else tries
+            await self._wait_out(self._wait(fault, tries))
             tries += 1
             if self._stopping.is_set():
                 raise _StoppedError from fault
 
     def _wait(self, error: Exception, tries: int) -> float:
         """Seconds, jittered, so that relays of several processes do not come all at once."""
-        step = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries, 20))
+        step = min(LONGEST_WAIT, FIRST_WAIT * GROWTH ** min(tries - AT_ONCE, 100)) if tries >= AT_ONCE else 0.0
         if isinstance(error, FencedError):
             step = STAND_ASIDE
         wait = step * (0.5 + self._random() / 2)
         return max(wait, min(error.seconds, LATER_WAIT)) if isinstance(error, LaterError) else wait
 
-    def _fails(self, why: str) -> None:
+    def _fails(self, why: str, is_worth_a_line: bool = True) -> None:
         if self._failing is None:
             self._since_us = self._clock.now_us()
-        if self._failing != why:
+        if is_worth_a_line and self._logged != why:
             log.warning("relay %s fails and tries again: %s", self.name, why)
+            self._logged = why
         self._failing = why
         if self._meter is not None:
             self._meter.retried()
 
     def _works(self) -> None:
-        if self._failing is not None:
+        if self._logged is not None:
             log.info("relay %s works again", self.name)
-        self._failing = self._since_us = None
+        self._failing = self._since_us = self._logged = None
+
+    async def _wait_out(self, seconds: float) -> None:
+        """Rests, and looks meanwhile how much waits: the lag of a relay that fails must not stand still."""
+        while True:
+            piece = min(seconds, self._look_seconds)
+            await self._rest(piece)
+            seconds -= piece
+            if self._lag_is_old():
+                await self._look()
+            if seconds <= 0 or self._stopping.is_set():
+                return
+
+    def _lag_is_old(self) -> bool:
+        return asyncio.get_running_loop().time() - self._looked_at >= self._look_seconds
+
+    async def _look(self) -> None:
+        self._looked_at = asyncio.get_running_loop().time()
+        for journal in list(self._highs):
+            try:
+                self._highs[journal] = await self._feed.high(journal)
+            except MeshscribeError as error:
+                log.debug("relay %s: cannot see how much waits: %s", self.name, error)
 
     async def _rest(self, seconds: float) -> None:
         try:

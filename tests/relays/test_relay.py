@@ -66,8 +66,16 @@ class Target:
 @asynccontextmanager
 async def running(feed: Feed, target: Target, letters: Letters | None = None) -> AsyncIterator[Relay]:
     made = Relay(
-        "r", feed, target, letters or Letters(), TurnedClock(NOW_US), types=frozenset(TYPES.values()), random=lambda: 0.0, idle_seconds=0.01
-    )  # fmt: skip
+        "r",
+        feed,
+        target,
+        letters or Letters(),
+        TurnedClock(NOW_US),
+        types=frozenset(TYPES.values()),
+        random=lambda: 0.0,
+        idle_seconds=0.01,
+        look_seconds=0.01,
+    )
     task = asyncio.create_task(made.run())
     yield made
     made.stop()
@@ -81,7 +89,8 @@ def relay() -> Relay:
 
 def test_waits_grow_to_a_bound_and_no_further() -> None:
     waits = [relay()._wait(RetryableError("x"), tries) for tries in range(2000)]
-    assert waits[:3] == [0.2, 0.4, 0.8]
+    assert waits[:2] == [0, 0]
+    assert waits[2:4] == [0.001, 0.0015]
     assert max(waits) == LONGEST_WAIT
 
 
@@ -102,6 +111,36 @@ async def test_it_tells_since_when_and_why_it_fails_and_forgets_it_when_it_works
         await until(lambda: len(target.written) == 5)
         await until(lambda: made.status.lag == 0)
         assert (made.status.failing, made.status.since_us, made.status.written) == (None, None, 5)
+
+
+async def test_what_got_through_begins_the_waits_anew() -> None:
+    feed, target = Feed(exchanges(1)), Target()
+    made = relay()
+    waited: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        waited.append(seconds)
+        target.error = faults.pop(0)
+
+    def fault(progressed: bool) -> RetryableError:
+        error = RetryableError("one in ten")
+        error.progressed = progressed
+        return error
+
+    faults = [fault(False), fault(False), fault(True), None]
+    target.error = fault(False)
+    made._wait_out = rest  # type: ignore[method-assign]
+    await made._retried(lambda: target.put("j", feed.outputs, Place(1, 0)))
+    assert waited == [0, 0, 0.001, 0]
+
+
+async def test_the_lag_of_a_failing_relay_goes_on_growing() -> None:
+    feed, target = Feed(exchanges(5)), Target()
+    target.error = RetryableError("the target is down")
+    async with running(feed, target) as made:
+        await until(lambda: made.status.lag == 5)
+        feed.outputs = exchanges(9)
+        await until(lambda: made.status.lag == 9)
 
 
 async def test_it_stops_at_once_while_it_waits_for_a_target() -> None:
