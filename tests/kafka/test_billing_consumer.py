@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -28,7 +29,9 @@ from collector.sinks.kafka import KafkaSink, records
 from tests.support.kafka import new_topics
 from tests.support.outputs import chats, outputs
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "billing_consumer.py"
+PAGE = Path(__file__).parents[2] / "docs" / "billing.md"
+SCRIPT = PAGE.with_name("billing_consumer.py")
+LOCK = Path(__file__).parents[2] / "requirements.lock"
 Charges = list[tuple[str, int, int]]
 
 
@@ -160,6 +163,28 @@ async def test_killed_as_a_process_it_goes_on_where_it_was(kafka: KafkaBroker, s
     async with billing(settings, database):
         await until(lambda: charged(database) == expected(some))
     assert all(line.startswith("demo/iris: 5 tokens for ") for line in told)
+
+
+async def test_the_commands_of_the_page_work_on_an_empty_machine(settings: Kafka, sink: KafkaSink, tmp_path: Path) -> None:
+    """As written, but for what the reader puts in: servers, file and topic."""
+    install, start = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith("    ")][:2]
+    some = outputs(chats(3))
+    await sink.write(str(uuid4()), some, some[-1].place)
+    environment = tmp_path / "env"
+    uv = Path(sys.executable).with_name("uv")
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, environment],
+        [uv, *shlex.split(install), "--quiet", "--python", environment / "bin/python", "-c", LOCK],
+    ):
+        done = await asyncio.to_thread(subprocess.run, [str(word) for word in command], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+    program, script = shlex.split(start)[:2]
+    reading = [str(environment / "bin" / program), str(PAGE.with_name(script)), settings.bootstrap_servers, str(tmp_path / "charges.db")]
+    with subprocess.Popen([*reading, settings.usage_topic], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            await until(lambda: charged(tmp_path / "charges.db") == expected(some))
+        finally:
+            process.kill()
 
 
 def test_the_example_is_short() -> None:
