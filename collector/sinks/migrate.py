@@ -127,9 +127,16 @@ def _file(url: str) -> Path | None:
 
 
 def _make_file(url: str) -> None:
-    """A new SQLite file gets pages of 16 KiB: records and bodies fit into one, which makes inserts a fifth cheaper than 4 KiB pages."""
+    """Readable by its owner only. A new SQLite file gets pages of 16 KiB: records and bodies fit into one, which makes inserts a fifth
+    cheaper than pages of 4 KiB.
+    """
     path = _file(url)
-    if path is not None and not path.exists():
+    if path is None:
+        return
+    if path.exists():
+        path.chmod(0o600)  # it holds what people asked
+    else:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA page_size = 16384")
         connection.execute("PRAGMA journal_mode = WAL")  # writes the file's head, and with it the page size

@@ -27,6 +27,7 @@ from collector.sinks.protocol import WHOLE
 from collector.sinks.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
+WAL_KEPT = f"journal_size_limit={64 << 20}"  # bytes: a log that grew beyond, at retention for example, is cut again
 _TABLES = (schema.exchanges, schema.payloads, schema.ledger)
 
 _REVISED = """
@@ -41,6 +42,11 @@ _SET_HIGH = (
     "WHERE (places.position, places.ordinal) < (excluded.position, excluded.ordinal)"  # it never goes back
 )
 
+
+# Result codes (sqlite.org/rescode.html) that speak of the values alone. All others are of the file, the disk or another process: what
+# cannot be written now may be written when that is mended, and must not go to the dead letters of the same broken file.
+_OF_THE_DATA = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 ROWS_AT_ONCE = 25  # in one statement: each statement gives up the interpreter lock once
 
@@ -105,16 +111,23 @@ class SqliteSink:
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return work(self._connected())
-        except sqlite3.OperationalError as error:
-            self._disconnect()
-            raise RetryableError(f"{self._path}: {error}") from error
         except sqlite3.Error as error:
-            raise PermanentError(f"{self._path}: {error}") from error
+            if is_of_the_data(error):
+                raise PermanentError(f"{self._path}: {error}") from error
+            self._disconnect()
+            raise RetryableError(f"{self._path}: {_fault(error)}") from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=10, check_same_thread=False)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=4000", "temp_store=MEMORY"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "cache_size=-65536",
+                "wal_autocheckpoint=4000",
+                WAL_KEPT,
+                "temp_store=MEMORY",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
             self._connection = connection
         return self._connection
@@ -123,3 +136,20 @@ class SqliteSink:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def is_of_the_data(error: sqlite3.Error) -> bool:
+    """Whether these values can never be written, wherever they are written to."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # the module's own: a value that it cannot bind
+        return not isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF in _OF_THE_DATA
+
+
+def _fault(error: sqlite3.Error) -> str:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        return (
+            f"the file is damaged ({name}: {error}): stop, keep a copy, run `sqlite3 FILE .recover` or put a backup back; the journal waits"
+        )
+    return f"{error} ({name})"
