@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from collector.errors import SettingsError
+from collector.settings.names import meant, siblings, unknown_variables
 from collector.settings.root import PREFIX, Settings
 
 
 def load(path: Path | None = None) -> Settings:
     """The settings from file and environment. Raises SettingsError that lists every fault, one a line."""
     named = path or (Path(os.environ[PREFIX + "CONFIG"]) if os.environ.get(PREFIX + "CONFIG") else None)
-    faults = _unknown_variables()
+    faults = unknown_variables()
     values: dict[str, Any] = {}
     if named is not None:
         values, fault = _read(named)
@@ -24,7 +25,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        faults += [_fault(e["loc"], e["msg"]) for e in error.errors()]
+        faults += [_fault(e["loc"], e["msg"], e["type"]) for e in error.errors()]
     except ValueError as error:  # a section in the environment that is not JSON
         faults.append(str(error))
     if faults:
@@ -34,7 +35,7 @@ def load(path: Path | None = None) -> Settings:
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.load(path.read_text(encoding="utf-8"), _Once) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return {}, f"{path}: cannot be read as YAML: {error}"
     if not isinstance(values, dict):
@@ -42,23 +43,28 @@ def _read(path: Path) -> tuple[dict[str, Any], str | None]:
     return values, None
 
 
-def _fault(where: tuple[int | str, ...], what: str) -> str:
+def _fault(where: tuple[int | str, ...], what: str, kind: str) -> str:
     name = ".".join(str(part) for part in where) or "settings"
+    if kind == "extra_forbidden":
+        return f"{name}: no such setting{meant(str(where[-1]), siblings(where))}"
     variable = f" ({PREFIX}{'__'.join(str(p) for p in where).upper()})" if where else ""
     return f"{name}{variable}: {what.removeprefix('Value error, ')}"
 
 
-def _unknown_variables() -> list[str]:
-    """Variables with our prefix that name no setting: the settings library would pass over them in silence."""
-    known = {f"{PREFIX}{s.upper()}__{f.upper()}" for s, fields in _names().items() for f in fields}
-    known |= {PREFIX + s.upper() for s in _names()} | {PREFIX + "CONFIG"}
-    ours = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-    return [f"{name}: no such setting" for name in ours if "__" in name]
+class _Once(yaml.SafeLoader):
+    """A loader that refuses a key that stands twice in a mapping: YAML says it is a fault, the library takes the last one."""
 
 
-def _names() -> dict[str, list[str]]:
-    sections: dict[str, list[str]] = {}
-    for section, field in Settings.model_fields.items():
-        kind = field.annotation
-        sections[section] = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-    return sections
+def _mapping(loader: _Once, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: dict[Any, yaml.Mark] = {}
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, str) and key in seen:
+            line = seen[key].line + 1
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice, first in line {line}", key_node.start_mark)
+        seen[key if isinstance(key, str) else id(key)] = key_node.start_mark
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Once.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

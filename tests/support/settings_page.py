@@ -13,7 +13,8 @@ from collector.settings import Settings
 HEAD = """# Settings
 
 From a YAML file (`--config FILE` or `MESHSCRIBE_CONFIG`), with sections as below, and from variables, which win: `journal.path` is
-`MESHSCRIBE_JOURNAL__PATH`. Lists and objects in a variable are JSON. An unknown name is an error. `meshscribe config check` checks,
+`MESHSCRIBE_JOURNAL__PATH`. Lists and objects in a variable are JSON. Sizes (`…_bytes`) and times (`…_seconds`, `…_days`) may have a unit:
+`4GiB`, `500MB`, `10s`, `1h30m`, `30d`. An unknown name, or one that stands twice, is an error. `meshscribe config check` checks,
 `meshscribe config show` prints what is in force.
 """
 
