@@ -13,7 +13,7 @@ from collector.commands.calls import calls
 from collector.commands.config import config
 from collector.commands.dead_letters import dead_letters
 from collector.commands.decode import decode
-from collector.commands.exits import code
+from collector.commands.exits import Exit, code
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
@@ -27,7 +27,9 @@ from collector.commands.verify import verify
 from collector.errors import MeshscribeError, SettingsError
 
 EPILOG = """Exit codes: 0 it worked · 1 it worked and the answer is no (nothing found, something lost, check failed) ·
-2 wrong options, settings or input · 3 the audit API does not answer."""
+2 wrong options, settings or input · 3 the audit API does not answer · 70 a fault of the machine or of this program."""
+
+LEVEL = "MESHSCRIBE_LOG__LEVEL"
 
 
 class Commands(TyperGroup):
@@ -46,6 +48,26 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # the reader, `head` perhaps, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except Exception as error:  # whatever it is, people get a sentence
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # the command line's own ways to end
+                raise
+            raise _unexpected(error) from None
+
+
+def _unexpected(error: Exception) -> typer.Exit:
+    """Says what and where in one sentence; the traceback is for who asks for it."""
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        what = f"{type(error).__name__}: {error}"
+    typer.echo(f"meshscribe: cannot go on: {what}", err=True)
+    if os.environ.get(LEVEL, "").lower() == "debug":
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        typer.echo(f"({LEVEL}=debug shows where in the program)", err=True)
+    return typer.Exit(Exit.FAULT)
 
 
 app = typer.Typer(

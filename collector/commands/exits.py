@@ -14,6 +14,7 @@ class Exit(IntEnum):
     NEGATIVE = 1  # it worked, and the answer is no: not found, something was lost, the demo's check failed
     USAGE = 2  # wrong options, settings or input
     UNREACHABLE = 3  # the audit API does not answer, or not with an answer
+    FAULT = 70  # what nobody expected: a fault of the machine or of this program (EX_SOFTWARE of sysexits.h)
 
 
 class UnreachableError(RetryableError):

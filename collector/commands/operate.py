@@ -54,6 +54,7 @@ def serve(
 
     - `meshscribe serve --role process`: one of several processes, with Kafka in between (docs/scale-out.md)
     """
+    typer.echo("meshscribe: starting", err=True)  # before all that takes its time
     from collector.settings import PREFIX, load
 
     if role is not None:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from collector.errors import DamagedError
+from collector.errors import DamagedError, SettingsError
 from collector.postgres_url import is_postgres, shown
 from collector.sinks.postgres_server import FAILURES, PostgresServer
 
@@ -26,14 +27,16 @@ from collector.sinks.postgres_server import FAILURES, PostgresServer
 def migrate(url: str, password_file: Path | None = None) -> list[str]:
     """Applies what is missing, in order; returns the revisions applied. Blocks: call it in a thread if a loop runs.
 
-    Whoever else migrates the same store waits. Raises DamagedError if the store is newer than this program, RetryableError if its server
-    does not answer.
+    Whoever else migrates the same store waits. Raises DamagedError if the store is newer than this program, SettingsError if its file
+    cannot be used, RetryableError if its server does not answer.
     """
     if is_postgres(url):
         return _migrate(url, PostgresServer(url, password_file))
-    with _alone(url):
+    with _opening(url), _alone(url):
         _make_file(url)
-        return _migrate(url, None)
+        done = _migrate(url, None)
+        _try_to_write(url)
+        return done
 
 
 def _migrate(url: str, server: PostgresServer | None) -> list[str]:
@@ -99,6 +102,27 @@ def _scripts() -> Path:
     package = Path(str(files("collector")))
     shipped = package / "_migrations"
     return shipped if shipped.is_dir() else package.parent / "alembic"
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    """Says which file cannot be used, and why, in place of what the libraries say."""
+    try:
+        yield
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+        told = getattr(error, "orig", None) or error
+        why = told.strerror if isinstance(told, OSError) and told.strerror else str(told)
+        where = told.filename if isinstance(told, OSError) and told.filename else _file(url)
+        raise SettingsError([f"sink.url: {where} cannot be used: {why}"]) from error
+
+
+def _try_to_write(url: str) -> None:
+    """A file that can only be read would be noticed when the first event is lost to it."""
+    path = _file(url)
+    if path is not None:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
 
 
 @contextmanager
