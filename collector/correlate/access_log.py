@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from collector.correlate.state import KeyFields
+from collector.correlate import numbers
+from collector.correlate.state import KeyFields, Proxy
 from collector.messages.access_log import request_id
 from collector.messages.exchange import AccessLog
 from collector.messages.flags import BY_FIELD
 
+T = TypeVar("T")
+_MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 _ENDS = (0, 6)  # AccessLogType NotSet and DownstreamEnd: the others tell of an exchange that still runs
 
 
@@ -18,22 +21,20 @@ def is_end(entry: Any) -> bool:
     return common.access_log_type in _ENDS and not common.intermediate_log_entry
 
 
-def key_of(node: str, entry: Any) -> KeyFields:
+def key_of(proxy: Proxy, entry: Any) -> KeyFields:
     """The join key of an entry, equal to that of the tap for the same stream."""
-    common = entry.common_properties
-    start = common.start_time
-    return (
-        node,
-        request_id(entry.request.request_id.encode()),
-        start.seconds * 1_000_000 + start.nanos // 1000,
-    )
+    start = entry.common_properties.start_time
+    told = start.seconds * 1_000_000 + start.nanos // 1000
+    if not -_MAX <= told <= _MAX:
+        told = numbers.clamped(told)
+    return (proxy[0], proxy[1], request_id(entry.request.request_id.encode()), told)
 
 
-def read(entry: Any) -> AccessLog:
-    """The entry as an AccessLog."""
+def read(entry: Any, problems: list[str]) -> AccessLog:
+    """The entry as an AccessLog. What it tells that can't be is unknown, and added to `problems`."""
     common, request, response = entry.common_properties, entry.request, entry.response
-    return AccessLog(
-        method=_METHODS[request.request_method] if request.request_method < len(_METHODS) else "",
+    log = AccessLog(
+        method=_METHODS[request.request_method] if 0 <= request.request_method < len(_METHODS) else "",
         scheme=request.scheme,
         authority=request.authority,
         path=request.original_path or request.path,
@@ -42,10 +43,10 @@ def read(entry: Any) -> AccessLog:
         status=response.response_code.value,
         flags=_flags(common),
         details=response.response_code_details,
-        duration_us=_span(common, "duration"),
-        upstream_first_byte_us=_span(common, "time_to_first_upstream_rx_byte"),
-        first_byte_us=_span(common, "time_to_first_downstream_tx_byte"),
-        last_byte_us=_span(common, "time_to_last_downstream_tx_byte"),
+        duration_us=_span(common, "duration", problems),
+        upstream_first_byte_us=_span(common, "time_to_first_upstream_rx_byte", problems),
+        first_byte_us=_span(common, "time_to_first_downstream_tx_byte", problems),
+        last_byte_us=_span(common, "time_to_last_downstream_tx_byte", problems),
         request_body_bytes=request.request_body_bytes,
         response_body_bytes=response.response_body_bytes,
         upstream_cluster=common.upstream_cluster,
@@ -61,21 +62,51 @@ def read(entry: Any) -> AccessLog:
         response_headers=_named(response.response_headers),
         response_trailers=_named(response.response_trailers),
     )
+    if log.status and not 100 <= log.status <= 999:
+        log.status = _unknown(0, numbers.STATUS_UNKNOWN, problems)
+    if log.request_body_bytes > _MAX or log.response_body_bytes > _MAX:
+        log.request_body_bytes = min(log.request_body_bytes, _MAX)
+        log.response_body_bytes = _unknown(min(log.response_body_bytes, _MAX), numbers.SIZE_CUT, problems)
+    return log
 
+
+def size_of(log: AccessLog) -> int:
+    """Bytes that it takes in memory, texts counted at their widest."""
+    texts = (log.path, log.authority, log.user_agent, log.details, log.upstream_cluster, log.upstream_address, log.local_address, log.route)
+    more = (log.principal, log.upstream_failure, log.termination, log.caller_address, log.scheme)
+    size = BASE_BYTES
+    for text in (*texts, *more):
+        size += len(text) if text.isascii() else 4 * len(text)
+    for named in (log.request_headers, log.response_headers, log.response_trailers):
+        if named:
+            size += sum(ENTRY_BYTES + 4 * (len(name) + len(value)) for name, value in named.items())
+    return size
+
+
+BASE_BYTES = 1500  # an entry, besides its texts
+ENTRY_BYTES = 250  # a header that it carries
 
 # envoy.config.core.v3.RequestMethod
 _METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 
 
 def _named(entries: Any) -> dict[str, str]:
-    return dict(entries) if len(entries) else {}  # most are empty, and a copy of an empty one costs a microsecond
+    """Sorted: a map's order differs from process to process. Most are empty, and a copy of an empty one costs a microsecond."""
+    return dict(sorted(entries.items())) if len(entries) else {}
 
 
-def _span(common: Any, name: str) -> int | None:
+def _span(common: Any, name: str, problems: list[str]) -> int | None:
     if not common.HasField(name):
         return None
     span = getattr(common, name)
-    return int(span.seconds * 1_000_000 + span.nanos // 1000)
+    told: int = span.seconds * 1_000_000 + span.nanos // 1000
+    return told if 0 <= told <= _CENTURY_US else _unknown(None, numbers.DURATION_UNKNOWN, problems)
+
+
+def _unknown(instead: T, problem: str, problems: list[str]) -> T:
+    if problem not in problems:
+        problems.append(problem)
+    return instead
 
 
 def _address(address: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from collector.correlate.body import assemble
 from collector.correlate.state import Open, Pieces
 from collector.messages import flags as envoy
@@ -39,12 +41,27 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
     told |= _aborts(tap, open_.access_log)
     if not told & INCOMPLETE:
         told |= _COMPLETE
-    return Exchange(Key(*open_.key, twin), open_.revision, node, told, tap, open_.access_log)
+    return Exchange(_key(open_, twin), open_.revision, node, told, tap, open_.access_log, problems=_problems(open_))
+
+
+def _key(open_: Open, twin: int) -> Key:
+    """What names it. Where the told start can't be, the told one goes into the twin's number: two of them stay two."""
+    sender, node, request_id, told = open_.key
+    if open_.start_us != told:
+        twin = int.from_bytes(blake2b(f"{told}\0{twin}".encode(), digest_size=8).digest()) >> 1
+    return Key(node, request_id, open_.start_us, twin, sender)
+
+
+def _problems(open_: Open) -> list[str]:
+    tap = open_.tap
+    if tap is None or not tap.problems:
+        return list(open_.problems)
+    return list(dict.fromkeys((*tap.problems, *open_.problems)))
 
 
 def _is_blind(tap: Pieces, log: AccessLog | None) -> bool:
     """Whether the tap learnt of this stream only when it was over: denied or refused before any filter could see it."""
-    if not tap.ended or tap.level == NONE or tap.response_headers is not None or tap.request_runs or tap.response_runs:
+    if not tap.ended or tap.level == NONE or tap.response_headers is not None or tap.request_body or tap.response_body:
         return False
     if tap.request_complete or tap.response_complete:
         return False
@@ -93,8 +110,8 @@ def _bodies(tap: Tap) -> int:
 
 def _headers(pieces: Pieces) -> int:
     """A part that never came held headers, or told of chunks: what it held is not known, so it is a gap in the headers."""
-    holes = not pieces.whole and pieces.seen & (pieces.seen + 1)  # a missing part below one that came
-    return _HEADERS_GAP if holes or pieces.headers_dropped else 0
+    missing = pieces.spans is not None or pieces.torn  # a part below one that came
+    return _HEADERS_GAP if missing or pieces.headers_dropped else 0
 
 
 def _aborts(tap: Tap | None, log: AccessLog | None) -> int:
@@ -114,8 +131,8 @@ def _tap(pieces: Pieces, log: AccessLog | None) -> Tap:
     ended = pieces.ended
     request_size = pieces.request_size if ended else log.request_body_bytes if log is not None else None
     response_size = pieces.response_size if ended else log.response_body_bytes if log is not None else None
-    request = assemble(pieces.request_runs, request_size)
-    response = assemble(pieces.response_runs, response_size)
+    request = assemble(pieces.request_body, request_size)
+    response = assemble(pieces.response_body, response_size)
     if pieces.level in (NONE, METADATA):
         request.gaps, request.truncated = [], False
     if pieces.level in (NONE, METADATA, REQUEST):

@@ -1,125 +1,157 @@
 """Counts, per proxy and window of received time, what was announced against what came. The windows are outputs like any other.
 
-All numbers are differences, so sums over windows are exact, whatever the windows' length:
-announced = received + dropped + missing, for everything that the proxy's newest batch speaks of.
+All numbers are differences and none is negative, so sums over windows are exact, whatever the windows' length:
+announced = received + dropped + missing, for everything that the proxy's newest batch speaks of. What an earlier window counted as
+missing, or as a gap, and came after all, is `cured` under that window's start; within its own window it is as if it had come in time.
+
+Bounded: see the constants here, in vms.py and in holes.py. What is beyond `PROXIES_KEPT` in one window is counted under no name, a reason
+beyond `REASONS_KEPT` under "other".
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections import OrderedDict
+from typing import Annotated
 
 import msgspec
 
-from collector.correlate.state import Counts, Vm
-from collector.messages import tap_pb2
+from collector.correlate.numbers import MAX
+from collector.correlate.state import Counts, Proxy, Vm, VmKey
+from collector.correlate.vms import Vms
 from collector.messages.exchange import LedgerWindow, Node
+from collector.messages.ledger import MISSING, RECEIVED
 
-HOLES_KEPT = 10_000  # missing sequences remembered per VM; an older one that comes after all is taken for a repeat
+PROXIES_KEPT = 10_000  # with counts in one window
+REASONS_KEPT = 32  # of one kind, of one proxy in one window
+COLLECTOR = Node("collector")
+NOBODY: Proxy = ("", "")
+OTHER = "other"
+UNREADABLE_REFUSAL, UNREADABLE_AWAY = "unreadable_refusal", "unreadable_away"
+BATCHES_REFUSED = "batches_refused"
 
-_REASONS = {value: name.lower() for name, value in tap_pb2.DropReason.items()}
+_Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class Refused(msgspec.Struct):
+    """What a receiver had to drop (messages.entry.Kind.REFUSED). Without entries, they were tap batches: the filter sends those again."""
+
+    reason: str
+    messages: _Number = 0
+    entries: _Number = 0
+
+
+class Away(msgspec.Struct):
+    """When the collector took nothing (messages.entry.Kind.AWAY)."""
+
+    from_us: _Number
+    to_us: _Number
 
 
 class Ledger:
-    """The open window of every proxy, and what each VM told of its totals."""
+    """The open window of every proxy."""
 
     def __init__(self, window_us: int) -> None:
         self.window_us = window_us
         self.start_us = 0
-        self.vms: dict[str, Vm] = {}
-        self.open: dict[str, Counts] = {}
+        self.open: dict[Proxy, Counts] = {}
+        self.vms = Vms(self)
 
-    def of(self, node: str) -> Counts:
+    def of(self, proxy: Proxy) -> Counts:
         """The open counts of this proxy."""
-        counts = self.open.get(node)
+        counts = self.open.get(proxy)
         if counts is None:
-            counts = self.open[node] = Counts()
+            if len(self.open) >= PROXIES_KEPT and proxy != NOBODY:
+                return self.of(NOBODY)
+            counts = self.open[proxy] = Counts()
         return counts
 
-    def add(self, node: str, name: str, number: int = 1) -> None:
+    def add(self, proxy: Proxy, name: str, number: int = 1) -> None:
         """Adds to one count of this proxy's open window."""
-        counts = self.of(node).counts
-        counts[name] = counts.get(name, 0) + number
+        if number:
+            counts = self.of(proxy).counts
+            counts[name] = counts.get(name, 0) + number
 
-    def batch(self, node: str, batch: Any) -> bool:
-        """Takes a tap batch into account. False: it came before (same VM and sequence), so nothing of it counts."""
-        vm = self.vms.get(batch.vm)
-        if vm is None:
-            vm = self.vms[batch.vm] = Vm()
-        sequence = batch.sequence
-        if sequence <= vm.top and sequence not in vm.holes:
-            self.add(node, "repeated_batches")
-            return False
-        counts = self.of(node)
-        if sequence > vm.top:
-            _open_holes(vm, sequence)
-            vm.top = sequence
-            _totals(vm, batch.totals, counts)
+    def malformed(self, proxy: Proxy, reason: str, number: int = 1) -> None:
+        """Counts messages of this proxy that can't be read or believed."""
+        add_to(self.of(proxy).malformed, reason, number)
+
+    def cure(self, proxy: Proxy, name: str, window: int, number: int = 1) -> None:
+        """What was counted in the window that began then has come after all."""
+        counts = self.of(proxy)
+        if window != self.start_us:
+            cured = counts.cured.setdefault(name, {})
+            cured[window] = cured.get(window, 0) + number
+            return
+        left = counts.counts.get(name, 0) - number
+        if left > 0:
+            counts.counts[name] = left
         else:
-            del vm.holes[sequence]
-        ends = sum(1 for part in batch.parts if part.HasField("end"))
-        vm.received += ends
-        _add(counts.counts, "received", ends)
-        _add(counts.counts, "batches", 1)
-        missing = vm.ends_sealed - vm.received
-        _add(counts.counts, "missing", missing - vm.missing)
-        vm.missing = missing
-        return True
+            counts.counts.pop(name, None)
+        if name == MISSING:
+            add_to(counts.counts, RECEIVED, number)
 
-    def refused(self, node: str, payload: bytes) -> None:
+    def refused(self, proxy: Proxy, payload: bytes) -> None:
         """Takes in what a receiver had to drop (messages.entry.Kind.REFUSED)."""
         try:
-            counts = msgspec.json.decode(payload, type=dict[str, int | str])
-        except msgspec.DecodeError:
-            self.add(node, "malformed_entries")
+            told = msgspec.json.decode(payload, type=Refused)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.malformed(proxy, UNREADABLE_REFUSAL)
             return
-        for name, number in counts.items():
-            if isinstance(number, int):
-                self.add(node, f"refused_{name}", number)
+        counts = self.of(proxy)
+        if told.reason == "malformed":
+            add_to(counts.malformed, "unreadable_log", told.messages)
+        elif told.entries:
+            add_to(counts.refused, told.reason if _is_name(told.reason) else OTHER, told.entries)
+        else:
+            add_to(counts.counts, BATCHES_REFUSED, told.messages)
 
-    def flush(self, now: int, nodes: dict[str, Node]) -> list[LedgerWindow]:
+    def away(self, proxy: Proxy, payload: bytes) -> LedgerWindow | None:
+        """The window in which the collector took nothing (messages.entry.Kind.AWAY)."""
+        try:
+            told = msgspec.json.decode(payload, type=Away)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.malformed(proxy, UNREADABLE_AWAY)
+            return None
+        span = max(told.to_us - told.from_us, 0)
+        return LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span))
+
+    def flush(self, now: int, nodes: dict[Proxy, Node]) -> list[LedgerWindow]:
         """The windows that ended by `now` (µs), and a new one begins."""
         if now < self.start_us + self.window_us:
             return []
         start, self.start_us = self.start_us, now - now % self.window_us
         counted, self.open = self.open, {}
+        self.vms.forget(now)
         return [
-            LedgerWindow(nodes.get(node) or Node(node), start, self.window_us, c.counts, c.dropped, c.abandoned)
-            for node, c in counted.items()
-            if c.counts or c.dropped or c.abandoned
+            LedgerWindow(
+                nodes.get(proxy) or Node(proxy[1], sender=proxy[0]),
+                start,
+                self.window_us,
+                c.counts,
+                c.dropped,
+                c.abandoned,
+                c.refused,
+                c.malformed,
+                c.cured,
+            )
+            for proxy, c in counted.items()
+            if c.counts or c.dropped or c.abandoned or c.refused or c.malformed or c.cured
         ]
 
-
-def _open_holes(vm: Vm, sequence: int) -> None:
-    for hole in range(max(vm.top + 1, sequence - HOLES_KEPT), sequence):
-        vm.holes[hole] = None
-    while len(vm.holes) > HOLES_KEPT:
-        del vm.holes[next(iter(vm.holes))]
+    def restore(self, start_us: int, counted: list[tuple[Proxy, Counts]], vms: list[tuple[VmKey, Vm]], forgotten: list[int]) -> None:
+        """Goes on from a checkpoint's content."""
+        self.start_us, self.open = start_us, dict(counted)
+        self.vms.known, self.vms.forgotten = OrderedDict(vms), OrderedDict.fromkeys(forgotten)
 
 
-def _totals(vm: Vm, totals: Any, counts: Counts) -> None:
-    """Adds what the cumulative totals grew by."""
-    _add(counts.counts, "announced", totals.ends_sealed + _ends(totals.drops) - vm.ends_sealed - sum(vm.dropped.values()))
-    vm.ends, vm.ends_sealed = totals.ends, totals.ends_sealed
-    fragments = lost = 0
-    for drop in totals.drops:
-        reason = _REASONS.get(drop.reason, f"reason_{drop.reason}")
-        _add(counts.dropped, reason, drop.ends - vm.dropped.get(reason, 0))
-        vm.dropped[reason] = drop.ends
-        fragments += drop.fragments
-        lost += drop.bytes
-    for drop in totals.abandoned:
-        reason = _REASONS.get(drop.reason, f"reason_{drop.reason}")
-        _add(counts.abandoned, reason, drop.ends - vm.abandoned.get(reason, 0))
-        vm.abandoned[reason] = drop.ends
-    _add(counts.counts, "fragments_dropped", fragments - vm.fragments_dropped)
-    _add(counts.counts, "bytes_dropped", lost - vm.bytes_dropped)
-    vm.fragments_dropped, vm.bytes_dropped = fragments, lost
+def add_to(counts: dict[str, int], name: str, number: int) -> None:
+    """Adds to a count, within its bounds."""
+    if not number:
+        return
+    if name not in counts and len(counts) >= REASONS_KEPT:
+        name = OTHER
+    counts[name] = min(counts.get(name, 0) + number, MAX)
 
 
-def _ends(drops: Any) -> int:
-    return sum(drop.ends for drop in drops)
-
-
-def _add(counts: dict[str, int], name: str, number: int) -> None:
-    if number:
-        counts[name] = counts.get(name, 0) + number
+def _is_name(reason: str) -> bool:
+    return len(reason) <= 40 and reason.isascii() and reason.isidentifier()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from collector.messages.event import Place
-from collector.messages.exchange import Exchange, LedgerWindow
+from collector.messages.exchange import Exchange, Fault, LedgerWindow
 
 
 class Limits(NamedTuple):
@@ -28,4 +28,4 @@ class Closed(NamedTuple):
     """One output of the correlator."""
 
     place: Place
-    item: Exchange | LedgerWindow
+    item: Exchange | LedgerWindow | Fault

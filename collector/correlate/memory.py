@@ -1,17 +1,23 @@
 """Remembers closed exchanges, so that what comes late becomes a revision, a repeat stays a repeat, and nothing comes out twice.
 
-Bounded by time, by number, and by the bytes of the incomplete exchanges that are kept whole. At the byte bound the oldest loses its
-pieces and keeps its key: a later piece of it still makes a revision, of that piece alone.
+Bounded by time, by number, by bytes (`KEY_BYTES` for each of that number), and by the bytes of the incomplete exchanges that are kept
+whole. At that last bound the oldest loses its pieces and keeps its key: a later piece of it still makes a revision, of that piece alone.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from heapq import heappop, heappush
+from operator import attrgetter
 
-from collector.correlate.state import KeyFields, Open, Remembered, log_print
+from collector.correlate.prints import fits, log_print
+from collector.correlate.state import KeyFields, LogPrint, Pieces, Remembered
+from collector.correlate.twins import FEW, Waiting
 from collector.messages.exchange import AccessLog
+
+KEY_BYTES = 1024  # what one may take on the average, its request id and texts included
+
+_NONE: list[Remembered] = []
 
 
 class Memory:
@@ -19,37 +25,54 @@ class Memory:
 
     def __init__(self, keys: int, kept_bytes: int) -> None:
         self._keys, self._kept_limit = keys, kept_bytes
-        self._by_key: dict[KeyFields, list[Remembered]] = {}
+        self._by_key: dict[KeyFields, list[Remembered] | Family] = {}
+        self._next: dict[KeyFields, int] = {}  # the next twin's number, of keys that ever had more than one
+        self._bytes = 0
         self._forgetting: list[tuple[int, KeyFields, int, int]] = []  # heap: (forget at, key, twin, revision)
         self._kept: OrderedDict[tuple[KeyFields, int], int] = OrderedDict()  # (key, twin) -> bytes, oldest first
         self._kept_bytes = 0
 
-    def of(self, key: KeyFields) -> list[Remembered]:
-        """What is remembered under this key, in the order of the twins."""
-        return self._by_key.get(key) or []
+    def of_stream(self, key: KeyFields, vm: str, stream: int) -> Remembered | None:
+        """The exchange that this stream was part of."""
+        found = self._by_key.get(key)
+        if isinstance(found, Family):
+            return found.by_stream.get((vm, stream))
+        for closed in found or ():
+            if closed.stream == (vm, stream):
+                return closed
+        return None
+
+    def of(self, key: KeyFields) -> list[Remembered] | Family:
+        """What is remembered under this key, for the functions below."""
+        return self._by_key.get(key, _NONE)
+
+    def log_for(self, key: KeyFields, tap: Pieces) -> Remembered | None:
+        """The exchange that lacks a stream, and is kept with an entry that fits this one."""
+        found = self._by_key.get(key)
+        if isinstance(found, Family):
+            twin = found.waiting.log_for(tap)
+            return found.by_twin[twin] if twin is not None else None
+        for closed in found or ():
+            kept = closed.kept
+            if closed.stream is None and kept is not None and kept.access_log is not None and fits(tap, kept.access_log):
+                return closed
+        return None
 
     def next_twin(self, key: KeyFields) -> int:
         """The number of the next exchange under this key."""
-        found = self._by_key.get(key)
-        return 0 if found is None else max(r.twin for r in found) + 1
+        return self._next.get(key) or (1 if key in self._by_key else 0)
 
     def add(self, closed: Remembered, forget_at: int) -> None:
         """Remembers it until `forget_at` (µs), in place of its earlier revision."""
         if closed.revision:
             self._drop(closed.key, closed.twin, closed.revision)
-        found = self._by_key.get(closed.key)
-        if found is None:
-            self._by_key[closed.key] = [closed]
-        else:
-            found.append(closed)
-            found.sort(key=lambda r: r.twin)
+        self._enter(closed)
+        if closed.twin:
+            self._next[closed.key] = max(self._next.get(closed.key, 0), closed.twin + 1)
         heappush(self._forgetting, (forget_at, closed.key, closed.twin, closed.revision))
-        if closed.kept is not None:
-            self._kept[closed.key, closed.twin] = closed.kept.size
-            self._kept_bytes += closed.kept.size
         while self._kept_bytes > self._kept_limit and self._kept:
             self._let_go(*next(iter(self._kept)))
-        while len(self._forgetting) > self._keys:
+        while len(self._forgetting) > self._keys or (self._bytes > self._keys * KEY_BYTES and self._forgetting):
             self._forget_next()
 
     def forget(self, now: int) -> None:
@@ -61,22 +84,35 @@ class Memory:
         """This one is being revised: its pieces are in use again."""
         self._let_go(closed.key, closed.twin)
 
-    def snapshot(self) -> tuple[list[Remembered], list[tuple[int, KeyFields, int, int]]]:
-        """Everything, in an order that `restore` needs: the kept ones oldest first."""
-        rest = [r for found in self._by_key.values() for r in found if (r.key, r.twin) not in self._kept]
-        kept = [r for key, twin in self._kept for r in self.of(key) if r.twin == twin]
-        return rest + kept, list(self._forgetting)
+    def snapshot(self) -> tuple[list[Remembered], list[tuple[int, KeyFields, int, int]], list[tuple[KeyFields, int]]]:
+        """Everything, in the order of closing, which `restore` needs."""
+        remembered = [c for found in self._by_key.values() for c in (found.by_twin.values() if isinstance(found, Family) else found)]
+        return sorted(remembered, key=attrgetter("number")), list(self._forgetting), list(self._next.items())
 
-    def restore(self, remembered: list[Remembered], forgetting: list[tuple[int, KeyFields, int, int]]) -> None:
+    def restore(
+        self, remembered: list[Remembered], forgetting: list[tuple[int, KeyFields, int, int]], twins: list[tuple[KeyFields, int]]
+    ) -> None:
         """The inverse of `snapshot`."""
         for closed in remembered:
-            self._by_key.setdefault(closed.key, []).append(closed)
-            if closed.kept is not None:
-                self._kept[closed.key, closed.twin] = closed.kept.size
-                self._kept_bytes += closed.kept.size
-        for found in self._by_key.values():
-            found.sort(key=lambda r: r.twin)
+            self._enter(closed)
         self._forgetting = list(forgetting)
+        self._next = dict(twins)
+
+    def _enter(self, closed: Remembered) -> None:
+        found = self._by_key.get(closed.key)
+        if found is None:
+            self._by_key[closed.key] = [closed]
+        elif isinstance(found, Family):
+            found.enter(closed)
+        else:
+            found.append(closed)
+            found.sort(key=attrgetter("twin"))
+            if len(found) > FEW:
+                self._by_key[closed.key] = Family(sorted(found, key=attrgetter("number")))
+        self._bytes += _weight(closed)
+        if closed.kept is not None:
+            self._kept[closed.key, closed.twin] = closed.kept.size
+            self._kept_bytes += closed.kept.size
 
     def _forget_next(self) -> None:
         _, key, twin, revision = heappop(self._forgetting)
@@ -84,26 +120,95 @@ class Memory:
 
     def _drop(self, key: KeyFields, twin: int, below: int) -> None:
         """Forgets this one if its revision is below the given one."""
-        found = self._by_key.get(key, [])
-        for index, closed in enumerate(found):
-            if closed.twin == twin and closed.revision < below:
-                self._let_go(key, twin)
-                del found[index]
-                break
-        if not found:
-            self._by_key.pop(key, None)
+        closed = self._at(key, twin)
+        if closed is None or closed.revision >= below:
+            return
+        self._let_go(key, twin)
+        self._bytes -= _weight(closed)
+        found = self._by_key[key]
+        if isinstance(found, Family):
+            found.drop(closed)
+            if len(found.by_twin) <= FEW:
+                self._by_key[key] = sorted(found.by_twin.values(), key=attrgetter("twin"))
+        elif len(found) > 1:
+            found.remove(closed)
+        else:
+            del self._by_key[key]
+            self._next.pop(key, None)
+
+    def _at(self, key: KeyFields, twin: int) -> Remembered | None:
+        found = self._by_key.get(key)
+        if isinstance(found, Family):
+            return found.by_twin.get(twin)
+        for closed in found or ():
+            if closed.twin == twin:
+                return closed
+        return None
 
     def _let_go(self, key: KeyFields, twin: int) -> None:
         size = self._kept.pop((key, twin), None)
         if size is None:
             return
         self._kept_bytes -= size
-        for closed in self.of(key):
-            if closed.twin == twin:
-                closed.kept = None
+        closed = self._at(key, twin)
+        if closed is not None:
+            closed.kept = None
+            found = self._by_key[key]
+            if isinstance(found, Family):
+                found.waiting.drop(twin)
 
 
-def is_repeat(log: AccessLog, same: Sequence[Open], closed: Sequence[Remembered]) -> bool:
-    """Whether this entry was told before, by an exchange that is open or by one that was closed."""
-    heard = [log_print(o.access_log) for o in same if o.access_log is not None] + [c.log for c in closed if c.log is not None]
-    return bool(heard) and log_print(log) in heard
+def heard(found: list[Remembered] | Family, log: AccessLog) -> bool:
+    """Whether one of these had this very entry."""
+    told = log_print(log)
+    return told in found.prints if isinstance(found, Family) else any(closed.log == told for closed in found)
+
+
+def tap_for(found: list[Remembered] | Family, log: AccessLog) -> Remembered | None:
+    """The one that lacks an entry, and is kept with a stream that this entry fits."""
+    if isinstance(found, Family):
+        twin = found.waiting.tap_for(log)
+        return found.by_twin[twin] if twin is not None else None
+    for closed in found:
+        if closed.log is None and closed.kept is not None and closed.kept.tap is not None and fits(closed.kept.tap, log):
+            return closed
+    return None
+
+
+class Family:
+    """More than a few closed exchanges under one key, taken in in the order of their closing."""
+
+    def __init__(self, members: list[Remembered]) -> None:
+        self.by_twin: dict[int, Remembered] = {}
+        self.by_stream: dict[tuple[str, int], Remembered] = {}
+        self.prints: dict[LogPrint, int] = {}
+        self.waiting = Waiting()
+        for closed in members:
+            self.enter(closed)
+
+    def enter(self, closed: Remembered) -> None:
+        self.by_twin[closed.twin] = closed
+        if closed.stream is not None:
+            self.by_stream[closed.stream] = closed
+        if closed.log is not None:
+            self.prints[closed.log] = self.prints.get(closed.log, 0) + 1
+        kept = closed.kept
+        if kept is not None and kept.tap is not None and closed.log is None:
+            self.waiting.add_tap(closed.twin, kept.tap)
+        elif kept is not None and kept.access_log is not None and closed.stream is None:
+            self.waiting.add_log(closed.twin, kept.access_log)
+
+    def drop(self, closed: Remembered) -> None:
+        del self.by_twin[closed.twin]
+        if closed.stream is not None and self.by_stream.get(closed.stream) is closed:
+            del self.by_stream[closed.stream]
+        self.waiting.drop(closed.twin)
+        if closed.log is not None:
+            self.prints[closed.log] -= 1
+            if not self.prints[closed.log]:
+                del self.prints[closed.log]
+
+
+def _weight(closed: Remembered) -> int:
+    """Bytes that it takes besides what is kept of it."""
+    return 700 + len(closed.key[2]) + (4 * len(closed.log[1]) if closed.log is not None else 0)

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from collector.correlate.state import Pieces
-from collector.messages.exchange import AccessLog, Run
-from collector.messages.flags import CLIENT_ABORTED, UPSTREAM_RESET
+from collector.correlate import numbers
+from collector.correlate.spans import mark
+from collector.correlate.state import Pieces, Stretch
 from collector.messages.tap_pb2 import REQUEST_BODY, REQUEST_RESPONSE
 
-BASE_BYTES = 600  # what an exchange costs in memory besides its pieces
-CHUNK_BYTES = 16  # and each chunk's length and time
-_ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: a connection carries one exchange at a time
-INDEX_LIMIT = 1 << 20  # a part's index beyond this is nonsense: it would cost a bit each
+# What things cost in memory besides their bytes (tests/correlate/test_memory.py measures it).
+BASE_BYTES = 1500  # an exchange
+STRETCH_BYTES = 400  # a stretch of a body
+CHUNK_BYTES = 80  # a chunk's length and time
+TEXT_BYTES = 56  # a text, or a piece of data
+_MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 
 
 def add(pieces: Pieces, part: Any) -> int:
     """Adds the part, returns the bytes it takes; -1: this part came before."""
-    bit = 1 << min(part.index, INDEX_LIMIT)
-    if pieces.seen & bit:
-        return -1
-    pieces.seen |= bit
+    size = 0
+    if part.index == pieces.next and pieces.spans is None:
+        pieces.next += 1  # in order, as nearly all are
+    else:
+        size = mark(pieces, part.index)
+        if size < 0:
+            return -1
     pieces.level = part.level or REQUEST_RESPONSE
     if part.rule:
         pieces.rule = part.rule
-    size = _headers(pieces, part)
+        size += len(pieces.rule)
+    size += _headers(pieces, part)
     for run in part.runs:
-        data = run.data
-        lengths = run.lengths[:]  # faster than list()
-        kept = Run(run.offset, data, lengths, run.times_us[:])
-        (pieces.request_runs if run.direction == REQUEST_BODY else pieces.response_runs).append(kept)
-        size += len(data) + CHUNK_BYTES * len(lengths)
+        size += _run(pieces, run)
     if part.HasField("end"):
         _end(pieces, part)
     return size
@@ -43,7 +45,8 @@ def _headers(pieces: Pieces, part: Any) -> int:
         size += len(pieces.request_headers)
     if part.HasField("response_headers"):
         pieces.response_headers = part.response_headers.map
-        pieces.response_headers_us = part.response_headers.at_us
+        at_us = part.response_headers.at_us
+        pieces.response_headers_us = at_us if at_us <= _CENTURY_US else _span(pieces, at_us)
         size += len(pieces.response_headers)
     if part.HasField("request_trailers"):
         pieces.request_trailers = part.request_trailers.map
@@ -54,44 +57,78 @@ def _headers(pieces: Pieces, part: Any) -> int:
     return size
 
 
+def _run(pieces: Pieces, run: Any) -> int:
+    """Takes a run of chunks in, joined with the stretch that it continues. Returns the bytes it takes."""
+    offset, data = run.offset, run.data
+    lengths, times = run.lengths[:], run.times_us[:]  # faster than list()
+    total = sum(lengths)
+    end = offset + total
+    if not lengths or end > _MAX or len(data) > total or len(times) != len(lengths) or max(times) > _CENTURY_US:
+        if not lengths or end > _MAX:
+            return _refuse(pieces, lengths)
+        data = data[:total]  # bytes beyond are not said to have passed
+        times = _times(pieces, times, len(lengths))
+    size = len(data) + CHUNK_BYTES * len(lengths)
+    body = pieces.request_body if run.direction == REQUEST_BODY else pieces.response_body
+    if body and (last := body[-1]).end == offset and (not data or last.held == last.end - last.offset):
+        last.end = end
+        last.lengths += lengths
+        last.times_us += times
+        if data:
+            last.data.append(data)
+            last.held += len(data)
+            size += TEXT_BYTES
+        return size
+    body.append(Stretch(offset, end, len(data), [data], lengths, times))
+    return size + STRETCH_BYTES
+
+
+def _refuse(pieces: Pieces, lengths: list[int]) -> int:
+    if lengths:
+        _problem(pieces, numbers.OFFSET_REFUSED)
+    return 0
+
+
+def _times(pieces: Pieces, times: list[int], count: int) -> list[int]:
+    """As many times as there are chunks, none beyond a century."""
+    if any(time > _CENTURY_US for time in times):
+        _problem(pieces, numbers.TIME_CUT)
+    return [min(time, _CENTURY_US) for time in (times + [0] * count)[:count]]
+
+
 def _end(pieces: Pieces, part: Any) -> None:
     end = part.end
-    pieces.last_index = min(part.index, INDEX_LIMIT)
-    pieces.end_us = end.at_us
-    pieces.request_size = end.request_size
-    pieces.response_size = end.response_size
+    pieces.last_index = part.index
+    at, request, response, code = end.at_us, end.request_size, end.response_size, end.response_code
+    if at > _CENTURY_US or request > _MAX or response > _MAX or (code and not 100 <= code <= 999):
+        at, request, response, code = _known(pieces, at, request, response, code)
+    pieces.end_us = at
+    pieces.request_size = request
+    pieces.response_size = response
     pieces.request_complete = end.request_complete
     pieces.response_complete = end.response_complete
     pieces.flags = end.response_flags
-    pieces.code = end.response_code
+    pieces.code = code
     pieces.headers_dropped = end.headers_dropped
 
 
-def fits(pieces: Pieces, log: AccessLog) -> bool:
-    """Whether both tell of one exchange, as far as can be seen: they `may_fit`, and the sizes are equal where neither side broke it off.
-
-    Only exchanges with an equal key are asked, so this tells twins apart; those that only `may_fit` are paired when nothing better came.
-    """
-    if not may_fit(pieces, log):
-        return False
-    if (pieces.flags | log.flags) & (CLIENT_ABORTED | UPSTREAM_RESET) or _is_named(pieces, log):
-        return True
-    if pieces.response_complete and pieces.response_size != log.response_body_bytes:
-        return False
-    return not pieces.request_complete or pieces.request_size == log.request_body_bytes
+def _known(pieces: Pieces, at: int, request: int, response: int, code: int) -> tuple[int | None, int | None, int | None, int]:
+    """These numbers, absent (the status: 0) where they can't be."""
+    if request > _MAX or response > _MAX:
+        _problem(pieces, numbers.SIZE_UNKNOWN)
+    if code and not 100 <= code <= 999:
+        _problem(pieces, numbers.STATUS_UNKNOWN)
+        code = 0
+    return _span(pieces, at), request if request <= _MAX else None, response if response <= _MAX else None, code
 
 
-def may_fit(pieces: Pieces, log: AccessLog) -> bool:
-    """False where both certainly tell of different exchanges: other callers, or other paths where the caller does not name the exchange."""
-    if pieces.caller_address and pieces.caller_address != log.caller_address:
-        return False
-    return (
-        pieces.request_headers is None
-        or _is_named(pieces, log)
-        or log.path.encode("utf-8", "surrogateescape") + b"\0" in pieces.request_headers
-    )
+def _span(pieces: Pieces, told: int) -> int | None:
+    if told > _CENTURY_US:
+        _problem(pieces, numbers.DURATION_UNKNOWN)
+        return None
+    return told
 
 
-def _is_named(pieces: Pieces, log: AccessLog) -> bool:
-    """Whether an equal caller is proof enough: the tap tells the caller, whose connection carries nothing else meanwhile."""
-    return bool(pieces.caller_address) and log.protocol in _ONE_AT_A_TIME
+def _problem(pieces: Pieces, text: str) -> None:
+    if text not in pieces.problems:
+        pieces.problems += (text,)

@@ -1,4 +1,4 @@
-"""What the correlator remembers between entries: plain structures that a checkpoint can hold as they are."""
+"""What the correlator remembers between entries: plain structures that a checkpoint can hold as they are, whatever came."""
 
 from __future__ import annotations
 
@@ -6,39 +6,55 @@ import msgspec
 from msgspec import Struct, field
 
 from collector.errors import DamagedError
-from collector.messages.exchange import AccessLog, Node, Run
+from collector.messages.exchange import AccessLog, Node
 
-FORMAT = 2  # of a checkpoint
-KeyFields = tuple[str, bytes, int]  # node id, request id, start in µs: a Key without its twin
+FORMAT = 3  # of a checkpoint
+Proxy = tuple[str, str]  # sender, node id
+KeyFields = tuple[str, str, bytes, int]  # sender, node id, request id, start in µs as it was told
+VmKey = tuple[str, str, str]  # sender, node id, vm
+Gap = tuple[str, int]  # the count (messages.ledger.GAPS), and the start of the window that counted it
+LogPrint = tuple[str, str, int | None, int, int, int]  # see prints.log_print
 
-LogPrint = tuple[str, str, int | None, int, int, int]  # see log_print
+
+class Stretch(Struct, array_like=True, gc=False):
+    """Chunks of a body that follow each other. `data` joined are the first `held` bytes of those from `offset` to `end`."""
+
+    offset: int
+    end: int
+    held: int
+    data: list[bytes]
+    lengths: list[int]
+    times_us: list[int]  # as many as `lengths`
 
 
 class Pieces(Struct, gc=False):
-    """What the tap told of one stream so far. `seen` has a bit for each part that came, by its index."""
+    """What the tap told of one stream so far. `next`, `spans`, `torn`: which of its parts came, see spans.py."""
 
     vm: str
     stream: int
     caller_address: str = ""  # empty: the filter was not asked for it
     level: int = 0
     rule: str = ""
-    seen: int = 0
+    next: int = 0
+    spans: list[int] | None = None
+    torn: bool = False
     request_headers: bytes | None = None
     request_trailers: bytes | None = None
     response_headers: bytes | None = None
     response_trailers: bytes | None = None
     response_headers_us: int | None = None
-    request_runs: list[Run] = field(default_factory=list)
-    response_runs: list[Run] = field(default_factory=list)
+    request_body: list[Stretch] = field(default_factory=list)
+    response_body: list[Stretch] = field(default_factory=list)
     last_index: int | None = None  # index of the part that held the end
-    end_us: int = 0
-    request_size: int = 0
-    response_size: int = 0
+    end_us: int | None = None
+    request_size: int | None = None
+    response_size: int | None = None
     request_complete: bool = False
     response_complete: bool = False
     flags: int = 0
     code: int = 0
     headers_dropped: int = 0
+    problems: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -47,63 +63,88 @@ class Pieces(Struct, gc=False):
     @property
     def whole(self) -> bool:
         """Every part came, the end included: nothing more is to be waited for."""
-        return self.last_index is not None and self.seen == (1 << (self.last_index + 1)) - 1
+        return self.last_index is not None and self.next == self.last_index + 1 and self.spans is None and not self.torn
 
 
 class Open(Struct, gc=False):
     """An exchange that is not closed yet, as one witness or both told it. `size`: the bytes it holds, for the memory bound.
 
-    `twin` is known only where this revises an exchange that was closed before; `revision` is then above 0.
+    `twin` is known only where this revises an exchange that was closed before; `revision` is then above 0. `start_us` is the told start,
+    or when its first word came if the told one can't be. `gap`: an earlier revision lacked a witness, and was counted so.
     """
 
     serial: int
     key: KeyFields
-    twin: int | None
-    revision: int
-    node: str
+    start_us: int
     heard_at: int
+    twin: int | None = None
+    revision: int = 0
     size: int = 0
     tap: Pieces | None = None
     access_log: AccessLog | None = None
     deadline: int | None = None  # of the linger that runs
+    settled: int = 0  # when the tap had told all of it, in the order of serials; 0: not yet
+    gap: Gap | None = None
+    log_size: int = 0  # of `size`, what the access log entry takes; 0: not counted yet
+    problems: tuple[str, ...] = ()
+
+    @property
+    def proxy(self) -> Proxy:
+        return self.key[:2]
 
 
 class Remembered(Struct, gc=False):
     """A closed exchange, so that a late piece is known as late. `kept` holds an incomplete one whole, so that it can be revised.
 
     `stream` is (vm, stream) of the tap's part in it, `log` tells its access log entry from another one; absent: no such witness.
+    `number` orders them by when they were closed.
     """
 
     key: KeyFields
     twin: int
     revision: int
+    start_us: int
+    number: int
     stream: tuple[str, int] | None
     log: LogPrint | None
     whole: bool
+    gap: Gap | None = None
     kept: Open | None = None
+
+
+class Hole(Struct, array_like=True, gc=False):
+    """Batches of a VM that did not come, and the ends in them: those from `base` up to `upto` of its total."""
+
+    first: int
+    last: int
+    window: int  # start of the ledger window that counted them as missing
+    base: int
+    upto: int
 
 
 class Vm(Struct, gc=False):
     """One tap filter instance: which of its batches came, and what it said of its totals."""
 
+    name: str
     top: int = 0  # highest sequence that came
-    holes: dict[int, None] = field(default_factory=dict)  # lower ones that did not (yet)
-    ends: int = 0  # last cumulative totals that it told
-    ends_sealed: int = 0
-    received: int = 0  # ends that came
+    heard_at: int = 0
+    holes: list[Hole] = field(default_factory=list)  # lower ones that did not (yet), in order
+    ends_sealed: int = 0  # last cumulative totals that it told
     dropped: dict[str, int] = field(default_factory=dict)
     abandoned: dict[str, int] = field(default_factory=dict)
     fragments_dropped: int = 0
     bytes_dropped: int = 0
-    missing: int = 0  # ends_sealed - received, as last counted in the ledger
 
 
 class Counts(Struct, gc=False):
-    """One proxy's counts in the ledger window that is open."""
+    """One proxy's counts in the ledger window that is open; see messages.exchange.LedgerWindow."""
 
     counts: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     abandoned: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    malformed: dict[str, int] = field(default_factory=dict)
+    cured: dict[str, dict[int, int]] = field(default_factory=dict)
 
 
 class Snapshot(Struct):
@@ -114,13 +155,15 @@ class Snapshot(Struct):
     serial: int
     window_start: int
     nodes: list[Node]
-    tapped: list[str]
-    vms: dict[str, Vm]
+    tapped: list[Proxy]
+    vms: list[tuple[VmKey, Vm]]
+    forgotten_vms: list[int]
     open: list[Open]
     lingering: list[tuple[int, int]]
     remembered: list[Remembered]
     forgetting: list[tuple[int, KeyFields, int, int]]
-    ledger: dict[str, Counts]
+    twins: list[tuple[KeyFields, int]]
+    ledger: list[tuple[Proxy, Counts]]
 
 
 class _Marked(Struct):
@@ -139,8 +182,3 @@ def read_snapshot(state: bytes) -> Snapshot:
         return msgspec.msgpack.decode(state, type=Snapshot)
     except msgspec.DecodeError as error:
         raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error
-
-
-def log_print(log: AccessLog) -> LogPrint:
-    """What tells two access log entries with an equal key apart."""
-    return (log.caller_address, log.path, log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)

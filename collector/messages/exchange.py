@@ -33,15 +33,6 @@ class Key(Struct, frozen=True, array_like=True, gc=False):
     sender: str = ""  # SPIFFE id of who told of it; empty: not verified
 
 
-class Run(Struct, array_like=True, gc=False):
-    """Consecutive body chunks of one direction, as messages/tap.proto has them."""
-
-    offset: int
-    data: bytes
-    lengths: list[int]
-    times_us: list[int]
-
-
 class Body(Struct, gc=False):
     """A body as far as it was captured.
 
@@ -126,6 +117,7 @@ class Exchange(Struct, gc=False):
     tap: Tap | None
     access_log: AccessLog | None
     closed_at: int = 0  # received time at which it was closed
+    problems: list[str] = []  # what its witnesses told that can't be: it is unknown then
 
 
 class LedgerWindow(Struct, gc=False):

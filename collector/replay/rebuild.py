@@ -16,7 +16,7 @@ from collector.describe.record import Seen
 from collector.errors import BadInputError
 from collector.messages.entry import Entry
 from collector.messages.event import Output
-from collector.messages.exchange import Exchange
+from collector.messages.exchange import Exchange, LedgerWindow
 from collector.messages.times import timestamp
 from collector.pipeline import Meaning
 from collector.replay.history import History
@@ -88,6 +88,6 @@ async def rebuild(
                 if since <= item.key.start_us < until:
                     seen = Seen(item)
                     yield describe(seen, closed.place, meaning.decode(seen), meaning.enrich(seen), with_usage)
-            elif way.whole and since <= item.start_us < until:
+            elif isinstance(item, LedgerWindow) and way.whole and since <= item.start_us < until:
                 yield describe_ledger(item, closed.place)
         at(entry.position)

@@ -22,4 +22,4 @@ from collector.correlate.access_log import read
 )
 def test_an_address_is_what_envoy_prints(address: dict[str, object], printed: str) -> None:
     entry = ParseDict({"common_properties": {"downstream_remote_address": address}}, HTTPAccessLogEntry())
-    assert read(entry).caller_address == printed
+    assert read(entry, []).caller_address == printed

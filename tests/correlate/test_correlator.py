@@ -32,6 +32,8 @@ def ledger(correlator: Correlator, entries: list[Entry]) -> Counter[str]:
             if isinstance(closed.item, LedgerWindow):
                 total.update(closed.item.counts)
                 total.update({f"dropped_{k}": v for k, v in closed.item.dropped.items()})
+                total.update({f"malformed_{k}": v for k, v in closed.item.malformed.items()})
+                total.update({f"cured_{k}": sum(v.values()) for k, v in closed.item.cured.items()})
     return total
 
 
@@ -229,11 +231,11 @@ def test_a_batch_that_comes_after_all_is_taken_back_from_the_missing() -> None:
     tape.tap(lost)
     tape.tick(70)
     counts = ledger(Correlator(LIMITS), tape.entries)
-    assert (counts["announced"], counts["received"], counts["missing"]) == (2, 2, 0)
+    assert (counts["announced"], counts["received"], counts["missing"], counts["cured_missing"]) == (2, 1, 1, 1)
 
 
 def test_a_checkpoint_of_another_version_says_so() -> None:
-    with pytest.raises(DamagedError, match="has format 1, this version reads 2"):
+    with pytest.raises(DamagedError, match="has format 1, this version reads 3"):
         Correlator(LIMITS).restore(msgspec.msgpack.encode({"format": 1, "open": "of that version"}))
 
 
@@ -257,7 +259,7 @@ def test_an_entry_that_cannot_be_read_is_counted_and_harms_nothing() -> None:
     tape.log(log_message([told]))
     tape.entries[-1] = tape.entries[-1]._replace(position=3)
     assert len(exchanges(correlator, tape.entries)) == 1
-    assert ledger(correlator, [tape.tick(70)])["malformed_entries"] == 1
+    assert ledger(correlator, [tape.tick(70)])["malformed_unreadable_batch"] == 1
 
 
 def test_intermediate_and_tcp_entries_are_counted_apart() -> None:

@@ -103,6 +103,7 @@ def sums(closed: Sequence[Closed]) -> Counter[str]:
     for one in closed:
         if isinstance(one.item, LedgerWindow):
             total.update(one.item.counts)
+            total.update({f"cured_{name}": sum(windows.values()) for name, windows in one.item.cured.items()})
     return total
 
 
@@ -196,8 +197,12 @@ def test_however_late_a_piece_comes_there_is_one_exchange_and_its_last_revision_
     assert len(found) == len(made.told)
     assert all(e.completeness == C.COMPLETE for e in found.values())
     counts = sums(closed)
-    assert counts["announced"] == counts["received"] == len(made.told)
+    assert counts["announced"] == len(made.told)
+    assert counts["received"] == len(made.told) - counts["missing"]
+    assert counts["missing"] == counts["cured_missing"]
     assert counts["both"] + counts["tap_only"] + counts["access_log_only"] == len(made.told)
+    assert counts["without_tap"] == counts["cured_without_tap"]
+    assert counts["without_access_log"] == counts["cured_without_access_log"]
 
 
 @given(st.data())

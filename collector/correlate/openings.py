@@ -1,0 +1,145 @@
+"""The open exchanges: by key, by stream, by the time they were last heard, and the bytes they hold."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from collector.correlate import numbers
+from collector.correlate.crowd import Crowd
+from collector.correlate.pieces import BASE_BYTES
+from collector.correlate.state import KeyFields, Open, Pieces, Remembered
+from collector.correlate.twins import FEW
+from collector.messages.exchange import AccessLog
+
+StreamKey = tuple[str, str, str, int]  # sender, node id, vm, stream
+_NONE: list[Open] = []
+
+
+class Openings:
+    """Holds them; which one a piece belongs to, crowd.py answers of those under its key."""
+
+    def __init__(self, linger_us: int) -> None:
+        self._linger_us = linger_us
+        self.serial = 0
+        self.bytes = 0
+        self.all: OrderedDict[int, Open] = OrderedDict()  # by serial, the longest quiet first
+        self.streams: dict[StreamKey, Open] = {}
+        self.lingering: deque[tuple[int, int]] = deque()  # (deadline, serial)
+        self._by_key: dict[KeyFields, list[Open] | Crowd] = {}
+
+    def next(self) -> int:
+        """A number above all before."""
+        self.serial += 1
+        return self.serial
+
+    def of(self, key: KeyFields) -> list[Open] | Crowd:
+        """What is open under this key."""
+        return self._by_key.get(key, _NONE)
+
+    def begin(self, key: KeyFields, now: int, size: int, tap: Pieces | None, log: AccessLog | None, problems: list[str] | None) -> Open:
+        """A new exchange, with the witness that it has; `size`: what that takes."""
+        start = key[3]
+        told = tuple(problems) if problems else ()
+        if not numbers.EPOCH_US <= start <= now + numbers.AHEAD_US:
+            start = now
+            told += (numbers.START_UNKNOWN,)
+        self.serial += 1
+        size += BASE_BYTES + len(key[2])
+        open_ = Open(self.serial, key, start, now, None, 0, size, tap, log, problems=told)
+        self.bytes += size
+        self._enter(open_)
+        return open_
+
+    def revive(self, closed: Remembered, now: int) -> Open:
+        """Opens a closed exchange again, with what was kept of it, as its next revision."""
+        kept = closed.kept
+        open_ = Open(self.next(), closed.key, closed.start_us, now, closed.twin, closed.revision + 1, BASE_BYTES, gap=closed.gap)
+        if kept is not None:
+            open_.tap, open_.access_log, open_.size, open_.problems = kept.tap, kept.access_log, kept.size, kept.problems
+            open_.log_size = kept.log_size
+        if open_.tap is None and closed.stream is not None:
+            open_.tap = Pieces(*closed.stream)
+        self.bytes += open_.size
+        self._enter(open_)
+        return open_
+
+    def grow(self, open_: Open, size: int, now: int) -> None:
+        """Something of it came that takes so many bytes."""
+        open_.size += size
+        self.bytes += size
+        open_.heard_at = now
+        self.all.move_to_end(open_.serial)
+
+    def linger(self, open_: Open, now: int) -> None:
+        """A witness has ended it: the rest is waited for."""
+        open_.deadline = now + self._linger_us
+        self.lingering.append((open_.deadline, open_.serial))
+
+    def expired(self, now: int, quiet_since: int) -> Open | None:
+        """The next one whose time is over."""
+        lingering = self.lingering
+        while lingering and lingering[0][0] <= now:
+            deadline, serial = lingering.popleft()
+            open_ = self.all.get(serial)
+            if open_ is not None and open_.deadline == deadline:
+                return open_
+        if self.all:
+            oldest = next(iter(self.all.values()))
+            if oldest.heard_at <= quiet_since:
+                return oldest
+        return None
+
+    def settle(self, open_: Open) -> None:
+        """The tap of this one has told all, and its entry is not there."""
+        if open_.settled:
+            return
+        open_.settled = self.next()
+        same = self._by_key[open_.key]
+        if isinstance(same, Crowd):
+            same.settle(open_)
+
+    def remove(self, open_: Open) -> None:
+        """It is open no more."""
+        del self.all[open_.serial]
+        self.bytes -= open_.size
+        key, tap = open_.key, open_.tap
+        if tap is not None:
+            self.streams.pop((key[0], key[1], tap.vm, tap.stream), None)
+        same = self._by_key[key]
+        if isinstance(same, Crowd):
+            same.remove(open_)
+            if len(same.opens) <= FEW:
+                self._by_key[key] = list(same.opens.values())
+        elif len(same) == 1:
+            del self._by_key[key]
+        else:
+            same.remove(open_)
+
+    def restore(self, serial: int, opened: list[Open], lingering: list[tuple[int, int]]) -> None:
+        """Takes all of them in, the longest quiet first, as if they had come one by one."""
+        self.serial = serial
+        self.lingering = deque(lingering)
+        by_key: dict[KeyFields, list[Open]] = {}
+        for open_ in sorted(opened, key=lambda o: o.serial):
+            by_key.setdefault(open_.key, []).append(open_)
+        self._by_key = {key: same if len(same) <= FEW else Crowd(same) for key, same in by_key.items()}
+        for open_ in opened:
+            self.all[open_.serial] = open_
+            self.bytes += open_.size
+            if open_.tap is not None:
+                self.streams[(*open_.key[:2], open_.tap.vm, open_.tap.stream)] = open_
+
+    def _enter(self, open_: Open) -> None:
+        key, tap = open_.key, open_.tap
+        self.all[open_.serial] = open_
+        if tap is not None:
+            self.streams[key[0], key[1], tap.vm, tap.stream] = open_
+        same = self._by_key.get(key)
+        if same is None:
+            self._by_key[key] = [open_]
+        elif isinstance(same, Crowd):
+            same.enter(open_)
+        elif len(same) < FEW:
+            same.append(open_)
+        else:
+            self._by_key[key] = Crowd([*same, open_])
