@@ -33,22 +33,25 @@ def key_of(proxy: Proxy, entry: Any) -> KeyFields:
 def read(entry: Any, problems: list[str]) -> AccessLog:
     """The entry as an AccessLog. What it tells that can't be is unknown, and added to `problems`."""
     common, request, response = entry.common_properties, entry.request, entry.response
-    log = AccessLog(
+    status, asked, answered = response.response_code.value, request.request_body_bytes, response.response_body_bytes
+    if asked > _MAX or answered > _MAX or (status and not 100 <= status <= 999):
+        status, asked, answered = _known(status, asked, answered, problems)
+    return AccessLog(
         method=_METHODS[request.request_method] if 0 <= request.request_method < len(_METHODS) else "",
         scheme=request.scheme,
         authority=request.authority,
         path=request.original_path or request.path,
         user_agent=request.user_agent,
         protocol=entry.protocol_version,
-        status=response.response_code.value,
+        status=status,
         flags=_flags(common),
         details=response.response_code_details,
         duration_us=_span(common, "duration", problems),
         upstream_first_byte_us=_span(common, "time_to_first_upstream_rx_byte", problems),
         first_byte_us=_span(common, "time_to_first_downstream_tx_byte", problems),
         last_byte_us=_span(common, "time_to_last_downstream_tx_byte", problems),
-        request_body_bytes=request.request_body_bytes,
-        response_body_bytes=response.response_body_bytes,
+        request_body_bytes=asked,
+        response_body_bytes=answered,
         upstream_cluster=common.upstream_cluster,
         upstream_address=_address(common.upstream_remote_address),
         local_address=_address(common.downstream_local_address),
@@ -62,12 +65,15 @@ def read(entry: Any, problems: list[str]) -> AccessLog:
         response_headers=_named(response.response_headers),
         response_trailers=_named(response.response_trailers),
     )
-    if log.status and not 100 <= log.status <= 999:
-        log.status = _unknown(0, numbers.STATUS_UNKNOWN, problems)
-    if log.request_body_bytes > _MAX or log.response_body_bytes > _MAX:
-        log.request_body_bytes = min(log.request_body_bytes, _MAX)
-        log.response_body_bytes = _unknown(min(log.response_body_bytes, _MAX), numbers.SIZE_CUT, problems)
-    return log
+
+
+def _known(status: int, asked: int, answered: int, problems: list[str]) -> tuple[int, int, int]:
+    """These numbers where they can be."""
+    if status and not 100 <= status <= 999:
+        status = _unknown(0, numbers.STATUS_UNKNOWN, problems)
+    if asked > _MAX or answered > _MAX:
+        answered = _unknown(min(answered, _MAX), numbers.SIZE_CUT, problems)
+    return status, min(asked, _MAX), answered
 
 
 def size_of(log: AccessLog) -> int:

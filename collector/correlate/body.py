@@ -14,7 +14,8 @@ def assemble(stretches: list[Stretch], size: int | None) -> Body:
     if len(stretches) == 1 and stretches[0].offset == 0:
         only = stretches[0]
         if size is None or size == only.end:
-            return Body(_data(only), size, [], only.held < only.end, _chunks(only))
+            data = only.data[0] if len(only.data) == 1 else _data(only)
+            return Body(data, size, [], only.held < only.end, _chunks(only))
     return _join(sorted(stretches, key=attrgetter("offset")), size)
 
 

@@ -274,6 +274,10 @@ class Correlator:
 
     def _advance(self, now: int) -> Iterator[None]:
         self._now = now = max(now, self._now)
+        for number, window in enumerate(self._ledger.flush(now, self._nodes.known), 1):
+            self._emit(window)
+            if not number % STEP:
+                yield
         quiet_since = now - self._limits.idle_us
         number = 0
         while (expired := self._openings.expired(now, quiet_since)) is not None:
@@ -282,10 +286,6 @@ class Correlator:
             if not number % STEP:
                 yield
         self._memory.forget(now)
-        for number, window in enumerate(self._ledger.flush(now, self._nodes.known), 1):
-            self._emit(window)
-            if not number % STEP:
-                yield
 
     def _evict(self) -> Iterator[None]:
         number = 0

@@ -61,25 +61,26 @@ def _run(pieces: Pieces, run: Any) -> int:
     """Takes a run of chunks in, joined with the stretch that it continues. Returns the bytes it takes."""
     offset, data = run.offset, run.data
     lengths, times = run.lengths[:], run.times_us[:]  # faster than list()
-    total = sum(lengths)
+    count, held = len(lengths), len(data)
+    total, latest = (lengths[0], times[0]) if count == 1 == len(times) else (sum(lengths), max(times, default=0))
     end = offset + total
-    if not lengths or end > _MAX or len(data) > total or len(times) != len(lengths) or max(times) > _CENTURY_US:
-        if not lengths or end > _MAX:
+    if not count or end > _MAX or held > total or len(times) != count or latest > _CENTURY_US:
+        if not count or end > _MAX:
             return _refuse(pieces, lengths)
         data = data[:total]  # bytes beyond are not said to have passed
-        times = _times(pieces, times, len(lengths))
-    size = len(data) + CHUNK_BYTES * len(lengths)
+        held, times = len(data), _times(pieces, times, count)
+    size = held + CHUNK_BYTES * count
     body = pieces.request_body if run.direction == REQUEST_BODY else pieces.response_body
-    if body and (last := body[-1]).end == offset and (not data or last.held == last.end - last.offset):
+    if body and (last := body[-1]).end == offset and (not held or last.held == last.end - last.offset):
         last.end = end
         last.lengths += lengths
         last.times_us += times
-        if data:
+        if held:
             last.data.append(data)
-            last.held += len(data)
+            last.held += held
             size += TEXT_BYTES
         return size
-    body.append(Stretch(offset, end, len(data), [data], lengths, times))
+    body.append(Stretch(offset, end, held, [data], lengths, times))
     return size + STRETCH_BYTES
 
 

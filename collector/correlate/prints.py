@@ -11,6 +11,7 @@ from collector.messages.flags import CLIENT_ABORTED, UPSTREAM_RESET
 TEXT_CHARS = 128  # of a text in a print; a longer one is hashed
 REDIRECTED = "internal_redirect"  # Envoy's response code detail of a stream that it began anew
 _ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: a connection carries one exchange at a time
+_STATUS = {number: b":status\0%d\0" % number for number in range(100, 1000)}
 _BROKEN = CLIENT_ABORTED | UPSTREAM_RESET
 
 ExactPrint = tuple[str, int, bytes, int, int]  # caller, status, path, sizes of request and response
@@ -34,11 +35,11 @@ def fits(pieces: Pieces, log: AccessLog) -> bool:
     """
     if not has_status(pieces, log) or not may_fit(pieces, log):
         return False
-    if (pieces.flags | log.flags) & _BROKEN or _is_named(pieces, log):
+    if (not pieces.response_complete or pieces.response_size == log.response_body_bytes) and (
+        not pieces.request_complete or pieces.request_size == log.request_body_bytes
+    ):
         return True
-    if pieces.response_complete and pieces.response_size != log.response_body_bytes:
-        return False
-    return not pieces.request_complete or pieces.request_size == log.request_body_bytes
+    return bool((pieces.flags | log.flags) & _BROKEN) or _is_named(pieces, log)
 
 
 def may_fit(pieces: Pieces, log: AccessLog) -> bool:
@@ -48,14 +49,10 @@ def may_fit(pieces: Pieces, log: AccessLog) -> bool:
     """
     if pieces.caller_address and pieces.caller_address != log.caller_address:
         return False
-    if log.details == REDIRECTED and pieces.response_headers is not None:
-        return False
-    return (
-        pieces.request_headers is None
-        or _is_named(pieces, log)
-        or log.path.encode("utf-8", "surrogateescape") + b"\0" in pieces.request_headers
-        or log.details == REDIRECTED
-    )
+    if log.details == REDIRECTED:
+        return pieces.response_headers is None
+    block = pieces.request_headers
+    return block is None or log.path.encode("utf-8", "surrogateescape") + b"\0" in block or _is_named(pieces, log)
 
 
 def rank(pieces: Pieces, log: AccessLog) -> int:
@@ -69,7 +66,7 @@ def has_status(pieces: Pieces, log: AccessLog) -> bool:
         return True
     block = pieces.response_headers
     if block is not None:
-        return b":status\0%d\0" % log.status in block or b":status\0" not in block
+        return _STATUS[log.status] in block or b":status\0" not in block
     return not pieces.code or pieces.code == log.status
 
 

@@ -124,17 +124,17 @@ class Tape:
         self.entries: list[Entry] = []
         self.now = now
 
-    def _add(self, kind: Kind, source: str, payload: bytes, seconds: float) -> Entry:
+    def add(self, kind: Kind, source: str, payload: bytes, seconds: float = 0.001, sender: str = "") -> Entry:
         self.now += int(seconds * 1_000_000)
-        entry = Entry(len(self.entries) + 1, kind, source, self.now, payload)
+        entry = Entry(len(self.entries) + 1, kind, source, self.now, payload, sender=sender)
         self.entries.append(entry)
         return entry
 
-    def tap(self, batch: tap_pb2.Batch, seconds: float = 0.001) -> Entry:
-        return self._add(Kind.TAP, batch.node.id, batch.SerializeToString(), seconds)
+    def tap(self, batch: tap_pb2.Batch, seconds: float = 0.001, sender: str = "") -> Entry:
+        return self.add(Kind.TAP, batch.node.id, batch.SerializeToString(), seconds, sender)
 
-    def log(self, message: als_pb2.StreamAccessLogsMessage, seconds: float = 0.001, node: str = NODE) -> Entry:
-        return self._add(Kind.ACCESS_LOG, node, message.SerializeToString(), seconds)
+    def log(self, message: als_pb2.StreamAccessLogsMessage, seconds: float = 0.001, node: str = NODE, sender: str = "") -> Entry:
+        return self.add(Kind.ACCESS_LOG, node, message.SerializeToString(), seconds, sender)
 
     def tick(self, seconds: float) -> Entry:
-        return self._add(Kind.TICK, "", b"", seconds)
+        return self.add(Kind.TICK, "", b"", seconds)
