@@ -5,7 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from collector.correlate.body import assemble
-from collector.correlate.state import Open, Pieces
+from collector.correlate.prints import log_print
+from collector.correlate.state import Open, Pieces, Remembered
 from collector.messages import flags as envoy
 from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.exchange import AccessLog, Exchange, Key, Node, Tap
@@ -42,6 +43,23 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
     if not told & INCOMPLETE:
         told |= _COMPLETE
     return Exchange(_key(open_, twin), open_.revision, node, told, tap, open_.access_log, problems=_problems(open_))
+
+
+def remembered(open_: Open, twin: int, number: int, kept: Open | None) -> Remembered:
+    """What is remembered of it, for what comes late."""
+    tap, log = open_.tap, open_.access_log
+    return Remembered(
+        open_.key,
+        twin,
+        open_.revision,
+        open_.start_us,
+        number,
+        (tap.vm, tap.stream) if tap is not None else None,
+        log_print(log) if log is not None else None,
+        tap is not None and tap.whole,
+        open_.gap,
+        kept,
+    )
 
 
 def _key(open_: Open, twin: int) -> Key:

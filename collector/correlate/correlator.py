@@ -14,14 +14,13 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from collector.correlate import access_log, crowd, memory, nodes, numbers
-from collector.correlate.closing import close
+from collector.correlate.closing import close, remembered
 from collector.correlate.counting import count
 from collector.correlate.ledger import Ledger
 from collector.correlate.limits import Closed, Limits
 from collector.correlate.memory import Memory
 from collector.correlate.openings import Openings
 from collector.correlate.pieces import add
-from collector.correlate.prints import log_print
 from collector.correlate.probes import is_probe
 from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot, read_snapshot
 from collector.messages import access_log as messages
@@ -36,6 +35,7 @@ STEP = 256  # parts, log entries or outputs after which `steps` lets others have
 REASON_CHARS = 300
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
+_NOTHING = Entry(0, Kind.TICK, "", 0, b"")
 
 
 class Correlator:
@@ -46,7 +46,7 @@ class Correlator:
         self._now = 0
         self._place = Place(0, 0)
         self._out: list[Closed] = []
-        self._entry = Entry(0, Kind.TICK, "", 0, b"")
+        self._entry = _NOTHING
         self._faulty = False  # this entry brought up a fault
         self._nodes = nodes.Nodes()
         self._ledger = Ledger(limits.ledger_us)
@@ -80,7 +80,8 @@ class Correlator:
         for _ in self._work(entry):
             out, self._out = self._out, []
             yield out
-        yield self._out
+        out, self._out, self._entry = self._out, [], _NOTHING
+        yield out
 
     def _work(self, entry: Entry) -> Iterator[None]:
         proxy = self._nodes.named(entry.sender, entry.source)
@@ -336,19 +337,7 @@ class Correlator:
                 open_.size += open_.log_size
         if tap is not None and not tap.ended:
             span = max(numbers.DAY_US, self._limits.late_us)  # it may still run, however quiet: what it tells later is a revision
-        remembered = Remembered(
-            open_.key,
-            twin,
-            open_.revision,
-            open_.start_us,
-            self._openings.next(),
-            (tap.vm, tap.stream) if tap is not None else None,
-            log_print(log) if log is not None else None,
-            tap is not None and tap.whole,
-            open_.gap,
-            kept,
-        )
-        self._memory.add(remembered, self._now + span)
+        self._memory.add(remembered(open_, twin, self._openings.next(), kept), self._now + span)
 
     def _fault(self, proxy: Proxy, error: Exception, exchange: bytes | None = None) -> None:
         """What could not be taken in, once per entry; an exchange that could not be closed, each."""
