@@ -32,7 +32,18 @@ class ListenerMetrics:
 class TapMetrics:
     """POST /v1/tap. `result` is what became of a batch."""
 
-    RESULTS = ("accepted", "malformed", "too_large", "unsupported", "unauthorized", "timeout", "disconnected", "busy")
+    RESULTS = (
+        "accepted",
+        "malformed",
+        "excessive",
+        "too_large",
+        "unsupported",
+        "unauthorized",
+        "forbidden",
+        "timeout",
+        "disconnected",
+        "busy",
+    )
 
     def __init__(self, registry: CollectorRegistry) -> None:
         batches = Counter("meshscribe_tap_batches_total", "Tap batches by result", ["result"], registry=registry)
@@ -47,9 +58,9 @@ class TapMetrics:
 
 
 class AccessLogMetrics:
-    """Envoy's access log service. `result`: accepted, malformed, or refused (the journal had no room)."""
+    """Envoy's access log service. `result`: accepted, or why not; `refused`: the journal had no room."""
 
-    RESULTS = ("accepted", "malformed", "refused")
+    RESULTS = ("accepted", "malformed", "excessive", "unauthorized", "forbidden", "refused")
 
     def __init__(self, registry: CollectorRegistry) -> None:
         messages = Counter("meshscribe_access_log_messages_total", "Access log messages by result", ["result"], registry=registry)

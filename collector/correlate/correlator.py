@@ -28,7 +28,7 @@ from collector.messages import tap_pb2
 from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
-from collector.messages.exchange import Exchange, Fault, LedgerWindow
+from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, LATE
 
 STEP = 256  # parts, log entries or outputs after which `steps` lets others have the loop
@@ -97,6 +97,8 @@ class Correlator:
                 window = self._ledger.away(proxy, entry.payload)
                 if window is not None:
                     self._emit(window)
+            elif entry.kind == Kind.DAMAGED:
+                self._damaged(proxy, entry)
             yield from self._evict()
         except Exception as error:  # noqa: BLE001 - whatever an entry holds, it must not end the collector
             self._fault(proxy, error)
@@ -338,6 +340,11 @@ class Correlator:
         if tap is not None and not tap.ended:
             span = max(numbers.DAY_US, self._limits.late_us)  # it may still run, however quiet: what it tells later is a revision
         self._memory.add(remembered(open_, twin, self._openings.next(), kept), self._now + span)
+
+    def _damaged(self, proxy: Proxy, entry: Entry) -> None:
+        """What the journal could not read back as it was written."""
+        node = self._nodes.get(proxy) if entry.source else Node("collector")
+        self._emit(Fault(node, "journal", str(entry.message), self._now, "application/octet-stream", entry.payload))
 
     def _fault(self, proxy: Proxy, error: Exception, exchange: bytes | None = None) -> None:
         """What could not be taken in, once per entry; an exchange that could not be closed, each."""

@@ -26,7 +26,7 @@ class Journal(Protocol):
         """Names this journal for ever: a UUID made when it was created, or where it is (cluster, topic, partition)."""
         ...
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """Returns the position after the entry is durable. Positions grow; they need not follow on each other.
 
         Raises JournalFullError at the quota or when too much waits.
@@ -34,7 +34,10 @@ class Journal(Protocol):
         ...
 
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
-        """The next entries behind `after`, in order, about `max_bytes` of payload at most but at least one. Waits until there is one."""
+        """The next entries behind `after`, in order, about `max_bytes` of payload at most but at least one. Waits until there is one.
+
+        What cannot be read back, or not as it was stored, comes as an entry of Kind.DAMAGED.
+        """
         ...
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -42,7 +45,7 @@ class Journal(Protocol):
         ...
 
     async def checkpoint(self, at_most: int) -> Checkpoint | None:
-        """The newest checkpoint with a position ≤ at_most."""
+        """The newest checkpoint with a position ≤ at_most that is whole."""
         ...
 
     async def truncate(self, up_to: int) -> None:

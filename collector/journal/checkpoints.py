@@ -5,10 +5,15 @@ A checkpoint counts once it is complete; what a crash left unfinished is removed
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import zlib
 from collections.abc import Iterator
 
+from collector.errors import DamagedError
 from collector.journal import Checkpoint
+
+log = logging.getLogger("meshscribe.journal")
 
 CHUNK_BYTES = 2 << 20
 
@@ -19,9 +24,9 @@ def chunks(state: bytes) -> Iterator[memoryview]:
     return (view[start : start + CHUNK_BYTES] for start in range(0, len(state), CHUNK_BYTES))
 
 
-def begin_checkpoint(connection: sqlite3.Connection, position: int) -> int:
+def begin_checkpoint(connection: sqlite3.Connection, position: int, crc: int) -> int:
     """Returns the new checkpoint's id: ids grow in the order of saving."""
-    return int(connection.execute("INSERT INTO checkpoints (position, complete) VALUES (?, 0)", (position,)).lastrowid or 0)
+    return int(connection.execute("INSERT INTO checkpoints (position, complete, crc) VALUES (?, 0, ?)", (position, crc)).lastrowid or 0)
 
 
 def add_chunk(connection: sqlite3.Connection, checkpoint: int, number: int, data: memoryview) -> None:
@@ -54,16 +59,44 @@ def drop_chunk(connection: sqlite3.Connection, checkpoint: int) -> bool:
     return True
 
 
-def load_checkpoint(connection: sqlite3.Connection, at_most: int) -> Checkpoint | None:
-    """The newest complete checkpoint with a position ≤ at_most. Runs on the reading connection."""
-    connection.execute("BEGIN")  # one view of both tables while the writer goes on
+def load_checkpoint(connection: sqlite3.Connection, at_most: int, file: str) -> Checkpoint | None:
+    """The newest complete checkpoint with a position ≤ at_most that fits its checksum. Runs on the reading connection.
+
+    Without any, the whole journal is fed once more, if it still begins at its first entry; else DamagedError is raised.
+    """
+    connection.execute("BEGIN")  # one view of all tables while the writer goes on
     try:
-        row = connection.execute(
-            "SELECT id, position FROM checkpoints WHERE complete AND position <= ? ORDER BY position DESC, id DESC LIMIT 1", (at_most,)
-        ).fetchone()
-        if row is None:
-            return None
-        pieces = connection.execute("SELECT data FROM checkpoint_chunks WHERE checkpoint = ? ORDER BY chunk", (row[0],))
-        return Checkpoint(row[1], b"".join(piece for (piece,) in pieces))
+        rows = connection.execute(
+            "SELECT id, position, crc FROM checkpoints WHERE complete AND position <= ? ORDER BY position DESC, id DESC", (at_most,)
+        ).fetchall()
+        for number, position, crc in rows:
+            state = _state(connection, number)
+            if state is not None and zlib.crc32(state) == crc:
+                return Checkpoint(position, state)
+            log.error("journal: %s: the checkpoint at position %d is damaged", file, position)
+        if rows:
+            _rebuilt(connection, file)
+        return None
     finally:
         connection.execute("ROLLBACK")
+
+
+def _state(connection: sqlite3.Connection, checkpoint: int) -> bytes | None:
+    try:
+        pieces = connection.execute("SELECT data FROM checkpoint_chunks WHERE checkpoint = ? ORDER BY chunk", (checkpoint,))
+        return b"".join(piece for (piece,) in pieces)
+    except (sqlite3.DatabaseError, TypeError) as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        return None
+
+
+def _rebuilt(connection: sqlite3.Connection, file: str) -> None:
+    """Says that the state is rebuilt from the entries. Raises DamagedError where the first ones are forgotten."""
+    floor = int(connection.execute("SELECT floor_position FROM meta").fetchone()[0])
+    if floor:
+        raise DamagedError(
+            f"{file}: every checkpoint is damaged, and the entries up to position {floor} are forgotten, without which the state cannot be"
+            " rebuilt. Keep a copy and move the file away to begin a new journal: what was not processed yet is lost with it"
+        )
+    log.error("journal: %s: no checkpoint can be used: the state is rebuilt from all entries, which takes its time", file)

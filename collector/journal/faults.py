@@ -11,12 +11,19 @@ log = logging.getLogger(__name__)
 
 # Both mean "no space left": for the file and its log, and for the log's index, which SQLite reports otherwise.
 FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class BadPageError(RetryableError):
+    """A page of the file cannot be used. What does not need it works."""
 
 
 def translate(error: Exception, doing: str) -> Exception:
     """JournalFullError when the disk is full, RetryableError for other errors of the file; errors of other kinds stay as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
+    if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGED:
+        return BadPageError(f"journal: {doing} failed: the file is damaged ({error})")
     if getattr(error, "sqlite_errorcode", None) in FULL:
         return JournalFullError(f"journal: no space left on the disk ({error})")
     name = getattr(error, "sqlite_errorname", type(error).__name__)

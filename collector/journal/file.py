@@ -6,6 +6,7 @@ Next stop: the writer thread owns the connection, the façade starts from the `P
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 from collector.errors import DamagedError, RetryableError
 from collector.journal import schema
+
+log = logging.getLogger("meshscribe.journal")
 
 WAL_PAGES = 1000  # 8 MiB: at this length the log is copied into the file
 WAL_KEPT_BYTES = 64 << 20  # a log that grew beyond is cut again
@@ -88,13 +91,13 @@ def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
     try:
         _configure(connection)
         schema.prepare(connection, path)
-        identity, floor, end = _places(connection, path)
+        identity, floor, end = _places(connection)
         _forget_unfinished_checkpoints(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
             raise RetryableError(f"{path} cannot be opened: {error}") from error
-        raise DamagedError(f"{path} is damaged or no SQLite file ({error}): move it away to begin a new journal") from error
+        raise DamagedError(f"{path} is damaged or no SQLite file ({error}): keep a copy and move it away to begin a new journal") from error
     except BaseException:
         connection.close()
         raise
@@ -113,16 +116,19 @@ def _configure(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _places(connection: sqlite3.Connection, path: Path) -> tuple[str, Place, Place]:
+def _places(connection: sqlite3.Connection) -> tuple[str, Place, Place]:
     identity, *floor_row = connection.execute("SELECT id, floor_position, floor_total, floor_received_at FROM meta").fetchone()
     floor = Place(*floor_row)
-    ends = "SELECT position, total_bytes, received_at FROM entries ORDER BY position"
-    first, last = connection.execute(f"{ends} LIMIT 1").fetchone(), connection.execute(f"{ends} DESC LIMIT 1").fetchone()
-    if first is not None and first[0] != floor.position + 1:
-        raise DamagedError(f"{path} is damaged: it begins at position {first[0]}, expected {floor.position + 1}")
-    return identity, floor, floor if last is None else Place(*last)
+    # The first entries may be damaged: the reader tells which are lost. Behind damaged last ones nothing can be appended.
+    last = connection.execute("SELECT position, total_bytes, received_at FROM entries ORDER BY position DESC LIMIT 1").fetchone()
+    return identity, floor, floor if last is None or last[0] < floor.position else Place(*last)
 
 
 def _forget_unfinished_checkpoints(connection: sqlite3.Connection) -> None:
-    connection.execute("DELETE FROM checkpoint_chunks WHERE checkpoint NOT IN (SELECT id FROM checkpoints WHERE complete)")
-    connection.execute("DELETE FROM checkpoints WHERE NOT complete")
+    try:
+        connection.execute("DELETE FROM checkpoint_chunks WHERE checkpoint NOT IN (SELECT id FROM checkpoints WHERE complete)")
+        connection.execute("DELETE FROM checkpoints WHERE NOT complete")
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        log.error("journal: the pieces of an unfinished checkpoint cannot be removed, and stay: %s", error)

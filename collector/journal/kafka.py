@@ -42,10 +42,10 @@ class KafkaJournal:
         """Positions that retention took before they were read."""
         return self._reader.lost
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
         self._check_open()
-        return await self._writer.append(kind, source, payload, message, self._partition)
+        return await self._writer.append(kind, source, payload, message, self._partition, sender=sender)
 
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
         self._check_open()

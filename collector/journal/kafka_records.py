@@ -1,7 +1,8 @@
 """An entry as a record of the raw topic: key = the proxy's node id, value = the payload as it came, the rest in one header.
 
-The header `entry` holds version (u8), kind (u8) and received_at (i64, µs since the epoch), big-endian. A record that has none is not one
-of ours: it takes its offset, and is passed over. position = offset + 1.
+The header `entry` holds version (u8), kind (u8), received_at (i64, µs since the epoch) and the sender with its length (u16) before it,
+big-endian. A record that has none is not one of ours: it takes its offset, and is passed over. position = offset + 1. Kafka has a
+checksum of its own over it all.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 
 from collector.messages.entry import Entry, Kind
 
-VERSION = 1
+VERSION = 2
 OVERHEAD = 512  # bytes of a batch and a record around key and value
 _NAME = "entry"
-_SHAPE = struct.Struct(">BBq")
+_SHAPE = struct.Struct(">BBqH")
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -23,18 +24,20 @@ def key_of(source: str) -> bytes:
     return source.encode("utf-8", "surrogatepass")
 
 
-def headers_of(kind: Kind, received_at: int) -> list[tuple[str, bytes]]:
+def headers_of(kind: Kind, received_at: int, sender: str = "") -> list[tuple[str, bytes]]:
     """The record's headers."""
-    return [(_NAME, _SHAPE.pack(VERSION, kind, received_at))]
+    told = sender.encode()
+    return [(_NAME, _SHAPE.pack(VERSION, kind, received_at, len(told)) + told)]
 
 
 def entry_of(record: Any, received_at: int) -> Entry | None:
     """The entry of an aiokafka ConsumerRecord, not received before `received_at`; None if it is not one of ours."""
     packed = next((value for name, value in record.headers if name == _NAME), b"")
-    if len(packed) != _SHAPE.size:
+    if len(packed) < _SHAPE.size:
         return None
-    version, kind, at = _SHAPE.unpack(packed)
-    if version != VERSION or kind not in _KINDS:
+    version, kind, at, length = _SHAPE.unpack_from(packed)
+    told = packed[_SHAPE.size :]
+    if version != VERSION or kind not in _KINDS or len(told) != length:
         return None
-    source = (record.key or b"").decode("utf-8", "surrogatepass")
-    return Entry(record.offset + 1, _KINDS[kind], source, max(at, received_at), record.value or b"")
+    source, sender = (record.key or b"").decode("utf-8", "surrogatepass"), told.decode("utf-8", "replace")
+    return Entry(record.offset + 1, _KINDS[kind], source, max(at, received_at), record.value or b"", None, sender)

@@ -46,6 +46,7 @@ class Waiting(NamedTuple):
     kind: Kind
     key: bytes
     value: bytes
+    sender: str
 
 
 class RawWriter:
@@ -64,7 +65,9 @@ class RawWriter:
         self._ending: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None) -> int:
+    async def append(
+        self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None, *, sender: str = ""
+    ) -> int:
         """The entry's position in its partition: that of `source`, if none is named. Raises JournalFullError and RetryableError."""
         del message
         if self._closed:
@@ -73,7 +76,7 @@ class RawWriter:
         number = partition_of(key, self._topic.partitions) if partition is None else partition
         lane = self._lanes.get(number) or self._lane(number)
         self._check_room(kind, size, lane)
-        waiting = Waiting(asyncio.get_running_loop().create_future(), kind, key, payload)
+        waiting = Waiting(asyncio.get_running_loop().create_future(), kind, key, payload, sender)
         self.waiting_bytes += size
         lane.put(waiting)
         return await waiting.future
@@ -252,7 +255,7 @@ class _Lane:
         batch, now = producer.create_batch(), int(time.time() * 1000)
         received_at = self._writer.now_us()
         for waiting in group:
-            headers = headers_of(waiting.kind, received_at)
+            headers = headers_of(waiting.kind, received_at, waiting.sender)
             if batch.append(timestamp=now, key=waiting.key, value=waiting.value, headers=headers) is None:
                 raise AssertionError("a group is smaller than a batch")
         batch.close()

@@ -1,7 +1,8 @@
 """What the journal's file looks like, and the check that a file is one of ours.
 
 `entries.total_bytes` counts the payload bytes of all entries ever, this one included. Since positions have no holes, a position can be
-found by bytes with a binary search, and the bytes kept are a difference of two rows: no blob is read for a sum.
+found by bytes with a binary search, and the bytes kept are a difference of two rows: no blob is read for a sum. `entries.crc` is checked
+when an entry is read back (checksum.py), `checkpoints.crc` (over the whole state) when a checkpoint is.
 The one row of `meta` holds the floor: position, total and time of the last entry that was forgotten.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from collector.errors import DamagedError
 
 APPLICATION_ID = 0x4D53_4A4C  # "MSJL", in the file's header
-VERSION = 1
+VERSION = 2
 PAGE_SIZE = 8192  # the fastest of 4, 8, 16 and 64 KiB for payloads of 1 and 64 KiB
 
 TABLES = (
@@ -22,9 +23,10 @@ TABLES = (
         id TEXT NOT NULL, floor_position INTEGER NOT NULL, floor_total INTEGER NOT NULL, floor_received_at INTEGER NOT NULL,
         truncated INTEGER NOT NULL) STRICT""",
     """CREATE TABLE entries (
-        position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, source TEXT NOT NULL, received_at INTEGER NOT NULL,
-        total_bytes INTEGER NOT NULL, payload BLOB NOT NULL) STRICT""",
-    "CREATE TABLE checkpoints (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, complete INTEGER NOT NULL) STRICT",
+        position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, source TEXT NOT NULL, sender TEXT NOT NULL, received_at INTEGER NOT NULL,
+        total_bytes INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL) STRICT""",
+    """CREATE TABLE checkpoints (
+        id INTEGER PRIMARY KEY, position INTEGER NOT NULL, complete INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT""",
     """CREATE TABLE checkpoint_chunks (
         checkpoint INTEGER NOT NULL, chunk INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (checkpoint, chunk)) STRICT""",
 )
@@ -38,7 +40,9 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     elif application != APPLICATION_ID:
         raise DamagedError(f"{path} is an SQLite file of something else (application_id {application:#x}): name another journal.path")
     elif version != VERSION:
-        raise DamagedError(f"{path} has journal version {version}, this program reads {VERSION}: use the program that wrote it")
+        raise DamagedError(
+            f"{path} has journal version {version}, this program reads {VERSION}: use the program that wrote it, or move the file away"
+        )
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint, checkpoints, truncation
+from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
 from collector.journal.tail import Tail, weight
@@ -78,7 +81,7 @@ class SqliteJournal:
         """Entries up to this one are forgotten."""
         return self._floor.position
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal. Costs the event loop a few microseconds; the disk is waited for in another thread."""
         if self._closed:
             raise RetryableError(CLOSED)
@@ -90,7 +93,7 @@ class SqliteJournal:
         self.waiting_bytes += memory
         self._total += size
         future: asyncio.Future[int] = self._loop.create_future()
-        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message, memory))
+        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message, memory, sender))
         return await future
 
     def _full(self, size: int, memory: int) -> str:
@@ -109,14 +112,15 @@ class SqliteJournal:
                 await self._arrived.wait()
                 continue
             self._tail.forget(after)  # the pipeline reads on and does not come back, and who does reads the file
-            found = self._tail.read(after, max_bytes) or await self._reader.entries(after, max_bytes)
+            found = self._tail.read(after, max_bytes) or await self._reader.entries(after, max_bytes, self._last)
             if found:
                 return found
         raise RetryableError(CLOSED)
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """See Journal. Appends pass between the pieces of a large state."""
-        number = await self._writer.run(partial(checkpoints.begin_checkpoint, position=checkpoint.position))
+        crc = await asyncio.to_thread(zlib.crc32, checkpoint.state)
+        number = await self._writer.run(partial(checkpoints.begin_checkpoint, position=checkpoint.position, crc=crc))
         for chunk, data in enumerate(checkpoints.chunks(checkpoint.state)):
             await self._writer.run(partial(checkpoints.add_chunk, checkpoint=number, number=chunk, data=data))
         await self._writer.run(partial(checkpoints.complete_checkpoint, checkpoint=number))
@@ -133,7 +137,10 @@ class SqliteJournal:
         up_to = min(up_to, self._last)
         target = await self._writer.run(partial(truncation.begin_truncation, up_to=up_to, keep_bytes=self._keep_bytes))
         while self._floor.position < target:
-            floor = await self._writer.run(partial(truncation.forget_chunk, up_to=target))
+            try:
+                floor = await self._writer.run(partial(truncation.forget_chunk, up_to=target))
+            except BadPageError:
+                floor = await self._writer.run(partial(truncation.pass_over, up_to=target))
             self._floor = max(self._floor, floor)
             self._tail.forget(floor.position)
         await self._drop_checkpoints()
@@ -166,8 +173,9 @@ class SqliteJournal:
 
     async def _drop_checkpoints(self) -> None:
         for number in await self._writer.run(checkpoints.retire_checkpoints):
-            while await self._writer.run(partial(checkpoints.drop_chunk, checkpoint=number)):
-                pass
+            with suppress(BadPageError):  # it stays where it is; the writer has logged it
+                while await self._writer.run(partial(checkpoints.drop_chunk, checkpoint=number)):
+                    pass
 
     def _wake_readers(self) -> None:
         self._arrived.set()

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from collector.errors import RetryableError
+from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
 from collector.journal.file import Place
 from collector.messages.entry import Entry, Kind
@@ -35,6 +36,7 @@ class Waiting(NamedTuple):
     payload: bytes
     message: Any
     memory: int  # bytes it takes
+    sender: str = ""
 
 
 class Command(NamedTuple):
@@ -158,19 +160,20 @@ def number(group: list[Waiting], end: Place) -> tuple[list[Entry], list[Any], Pl
     entries: list[Entry] = []
     values: list[Any] = []
     position, total = end.position, end.total_bytes
-    for _, kind, source, received_at, payload, message, _ in group:
+    for _, kind, source, received_at, payload, message, _, sender in group:
         position += 1
         total += len(payload)
-        entries.append(Entry(position, kind, source, received_at, payload, message))
-        values += (position, int(kind), source, received_at, total, payload)
+        entries.append(Entry(position, kind, source, received_at, payload, message, sender))
+        crc = checksum(position, kind, source.encode(), sender.encode(), received_at, payload)
+        values += (position, int(kind), source, sender, received_at, total, crc, payload)
     return entries, values, Place(position, total, group[-1].received_at)
 
 
 @lru_cache(GROUP_ENTRIES)
 def insert(rows: int) -> str:
     """The statement that inserts so many entries."""
-    columns = "(position, kind, source, received_at, total_bytes, payload)"
-    return f"INSERT INTO entries {columns} VALUES {','.join(['(?,?,?,?,?,?)'] * rows)}"
+    columns = "(position, kind, source, sender, received_at, total_bytes, crc, payload)"
+    return f"INSERT INTO entries {columns} VALUES {','.join(['(?,?,?,?,?,?,?,?)'] * rows)}"
 
 
 def resolve(future: asyncio.Future[T], result: T) -> None:

@@ -14,6 +14,7 @@ class Kind(IntEnum):
     TICK = 3  # empty: time passes although no traffic does
     REFUSED = 4  # JSON {"reason": …, "messages": n, "entries": n, "bytes": n}: what a receiver of `source` had to drop
     AWAY = 5  # JSON {"from_us": …, "to_us": …, "reason": …}: the collector took nothing in between
+    DAMAGED = 6  # the payload as read back, which is not what was stored: never appended, made by the reader; `message` says why
 
 
 class Entry(NamedTuple):

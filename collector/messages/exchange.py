@@ -144,7 +144,7 @@ class Fault(Struct, gc=False):
     """What one stage could not do with one entry, exchange, window or row: it becomes a dead letter, and everything else goes on."""
 
     node: Node
-    stage: str  # feed, redact, decode, enrich, describe, row
+    stage: str  # journal, feed, redact, decode, enrich, describe, row
     reason: str  # one sentence
     at_us: int  # received_at of the entry that brought it up
     content_type: str  # of `data`

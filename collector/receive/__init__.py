@@ -10,6 +10,6 @@ from collector.messages.entry import Kind
 class Appender(Protocol):
     """The part of the journal that receivers use."""
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """Returns the position after the entry is durable. Holds nothing of it when it raises JournalFullError or RetryableError."""
         ...

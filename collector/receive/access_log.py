@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -19,9 +19,12 @@ from collector.errors import BadInputError, JournalFullError, RetryableError
 from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
 from collector.receive import Appender
+from collector.receive.identity import HEADER, REASON, DeniedError, Identities, Sender, claim_of_log, joined
 from collector.receive.refusals import Count, Refusals
 from collector.receive.secrets import redact
 from collector.receive.shape import count_entries, parse_log_message
+from collector.receive.tokens import EXPECTED, Token
+from collector.receive.wire import ExcessError
 from collector.settings import Ingest
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
@@ -33,7 +36,7 @@ class AccessLogServer:
     """The gRPC listener. Lives in the event loop in which it is started."""
 
     def __init__(self, journal: Appender, metrics: AccessLogMetrics, settings: Ingest) -> None:
-        self._receiver = AccessLogReceiver(journal, metrics)
+        self._receiver = AccessLogReceiver(journal, metrics, settings)
         self._settings = settings
         self._server: grpc.aio.Server | None = None
         self.port = settings.grpc_port  # the real one once it is started
@@ -62,9 +65,12 @@ class AccessLogServer:
 class AccessLogReceiver:
     """Checks and appends the messages of all streams."""
 
-    def __init__(self, journal: Appender, metrics: AccessLogMetrics) -> None:
+    def __init__(self, journal: Appender, metrics: AccessLogMetrics, settings: Ingest) -> None:
         self._journal = journal
         self._metrics = metrics
+        self._max_entries = settings.max_batch_parts
+        self._token = Token(settings.token)
+        self._identities = Identities(settings)
         self._refusals = Refusals(journal)
         self._appends: set[asyncio.Task[None]] = set()
         self.ending = False  # each stream ends, with OK, behind its next message
@@ -74,24 +80,50 @@ class AccessLogReceiver:
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: grpc.stream_unary_rpc_method_handler(self.stream)})
 
     async def stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-        """One stream. A message of the wrong shape ends it with INVALID_ARGUMENT; what came before is kept."""
-        source = ""
+        """One stream. A message of the wrong shape ends it with INVALID_ARGUMENT; what came before is kept.
+
+        Who sends is asked once, and compared with each message that names a node.
+        """
+        sender, source = await self._admit(context), ""
         self._metrics.streams.inc()
         try:
             async for payload in messages:
                 try:
-                    source, message = parse_log_message(payload, source)
+                    source, message = parse_log_message(payload, source, self._max_entries)
                 except BadInputError as error:
-                    self._count_malformed(source, payload)
+                    self._count_bad(source, payload, error, sender)
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                if self._identities.checks and message.HasField("identifier"):
+                    try:
+                        self._identities.check(sender, claim_of_log(message.identifier.node))
+                    except DeniedError as error:
+                        await self._deny(context, error, Count(1, count_entries(message), len(payload)))
                 if redact(message):
                     payload = message.SerializeToString()
-                self._append_soon(source, payload, message)
+                self._append_soon(source, payload, message, sender.id)
                 if self.ending:
                     break
         finally:
             self._metrics.streams.dec()
         return b""
+
+    async def _admit(self, context: grpc.aio.ServicerContext[Any, Any]) -> Sender:
+        """Who sends. Ends the stream of who has no token, or no identity that is asked for."""
+        told = context.invocation_metadata() or ()
+        if not self._token.allows(joined(value for key, value in told if key == "authorization").encode()):
+            self._metrics.messages["unauthorized"].inc()
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, EXPECTED)
+        try:
+            return self._identities.sender(joined(value for key, value in told if key == HEADER))
+        except DeniedError as error:
+            await self._deny(context, error, Count(1, 0, 0))
+
+    async def _deny(self, context: grpc.aio.ServicerContext[Any, Any], error: DeniedError, count: Count) -> NoReturn:
+        self._metrics.messages["forbidden"].inc()
+        self._metrics.entries["forbidden"].inc(count.entries)
+        self._refusals.add(error.sender, REASON, count, error.sender)
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        raise AssertionError("abort raises")
 
     async def drain(self) -> None:
         """Waits until everything that was read is durable or counted. No stream may be open."""
@@ -99,27 +131,28 @@ class AccessLogReceiver:
             await asyncio.wait(self._appends)
         await self._refusals.close()
 
-    def _append_soon(self, source: str, payload: bytes, message: StreamAccessLogsMessage) -> None:
-        task = asyncio.get_running_loop().create_task(self._append(source, payload, message))
+    def _append_soon(self, source: str, payload: bytes, message: StreamAccessLogsMessage, sender: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._append(source, payload, message, sender))
         self._appends.add(task)
         task.add_done_callback(self._appends.discard)
 
-    async def _append(self, source: str, payload: bytes, message: StreamAccessLogsMessage) -> None:
+    async def _append(self, source: str, payload: bytes, message: StreamAccessLogsMessage, sender: str) -> None:
         entries, result = count_entries(message), "accepted"
         try:
-            await self._journal.append(Kind.ACCESS_LOG, source, payload, message)
+            await self._journal.append(Kind.ACCESS_LOG, source, payload, message, sender=sender)
             self._metrics.bytes.inc(len(payload))
         except RetryableError as error:
             result = "refused"
             reason = "journal_full" if isinstance(error, JournalFullError) else "journal_failed"
-            self._refusals.add(source, reason, Count(1, entries, len(payload)))
+            self._refusals.add(source, reason, Count(1, entries, len(payload)), sender)
         self._metrics.messages[result].inc()
         self._metrics.entries[result].inc(entries)
 
-    def _count_malformed(self, source: str, payload: bytes) -> None:
-        self._metrics.messages["malformed"].inc()
+    def _count_bad(self, source: str, payload: bytes, error: BadInputError, sender: Sender) -> None:
+        reason = "excessive" if isinstance(error, ExcessError) else "malformed"
+        self._metrics.messages[reason].inc()
         if source:
-            self._refusals.add(source, "malformed", Count(1, 0, len(payload)))
+            self._refusals.add(source, reason, Count(1, 0, len(payload)), sender.id)
 
 
 def options(max_message_bytes: int) -> list[tuple[str, int]]:

@@ -1,4 +1,5 @@
-"""What receivers had to drop, until the journal can be told: one REFUSED entry per proxy and reason, so that the ledger knows."""
+"""What receivers had to drop, until the journal can be told: one REFUSED entry per proxy, sender and reason, so that the
+ledger knows."""
 
 from __future__ import annotations
 
@@ -34,15 +35,15 @@ class Refusals:
     def __init__(self, journal: Appender, retry_seconds: float = RETRY_SECONDS) -> None:
         self._journal = journal
         self._retry_seconds = retry_seconds
-        self._counts: dict[tuple[str, str], Count] = {}
+        self._counts: dict[tuple[str, str, str], Count] = {}
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, source: str, reason: str, count: Count) -> None:
-        """Counts one drop of the proxy `source`."""
-        key = (source, reason)
+    def add(self, source: str, reason: str, count: Count, sender: str = "") -> None:
+        """Counts one drop of the proxy `source`, which `sender` sent."""
+        key = (source, reason, sender)
         if key not in self._counts and len(self._counts) >= MAX_COUNTED:
-            key = ("", reason)
+            key = ("", reason, "")
         self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._report())
@@ -67,7 +68,8 @@ class Refusals:
         for key in list(self._counts):
             count = self._counts.pop(key)
             try:
-                await self._journal.append(Kind.REFUSED, key[0], orjson.dumps({"reason": key[1], **count._asdict()}))
+                source, reason, sender = key
+                await self._journal.append(Kind.REFUSED, source, orjson.dumps({"reason": reason, **count._asdict()}), sender=sender)
             except RetryableError:
                 self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
                 return False

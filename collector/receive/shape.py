@@ -1,9 +1,12 @@
 """The shape checks: bytes that pass can be fed to the correlator. Each message is parsed once; the parsed one travels with the entry.
 
-Enum numbers that this version does not know are kept (proto3): a newer filter's batches are not lost.
+Enum numbers that this version does not know are kept (proto3): a newer filter's batches are not lost. Numbers that make no sense are kept
+too, the stages behind take them as unknown. What is bounded is how many of something there are, since each costs more than its bytes.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from google.protobuf.message import DecodeError
@@ -11,21 +14,31 @@ from google.protobuf.message import DecodeError
 from collector.errors import BadInputError
 from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
+from collector.receive.wire import ExcessError, check_batch, check_log_message
 
-MAX_NAME_CHARS = 1024  # of a node id; a VM's name is shorter
+MAX_PARTS = 16_384
+MAX_NAME_CHARS = 1024  # of a node id and the other names of a proxy
+MAX_VM_CHARS = 128
+MAX_NODE_BYTES = 64 << 10  # of what a proxy tells of itself
+MAX_LABELS = 256
+MAX_REASONS = 64  # a batch's drops, one for each reason
+MAX_CHUNKS = 262_144  # lengths of body chunks in a batch, and as many times
 MAX_LEVEL = max(Level.values())
+_KEPT = ("NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID", "NAME", "SERVICE_ACCOUNT")
 
 
-def parse_batch(payload: bytes) -> Batch:
-    """A tap batch with node id, vm and sequence. Raises BadInputError."""
+def parse_batch(payload: bytes, max_parts: int = MAX_PARTS) -> Batch:
+    """A tap batch with node id, vm and sequence. Raises BadInputError; ExcessError where there is too much of something."""
+    check_batch(payload, max_parts)
     try:
         batch = Batch.FromString(payload)
     except DecodeError as error:
         raise BadInputError(f"the body is not a meshscribe.tap.v1.Batch: {error}") from None
     _check_name("node.id", batch.node.id)
-    _check_name("vm", batch.vm)
+    _check_name("vm", batch.vm, MAX_VM_CHARS)
     if batch.sequence < 1:
         raise BadInputError("sequence is missing: expected 1 or more")
+    _check_amounts(batch, len(payload))
     return batch
 
 
@@ -34,8 +47,12 @@ def has_unknown_level(batch: Batch) -> bool:
     return any(not 0 <= part.level <= MAX_LEVEL for part in batch.parts)
 
 
-def parse_log_message(payload: bytes, source: str) -> tuple[str, StreamAccessLogsMessage]:
-    """An access log message, and the node id that it belongs to: `source`, or its own if it is the stream's first. Raises BadInputError."""
+def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS) -> tuple[str, StreamAccessLogsMessage]:
+    """An access log message, and the node id that it belongs to: `source`, or its own if it is the stream's first.
+
+    Raises BadInputError; ExcessError where there is too much of something.
+    """
+    check_log_message(payload, max_entries)
     try:
         message = access_log.parse(payload)
     except DecodeError as error:
@@ -44,11 +61,12 @@ def parse_log_message(payload: bytes, source: str) -> tuple[str, StreamAccessLog
         if not source:
             raise BadInputError("the stream's first message has no identifier: expected identifier.node.id")
         return source, message
-    node = message.identifier.node.id
-    if source and node != source:
-        raise BadInputError(f"identifier.node.id changed within the stream from {source!r} to {node[:200]!r}")
-    _check_name("identifier.node.id", node)
-    return node, message
+    node = message.identifier.node
+    if source and node.id != source:
+        raise BadInputError(f"identifier.node.id changed within the stream from {source!r} to {node.id[:200]!r}")
+    _check_name("identifier.node.id", node.id)
+    _check_log_node(node)
+    return node.id, message
 
 
 def count_entries(message: StreamAccessLogsMessage) -> int:
@@ -56,8 +74,36 @@ def count_entries(message: StreamAccessLogsMessage) -> int:
     return len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
 
 
-def _check_name(field: str, value: str) -> None:
+def _check_amounts(batch: Batch, size: int) -> None:
+    """What is looked at only where there are bytes enough for it costs an ordinary batch nothing."""
+    _at_most(len(batch.node.labels), MAX_LABELS, "labels in node.labels")
+    _at_most(len(batch.totals.drops), MAX_REASONS, "reasons in totals.drops")
+    _at_most(len(batch.totals.abandoned), MAX_REASONS, "reasons in totals.abandoned")
+    if size > MAX_NODE_BYTES:
+        _at_most(batch.node.ByteSize(), MAX_NODE_BYTES, "bytes in node")
+    if size > MAX_CHUNKS:
+        chunks = sum(max(len(run.lengths), len(run.times_us)) for part in batch.parts for run in part.runs)
+        _at_most(chunks, MAX_CHUNKS, "body chunks in all runs")
+
+
+def _check_log_node(node: Any) -> None:
+    """Of what is kept of it; Envoy tells much besides."""
+    fields = node.metadata.fields
+    names = [node.cluster, *(fields[name].string_value for name in _KEPT if name in fields)]
+    _at_most(max(map(len, names)), MAX_NAME_CHARS, "characters in a name of identifier.node")
+    if "LABELS" in fields:
+        labels = fields["LABELS"].struct_value
+        _at_most(len(labels.fields), MAX_LABELS, "labels in identifier.node")
+        _at_most(labels.ByteSize(), MAX_NODE_BYTES, "bytes in the labels of identifier.node")
+
+
+def _at_most(number: int, limit: int, what: str) -> None:
+    if number > limit:
+        raise ExcessError(f"there are {number} {what}, at most {limit} are expected")
+
+
+def _check_name(field: str, value: str, limit: int = MAX_NAME_CHARS) -> None:
     if not value:
         raise BadInputError(f"{field} is missing")
-    if len(value) > MAX_NAME_CHARS:
-        raise BadInputError(f"{field} has {len(value)} characters, at most {MAX_NAME_CHARS} are expected")
+    if len(value) > limit:
+        raise BadInputError(f"{field} has {len(value)} characters, at most {limit} are expected")

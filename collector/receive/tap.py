@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hmac
 from time import perf_counter
 
 from fastapi import APIRouter, FastAPI
@@ -19,52 +18,66 @@ from collector.messages.tap_pb2 import Batch
 from collector.metrics import TapMetrics
 from collector.receive import Appender
 from collector.receive.content import Budget, decompress, read_body, too_large
+from collector.receive.identity import HEADER, NOBODY, REASON, DeniedError, Identities, claim_of_batch, joined
 from collector.receive.problem import Refusal, answer_with_problems, problem
+from collector.receive.refusals import Count, Refusals
 from collector.receive.shape import has_unknown_level, parse_batch
+from collector.receive.tokens import EXPECTED, Token
+from collector.receive.wire import ExcessError
 from collector.settings import Ingest
 
 PATH = "/v1/tap"
 CONTENT_TYPE = b"application/x-protobuf"
 ACCEPTED = Response()
+_IDENTITY = HEADER.encode()
 
 
-def create_ingest_app(journal: Appender, metrics: TapMetrics, settings: Ingest) -> FastAPI:
-    """The ingest listener's HTTP app. It describes itself to nobody: no docs, no schema."""
+def create_ingest_app(journal: Appender, metrics: TapMetrics, settings: Ingest, refusals: Refusals | None = None) -> FastAPI:
+    """The ingest listener's HTTP app. It describes itself to nobody: no docs, no schema. Who made the refusals closes them at the end."""
     # Telemetry off: looking whether it is wanted costs as much as parsing a small batch, and /metrics tells what there is to tell.
     telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
     app = FastAPI(title="Meshscribe ingest", openapi_url=None, redirect_slashes=False, telemetry=telemetry)
-    app.include_router(tap_router(journal, metrics, settings))
+    app.include_router(tap_router(journal, metrics, settings, refusals))
     answer_with_problems(app)
     return app
 
 
-def tap_router(journal: Appender, metrics: TapMetrics, settings: Ingest) -> APIRouter:
+def tap_router(journal: Appender, metrics: TapMetrics, settings: Ingest, refusals: Refusals | None = None) -> APIRouter:
     """The route alone, for an app that has others."""
     router = APIRouter(redirect_slashes=False)
     # A plain route: FastAPI's own resolves dependencies and response models, which costs more than all that is done here.
-    router.add_route(PATH, TapReceiver(journal, metrics, settings).post, methods=["POST"], include_in_schema=False)
+    router.add_route(PATH, TapReceiver(journal, metrics, settings, refusals).post, methods=["POST"], include_in_schema=False)
     return router
 
 
 class TapReceiver:
     """Checks and appends one batch per request."""
 
-    def __init__(self, journal: Appender, metrics: TapMetrics, settings: Ingest) -> None:
+    def __init__(self, journal: Appender, metrics: TapMetrics, settings: Ingest, refusals: Refusals | None = None) -> None:
         self._journal = journal
         self._metrics = metrics
-        self._limit = settings.max_batch_bytes
+        self._refusals = refusals or Refusals(journal)
+        self._limit, self._max_parts = settings.max_batch_bytes, settings.max_batch_parts
         self._budget = Budget(settings.max_waiting_bytes)
-        token = settings.token.get_secret_value() if settings.token else None
-        self._bearer = token.encode() if token else None
+        self._token = Token(settings.token)
+        self._identities = Identities(settings)
 
     async def post(self, request: Request) -> Response:
         """Raises nothing that the input could cause."""
         try:
+            sender = self._identities.sender(_identity(request)) if self._identities.checks else NOBODY
             payload = await self._payload(request)
-            await self._append(payload, _parse(payload))
+            batch = self._parse(payload)
+            if self._identities.checks:
+                self._identities.check(sender, claim_of_batch(batch.node))
+            await self._append(payload, batch, sender.id)
         except Refusal as refusal:
             self._metrics.batches[refusal.result].inc()
             return problem(refusal.status, refusal.detail, refusal.headers)
+        except DeniedError as error:
+            self._metrics.batches["forbidden"].inc()
+            self._refusals.add(error.sender, REASON, Count(1, 0, 0), error.sender)
+            return problem(403, str(error))
         except RetryableError as error:
             self._metrics.batches["busy"].inc()
             return problem(503, str(error), {"retry-after": "1"})
@@ -72,16 +85,17 @@ class TapReceiver:
 
     async def _payload(self, request: Request) -> bytes:
         headers: dict[bytes, bytes] = dict(request.scope["headers"])
-        self._check_token(headers.get(b"authorization", b""))
+        if not self._token.allows(headers.get(b"authorization", b"")):
+            raise Refusal(401, "unauthorized", EXPECTED, {"www-authenticate": "Bearer"})
         _check_type(headers.get(b"content-type", b""))
         self._check_length(headers.get(b"content-length", b""))
         body = await read_body(request.receive, self._limit, self._budget)
         encoding = headers.get(b"content-encoding")
         return body if encoding is None else decompress(body, encoding.decode("latin-1").strip().lower(), self._limit)
 
-    async def _append(self, payload: bytes, batch: Batch) -> None:
+    async def _append(self, payload: bytes, batch: Batch, sender: str) -> None:
         began = perf_counter()
-        await self._journal.append(Kind.TAP, batch.node.id, payload, batch)
+        await self._journal.append(Kind.TAP, batch.node.id, payload, batch, sender=sender)
         metrics = self._metrics
         metrics.append_seconds.observe(perf_counter() - began)
         metrics.batches["accepted"].inc()
@@ -89,12 +103,11 @@ class TapReceiver:
         if has_unknown_level(batch):
             metrics.unknown_levels.inc()
 
-    def _check_token(self, authorization: bytes) -> None:
-        if self._bearer is None:
-            return
-        scheme, _, token = authorization.partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._bearer):
-            raise Refusal(401, "unauthorized", "expected the token of ingest.token as a bearer token", {"www-authenticate": "Bearer"})
+    def _parse(self, payload: bytes) -> Batch:
+        try:
+            return parse_batch(payload, self._max_parts)
+        except BadInputError as error:
+            raise Refusal(400, "excessive" if isinstance(error, ExcessError) else "malformed", str(error)) from None
 
     def _check_length(self, length: bytes) -> None:
         if length.isdigit() and int(length[:20]) > self._limit:
@@ -111,8 +124,5 @@ def _check_type(content_type: bytes) -> None:
         )
 
 
-def _parse(payload: bytes) -> Batch:
-    try:
-        return parse_batch(payload)
-    except BadInputError as error:
-        raise Refusal(400, "malformed", str(error)) from None
+def _identity(request: Request) -> str:
+    return joined(value for name, value in request.scope["headers"] if name == _IDENTITY)

@@ -21,6 +21,7 @@ from collector.metrics import AccessLogMetrics, ListenerMetrics, TapMetrics
 from collector.receive import Appender
 from collector.receive.access_log import AccessLogServer
 from collector.receive.problem import answer_with_problems
+from collector.receive.refusals import Refusals
 from collector.receive.tap import create_ingest_app
 from collector.servers import HttpServer
 from collector.settings import Settings
@@ -111,6 +112,8 @@ async def start_audit(starting: Starting, app: FastAPI) -> str:
 async def start_ingest(starting: Starting, journal: Appender) -> tuple[str, str]:
     """The listeners that proxies send to. Returns the addresses of tap and access log."""
     ingest = starting.settings.ingest
+    if ingest.identity == "none":
+        log.warning("ingest.identity is none: whoever reaches the ingest ports may report as any proxy (docs/install.md)")
     access_log = AccessLogServer(journal, AccessLogMetrics(starting.registry), ingest)
     try:
         port = await access_log.start()
@@ -123,7 +126,9 @@ async def start_ingest(starting: Starting, journal: Appender) -> tuple[str, str]
 async def start_tap(starting: Starting, journal: Appender) -> str:
     """The listener for tap batches. Returns the address."""
     ingest, refused = starting.settings.ingest, ListenerMetrics(starting.registry, "ingest").refused
-    app = create_ingest_app(journal, TapMetrics(starting.registry), ingest)
+    refusals = Refusals(journal)
+    starting.stack.push_async_callback(refusals.close)
+    app = create_ingest_app(journal, TapMetrics(starting.registry), ingest, refusals)
     server = HttpServer("ingest.port", app, ingest.host, ingest.port, Bounds(ingest.max_connections), refused)
     address = await server.start()
     starting.stack.push_async_callback(server.stop)

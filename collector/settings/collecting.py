@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from collector.settings.section import MIB, Section
 
@@ -16,10 +16,30 @@ class Ingest(Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="HTTP: POST /v1/tap. 0 takes a free port.")
     grpc_port: int = Field(4315, ge=0, le=65535, description="gRPC: Envoy's access log service. 0 takes a free port.")
-    token: SecretStr | None = Field(None, description="If set, tap batches must carry it as a bearer token.")
+    identity: Literal["none", "mesh"] = Field(
+        "none",
+        description="mesh: senders must be who they say, by the SPIFFE id that our sidecar puts last into `x-forwarded-client-cert`"
+        " (docs/install.md). none: they are believed.",
+    )
+    trust_domains: list[str] = Field([], description="Trust domains whose senders are taken, with `identity: mesh`. None: any.")
+    token: SecretStr | None = Field(None, description="If set, tap batches and log streams must carry it as a bearer token.")
     max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
+    max_batch_parts: int = Field(16_384, ge=16, description="Parts of a tap batch, or entries of a log message, at most.")
     max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
     max_connections: int = Field(2048, ge=1, description="HTTP connections at a time; one more is answered 503 and closed.")
+
+    @field_validator("token")
+    @classmethod
+    def _says_something(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not token.get_secret_value().strip():
+            raise ValueError("is empty, which guards nothing: leave it out for none")
+        return token
+
+    @model_validator(mode="after")
+    def _domains_are_of_use(self) -> Ingest:
+        if self.trust_domains and self.identity == "none":
+            raise ValueError("trust_domains is of no use without identity: mesh")
+        return self
 
 
 class Audit(Section):

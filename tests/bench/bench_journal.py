@@ -73,7 +73,7 @@ async def _append(journal: SqliteJournal, name: str, size: int, waiting: int) ->
 class Nowhere:
     """Takes appends and keeps nothing: leaves what the receiver itself costs."""
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None) -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "") -> int:
         return 1
 
 

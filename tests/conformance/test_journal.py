@@ -65,6 +65,17 @@ async def test_an_entry_comes_back_after_reopening_as_it_was_appended(place: Pla
     assert isinstance(entry.kind, Kind)
 
 
+@pytest.mark.parametrize("reopened", [False, True], ids=["live", "stored"])
+async def test_the_verified_sender_comes_back_with_the_entry(place: Place, reopened: bool) -> None:
+    journal, sender = await place.open(), "spiffe://cluster.local/ns/models/sa/llama"
+    await journal.append(Kind.TAP, "n", b"x", sender=sender)
+    await journal.append(Kind.TAP, "n", b"x", sender="é" * 1000)
+    await journal.append(Kind.TAP, "n", b"x")
+    journal = await place.open() if reopened else journal
+    entries = await read_all(journal, 0, 3)
+    assert [(entry.payload, entry.sender) for entry in entries] == [(b"x", sender), (b"x", "é" * 1000), (b"x", "")]
+
+
 async def test_a_live_entry_carries_the_parsed_message(local: Place) -> None:
     journal, message = await local.open(), object()
     await journal.append(Kind.TAP, "n", b"x", message)

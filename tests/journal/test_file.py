@@ -87,16 +87,12 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> Non
     assert path.read_bytes() == b"these are not pages" * 100
 
 
-async def test_missing_first_entries_are_damage(path: Path, open_at: Open) -> None:
-    journal = await open_at()
-    for _ in range(3):
-        await journal.append(Kind.TICK, "", b"")
-    await journal.close()
+async def test_the_unreleased_first_version_is_refused_with_what_to_do(path: Path, open_at: Open) -> None:
+    await (await open_at()).close()
     connection = sqlite3.connect(path)
-    connection.execute("DELETE FROM entries WHERE position = 1")
-    connection.commit()
+    connection.execute("PRAGMA user_version = 1")
     connection.close()
-    with pytest.raises(DamagedError, match="begins at position 2, expected 1"):
+    with pytest.raises(DamagedError, match=r"version 1, this program reads 2: use the program that wrote it, or move the file away"):
         open_file(path)
 
 
@@ -135,7 +131,7 @@ async def test_more_to_keep_than_half_of_the_quota_is_a_fault_of_the_settings(pa
 async def test_an_unfinished_checkpoint_is_gone_after_reopening(path: Path, open_at: Open) -> None:
     await (await open_at()).close()
     connection = sqlite3.connect(path)
-    connection.execute("INSERT INTO checkpoints (position, complete) VALUES (0, 0)")
+    connection.execute("INSERT INTO checkpoints (position, complete, crc) VALUES (0, 0, 0)")
     connection.execute("INSERT INTO checkpoint_chunks VALUES (1, 0, x'00')")
     connection.commit()
     connection.close()

@@ -23,7 +23,7 @@ class ClosedGate:
         self.tried = asyncio.Event()
         self.told: list[tuple[str, dict[str, Any]]] = []
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None) -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         await asyncio.sleep(0)
         self.tried.set()
         if not self.open:
