@@ -66,6 +66,22 @@ def test_config_check_of_right_settings(cli: Cli, tmp_path: Path) -> None:
     assert cli("config", "check", "-c", str(tmp_path / "none.yaml")).exit_code == 2
 
 
+@pytest.mark.parametrize("token", ["", "  ", "\n"])
+def test_an_empty_token_guards_nothing_and_is_a_fault(cli: Cli, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("MESHSCRIBE_INGEST__TOKEN", token)
+    told = cli("config", "check")
+    assert told.exit_code == 2
+    assert "ingest.token (MESHSCRIBE_INGEST__TOKEN): is empty" in told.stderr
+
+
+def test_trust_domains_without_identities_are_a_fault(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text("ingest: {trust_domains: [cluster.local]}\n")
+    told = cli("config", "check", "-c", str(file))
+    assert told.exit_code == 2
+    assert "trust_domains is of no use without identity: mesh" in told.stderr
+
+
 def test_config_show_masks_secrets_and_can_be_read_back(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHSCRIBE_INGEST__TOKEN", "hunter2")
     told = cli("config", "show")
