@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from collector.errors import BadInputError
 from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
-from collector.receive.wire import ExcessError, check_batch, check_log_message
+from collector.receive.wire import MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
 
 MAX_PARTS = 16_384
 MAX_NAME_CHARS = 1024  # of a node id and the other names of a proxy
@@ -22,7 +22,7 @@ MAX_VM_CHARS = 128
 MAX_NODE_BYTES = 64 << 10  # of what a proxy tells of itself
 MAX_LABELS = 256
 MAX_REASONS = 64  # a batch's drops, one for each reason
-MAX_CHUNKS = 262_144  # lengths of body chunks in a batch, and as many times
+MAX_CHUNKS = SMALL_BYTES  # lengths of body chunks in a batch, and as many times; each takes a byte or more
 MAX_LEVEL = max(Level.values())
 _KEPT = ("NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID", "NAME", "SERVICE_ACCOUNT")
 
@@ -38,7 +38,7 @@ def parse_batch(payload: bytes, max_parts: int = MAX_PARTS) -> Batch:
     _check_name("vm", batch.vm, MAX_VM_CHARS)
     if batch.sequence < 1:
         raise BadInputError("sequence is missing: expected 1 or more")
-    _check_amounts(batch, len(payload))
+    _check_amounts(batch, len(payload), max_parts)
     return batch
 
 
@@ -57,6 +57,7 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
         message = access_log.parse(payload)
     except DecodeError as error:
         raise BadInputError(f"not an envoy.service.accesslog.v3.StreamAccessLogsMessage: {error}") from None
+    at_most(count_entries(message), max_entries, "entries (ingest.max_batch_parts)")
     if not message.HasField("identifier"):
         if not source:
             raise BadInputError("the stream's first message has no identifier: expected identifier.node.id")
@@ -74,32 +75,31 @@ def count_entries(message: StreamAccessLogsMessage) -> int:
     return len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
 
 
-def _check_amounts(batch: Batch, size: int) -> None:
+def _check_amounts(batch: Batch, size: int, max_parts: int) -> None:
     """What is looked at only where there are bytes enough for it costs an ordinary batch nothing."""
-    _at_most(len(batch.node.labels), MAX_LABELS, "labels in node.labels")
-    _at_most(len(batch.totals.drops), MAX_REASONS, "reasons in totals.drops")
-    _at_most(len(batch.totals.abandoned), MAX_REASONS, "reasons in totals.abandoned")
+    parts = batch.parts
+    at_most(len(parts), max_parts, "parts (ingest.max_batch_parts)")
+    at_most(len(batch.node.labels), MAX_LABELS, "labels in node.labels")
+    at_most(len(batch.totals.drops), MAX_REASONS, "reasons in totals.drops")
+    at_most(len(batch.totals.abandoned), MAX_REASONS, "reasons in totals.abandoned")
     if size > MAX_NODE_BYTES:
-        _at_most(batch.node.ByteSize(), MAX_NODE_BYTES, "bytes in node")
+        at_most(batch.node.ByteSize(), MAX_NODE_BYTES, "bytes in node")
+    if size > 2 * MAX_RUNS:
+        at_most(max([len(part.runs) for part in parts], default=0), MAX_RUNS, "runs in one part")
     if size > MAX_CHUNKS:
-        chunks = sum(max(len(run.lengths), len(run.times_us)) for part in batch.parts for run in part.runs)
-        _at_most(chunks, MAX_CHUNKS, "body chunks in all runs")
+        chunks = sum(max(len(run.lengths), len(run.times_us)) for part in parts for run in part.runs)
+        at_most(chunks, MAX_CHUNKS, "body chunks in all runs")
 
 
 def _check_log_node(node: Any) -> None:
     """Of what is kept of it; Envoy tells much besides."""
     fields = node.metadata.fields
     names = [node.cluster, *(fields[name].string_value for name in _KEPT if name in fields)]
-    _at_most(max(map(len, names)), MAX_NAME_CHARS, "characters in a name of identifier.node")
+    at_most(max(map(len, names)), MAX_NAME_CHARS, "characters in a name of identifier.node")
     if "LABELS" in fields:
         labels = fields["LABELS"].struct_value
-        _at_most(len(labels.fields), MAX_LABELS, "labels in identifier.node")
-        _at_most(labels.ByteSize(), MAX_NODE_BYTES, "bytes in the labels of identifier.node")
-
-
-def _at_most(number: int, limit: int, what: str) -> None:
-    if number > limit:
-        raise ExcessError(f"there are {number} {what}, at most {limit} are expected")
+        at_most(len(labels.fields), MAX_LABELS, "labels in identifier.node")
+        at_most(labels.ByteSize(), MAX_NODE_BYTES, "bytes in the labels of identifier.node")
 
 
 def _check_name(field: str, value: str, limit: int = MAX_NAME_CHARS) -> None:

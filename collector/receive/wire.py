@@ -1,7 +1,7 @@
-"""A look at a message's bytes before they are parsed: two bytes can stand for an empty message that takes a hundred in memory.
+"""A look at a large message's bytes before it is parsed: two bytes can stand for an empty message that takes a hundred in memory.
 
-What could not hold too many is not looked at: by its size, or by counting the byte that each of them begins with. Only what is left is
-walked through, field by field, and only until there is one too many.
+Small ones, as the filter and Envoy send by default, are parsed first and looked at then (shape.py): what they can cost is bounded by their
+size. A large one is walked through, field by field, and only until there is one too many.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from collector.errors import BadInputError
 
-REST_BYTES = 128 << 10  # of a batch, besides its parts
-MAX_RUNS = 65_536  # runs of body chunks in a batch
+SMALL_BYTES = 512 << 10  # twice the filter's batch_bytes
+REST_BYTES = 128 << 10  # of a large batch, besides its parts
+MAX_RUNS = 4096  # runs of body chunks in one part
 _PART, _RUN = 5, 12  # messages/tap.proto
 _LOGS, _LOG_ENTRY = (2, 3), 1  # envoy/service/accesslog/v3/als.proto
 _LENGTH_DELIMITED = 2
@@ -22,24 +23,35 @@ class ExcessError(BadInputError):
 
 
 def check_batch(payload: bytes, max_parts: int) -> None:
-    """Raises ExcessError for a tap batch with too many parts, runs, or too much besides."""
-    size = len(payload)
-    if size > REST_BYTES or _may_hold(payload, _PART, max_parts):
-        _check_parts(payload, max_parts)
-    if _may_hold(payload, _RUN, MAX_RUNS):
-        runs = 0
-        for number, start, end in walk(payload, 0, size):
-            if number == _PART:
-                runs = _counted(payload, start, end, _RUN, runs, MAX_RUNS, "runs of body chunks")
+    """Raises ExcessError for a tap batch with too many parts, runs in one, or too much besides."""
+    if len(payload) <= SMALL_BYTES:
+        return
+    parts, rest = 0, 0
+    for number, start, end in walk(payload, 0, len(payload)):
+        if number != _PART:
+            rest += end - start + 2
+            at_most(rest, REST_BYTES, "bytes besides the parts")
+            continue
+        parts += 1
+        at_most(parts, max_parts, "parts or more (ingest.max_batch_parts)")
+        if end - start > 2 * MAX_RUNS:
+            _count(payload, start, end, _RUN, 0, MAX_RUNS, "runs or more in one part")
 
 
 def check_log_message(payload: bytes, max_entries: int) -> None:
     """Raises ExcessError for a log message with too many entries."""
-    if _may_hold(payload, _LOG_ENTRY, max_entries):
-        entries = 0
-        for number, start, end in walk(payload, 0, len(payload)):
-            if number in _LOGS:
-                entries = _counted(payload, start, end, _LOG_ENTRY, entries, max_entries, "entries", " (ingest.max_batch_parts)")
+    if len(payload) <= SMALL_BYTES:
+        return
+    entries = 0
+    for number, start, end in walk(payload, 0, len(payload)):
+        if number in _LOGS:
+            entries = _count(payload, start, end, _LOG_ENTRY, entries, max_entries, "entries or more (ingest.max_batch_parts)")
+
+
+def at_most(number: int, limit: int, what: str) -> None:
+    """Raises ExcessError."""
+    if number > limit:
+        raise ExcessError(f"there are {number} {what}, at most {limit} are expected")
 
 
 def walk(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -62,33 +74,12 @@ def walk(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
             at += 8 if kind == 1 else 4
 
 
-def _check_parts(payload: bytes, max_parts: int) -> None:
-    parts, rest = 0, len(payload)
-    for number, start, end in walk(payload, 0, len(payload)):
-        if number == _PART:
-            parts += 1
-            rest -= end - start
-        if parts > max_parts:
-            raise ExcessError(f"the batch has more than {max_parts} parts (ingest.max_batch_parts)")
-    if rest - 16 * parts > REST_BYTES:
-        raise ExcessError(f"the batch has {rest} bytes besides its parts, at most {REST_BYTES} are expected")
-
-
-def _counted(data: bytes, at: int, end: int, wanted: int, count: int, limit: int, what: str, setting: str = "") -> int:
+def _count(data: bytes, at: int, end: int, wanted: int, count: int, limit: int, what: str) -> int:
     for number, _, _ in walk(data, at, end):
         if number == wanted:
             count += 1
-            if count > limit:
-                raise ExcessError(f"the message has more than {limit} {what}{setting}")
+            at_most(count, limit, what)
     return count
-
-
-def _may_hold(payload: bytes, number: int, limit: int) -> bool:
-    """Whether more than `limit` fields of this number could be in it: each takes two bytes, and its tag is one of two."""
-    if len(payload) <= 2 * limit:
-        return False
-    tag = number << 3 | _LENGTH_DELIMITED
-    return payload.count(tag) + payload.count(tag | 0x80) > limit
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
