@@ -22,7 +22,9 @@ class Ingest(Section):
         " (docs/install.md). none: they are believed.",
     )
     trust_domains: list[str] = Field([], description="Trust domains whose senders are taken, with `identity: mesh`. None: any.")
-    token: SecretStr | None = Field(None, description="If set, tap batches and log streams must carry it as a bearer token.")
+    token: SecretStr | None = Field(
+        None, description="If set, tap batches and log streams must carry it as a bearer token (Istio's log streams cannot)."
+    )
     max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
     max_batch_parts: int = Field(16_384, ge=16, description="Parts of a tap batch, or entries of a log message, at most.")
     max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
