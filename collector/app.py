@@ -23,8 +23,10 @@ from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import JournalMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, SinkMetrics
+from collector.metrics import AdmissionMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, SinkMetrics
 from collector.pipeline import Pipeline
+from collector.receive.admission import Admission
+from collector.receive.shares import Progress, Shares, share_key
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
@@ -120,12 +122,13 @@ async def _start_all(starting: Starting) -> Running:
     task = asyncio.create_task(pipeline.run())
     stack.push_async_callback(_drain, pipeline, journal, task)
 
-    health = CollectorHealth(journal, pipeline, task, directory, relays)
+    admission = await _admission(starting, journal, pipeline)
+    health = CollectorHealth(journal, pipeline, task, directory, relays, admission)
     if engine is None:
         audit_address = await start_probes(starting, health)
     else:
         audit_address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock, directory))
-    tap_address, log_address = await start_ingest(starting, journal)
+    tap_address, log_address = await start_ingest(starting, admission)
     health.listening = True
     return Running(task, Addresses(tap_address, log_address, audit_address))
 
@@ -140,6 +143,17 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> AsyncEngine | Non
     return engine
 
 
+async def _admission(starting: Starting, journal: SqliteJournal, pipeline: Pipeline) -> Admission:
+    """The gate before the journal. It knows whose entries there are."""
+    shares = Shares(journal.quota_bytes, starting.settings.ingest.max_waiting_bytes)
+    shares.restore([(position, share_key(sender, source, ""), size) for position, source, sender, size in await journal.holdings()])
+
+    def progress() -> Progress:
+        return Progress(pipeline.fed, pipeline.checkpointed, pipeline.away)
+
+    return Admission(journal, shares, lambda: journal.kept_bytes, progress, AdmissionMetrics(starting.registry))
+
+
 async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[None]) -> None:
     """What was received is stored, if the sink takes it in time; the rest stays in the journal."""
     if not task.done():
@@ -152,7 +166,16 @@ async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[
 class CollectorHealth:
     """The parts that must work, for /readyz."""
 
-    def __init__(self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory, relays: Relays) -> None:
+    def __init__(
+        self,
+        journal: SqliteJournal,
+        pipeline: Pipeline,
+        task: asyncio.Task[None],
+        directory: Directory,
+        relays: Relays,
+        admission: Admission,
+    ) -> None:
+        self._admission = admission
         self._journal, self._pipeline, self._task, self._directory, self._relays = journal, pipeline, task, directory, relays
         self.listening = False
 
@@ -162,7 +185,7 @@ class CollectorHealth:
         behind = self._journal.last_position - self._pipeline.fed
         failing = self._pipeline.failing
         return (
-            Component("ingest", self.listening, "" if self.listening else "starting"),
+            Component("ingest", self.listening, str(self._admission.offenders) if self.listening else "starting"),
             Component("journal", not self._journal.refuses, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
             Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),

@@ -35,6 +35,10 @@ class JournalFullError(RetryableError):
     """The journal is at its quota, or too much waits to be written."""
 
 
+class OverShareError(RetryableError):
+    """The sender holds more than its share; others are served meanwhile."""
+
+
 class BadInputError(PermanentError):
     """Input from outside has the wrong shape. The message says what and where, and what was expected."""
 

@@ -71,6 +71,16 @@ class AccessLogMetrics:
         self.streams = Gauge("meshscribe_access_log_streams", "Access log streams open now", registry=registry)
 
 
+class AdmissionMetrics:
+    """Messages that found no room, by reason (receive/shares.py). `share_…`: their sender has too much there."""
+
+    REASONS = ("share_processing", "share_quota", "share_waiting", "waiting")
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        refused = Counter("meshscribe_ingest_refused_total", "Messages of proxies that found no room", ["reason"], registry=registry)
+        self.refused = {reason: refused.labels(reason) for reason in self.REASONS}
+
+
 class JournalState(Protocol):
     """What can be read off a journal at any time."""
 

@@ -32,6 +32,7 @@ log = logging.getLogger("meshscribe.pipeline")
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SILENT_SECONDS = 2.0  # without an answer the sink counts as away
 QUIET_POSITIONS = 1000  # journal entries without output after which `high` moves all the same
 
 
@@ -71,10 +72,22 @@ class Pipeline:
         self._saved_at = 0
         self._unsaved_bytes = 0
         self._checkpointed = 0
+        self._tried_at: float | None = None  # since when the sink has been asked for an answer
         self.done = Place(0, WHOLE)
         self.failing: str | None = None  # why the sink does not take anything now
         self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
+
+    @property
+    def checkpointed(self) -> int:
+        """Entries up to here are not needed any more."""
+        return self._checkpointed
+
+    @property
+    def away(self) -> bool:
+        """Whether the sink takes nothing: it says so, or says nothing."""
+        tried = self._tried_at
+        return self.failing is not None or (tried is not None and asyncio.get_running_loop().time() - tried > SILENT_SECONDS)
 
     async def run(self) -> None:
         """Resumes, then goes on for ever."""
@@ -170,6 +183,7 @@ class Pipeline:
         """Tries until it works: the journal holds what waits, and its quota is the bound."""
         tries = 0
         while True:
+            self._tried_at = asyncio.get_running_loop().time()
             try:
                 result = await attempt()
             except RetryableError as error:
@@ -179,7 +193,7 @@ class Pipeline:
             else:
                 if self.failing is not None:
                     log.info("the sink takes events again")
-                self.failing = None
+                self.failing = self._tried_at = None
                 return result
             if self.failing != str(fault):
                 log.warning("the sink does not take events, trying again: %s", fault)

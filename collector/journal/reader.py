@@ -37,6 +37,10 @@ class Reader:
         """As Journal.checkpoint. Raises DamagedError: there is none that is whole, and the journal is not whole without one."""
         return await self._run(partial(load_checkpoint, at_most=at_most, file=str(self._path)))
 
+    async def holdings(self) -> list[tuple[int, str, str, int]]:
+        """See SqliteJournal.holdings."""
+        return await self._run(read_holdings)
+
     def close(self) -> None:
         """Waits for the read that is under way."""
         self._thread.shutdown()
@@ -52,3 +56,15 @@ class Reader:
                 f"journal: {self._path} cannot be read back: {error}. Stop, keep a copy, and move it away to begin a new journal:"
                 " what was not processed yet is lost with it"
             ) from error
+
+
+def read_holdings(connection: sqlite3.Connection) -> list[tuple[int, str, str, int]]:
+    """(position, source, sender, bytes): runs of 1/1000 of the entries that were not processed. Payloads are not loaded."""
+    [after] = connection.execute("SELECT max(truncated, floor_position) FROM meta").fetchone()
+    [last] = connection.execute("SELECT max(position) FROM entries").fetchone()
+    rows = connection.execute(
+        "SELECT max(position), source, sender, sum(length(payload)) FROM entries WHERE position > ?"
+        " GROUP BY (position - ?) / ?, source, sender ORDER BY 1",
+        (after, after, max(1, ((last or after) - after) // 1000)),
+    )
+    return [(position, source.decode("utf-8", "replace"), sender.decode("utf-8", "replace"), size) for position, source, sender, size in rows]

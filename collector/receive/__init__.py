@@ -11,5 +11,8 @@ class Appender(Protocol):
     """The part of the journal that receivers use."""
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
-        """Returns the position after the entry is durable. Holds nothing of it when it raises JournalFullError or RetryableError."""
+        """Returns the position after the entry is durable. Holds nothing of it when it raises JournalFullError or RetryableError.
+
+        `sender`: SPIFFE id of who sent it, as the mesh vouches for it.
+        """
         ...

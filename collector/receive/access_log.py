@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
-from collector.errors import BadInputError, JournalFullError, RetryableError
+from collector.errors import BadInputError, JournalFullError, OverShareError, RetryableError
 from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
 from collector.receive import Appender
+from collector.receive.admission import Admission
 from collector.receive.identity import HEADER, REASON, DeniedError, Identities, Sender, claim_of_log, joined
-from collector.receive.refusals import Count, Refusals
+from collector.receive.refusals import Count
 from collector.receive.secrets import redact
 from collector.receive.shape import count_entries, parse_log_message
 from collector.receive.tokens import EXPECTED, Token
@@ -66,12 +68,12 @@ class AccessLogReceiver:
     """Checks and appends the messages of all streams."""
 
     def __init__(self, journal: Appender, metrics: AccessLogMetrics, settings: Ingest) -> None:
-        self._journal = journal
+        self._admission = Admission.of(journal)
         self._metrics = metrics
         self._max_entries = settings.max_batch_parts
         self._token = Token(settings.token)
         self._identities = Identities(settings)
-        self._refusals = Refusals(journal)
+        self._refusals = self._admission.refusals
         self._appends: set[asyncio.Task[None]] = set()
         self.ending = False  # each stream ends, with OK, behind its next message
 
@@ -84,7 +86,7 @@ class AccessLogReceiver:
 
         Who sends is asked once, and compared with each message that names a node.
         """
-        sender, source = await self._admit(context), ""
+        sender, source, peer = await self._admit(context), "", peer_address(context.peer())
         self._metrics.streams.inc()
         try:
             async for payload in messages:
@@ -100,7 +102,7 @@ class AccessLogReceiver:
                         await self._deny(context, error, Count(1, count_entries(message), len(payload)))
                 if redact(message):
                     payload = message.SerializeToString()
-                self._append_soon(source, payload, message, sender.id)
+                self._append_soon(source, payload, message, sender.id, peer)
                 if self.ending:
                     break
         finally:
@@ -127,24 +129,24 @@ class AccessLogReceiver:
 
     async def drain(self) -> None:
         """Waits until everything that was read is durable or counted. No stream may be open."""
+        self._admission.hurry()
         while self._appends:
             await asyncio.wait(self._appends)
         await self._refusals.close()
 
-    def _append_soon(self, source: str, payload: bytes, message: StreamAccessLogsMessage, sender: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._append(source, payload, message, sender))
+    def _append_soon(self, source: str, payload: bytes, message: StreamAccessLogsMessage, sender: str, peer: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._append(source, payload, message, sender, peer))
         self._appends.add(task)
         task.add_done_callback(self._appends.discard)
 
-    async def _append(self, source: str, payload: bytes, message: StreamAccessLogsMessage, sender: str) -> None:
+    async def _append(self, source: str, payload: bytes, message: StreamAccessLogsMessage, sender: str, peer: str) -> None:
         entries, result = count_entries(message), "accepted"
         try:
-            await self._journal.append(Kind.ACCESS_LOG, source, payload, message, sender=sender)
+            await self._admission.append(Kind.ACCESS_LOG, source, payload, message, sender=sender, peer=peer)
             self._metrics.bytes.inc(len(payload))
         except RetryableError as error:
             result = "refused"
-            reason = "journal_full" if isinstance(error, JournalFullError) else "journal_failed"
-            self._refusals.add(source, reason, Count(1, entries, len(payload)), sender)
+            self._refusals.add(source, _reason(error), Count(1, entries, len(payload)), sender)
         self._metrics.messages[result].inc()
         self._metrics.entries[result].inc(entries)
 
@@ -153,6 +155,18 @@ class AccessLogReceiver:
         self._metrics.messages[reason].inc()
         if source:
             self._refusals.add(source, reason, Count(1, 0, len(payload)), sender.id)
+
+
+def peer_address(peer: str) -> str:
+    """The address in gRPC's `ipv4:127.0.0.1:4315` or `ipv6:%5B::1%5D:4315`; empty if there is none."""
+    family, _, rest = peer.partition(":")
+    return unquote(rest).rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
+
+
+def _reason(error: RetryableError) -> str:
+    if isinstance(error, OverShareError):
+        return "share"
+    return "journal_full" if isinstance(error, JournalFullError) else "journal_failed"
 
 
 def options(max_message_bytes: int) -> list[tuple[str, int]]:

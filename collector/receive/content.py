@@ -22,30 +22,38 @@ class Budget:
 
     def __init__(self, max_bytes: int) -> None:
         self._free = max_bytes
+        self._held: dict[str, int] = {}
 
-    def take(self, size: int) -> None:
-        """Raises Refusal (503) when there is no room."""
-        if size > self._free:
+    def take(self, size: int, key: str = "") -> None:
+        """Raises Refusal (503) when there is no room. A sender that is known (`key`) can hold as much as it leaves free, and one piece."""
+        held = self._held.get(key, 0) if key else 0
+        if size > self._free or (held and held + size > self._free):
             raise Refusal(503, "busy", "too many bytes are on their way in: try again", {"retry-after": "1"})
         self._free -= size
+        if key:
+            self._held[key] = held + size
 
-    def give(self, size: int) -> None:
+    def give(self, size: int, key: str = "") -> None:
         self._free += size
+        if key:
+            self._held[key] -= size
+            if not self._held[key]:
+                del self._held[key]
 
 
-async def read_body(receive: Receive, limit: int, budget: Budget, seconds: float = BODY_SECONDS) -> bytes:
+async def read_body(receive: Receive, limit: int, budget: Budget, seconds: float = BODY_SECONDS, key: str = "") -> bytes:
     """The whole body. Raises Refusal: 413 as soon as it exceeds the limit, 408 when it does not arrive, 503 when the budget is used up."""
     try:
         async with asyncio.timeout(seconds):
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body"):
                 return _within(message.get("body", b""), limit)
-            return await _read_pieces(receive, message, limit, budget)
+            return await _read_pieces(receive, message, limit, budget, key)
     except TimeoutError:
         raise Refusal(408, "timeout", f"the body did not arrive within {seconds:g} s", {"connection": "close"}) from None
 
 
-async def _read_pieces(receive: Receive, message: MutableMapping[str, Any], limit: int, budget: Budget) -> bytes:
+async def _read_pieces(receive: Receive, message: MutableMapping[str, Any], limit: int, budget: Budget, key: str) -> bytes:
     pieces: list[bytes] = []
     size = 0
     try:
@@ -53,7 +61,7 @@ async def _read_pieces(receive: Receive, message: MutableMapping[str, Any], limi
             if message["type"] != "http.request":
                 raise Refusal(400, "disconnected", "the client went away before the body's end")
             piece = message.get("body", b"")
-            budget.take(len(piece))
+            budget.take(len(piece), key)
             size += len(piece)
             if size > limit:
                 raise too_large(limit)
@@ -62,7 +70,7 @@ async def _read_pieces(receive: Receive, message: MutableMapping[str, Any], limi
                 return b"".join(pieces)
             message = await receive()
     finally:
-        budget.give(size)
+        budget.give(size, key)
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:

@@ -24,9 +24,10 @@ class Count(NamedTuple):
     messages: int
     entries: int
     bytes: int
+    batches: int = 0  # of a tap: it posts them again
 
     def plus(self, other: Count) -> Count:
-        return Count(self.messages + other.messages, self.entries + other.entries, self.bytes + other.bytes)
+        return Count(*map(sum, zip(self, other, strict=True)))
 
 
 class Refusals:
@@ -69,8 +70,15 @@ class Refusals:
             count = self._counts.pop(key)
             try:
                 source, reason, sender = key
-                await self._journal.append(Kind.REFUSED, source, orjson.dumps({"reason": reason, **count._asdict()}), sender=sender)
+                await self._journal.append(Kind.REFUSED, source, _payload(reason, count), sender=sender)
             except RetryableError:
                 self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
                 return False
         return True
+
+
+def _payload(reason: str, count: Count) -> bytes:
+    told = {"reason": reason, **count._asdict()}
+    if not count.batches:
+        del told["batches"]
+    return orjson.dumps(told)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 
 from fastapi import APIRouter, FastAPI
@@ -12,16 +13,18 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.errors import BadInputError, RetryableError
+from collector.errors import BadInputError, OverShareError, RetryableError
 from collector.messages.entry import Kind
 from collector.messages.tap_pb2 import Batch
 from collector.metrics import TapMetrics
 from collector.receive import Appender
+from collector.receive.admission import Admission
 from collector.receive.content import Budget, decompress, read_body, too_large
 from collector.receive.identity import HEADER, NOBODY, REASON, DeniedError, Identities, claim_of_batch, joined
 from collector.receive.problem import Refusal, answer_with_problems, problem
-from collector.receive.refusals import Count, Refusals
+from collector.receive.refusals import Count
 from collector.receive.shape import has_unknown_level, parse_batch
+from collector.receive.shares import early_key
 from collector.receive.tokens import EXPECTED, Token
 from collector.receive.wire import ExcessError
 from collector.settings import Ingest
@@ -30,33 +33,34 @@ PATH = "/v1/tap"
 CONTENT_TYPE = b"application/x-protobuf"
 ACCEPTED = Response()
 _IDENTITY = HEADER.encode()
+SLOW_SECONDS = 0.5  # before the answer to who sends more than his share: it may come again at once
 
 
-def create_ingest_app(journal: Appender, metrics: TapMetrics, settings: Ingest, refusals: Refusals | None = None) -> FastAPI:
-    """The ingest listener's HTTP app. It describes itself to nobody: no docs, no schema. Who made the refusals closes them at the end."""
+def create_ingest_app(journal: Appender, metrics: TapMetrics, settings: Ingest) -> FastAPI:
+    """The ingest listener's HTTP app. It describes itself to nobody: no docs, no schema."""
     # Telemetry off: looking whether it is wanted costs as much as parsing a small batch, and /metrics tells what there is to tell.
     telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
     app = FastAPI(title="Meshscribe ingest", openapi_url=None, redirect_slashes=False, telemetry=telemetry)
-    app.include_router(tap_router(journal, metrics, settings, refusals))
+    app.include_router(tap_router(journal, metrics, settings))
     answer_with_problems(app)
     return app
 
 
-def tap_router(journal: Appender, metrics: TapMetrics, settings: Ingest, refusals: Refusals | None = None) -> APIRouter:
+def tap_router(journal: Appender, metrics: TapMetrics, settings: Ingest) -> APIRouter:
     """The route alone, for an app that has others."""
     router = APIRouter(redirect_slashes=False)
     # A plain route: FastAPI's own resolves dependencies and response models, which costs more than all that is done here.
-    router.add_route(PATH, TapReceiver(journal, metrics, settings, refusals).post, methods=["POST"], include_in_schema=False)
+    router.add_route(PATH, TapReceiver(journal, metrics, settings).post, methods=["POST"], include_in_schema=False)
     return router
 
 
 class TapReceiver:
     """Checks and appends one batch per request."""
 
-    def __init__(self, journal: Appender, metrics: TapMetrics, settings: Ingest, refusals: Refusals | None = None) -> None:
-        self._journal = journal
+    def __init__(self, journal: Appender, metrics: TapMetrics, settings: Ingest) -> None:
+        self._admission = Admission.of(journal)
         self._metrics = metrics
-        self._refusals = refusals or Refusals(journal)
+        self._refusals = self._admission.refusals
         self._limit, self._max_parts = settings.max_batch_bytes, settings.max_batch_parts
         self._budget = Budget(settings.max_waiting_bytes)
         self._token = Token(settings.token)
@@ -66,11 +70,11 @@ class TapReceiver:
         """Raises nothing that the input could cause."""
         try:
             sender = self._identities.sender(_identity(request)) if self._identities.checks else NOBODY
-            payload = await self._payload(request)
+            payload = await self._payload(request, sender.id)
             batch = self._parse(payload)
             if self._identities.checks:
                 self._identities.check(sender, claim_of_batch(batch.node))
-            await self._append(payload, batch, sender.id)
+            await self._append(payload, batch, sender.id, _peer(request))
         except Refusal as refusal:
             self._metrics.batches[refusal.result].inc()
             return problem(refusal.status, refusal.detail, refusal.headers)
@@ -80,22 +84,33 @@ class TapReceiver:
             return problem(403, str(error))
         except RetryableError as error:
             self._metrics.batches["busy"].inc()
-            return problem(503, str(error), {"retry-after": "1"})
-        return ACCEPTED
+            slow = isinstance(error, OverShareError)
+            answer = problem(503, str(error), {"retry-after": "1"})
+        else:
+            return ACCEPTED
+        if slow:  # nothing of the batch is held meanwhile
+            await asyncio.sleep(SLOW_SECONDS)
+        return answer
 
-    async def _payload(self, request: Request) -> bytes:
+    async def _payload(self, request: Request, sender: str) -> bytes:
         headers: dict[bytes, bytes] = dict(request.scope["headers"])
         if not self._token.allows(headers.get(b"authorization", b"")):
             raise Refusal(401, "unauthorized", EXPECTED, {"www-authenticate": "Bearer"})
         _check_type(headers.get(b"content-type", b""))
         self._check_length(headers.get(b"content-length", b""))
-        body = await read_body(request.receive, self._limit, self._budget)
+        key = early_key(sender, _peer(request))
+        self._admission.check_before_reading(key)
+        body = await read_body(request.receive, self._limit, self._budget, key=key)
         encoding = headers.get(b"content-encoding")
         return body if encoding is None else decompress(body, encoding.decode("latin-1").strip().lower(), self._limit)
 
-    async def _append(self, payload: bytes, batch: Batch, sender: str) -> None:
+    async def _append(self, payload: bytes, batch: Batch, sender: str, peer: str) -> None:
         began = perf_counter()
-        await self._journal.append(Kind.TAP, batch.node.id, payload, batch, sender=sender)
+        try:
+            await self._admission.append(Kind.TAP, batch.node.id, payload, batch, sender=sender, peer=peer)
+        except OverShareError:
+            self._refusals.add(batch.node.id, "share", Count(0, 0, len(payload), batches=1), sender)
+            raise
         metrics = self._metrics
         metrics.append_seconds.observe(perf_counter() - began)
         metrics.batches["accepted"].inc()
@@ -112,6 +127,11 @@ class TapReceiver:
     def _check_length(self, length: bytes) -> None:
         if length.isdigit() and int(length[:20]) > self._limit:
             raise too_large(self._limit)
+
+
+def _peer(request: Request) -> str:
+    client = request.scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _check_type(content_type: bytes) -> None:

@@ -17,11 +17,12 @@ from collector.connections import Bounds
 from collector.correlate import Limits
 from collector.errors import RetryableError, SettingsError
 from collector.health import Component, Health
-from collector.metrics import AccessLogMetrics, ListenerMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, AdmissionMetrics, ListenerMetrics, TapMetrics
 from collector.receive import Appender
 from collector.receive.access_log import AccessLogServer
+from collector.receive.admission import Admission
 from collector.receive.problem import answer_with_problems
-from collector.receive.refusals import Refusals
+from collector.receive.shares import Shares
 from collector.receive.tap import create_ingest_app
 from collector.servers import HttpServer
 from collector.settings import Settings
@@ -110,10 +111,12 @@ async def start_audit(starting: Starting, app: FastAPI) -> str:
 
 
 async def start_ingest(starting: Starting, journal: Appender) -> tuple[str, str]:
-    """The listeners that proxies send to. Returns the addresses of tap and access log."""
+    """The listeners that proxies send to, before them a gate that shares out what may wait. Returns the addresses of tap and access log."""
     ingest = starting.settings.ingest
     if ingest.identity == "none":
         log.warning("ingest.identity is none: whoever reaches the ingest ports may report as any proxy (docs/install.md)")
+    if not isinstance(journal, Admission):
+        journal = Admission(journal, Shares(0, ingest.max_waiting_bytes), metrics=AdmissionMetrics(starting.registry))
     access_log = AccessLogServer(journal, AccessLogMetrics(starting.registry), ingest)
     try:
         port = await access_log.start()
@@ -126,9 +129,7 @@ async def start_ingest(starting: Starting, journal: Appender) -> tuple[str, str]
 async def start_tap(starting: Starting, journal: Appender) -> str:
     """The listener for tap batches. Returns the address."""
     ingest, refused = starting.settings.ingest, ListenerMetrics(starting.registry, "ingest").refused
-    refusals = Refusals(journal)
-    starting.stack.push_async_callback(refusals.close)
-    app = create_ingest_app(journal, TapMetrics(starting.registry), ingest, refusals)
+    app = create_ingest_app(journal, TapMetrics(starting.registry), ingest)
     server = HttpServer("ingest.port", app, ingest.host, ingest.port, Bounds(ingest.max_connections), refused)
     address = await server.start()
     starting.stack.push_async_callback(server.stop)
