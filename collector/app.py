@@ -149,7 +149,7 @@ async def _admission(starting: Starting, journal: SqliteJournal, pipeline: Pipel
     shares.restore([(position, share_key(sender, source, ""), size) for position, source, sender, size in await journal.holdings()])
 
     def progress() -> Progress:
-        return Progress(pipeline.fed, pipeline.checkpointed, pipeline.away)
+        return Progress(pipeline.settled, pipeline.checkpointed, pipeline.away)
 
     return Admission(journal, shares, lambda: journal.kept_bytes, progress, AdmissionMetrics(starting.registry))
 

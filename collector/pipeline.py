@@ -68,6 +68,7 @@ class Pipeline:
         self._with_usage = with_usage  # the sink takes usage events (Kafka)
         self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
         self.fed = 0  # position of the last entry fed
+        self.settled = 0  # up to there all output is stored
         self._ticked = 0  # and what it was when the ticker last looked
         self._saved_at = 0
         self._unsaved_bytes = 0
@@ -113,7 +114,7 @@ class Pipeline:
         checkpoint = await self._journal.checkpoint(covered)
         if checkpoint is not None:
             self._correlator.restore(checkpoint.state)
-            self.fed = self._checkpointed = checkpoint.position
+            self.fed = self.settled = self._checkpointed = checkpoint.position
         self._saved_at = self._clock.now_us()
         log.info("resuming behind position %d; stored up to %d", self.fed, high.position)
 
@@ -133,6 +134,7 @@ class Pipeline:
                     writing = asyncio.create_task(self._store(outputs, high))
                     writing.add_done_callback(self._stored)
                 else:
+                    self.settled = self.fed
                     self._stored(None)
                 if self._checkpoint_is_due():
                     if writing is not None:
@@ -178,6 +180,7 @@ class Pipeline:
             last = high if start + self._batch >= len(outputs) else some[-1].place
             await self._retried(partial(self._sink.write, self._journal.id, some, last))
             self.done = last
+        self.settled = high.position
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Tries until it works: the journal holds what waits, and its quota is the bound."""

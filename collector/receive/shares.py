@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from collector.messages.entry import Kind
 from collector.receive.trail import Trail
 
-BACKLOG_US = 200_000  # of work, that may wait before anybody has to
+BACKLOG_US = 100_000  # of work, that may wait before anybody has to
 SLACK = 1.25  # parts of the backlog that nobody is blamed for
 ACTIVE_US = 10_000_000  # who was heard so long ago has a part of the pipeline's time
 NEAR_US = 600_000_000  # whom a sender is not alone beside
@@ -56,9 +56,9 @@ class Charge(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far the journal and the pipeline are. `away`: the sink takes nothing."""
+    """How far the pipeline is. `away`: the sink takes nothing."""
 
-    fed: int = NO_PIPELINE
+    settled: int = NO_PIPELINE  # up to there all is processed, and its output stored
     done: int = NO_PIPELINE  # up to there entries are not needed any more
     away: bool = False
 
@@ -181,9 +181,9 @@ class Shares:
     def look(self, progress: Progress, now_us: int) -> None:
         """Gives back what was fed and what is not needed any more."""
         before = self.work_us + self.excused_us
-        for name, work_us in self._works.forget(progress.fed):
+        for name, work_us in self._works.forget(progress.settled):
             self._worked(name, work_us)
-        self.excused_us -= sum(work_us for _, work_us in self._excused.forget(progress.fed))
+        self.excused_us -= sum(work_us for _, work_us in self._excused.forget(progress.settled))
         for name, size in self._held.forget(progress.done):
             self._accounts[name].held -= size
         left = self.work_us + self.excused_us

@@ -141,3 +141,17 @@ async def test_an_unfinished_checkpoint_is_gone_after_reopening(path: Path, open
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*) FROM checkpoint_chunks").fetchone() == (0,)
     connection.close()
+
+
+async def test_whose_the_entries_are_is_known_after_a_restart(open_at: Open) -> None:
+    journal = await open_at()
+    assert list(await journal.holdings()) == []
+    for number in range(1, 13):
+        await journal.append(Kind.TAP, f"n{number % 3}", bytes(number))
+    await journal.truncate(3)
+    await journal.close()
+    found = await (await open_at()).holdings()
+    assert sum(size for _, _, size in found) == sum(range(4, 13))
+    assert {source: sum(size for _, name, size in found if name == source) for _, source, _ in found} == {"n0": 27, "n1": 21, "n2": 24}
+    assert sorted(position for position, _, _ in found) == [position for position, _, _ in found]
+    assert max(position for position, _, _ in found) == 12

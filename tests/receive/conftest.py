@@ -23,6 +23,8 @@ from collector.messages.entry import Entry, Kind
 from collector.messages.tap_pb2 import Batch
 from collector.metrics import AccessLogMetrics, ListenerMetrics, TapMetrics
 from collector.receive.access_log import METHOD, SERVICE, AccessLogServer
+from collector.receive.admission import Admission
+from collector.receive.shares import Progress, Shares
 from collector.receive.tap import create_ingest_app
 from collector.servers import HttpServer
 from tests.support.clocks import TurnedClock
@@ -124,9 +126,9 @@ Start = Callable[..., Awaitable[Ingest]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def start_one(quota_bytes: int = 1 << 30, **values: Any) -> Ingest:
+        async def start_one(quota_bytes: int = 1 << 30, shared: bool = False, **values: Any) -> Ingest:
             chosen = settings.Ingest(port=0, grpc_port=0, **values)
-            return await stack.enter_async_context(running(tmp_path / "journal.db", chosen, quota_bytes))
+            return await stack.enter_async_context(running(tmp_path / "journal.db", chosen, quota_bytes, shared))
 
         yield start_one
 
@@ -137,13 +139,17 @@ async def ingest(start: Start) -> Ingest:
 
 
 @asynccontextmanager
-async def running(path: Path, chosen: settings.Ingest, quota_bytes: int) -> AsyncIterator[Ingest]:
+async def running(path: Path, chosen: settings.Ingest, quota_bytes: int, shared: bool) -> AsyncIterator[Ingest]:
     registry = CollectorRegistry()
     journal = await open_journal(settings.Journal(path=path, quota_bytes=quota_bytes), TurnedClock(), chosen.max_waiting_bytes)
-    app = create_ingest_app(journal, TapMetrics(registry), chosen)
+    gate = Admission.of(journal)
+    if shared:
+        shares = Shares(quota_bytes, chosen.max_waiting_bytes)
+        gate = Admission(journal, shares, lambda: journal.kept_bytes, lambda: Progress(done=journal.floor_position))
+    app = create_ingest_app(gate, TapMetrics(registry), chosen)
     server = HttpServer("ingest.port", app, "127.0.0.1", 0, Bounds(chosen.max_connections), ListenerMetrics(registry, "ingest").refused)
     port = int((await server.start()).rpartition(":")[2])
-    access_log = AccessLogServer(journal, AccessLogMetrics(registry), chosen)
+    access_log = AccessLogServer(gate, AccessLogMetrics(registry), chosen)
     grpc_port = await access_log.start()
     async with (
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http,

@@ -13,7 +13,7 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from collector import settings
 from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
-from collector.receive.access_log import METHOD, SERVICE, AccessLogServer
+from collector.receive.access_log import METHOD, SERVICE, AccessLogServer, peer_address
 from tests.receive.conftest import Ingest, Start, batch, log_message
 
 MIB = 1 << 20
@@ -200,3 +200,27 @@ async def test_a_message_without_secrets_is_stored_as_it_came(ingest: Ingest) ->
     assert await ingest.send_logs([message.SerializeToString() + unknown]) == grpc.StatusCode.OK
     [entry] = await ingest.entries(1)
     assert entry.payload == message.SerializeToString() + unknown
+
+
+async def test_what_is_more_than_a_share_is_told_under_its_senders_name(start: Start) -> None:
+    ingest = await start(quota_bytes=MIB, shared=True)
+    assert [(await ingest.post(batch(n, 300_000))).status_code for n in (1, 2, 3)] == [200, 200, 503]
+    assert await ingest.send_logs([log_message(first=n == 0, entries=2, size=50_000) for n in range(5)]) == grpc.StatusCode.OK
+    told: list[tuple[str, dict[str, object]]] = []
+    while {source for source, _ in told} != {"sidecar~tap", "sidecar~log"}:
+        told = [(e.source, json.loads(e.payload)) for e in await ingest.entries(1) if e.kind == Kind.REFUSED]
+        await asyncio.sleep(0.001)
+    assert {count["reason"] for _, count in told} == {"share"}
+    tap = next(count for source, count in told if source == "sidecar~tap")
+    assert (tap["messages"], tap["entries"], tap["batches"]) == (0, 0, 1), "the filter posts it again: nothing is lost"
+    assert sum(count["entries"] for source, count in told if source == "sidecar~log") == ingest.count(
+        "access_log_entries_total", result="refused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [("ipv4:127.0.0.1:4315", "127.0.0.1"), ("ipv6:%5B::1%5D:4315", "::1"), ("ipv6:[fe80::1]:1", "fe80::1"), ("unix:/a", ""), ("", "")],
+)
+def test_the_address_in_a_peers_name(peer: str, address: str) -> None:
+    assert peer_address(peer) == address

@@ -47,3 +47,19 @@ def test_a_bomb_takes_no_more_memory_than_the_limit_and_one_piece(coding: str, m
         assert tracemalloc.get_traced_memory()[1] < 3 * limit + (8 << 20)
     finally:
         tracemalloc.stop()
+
+
+def test_a_known_sender_can_hold_half_of_what_may_be_read_and_others_find_room() -> None:
+    budget = Budget(100)
+    for _ in range(5):
+        budget.take(10, "flooder")
+    with pytest.raises(Refusal):
+        budget.take(1, "flooder")
+    budget.take(50, "quiet")
+    with pytest.raises(Refusal):
+        budget.take(1, "new")
+    budget.give(50, "quiet")
+    budget.give(50, "flooder")
+    budget.take(100, "flooder")
+    budget.give(100, "flooder")
+    budget.take(100)

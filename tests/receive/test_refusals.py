@@ -68,7 +68,7 @@ async def test_what_cannot_be_told_at_the_end_is_logged(caplog: pytest.LogCaptur
     counted.add("a", "journal_full", Count(3, 10, 100))
     await counted.close()
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "Count(messages=3, entries=10, bytes=100)" in caplog.text
+    assert "Count(messages=3, entries=10, bytes=100, batches=0)" in caplog.text
 
 
 async def test_more_proxies_than_can_be_counted_apart_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
