@@ -69,7 +69,7 @@ class RawWriter:
         self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None, *, sender: str = ""
     ) -> int:
         """The entry's position in its partition: that of `source`, if none is named. Raises JournalFullError and RetryableError."""
-        del message, sender
+        del message
         if self._closed:
             raise RetryableError(CLOSED)
         key, size = key_of(source), len(payload) + OVERHEAD

@@ -67,4 +67,6 @@ def read_holdings(connection: sqlite3.Connection) -> list[tuple[int, str, str, i
         " GROUP BY (position - ?) / ?, source, sender ORDER BY 1",
         (after, after, max(1, ((last or after) - after) // 1000)),
     )
-    return [(position, source.decode("utf-8", "replace"), sender.decode("utf-8", "replace"), size) for position, source, sender, size in rows]
+    return [
+        (position, source.decode("utf-8", "replace"), sender.decode("utf-8", "replace"), size) for position, source, sender, size in rows
+    ]

@@ -83,7 +83,6 @@ class SqliteJournal:
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal. Costs the event loop a few microseconds; the disk is waited for in another thread."""
-        del sender
         if self._closed:
             raise RetryableError(CLOSED)
         size, memory = len(payload), weight(kind, payload, message)
@@ -119,7 +118,7 @@ class SqliteJournal:
         raise RetryableError(CLOSED)
 
     async def holdings(self) -> Sequence[tuple[int, str, str, int]]:
-        """What entries that were not processed hold: (position of the last, source, bytes) of runs of entries, in order."""
+        """What entries that were not processed hold: (position of the last, source, sender, bytes) of runs of entries, in order."""
         return await self._reader.holdings()
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
