@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 
 
@@ -45,3 +46,10 @@ class BadInputError(PermanentError):
 
 class DamagedError(PermanentError):
     """What we stored ourselves cannot be read back: a foreign or damaged file."""
+
+
+def blamed(error: BaseException) -> str:
+    """What was raised, and where in our code. Never the error's own text, which may hold what was in a body."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "collector/" in frame.filename]
+    where = f" in {frames[-1].filename.rpartition('collector/')[2]}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where

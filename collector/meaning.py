@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from collector.decode import Captured, Decoded, decode
 from collector.decode.redact import Rules, conceal
+from collector.decode.redact.bodies import ALL
 from collector.decode.usage import Estimator
 from collector.describe.hops import Billing
 from collector.describe.manner import Consumers, Manner
@@ -14,8 +15,11 @@ from collector.describe.record import Seen
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.match import ProxyFacts, match, proxy_type_of
+from collector.errors import blamed
 from collector.messages.exchange import Body, Tap
+from collector.messages.secrets import REDACTED
 from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
+from collector.messages.times import is_span
 from collector.settings import Settings
 from collector.settings.meaning import read_key
 from collector.tokens import open_estimator
@@ -55,15 +59,23 @@ class ExchangeMeaning:
             estimator=open_estimator(usage.tokenizers),
         )
 
+    @property
+    def hides(self) -> bool:
+        """See stages.Meaning."""
+        return self._rules is not None or self._manner.consumers is not None
+
     def decode(self, seen: Seen) -> dict[str, Any]:
-        """See pipeline.Meaning. Nothing without a tap: an access log knows no meaning. From here on `seen` is told as the operator wants
+        """See stages.Meaning. Nothing without a tap: an access log knows no meaning. From here on `seen` is told as the operator wants
         it: with the consumer's hash for its key, and without what rules hide of its bodies.
         """
         seen.tell(self._manner)
         tap = seen.exchange.tap
         if tap is None or tap.level not in (METADATA, REQUEST, REQUEST_RESPONSE):
             return {}
-        decoded = self._decoded(seen, tap)
+        try:
+            decoded = self._decoded(seen, tap)
+        except Exception as error:  # noqa: BLE001 - a decoder that fails leaves the record, and the raw body where nothing is to be hidden
+            return {"problems": self._undecoded(seen, tap, blamed(error))}
         found: dict[str, Any] = {"inference": decoded.inference, "usage": decoded.usage, "timing": decoded.timing}
         if decoded.problems:
             found["problems"] = decoded.problems
@@ -85,8 +97,18 @@ class ExchangeMeaning:
             seen.response_trailers = _without_texts(seen.response_trailers, self._rules)
         return concealed.decoded
 
+    def _undecoded(self, seen: Seen, tap: Tap, fault: str) -> list[str]:
+        """Problems of an exchange that could not be read. With rules nothing is known to be free of what they hide."""
+        if self._rules is None:
+            return [f"the decoder failed: {fault}"]
+        for side, body in (("request", tap.request), ("response", tap.response)):
+            if body.data:
+                seen.redact(side, b"", ALL)
+        seen.response_headers, seen.response_trailers = _untold(seen.response_headers), _untold(seen.response_trailers)
+        return [f"the decoder failed, so that bodies are withheld: {fault}"]
+
     def enrich(self, seen: Seen) -> dict[str, Any]:
-        """See pipeline.Meaning."""
+        """See stages.Meaning."""
         exchange = seen.exchange
         log = exchange.access_log
         facts = ProxyFacts(
@@ -125,7 +147,7 @@ def captured(seen: Seen) -> Captured:
         response_whole=answered_whole,
         chunks=[(offset, length, at / 1e6) for offset, length, at in response.chunks],
         duration=None if seen.duration_us is None else seen.duration_us / 1e6,
-        upstream_first_byte=None if upstream is None else upstream / 1e6,
+        upstream_first_byte=upstream / 1e6 if upstream is not None and is_span(upstream) else None,
     )
 
 
@@ -137,6 +159,10 @@ def _is_cut(body: Body, kept: bool) -> bool:
 def _without_texts(headers: list[tuple[str, str]], rules: Rules) -> list[tuple[str, str]]:
     """gRPC tells its errors here, and they may quote what was asked."""
     return [(name, rules.patterns.sub(unquote(value)) if name == "grpc-message" else value) for name, value in headers]
+
+
+def _untold(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, REDACTED if name == "grpc-message" else value) for name, value in headers]
 
 
 def _kept(body: Body, kept: bool, complete: bool) -> tuple[bytes, bool]:

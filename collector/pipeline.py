@@ -9,43 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from collector.cancelled import escaped
 from collector.clock import Clock
-from collector.correlate import Closed, Correlator
-from collector.describe import describe, describe_ledger
-from collector.describe.record import Seen
+from collector.correlate import Correlator
 from collector.errors import JournalFullError, RetryableError
 from collector.journal import Checkpoint, Journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
-from collector.messages.exchange import Exchange, LedgerWindow
 from collector.sinks.protocol import WHOLE, Sink
+from collector.stages import Meaning, Stages
 
 T = TypeVar("T")
 
 log = logging.getLogger("meshscribe.pipeline")
 
+AT_ONCE = 256  # exchanges described before others have their turn
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SILENT_SECONDS = 2.0  # without an answer the sink counts as away
 QUIET_POSITIONS = 1000  # journal entries without output after which `high` moves all the same
-
-
-class Meaning(Protocol):
-    """Decode and enrich: what an exchange means and whose it was. Pure functions of the exchange and the catalogue."""
-
-    def decode(self, seen: Seen) -> dict[str, Any]:
-        """inference, usage, timing, problems, as far as known."""
-        ...
-
-    def enrich(self, seen: Seen) -> dict[str, Any]:
-        """The record's `service`; empty if there is none."""
-        ...
 
 
 class Pipeline:
@@ -64,8 +51,8 @@ class Pipeline:
         checkpoint_bytes: int,
         with_usage: bool = False,
     ) -> None:
-        self._journal, self._sink, self._correlator, self._meaning, self._clock = journal, sink, correlator, meaning, clock
-        self._with_usage = with_usage  # the sink takes usage events (Kafka)
+        self._journal, self._sink, self._correlator, self._clock = journal, sink, correlator, clock
+        self._stages = Stages(meaning, with_usage)
         self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
         self.fed = 0  # position of the last entry fed
         self.settled = 0  # up to there all output is stored
@@ -153,26 +140,17 @@ class Pipeline:
         """(what they gave, the entries left when it was enough for one write): small log entries become many times larger."""
         outputs: list[Output] = []
         for number, entry in enumerate(entries, 1):
-            closed = [one for one in self._correlator.feed(entry) if one.place > self.done]
-            if closed:
-                outputs += self._describe(closed)
+            for step in self._correlator.steps(entry):
+                closed = [one for one in step if one.place > self.done]
+                for start in range(0, len(closed), AT_ONCE):
+                    outputs += self._stages.outputs(closed[start : start + AT_ONCE])
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)  # the receivers share this loop
             self.fed = entry.position
             self._unsaved_bytes += len(entry.payload)
-            await asyncio.sleep(0)  # the receivers share this loop
             if len(outputs) >= self._batch:
                 return outputs, entries[number:]
         return outputs, ()
-
-    def _describe(self, closed: Sequence[Closed]) -> Iterator[Output]:
-        """Stage by stage for all that one entry closed: cheaper than each exchange through all stages in turn."""
-        seen = [Seen(one.item) if isinstance(one.item, Exchange) else None for one in closed]
-        decoded = [self._meaning.decode(one) if one is not None else {} for one in seen]
-        services = [self._meaning.enrich(one) if one is not None else {} for one in seen]
-        for one, exchange, meaning, service in zip(closed, seen, decoded, services, strict=True):
-            if exchange is not None:
-                yield describe(exchange, one.place, meaning, service, self._with_usage)
-            elif isinstance(one.item, LedgerWindow):
-                yield describe_ledger(one.item, one.place)
 
     async def _store(self, outputs: list[Output], high: Place) -> None:
         for start in range(0, max(len(outputs), 1), self._batch):

@@ -37,6 +37,8 @@ class TurnedClock:
 
 
 class NoMeaning:
+    hides = False
+
     def decode(self, seen: Seen) -> dict[str, Any]:
         return {}
 

@@ -108,16 +108,17 @@ class Choice:
 class Choices:
     """The choices of one answer, by their index, at most `limit`."""
 
-    __slots__ = ("_by_index", "_limit", "left_out")
+    __slots__ = ("_by_index", "_limit", "left_out", "odd")
 
     def __init__(self, limit: int) -> None:
         self._by_index: dict[int, Choice] = {}
         self._limit = limit
         self.left_out = False
+        self.odd = False  # an index was told that is no number of 64 bits
 
     def at(self, index: object) -> Choice:
         """The choice of that index; an index that is no number means the first. Beyond the limit a choice that is not kept."""
-        number = index if type(index) is int else 0
+        number = index if type(index) is int else self._odd(index)
         choice = self._by_index.get(number)
         if choice is None:
             choice = Choice()
@@ -126,6 +127,10 @@ class Choices:
             else:
                 self.left_out = True
         return choice
+
+    def _odd(self, index: object) -> int:
+        self.odd |= index is not None
+        return 0
 
     def as_json(self) -> list[dict[str, Any]]:
         """The record's `choices`, by index."""

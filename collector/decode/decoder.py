@@ -102,6 +102,8 @@ def _finish(reading: Reading) -> None:
         inference["choices"] = choices
     if reading.choices.left_out:
         reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
+    if reading.choices.odd:
+        reading.problem("a choice's index that is no 64-bit number is taken for 0")
     if inference.get("streamed") is True and reading.response.data:
         inference["delivered_chunks"] = len(reading.content)
         if count_is_over(reading.response.data, reading.limits.events):

@@ -1,14 +1,19 @@
 """JSON as inference servers and their clients really write it, read with the bounds of `Limits`.
 
 The last of duplicate keys wins, as in the servers' own parsers. `NaN`, `Infinity` and lone surrogates, which strict parsers refuse,
-are accepted. `complete_part` makes valid JSON of a text that was cut: the members and elements that came whole.
+are accepted. Who is going to write what was read asks with `told`: then numbers that no writer takes are null, and told.
+`complete_part` makes valid JSON of a text that was cut: the members and elements that came whole.
 """
 
 import json
 import re
+from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import orjson
+
+from collector.messages.plain import ENDLESS, LARGE, LARGEST, SMALLEST, SURROGATE, utf8
 
 _BOM = b"\xef\xbb\xbf"
 # A string, a bracket, or a run of anything else. Possessive, so that no input makes it look twice.
@@ -22,8 +27,12 @@ class NotJSONError(ValueError):
     """The text is not JSON; the message says where."""
 
 
-def loads(text: bytes) -> Any:
-    """The value of a whole JSON text.
+Tell = Callable[[str], Any]  # its answer stands for what is not known: None
+
+
+def loads(text: bytes, told: Tell | None = None) -> Any:
+    """The value of a whole JSON text. `told` is called with what had to be changed so that the value can be written as JSON again;
+    without it numbers stay as they are, be they of any length or not finite.
 
     Raises:
         NotJSONError: also for nesting too deep to read.
@@ -31,25 +40,43 @@ def loads(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return _lenient(text, error)
+        return _lenient(text, error, told)
 
 
-def _lenient(text: bytes, error: orjson.JSONDecodeError) -> Any:
+def _lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> Any:
     if not (text.startswith(_BOM) or b"NaN" in text or b"Infinity" in text or b"\\u" in text):
         raise NotJSONError(str(error)) from None
     try:
-        return _without_surrogates(json.loads(text.removeprefix(_BOM)))
+        return _without_surrogates(_read(text.removeprefix(_BOM), told), told)
     except (ValueError, RecursionError):
         raise NotJSONError(str(error)) from None
 
 
-def _without_surrogates(value: Any) -> Any:
+def _read(text: bytes, told: Tell | None) -> Any:
+    if told is None:
+        return json.loads(text)
+
+    def whole(digits: str) -> int | None:
+        number = int(digits) if len(digits) <= 20 else LARGEST + 1  # 20 characters hold every number of 64 bits
+        return number if SMALLEST <= number <= LARGEST else told(LARGE)
+
+    def fraction(digits: str) -> float | None:
+        number = float(digits)
+        return number if isfinite(number) else told(ENDLESS)
+
+    return json.loads(text, parse_int=whole, parse_float=fraction, parse_constant=lambda _: told(ENDLESS))
+
+
+def _without_surrogates(value: Any, told: Tell | None) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        clean = utf8(value)
+        if told is not None and clean != value:
+            told(SURROGATE)
+        return clean
     if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
+        return [_without_surrogates(item, told) for item in value]
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        return {_without_surrogates(key, told): _without_surrogates(item, told) for key, item in value.items()}
     return value
 
 

@@ -66,6 +66,8 @@ def _tensors(reading: Reading, body: Body, message: dict[str, Any], key: str, co
         reading.problem(f"{body.side} body: {len(given)} tensors are over the limit of {limits.tensors}")
         given = given[: limits.tensors]
     tensors = [describe(each.get("name"), each.get("datatype"), each.get("shape"), limits) for each in given]
+    if any("shape" in each and "shape" not in tensor for each, tensor in zip(given, tensors, strict=True)):
+        reading.problem(f"{body.side} body: a shape that is no list of 64-bit numbers is left out")
     binary = [mapping(each.get("parameters")).get("binary_data_size") for each in given]
     count.add(tensors, [told if type(told) is int and told >= 0 else size(tensor) for tensor, told in zip(tensors, binary, strict=True)])
     sizes = [told for told in binary if type(told) is int]

@@ -5,6 +5,7 @@ Bodies are already without their content-encodings. A protocol module's `read(re
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from collector.decode import ndjson, sse
@@ -63,11 +64,18 @@ class Reading:
         self.choices = Choices(limits.choices)
         self.content: list[int] = []
         self._bad_events = 0
+        self._changed = partial(self.changed, response)
 
     def problem(self, text: str) -> None:
         """Says what could not be read, up to a number of times."""
         if len(self.problems) < self.limits.problems:
             self.problems.append(text)
+
+    def changed(self, body: Body, text: str) -> None:
+        """Says once what of a body's JSON cannot be told as it is."""
+        said = f"{body.side} body: {text}"
+        if said not in self.problems:
+            self.problem(said)
 
     def put(self, key: str, value: object) -> None:
         """Sets a member of `inference` if the value is known."""
@@ -110,14 +118,15 @@ class Reading:
         if len(text) > self.limits.json_bytes:
             self.problem(f"{body.side} body: JSON of {len(text)} bytes is over the limit of {self.limits.json_bytes}")
             return None
+        told = partial(self.changed, body)
         try:
-            return loads(text)
+            return loads(text, told)
         except NotJSONError as error:
             if body.whole:
                 self.problem(f"{body.side} body: not JSON: {error}")
                 return None
         try:
-            return loads(complete_part(text))
+            return loads(complete_part(text), told)
         except NotJSONError:
             return None
 
@@ -138,7 +147,7 @@ class Reading:
     def event(self, text: bytes) -> dict[str, Any] | None:
         """The object of one event's text; None for end marks, and with a problem for what is not JSON."""
         try:
-            event = loads(text)
+            event = loads(text, self._changed)
         except NotJSONError as error:
             if text.strip() not in (b"[DONE]", b""):
                 self._bad_events += 1

@@ -14,6 +14,9 @@ SIZES = {
 Tensor = dict[str, Any]
 
 
+_DIMENSION = 1 << 63  # the protocol's shapes are int64
+
+
 def describe(given_name: object, datatype: object, shape: object, limits: Limits) -> Tensor:
     """The record's form of a tensor: name, datatype, shape as far as known."""
     tensor: Tensor = {}
@@ -21,9 +24,18 @@ def describe(given_name: object, datatype: object, shape: object, limits: Limits
         tensor["name"] = called
     if (kind := name(datatype)) is not None:
         tensor["datatype"] = kind
-    if isinstance(shape, list) and len(shape) <= limits.dimensions and all(type(size) is int for size in shape):
+    if is_shape(shape, limits):
         tensor["shape"] = shape
     return tensor
+
+
+def is_shape(shape: object, limits: Limits) -> bool:
+    """A list of whole numbers of 64 bits, and not too many."""
+    return (
+        isinstance(shape, list)
+        and len(shape) <= limits.dimensions
+        and all(type(size) is int and -_DIMENSION <= size < _DIMENSION for size in shape)
+    )
 
 
 def size(tensor: Tensor) -> int | None:

@@ -15,7 +15,8 @@ from collector.describe.payloads import owner, payload_events
 from collector.describe.record import Seen, build
 from collector.describe.usage import usage_event
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
-from collector.messages.exchange import LedgerWindow
+from collector.messages.exchange import Fault, LedgerWindow
+from collector.messages.plain import plain
 from collector.messages.times import timestamp
 
 
@@ -26,7 +27,7 @@ def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[st
     """
     exchange = seen.exchange
     identity = exchange_id(exchange.key)
-    record = build(seen, identity, decoded, service)
+    record, data = _encoded(build(seen, identity, decoded, service))
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None
@@ -35,17 +36,34 @@ def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[st
         type=EXCHANGE_TYPE,
         source=source,
         subject=subject,
-        time_us=exchange.key.start_us,
+        time_us=seen.start_us,
         datacontenttype="application/json",
-        data=orjson.dumps(record),
+        data=data,
         extensions={"exchange": identity, "revision": exchange.revision},
         columns=_columns(seen, identity, namespace, name, record),
     )
     events = [own, *payload_events(seen, identity, service)]
-    usage = usage_event(record, source, subject, exchange.key.start_us) if with_usage else None
+    usage = usage_event(record, source, subject, seen.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
     return Output(place, tuple(events))
+
+
+def _encoded(record: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The record and its JSON. A number or text in it that JSON cannot hold is left out, and said."""
+    try:
+        return record, orjson.dumps(record)
+    except orjson.JSONEncodeError:
+        problems: list[str] = []
+        told = plain(record, problems)
+        told["problems"] = [*told.get("problems", ()), *(f"the record: {problem}" for problem in problems)]
+        return told, orjson.dumps(told)
+
+
+def describe_fault(fault: Fault, place: Place) -> Output:
+    """The fault, with a window of the ledger that has no length and counts it under its proxy."""
+    window = LedgerWindow(fault.node, fault.at_us, 0, {}, {}, {}, malformed={f"dead_letter_{fault.stage}": 1})
+    return Output(place, describe_ledger(window, place).events, fault)
 
 
 def describe_ledger(window: LedgerWindow, place: Place) -> Output:
@@ -60,6 +78,7 @@ def describe_ledger(window: LedgerWindow, place: Place) -> Output:
         **counts,
         "dropped": window.dropped,
         "abandoned": window.abandoned,
+        **({"malformed": window.malformed} if window.malformed else {}),
     }
     columns = {
         "node": node.id,

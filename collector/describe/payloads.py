@@ -32,7 +32,7 @@ def payload_events(seen: Seen, identity: str, service: dict[str, Any]) -> list[E
         return []
     extensions = _extensions(seen, identity, service)
     source = exchange.node.name or f"/proxy/{exchange.node.id}"
-    start = exchange.key.start_us
+    start = seen.start_us
     found, without = [], left_out(service)
     if "request" not in without and (tap.request.data or seen.request):
         found.append(_payload(seen, "request", REQUEST_TYPE, start, tap.request, seen.request, identity, source, extensions))

@@ -16,7 +16,7 @@ from collector.messages import completeness, flags, headers
 from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
 from collector.messages.secrets import REDACTED, is_secret
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
-from collector.messages.times import timestamp
+from collector.messages.times import is_span, of_epoch, timestamp
 
 _PLAINLY = Manner()
 _LEVELS = {value: name.lower() for name, value in Level.items()}
@@ -28,9 +28,9 @@ class Seen:
     """An exchange with its header blocks read, once for all that need it. Bodies' texts are not touched.
 
     `method`, `path` (with its query), `status` (that the client got), `authority`, `duration_us` (first byte of the request to last of
-    the response) and `flags` (Envoy's response flags) are as the better witness told them; absent if none did. `request` and `response`
-    map header names to their first value. `consumer` is the caller's hash, `redacted` says of each body (`request`, `response`) whether
-    rules took `part` or `all` of it; `tell` sets what an operator decides.
+    the response) and `flags` (Envoy's response flags) are as the better witness told them; absent if none did, or told what none can be.
+    `request` and `response` map header names to their first value. `consumer` is the caller's hash, `redacted` says of each body
+    (`request`, `response`) whether rules took `part` or `all` of it; `tell` sets what an operator decides.
     """
 
     __slots__ = (
@@ -51,13 +51,14 @@ class Seen:
         "response",
         "response_headers",
         "response_trailers",
+        "start_us",
         "status",
     )
 
     def __init__(self, exchange: Exchange) -> None:
         tap, log = exchange.tap, exchange.access_log or _NO_LOG
         self.exchange = exchange
-        self.problems: list[str] = []
+        self.problems: list[str] = list(exchange.problems)
         self.manner = _PLAINLY
         self.consumer: str | None = None
         self.redacted: dict[str, str] = {}
@@ -71,8 +72,11 @@ class Seen:
         self.method: str | None = log.method or request.get(":method")
         self.path: str | None = request.get(":path") or log.path or None
         self.authority: str | None = log.authority or request.get(":authority")
-        self.status = log.status or _status(self.response.get(":status")) or (tap.code if tap is not None else 0) or None
-        self.duration_us = log.duration_us if log.duration_us is not None or tap is None else tap.end_us
+        self.status = self._status(log, tap)
+        self.duration_us = self._duration(log.duration_us if log.duration_us is not None or tap is None else tap.end_us)
+        self.start_us = of_epoch(exchange.key.start_us)
+        if self.start_us != exchange.key.start_us:
+            self.problems.append("the request's start is no time between 1970 and 9999: it is told as 1970")
         self.flags = log.flags | (tap.flags if tap is not None else 0)
 
     def tell(self, manner: Manner) -> None:
@@ -92,6 +96,25 @@ class Seen:
             self.exchange = structs.replace(self.exchange, tap=structs.replace(tap, **{side: body}))
             self.redacted[side] = extent
 
+    def _status(self, log: AccessLog, tap: Tap | None) -> int | None:
+        """What the client got, a number of three digits, by the first witness that told one."""
+        if 100 <= log.status <= 999:
+            return log.status
+        told = self.response.get(":status")
+        if told is not None and len(told) == 3 and told.isascii() and told.isdigit() and told >= "100":
+            found: int | None = int(told)
+        else:
+            found = tap.code if tap is not None and 100 <= tap.code <= 999 else None
+        if log.status or (found is None and (told or (tap is not None and tap.code))):
+            self.problems.append("a response status that is no number of three digits is left out")
+        return found
+
+    def _duration(self, told: int | None) -> int | None:
+        if told is None or is_span(told):
+            return told
+        self.problems.append("a duration that is none (less than nothing, or of centuries) is left out")
+        return None
+
     def _block(self, block: bytes | None) -> Headers:
         if block is None:
             return []
@@ -105,10 +128,6 @@ class Seen:
 _NO_LOG = AccessLog()
 
 
-def _status(told: str | None) -> int | None:
-    return int(told) if told is not None and told.isascii() and told.isdigit() else None
-
-
 def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
     """The record as a JSON object. `decoded`: inference, usage and timing, as far as known; `service`: the service it met."""
     exchange = seen.exchange
@@ -117,7 +136,7 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record: dict[str, Any] = {"id": identity, "revision": exchange.revision}
     if seen.request_id:
         record["call_id"] = call_id(seen.request_id)
-    record["start"] = timestamp(exchange.key.start_us)
+    record["start"] = timestamp(seen.start_us)
     if seen.duration_us is not None:
         record["duration_ms"] = seen.duration_us / 1000
     record["proxy"] = _proxy(exchange.node, log)
@@ -278,9 +297,9 @@ def _timing(log: AccessLog, tap: Tap | None) -> dict[str, Any]:
     timing: dict[str, Any] = {}
     chunks = tap.response.chunks if tap is not None else ()
     first = chunks[0][2] if chunks else log.first_byte_us
-    if first is not None:
+    if first is not None and is_span(first):
         timing["first_byte_ms"] = first / 1000
-    if log.upstream_first_byte_us is not None:
+    if log.upstream_first_byte_us is not None and is_span(log.upstream_first_byte_us):
         timing["upstream_first_byte_ms"] = log.upstream_first_byte_us / 1000
     if chunks:
         timing["chunks"] = len(chunks)

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 and 9999: what RFC 3339 can say
+_LONGEST_US = 1 << 53  # 285 years: whole numbers up to here are exact in JSON
+
+
+def is_span(time_us: int) -> bool:
+    """Whether something that passed a proxy can have taken so long."""
+    return 0 <= time_us <= _LONGEST_US
+
+
+def of_epoch(time_us: int) -> int:
+    """The time, if it lies between 1970 and 9999; else 0, which stands for: not known. It never sorts in front of what is known."""
+    return time_us if 0 <= time_us <= _LATEST else 0
+
 
 def timestamp(time_us: int) -> str:
-    """RFC 3339 in UTC with microseconds, by integer arithmetic only."""
-    seconds, micro = divmod(time_us, 1_000_000)
+    """RFC 3339 in UTC with microseconds, by integer arithmetic only. Times beyond the years 1 to 9999 become the nearest."""
+    seconds, micro = divmod(min(max(time_us, _EARLIEST), _LATEST), 1_000_000)
     return f"{_second(seconds)}.{micro:06d}Z"
 
 
@@ -20,7 +33,7 @@ def _second(number: int) -> str:
 
 
 def _civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of a day number since 1970-01-01 (proleptic Gregorian), for any number: no input may raise here."""
+    """Year, month and day of a day number since 1970-01-01 (proleptic Gregorian)."""
     era, rest = divmod(days + 719_468, 146_097)
     of_era = (rest - rest // 1460 + rest // 36_524 - rest // 146_096) // 365
     of_year = rest - (365 * of_era + of_era // 4 - of_era // 100)

@@ -11,15 +11,13 @@ from typing import NamedTuple, Protocol
 
 from collector.audit.moments import Span
 from collector.correlate import Correlator, Limits
-from collector.describe import describe, describe_ledger
-from collector.describe.record import Seen
 from collector.errors import BadInputError
 from collector.messages.entry import Entry
 from collector.messages.event import Output
-from collector.messages.exchange import Exchange, LedgerWindow
+from collector.messages.exchange import Exchange, Fault
 from collector.messages.times import timestamp
-from collector.pipeline import Meaning
 from collector.replay.history import History
+from collector.stages import Meaning, Stages
 
 
 class Entries(Protocol):
@@ -75,7 +73,7 @@ async def rebuild(
     history: Entries, way: Plan, span: Span, limits: Limits, meaning: Meaning, with_usage: bool, at: Callable[[int], None]
 ) -> AsyncIterator[Output]:
     """The outputs of the span, in order. `at` is told each position that was read."""
-    correlator = Correlator(limits)
+    correlator, stages = Correlator(limits), Stages(meaning, with_usage)
     if way.state is not None:
         correlator.restore(way.state)
     since, until = span.since_us or 0, span.until_us if span.until_us is not None else way.until_us
@@ -86,8 +84,7 @@ async def rebuild(
             item = closed.item
             if isinstance(item, Exchange):
                 if since <= item.key.start_us < until:
-                    seen = Seen(item)
-                    yield describe(seen, closed.place, meaning.decode(seen), meaning.enrich(seen), with_usage)
-            elif isinstance(item, LedgerWindow) and way.whole and since <= item.start_us < until:
-                yield describe_ledger(item, closed.place)
+                    yield stages.output(item, closed.place)
+            elif way.whole and since <= (item.at_us if isinstance(item, Fault) else item.start_us) < until:
+                yield stages.output(item, closed.place)
         at(entry.position)
