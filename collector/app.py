@@ -16,6 +16,7 @@ from collector.audit.app import create_app
 from collector.cancelled import cancel
 from collector.clock import Clock, SystemClock
 from collector.correlate import Correlator
+from collector.dead_letters.burials import Burials
 from collector.dead_letters.open import open_letters
 from collector.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
@@ -23,14 +24,14 @@ from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import AdmissionMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, SinkMetrics
+from collector.metrics import AdmissionMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
 from collector.pipeline import Pipeline
 from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares, share_key
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
-from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_ingest, start_probes
+from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_burials, start_ingest, start_probes
 from collector.settings import Settings
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
@@ -85,10 +86,10 @@ async def _start_all(starting: Starting) -> Running:
     """One process that does it all."""
     settings, clock, stack, registry = starting
     engine = await _store(settings, stack)
+    burials = start_burials(starting)
     inner = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
-    sink = IsolatingSink(inner, open_letters(settings), clock)
+    sink = IsolatingSink(inner, open_letters(settings), clock, burials)
     stack.push_async_callback(sink.close)
-    SinkMetrics(registry, sink)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
     if settings.sink.retention_days is not None and engine is not None:
@@ -123,7 +124,7 @@ async def _start_all(starting: Starting) -> Running:
     stack.push_async_callback(_drain, pipeline, journal, task)
 
     admission = await _admission(starting, journal, pipeline)
-    health = CollectorHealth(journal, pipeline, task, directory, relays, admission)
+    health = CollectorHealth(journal, pipeline, task, directory, relays, admission, burials)
     if engine is None:
         audit_address = await start_probes(starting, health)
     else:
@@ -174,9 +175,11 @@ class CollectorHealth:
         directory: Directory,
         relays: Relays,
         admission: Admission,
+        burials: Burials,
     ) -> None:
         self._admission = admission
         self._journal, self._pipeline, self._task, self._directory, self._relays = journal, pipeline, task, directory, relays
+        self._burials = burials
         self.listening = False
 
     def components(self) -> Sequence[Component]:
@@ -187,8 +190,16 @@ class CollectorHealth:
         return (
             Component("ingest", self.listening, str(self._admission.offenders) if self.listening else "starting"),
             Component("journal", not self._journal.refuses, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
-            Component("pipeline", not self._task.done(), f"{behind} entries behind" if not self._task.done() else "it has ended"),
+            Component(
+                "pipeline", not self._task.done(), "it has ended" if self._task.done() else f"{behind} entries behind{self._oldest()}"
+            ),
             Component("sink", failing is None, failing or f"stored up to position {self._pipeline.done.position}"),
+            Component("checkpoint", self._pipeline.checkpoint_failing is None, self._pipeline.checkpoint_failing or ""),
+            self._burials.component(),
             self._directory.component(),
             *self._relays.components(),
         )
+
+    def _oldest(self) -> str:
+        seconds = self._pipeline.oldest_unstored_seconds
+        return f", the oldest that is not stored came {seconds:.1f} s ago" if seconds else ""

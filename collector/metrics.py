@@ -5,15 +5,18 @@ Stages get the small group that concerns them, with the labels' children made be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from collector.connections import REASONS
 
 # Coarse on purpose: an fsync takes from 0.1 ms (good disk) to 100 ms (busy network volume).
+STAGES = ("feed", "describe", "enrich", "decode", "row")  # that dead letters come from, told from the start
 APPEND_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
 
@@ -117,6 +120,10 @@ class PipelineState(Protocol):
     def fed(self) -> int: ...
     @property
     def failing(self) -> str | None: ...
+    @property
+    def checkpoints_failed(self) -> int: ...
+    @property
+    def oldest_unstored_seconds(self) -> float: ...
 
 
 class CorrelatorState(Protocol):
@@ -137,23 +144,38 @@ class PipelineMetrics:
             ("sink_failing", "1 while the sink takes no events", lambda: int(pipeline.failing is not None)),
             ("open_exchanges", "Exchanges that are not closed yet", lambda: correlator.open_exchanges),
             ("open_bytes", "Bytes that open exchanges hold", lambda: correlator.open_bytes),
+            (
+                "pipeline_oldest_unstored_seconds",
+                "Age of the oldest entry that is not stored yet",
+                lambda: pipeline.oldest_unstored_seconds,
+            ),
+            ("checkpoints_failed", "Checkpoints since the start that could not be made", lambda: pipeline.checkpoints_failed),
         ):
             Gauge(f"meshscribe_{name}", help_text, registry=registry).set_function(read)
 
 
-class SinkState(Protocol):
-    """What can be read off the sink at any time."""
+class BurialState(Protocol):
+    """What can be read off the count of dead letters at any time."""
 
     @property
-    def buried(self) -> int: ...
+    def stages(self) -> Mapping[str, int]: ...
+    @property
+    def total(self) -> int: ...
 
 
-class SinkMetrics:
-    """What the sink gave up, read when it is scraped."""
+class DeadLetterMetrics(Collector):
+    """What the pipeline gave up, read when it is scraped. `stage`: feed, redact, decode, enrich, describe, row."""
 
-    def __init__(self, registry: CollectorRegistry, sink: SinkState) -> None:
-        letters = Gauge("meshscribe_sink_dead_letters", "Outputs given up since the start: see dead-letters", registry=registry)
-        letters.set_function(lambda: sink.buried)
+    def __init__(self, registry: CollectorRegistry, burials: BurialState) -> None:
+        self._burials = burials
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        letters = CounterMetricFamily("meshscribe_dead_letters", "Dead letters of the pipeline since the start", labels=["stage"])
+        for stage in sorted({*STAGES, *self._burials.stages}):
+            letters.add_metric([stage], self._burials.stages.get(stage, 0))
+        yield letters
+        yield GaugeMetricFamily("meshscribe_sink_dead_letters", "All of them together", value=self._burials.total)
 
 
 class RelayState(Protocol):

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from collector.cancelled import escaped
 from collector.clock import Clock
+from collector.complaints import Complaints
 from collector.correlate import Correlator
-from collector.errors import JournalFullError, RetryableError
+from collector.errors import JournalFullError, RetryableError, blamed
 from collector.journal import Checkpoint, Journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
@@ -65,6 +67,20 @@ class Pipeline:
         self.failing: str | None = None  # why the sink does not take anything now
         self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
+        self._begun_at = clock.now_us()
+        self._resumed = False
+        self._in_hand = deque[int]()  # of each of those writes, the time at which its first entry was received
+        self.checkpoint_failing: str | None = None  # why no checkpoint can be made
+        self.checkpoints_failed = 0  # since the start
+        self._complaints = Complaints(log, clock)
+
+    @property
+    def oldest_unstored_seconds(self) -> float:
+        """The age of the oldest entry that is not stored yet; 0 if there is none. Before it is known what is stored: since the start."""
+        if self._resumed and not self._in_hand:
+            return 0.0
+        oldest = self._in_hand[0] if self._in_hand else self._begun_at
+        return max(0, self._clock.now_us() - oldest) / 1_000_000
 
     @property
     def checkpointed(self) -> int:
@@ -103,6 +119,7 @@ class Pipeline:
             self._correlator.restore(checkpoint.state)
             self.fed = self.settled = self._checkpointed = checkpoint.position
         self._saved_at = self._clock.now_us()
+        self._resumed = True
         log.info("resuming behind position %d; stored up to %d", self.fed, high.position)
 
     async def _flow(self) -> None:
@@ -112,6 +129,7 @@ class Pipeline:
             while True:
                 entries = entries or await self._journal.read(self.fed, READ_BYTES)
                 self._storing += 1
+                self._in_hand.append(entries[0].received_at)
                 outputs, entries = await self._feed(entries)
                 if writing is not None:
                     await writing
@@ -134,6 +152,7 @@ class Pipeline:
 
     def _stored(self, _: object) -> None:
         self._storing -= 1
+        self._in_hand.popleft()
         self._moved.set()
 
     async def _feed(self, entries: Sequence[Entry]) -> tuple[list[Output], Sequence[Entry]]:
@@ -143,8 +162,9 @@ class Pipeline:
             for step in self._correlator.steps(entry):
                 closed = [one for one in step if one.place > self.done]
                 for start in range(0, len(closed), AT_ONCE):
+                    if start:
+                        await asyncio.sleep(0)
                     outputs += self._stages.outputs(closed[start : start + AT_ONCE])
-                    await asyncio.sleep(0)
                 await asyncio.sleep(0)  # the receivers share this loop
             self.fed = entry.position
             self._unsaved_bytes += len(entry.payload)
@@ -191,9 +211,25 @@ class Pipeline:
         """Saves the state after the last entry fed. Everything up to there is stored, or had no output."""
         if self.done.position < self.fed:
             await self._store([], Place(self.fed, WHOLE))
-        await self._journal.save_checkpoint(Checkpoint(self.fed, self._correlator.state()))
+        state = self._state()
+        self._unsaved_bytes, self._saved_at = 0, self._clock.now_us()
+        if state is None:
+            return  # the journal keeps what the next start needs
+        await self._journal.save_checkpoint(Checkpoint(self.fed, state))
         await self._journal.truncate(self.fed)
-        self._checkpointed, self._unsaved_bytes, self._saved_at = self.fed, 0, self._clock.now_us()
+        self._checkpointed = self.fed
+
+    def _state(self) -> bytes | None:
+        """The correlator's state; None, and said, if it cannot be written."""
+        try:
+            state = self._correlator.state()
+        except Exception as error:  # noqa: BLE001 - whatever it holds, the exchanges go on; the journal is not truncated meanwhile
+            self.checkpoint_failing = f"no checkpoint can be made, so the journal keeps growing: {blamed(error)}"
+            self.checkpoints_failed += 1
+            self._complaints.tell("checkpoint", self.checkpoint_failing)
+            return None
+        self.checkpoint_failing = None
+        return state
 
     async def _tick(self) -> None:
         """Lets time pass in the journal while something is open and nothing comes in."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.dead_letters.burials import Burials
 from collector.dead_letters.events import read_batch
 from collector.errors import PermanentError, RetryableError
 from collector.isolation import IsolatingSink, isolate
@@ -64,8 +65,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         url = f"sqlite:///{folder}/events.db"
         migrate(url)
-        self.letters = Letters()
-        self.sink = IsolatingSink(open_sink(SinkSettings(url=url), TurnedClock(NOW_US)), self.letters, TurnedClock(NOW_US))
+        self.letters, self.burials = Letters(), Burials()
+        clock = TurnedClock(NOW_US)
+        self.sink = IsolatingSink(open_sink(SinkSettings(url=url), clock), self.letters, clock, self.burials)
 
 
 async def test_a_poison_output_goes_to_the_dead_letters_with_its_bytes_and_the_rest_is_stored(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ async def test_a_poison_output_goes_to_the_dead_letters_with_its_bytes_and_the_r
     assert (letter.origin, letter.journal, letter.place, letter.at_us) == ("sink", JOURNAL, Place(3, 0), NOW_US)
     assert "NOT NULL" in letter.reason
     assert read_batch(letter.data, letter.columns) == poison.events
-    assert store.sink.buried == 1
+    assert store.burials.stages == {"row": 1}
     await store.sink.close()
 
 

@@ -201,14 +201,31 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _events(letter: DeadLetter) -> Any:
-    """The batch, with JSON data as JSON; of what nobody could read, its text as far as it is one."""
+    """The batch, with JSON data as JSON; the exchange that no event could be made of, with bytes in base64; of what nobody could read, its
+    text as far as it is one.
+    """
     import json
 
     from collector.dead_letters.events import BATCH_TYPE, read_batch, structured
+    from collector.messages.kept import is_kept
 
+    if is_kept(letter.content_type):
+        return _kept(letter)
     if letter.content_type != BATCH_TYPE:
         return letter.data.decode("utf-8", "replace")
     return [json.loads(structured(event, letter.journal, letter.place)) for event in read_batch(letter.data, letter.columns)]
+
+
+def _kept(letter: DeadLetter) -> Any:
+    import msgspec
+
+    from collector.errors import DamagedError
+    from collector.messages.kept import unpack
+
+    try:
+        return msgspec.to_builtins(unpack(letter.content_type, letter.data), str_keys=True)
+    except DamagedError:
+        return letter.data.decode("utf-8", "replace")
 
 
 def _table(found: list[dict[str, Any]]) -> Any:

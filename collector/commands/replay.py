@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,6 +64,7 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
     from collector.clock import SystemClock
     from collector.commands import screen
     from collector.replay.into import open_into
+    from collector.replay.meaning import stored_meaning
     from collector.replay.sources import open_sources
     from collector.roles.parts import limits
 
@@ -78,7 +78,7 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
         except ValidationError as error:
             raise InputError(f"--into: {error.errors()[0]['msg']}") from None
         stack.push_async_callback(into.close)
-        meaning = await _meaning(settings)
+        meaning = await stored_meaning(settings, SystemClock())
         return sum([await _one(source, wanted, bounds, meaning, into) for source in sources])
 
 
@@ -107,32 +107,3 @@ async def _one(source: Source, wanted: Span, bounds: Limits, meaning: ExchangeMe
         if batch:
             await into.write(source.journal, batch)
     return events
-
-
-async def _meaning(settings: Settings) -> ExchangeMeaning:
-    """The decoder, and the services' versions as the store, or of a Kafka sink their topic, has kept them."""
-    from collector.clock import SystemClock
-    from collector.directory import open_versions, selection_of
-    from collector.enrich.catalogue import Catalogue
-    from collector.meaning import ExchangeMeaning
-    from collector.sinks.open import open_engine
-
-    catalogue = Catalogue(settings.services.history)
-    if not settings.sink.is_kafka and not _is_there(settings.sink.url):
-        return ExchangeMeaning.of(settings, catalogue)
-    engine = None if settings.sink.is_kafka else open_engine(settings.sink)
-    versions = open_versions(settings.kafka, engine, SystemClock())
-    try:
-        selection = selection_of(settings.services)
-        for version in await versions.load():
-            catalogue.apply(selection.narrowed(version))
-    finally:
-        await versions.close()
-        if engine is not None:
-            await engine.dispose()
-    return ExchangeMeaning.of(settings, catalogue)
-
-
-def _is_there(url: str) -> bool:
-    """A missing SQLite file would be made by looking into it."""
-    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()

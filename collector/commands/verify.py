@@ -22,7 +22,7 @@ def verify(
     output: options.Output = Format.TABLE,
     config: options.Config = None,
 ) -> None:
-    """Compares journal, store, topics, relays and ledger, and says what is missing. Exits with 1 if anything is.
+    """Compares journal, store, topics, relays and ledger, and says what is missing. Exits with 1 if anything is; a dead letter is, too.
 
     It only reads, and `serve` may be running: what waits in the journal or for a relay is said, and is not missing.
 

@@ -1,4 +1,7 @@
-"""Sends dead letters again, through the very target that refused them. A letter that is taken is dropped."""
+"""Sends dead letters again, through the very target that refused them. A letter that is taken is dropped.
+
+One that holds an exchange goes through decode, enrich and describe first: a newer version may be able to do what the older one was not.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ from typing import NamedTuple
 from collector.clock import Clock
 from collector.dead_letters import DeadLetter, DeadLetters
 from collector.dead_letters.events import BATCH_TYPE, read_batch
-from collector.errors import MeshscribeError, RetryableError, SettingsError
+from collector.errors import DamagedError, MeshscribeError, RetryableError, SettingsError
 from collector.isolation import SINK
 from collector.messages.event import Output
+from collector.messages.kept import is_kept, unpack
 from collector.relays.kafka_target import KafkaTarget
 from collector.relays.open import open_ends
 from collector.relays.protocol import Target
 from collector.relays.sql_target import SqlTarget
+from collector.replay.meaning import stored_meaning
 from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.open import open_sink
+from collector.stages import Stages
 
 
 class Sent(NamedTuple):
@@ -34,6 +40,7 @@ class Resender:
     def __init__(self, settings: Settings, letters: DeadLetters, clock: Clock) -> None:
         self._settings, self._letters, self._clock = settings, letters, clock
         self._targets: dict[str, Target] = {}
+        self._stages: Stages | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Resender:
@@ -49,10 +56,10 @@ class Resender:
                 yield Sent(letter, await self._again(letter))
 
     async def _again(self, letter: DeadLetter) -> str | None:
-        if letter.content_type != BATCH_TYPE:
-            return "it holds bytes that nobody could read: there is nothing to send"
         try:
-            output = Output(letter.place, read_batch(letter.data, letter.columns))
+            output = await self._output(letter)
+            if output.fault is not None:
+                return output.fault.reason
             await self._target(letter.origin).resend([output], letter.journal)
         except RetryableError:
             raise
@@ -60,6 +67,16 @@ class Resender:
             return str(error)
         await self._letters.drop([letter.id])
         return None
+
+    async def _output(self, letter: DeadLetter) -> Output:
+        """Its events; of what a stage could not do, as this version does it now. Raises DamagedError: there is nothing to send."""
+        if letter.content_type == BATCH_TYPE:
+            return Output(letter.place, read_batch(letter.data, letter.columns))
+        if not is_kept(letter.content_type):
+            raise DamagedError("it holds bytes that nobody could read: there is nothing to send")
+        if self._stages is None:
+            self._stages = Stages(await stored_meaning(self._settings, self._clock), self._settings.sinks_in_kafka)
+        return self._stages.output(unpack(letter.content_type, letter.data), letter.place)
 
     def _target(self, origin: str) -> Target:
         if origin not in self._targets:

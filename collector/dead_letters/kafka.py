@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 import zstandard
 from aiokafka import ConsumerRecord
 
-from collector.dead_letters import DeadLetter
+from collector.dead_letters import DeadLetter, Heap, heaped
 from collector.dead_letters.events import BATCH_TYPE, columns_of, read_batch, write_batch
 from collector.errors import DamagedError
 from collector.kafka.quiet import quieten
 from collector.kafka.reading import whole_topic
 from collector.kafka.transactions import Record, Transactions
 from collector.messages.event import Place
+from collector.messages.kept import is_kept, with_shorter_bodies
 from collector.settings import Kafka
 
 _OVERHEAD = 4096  # bytes of a record beside its value, reason and columns
@@ -28,9 +29,13 @@ class KafkaDeadLetters:
         self._settings = settings
         self._writer = Transactions(settings, f"meshscribe-dead-letters-{uuid.uuid4().hex}")
 
-    async def add(self, letter: DeadLetter) -> None:
+    async def add(self, *letters: DeadLetter) -> None:
         """See DeadLetters. One that is there already is written again, and is one all the same: compaction keeps the last."""
-        await self._writer.commit([_record(letter, self._settings)])
+        await self._writer.commit([_record(letter, self._settings) for letter in letters])
+
+    async def heaps(self) -> Sequence[Heap]:
+        """See DeadLetters. Their bytes are let go of as they are read."""
+        return heaped([letter._replace(data=b"", columns=None) async for letter in self.all()])
 
     async def all(self) -> AsyncIterator[DeadLetter]:
         """See DeadLetters; the order is kept within a partition. Read twice, so that not all are held: first what is left of them."""
@@ -78,6 +83,8 @@ def _record(letter: DeadLetter, settings: Kafka) -> Record:
 
 
 def _cut(letter: DeadLetter, room: int) -> bytes:
+    if is_kept(letter.content_type):
+        return _whole_or_beginning(with_shorter_bodies(letter.content_type, letter.data, room // 2), room)
     if letter.content_type != BATCH_TYPE:
         return letter.data[: room // 2]
     events = read_batch(letter.data, letter.columns)
@@ -85,6 +92,11 @@ def _cut(letter: DeadLetter, room: int) -> bytes:
     cut = [event._replace(data=event.data[:each]) for event in events]
     assert columns_of(cut) == letter.columns
     return write_batch(cut)
+
+
+def _whole_or_beginning(data: bytes, room: int) -> bytes:
+    """What is too large for other reasons than its bodies cannot be read again."""
+    return data if len(data) <= room else data[: room // 2]
 
 
 def _letter(record: ConsumerRecord) -> DeadLetter:

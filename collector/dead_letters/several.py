@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from collector.dead_letters import DeadLetter, DeadLetters
+from collector.dead_letters import DeadLetter, DeadLetters, Heap
 
 
 class Several:
@@ -13,9 +13,13 @@ class Several:
     def __init__(self, stores: Sequence[DeadLetters]) -> None:
         self._stores = stores
 
-    async def add(self, letter: DeadLetter) -> None:
+    async def add(self, *letters: DeadLetter) -> None:
         """See DeadLetters."""
-        await self._stores[0].add(letter)
+        await self._stores[0].add(*letters)
+
+    async def heaps(self) -> Sequence[Heap]:
+        """See DeadLetters."""
+        return [heap for store in self._stores for heap in await store.heaps()]
 
     async def all(self) -> AsyncIterator[DeadLetter]:
         """See DeadLetters; the oldest first of each store."""

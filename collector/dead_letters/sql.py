@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, select, tuple_
+from sqlalchemy import Row, delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.dead_letters import DeadLetter
+from collector.dead_letters import DeadLetter, Heap
 from collector.messages.event import Place
 from collector.sinks.schema import dead_letters
 from collector.sql_errors import retryable
@@ -24,14 +24,25 @@ class SqlDeadLetters:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def add(self, letter: DeadLetter) -> None:
+    async def add(self, *letters: DeadLetter) -> None:
         """See DeadLetters."""
         dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        row = {**letter._asdict(), "position": letter.place.position, "ordinal": letter.place.ordinal}
-        del row["place"]
+        rows = [_row(letter) for letter in letters]
         with retryable("dead letters"):
             async with self._engine.begin() as connection:
-                await connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(index_elements=["id"]), row)
+                await connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(index_elements=["id"]), rows)
+
+    async def heaps(self) -> Sequence[Heap]:
+        """See DeadLetters."""
+        table = dead_letters.c
+        counted = select(table.origin, func.count(), func.max(table.at_us)).group_by(table.origin).order_by(table.origin)
+        found = []
+        with retryable("dead letters"):
+            async with self._engine.connect() as connection:
+                for origin, number, newest_us in (await connection.execute(counted)).all():
+                    newest = select(table.reason).where(table.origin == origin, table.at_us == newest_us).order_by(table.id.desc()).limit(1)
+                    found.append(Heap(origin, number, newest_us, (await connection.execute(newest)).scalar() or ""))
+        return found
 
     async def all(self) -> AsyncIterator[DeadLetter]:
         """See DeadLetters. In pages, so that letters may be dropped meanwhile."""
@@ -61,6 +72,12 @@ class SqlDeadLetters:
     async def close(self) -> None:
         """See DeadLetters."""
         await self._engine.dispose()
+
+
+def _row(letter: DeadLetter) -> dict[str, Any]:
+    row = {**letter._asdict(), "position": letter.place.position, "ordinal": letter.place.ordinal}
+    del row["place"]
+    return row
 
 
 def _letter(row: Row[Any]) -> DeadLetter:

@@ -48,7 +48,7 @@ def without_contents(exchange: Exchange) -> Exchange:
     return structs.replace(exchange, tap=tap, access_log=log, problems=problems)
 
 
-def cut(content_type: str, data: bytes, room: int) -> bytes:
+def with_shorter_bodies(content_type: str, data: bytes, room: int) -> bytes:
     """An exchange whose bodies have at most `room` bytes together; all else cannot be cut and stays."""
     if content_type != EXCHANGE_TYPE:
         return data

@@ -24,14 +24,19 @@ class PartitionMetrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         lag = GaugeMetricFamily("meshscribe_partition_lag", "Records not processed yet", labels=["topic", "partition"])
         failing = GaugeMetricFamily("meshscribe_partition_failing", "1 while it does not get on", labels=["topic", "partition"])
+        oldest = GaugeMetricFamily(
+            "meshscribe_pipeline_oldest_unstored_seconds", "Age of the oldest entry that is not stored yet", labels=["topic", "partition"]
+        )
         works = self._supervisor.works
         for at, work in works.items():
+            oldest.add_metric([at.topic, str(at.partition)], work.oldest_unstored_seconds)
             if work.lag is not None:
                 lag.add_metric([at.topic, str(at.partition)], work.lag)
         for component, at in zip(self._supervisor.components(), sorted(works), strict=True):
             failing.add_metric([at.topic, str(at.partition)], int(not component.ok))
         yield lag
         yield failing
+        yield oldest
 
 
 class RawMetrics(Collector):

@@ -12,12 +12,16 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from collector.audit import probes
+from collector.cancelled import cancel
 from collector.clock import Clock
 from collector.connections import Bounds
 from collector.correlate import Limits
+from collector.dead_letters.burials import Burials
+from collector.dead_letters.open import open_letters
+from collector.dead_letters.sql import SqlDeadLetters
 from collector.errors import RetryableError, SettingsError
 from collector.health import Component, Health
-from collector.metrics import AccessLogMetrics, AdmissionMetrics, ListenerMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, AdmissionMetrics, DeadLetterMetrics, ListenerMetrics, TapMetrics
 from collector.receive import Appender
 from collector.receive.access_log import AccessLogServer
 from collector.receive.admission import Admission
@@ -33,6 +37,7 @@ log = logging.getLogger("meshscribe")
 
 GRACE_SECONDS = 2.0
 RETRY_SECONDS = 1.0
+LOOK_SECONDS, LOOK_TOPIC_SECONDS = 10.0, 300.0
 
 
 class Addresses(NamedTuple):
@@ -91,6 +96,17 @@ def limits(settings: Settings) -> Limits:
 
 def microseconds(seconds: float) -> int:
     return int(seconds * 1_000_000)
+
+
+def start_burials(starting: Starting) -> Burials:
+    """What counts the pipeline's dead letters, and looks now and then at those that are there: a topic has to be read as a whole for it."""
+    settings, _, stack, registry = starting
+    burials, letters = Burials(), open_letters(settings)
+    DeadLetterMetrics(registry, burials)
+    looking = asyncio.create_task(burials.look(letters, LOOK_SECONDS if isinstance(letters, SqlDeadLetters) else LOOK_TOPIC_SECONDS))
+    stack.push_async_callback(letters.close)
+    stack.push_async_callback(cancel, looking)
+    return burials
 
 
 async def start_probes(starting: Starting, health: Health) -> str:

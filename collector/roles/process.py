@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 
 from collector.clock import Clock
 from collector.correlate import Correlator
+from collector.dead_letters.burials import Burials
 from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
@@ -24,7 +25,7 @@ from collector.metrics import RelayMetrics
 from collector.pipeline import Pipeline
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_burials, start_probes
 from collector.roles.relays import start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
@@ -43,11 +44,13 @@ class PartitionPipeline:
         directory: Directory,
         clock: Clock,
         meaning: ExchangeMeaning | None = None,
+        burials: Burials | None = None,
     ) -> None:
-        """`meaning`: what the process's pipelines share, since tokenizers are large; made of the settings if there is none."""
+        """`meaning` and `burials`: what the process's pipelines share, since tokenizers are large; made anew if there is none."""
         self._settings, self._topic, self._partition, self._writer = settings, topic, partition, writer
         self._clock = clock
         self._meaning = meaning or ExchangeMeaning.of(settings, directory.catalogue)
+        self._burials = burials
         self.journal: KafkaJournal | None = None
         self.pipeline: Pipeline | None = None
         self.correlator: Correlator | None = None
@@ -56,7 +59,7 @@ class PartitionPipeline:
         """Begins with what the newest checkpoint and the sink's `high` say."""
         settings = self._settings
         journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer)
-        sink = IsolatingSink(KafkaSink(settings.kafka), KafkaDeadLetters(settings.kafka), self._clock)
+        sink = IsolatingSink(KafkaSink(settings.kafka), KafkaDeadLetters(settings.kafka), self._clock, self._burials)
         correlator = self.correlator = Correlator(limits(settings))
         self.pipeline = Pipeline(
             journal,
@@ -83,7 +86,12 @@ class PartitionPipeline:
 
     def failing(self) -> str | None:
         """See supervisor.Work."""
-        return self.pipeline.failing if self.pipeline is not None else None
+        return self.pipeline.failing or self.pipeline.checkpoint_failing if self.pipeline is not None else None
+
+    @property
+    def oldest_unstored_seconds(self) -> float:
+        """See supervisor.Work."""
+        return self.pipeline.oldest_unstored_seconds if self.pipeline is not None else 0.0
 
 
 async def start(starting: Starting) -> Running:
@@ -108,13 +116,14 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     if writer is None:
         writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
         stack.push_async_callback(writer.close)
-    own, meaning = writer, ExchangeMeaning.of(settings, directory.catalogue)
+    own, meaning, burials = writer, ExchangeMeaning.of(settings, directory.catalogue), start_burials(starting)
 
     def make(at: TopicPartition) -> PartitionPipeline:
-        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning)
+        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning, burials)
 
     supervisor = Supervisor(make, settings.kafka.session_seconds)
     membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign)
     PartitionMetrics(registry, supervisor)
     health.parts += [lambda: [membership.component()], lambda: list(supervisor.components()), lambda: [directory.component()]]
+    health.parts.append(lambda: [burials.component()])
     return work_together(stack, supervisor, membership)

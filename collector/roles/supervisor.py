@@ -39,6 +39,11 @@ class Work(Protocol):
         """Why it does not get on now."""
         ...
 
+    @property
+    def oldest_unstored_seconds(self) -> float:
+        """The age of the oldest entry that is not stored yet; 0 if there is none."""
+        ...
+
 
 class Supervisor:
     """`assign` says which partitions to work on."""
@@ -72,6 +77,8 @@ class Supervisor:
         for at, work in sorted(self.works.items()):
             fault = self._ended.get(at) or work.failing()
             lag = "lag not known yet" if work.lag is None else f"lag {work.lag}"
+            if seconds := work.oldest_unstored_seconds:
+                lag += f", the oldest that is not stored came {seconds:.1f} s ago"
             yield Component(f"{at.topic}/{at.partition}", fault is None, f"{lag}; {fault}" if fault else lag)
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from collector.errors import PermanentError
+from collector.errors import MeshscribeError, PermanentError, blamed
 from collector.kafka.cloudevents import Encoder
 from collector.kafka.keeper import Keeper
 from collector.kafka.mending import mending
@@ -115,7 +115,19 @@ class KafkaSink:
 
 
 def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:
-    """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies."""
+    """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies.
+
+    Raises PermanentError: of one of them none can be made.
+    """
+    try:
+        yield from _records(settings, journal, outputs, dataref)
+    except MeshscribeError:
+        raise
+    except Exception as error:
+        raise PermanentError(f"records cannot be made of it: {blamed(error)}") from error
+
+
+def _records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None) -> Iterator[Record]:
     topics, limit, encoder = event_topics(settings), settings.max_record_bytes - OVERHEAD, Encoder(journal)
     for place, events, _ in outputs:
         for event in events:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 import zstandard
 
+from collector.errors import PermanentError, blamed
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 
 COMPRESS_FROM = 128  # bytes; below, zstd's frame costs more than it saves
@@ -30,7 +31,13 @@ class RowMaker:
         self._compress: Callable[[bytes], bytes] = zstandard.ZstdCompressor(level=1, write_content_size=True).compress
 
     def rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
-        """The rows of these outputs."""
+        """The rows of these outputs. Raises PermanentError: of one of them none can be made."""
+        try:
+            return self._rows(journal, outputs)
+        except Exception as error:
+            raise PermanentError(f"rows cannot be made of it: {blamed(error)}") from error
+
+    def _rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
         rows = Rows([], [], [])
         for output in outputs:
             extensions: Mapping[str, Any] = {}

@@ -1,4 +1,7 @@
-"""`meshscribe verify`: whether journal, store, topics, relays and ledger say the same. Only reads. Each check gives findings."""
+"""`meshscribe verify`: whether journal, store, topics, relays and ledger say the same, and what lies aside. Only reads.
+
+Each check gives findings.
+"""
 
 from __future__ import annotations
 

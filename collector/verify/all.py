@@ -8,13 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.moments import Span
 from collector.clock import Clock
+from collector.dead_letters.open import open_all_letters
 from collector.errors import SettingsError
 from collector.relays.look import Reached, look
 from collector.replay.history import History
 from collector.settings import Relay, Settings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.open import open_engine
-from collector.verify import Finding, ledger, payloads, places, topics
+from collector.verify import Finding, ledger, letters, payloads, places, topics
 
 _DAY_US = 86_400_000_000
 
@@ -29,6 +30,12 @@ async def verify(settings: Settings, span: Span, clock: Clock) -> AsyncIterator[
     try:
         async for finding in _checked(settings, engine, kept(span, settings, clock), copies[0] if settings.sink.is_kafka else None):
             yield finding
+        dead = open_all_letters(settings)
+        try:
+            for finding in await letters.letters(dead):
+                yield finding
+        finally:
+            await dead.close()
     finally:
         await engine.dispose()
 

@@ -84,7 +84,8 @@ async def _cut(connection: AsyncConnection, journal: str, span: Span) -> _Cut:
 async def _last(connection: AsyncConnection, journal: str, wanted: ColumnElement[bool]) -> Place:
     """Of the windows that are wanted, the last one's place."""
     order = (ledger.c.position.desc(), ledger.c.ordinal.desc())
-    found = select(ledger.c.position, ledger.c.ordinal).where(ledger.c.journal == journal, wanted).order_by(*order).limit(1)
+    closing = ledger.c.window_us > 0  # without length: a dead letter's, which speaks of itself alone
+    found = select(ledger.c.position, ledger.c.ordinal).where(ledger.c.journal == journal, wanted, closing).order_by(*order).limit(1)
     row = (await connection.execute(found)).one_or_none()
     return Place(row.position, row.ordinal) if row else BEGINNING
 

@@ -179,7 +179,7 @@ async def test_a_sound_store_has_nothing_missing(lab: Lab) -> None:
     found = {line["check"]: line for line in map(json.loads, (await lab("verify", "-o", "jsonl")).stdout.splitlines())}
     assert found["stored"]["said"] == f"closed {COUNT}, stored {COUNT}"
     assert found["bodies"]["said"] == f"{COUNT * 2} expected"
-    assert set(found) == {"journal", "ledger", "stored", "bodies"}
+    assert set(found) == {"journal", "ledger", "stored", "bodies", "dead letters"}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class Script:
         self.begun = asyncio.Event()
 
     lag = 7
+    oldest_unstored_seconds = 0.0
 
     def failing(self) -> str | None:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector.dead_letters import DeadLetter
+from collector.dead_letters import DeadLetter, Heap, heaped
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Event, Output, Place
 from collector.relays.http_client import Client
@@ -47,8 +47,11 @@ class Letters:
     def __init__(self) -> None:
         self.held: dict[str, DeadLetter] = {}
 
-    async def add(self, letter: DeadLetter) -> None:
-        self.held[letter.id] = letter
+    async def add(self, *letters: DeadLetter) -> None:
+        self.held.update((letter.id, letter) for letter in letters)
+
+    async def heaps(self) -> Sequence[Heap]:
+        return heaped(list(self.held.values()))
 
     async def all(self) -> AsyncIterator[DeadLetter]:
         for letter in list(self.held.values()):
