@@ -1,0 +1,152 @@
+"""A stage that fails on one exchange fails on that one: a letter's worth of bytes, one count in the ledger, and everything else goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from collector.correlate import Closed
+from collector.describe.record import Seen
+from collector.enrich.catalogue import Catalogue
+from collector.meaning import ExchangeMeaning
+from collector.messages import kept
+from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Place
+from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
+from collector.settings import Settings
+from collector.stages import Stages
+from tests.support.outputs import chats
+from tests.support.traffic import exchanges_of
+from tests.support.witnesses import NODE, T0
+
+SECRET = "sk-0123456789abcdef"
+
+
+class Poisoned(ExchangeMeaning):
+    """Fails in one stage on the exchanges whose path says so."""
+
+    def __init__(self, stage: str, error: BaseException) -> None:
+        super().__init__(Catalogue())
+        self._stage, self._error = stage, error
+
+    def enrich(self, seen: Seen) -> dict[str, Any]:
+        if self._stage == "enrich" and seen.path == "/poison":
+            raise self._error
+        return super().enrich(seen) if self._stage != "describe" or seen.path != "/poison" else {"logger": 1}
+
+    def decode(self, seen: Seen) -> dict[str, Any]:
+        if self._stage == "decode" and seen.path == "/poison":
+            raise self._error
+        return super().decode(seen)
+
+
+def closed(*poisoned: int, count: int = 6) -> list[Closed]:
+    told = chats(count)
+    for number in poisoned:
+        told[number].path = "/poison"
+    return [Closed(Place(number, 0), exchange) for number, exchange in enumerate(exchanges_of(told), 1)]
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), OverflowError(), RecursionError(), MemoryError(), AssertionError()])
+@pytest.mark.parametrize("stage", ["decode", "enrich", "describe"])
+def test_one_exchange_is_one_fault_and_all_others_are_as_they_would_be(stage: str, error: Exception) -> None:
+    given = closed(2, 4)
+    found = Stages(Poisoned(stage, error), True).outputs(given)
+    sound = Stages(ExchangeMeaning(Catalogue()), True).outputs(given)
+    assert [output.place for output in found] == [one.place for one in given]
+    assert [number for number, output in enumerate(found) if output.fault is not None] == [2, 4]
+    assert [output for output in found if output.fault is None] == [one for number, one in enumerate(sound) if number not in (2, 4)]
+    fault = found[2].fault
+    assert fault is not None
+    assert (fault.stage, fault.content_type, fault.at_us) == (stage, kept.EXCHANGE_TYPE, given[2].item.closed_at)  # type: ignore[union-attr]
+    assert fault.reason.startswith(f"{stage} failed: ")
+    assert SECRET not in fault.reason
+    assert kept.unpack(fault.content_type, fault.data) == given[2].item
+
+
+def test_a_fault_is_counted_once_in_the_ledger_under_its_proxy() -> None:
+    output = Stages(Poisoned("enrich", KeyError())).outputs(closed(0, count=1))[0]
+    (event,) = output.events
+    assert event.type == LEDGER_TYPE
+    assert event.columns["node"] == NODE
+    assert event.columns["window_us"] == 0
+    assert {name: event.columns[name] for name in ("announced", "received", "missing", "both")} == dict.fromkeys(
+        ("announced", "received", "missing", "both"), 0
+    )
+    assert orjson.loads(event.data)["malformed"] == {"dead_letter_enrich": 1}
+
+
+def test_the_same_entries_give_the_same_faults() -> None:
+    first, second = (Stages(Poisoned("enrich", KeyError())).outputs(closed(1, 3)) for _ in range(2))
+    assert first == second
+
+
+def test_a_window_that_cannot_be_told_is_a_fault_too() -> None:
+    window = LedgerWindow(Node(NODE), T0, 60_000_000, {"announced": 2**70}, {}, {})
+    output = Stages(ExchangeMeaning(Catalogue())).output(window, Place(1, 0))
+    assert output.fault is not None
+    assert output.fault.stage == "describe"
+    assert output.fault.content_type == kept.UNREADABLE_TYPE
+    assert str(2**70).encode() in output.fault.data
+
+
+def test_what_the_correlator_could_not_take_keeps_the_entrys_bytes() -> None:
+    fault = Fault(Node(NODE), "feed", "feed failed: IndexError", T0, "application/x-protobuf", b"bytes")
+    output = Stages(ExchangeMeaning(Catalogue())).outputs([Closed(Place(1, 0), fault)])[0]
+    assert output.fault == fault
+    assert orjson.loads(output.events[0].data)["malformed"] == {"dead_letter_feed": 1}
+
+
+def hiding() -> ExchangeMeaning:
+    return ExchangeMeaning.of(Settings.model_validate({"redaction": {"patterns": ["sk-[0-9a-f]{16}"]}}), Catalogue())
+
+
+def test_with_rules_no_letter_holds_what_they_might_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = chats(1, request=f'{{"model":"m","messages":[{{"role":"user","content":"{SECRET}"}}]}}'.encode())
+    (exchange,) = exchanges_of(told)
+    meaning = hiding()
+    monkeypatch.setattr(meaning, "enrich", _raise)
+    output = Stages(meaning, True).output(exchange, Place(1, 0))
+    assert output.fault is not None
+    assert SECRET.encode() not in output.fault.data
+    left = kept.unpack(output.fault.content_type, output.fault.data)
+    assert isinstance(left, Exchange)
+    assert left.tap is not None
+    assert left.tap.request.truncated
+    fault = Fault(Node(NODE), "feed", "feed failed: IndexError", T0, "application/x-protobuf", SECRET.encode())
+    assert Stages(meaning).output(fault, Place(1, 0)).fault.data == b""  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("rules", [False, True])
+def test_a_decoder_that_fails_leaves_the_record_and_the_raw_body_where_nothing_is_hidden(
+    rules: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = chats(1, request=f'{{"model":"m","messages":[{{"role":"user","content":"{SECRET}"}}]}}'.encode())
+    meaning = hiding() if rules else ExchangeMeaning(Catalogue())
+    monkeypatch.setattr("collector.meaning.captured", _raise)
+    output = Stages(meaning, True).output(exchanges_of(told)[0], Place(1, 0))
+    assert output.fault is None
+    own = orjson.loads(next(event.data for event in output.events if event.type == EXCHANGE_TYPE))
+    assert "inference" not in own
+    assert "the decoder failed" in own["problems"][-1]
+    assert (SECRET in repr(output)) is not rules
+    if rules:
+        assert own["request"]["body"]["redacted"] == own["response"]["body"]["redacted"] == "all"
+
+
+def test_a_letters_exchange_loses_the_ends_of_its_bodies_and_nothing_else() -> None:
+    (exchange,) = exchanges_of(chats(1))
+    kind, data = kept.pack(exchange)
+    short = kept.unpack(kind, kept.with_shorter_bodies(kind, data, 20))
+    assert isinstance(short, Exchange)
+    assert short.tap is not None
+    assert exchange.tap is not None
+    assert short.tap.request.data == exchange.tap.request.data[:10]
+    assert short.tap.request.truncated
+    assert msgspec.structs.asdict(short.access_log) == msgspec.structs.asdict(exchange.access_log)
+
+
+def _raise(*_: object) -> Any:
+    raise ZeroDivisionError(SECRET)
