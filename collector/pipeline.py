@@ -69,6 +69,7 @@ class Pipeline:
         self._moved = asyncio.Event()
         self._begun_at = clock.now_us()
         self._resumed = False
+        self._heard_at = 0  # when the last entry fed was received
         self._in_hand = deque[int]()  # of each of those writes, the time at which its first entry was received
         self.checkpoint_failing: str | None = None  # why no checkpoint can be made
         self.checkpoints_failed = 0  # since the start
@@ -145,7 +146,9 @@ class Pipeline:
                     if writing is not None:
                         await writing
                         writing = None
+                    self._in_hand.append(self._heard_at)  # what comes meanwhile waits in the journal, and is younger
                     await self._checkpoint()
+                    self._in_hand.popleft()
         finally:
             if writing is not None:
                 writing.cancel()
@@ -166,7 +169,7 @@ class Pipeline:
                         await asyncio.sleep(0)
                     outputs += self._stages.outputs(closed[start : start + AT_ONCE])
                 await asyncio.sleep(0)  # the receivers share this loop
-            self.fed = entry.position
+            self.fed, self._heard_at = entry.position, entry.received_at
             self._unsaved_bytes += len(entry.payload)
             if len(outputs) >= self._batch:
                 return outputs, entries[number:]

@@ -1,0 +1,221 @@
+"""The pipeline with poison in its journal, over a real journal and a real store: it goes on, and each letter is there once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from collector.correlate import Closed, Correlator
+from collector.dead_letters import DeadLetter
+from collector.dead_letters.burials import Burials
+from collector.dead_letters.sql import SqlDeadLetters
+from collector.describe.record import Seen
+from collector.isolation import IsolatingSink
+from collector.journal.sqlite import SqliteJournal
+from collector.messages.entry import Entry
+from collector.messages.event import Place
+from collector.messages.exchange import Fault, Node
+from collector.pipeline import Pipeline
+from collector.settings import Sink as SinkSettings
+from collector.sinks.migrate import migrate
+from collector.sinks.open import open_engine
+from collector.sinks.sqlite import SqliteSink
+from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
+from tests.test_pipeline import LIMITS, Blocked, NoMeaning, TurnedClock, append, opened, stored
+
+POISON = ("/poison", "/x")
+
+
+class Choosy(NoMeaning):
+    """Cannot tell whose the poison was."""
+
+    def enrich(self, seen: Seen) -> dict[str, Any]:
+        if seen.path == POISON[0]:
+            raise OverflowError("too large")
+        return {}
+
+
+def told(number: int) -> Told:
+    return Told(number, request_id=f"r{number}", start_us=1_780_000_000_000_000 + number, path=POISON[number % 5 != 0])
+
+
+def tape(count: int = 40) -> list[Entry]:
+    """Every fifth exchange is poison."""
+    made, vm = Tape(), Vm()
+    for start in range(0, count, 4):
+        some = [told(number) for number in range(start, start + 4)]
+        made.tap(vm.seal([part for one in some for part in parts(one)]), 0.1)
+        made.log(log_message(some), 0.1)
+    made.tick(5)
+    made.tick(5)
+    return made.entries
+
+
+class Lab:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock, self.burials = folder, TurnedClock(), Burials()
+        self.url = f"sqlite:///{folder}/events.db"
+        migrate(self.url)
+
+    @asynccontextmanager
+    async def running(
+        self, correlator: Correlator | None = None, sink: Any = None, **more: Any
+    ) -> AsyncIterator[tuple[SqliteJournal, Pipeline]]:
+        journal = await opened(self.folder, self.clock)
+        inner = sink or SqliteSink(self.folder / "events.db")
+        isolating = IsolatingSink(inner, SqlDeadLetters(open_engine(SinkSettings(url=self.url))), self.clock, self.burials)
+        chosen = {"batch": 7, "checkpoint_us": 1, "checkpoint_bytes": 2_000, **more}
+        pipeline = Pipeline(journal, isolating, correlator or Correlator(LIMITS), Choosy(), self.clock, **chosen)
+        task = asyncio.create_task(pipeline.run())
+        yield journal, pipeline
+        task.cancel()
+        await asyncio.wait({task})
+        await journal.close()
+        await isolating.close()
+
+    async def letters(self) -> list[DeadLetter]:
+        letters = SqlDeadLetters(open_engine(SinkSettings(url=self.url)))
+        found = [letter async for letter in letters.all()]
+        await letters.close()
+        return found
+
+
+def kept(found: list[DeadLetter]) -> list[tuple[Any, ...]]:
+    """All but the journal's random name and the ids that are made of it."""
+    return [(one.place, one.at_us, one.reason, one.content_type, one.data) for one in found]
+
+
+def rows(folder: Path) -> list[tuple[Any, ...]]:
+    return stored(folder)
+
+
+async def test_poison_is_a_letter_and_a_count_and_all_else_is_stored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lab = Lab(tmp_path)
+    async with lab.running() as (journal, pipeline):
+        await append(journal, lab.clock, tape())
+        assert await pipeline.drained(journal.last_position, 20)
+    exchanges = [row for row in rows(tmp_path) if row[0] == "exchanges"]
+    assert len(exchanges) == 32
+    found = await lab.letters()
+    assert len(found) == 8
+    assert {one.origin for one in found} == {"sink"}
+    assert lab.burials.stages == {"enrich": 8}
+    windows = [orjson.loads(row[-1]) for row in rows(tmp_path) if row[0] == "ledger"]
+    assert sum(window.get("malformed", {}).get("dead_letter_enrich", 0) for window in windows) == 8
+    said = [record for record in caplog.records if "dead letters" in record.message and record.levelno == logging.ERROR]
+    assert len(said) == 1, "one kind of failure fills no log"
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -> None:
+    whole, cut, chance = tmp_path / "whole", tmp_path / "cut", Random(seed)
+    for folder in (whole, cut):
+        folder.mkdir()
+    entries = tape()
+    lab = Lab(whole)
+    async with lab.running() as (journal, pipeline):
+        await append(journal, lab.clock, entries)
+        assert await pipeline.drained(journal.last_position, 20)
+    again, left = Lab(cut), list(entries)
+    while left:
+        async with again.running(batch=chance.choice([1, 3, 50])) as (journal, pipeline):
+            some = left[: chance.randint(1, 9)]
+            del left[: len(some)]
+            await append(journal, again.clock, some)
+            for _ in range(chance.randint(0, 60)):
+                await asyncio.sleep(0)
+            if not left:
+                assert await pipeline.drained(journal.last_position, 20)
+    assert kept(await again.letters()) == kept(await lab.letters())
+    assert rows(cut) == rows(whole)
+
+
+class Faulty(Correlator):
+    """Cannot take one of its entries; works in steps."""
+
+    def steps(self, entry: Entry) -> Iterator[list[Closed]]:
+        closed = self.feed(entry)
+        yield closed[:1]
+        yield closed[1:]
+        if entry.position == 3:
+            fault = Fault(Node(NODE), "feed", "feed failed: IndexError", entry.received_at, "application/x-protobuf", entry.payload)
+            yield [Closed(Place(3, len(closed)), fault)]
+
+
+async def test_what_the_correlator_cannot_take_is_a_letter_with_the_entrys_bytes(tmp_path: Path) -> None:
+    lab, entries = Lab(tmp_path), tape()
+    async with lab.running(Faulty(LIMITS)) as (journal, pipeline):
+        await append(journal, lab.clock, entries)
+        assert await pipeline.drained(journal.last_position, 20)
+    found = [one for one in await lab.letters() if one.content_type == "application/x-protobuf"]
+    assert [one.data for one in found] == [entries[2].payload]
+    assert lab.burials.stages["feed"] == 1
+
+
+class Unwritable(Correlator):
+    """Holds what no checkpoint can hold, for a while."""
+
+    broken = True
+
+    def state(self) -> bytes:
+        if self.broken:
+            raise OverflowError("Integer value out of range")
+        return super().state()
+
+
+async def test_a_checkpoint_that_cannot_be_made_is_told_and_truncates_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lab, entries, correlator = Lab(tmp_path), tape(), Unwritable(LIMITS)
+    async with lab.running(correlator) as (journal, pipeline):
+        await append(journal, lab.clock, entries)
+        assert await pipeline.drained(journal.last_position, 20)
+        async with asyncio.timeout(20):
+            while pipeline.checkpoint_failing is None:
+                await append(journal, lab.clock, [entries[-1]])
+        assert "OverflowError" in pipeline.checkpoint_failing
+        assert pipeline.checkpoints_failed
+        assert journal.floor_position == 0
+        assert sum("checkpoint" in record.message for record in caplog.records if record.levelno == logging.ERROR) == 1
+        correlator.broken = False
+        async with asyncio.timeout(20):
+            while pipeline.checkpoint_failing is not None or not journal.floor_position:
+                lab.clock.now += 1_000_000
+                await append(journal, lab.clock, [entries[-1]._replace(received_at=lab.clock.now)])
+                await asyncio.sleep(0)
+    assert len([row for row in rows(tmp_path) if row[0] == "exchanges"]) == 32
+
+
+async def test_how_old_the_oldest_unstored_entry_is(tmp_path: Path) -> None:
+    lab, entries, blocked = Lab(tmp_path), tape(), Blocked(tmp_path / "events.db")
+    async with lab.running(sink=blocked) as (journal, pipeline):
+        await append(journal, lab.clock, entries)
+        async with asyncio.timeout(20):
+            while not (pipeline._in_hand and pipeline.fed):
+                await asyncio.sleep(0)
+        lab.clock.now = entries[0].received_at + 42_000_000
+        assert pipeline.oldest_unstored_seconds == 42.0
+        blocked.open.set()
+        assert await pipeline.drained(journal.last_position, 20)
+        assert pipeline.oldest_unstored_seconds == 0.0
+
+
+class Down(SqliteSink):
+    """A store that does not answer yet."""
+
+    async def high(self, journal: str) -> Place:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_until_it_is_known_what_is_stored_the_age_grows_from_the_start_on(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    async with lab.running(sink=Down(tmp_path / "events.db")) as (_, pipeline):
+        lab.clock.now += 7_000_000
+        assert pipeline.oldest_unstored_seconds == 7.0
