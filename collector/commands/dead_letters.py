@@ -80,7 +80,7 @@ def show(
     if part is Part.DATA:
         screen.emit(found.data)
         return
-    screen.console().print(screen.pretty(orjson.dumps(_told(found) | {"events": _events(found)})))
+    screen.console().print(screen.pretty(orjson.dumps(_told(found) | {"events": _events(found)})), soft_wrap=True)
 
 
 @dead_letters.command()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,13 +16,19 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from collector.cli import app
-from collector.dead_letters import damaged, letter
+from collector.dead_letters import damaged, letter, undone
 from collector.dead_letters.sql import SqlDeadLetters
+from collector.enrich.catalogue import Catalogue
+from collector.meaning import ExchangeMeaning
 from collector.messages.event import Output, Place
+from collector.messages.exchange import Exchange, Fault, Node
 from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
+from collector.stages import Stages
 from tests.support.events import JOURNAL, NOW_US, exchange
+from tests.support.outputs import chats
+from tests.support.traffic import exchanges_of
 
 
 class Receiver(ThreadingHTTPServer):
@@ -140,8 +148,6 @@ def test_a_letter_stays_while_it_is_refused_and_is_gone_once_it_is_taken(cli: Cl
 
 
 def test_a_letter_of_the_sink_is_stored(cli: Cli) -> None:
-    import sqlite3
-
     cli.add("sink", outputs(1)[0])
     assert cli("replay", "--all", "--origin", "sink").exit_code == 0
     with sqlite3.connect(cli.url.removeprefix("sqlite:///")) as connection:
@@ -171,3 +177,48 @@ def test_an_id_that_is_cut_too_short_is_told(cli: Cli) -> None:
     told = cli("show", "0")
     assert told.exit_code == 2
     assert "2 letters begin with 0" in told.stderr
+
+
+def undone_exchange(position: int = 1) -> tuple[Output, Exchange]:
+    """What a stage could not do with an exchange, as the pipeline hands it to the sink."""
+    meaning = ExchangeMeaning(Catalogue())
+    (found,) = exchanges_of(chats(1))
+    meaning.enrich = lambda _: {"logger": 1}  # type: ignore[method-assign]
+    return Stages(meaning).output(found, Place(position, 0)), found
+
+
+def test_an_exchange_that_no_stage_could_tell_is_shown_and_by_a_version_that_can_it_is_stored(cli: Cli) -> None:
+    output, found = undone_exchange()
+    assert output.fault is not None
+    made = undone("sink", JOURNAL, output.place, output.fault)
+    cli._add(made)
+    told = json.loads(cli("show", made.id).stdout)
+    assert told["reason"].startswith("describe failed: AttributeError")
+    assert told["events"]["key"][0] == found.key.node
+    assert cli("show", made.id, "--part", "data").stdout_bytes == output.fault.data
+    again = cli("replay", "--all")
+    assert again.exit_code == 0, again.output
+    with closing(sqlite3.connect(cli.url.removeprefix("sqlite:///"))) as connection:
+        ((record,),) = connection.execute("SELECT data FROM exchanges").fetchall()
+        assert connection.execute("SELECT count(*) FROM payloads").fetchone() == (2,)
+    assert json.loads(record)["usage"]["total_tokens"]["value"] == 5
+    assert "No dead letters." in cli("list").stdout
+
+
+def test_one_that_still_fails_stays_with_the_reason(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = undone_exchange()
+    assert output.fault is not None
+    cli._add(undone("sink", JOURNAL, output.place, output.fault))
+    monkeypatch.setattr(ExchangeMeaning, "enrich", lambda *_: {"logger": 1})
+    told = cli("replay", "--all")
+    assert told.exit_code == 1
+    assert "stays: describe failed: AttributeError" in told.stderr
+
+
+def test_an_entry_that_could_not_be_taken_is_shown_and_cannot_be_sent(cli: Cli) -> None:
+    fault = Fault(Node("n"), "feed", "feed failed: IndexError", NOW_US, "application/x-protobuf", b"\x0a\x03abc")
+    cli._add(undone("sink", JOURNAL, Place(1, 0), fault))
+    assert "abc" in cli("show", "0").stdout
+    told = cli("replay", "--all")
+    assert told.exit_code == 1
+    assert "nothing to send" in told.stderr

@@ -16,15 +16,19 @@ from typer.testing import CliRunner, Result
 
 from collector.cli import app
 from collector.correlate import Correlator, Limits
+from collector.dead_letters import damaged, undone
+from collector.dead_letters.sql import SqlDeadLetters
 from collector.enrich.catalogue import Catalogue
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
 from collector.messages.entry import Entry
+from collector.messages.event import Place
+from collector.messages.exchange import Fault, Node
 from collector.pipeline import Pipeline
 from collector.settings import Journal as JournalSettings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import migrate
-from collector.sinks.open import open_sink
+from collector.sinks.open import open_engine, open_sink
 from tests.support.clocks import TurnedClock
 from tests.support.outputs import chats, entries
 from tests.support.witnesses import T0
@@ -170,6 +174,20 @@ async def test_a_journal_that_is_not_there_is_told(tmp_path: Path) -> None:
     told = await Lab(tmp_path)("replay", "--from", "1h")
     assert told.exit_code == 2
     assert "there is no journal" in told.stderr
+
+
+async def test_dead_letters_are_a_finding_and_nothing_is_not_said_to_be_missing(lab: Lab) -> None:
+    faults = [Fault(Node("n"), "enrich", f"because {number}", T0 + number, "application/x-protobuf", b"\xff") for number in range(3)]
+    letters = SqlDeadLetters(open_engine(SinkSettings(url=lab.url)))
+    await letters.add(*(undone("sink", "j", Place(number, 0), fault) for number, fault in enumerate(faults)))
+    await letters.add(damaged("relay:r", "j", Place(9, 0), b"\xff", "no event", T0))
+    await letters.close()
+    told = await lab("verify")
+    assert told.exit_code == 1, told.output
+    assert "nothing is missing" not in told.stdout
+    lines = [line for line in map(json.loads, (await lab("verify", "-o", "jsonl")).stdout.splitlines()) if line["check"] == "dead letters"]
+    assert [(line["subject"], line["missing"]) for line in lines] == [("relay:r", 1), ("sink", 3)]
+    assert "because 2" in lines[1]["said"]
 
 
 async def test_a_sound_store_has_nothing_missing(lab: Lab) -> None:

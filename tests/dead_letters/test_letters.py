@@ -10,19 +10,24 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from collector.dead_letters import DeadLetters, damaged, letter
+from collector.dead_letters import DeadLetters, Heap, damaged, letter, undone
 from collector.dead_letters.events import BATCH_TYPE, read_batch, write_batch
 from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.dead_letters.sql import PAGE, SqlDeadLetters
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import DamagedError
+from collector.messages import kept
 from collector.messages.event import Event, Output, Place
+from collector.messages.exchange import Exchange, Fault, Node
 from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
 from tests.support.kafka import new_topics
+from tests.support.outputs import chats
+from tests.support.traffic import exchanges_of
 
 text = st.text(st.characters(), max_size=20)
 
@@ -126,3 +131,40 @@ def test_a_batch_is_cloudevents_that_the_sdk_reads() -> None:
     assert BATCH_TYPE == "application/cloudevents-batch+json"
     read = JSONFormat().read(None, json.dumps(item).encode())
     assert read.get_id() == event.id
+
+
+def test_what_a_stage_could_not_do_is_the_same_letter_whenever_it_is_met_again() -> None:
+    fault = Fault(Node("n"), "enrich", "\0why", NOW_US, "application/x-protobuf", b"\xff")
+    one, again = undone("sink", "j", Place(1, 2), fault), undone("sink", "j", Place(1, 2), fault)
+    assert one == again
+    assert (one.data, one.content_type, one.at_us, one.reason) == (b"\xff", "application/x-protobuf", NOW_US, "\ufffdwhy")
+    assert undone("sink", "j", Place(1, 3), fault).id != one.id
+
+
+async def test_several_are_added_at_once_and_counted_by_origin(make: Callable[[], DeadLetters]) -> None:
+    letters = make()
+    assert list(await letters.heaps()) == []
+    fault = Fault(Node("n"), "enrich", "why", NOW_US, "application/x-protobuf", b"\xff")
+    some = [
+        undone("sink", "j", Place(number, 0), structs.replace(fault, at_us=NOW_US + number, reason=f"why {number}")) for number in range(3)
+    ]
+    await letters.add(*some, damaged("relay:r", JOURNAL, Place(8, 0), b"\xff", "no event", NOW_US))
+    await letters.add(*some)
+    assert list(await letters.heaps()) == [Heap("relay:r", 1, NOW_US, "no event"), Heap("sink", 3, NOW_US + 2, "why 2")]
+    await letters.close()
+
+
+async def test_an_exchange_larger_than_a_record_can_still_be_read_without_the_ends_of_its_bodies(kafka: KafkaBroker) -> None:
+    settings = await new_topics(kafka.bootstrap, 1, max_record_bytes=70_000)
+    (exchange_,) = exchanges_of(chats(1, request=os.urandom(200_000)))
+    kind, data = kept.pack(exchange_)
+    letters = KafkaDeadLetters(settings)
+    await letters.add(undone("sink", JOURNAL, Place(1, 0), Fault(Node("n"), "enrich", "why", NOW_US, kind, data)))
+    (found,) = [made async for made in letters.all()]
+    short = kept.unpack(found.content_type, found.data)
+    assert isinstance(short, Exchange)
+    assert short.tap is not None
+    assert short.tap.request.truncated
+    assert short.tap.request.data
+    assert "bodies cut" in found.reason
+    await letters.close()
