@@ -75,11 +75,13 @@ class Lab:
         chosen = {"batch": 7, "checkpoint_us": 1, "checkpoint_bytes": 2_000, **more}
         pipeline = Pipeline(journal, isolating, correlator or Correlator(LIMITS), Choosy(), self.clock, **chosen)
         task = asyncio.create_task(pipeline.run())
-        yield journal, pipeline
-        task.cancel()
-        await asyncio.wait({task})
-        await journal.close()
-        await isolating.close()
+        try:
+            yield journal, pipeline
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            await journal.close()
+            await isolating.close()
 
     async def letters(self) -> list[DeadLetter]:
         letters = SqlDeadLetters(open_engine(SinkSettings(url=self.url)))
@@ -142,7 +144,7 @@ class Faulty(Correlator):
     """Cannot take one of its entries; works in steps."""
 
     def steps(self, entry: Entry) -> Iterator[list[Closed]]:
-        closed = self.feed(entry)
+        closed = [one for step in super().steps(entry) for one in step]
         yield closed[:1]
         yield closed[1:]
         if entry.position == 3:
@@ -193,17 +195,36 @@ async def test_a_checkpoint_that_cannot_be_made_is_told_and_truncates_nothing(tm
 
 
 async def test_how_old_the_oldest_unstored_entry_is(tmp_path: Path) -> None:
-    lab, entries, blocked = Lab(tmp_path), tape(), Blocked(tmp_path / "events.db")
-    async with lab.running(sink=blocked) as (journal, pipeline):
-        await append(journal, lab.clock, entries)
+    lab, made, blocked = Lab(tmp_path), Tape(), Blocked(tmp_path / "events.db")
+    for number in range(1, 5):
+        made.log(log_message([told(number)]), 1.0)
+    correlator = Correlator(LIMITS._replace(expects_tap=False))  # each entry closes something
+    async with lab.running(correlator, blocked, checkpoint_us=10**12) as (journal, pipeline):
+        await append(journal, lab.clock, made.entries)
         async with asyncio.timeout(20):
-            while not (pipeline._in_hand and pipeline.fed):
+            while not pipeline._in_hand:
                 await asyncio.sleep(0)
-        lab.clock.now = entries[0].received_at + 42_000_000
+        lab.clock.now = made.entries[0].received_at + 42_000_000
         assert pipeline.oldest_unstored_seconds == 42.0
         blocked.open.set()
         assert await pipeline.drained(journal.last_position, 20)
         assert pipeline.oldest_unstored_seconds == 0.0
+
+
+async def test_it_grows_too_while_a_place_without_outputs_cannot_be_stored(tmp_path: Path) -> None:
+    lab, made, blocked = Lab(tmp_path), Tape(), Blocked(tmp_path / "events.db")
+    made.tap(Vm().seal(parts(told(1))))  # closes nothing yet
+    async with lab.running(None, blocked, checkpoint_bytes=1, checkpoint_us=10**12) as (journal, pipeline):
+        await append(journal, lab.clock, made.entries)
+        async with asyncio.timeout(20):
+            while not pipeline.fed or not pipeline._in_hand:
+                await asyncio.sleep(0)
+        lab.clock.now += 42_000_000
+        assert pipeline.oldest_unstored_seconds == 42.0
+        blocked.open.set()
+        async with asyncio.timeout(20):
+            while pipeline.oldest_unstored_seconds:
+                await asyncio.sleep(0)
 
 
 class Down(SqliteSink):
