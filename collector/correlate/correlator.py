@@ -352,7 +352,6 @@ class Correlator:
             if self._faulty:
                 return
             self._faulty = True
-        self._ledger.malformed(proxy, "dead_letter_feed")
         reason = f"{type(error).__name__}: {error}"[:REASON_CHARS]
         kind, data = ("application/msgpack", exchange) if exchange is not None else ("application/x-protobuf", self._entry.payload)
         self._emit(Fault(self._nodes.get(proxy), "feed", reason, self._now, kind, data))
