@@ -73,7 +73,7 @@ def upgrade() -> None:
             "missing",
             sa.BigInteger(),
             nullable=False,
-            comment="ends in batches that were sent and never arrived (less than 0: some came after all)",
+            comment="ends in batches that were sent and had not arrived; `cured` of later windows takes back",
         ),
         sa.Column("both", sa.BigInteger(), nullable=False, comment="exchanges closed with both witnesses"),
         sa.Column("tap_only", sa.BigInteger(), nullable=False),

@@ -1,12 +1,12 @@
 """GET /v1/ledger: what each proxy says it sent against what came, per window or per proxy, and summed over all that matches.
 
-announced = received + dropped + missing, in every window and in every sum.
+announced = received + dropped + missing, in every window and in every sum. What is lost is summed over windows and proxies, and nothing
+that another window or proxy has too much of is set against it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import re
 from typing import Any
 
 import msgspec
@@ -14,19 +14,25 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from collector.audit import documents
+from collector.audit import documents, ledger_cures
+from collector.audit import ledger_items as items
 from collector.audit import ledger_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
-from collector.audit.moments import Span, rfc3339
+from collector.audit.ledger_items import Absences, Reasons
+from collector.audit.ledger_queries import Proxy
+from collector.audit.moments import Span
 from collector.audit.pages import Page, answer, read
 from collector.audit.parameters import LARGEST, LedgerQuery, LedgerWindows
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.verdicts import verdict
+from collector.audit.snapshot import snapshot
 from collector.clock import Clock
+from collector.messages.ledger_data import BY_REASON
 from collector.settings import Audit
 
-Reasons = Counter[str]
+AWAY_READ = 10_000  # the newest absences, for the items of a page
+AWAY_TOLD = 100  # in the totals; `times_away` counts all
+_PROXY_KEY = re.compile(r"([0-9]{1,7}):(.*)", re.DOTALL | re.ASCII)
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -38,51 +44,81 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
         page = asked(request, query, settings)
         within = page.within(query, clock)
         list_items = _proxies if query.group == "proxy" else _windows
-        async with engine.connect() as connection:
-            items, key = await list_items(connection, query, within, page)
-            totals = None if page.cursor else await _totals(connection, query, within)
-        return answer([msgspec.json.encode(item) for item in items], totals=totals, next=page.next(key, within))
+        async with snapshot(engine) as connection:
+            away = await _away(connection, within)
+            found, key = await list_items(connection, query, within, page, away)
+            totals = None if page.cursor else await _totals(connection, query, within, away, clock.now_us())
+        return answer([msgspec.json.encode(item) for item in found], totals=totals, next=page.next(key, within))
 
     return routes
 
 
 async def _windows(
-    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked
+    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked, away: Absences
 ) -> tuple[list[dict[str, Any]], str | None]:
     cursor = asked_for.cursor
     statement = queries.windows(query, within, _window_key(cursor) if cursor else None, asked_for.limit + 1)
     rows, more = await read(connection, statement, asked_for.limit)
-    return [_window(row) for row in rows], f"{rows[-1].time_us}:{rows[-1].id}" if more else None
+    cured: dict[str, Any] = {}
+    if rows:
+        page = Span(rows[-1].time_us, rows[0].time_us + 1)
+        cured = await ledger_cures.by_window(connection, query, page, list({(row.node, row.sender) for row in rows}))
+    return [items.window(row, cured.get(row.id, {}), away) for row in rows], f"{rows[-1].time_us}:{rows[-1].id}" if more else None
 
 
 async def _proxies(
-    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked
+    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked, away: Absences
 ) -> tuple[list[dict[str, Any]], str | None]:
     cursor, limit = asked_for.cursor, asked_for.limit
-    statement = queries.proxies(query, within, cursor.key if cursor else None, limit + 1)
+    statement = queries.proxies(query, within, _proxy_key(cursor) if cursor else None, limit + 1)
     rows = (await connection.execute(statement)).all()
     page = Page(list(rows[:limit]), len(rows) > limit)
-    reasons = await _reasons(connection, query, within, [row.node for row in page.rows])
-    items = [_proxy(row, reasons.get(row.node, Counter())) for row in page.rows]
-    return items, page.rows[-1].node if page.more else None
+    names: list[Proxy] = [(row.node, row.sender) for row in page.rows]
+    reasons = await _reasons(connection, query, within, names)
+    cured = await ledger_cures.by_proxy(connection, query, within, names)
+    found = [items.proxy(row, reasons.get(name, Reasons()), cured.get(name, {}), away) for row, name in zip(page.rows, names, strict=True)]
+    return found, f"{len(names[-1][0])}:{names[-1][0]}{names[-1][1]}" if page.more else None
 
 
-async def _totals(connection: AsyncConnection, query: LedgerQuery, within: Span) -> dict[str, Any]:
-    row = (await connection.execute(queries.totals(query, within))).one()
-    reasons: Reasons = Counter()
+async def _totals(connection: AsyncConnection, query: LedgerQuery, within: Span, away: Absences, now_us: int) -> dict[str, Any]:
+    row: Row[Any] = (await connection.execute(queries.totals(query, within))).one()
+    reasons = Reasons()
     for found in (await _reasons(connection, query, within, None)).values():
-        reasons.update(found)
-    return {"proxies": row.proxies, **_sums(row, reasons)}
+        reasons.add(found)
+    cured = await ledger_cures.by_proxy(connection, query, within, None)
+    losers = await _losers(connection, query, within, cured)
+    ends = [end for end in (await connection.execute(queries.ends(within))).scalars() if end is not None]
+    asked_to = min(within.until_us or now_us, now_us)
+    return items.totals(row, reasons, list(cured.values()), away, losers, min(ends, default=None), asked_to)
 
 
-async def _reasons(connection: AsyncConnection, query: LedgerQuery, within: Span, nodes: list[str] | None) -> dict[str, Reasons]:
-    """Drops by reason of each proxy."""
-    reasons: dict[str, Reasons] = {}
-    statement = queries.reasons(query, within, nodes)
+async def _losers(connection: AsyncConnection, query: LedgerQuery, within: Span, cured: dict[Proxy, Any]) -> list[tuple[str, int]]:
+    """Proxies that lost something for good, and how much."""
+    found = []
+    async with connection.stream(queries.losers(query, within), execution_options={"yield_per": 500}) as rows:
+        async for row in rows:
+            back = cured.get((row.node, row.sender), {}).get("missing", 0)
+            lost = max(0, queries.whole(row, "missing") - back) + sum(queries.whole(row, name) for name in BY_REASON)
+            if lost:
+                found.append((row.node or "no name", lost))
+    return found
+
+
+async def _reasons(connection: AsyncConnection, query: LedgerQuery, within: Span, of: list[Proxy] | None) -> dict[Proxy, Reasons]:
+    """Losses by reason of each proxy."""
+    reasons: dict[Proxy, Reasons] = {}
+    statement = queries.reasons(query, within, of)
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
-        async for node, data in rows:
-            reasons.setdefault(node, Counter()).update(_dropped(msgspec.json.decode(data)))
+        async for node, sender, data in rows:
+            reasons.setdefault((node, sender), Reasons()).take(msgspec.json.decode(data))
     return reasons
+
+
+async def _away(connection: AsyncConnection, within: Span) -> Absences:
+    count = int((await connection.execute(queries.times_away(within))).scalar_one())
+    rows = (await connection.execute(queries.away(within, AWAY_READ))).all() if count else []
+    told = [items.absence(row) for row in rows[:AWAY_TOLD]]
+    return Absences(count, [(row.away_from_us, row.away_to_us) for row in rows], told)
 
 
 def _window_key(cursor: Cursor) -> tuple[int, str]:
@@ -92,36 +128,8 @@ def _window_key(cursor: Cursor) -> tuple[int, str]:
     return int(time_us), event
 
 
-def _window(row: Row[Any]) -> dict[str, Any]:
-    stored = msgspec.json.decode(row.data)
-    window = {"start": rfc3339(row.time_us), "seconds": row.window_us / 1_000_000}
-    # Counts without a column of their own are in the JSON only.
-    more = {name: value for name, value in stored.items() if name not in row._fields}
-    return {**more, **_proxy_names(row), "window": window, **_counts(row, _dropped(stored))}
-
-
-def _proxy(row: Row[Any], reasons: Mapping[str, int]) -> dict[str, Any]:
-    return {**_proxy_names(row), **_sums(row, reasons)}
-
-
-def _sums(row: Row[Any], reasons: Mapping[str, int]) -> dict[str, Any]:
-    times = {"first": row.first_us, "last": row.last_us}
-    span_of = {name: rfc3339(int(us)) for name, us in times.items() if us is not None}
-    return {"windows": int(row.windows), **span_of, **_counts(row, reasons)}
-
-
-def _proxy_names(row: Row[Any]) -> dict[str, Any]:
-    names = {"node": row.node, "namespace": row.namespace, "workload": row.workload}
-    return {name: value for name, value in names.items() if value is not None}
-
-
-def _counts(row: Row[Any], reasons: Mapping[str, int]) -> dict[str, Any]:
-    """Postgres sums to decimals, and no rows to none."""
-    counts = {name: int(getattr(row, name) or 0) for name in queries.COUNTS}
-    said: dict[str, Any] = {**counts, "dropped": {**reasons, "total": counts["dropped"]}}
-    return {**said, "lost": counts["announced"] - counts["received"], "verdict": verdict(counts, reasons)}
-
-
-def _dropped(stored: Mapping[str, Any]) -> dict[str, int]:
-    found = stored.get("dropped")
-    return {k: v for k, v in found.items() if isinstance(v, int) and k != "total"} if isinstance(found, dict) else {}
+def _proxy_key(cursor: Cursor) -> Proxy:
+    found = _PROXY_KEY.fullmatch(cursor.key)
+    if found is None:
+        raise BadParametersError([Fault("cursor", "not a cursor of this query")])
+    return found[2][: int(found[1])], found[2][int(found[1]) :]

@@ -1,17 +1,28 @@
-"""Statements over the table `ledger`. No I/O here."""
+"""Statements over the table `ledger`. No I/O here.
+
+A proxy is a node id together with who sent in its name. Windows in which the collector was away are no proxy's, and asked for apart.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, text, tuple_
 
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import LedgerQuery
-from collector.sinks.schema import ledger
+from collector.messages.ledger_data import BY_REASON, COUNTS
+from collector.sinks.schema import AWAY, CURING, ledger
 
-COUNTS = ("announced", "received", "dropped", "missing", "both", "tap_only", "access_log_only", "late")
+Proxy = tuple[str, str]  # node id, sender
+
+SUMMED = (*COUNTS, *BY_REASON)
+LOSSES = ("missing", *BY_REASON)
+CURABLE = ("missing", "without_tap", "without_access_log")
+_HALF = 32
 _column = ledger.c
+_proxy = tuple_(_column.node, _column.sender)
 
 
 def windows(query: LedgerQuery, span: Span, behind: tuple[int, str] | None, limit: int) -> Select[Any]:
@@ -22,35 +33,79 @@ def windows(query: LedgerQuery, span: Span, behind: tuple[int, str] | None, limi
     return select(ledger).where(*wanted).order_by(_column.time_us.desc(), _column.id.desc()).limit(limit)
 
 
-def proxies(query: LedgerQuery, span: Span, behind: str | None, limit: int) -> Select[Any]:
+def proxies(query: LedgerQuery, span: Span, behind: Proxy | None, limit: int) -> Select[Any]:
     """A page of proxies with their windows summed, by node id."""
     wanted = conditions(query, span)
     if behind is not None:
-        wanted.append(_column.node > behind)
+        wanted.append(_proxy > tuple_(*behind))
     last = [func.max(_column[name]).label(name) for name in ("namespace", "workload")]
-    return select(_column.node, *last, *_sums()).where(*wanted).group_by(_column.node).order_by(_column.node).limit(limit)
+    by = (_column.node, _column.sender)
+    return select(*by, *last, *_sums(SUMMED), *_extent()).where(*wanted).group_by(*by).order_by(*by).limit(limit)
 
 
 def totals(query: LedgerQuery, span: Span) -> Select[Any]:
     """Everything that matches, summed in one row."""
-    return select(func.count(_column.node.distinct()).label("proxies"), *_sums()).where(*conditions(query, span))
+    each = select(_column.node, _column.sender).where(*conditions(query, span)).distinct().subquery()
+    count = select(func.count()).select_from(each).scalar_subquery().label("proxies")
+    return select(count, *_sums(SUMMED), *_extent()).where(*conditions(query, span))
 
 
-def reasons(query: LedgerQuery, span: Span, nodes: list[str] | None) -> Select[Any]:
-    """(node, data) of the windows with drops, of these nodes or of all: the reasons are inside the JSON."""
-    wanted = [*conditions(query, span), _column.dropped != 0]
-    if nodes is not None:
-        wanted.append(_column.node.in_(nodes))
-    return select(_column.node, _column.data).where(*wanted)
+def losers(query: LedgerQuery, span: Span) -> Select[Any]:
+    """Of each proxy that lost anything at all: what, before cures."""
+    lost = or_(*(_column[name] != 0 for name in LOSSES))
+    return select(_column.node, _column.sender, *_sums(LOSSES)).where(*conditions(query, span), lost).group_by(_column.node, _column.sender)
+
+
+def reasons(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
+    """(node, sender, data) of the windows with losses by reason, of these proxies or of all: the reasons are inside the JSON."""
+    wanted = [*conditions(query, span), or_(*(_column[name] != 0 for name in BY_REASON)), *_of(of)]
+    return select(_column.node, _column.sender, _column.data).where(*wanted)
+
+
+def cures(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
+    """(node, sender, data) of windows that take back what earlier ones counted, for windows of the span. A cure never comes before its
+    window, but however long after it, so the span's end does not bound them; nor does the namespace, which may be learnt in between.
+    """
+    wanted: list[Any] = [text(CURING), *_of(of)]
+    if query.node is not None:
+        wanted.append(_column.node == query.node)
+    if span.since_us is not None:
+        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
+    return select(_column.node, _column.sender, _column.data).where(*wanted)
+
+
+def curable(query: LedgerQuery, span: Span, starts: Sequence[int]) -> Select[Any]:
+    """The windows that began at these times and counted something that can be cured, in a fixed order."""
+    wanted = conditions(query, Span(min(starts), max(starts) + 1)) + conditions(query, span)
+    wanted += [_column.time_us.in_(starts), or_(*(_column[name] > 0 for name in CURABLE))]
+    counted = [_column[name] for name in CURABLE]
+    return select(_column.id, _column.node, _column.sender, _column.time_us, *counted).where(*wanted).order_by(_column.id)
+
+
+def away(span: Span, limit: int) -> Select[Any]:
+    """The windows in which the collector was away, as far as they lie in the span, the newest first."""
+    return (
+        select(_column.away_from_us, _column.away_to_us, _column.data)
+        .where(*_away(span))
+        .order_by(_column.away_from_us.desc())
+        .limit(limit)
+    )
+
+
+def times_away(span: Span) -> Select[Any]:
+    """How many there are."""
+    return select(func.count()).select_from(ledger).where(*_away(span))
+
+
+def ends(span: Span) -> Select[Any]:
+    """Of each journal that has windows in the span: how far they reach, whatever proxy they are of."""
+    end = func.max(_column.time_us + _column.window_us).label("end_us")
+    return select(end).where(*_within(span), _column.away_from_us.is_(None), _column.window_us > 0).group_by(_column.journal)
 
 
 def conditions(query: LedgerQuery, span: Span) -> list[ColumnElement[bool]]:
     """What a window must fulfil."""
-    wanted: list[ColumnElement[bool]] = []
-    if span.since_us is not None:
-        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
-    if span.until_us is not None:
-        wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
+    wanted = [*_within(span), _column.away_from_us.is_(None)]
     if query.node is not None:
         wanted.append(_column.node == query.node)
     if query.namespace is not None:
@@ -58,11 +113,44 @@ def conditions(query: LedgerQuery, span: Span) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _sums() -> list[ColumnElement[Any]]:
-    sums = [func.sum(_column[name]).label(name) for name in COUNTS]
-    return [
-        *sums,
-        func.count().label("windows"),
-        func.min(_column.time_us).label("first_us"),
-        func.max(_column.time_us + _column.window_us).label("last_us"),
-    ]
+def whole(row: Any, name: str) -> int:
+    """A sum of `halves`. Postgres sums to decimals, and no rows to none."""
+    return (int(getattr(row, f"{name}_high") or 0) << _HALF) + int(getattr(row, f"{name}_low") or 0)
+
+
+def halves(name: str) -> list[ColumnElement[Any]]:
+    """A column summed in two halves: a sum of numbers of 64 bits has more, which SQLite refuses."""
+    high = func.sum(_column[name].bitwise_rshift(literal_column(str(_HALF))))
+    low = func.sum(_column[name].bitwise_and(literal_column(str((1 << _HALF) - 1))))
+    return [high.label(f"{name}_high"), low.label(f"{name}_low")]
+
+
+def _sums(names: Iterable[str]) -> list[ColumnElement[Any]]:
+    return [half for name in names for half in halves(name)]
+
+
+def _extent() -> list[ColumnElement[Any]]:
+    last = func.max(_column.time_us + _column.window_us).label("last_us")
+    return [func.count().label("windows"), func.min(_column.time_us).label("first_us"), last]
+
+
+def _within(span: Span) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
+    if span.since_us is not None:
+        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
+    if span.until_us is not None:
+        wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
+    return wanted
+
+
+def _away(span: Span) -> list[Any]:
+    wanted: list[Any] = [text(AWAY)]
+    if span.since_us is not None:
+        wanted.append(_column.away_to_us >= span.since_us)
+    if span.until_us is not None:
+        wanted.append(_column.away_from_us < span.until_us)
+    return wanted
+
+
+def _of(proxies: Sequence[Proxy] | None) -> list[ColumnElement[bool]]:
+    return [_proxy.in_(proxies)] if proxies is not None else []

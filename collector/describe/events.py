@@ -14,10 +14,10 @@ from collector.describe.identity import event_id, exchange_id, uuid7
 from collector.describe.payloads import owner, payload_events
 from collector.describe.record import Seen, build
 from collector.describe.usage import usage_event
+from collector.messages import ledger_data
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.plain import plain
-from collector.messages.times import timestamp
 
 
 def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[str, Any], with_usage: bool) -> Output:
@@ -68,28 +68,21 @@ def describe_fault(fault: Fault, place: Place) -> Output:
 
 def describe_ledger(window: LedgerWindow, place: Place) -> Output:
     """The event of a ledger window."""
-    node, counts = window.node, window.counts
+    node = window.node
     identity = uuid7(window.start_us // 1000, f"ledger\0{node.id}\0{window.start_us}\0{place.position}\0{place.ordinal}".encode())
-    data = {
-        "node": node.id,
-        "namespace": node.namespace,
-        "workload": node.workload,
-        "window": {"start": timestamp(window.start_us), "seconds": window.window_us / 1_000_000},
-        **counts,
-        "dropped": window.dropped,
-        "abandoned": window.abandoned,
-        **({"malformed": window.malformed} if window.malformed else {}),
-    }
-    columns = {
-        "node": node.id,
-        "namespace": node.namespace or None,
-        "workload": node.workload or None,
-        "window_us": window.window_us,
-        "dropped": sum(window.dropped.values()),
-        **{name: counts.get(name, 0) for name in ("announced", "received", "missing", "both", "tap_only", "access_log_only", "late")},
-    }
+    said = ledger_data.data(window)
     subject = f"{node.namespace}/{node.workload}" if node.namespace and node.workload else None
-    event = Event(identity, LEDGER_TYPE, f"/proxy/{node.id}", subject, window.start_us, "application/json", orjson.dumps(data), {}, columns)
+    event = Event(
+        identity,
+        LEDGER_TYPE,
+        f"/proxy/{node.id}",
+        subject,
+        window.start_us,
+        "application/json",
+        orjson.dumps(said),
+        {},
+        ledger_data.columns(said),
+    )
     return Output(place, (event,))
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import orjson
 
+from collector.messages import ledger_data
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE
-
-_COUNTS = ("announced", "received", "missing", "both", "tap_only", "access_log_only", "late")
 
 
 def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, 
             "content_encoding": extensions.get("contentencoding"),
             "size": int(size) if size is not None else None,
         }
-    return _ledger(orjson.loads(data)) if kind == LEDGER_TYPE else {}
+    return ledger_data.columns(orjson.loads(data)) if kind == LEDGER_TYPE else {}
 
 
 def _exchange(record: dict[str, Any]) -> dict[str, Any]:
@@ -48,15 +47,4 @@ def _exchange(record: dict[str, Any]) -> dict[str, Any]:
         "completeness": sum(Completeness[name.upper()] for name in record["completeness"]),
         "request_bytes": request["body"].get("size"),
         "response_bytes": response["body"].get("size"),
-    }
-
-
-def _ledger(data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "node": data["node"],
-        "namespace": data["namespace"] or None,
-        "workload": data["workload"] or None,
-        "window_us": round(data["window"]["seconds"] * 1_000_000),
-        "dropped": sum(data["dropped"].values()),
-        **{name: data.get(name, 0) for name in _COUNTS},
     }

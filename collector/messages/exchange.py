@@ -138,6 +138,7 @@ class LedgerWindow(Struct, gc=False):
     malformed: dict[str, int] = {}  # messages that could not be read, and dead letters, by reason
     cured: dict[str, dict[int, int]] = {}
     away_us: tuple[int, int] | None = None
+    away_reason: str = ""  # stopped, killed or hung; empty: not known
 
 
 class Fault(Struct, gc=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from functools import lru_cache
 
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 and 9999: what RFC 3339 can say
@@ -16,12 +18,24 @@ def is_span(time_us: int) -> bool:
 def of_epoch(time_us: int) -> int:
     """The time, if it lies between 1970 and 9999; else 0, which stands for: not known. It never sorts in front of what is known."""
     return time_us if 0 <= time_us <= _LATEST else 0
+_TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})Z", re.ASCII)
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def timestamp(time_us: int) -> str:
     """RFC 3339 in UTC with microseconds, by integer arithmetic only. Times beyond the years 1 to 9999 become the nearest."""
     seconds, micro = divmod(min(max(time_us, _EARLIEST), _LATEST), 1_000_000)
     return f"{_second(seconds)}.{micro:06d}Z"
+
+
+def microseconds(text: str) -> int:
+    """The inverse of `timestamp`. Raises ValueError, TypeError: it is none, or not of the years 1 to 9999."""
+    found = _TIMESTAMP.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is no time such as {timestamp(0)}")
+    year, month, day, hour, minute, second, micro = map(int, found.groups())
+    days = date(year, month, day).toordinal() - _EPOCH
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micro
 
 
 @lru_cache(1024)

@@ -8,6 +8,7 @@ import orjson
 import zstandard
 
 from collector.errors import DamagedError
+from collector.messages import ledger_data
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
 
 EXCHANGE_COLUMNS = (
@@ -26,20 +27,6 @@ EXCHANGE_COLUMNS = (
     "completeness",
     "request_bytes",
     "response_bytes",
-)
-LEDGER_COLUMNS = (
-    "node",
-    "namespace",
-    "workload",
-    "window_us",
-    "announced",
-    "received",
-    "dropped",
-    "missing",
-    "both",
-    "tap_only",
-    "access_log_only",
-    "late",
 )
 PAYLOAD_COLUMNS = ("exchange", "revision", "content_type", "content_encoding", "size")
 
@@ -62,7 +49,7 @@ def exchange_event(row: Any) -> Event:
 def ledger_event(row: Any) -> Event:
     """Of a row of `ledger`."""
     subject = f"{row.namespace}/{row.workload}" if row.namespace and row.workload else None
-    columns = {name: getattr(row, name) for name in LEDGER_COLUMNS}
+    columns = {name: getattr(row, name) for name in ledger_data.COLUMNS}
     return Event(row.id, LEDGER_TYPE, row.source, subject, row.time_us, "application/json", bytes(row.data), {}, columns)
 
 

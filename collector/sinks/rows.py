@@ -9,6 +9,7 @@ import orjson
 import zstandard
 
 from collector.errors import PermanentError, blamed
+from collector.messages import ledger_data
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 
 COMPRESS_FROM = 128  # bytes; below, zstd's frame costs more than it saves
@@ -109,25 +110,5 @@ def _exchange(event: Event, journal: str, place: Place) -> Row:
 
 
 def _ledger(event: Event, journal: str, place: Place) -> Row:
-    c = event.columns
-    return (
-        event.id,
-        c["node"],
-        c["namespace"],
-        c["workload"],
-        event.source,
-        event.time_us,
-        c["window_us"],
-        c["announced"],
-        c["received"],
-        c["dropped"],
-        c["missing"],
-        c["both"],
-        c["tap_only"],
-        c["access_log_only"],
-        c["late"],
-        journal,
-        place.position,
-        place.ordinal,
-        event.data,
-    )
+    values = [event.columns[name] for name in ledger_data.COLUMNS]
+    return (event.id, event.source, event.time_us, *values, journal, place.position, place.ordinal, event.data)

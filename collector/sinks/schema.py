@@ -123,35 +123,56 @@ payloads = Table(
     postgresql_partition_by=BY_DAY,
 )
 
+_LEDGER = {  # in the order of messages.ledger_data.COLUMNS: what is counted, and what it means
+    "announced": "streams that the tap says ended",
+    "received": "ends of streams received from the tap",
+    "missing": "ends in batches that were sent and had not arrived; `cured` of later windows takes back",
+    "both": "exchanges closed with both witnesses",
+    "tap_only": None,
+    "access_log_only": None,
+    "without_tap": "of access_log_only: those of which a tap was expected",
+    "without_access_log": "of tap_only: those of which a log entry was expected",
+    "late": "pieces that came after their exchange was closed",
+    "access_log_entries": "access log entries received",
+    "dropped": "ends that the tap says it dropped before sending, all reasons",
+    "refused": "access log entries that the collector refused, all reasons",
+    "malformed": "messages that could not be read, and dead letters, all reasons",
+    "cured": "what earlier windows counted as missing or without a witness, and came in this one",
+}
+_LATER = {"without_tap", "without_access_log", "access_log_entries", "refused", "malformed", "cured"}  # have a default: migration 0006
+
+
+def _counted(name: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, server_default="0" if name in _LATER else None, comment=_LEDGER[name])
+
+
 ledger = Table(
     "ledger",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("node", Name, nullable=False),
-    Column("namespace", Name),
-    Column("workload", Name),
     Column("source", Name, nullable=False),
     Column("time_us", BigInteger, nullable=False, comment="the window's start, of received time"),
+    Column("node", Name, nullable=False),
+    Column("sender", Name, nullable=False, server_default=text("''"), comment="SPIFFE id of who sent; empty: not verified"),
+    Column("namespace", Name),
+    Column("workload", Name),
     Column("window_us", BigInteger, nullable=False, comment="the window's length"),
-    Column("announced", BigInteger, nullable=False, comment="streams that the tap says ended"),
-    Column("received", BigInteger, nullable=False, comment="ends of streams received from the tap"),
-    Column("dropped", BigInteger, nullable=False, comment="ends that the tap says it dropped before sending, all reasons"),
-    Column(
-        "missing", BigInteger, nullable=False, comment="ends in batches that were sent and never arrived (less than 0: some came after all)"
-    ),
-    Column("both", BigInteger, nullable=False, comment="exchanges closed with both witnesses"),
-    Column("tap_only", BigInteger, nullable=False),
-    Column("access_log_only", BigInteger, nullable=False),
-    Column("late", BigInteger, nullable=False, comment="pieces that came after their exchange was closed"),
+    *map(_counted, _LEDGER),
+    Column("away_from_us", BigInteger, comment="set where it is no proxy's window: the collector took nothing from here"),
+    Column("away_to_us", BigInteger, comment="to here"),
     Column("journal", Name, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False, comment="all counts, with the drops by reason, as JSON"),
     postgresql_partition_by=BY_DAY,
 )
+CURING = "cured > 0"
+AWAY = "away_from_us IS NOT NULL"
 Index("ix_ledger_place", ledger.c.journal, ledger.c.position, ledger.c.ordinal)
 Index("ix_ledger_node", ledger.c.node, ledger.c.time_us)
 Index("ix_ledger_time_us", ledger.c.time_us)
+Index("ix_ledger_cured", ledger.c.time_us, **_only(CURING))
+Index("ix_ledger_away", ledger.c.away_from_us, **_only(AWAY))
 
 places = Table(
     "places",

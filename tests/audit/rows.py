@@ -11,9 +11,11 @@ import zstandard
 from sqlalchemy import Connection, Table, create_engine, insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from collector.describe import describe_ledger
 from collector.describe.identity import event_id, uuid7
 from collector.messages.completeness import Completeness, names
-from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE
+from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Place
+from collector.messages.exchange import LedgerWindow, Node
 from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
 
 NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
@@ -108,26 +110,43 @@ def payload(of: dict[str, Any], direction: str, data: bytes, /, **changes: Any) 
     }
 
 
-def window(start_us: int, node: str = NODE, dropped: dict[str, int] | None = None, **counts: int) -> dict[str, Any]:
-    """A row of `ledger`. What was announced is what the other counts come to."""
+def window(
+    start_us: int,
+    node: str = NODE,
+    dropped: dict[str, int] | None = None,
+    *,
+    sender: str = "",
+    refused: dict[str, int] | None = None,
+    malformed: dict[str, int] | None = None,
+    cured: dict[str, dict[int, int]] | None = None,
+    **counts: int,
+) -> dict[str, Any]:
+    """A row of `ledger`, as describe and the sink make it. What was announced is what the other counts come to."""
     reasons = dropped or {}
-    said = {"received": 0, "missing": 0, "both": 0, "tap_only": 0, "access_log_only": 0, "late": 0, **counts}
-    said["announced"] = said["received"] + said["missing"] + sum(reasons.values())
-    data = {"node": node, "batches": 7, **said, "dropped": reasons, "abandoned": {}}
+    told = {"batches": 7, "received": 0, "missing": 0, **counts}
+    told["announced"] = told["received"] + told["missing"] + sum(reasons.values())
+    proxy = Node(node, namespace="prod", workload="llama-predictor", sender=sender)
+    return ledger_row(LedgerWindow(proxy, start_us, MINUTE, told, reasons, {}, refused or {}, malformed or {}, cured or {}))
+
+
+def away(from_us: int, to_us: int, reason: str = "killed") -> dict[str, Any]:
+    """A row of `ledger` that says that the collector took nothing in between."""
+    return ledger_row(LedgerWindow(Node("collector"), from_us, to_us - from_us, {}, {}, {}, away_us=(from_us, to_us), away_reason=reason))
+
+
+def ledger_row(of: LedgerWindow, journal: str = JOURNAL) -> dict[str, Any]:
+    """The row that is stored of a window."""
+    salt = f"{of.node.id}{of.node.sender}{of.start_us}{of.cured}{journal}"
+    (event,) = describe_ledger(of, Place(of.start_us // SECOND, 0)).events
     return {
-        "id": uuid7(start_us // 1000, f"{node}{start_us}".encode()),
-        "node": node,
-        "namespace": "prod",
-        "workload": "llama-predictor",
-        "source": f"/proxy/{node}",
-        "time_us": start_us,
-        "window_us": MINUTE,
-        "journal": JOURNAL,
-        "position": start_us // SECOND,
+        "id": uuid7(of.start_us // 1000, salt.encode()),
+        "source": event.source,
+        "time_us": of.start_us,
+        **event.columns,
+        "journal": journal,
+        "position": of.start_us // SECOND,
         "ordinal": 0,
-        **said,
-        "dropped": sum(reasons.values()),
-        "data": json.dumps(data).encode(),
+        "data": event.data,
     }
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from collector.audit.verdicts import verdict
+from collector.messages.ledger_data import LARGEST
 from tests.audit.conftest import Api
-from tests.audit.rows import MINUTE, NODE, NOW, window
+from tests.audit.rows import MINUTE, NODE, NOW, away, window
+
+MORNING, NOON = "spiffe://cluster.local/ns/prod/sa/a", "spiffe://cluster.local/ns/prod/sa/b"
+
+
+async def totals(api: Api, **filters: str | int) -> dict[str, Any]:
+    found: dict[str, Any] = (await api.get("/v1/ledger", **filters)).json()["totals"]
+    return found
 
 
 async def test_a_window_says_its_counts_losses_and_verdict(api: Api) -> None:
@@ -21,16 +26,17 @@ async def test_a_window_says_its_counts_losses_and_verdict(api: Api) -> None:
     assert (item["announced"], item["received"], item["missing"], item["lost"]) == (100, 90, 4, 10)
     assert item["dropped"] == {"queue_full": 5, "too_old": 1, "total": 6}
     assert item["batches"] == 7, "counts without a column are told too"
-    assert item["verdict"] == "10 of 100 ends lost: queue full 5, too old 1, sent and never arrived 4; 2 seen by the tap only"
+    assert (item["state"], item["gaps"]) == ("lost", 0), "one witness is no gap where one is expected"
+    assert item["verdict"] == "lost 10 (10 of 100 ends of streams: queue full 5, too old 1, sent and never arrived 4)"
 
 
 async def test_totals_are_of_all_that_matches_beyond_the_page(api: Api) -> None:
     api.store.ledger(*(window(NOW + n * MINUTE, f"node-{n % 3}", received=10, dropped={"queue_full": n % 2}) for n in range(9)))
     page = (await api.get("/v1/ledger", limit=2)).json()
     assert len(page["items"]) == 2
-    totals = page["totals"]
-    assert (totals["proxies"], totals["windows"], totals["announced"], totals["received"], totals["lost"]) == (3, 9, 94, 90, 4)
-    assert totals["dropped"] == {"queue_full": 4, "total": 4}
+    found = page["totals"]
+    assert (found["proxies"], found["windows"], found["announced"], found["received"], found["lost"]) == (3, 9, 94, 90, 4)
+    assert found["dropped"] == {"queue_full": 4, "total": 4}
     assert "totals" not in (await api.get("/v1/ledger", limit=2, cursor=page["next"])).json()
 
 
@@ -64,31 +70,130 @@ async def test_filters_choose_windows(api: Api, filters: dict[str, str], nodes: 
     assert page["totals"]["received"] == len(nodes.split())
 
 
-async def test_an_empty_ledger_is_no_error(api: Api) -> None:
-    page = (await api.get("/v1/ledger", group="proxy")).json()
-    assert page["items"] == []
-    assert page["totals"]["verdict"] == "nothing lost"
+async def test_what_one_proxy_lost_is_not_made_up_for_by_another_nor_by_another_window(api: Api) -> None:
+    """Also where a forged total says that more came than was sent."""
+    api.store.ledger(window(NOW, "a", received=51, missing=49), window(NOW, "b", received=60, missing=-60), window(NOW + MINUTE, "a"))
+    found = await totals(api)
+    assert (found["state"], found["lost"]) == ("lost", 49)
+    assert "at a 49" in found["verdict"]
 
 
-def counts(**said: int) -> dict[str, int]:
-    full = dict.fromkeys(("announced", "received", "dropped", "missing", "both", "tap_only", "access_log_only", "late"), 0) | said
-    return full | {"announced": full["received"] + full["dropped"] + full["missing"]}
+async def test_that_nobody_reported_is_not_that_nothing_was_lost(api: Api) -> None:
+    found = await totals(api, group="proxy")
+    assert (found["state"], found["verdict"], found["lost"], found["proxies"]) == ("nothing_reported", "nothing reported", 0, 0)
+    assert "as_of" not in found
 
 
-def test_what_comes_in_a_later_window_is_told_there_and_no_loss() -> None:
-    assert verdict(counts(received=10, missing=-3), {}) == "nothing lost; 3 came that were missing in an earlier window"
+async def test_what_the_collector_itself_refused_or_could_not_read_is_lost(api: Api) -> None:
+    api.store.ledger(
+        window(NOW, "a", received=5, refused={"journal_full": 7, "share": 1}), window(NOW, "b", malformed={"dead_letter_decode": 2})
+    )
+    found = await totals(api)
+    assert (found["lost"], found["refused"]) == (10, {"journal_full": 7, "share": 1, "total": 8})
+    assert found["verdict"].startswith(
+        "lost 10 (8 access log entries refused by the collector: journal full 7, share 1; "
+        "2 messages unreadable: dead letter decode 2; at a 8, b 2)"
+    )
 
 
-def test_drops_are_told_although_late_arrivals_even_the_sum() -> None:
-    told = verdict(counts(received=10, missing=-3, dropped=3), {"queue_full": 3})
-    assert told == "3 of 10 ends lost: queue full 3; 3 came that were missing in an earlier window"
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"access_log_only": 16_442, "without_tap": 16_442}, "16442 without the tap"),
+        ({"tap_only": 2407, "without_access_log": 2407}, "2407 without the access log"),
+    ],
+)
+async def test_a_witness_that_was_expected_and_is_not_there_is_a_gap(api: Api, counts: dict[str, int], said: str) -> None:
+    api.store.ledger(window(NOW - MINUTE, "a", received=5, **counts))
+    found = await totals(api)
+    assert (found["state"], found["lost"], found["gaps"]) == ("gaps", 0, max(counts.values()))
+    assert found["verdict"] == f"nothing lost of what was announced; {max(counts.values())} gaps ({said})"
 
 
-def test_drops_without_a_known_reason_are_not_passed_over() -> None:
-    assert verdict(counts(received=1, dropped=5), {"queue_full": 2}) == "5 of 6 ends lost: queue full 2, dropped 3"
+async def test_what_came_after_all_counts_for_the_window_that_missed_it(api: Api) -> None:
+    """Whichever window told of it, also one behind the span."""
+    late = window(NOW, "a", cured={"missing": {NOW - 3 * MINUTE: 4}, "without_access_log": {NOW - 3 * MINUTE: 1}})
+    missed = window(NOW - 3 * MINUTE, "a", received=1, missing=5, without_access_log=2, tap_only=2)
+    api.store.ledger(missed, late, window(NOW - 2 * MINUTE, "a", missing=7), window(NOW - 3 * MINUTE, "b", missing=1))
+    for filters in ({}, {"until": "90s"}, {"until": "150s"}):
+        found = await totals(api, **filters)
+        assert (found["lost"], found["gaps"]) == (9 if found["windows"] > 2 else 2, 1), filters
+        assert found["cured"] == {"missing": 4, "without_tap": 0, "without_access_log": 1}
+    by_window = [(item["node"], item["lost"], item["gaps"]) for item in (await api.get("/v1/ledger")).json()["items"]]
+    assert sorted(by_window) == [("a", 0, 0), ("a", 1, 1), ("a", 7, 0), ("b", 1, 0)]
+    assert [item["lost"] for item in (await api.get("/v1/ledger", group="proxy")).json()["items"]] == [8, 1]
 
 
-@given(st.integers(0, 50), st.integers(0, 50), st.dictionaries(st.sampled_from(["queue_full", "too_old"]), st.integers(0, 9)))
-def test_nothing_lost_is_said_exactly_when_nothing_was(received: int, missing: int, dropped: dict[str, int]) -> None:
-    told = verdict(counts(received=received, missing=missing, dropped=sum(dropped.values())), Counter(dropped))
-    assert told.startswith("nothing lost") == (missing == 0 and not any(dropped.values()))
+async def test_all_that_was_missing_and_came_is_nothing_lost(api: Api) -> None:
+    api.store.ledger(window(NOW - MINUTE, "a", missing=3), window(NOW, "a", cured={"missing": {NOW - MINUTE: 3}}))
+    assert (await totals(api, until="30s"))["verdict"] == "nothing lost; 3 came after all"
+
+
+async def test_a_cure_of_a_window_that_is_not_kept_any_more_makes_up_for_no_other(api: Api) -> None:
+    api.store.ledger(window(NOW, "a", missing=2, cured={"missing": {NOW - MINUTE: 5}}), window(NOW, "b", cured={"missing": {NOW: 2}}))
+    assert (await totals(api))["lost"] == 2
+
+
+async def test_two_senders_that_claim_one_node_are_two_proxies(api: Api) -> None:
+    api.store.ledger(
+        window(NOW, "a", sender=MORNING, received=2, missing=2),
+        window(NOW, "a", sender=NOON, received=3, dropped={"queue_full": 1}),
+        window(NOW + MINUTE, "a", sender=NOON, cured={"missing": {NOW: 2}}),
+    )
+    found = [item for n in (1, 9) for item in (await api.get("/v1/ledger", group="proxy", limit=n)).json()["items"]]
+    assert [(item["sender"], item["lost"]) for item in found] == [(MORNING, 2), (MORNING, 2), (NOON, 1)]
+    first = (await api.get("/v1/ledger", group="proxy", limit=1)).json()
+    second = (await api.get("/v1/ledger", group="proxy", limit=1, cursor=first["next"])).json()
+    assert (second["items"][0]["sender"], first["totals"]["proxies"], first["totals"]["lost"]) == (NOON, 2, 3)
+
+
+async def test_when_the_collector_was_away_is_told_and_is_a_gap(api: Api) -> None:
+    api.store.ledger(
+        window(NOW - 2 * MINUTE, "a", received=5), away(NOW - MINUTE, NOW - MINUTE // 2), away(NOW - 90 * MINUTE, NOW - 80 * MINUTE)
+    )
+    page = (await api.get("/v1/ledger", since="10m", node="a")).json()
+    found = page["totals"]
+    assert found["away"] == [{"from": "2025-11-22T08:25:40.123456Z", "to": "2025-11-22T08:26:10.123456Z", "reason": "killed"}]
+    assert (found["state"], found["gaps"], found["times_away"], found["proxies"]) == ("gaps", 1, 1, 1)
+    assert "the collector was away once" in found["verdict"]
+    assert [item["node"] for item in page["items"]] == ["a"], "no proxy is called collector"
+    assert (await totals(api, since="85m", until="80m"))["gaps"] == 1, "a part of it lies in the span"
+    assert (await totals(api, since="85m", until="80m"))["state"] == "nothing_reported"
+
+
+async def test_an_item_does_not_say_that_nothing_was_lost_where_the_collector_was_away(api: Api) -> None:
+    api.store.ledger(window(NOW, "a", received=5), window(NOW - 9 * MINUTE, "b", received=5), away(NOW, NOW + 1))
+    for group in ("proxy", "window"):
+        states = {item["node"]: item["state"] for item in (await api.get("/v1/ledger", group=group)).json()["items"]}
+        assert states == {"a": "gaps", "b": "nothing_lost"}
+
+
+async def test_the_verdict_says_up_to_when_it_speaks(api: Api) -> None:
+    """The newest window is written when it has ended: of what came since nothing is known yet."""
+    api.store.ledger(window(NOW - 3 * MINUTE, "a", received=5), window(NOW - 4 * MINUTE, "b", received=1))
+    found = await totals(api, since="10m", node="b")
+    assert found["as_of"] == "2025-11-22T08:24:40.123456Z"
+    assert found["verdict"] == "nothing lost; as of 2025-11-22T08:24:40.123456Z"
+    closed = await totals(api, since="10m", until="2m")
+    assert (closed["verdict"], closed["as_of"]) == ("nothing lost", "2025-11-22T08:24:40.123456Z")
+
+
+async def test_of_several_journals_the_verdict_speaks_as_far_as_the_one_that_is_most_behind(api: Api) -> None:
+    ahead, behind = window(NOW - 2 * MINUTE, "a", received=5), window(NOW - 5 * MINUTE, "b", received=1)
+    api.store.ledger(ahead, {**behind, "journal": "another"})
+    assert (await totals(api))["as_of"] == "2025-11-22T08:22:40.123456Z"
+
+
+async def test_numbers_beyond_64_bits_are_summed_and_told_as_the_largest(api: Api) -> None:
+    api.store.ledger(*(window(NOW + n, "a", received=LARGEST, dropped={"queue_full": LARGEST * 4}) for n in range(3)))
+    for group in ("proxy", "window"):
+        answer = await api.get("/v1/ledger", group=group)
+        assert answer.status_code == 200
+        assert answer.json()["totals"]["lost"] == LARGEST
+        assert answer.json()["totals"]["dropped"] == {"queue_full": LARGEST, "total": LARGEST}
+    assert f"lost {3 * LARGEST} " in answer.json()["totals"]["verdict"]
+
+
+async def test_the_proxies_that_lost_most_are_named_and_the_others_counted(api: Api) -> None:
+    api.store.ledger(*(window(NOW, f"node-{n}", missing=n) for n in range(30)))
+    assert "; at node-29 29, node-28 28, node-27 27 and 26 more proxies)" in (await totals(api))["verdict"]

@@ -27,6 +27,13 @@ from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
 from tests.audit.rows import NOW, exchange, payload, window
 from tests.support.postgres import Database, in_thread
 
+# Columns of the ledger that later migrations add, with what they make of an older row.
+NEWER: dict[str, Any] = {
+    "sender": "",
+    **dict.fromkeys(("without_tap", "without_access_log", "access_log_entries", "refused", "malformed", "cured"), 0),
+    "away_from_us": None,
+    "away_to_us": None,
+}
 LOCK = 0x6D657368736D6967  # alembic/env.py's
 # Two indexes are of expressions, which SQLite cannot tell of, and which are for Postgres alone anyway.
 pytestmark = pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index:UserWarning")
@@ -102,7 +109,7 @@ def test_an_upgrade_from_the_first_migration_keeps_every_row(store: Store) -> No
     rows = {
         exchanges: [exchange(NOW), exchange(NOW, revision=1, position=5), exchange(0, "old", status=503)],
         payloads: [payload(exchange(NOW), "request", b"hello")],
-        ledger: [window(NOW, received=3)],
+        ledger: [{name: value for name, value in window(NOW, received=3).items() if name not in NEWER}],
         places: [{"journal": "a", "position": 5, "ordinal": 0}],
     }
 
@@ -114,7 +121,9 @@ def test_an_upgrade_from_the_first_migration_keeps_every_row(store: Store) -> No
     assert migrate(store.url) == revisions()[1:]
     for table, some in rows.items():
         kept = store.look(lambda connection, table=table: [dict(row._mapping) for row in connection.execute(select(table))])
-        assert sorted(kept, key=str) == sorted(some, key=str)
+        expected = [{**row, **NEWER} if table is ledger else row for row in some]
+        assert len(kept) == len(expected)
+        assert all(row in expected for row in kept)
     assert store.look(differences) == []
 
 

@@ -1,0 +1,119 @@
+"""The items and totals of GET /v1/ledger, made of rows and sums. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Row
+
+from collector.audit import ledger_queries as queries
+from collector.audit.ledger_queries import CURABLE
+from collector.audit.moments import rfc3339
+from collector.audit.verdicts import Facts, Verdict, judge
+from collector.messages.ledger_data import BY_REASON, LARGEST
+
+
+class Reasons:
+    """Losses by reason, of several windows."""
+
+    def __init__(self) -> None:
+        self.by: dict[str, Counter[str]] = {name: Counter() for name in BY_REASON}
+
+    def take(self, stored: Mapping[str, Any]) -> None:
+        """Adds those of a window's data."""
+        for name, counter in self.by.items():
+            found = stored.get(name)
+            if isinstance(found, dict):
+                counter.update({reason: number for reason, number in found.items() if isinstance(number, int) and reason != "total"})
+
+    def add(self, other: Reasons) -> None:
+        for name, counter in self.by.items():
+            counter.update(other.by[name])
+
+
+class Absences(NamedTuple):
+    """When the collector was away: how often, the newest spans, and the newest of these as they are told."""
+
+    times: int
+    spans: Sequence[tuple[int, int]]
+    told: Sequence[dict[str, str]]
+
+    def within(self, first_us: int, last_us: int) -> int:
+        """How many of the spans touch this one."""
+        return sum(1 for start, end in self.spans if start < last_us and end >= first_us)
+
+
+def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
+    """One window of one proxy. Counts without a column of their own are in the stored JSON only."""
+    stored = msgspec.json.decode(row.data)
+    reasons = Reasons()
+    reasons.take(stored)
+    more = {name: value for name, value in stored.items() if name not in row._fields and name not in BY_REASON}
+    if "cured" in stored:
+        more["cures"] = stored["cured"]
+    counts = {name: int(getattr(row, name)) for name in queries.SUMMED}
+    facts = Facts(counts, reasons.by, cured, away.within(row.time_us, row.time_us + row.window_us))
+    lies = {"start": rfc3339(row.time_us), "seconds": row.window_us / 1_000_000}
+    return {**more, **_names(row), "window": lies, **_numbers(facts, judge(facts))}
+
+
+def proxy(row: Row[Any], reasons: Reasons, cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
+    """All windows of one proxy."""
+    facts = Facts(_sums(row), reasons.by, cured, away.within(int(row.first_us), int(row.last_us)))
+    return {**_names(row), **_extent(row), **_numbers(facts, judge(facts))}
+
+
+def totals(
+    row: Row[Any],
+    reasons: Reasons,
+    cured: Sequence[Mapping[str, int]],
+    away: Absences,
+    losers: Sequence[tuple[str, int]],
+    end_us: int | None,
+    asked_to_us: int,
+) -> dict[str, Any]:
+    """All that matches. `end_us`: up to when there are windows."""
+    back: Counter[str] = Counter()
+    for one in cured:
+        back.update(one)
+    as_of = rfc3339(min(int(end_us), asked_to_us)) if end_us is not None else None
+    behind = as_of if as_of is not None and end_us is not None and end_us < asked_to_us else ""
+    facts = Facts(_sums(row), reasons.by, back, away.times, losers, int(row.proxies), behind)
+    said = {"proxies": int(row.proxies), **_extent(row), **_numbers(facts, judge(facts))}
+    return {**said, "away": list(away.told), "times_away": away.times, **({"as_of": as_of} if as_of is not None else {})}
+
+
+def absence(row: Row[Any]) -> dict[str, str]:
+    """When the collector was away, and why if that is known."""
+    said = {"from": rfc3339(row.away_from_us), "to": rfc3339(row.away_to_us)}
+    stored = msgspec.json.decode(row.data).get("away")
+    reason = stored.get("reason") if isinstance(stored, dict) else None
+    return {**said, "reason": reason} if isinstance(reason, str) else said
+
+
+def _names(row: Row[Any]) -> dict[str, Any]:
+    names = {"node": row.node, "sender": row.sender or None, "namespace": row.namespace, "workload": row.workload}
+    return {name: value for name, value in names.items() if value is not None}
+
+
+def _sums(row: Row[Any]) -> dict[str, int]:
+    return {name: queries.whole(row, name) for name in queries.SUMMED}
+
+
+def _extent(row: Row[Any]) -> dict[str, Any]:
+    times = {"first": row.first_us, "last": row.last_us}
+    return {"windows": int(row.windows), **{name: rfc3339(int(us)) for name, us in times.items() if us is not None}}
+
+
+def _numbers(facts: Facts, verdict: Verdict) -> dict[str, Any]:
+    """What JSON readers take for an integer has 64 bits at most: sums beyond stand still there."""
+    said: dict[str, Any] = {name: min(number, LARGEST) for name, number in facts.counts.items()}
+    for name in BY_REASON:
+        by = {reason: min(number, LARGEST) for reason, number in facts.reasons[name].items()}
+        said[name] = {**by, "total": said[name]}
+    said["cured"] = {name: min(facts.cured.get(name, 0), LARGEST) for name in CURABLE}
+    lost, gaps = min(verdict.lost, LARGEST), min(verdict.gaps, LARGEST)
+    return {**said, "lost": lost, "gaps": gaps, "state": verdict.state, "verdict": verdict.text}

@@ -1,0 +1,102 @@
+"""A ledger window as an event's data, and what of the data the SQL store keeps in columns of its own: written down once. Pure.
+
+The data are made by describe; the columns are read off the data, there and wherever an event comes from a topic, so both are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import nlargest
+from typing import Any
+
+from collector.messages.exchange import LedgerWindow
+from collector.messages.times import microseconds, timestamp
+
+LARGEST = (1 << 63) - 1  # what a column holds; a number beyond stands still there
+REASONS_KEPT = 64  # of one kind, in one window; the smallest of more are put together
+OTHER = "other"
+
+COUNTS = (
+    "announced",
+    "received",
+    "missing",
+    "both",
+    "tap_only",
+    "access_log_only",
+    "without_tap",
+    "without_access_log",
+    "late",
+    "access_log_entries",
+)
+BY_REASON = ("dropped", "refused", "malformed")  # columns hold their sums, the data their reasons
+COLUMNS = ("node", "sender", "namespace", "workload", "window_us", *COUNTS, *BY_REASON, "cured", "away_from_us", "away_to_us")
+
+
+def data(window: LedgerWindow) -> dict[str, Any]:
+    """What the event says. Numbers and names are bounded whatever the window holds; times are RFC 3339, as `window.start` is."""
+    node = window.node
+    said: dict[str, Any] = {
+        "node": node.id,
+        "namespace": node.namespace,
+        "workload": node.workload,
+        "window": {"start": timestamp(window.start_us), "seconds": window.window_us / 1_000_000},
+        **_bounded(window.counts),
+        "dropped": _bounded(window.dropped),
+        "abandoned": _bounded(window.abandoned),
+        "refused": _bounded(window.refused),
+        "malformed": _bounded(window.malformed),
+    }
+    if node.sender:
+        said["sender"] = node.sender
+    if window.cured:
+        said["cured"] = {
+            name: {timestamp(start): _fit(number) for start, number in of.items() if number} for name, of in window.cured.items()
+        }
+    if window.away_us is not None:
+        start, end = window.away_us
+        said["away"] = {"from": timestamp(start), "to": timestamp(end)}
+        if window.away_reason:
+            said["away"]["reason"] = window.away_reason
+    return said
+
+
+def columns(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an event with these data. None of their numbers is below 0, so none makes up for another. Raises ValueError, KeyError, TypeError: they do not have the shape."""
+    away = said.get("away")
+    return {
+        "node": said["node"],
+        "sender": said.get("sender") or "",
+        "namespace": said["namespace"] or None,
+        "workload": said["workload"] or None,
+        "window_us": _fit(round(said["window"]["seconds"] * 1_000_000)),
+        **{name: max(0, _fit(said.get(name, 0))) for name in COUNTS},
+        **{name: _total(said.get(name)) for name in BY_REASON},
+        "cured": _fit(sum(_total(of) for of in _pairs(said.get("cured")).values())),
+        "away_from_us": microseconds(away["from"]) if away else None,
+        "away_to_us": microseconds(away["to"]) if away else None,
+    }
+
+
+def _bounded(counts: Mapping[str, int]) -> dict[str, int]:
+    if len(counts) <= REASONS_KEPT:
+        return {name: _fit(number) for name, number in counts.items()}
+    kept = dict(nlargest(REASONS_KEPT - 1, counts.items(), key=lambda item: (item[1], item[0])))
+    rest = sum(number for name, number in counts.items() if name not in kept)
+    kept[OTHER] = kept.get(OTHER, 0) + rest
+    return {name: _fit(number) for name, number in kept.items()}
+
+
+def _fit(number: int) -> int:
+    return max(-LARGEST - 1, min(number, LARGEST))
+
+
+def _total(of: Any) -> int:
+    return max(0, _fit(sum(_pairs(of).values())))
+
+
+def _pairs(of: Any) -> dict[str, Any]:
+    if of is None:
+        return {}
+    if not isinstance(of, dict):
+        raise TypeError(f"expected counts by name, not {type(of).__name__}")
+    return of
