@@ -24,15 +24,17 @@ from collector.health import Component
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
-from collector.metrics import AdmissionMetrics, JournalMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
+from collector.metrics import AdmissionMetrics, JournalMetrics, LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
 from collector.pipeline import Pipeline
 from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares, share_key
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
+from collector.roles.away import Presence
 from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_burials, start_ingest, start_probes
 from collector.settings import Settings
+from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
 from collector.sinks.retention import Retention
@@ -88,7 +90,7 @@ async def _start_all(starting: Starting) -> Running:
     engine = await _store(settings, stack)
     burials = start_burials(starting)
     inner = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
-    sink = IsolatingSink(inner, open_letters(settings), clock, burials)
+    sink = IsolatingSink(CountedSink(inner, LedgerMetrics(registry)), open_letters(settings), clock, burials)
     stack.push_async_callback(sink.close)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
@@ -129,7 +131,11 @@ async def _start_all(starting: Starting) -> Running:
         audit_address = await start_probes(starting, health)
     else:
         audit_address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock, directory))
+    presence = Presence(journal, clock, settings.journal.path)
+    await presence.start()
+    stack.push_async_callback(presence.stop)
     tap_address, log_address = await start_ingest(starting, admission)
+    stack.callback(presence.leave)
     health.listening = True
     return Running(task, Addresses(tap_address, log_address, audit_address))
 

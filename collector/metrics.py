@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -176,6 +176,51 @@ class DeadLetterMetrics(Collector):
             letters.add_metric([stage], self._burials.stages.get(stage, 0))
         yield letters
         yield GaugeMetricFamily("meshscribe_sink_dead_letters", "All of them together", value=self._burials.total)
+
+
+class LedgerMetrics:
+    """What the ledger's windows say, counted when they are stored: over all proxies, since the start of the process.
+
+    Reasons come from outside: of each kind so many have a label of their own, in the order in which they came.
+    """
+
+    COUNTS = ("announced", "received", "missing", "access_log_entries", "without_tap", "without_access_log")
+    BY_REASON = ("dropped", "refused", "malformed")
+    REASONS = 32
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counts = {
+            name: Counter(f"meshscribe_ledger_{name}_total", f"The ledger's {name}, over all proxies", registry=registry)
+            for name in self.COUNTS
+        }
+        self._by_reason = {
+            name: Counter(f"meshscribe_ledger_{name}_total", f"The ledger's {name}, by reason", ["reason"], registry=registry)
+            for name in self.BY_REASON
+        }
+        self._cured = Counter("meshscribe_ledger_cured_total", "What was counted and came after all", ["count"], registry=registry)
+        self._away = Counter(
+            "meshscribe_ledger_away_seconds_total", "Time in which the collector took nothing", ["reason"], registry=registry
+        )
+        self._labels: dict[str, set[str]] = {name: set() for name in (*self.BY_REASON, "cured", "away")}
+
+    def window(self, data: Mapping[str, Any]) -> None:
+        """Counts a window: see messages/ledger_data.py."""
+        for name, counter in self._counts.items():
+            counter.inc(max(0, data.get(name, 0)))
+        for name, by_reason in self._by_reason.items():
+            for reason, number in data.get(name, {}).items():
+                by_reason.labels(self._label(name, reason)).inc(max(0, number))
+        for name, starts in data.get("cured", {}).items():
+            self._cured.labels(self._label("cured", name)).inc(sum(starts.values()))
+        if away := data.get("away"):
+            self._away.labels(self._label("away", away.get("reason", "unknown"))).inc(data["window"]["seconds"])
+
+    def _label(self, kind: str, reason: str) -> str:
+        known = self._labels[kind]
+        if reason not in known and len(known) >= self.REASONS:
+            return "other"
+        known.add(reason)
+        return reason
 
 
 class RelayState(Protocol):

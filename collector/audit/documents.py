@@ -171,18 +171,28 @@ class KnownServices(BaseModel):
 
 
 class Counts(_Said):
-    """announced = received + dropped + missing. `lost` = announced − received."""
+    """announced = received + dropped + missing. lost = dropped + missing + refused + malformed − cured.missing, which is never netted."""
 
     announced: int = Field(description="Streams that the proxy says ended.")
     received: int = Field(description="Ends of streams that came.")
     dropped: dict[str, int] = Field(description="Ends that the proxy dropped, by reason, and `total`.")
-    missing: int = Field(description="Ends in batches that were sent and never arrived; below 0: some came after all.")
+    missing: int = Field(description="Ends in batches that were sent and had not arrived when the window ended.")
+    refused: dict[str, int] = Field(description="Access log entries that the collector refused, by reason, and `total`.")
+    malformed: dict[str, int] = Field(description="Messages that could not be read, and dead letters, by reason, and `total`.")
     both: int = Field(description="Exchanges with both witnesses.")
     tap_only: int
     access_log_only: int
+    without_tap: int = Field(description="Of access_log_only: those of which a tap was expected.")
+    without_access_log: int = Field(description="Of tap_only: those of which a log entry was expected.")
+    access_log_entries: int = Field(description="Access log entries that came.")
     late: int = Field(description="Pieces that came after their exchange was closed.")
+    cured: dict[str, int] = Field(description="What of missing, without_tap and without_access_log came after all, whenever.")
     lost: int
-    verdict: str
+    gaps: int = Field(
+        description="without_tap + without_access_log − what of them came; in totals also the times when the collector was away."
+    )
+    state: Literal["nothing_lost", "lost", "gaps", "nothing_reported"]
+    verdict: str = Field(description="The state as a sentence: what, where, why.")
 
 
 class Window(BaseModel):
@@ -192,12 +202,24 @@ class Window(BaseModel):
 
 class LedgerItem(Counts):
     node: str
+    sender: str | None = Field(None, description="Who sent in its name, as the mesh vouches for it. Two senders are two proxies.")
     namespace: str | None = None
     workload: str | None = None
     window: Window | None = Field(None, description="Unless group=proxy.")
     windows: int | None = Field(None, description="With group=proxy: how many were summed, from `first` to `last`.")
     first: str | None = None
     last: str | None = None
+    cures: dict[str, dict[str, int]] | None = Field(
+        None, description="Unless group=proxy: what this window takes back, by the start of the window that counted it."
+    )
+
+
+class Away(_Said):
+    """The collector took nothing in between."""
+
+    from_: str = Field(alias="from")
+    to: str
+    reason: Literal["stopped", "killed", "hung"] | None = None
 
 
 class Totals(Counts):
@@ -205,6 +227,9 @@ class Totals(Counts):
     windows: int
     first: str | None = None
     last: str | None = None
+    away: list[Away] = Field(description="When the collector was away, newest first, 100 at most.")
+    times_away: int
+    as_of: str | None = Field(None, description="Up to when there are windows: what the verdict speaks of.")
 
 
 class LedgerPage(BaseModel):

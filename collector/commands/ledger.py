@@ -14,7 +14,8 @@ from collector.commands.options import Format
 if TYPE_CHECKING:
     from rich.table import Table
 
-_COUNTS = ("announced", "received", "missing", "both", "tap_only", "access_log_only", "late")
+_COUNTS = ("announced", "received", "dropped", "missing", "refused", "malformed", "lost", "without_tap", "without_access_log")
+_STYLES = {"lost": "red", "gaps": "yellow"}
 
 
 class Group(StrEnum):
@@ -31,13 +32,29 @@ def ledger(
     namespace: options.Namespace = None,
     group: Annotated[Group, typer.Option(help="One line per proxy, or per proxy and window.")] = Group.PROXY,
     limit: options.Limit = 100,
-    fail_on_loss: Annotated[bool, typer.Option("--fail-on-loss", help="Exit with 1 if anything that matches was lost.")] = False,
+    fail_on_loss: Annotated[
+        bool,
+        typer.Option("--fail-on-loss", help="Exit with 1 unless it is known that nothing was lost: on losses, on gaps, without reports."),
+    ] = False,
+    allow_gaps: Annotated[
+        bool, typer.Option("--allow-gaps", help="With --fail-on-loss: gaps are no failure (a witness missing, the collector away).")
+    ] = False,
     output: options.Output = Format.TABLE,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Shows what each proxy says it sent against what came: every loss, with its proxy, window and reason.
 
-    The verdict and the totals are of everything that matches, shown or not.
+    The verdict and the totals are of everything that matches, shown or not, and it is one of four:
+
+    - *nothing lost*: every proxy's account is even, each exchange has its witnesses, and the collector was there all the time
+
+    - *lost N (…)*: what was lost, why, and at which proxies; no proxy or window makes up for another
+
+    - *nothing lost of what was announced; N gaps (…)*: exchanges without a witness that was expected, times when the collector was away
+
+    - *nothing reported*: no proxy sent anything, so nothing is known
+
+    "as of" tells up to when there are windows: of what came since, nothing is known yet.
 
     **Examples**
 
@@ -46,6 +63,8 @@ def ledger(
     - `meshscribe ledger --since 1h --group window --node ID`: when a proxy lost what
 
     - `meshscribe ledger --since 1d --fail-on-loss -o json > ledger.json`: for a nightly check
+
+    - `meshscribe ledger --since 1d --fail-on-loss --allow-gaps`: the same, on a day with a restart
     """
     from collector.commands.client import AuditClient
 
@@ -55,16 +74,16 @@ def ledger(
     items = [bytes(item) for page in pages for item in page.items]
     totals = bytes(pages[0].totals)
     _print(items, totals, output)
-    if fail_on_loss and _lost(totals):
+    if fail_on_loss and _fails(totals, allow_gaps):
         raise typer.Exit(Exit.NEGATIVE)
 
 
-def _lost(totals: bytes) -> bool:
-    """Drops count although late arrivals of another window outweigh them in the sum."""
+def _fails(totals: bytes, allow_gaps: bool) -> bool:
+    """Whatever is not known to be well is a failure."""
     import msgspec
 
-    counts = msgspec.json.decode(totals)
-    return bool(counts.get("lost", 0) > 0 or counts.get("dropped", {}).get("total", 0) > 0)
+    state = msgspec.json.decode(totals).get("state")
+    return state not in (("nothing_lost", "gaps") if allow_gaps else ("nothing_lost",))
 
 
 def _print(items: list[bytes], totals: bytes, output: Format) -> None:
@@ -81,6 +100,8 @@ def _print(items: list[bytes], totals: bytes, output: Format) -> None:
         out = screen.console()
         if items:
             screen.show(_table([msgspec.json.decode(item) for item in items], counts))
+        for one in counts.get("away", []):
+            out.print(screen.plain(f"the collector was away from {one['from']} to {one['to']} ({one.get('reason', 'why is not known')})"))
         out.print(screen.plain(f"{counts.get('proxies', 0)} proxies, {counts.get('windows', 0)} windows: {counts.get('verdict', '')}"))
 
 
@@ -90,11 +111,11 @@ def _table(items: list[dict[str, Any]], totals: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
     table.add_column("proxy", "all", overflow="fold")
     table.add_column("from (UTC)", overflow="fold")
-    for name in (*_COUNTS, "dropped", "lost"):
+    for name in _COUNTS:
         table.add_column(name.replace("_", " "), str(_count(totals, name)), justify="right")
     table.add_column("verdict", overflow="fold")
     for item in items:
-        table.add_row(*_row(item), style="red" if item.get("lost", 0) > 0 else "")
+        table.add_row(*_row(item), style=_STYLES.get(item.get("state", ""), ""))
     return table
 
 
@@ -104,7 +125,7 @@ def _row(item: dict[str, Any]) -> list[Any]:
     from collector.commands.screen import plain
 
     start = item.get("window", {}).get("start") or item.get("first", "")
-    numbers = [str(_count(item, name)) for name in (*_COUNTS, "dropped", "lost")]
+    numbers = [str(_count(item, name)) for name in _COUNTS]
     told = [item.get("node", ""), start.replace("T", " ").rstrip("Z"), *numbers, item.get("verdict", "")]
     return [Text(plain(cell)) for cell in told]
 

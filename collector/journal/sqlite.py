@@ -77,6 +77,11 @@ class SqliteJournal:
         return self._last
 
     @property
+    def last_received_at(self) -> int:
+        """Of the newest entry, durable or not; 0 if there never was one."""
+        return self._received_at
+
+    @property
     def floor_position(self) -> int:
         """Entries up to this one are forgotten."""
         return self._floor.position

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 
 class Kind(IntEnum):
     """What an entry's payload is. The numbers are stored: never renumber them."""
@@ -15,6 +17,14 @@ class Kind(IntEnum):
     REFUSED = 4  # JSON {"reason": …, "messages": n, "entries": n, "bytes": n}: what a receiver of `source` had to drop
     AWAY = 5  # JSON {"from_us": …, "to_us": …, "reason": …}: the collector took nothing in between
     DAMAGED = 6  # the payload as read back, which is not what was stored: never appended, made by the reader; `message` says why
+
+
+class Away(Struct):
+    """The payload of Kind.AWAY. `reason`: stopped (in order), killed (it ended by itself, or was ended), hung (it stood still)."""
+
+    from_us: int
+    to_us: int
+    reason: str = ""
 
 
 class Entry(NamedTuple):

@@ -61,7 +61,10 @@ def data(window: LedgerWindow) -> dict[str, Any]:
 
 
 def columns(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of an event with these data. None of their numbers is below 0, so none makes up for another. Raises ValueError, KeyError, TypeError: they do not have the shape."""
+    """The columns of an event with these data. No number is below 0, so none makes up for another.
+
+    Raises ValueError, KeyError, TypeError: the data do not have the shape.
+    """
     away = said.get("away")
     return {
         "node": said["node"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collector.metrics import RelayMetrics
+from collector.roles.away import watch
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_ingest, start_probes
 from collector.roles.process import start_partitions
 from collector.roles.receive import DRAIN_SECONDS, start_writer
@@ -18,4 +19,5 @@ async def start(starting: Starting) -> Running:
     start_own_relays(starting, health, RelayMetrics(starting.registry))
     tap, access_log = await start_ingest(starting, writer)
     starting.stack.callback(writer.end_in, DRAIN_SECONDS)
+    await watch(starting, writer)
     return Running(task, Addresses(tap, access_log, audit))

@@ -21,7 +21,7 @@ from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
 from collector.meaning import ExchangeMeaning
-from collector.metrics import RelayMetrics
+from collector.metrics import LedgerMetrics, RelayMetrics
 from collector.pipeline import Pipeline
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
@@ -29,6 +29,7 @@ from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limi
 from collector.roles.relays import start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
+from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 
 
@@ -45,12 +46,13 @@ class PartitionPipeline:
         clock: Clock,
         meaning: ExchangeMeaning | None = None,
         burials: Burials | None = None,
+        ledger: LedgerMetrics | None = None,
     ) -> None:
-        """`meaning` and `burials`: what the process's pipelines share, since tokenizers are large; made anew if there is none."""
+        """`meaning`, `burials` and `ledger`: what the process's pipelines share; made anew, or left out, if there is none."""
         self._settings, self._topic, self._partition, self._writer = settings, topic, partition, writer
         self._clock = clock
         self._meaning = meaning or ExchangeMeaning.of(settings, directory.catalogue)
-        self._burials = burials
+        self._burials, self._ledger = burials, ledger
         self.journal: KafkaJournal | None = None
         self.pipeline: Pipeline | None = None
         self.correlator: Correlator | None = None
@@ -59,7 +61,9 @@ class PartitionPipeline:
         """Begins with what the newest checkpoint and the sink's `high` say."""
         settings = self._settings
         journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer)
-        sink = IsolatingSink(KafkaSink(settings.kafka), KafkaDeadLetters(settings.kafka), self._clock, self._burials)
+        events = KafkaSink(settings.kafka)
+        counted = CountedSink(events, self._ledger) if self._ledger is not None else events
+        sink = IsolatingSink(counted, KafkaDeadLetters(settings.kafka), self._clock, self._burials)
         correlator = self.correlator = Correlator(limits(settings))
         self.pipeline = Pipeline(
             journal,
@@ -117,9 +121,10 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
         writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
         stack.push_async_callback(writer.close)
     own, meaning, burials = writer, ExchangeMeaning.of(settings, directory.catalogue), start_burials(starting)
+    ledger = LedgerMetrics(registry)
 
     def make(at: TopicPartition) -> PartitionPipeline:
-        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning, burials)
+        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning, burials, ledger)
 
     supervisor = Supervisor(make, settings.kafka.session_seconds)
     membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign)

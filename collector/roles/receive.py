@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from collector.health import Component
 from collector.journal.kafka_topic import check_ingest, find_raw_topic
 from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
+from collector.roles.away import watch
 from collector.roles.metrics import RawMetrics
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently, start_ingest, start_probes
 
@@ -25,6 +26,7 @@ async def start(starting: Starting) -> Running:
     writer = await start_writer(starting, health)
     tap, access_log = await start_ingest(starting, writer)
     starting.stack.callback(writer.end_in, DRAIN_SECONDS)
+    await watch(starting, writer)
     return Running(asyncio.create_task(_for_ever()), Addresses(tap, access_log, audit))
 
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, func, select, tuple_
+from sqlalchemy import ColumnElement, Numeric, Row, Select, Table, case, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.audit.ledger_queries import halves, whole
 from collector.audit.moments import Span
 from collector.messages.event import Place
+from collector.messages.ledger_data import LARGEST
 from collector.relays.protocol import BEGINNING
 from collector.sinks.schema import exchanges, ledger
 from collector.sql_errors import retryable
 from collector.verify import Finding
 
 SUMS, CLOSED = "ledger", "stored"
+_ACCOUNT = ("announced", "received", "dropped", "missing")
 
 
 class _Cut(NamedTuple):
@@ -31,20 +34,32 @@ class _Cut(NamedTuple):
 
 
 async def sums(engine: AsyncEngine, span: Span) -> list[Finding]:
-    """announced = received + dropped + missing, by proxy. What was counted as lost is said; it is known, so it is not missing here."""
-    names = ("announced", "received", "dropped", "missing")
-    totals = [func.sum(ledger.c[name]).label(name) for name in names]
-    wanted = select(ledger.c.node, *totals).where(*_within(span)).group_by(ledger.c.node).order_by(ledger.c.node)
+    """announced = received + dropped + missing, in each window. What was counted as lost is known, and so not missing here."""
     with retryable("ledger"):
         async with engine.connect() as connection:
-            rows = (await connection.execute(wanted)).all()
-    found = []
-    for row in rows:
-        announced, received, dropped, missing = (int(getattr(row, name)) for name in names)
-        said = f"announced {announced} = received {received} + dropped {dropped} + missing {missing}"
-        off = announced - received - dropped - missing
-        found.append(Finding(SUMS, row.node, abs(off), said if not off else f"{said.replace('=', '≠')}: off by {off}"))
-    return found
+            rows = (await connection.execute(_accounts(span))).all()
+    return [_even(row) for row in rows]
+
+
+def _accounts(span: Span) -> Select[Any]:
+    """By proxy: the sums, by how much each window is off in itself, and how many hold a number too large to be true."""
+    announced, *others = (cast(ledger.c[name], Numeric) for name in _ACCOUNT)
+    saturated = or_(*(ledger.c[name] >= LARGEST for name in _ACCOUNT))
+    off = func.sum(case((saturated, 0), else_=func.abs(announced - others[0] - others[1] - others[2])))
+    unknown = func.sum(case((saturated, 1), else_=0))
+    sums = [half for name in _ACCOUNT for half in halves(name)]
+    by = (ledger.c.node, ledger.c.sender)
+    wanted = [*_within(span), ledger.c.away_from_us.is_(None)]
+    return select(*by, off.label("off"), unknown.label("unknown"), *sums).where(*wanted).group_by(*by).order_by(*by)
+
+
+def _even(row: Row[Any]) -> Finding:
+    announced, received, dropped, missing = (whole(row, name) for name in _ACCOUNT)
+    said, off = f"announced {announced} = received {received} + dropped {dropped} + missing {missing}", int(row.off)
+    said = said if not off else f"{said.replace('=', '≠')}: windows are off by {off}"
+    if row.unknown:
+        said += f"; {int(row.unknown)} windows hold numbers beyond 64 bits and cannot be checked"
+    return Finding(SUMS, f"{row.node} ({row.sender})" if row.sender else row.node, off, said)
 
 
 async def closed(engine: AsyncEngine, span: Span) -> list[Finding]:
@@ -84,8 +99,9 @@ async def _cut(connection: AsyncConnection, journal: str, span: Span) -> _Cut:
 async def _last(connection: AsyncConnection, journal: str, wanted: ColumnElement[bool]) -> Place:
     """Of the windows that are wanted, the last one's place."""
     order = (ledger.c.position.desc(), ledger.c.ordinal.desc())
-    closing = ledger.c.window_us > 0  # without length: a dead letter's, which speaks of itself alone
-    found = select(ledger.c.position, ledger.c.ordinal).where(ledger.c.journal == journal, wanted, closing).order_by(*order).limit(1)
+    # Without those of a dead letter (no length), which speak of themselves alone, and absences, which are told when they are over.
+    own = (ledger.c.window_us > 0) & ledger.c.away_from_us.is_(None)
+    found = select(ledger.c.position, ledger.c.ordinal).where(ledger.c.journal == journal, wanted, own).order_by(*order).limit(1)
     row = (await connection.execute(found)).one_or_none()
     return Place(row.position, row.ordinal) if row else BEGINNING
 

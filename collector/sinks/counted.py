@@ -1,0 +1,42 @@
+"""A sink that counts the ledger windows it stores, for Prometheus. Next stop: the sink that it is put around."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from collector.messages.event import LEDGER_TYPE, Output, Place
+from collector.sinks.protocol import Sink
+
+
+class Meter(Protocol):
+    """What is told of each window that is stored."""
+
+    def window(self, data: dict[str, Any]) -> None:
+        """`data`: see messages/ledger_data.py."""
+        ...
+
+
+class CountedSink:
+    """See collector.sinks.protocol.Sink. A window is counted when it is durable, so once in the life of a process."""
+
+    def __init__(self, sink: Sink, meter: Meter) -> None:
+        self._sink, self._meter = sink, meter
+
+    async def high(self, journal: str) -> Place:
+        """See Sink."""
+        return await self._sink.high(journal)
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        """See Sink."""
+        await self._sink.write(journal, outputs, high)
+        for output in outputs:
+            for event in output.events:
+                if event.type == LEDGER_TYPE:
+                    self._meter.window(orjson.loads(event.data))
+
+    async def close(self) -> None:
+        """See Sink."""
+        await self._sink.close()

@@ -1,0 +1,232 @@
+"""When the collector was away: noticed, told to the journal, and shown by the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from collector.correlate import Correlator, Limits
+from collector.demo.parts import CollectorProcess
+from collector.demo.ports import Ports
+from collector.errors import JournalFullError
+from collector.journal.sqlite import SqliteJournal, open_journal
+from collector.messages import tap_pb2
+from collector.messages.entry import Away, Entry, Kind
+from collector.messages.exchange import LedgerWindow
+from collector.roles.away import HUNG, KILLED, STOPPED, Presence, Watch
+from collector.settings import Journal as JournalSettings
+from tests.support.clocks import TurnedClock
+
+SECOND = 1_000_000
+
+
+class Passed:
+    """Seconds that the test lets pass."""
+
+    def __init__(self, clock: TurnedClock) -> None:
+        self.clock, self.seconds = clock, 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def on(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.clock.now += round(seconds * SECOND)
+
+
+class Told:
+    """A journal that keeps what it is told, and refuses as often as it should."""
+
+    def __init__(self, refuses: int = 0) -> None:
+        self.away: list[Away] = []
+        self._refuses = refuses
+
+    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, **more: str) -> int:
+        assert (kind, source) == (Kind.AWAY, "collector")
+        if self._refuses:
+            self._refuses -= 1
+            raise JournalFullError("full")
+        self.away.append(msgspec.json.decode(payload, type=Away))
+        return len(self.away)
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_loop_that_stood_still_is_noticed_and_one_that_is_busy_is_not() -> None:
+    clock, journal = TurnedClock(), Told()
+    passed, start = Passed(clock), clock.now
+    watch = Watch(journal, clock, passed)
+    for seconds in (0.5, 2.4, 7.0, 0.5):
+        passed.on(seconds)
+        watch.look()
+        await settled()
+    assert journal.away == [Away(start + 2_900_000, start + 9_900_000, HUNG)]
+
+
+async def test_a_clock_that_is_set_is_no_standstill() -> None:
+    clock, journal = TurnedClock(), Told()
+    watch = Watch(journal, clock, Passed(clock))
+    clock.now += 3600 * SECOND
+    watch.look()
+    await settled()
+    assert journal.away == []
+
+
+async def test_what_a_full_journal_does_not_take_is_told_later_as_one_span() -> None:
+    clock, journal = TurnedClock(), Told(refuses=2)
+    passed, start = Passed(clock), clock.now
+    watch = Watch(journal, clock, passed)
+    for seconds in (5.0, 5.0, 0.5, 0.5):
+        passed.on(seconds)
+        watch.look()
+        await settled()
+    assert journal.away == [Away(start, start + 10 * SECOND, HUNG)]
+
+
+class Life:
+    """The presence on a real journal, over several processes' lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self._settings, self.clock = JournalSettings(path=folder / "journal.db"), TurnedClock()
+
+    async def begins(self) -> tuple[SqliteJournal, Presence]:
+        journal = await open_journal(self._settings, self.clock, 1 << 20)
+        presence = Presence(journal, self.clock, self._settings.path)
+        await presence.start()
+        return journal, presence
+
+    async def ends(self, journal: SqliteJournal, presence: Presence, *, orderly: bool) -> None:
+        if orderly:
+            presence.leave()
+        await presence.stop()
+        await journal.close()
+
+
+async def away(journal: SqliteJournal) -> list[Away]:
+    entries = await journal.read(0, 1 << 20) if journal.last_position else ()
+    return [msgspec.json.decode(entry.payload, type=Away) for entry in entries if entry.kind == Kind.AWAY]
+
+
+async def test_a_first_start_was_never_away(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    assert journal.last_position == 0
+    await life.ends(journal, presence, orderly=True)
+
+
+@pytest.mark.parametrize(("orderly", "reason"), [(True, STOPPED), (False, KILLED)])
+async def test_a_restart_tells_from_when_to_when_nobody_listened(tmp_path: Path, orderly: bool, reason: str) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    life.clock.now += 60 * SECOND
+    left = life.clock.now
+    await journal.append(Kind.TICK, "", b"")
+    await life.ends(journal, presence, orderly=orderly)
+    life.clock.now += 30 * SECOND
+    journal, presence = await life.begins()
+    assert await away(journal) == [Away(left, left + 30 * SECOND, reason)]
+    await life.ends(journal, presence, orderly=True)
+
+
+async def test_what_the_journal_took_while_it_stopped_does_not_make_the_absence_shorter(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    left = life.clock.now
+    presence.leave()
+    life.clock.now += 5 * SECOND
+    await journal.append(Kind.TICK, "", b"")
+    await life.ends(journal, presence, orderly=False)
+    journal, presence = await life.begins()
+    assert await away(journal) == [Away(left, left + 5 * SECOND, STOPPED)]
+    await life.ends(journal, presence, orderly=True)
+
+
+@pytest.mark.parametrize("sign", ["", "nonsense", "running x", "stopped ²"])
+async def test_without_a_sign_of_life_the_newest_entry_is_one(tmp_path: Path, sign: str) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    taken = life.clock.now
+    await journal.append(Kind.TICK, "", b"")
+    await life.ends(journal, presence, orderly=True)
+    (tmp_path / "journal.db.alive").write_text(sign)
+    life.clock.now += SECOND
+    journal, presence = await life.begins()
+    assert await away(journal) == [Away(taken, taken + SECOND, KILLED)]
+    await life.ends(journal, presence, orderly=True)
+
+
+def test_the_correlator_makes_a_window_of_it_and_counts_what_it_cannot_read() -> None:
+    payloads = (msgspec.json.encode(Away(5, 9, HUNG)), b"{}", b"\xff")
+    correlator = Correlator(Limits())
+    closed = [one for n, payload in enumerate(payloads, 1) for one in correlator.feed(Entry(n, Kind.AWAY, "collector", n, payload))]
+    windows = [one.item for one in closed if isinstance(one.item, LedgerWindow) and one.item.away_us]
+    assert [(w.start_us, w.window_us, w.away_us, w.away_reason) for w in windows] == [(5, 4, (5, 9), HUNG)]
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[CollectorProcess]:
+    with Ports() as ports:
+        settings = {"MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "1"}
+        running = CollectorProcess(ports.take(), ports.take(), ports.take(), tmp_path, settings)
+        running.start()
+        _post(running)
+        yield running
+        running.process.stop()
+
+
+def _post(collector: CollectorProcess) -> None:
+    part = tap_pb2.Part(stream=1, request_id=b"r", start_us=1, level=tap_pb2.REQUEST_RESPONSE, end=tap_pb2.End(at_us=1, response_code=200))
+    totals = tap_pb2.Totals(streams=1, ends=1, ends_sealed=1)
+    batch = tap_pb2.Batch(node=tap_pb2.Node(id="a"), vm="feed", sequence=1, totals=totals, parts=[part]).SerializeToString()
+    url, headers = f"http://127.0.0.1:{collector.ingest_port}/v1/tap", {"content-type": "application/x-protobuf"}
+    assert httpx.post(url, content=batch, headers=headers, trust_env=False).status_code == 200
+
+
+def _absences(collector: CollectorProcess, count: int) -> Sequence[dict[str, Any]]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = httpx.get(f"{collector.url}/v1/ledger", trust_env=False).json()["totals"]
+        if found["times_away"] >= count:
+            assert found["gaps"] >= count
+            return list(found["away"])
+        time.sleep(0.1)
+    raise AssertionError(f"the ledger never told of {count} absences: {found}")
+
+
+def _end(collector: CollectorProcess) -> None:
+    collector.process.stop()
+    collector.start()
+
+
+def _kill(collector: CollectorProcess) -> None:
+    collector.process.kill()
+    collector.start()
+
+
+def _freeze(collector: CollectorProcess) -> None:
+    collector.process.send(signal.SIGSTOP)
+    time.sleep(4)  # the standstill itself
+    collector.process.send(signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("away_by", "reason"), [(_end, STOPPED), (_kill, KILLED), (_freeze, HUNG)])
+def test_a_collector_that_was_away_says_so(collector: CollectorProcess, away_by: Callable[[CollectorProcess], None], reason: str) -> None:
+    before = time.time()
+    away_by(collector)
+    (told, *_) = [one for one in _absences(collector, 1) if one["reason"] == reason]
+    assert told["from"] < told["to"]
+    metrics = httpx.get(f"{collector.url}/metrics", trust_env=False).text
+    assert f'meshscribe_ledger_away_seconds_total{{reason="{reason}"}}' in metrics
+    assert time.time() > before
