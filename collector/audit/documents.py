@@ -188,9 +188,8 @@ class Counts(_Said):
     late: int = Field(description="Pieces that came after their exchange was closed.")
     cured: dict[str, int] = Field(description="What of missing, without_tap and without_access_log came after all, whenever.")
     lost: int
-    gaps: int = Field(
-        description="without_tap + without_access_log − what of them came; in totals also the times when the collector was away."
-    )
+    gaps: int = Field(description="without_tap + without_access_log − what of them came + times_away.")
+    times_away: int = Field(description="How often the collector was away then; the same absence counts for each item that it touches.")
     state: Literal["nothing_lost", "lost", "gaps", "nothing_reported"]
     verdict: str = Field(description="The state as a sentence: what, where, why.")
 
@@ -228,7 +227,6 @@ class Totals(Counts):
     first: str | None = None
     last: str | None = None
     away: list[Away] = Field(description="When the collector was away, newest first, 100 at most.")
-    times_away: int
     as_of: str | None = Field(None, description="Up to when there are windows: what the verdict speaks of.")
 
 

@@ -83,7 +83,7 @@ def totals(
     behind = as_of if as_of is not None and end_us is not None and end_us < asked_to_us else ""
     facts = Facts(_sums(row), reasons.by, back, away.times, losers, int(row.proxies), behind)
     said = {"proxies": int(row.proxies), **_extent(row), **_numbers(facts, judge(facts))}
-    return {**said, "away": list(away.told), "times_away": away.times, **({"as_of": as_of} if as_of is not None else {})}
+    return {**said, "away": list(away.told), **({"as_of": as_of} if as_of is not None else {})}
 
 
 def absence(row: Row[Any]) -> dict[str, str]:
@@ -116,4 +116,4 @@ def _numbers(facts: Facts, verdict: Verdict) -> dict[str, Any]:
         said[name] = {**by, "total": said[name]}
     said["cured"] = {name: min(facts.cured.get(name, 0), LARGEST) for name in CURABLE}
     lost, gaps = min(verdict.lost, LARGEST), min(verdict.gaps, LARGEST)
-    return {**said, "lost": lost, "gaps": gaps, "state": verdict.state, "verdict": verdict.text}
+    return {**said, "lost": lost, "gaps": gaps, "times_away": facts.away, "state": verdict.state, "verdict": verdict.text}

@@ -65,9 +65,9 @@ def columns(said: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError, KeyError, TypeError: the data do not have the shape.
     """
-    away = said.get("away")
+    node, away = said["node"], said.get("away")
     return {
-        "node": said["node"],
+        "node": node,
         "sender": said.get("sender") or "",
         "namespace": said["namespace"] or None,
         "workload": said["workload"] or None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from collector.audit import ledger_cures
 from collector.messages.ledger_data import LARGEST
 from tests.audit.conftest import Api
 from tests.audit.rows import MINUTE, NODE, NOW, away, window
@@ -197,3 +198,14 @@ async def test_numbers_beyond_64_bits_are_summed_and_told_as_the_largest(api: Ap
 async def test_the_proxies_that_lost_most_are_named_and_the_others_counted(api: Api) -> None:
     api.store.ledger(*(window(NOW, f"node-{n}", missing=n) for n in range(30)))
     assert "; at node-29 29, node-28 28, node-27 27 and 26 more proxies)" in (await totals(api))["verdict"]
+
+
+async def test_late_arrivals_are_looked_up_a_few_at_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_cures, "CHUNK", 2)
+    monkeypatch.setattr(ledger_cures, "_STARTS", 1)
+    starts = [NOW - n * MINUTE for n in range(1, 9)]
+    api.store.ledger(*(window(start, name, missing=3) for start in starts for name in "ab"))
+    api.store.ledger(*(window(NOW + n, "a", cured={"missing": {start: 2}}) for n, start in enumerate(starts)))
+    found = (await api.get("/v1/ledger", group="proxy")).json()
+    assert [item["lost"] for item in found["items"]] == [8, 24]
+    assert found["totals"]["lost"] == 32

@@ -1,0 +1,63 @@
+"""`verify` holds each window to its own account: what one window or sender has too much of makes up for no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects import sqlite
+
+from collector.audit import ledger_queries
+from collector.audit.moments import Span
+from collector.audit.parameters import LedgerQuery
+from collector.messages.ledger_data import LARGEST
+from collector.verify import Finding
+from collector.verify.ledger import sums
+from tests.audit.rows import MINUTE, NOW, Store, away, window
+
+
+async def found(folder: Path, *rows: dict[str, object]) -> list[Finding]:
+    store = Store(folder / "events.db")
+    store.ledger(*rows)
+    engine = store.opened()
+    try:
+        return await sums(engine, Span())
+    finally:
+        await engine.dispose()
+        store.close()
+
+
+async def test_windows_that_are_off_in_opposite_ways_are_both_found(tmp_path: Path) -> None:
+    few, many = window(NOW, "a", received=5, missing=2), window(NOW + MINUTE, "a", received=5)
+    few["announced"], many["announced"] = 5, 7
+    finding, _ = await found(tmp_path, few, many, window(NOW, "a", sender="s"))
+    assert finding.missing == 4
+    assert "off by 4" in finding.said
+
+
+async def test_senders_are_told_apart_and_absences_are_no_proxy(tmp_path: Path) -> None:
+    findings = await found(tmp_path, window(NOW, "a"), window(NOW, "a", sender="spiffe://s"), away(NOW, NOW + 1))
+    assert [one[1:3] for one in findings] == [("a", 0), ("a (spiffe://s)", 0)]
+
+
+async def test_numbers_that_no_column_holds_are_said_to_be_unknown(tmp_path: Path) -> None:
+    rows = [window(NOW + n, "a", received=LARGEST, missing=LARGEST, dropped={"x": LARGEST}) for n in range(2)]
+    (finding,) = await found(tmp_path, *rows)
+    assert finding.missing == 0
+    assert "2 windows hold numbers beyond 64 bits" in finding.said
+
+
+@pytest.mark.parametrize("index", ["ix_ledger_cured", "ix_ledger_away"])
+def test_what_is_rare_is_found_by_an_index_of_its_own(tmp_path: Path, index: str) -> None:
+    span = Span(NOW - MINUTE, NOW)
+    statement = ledger_queries.cures(LedgerQuery(), span, None) if index.endswith("cured") else ledger_queries.away(span, 9)
+    sql = str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    store, plans = Store(tmp_path / "events.db"), list[str]()
+
+    def explain(connection: Connection) -> None:
+        plans.extend(row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {sql}".replace(":", "\\:"))))
+
+    store.transact(explain)
+    store.close()
+    assert any(index in plan for plan in plans), plans
