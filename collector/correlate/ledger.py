@@ -18,6 +18,7 @@ import msgspec
 from collector.correlate.numbers import MAX
 from collector.correlate.state import Counts, Proxy, Vm, VmKey
 from collector.correlate.vms import Vms
+from collector.messages.entry import Away
 from collector.messages.exchange import LedgerWindow, Node
 from collector.messages.ledger import MISSING, RECEIVED
 
@@ -38,13 +39,6 @@ class Refused(msgspec.Struct):
     reason: str
     messages: _Number = 0
     entries: _Number = 0
-
-
-class Away(msgspec.Struct):
-    """When the collector took nothing (messages.entry.Kind.AWAY)."""
-
-    from_us: _Number
-    to_us: _Number
 
 
 class Ledger:

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -110,9 +111,13 @@ def _of_envoy(recorded: dict[str, Completeness]) -> int:
 
 
 def _exact(rig: Rig, sent: int) -> None:
-    def ours() -> dict[str, int]:
+    def ours() -> dict[str, Any]:
         items = rig.audit.ledger(group="proxy")
         return next((item for item in items if item.get("workload") != "witness"), {})
 
-    ledger = until(ours, lambda found: found.get("received") == found.get("announced") == sent, 30)
-    assert (ledger["announced"], ledger["received"], ledger["missing"]) == (sent, sent, 0)
+    def came(found: dict[str, Any]) -> int:
+        return int(found["received"] + found["cured"]["missing"])
+
+    ledger = until(ours, lambda found: bool(found) and came(found) == found["announced"] == sent, 30)
+    assert (ledger["announced"], came(ledger), ledger["lost"]) == (sent, sent, 0)
+    assert {one["reason"] for one in rig.audit.totals()["away"]} >= {"killed"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import urllib.request
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -78,11 +78,18 @@ def _accounted(rig: Rig, sent: int) -> None:
 
     until(told, lambda announced: announced >= sent, 60)
     sent += settled
-    ledger = until(rig.ledger, lambda found: found.get("announced") == sent and _tap_ends(rig) == found["received"], 60)
+    ledger = until(rig.ledger, lambda found: found.get("announced") == sent and _tap_ends(rig) == _came(found), 60)
     assert ledger["announced"] == sent
     assert ledger["announced"] == ledger["received"] + ledger["dropped"]["total"] + ledger["missing"]
-    assert ledger["received"] == _tap_ends(rig)
+    assert _came(ledger) == _tap_ends(rig)
     assert ledger["dropped"]["total"] > 0, "the queue never reached its bound: the test tested nothing"
+    assert (ledger["state"], ledger["lost"]) == ("lost", sent - _tap_ends(rig))
+    assert "hung" in {one["reason"] for one in ledger["away"]}
+
+
+def _came(ledger: Mapping[str, Any]) -> int:
+    """Ends that came, those included that an earlier window had counted as missing."""
+    return int(ledger["received"] + ledger["cured"]["missing"])
 
 
 def _tap_ends(rig: Rig) -> int:
