@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+_Time = Annotated[int, Meta(ge=0, le=1 << 53)]  # µs since the epoch
 
 
 class Kind(IntEnum):
@@ -22,8 +24,8 @@ class Kind(IntEnum):
 class Away(Struct):
     """The payload of Kind.AWAY. `reason`: stopped (in order), killed (it ended by itself, or was ended), hung (it stood still)."""
 
-    from_us: int
-    to_us: int
+    from_us: _Time
+    to_us: _Time
     reason: str = ""
 
 

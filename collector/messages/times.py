@@ -18,6 +18,8 @@ def is_span(time_us: int) -> bool:
 def of_epoch(time_us: int) -> int:
     """The time, if it lies between 1970 and 9999; else 0, which stands for: not known. It never sorts in front of what is known."""
     return time_us if 0 <= time_us <= _LATEST else 0
+
+
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})Z", re.ASCII)
 _EPOCH = date(1970, 1, 1).toordinal()
 
