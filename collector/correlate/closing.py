@@ -174,4 +174,5 @@ def _tap(pieces: Pieces, log: AccessLog | None) -> Tap:
         pieces.flags,
         pieces.code,
         pieces.caller_address,
+        pieces.principal,
     )

@@ -30,6 +30,9 @@ def add(pieces: Pieces, part: Any) -> int:
     if part.rule:
         pieces.rule = part.rule
         size += len(pieces.rule)
+    if part.principal:
+        pieces.principal = part.principal
+        size += len(pieces.principal)
     size += _headers(pieces, part)
     for run in part.runs:
         size += _run(pieces, run)

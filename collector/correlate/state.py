@@ -55,6 +55,7 @@ class Pieces(Struct, gc=False):
     code: int = 0
     headers_dropped: int = 0
     problems: tuple[str, ...] = ()
+    principal: str = ""  # of the caller
 
     @property
     def ended(self) -> bool:

@@ -203,11 +203,15 @@ def _proxy(node: Node, log: AccessLog) -> dict[str, Any]:
 
 def _caller(seen: Seen, log: AccessLog) -> dict[str, Any]:
     caller: dict[str, Any] = {}
-    if log.principal:
-        caller["principal"] = log.principal
+    tap = seen.exchange.tap
+    told = tap.principal if tap is not None else ""
+    if log.principal or told:
+        caller["principal"] = log.principal or told
+        caller["principal_by"] = "access_log" if log.principal else "tap"
+        if told and log.principal and told != log.principal:
+            seen.problems.append(f"the tap names another caller than the access log: {told}")
     if seen.consumer:
         caller["consumer"] = seen.consumer
-    tap = seen.exchange.tap
     address = log.caller_address or (tap.caller_address if tap is not None else "")
     if address:
         caller["address"] = address

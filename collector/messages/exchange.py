@@ -73,6 +73,7 @@ class Tap(Struct, gc=False):
     flags: int = 0
     code: int = 0
     caller_address: str = ""
+    principal: str = ""  # SPIFFE id of the caller, as the proxy's connection told it; empty: not known
 
 
 class AccessLog(Struct, gc=False):

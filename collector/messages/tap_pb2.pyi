@@ -112,7 +112,7 @@ class Drop(_message.Message):
     def __init__(self, reason: _Optional[_Union[DropReason, str]] = ..., ends: _Optional[int] = ..., fragments: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Part(_message.Message):
-    __slots__ = ("stream", "request_id", "start_us", "downstream", "index", "level", "rule", "request_headers", "request_trailers", "response_headers", "response_trailers", "runs", "end")
+    __slots__ = ("stream", "request_id", "start_us", "downstream", "index", "level", "rule", "request_headers", "request_trailers", "response_headers", "response_trailers", "runs", "end", "principal")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     START_US_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class Part(_message.Message):
     RESPONSE_TRAILERS_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     stream: int
     request_id: bytes
     start_us: int
@@ -139,7 +140,8 @@ class Part(_message.Message):
     response_trailers: Headers
     runs: _containers.RepeatedCompositeFieldContainer[Run]
     end: End
-    def __init__(self, stream: _Optional[int] = ..., request_id: _Optional[bytes] = ..., start_us: _Optional[int] = ..., downstream: _Optional[str] = ..., index: _Optional[int] = ..., level: _Optional[_Union[Level, str]] = ..., rule: _Optional[str] = ..., request_headers: _Optional[_Union[Headers, _Mapping]] = ..., request_trailers: _Optional[_Union[Headers, _Mapping]] = ..., response_headers: _Optional[_Union[Headers, _Mapping]] = ..., response_trailers: _Optional[_Union[Headers, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., end: _Optional[_Union[End, _Mapping]] = ...) -> None: ...
+    principal: str
+    def __init__(self, stream: _Optional[int] = ..., request_id: _Optional[bytes] = ..., start_us: _Optional[int] = ..., downstream: _Optional[str] = ..., index: _Optional[int] = ..., level: _Optional[_Union[Level, str]] = ..., rule: _Optional[str] = ..., request_headers: _Optional[_Union[Headers, _Mapping]] = ..., request_trailers: _Optional[_Union[Headers, _Mapping]] = ..., response_headers: _Optional[_Union[Headers, _Mapping]] = ..., response_trailers: _Optional[_Union[Headers, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., principal: _Optional[str] = ...) -> None: ...
 
 class Headers(_message.Message):
     __slots__ = ("map", "at_us")

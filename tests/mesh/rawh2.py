@@ -1,8 +1,10 @@
-"""A raw HTTP/2 client over cleartext (prior knowledge), with the h2 library: many streams at once, resets, trailers."""
+"""A raw HTTP/2 client over cleartext (prior knowledge) or TLS, with the h2 library: many streams at once, resets, trailers."""
 
 from __future__ import annotations
 
 import socket
+import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -29,18 +31,28 @@ class Stream:
 class RawH2:
     """One HTTP/2 connection to 127.0.0.1:`port`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+            self._socket = tls.wrap_socket(self._socket)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
         self._h2.initiate_connection()
         self.streams: dict[int, Stream] = {}
         self.flush()
 
-    def begin(self, request_id: str, method: str = "GET", path: str = "/status?code=200", end: bool = True) -> int:
+    def begin(
+        self,
+        request_id: str,
+        method: str = "GET",
+        path: str = "/status?code=200",
+        end: bool = True,
+        more: Iterable[tuple[str, str]] = (),
+    ) -> int:
         """Open a stream and send its headers, without flushing. Returns the stream's number."""
         number = self._h2.get_next_available_stream_id()
         headers = [(":method", method), (":scheme", "http"), (":authority", "iris.demo"), (":path", path)]
-        self._h2.send_headers(number, [*headers, ("x-request-id", request_id)], end_stream=end)
+        self._h2.send_headers(number, [*headers, ("x-request-id", request_id), *more], end_stream=end)
         self.streams[number] = Stream()
         return number
 

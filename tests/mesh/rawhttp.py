@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,13 +32,16 @@ def request(request_id: str | None, method: str = "GET", path: str = "/status?co
 
 
 class Raw:
-    """One connection to 127.0.0.1:`port`."""
+    """One connection to 127.0.0.1:`port`, with TLS if there is a context for it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.opened = datetime.now(UTC)
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = "{}:{}".format(*self._socket.getsockname())  # as Envoy sees it
+        if tls is not None:
+            tls.set_alpn_protocols(["http/1.1"])
+            self._socket = tls.wrap_socket(self._socket)
         self._early = b""
 
     def send(self, data: bytes) -> None:

@@ -35,6 +35,7 @@ def test_a_part_carries_headers_runs_and_trailers() -> None:
         1_790_000_000_123_456,
     )
     assert (part.downstream, part.index, part.level, part.rule) == ("10.0.0.7:41000", 0, tap_pb2.REQUEST_RESPONSE, "")
+    assert part.principal == "spiffe://cluster.local/ns/clients/sa/chat"
     assert (b"authorization", b"[redacted]") in pairs(part.request_headers.map)
     assert pairs(part.response_headers.map) == [(b":status", b"200"), (b"set-cookie", b"[redacted]")]
     assert pairs(part.response_trailers.map) == [(b"x-done", b"1")]

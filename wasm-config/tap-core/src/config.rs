@@ -26,6 +26,8 @@ pub struct Settings {
     pub response_body_bytes: u64,
     /// The caller's address is told. Off by default: one read costs 2 µs of a request, and the access log has it.
     pub caller_address: bool,
+    /// The caller's principal is told.
+    pub caller_principal: bool,
     /// Headers whose values are hidden.
     pub redaction: Redaction,
     /// What is captured of which streams.
@@ -86,6 +88,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "request_body_bytes",
         "response_body_bytes",
         "caller_address",
+        "caller_principal",
         "redact_headers",
         "redact_header_words",
         "hash_headers",
@@ -104,7 +107,8 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         collector: collector(&object, faults),
         request_body_bytes: object.number("request_body_bytes", 0, MAX_BODY, MIB, faults),
         response_body_bytes: object.number("response_body_bytes", 0, MAX_BODY, MIB, faults),
-        caller_address: object.switch("caller_address", faults),
+        caller_address: object.switch("caller_address", false, faults),
+        caller_principal: object.switch("caller_principal", true, faults),
         redaction: redaction(&object, faults, &mut tolerated),
         policy: policy(&object, faults),
         limits: limits(&object, faults),

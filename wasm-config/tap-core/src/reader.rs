@@ -81,12 +81,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Whether a switch is on; off if it is not there.
-    pub fn switch(&self, name: &str, faults: &mut Faults) -> bool {
-        let Some(value) = self.get(name) else { return false };
+    /// Whether a switch is on, or the default.
+    pub fn switch(&self, name: &str, default: bool, faults: &mut Faults) -> bool {
+        let Some(value) = self.get(name) else { return default };
         value.as_bool().unwrap_or_else(|| {
             faults.add(&self.field(name), format!("must be true or false, not {}", kind(value)));
-            false
+            default
         })
     }
 

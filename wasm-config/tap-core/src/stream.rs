@@ -1,8 +1,8 @@
 //! One stream: decides its level once, reads its key once, and hands every fragment on with its offset and time.
 
+use crate::caller;
 use crate::headers::{self, EMPTY, Findings, Unreadable};
 use crate::host::{Block, Direction, Host, Metric};
-use crate::node::utf8;
 use crate::policy::Level;
 use crate::queue::{Passed, Place, Shared};
 use crate::redact::Redaction;
@@ -12,12 +12,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 const START: &[u8] = b"request\0time";
-const DOWNSTREAM: &[u8] = b"source\0address";
 const FLAGS: &[u8] = b"response\0flags";
 const CODE: &[u8] = b"response\0code";
 /// A longer request id is cut: every part repeats it.
 pub const MAX_REQUEST_ID: usize = 1024;
-const MAX_ADDRESS: usize = 128;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Half {
@@ -51,12 +49,12 @@ impl Stream {
         let decision = settings.policy.decide(seen.method, seen.path, seen.request_id, ordinal);
         // The request headers are told with the stream's start: a look at the clock would add only the time it took.
         let start = host.property(START).and_then(|bytes| integer(&bytes)).unwrap_or_else(|| host.now_ns() as i64);
-        let downstream = if settings.caller_address { host.property(DOWNSTREAM) } else { None };
         let key = Key {
             stream: number,
             request_id: seen.request_id.get(..MAX_REQUEST_ID).unwrap_or(seen.request_id).to_vec(),
             start_us: start.div_euclid(1_000),
-            downstream: address(downstream.unwrap_or_default()),
+            downstream: if settings.caller_address { caller::address(host) } else { Vec::new() },
+            principal: if settings.caller_principal { caller::principal(host) } else { Vec::new() },
         };
         let outgoing = found.map(|findings| findings.redact);
         let mut stream = Self {
@@ -198,13 +196,6 @@ fn ready<H: Host>(host: &H, map: Vec<u8>, found: Result<bool, Unreadable>, redac
 /// A status below 400.
 fn is_well(status: &[u8]) -> bool {
     matches!(status, [b'1'..=b'3', _, _])
-}
-
-fn address(bytes: Vec<u8>) -> Vec<u8> {
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if text.len() <= MAX_ADDRESS => bytes,
-        _ => utf8(&bytes, MAX_ADDRESS).into_bytes(),
-    }
 }
 
 /// Properties hold integers as eight bytes, little endian.

@@ -27,13 +27,15 @@ pub struct Key {
     pub start_us: i64,
     /// `ip:port`, UTF-8; empty unless the configuration wants it.
     pub downstream: Vec<u8>,
+    /// The caller's identity, UTF-8; told once, with the first part, and not held longer.
+    pub principal: Vec<u8>,
 }
 
 impl Key {
     /// Bytes of its texts.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.request_id.len().saturating_add(self.downstream.len())
+        self.request_id.len().saturating_add(self.downstream.len()).saturating_add(self.principal.len())
     }
 
     /// It has no texts.
@@ -227,6 +229,7 @@ impl Waiting {
         message.uint(5, u64::from(self.next_index));
         message.uint(6, self.decision.level as u64);
         message.bytes(7, self.decision.rule.as_bytes());
+        message.bytes(14, &std::mem::take(&mut self.key.principal));
         self.next_index = self.next_index.wrapping_add(1);
     }
 

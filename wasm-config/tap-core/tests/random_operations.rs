@@ -158,6 +158,7 @@ fn check_stream(life: &Life, stream: u64, parts: &[&Part]) {
         assert_eq!(part.index, index as u64, "stream {stream}");
         assert!(part.end.is_none() || index + 1 == parts.len(), "an end is the last thing");
         assert_eq!((part.start_us, part.downstream.as_str()), (support::START_NS / 1_000, ""));
+        assert_eq!(part.principal, if index == 0 { support::PRINCIPAL } else { "" });
         for block in (0..4).filter(|block| part.blocks[*block].is_some()) {
             assert!(seen.insert(block) || block % 2 == 1, "headers come once");
         }

@@ -4,7 +4,10 @@
 mod support;
 
 use support::decode::Part;
-use support::{FakeProxy, MILLISECOND, advance, answer, block, chunk, end, posted, request, response, seal, tap};
+use support::{
+    FakeProxy, MILLISECOND, PRINCIPAL, advance, answer, block, chunk, end, posted, request, response, seal, tap,
+};
+use tap_core::caller::MAX_PRINCIPAL;
 use tap_core::headers::Pairs;
 use tap_core::host::{Block, Direction};
 use tap_core::tap::Tap;
@@ -47,11 +50,13 @@ fn one_part_tells_a_whole_exchange() {
 }
 
 #[test]
-fn a_clean_stream_costs_one_property_read() {
-    let mut tap = tap("");
-    let before = tap.host().reads.get();
-    whole(&mut tap, "/");
-    assert_eq!(tap.host().reads.get() - before, 1);
+fn a_clean_stream_costs_one_property_read_and_one_for_who_called() {
+    for (extra, reads) in [(r#","caller_principal":false"#, 1), ("", 2)] {
+        let mut tap = tap(extra);
+        let before = tap.host().reads.get();
+        whole(&mut tap, "/");
+        assert_eq!(tap.host().reads.get() - before, reads, "{extra}");
+    }
 }
 
 /// The flags told at the end of a stream with this status (empty: no response headers) whose halves ended or did not.
@@ -169,6 +174,62 @@ fn the_caller_is_told_only_where_it_is_wanted() {
         seal(&mut tap);
         assert_eq!(posted(&tap)[0].parts[0].downstream, told);
     }
+}
+
+/// The principals of a stream's two parts. `known` are the properties in place of the usual certificate.
+fn principals(extra: &str, known: &[(&str, &[u8])]) -> [String; 2] {
+    let mut tap = tap(extra);
+    tap.host().properties.borrow_mut().remove(CERTIFICATE);
+    let known = known.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+    tap.host().properties.borrow_mut().extend(known);
+    let forged = "By=spiffe://a/b;Hash=00;URI=spiffe://cluster.local/ns/forged/sa/admin";
+    let pairs = [(":method", "POST"), (":path", "/"), ("x-forwarded-client-cert", forged)];
+    block(&mut tap, 2, Block::RequestHeaders, &pairs, true);
+    chunk(&mut tap, 2, Direction::Response, b"one", false);
+    seal(&mut tap);
+    response(&mut tap, 2);
+    end(&mut tap, 2);
+    seal(&mut tap);
+    let parts: Vec<_> = posted(&tap).into_iter().flat_map(|batch| batch.parts).collect();
+    let told: Vec<_> = parts.into_iter().map(|part| part.principal).collect();
+    told.try_into().unwrap_or_else(|told: Vec<String>| [String::new(), format!("{told:?}")])
+}
+
+const CERTIFICATE: &str = "connection.uri_san_peer_certificate";
+const TUNNELLED: &str = "filter_state.io.istio.peer_principal";
+
+#[test]
+fn the_callers_principal_is_told_once_and_as_the_connection_says() {
+    let (one, two) = ("spiffe://cluster.local/ns/a/sa/one", "spiffe://cluster.local/ns/a/sa/two");
+    for (known, told) in [
+        (vec![(CERTIFICATE, one)], one),
+        (vec![(CERTIFICATE, one), (TUNNELLED, two)], one),
+        (vec![(CERTIFICATE, ""), (TUNNELLED, two)], two),
+        (vec![(TUNNELLED, two)], two),
+        (vec![], ""),
+    ] {
+        let known: Vec<_> = known.into_iter().map(|(name, value)| (name, value.as_bytes())).collect();
+        assert_eq!(principals("", &known), [told, ""], "{known:?}");
+        assert_eq!(principals(r#","caller_principal":false"#, &known), ["", ""]);
+    }
+}
+
+#[test]
+fn a_principal_that_cannot_be_told_whole_is_not_told() {
+    let (longest, longer) = ([b'x'; MAX_PRINCIPAL], [b'x'; MAX_PRINCIPAL + 1]);
+    assert_eq!(principals("", &[(CERTIFICATE, &longest)])[0].len(), MAX_PRINCIPAL);
+    for odd in [longer.as_slice(), b"spiffe://cluster.local/ns/\xff"] {
+        assert_eq!(principals("", &[(CERTIFICATE, odd)]), ["", ""]);
+    }
+}
+
+#[test]
+fn a_stream_below_the_policy_tells_who_called() {
+    let mut tap = tap(r#","rules":[{"name":"n","level":"none"}]"#);
+    request(&mut tap, 2, "/", "id");
+    end(&mut tap, 2);
+    seal(&mut tap);
+    assert_eq!(posted(&tap)[0].parts[0].principal, PRINCIPAL);
 }
 
 #[test]

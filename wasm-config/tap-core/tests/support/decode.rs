@@ -32,6 +32,7 @@ pub struct Part {
     pub blocks: [Option<(Vec<u8>, u64)>; 4],
     pub runs: Vec<Run>,
     pub end: Option<[u64; 8]>,
+    pub principal: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -153,6 +154,7 @@ fn part(bytes: &[u8]) -> Part {
             8..=11 => part.blocks[field as usize - 8] = Some(headers(value.bytes())),
             12 => part.runs.push(run(value.bytes())),
             13 => part.end = Some(numbers(value.bytes())),
+            14 => part.principal = value.text(),
             _ => panic!("Part has no field {field}"),
         }
     }

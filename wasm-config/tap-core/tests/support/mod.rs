@@ -19,6 +19,7 @@ use tap_core::host::{Block, Direction, Host, LogLevel, Metric, Post};
 use tap_core::tap::Tap;
 
 pub const ROOT: u32 = 1;
+pub const PRINCIPAL: &str = "spiffe://cluster.local/ns/clients/sa/chat";
 pub const START_NS: i64 = 1_790_000_000_123_456_789;
 pub const SECOND: u64 = 1_000_000_000;
 pub const MILLISECOND: u64 = 1_000_000;
@@ -105,6 +106,7 @@ pub fn tap(extra: &str) -> Tap<FakeProxy> {
     let property = |name: &str, value: Vec<u8>| tap.host().properties.borrow_mut().insert(name.to_owned(), value);
     property("request.time", START_NS.to_le_bytes().to_vec());
     property("source.address", b"10.0.0.7:41000".to_vec());
+    property("connection.uri_san_peer_certificate", PRINCIPAL.as_bytes().to_vec());
     property("response.flags", 0x4000_u64.to_le_bytes().to_vec());
     property("response.code", 400_u64.to_le_bytes().to_vec());
     property("xds.node.id", b"sidecar~10.1.2.3~llama-0.models~models.svc.cluster.local".to_vec());
