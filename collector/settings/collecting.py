@@ -70,7 +70,8 @@ class Correlate(Section):
     """How fragments become exchanges."""
 
     expect: Literal["both", "tap", "access_log"] = Field(
-        "both", description="The witnesses that report each exchange. Where it is `tap`, the filter's `caller_address` tells who called."
+        "both",
+        description="The witnesses that report each exchange. Where it is `tap`, the filter tells who called, and from where with its `caller_address`.",
     )
     tap_label: str = Field(
         "meshscribe.io/tap=true",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Load:
     path: str = "/echo"
     body_bytes: int = 1024
     prefix: str = "load"  # request ids are PREFIX-0, PREFIX-1, …
+    tls: ssl.SSLContext | None = None
 
 
 @dataclass
@@ -147,7 +149,7 @@ class Generator:
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.load.port)
+        _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.load.port, ssl=self.load.tls)
         self._idle.append(connection)
 
     async def _paced(self, began: float) -> None:

@@ -26,7 +26,7 @@ pub struct Settings {
     pub response_body_bytes: u64,
     /// The caller's address is told. Off by default: one read costs 2 µs of a request, and the access log has it.
     pub caller_address: bool,
-    /// The caller's principal is told.
+    /// The caller's principal is told. On by default: one read of a property, of what the connection keeps ready.
     pub caller_principal: bool,
     /// Headers whose values are hidden.
     pub redaction: Redaction,
