@@ -71,7 +71,7 @@ class Correlate(Section):
 
     expect: Literal["both", "tap", "access_log"] = Field(
         "both",
-        description="The witnesses that report each exchange. Where it is `tap`, the filter tells who called, and from where with its `caller_address`.",
+        description="The witnesses that report each exchange. With `tap` alone, the filter's `caller_address` tells the caller's address.",
     )
     tap_label: str = Field(
         "meshscribe.io/tap=true",
