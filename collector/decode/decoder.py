@@ -25,9 +25,9 @@ from collector.decode import (
     timing,
 )
 from collector.decode.captured import Captured, Decoded
-from collector.decode.encodings import codings, unpack
 from collector.decode.estimate import estimate
 from collector.decode.limits import DEFAULT, Limits
+from collector.decode.opening import is_plain, open_body
 from collector.decode.reading import Body, Headers, Reading
 from collector.decode.sse import count_is_over
 from collector.decode.usage import Estimator
@@ -118,15 +118,15 @@ def _body(
     cuts: list[int],
     limits: Limits,
     problems: list[str],
-) -> tuple[Body, list[int]]:
+) -> tuple[Body, Sequence[int]]:
     told = joined(headers)
-    names = codings(told.get("content-encoding", "")) if data and "content-encoding" in told else []
-    if not names:
+    if is_plain(data) and "content-encoding" not in told:
         return Body(side, data, whole, told), cuts
-    unpacked = unpack(data, names, cuts, limits)
-    if unpacked.problem:
-        problems.append(f"{side} body: {unpacked.problem}")
-    return Body(side, unpacked.data, whole and unpacked.whole, told), unpacked.ends
+    opened = open_body(side, data, whole, told, cuts, limits)
+    problems += [f"{side} body: {lie}" for lie in opened.lies]
+    if opened.fault:
+        problems.append(f"{side} body: {opened.fault}")
+    return opened.body, opened.ends
 
 
 def joined(headers: Sequence[tuple[str, str]]) -> Headers:

@@ -17,17 +17,21 @@ from collector.decode.limits import Limits
 STEP = 64 << 10
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _MAGIC = b"\x1f\x8b"
+_ZSTD, _SKIPPABLE = b"\x28\xb5\x2f\xfd", b"*M\x18"
 _ERRORS = (zlib.error, brotli.error, zstandard.ZstdError)
 
 
 @dataclass(slots=True)
 class Unpacked:
-    """The decoded bytes; `ends[i]` is how many there were after the i-th cut; `problem` says why there are no more."""
+    """The decoded bytes; `ends[i]` is how many there were after the i-th cut; `problem` says why there are no more; `behind`: bytes stand
+    behind the end of what was encoded.
+    """
 
     data: bytes
     ends: list[int]
     whole: bool = True
     problem: str | None = None
+    behind: bool = False
 
 
 @dataclass(slots=True)
@@ -36,12 +40,20 @@ class _Progress:
     consumed: int = 0
     handed: int = 0
     unfinished: list[str] = field(default_factory=list)
+    behind: bool = False
 
 
 def codings(header: str) -> list[str]:
     """The codings of a Content-Encoding value in the order they were applied, without `identity`."""
     names = (name.strip().lower() for name in header.split(","))
     return [name.removeprefix("x-") for name in names if name and name != "identity"]
+
+
+def sniff(data: bytes) -> str | None:
+    """The coding that the first bytes show: gzip or zstd."""
+    if data.startswith(_MAGIC):
+        return "gzip"
+    return "zstd" if data.startswith(_ZSTD) or (data[1:4] == _SKIPPABLE and 0x50 <= data[0] <= 0x5F) else None
 
 
 def unpack(body: bytes, names: Sequence[str], cuts: Sequence[int], limits: Limits) -> Unpacked:
@@ -77,7 +89,8 @@ def _collect(pieces: Iterator[bytes], progress: _Progress, cuts: Sequence[int]) 
     while filled < len(ends):
         ends[filled] = total
         filled += 1
-    return Unpacked(b"".join(out)[: progress.limits.decoded_bytes], ends, not problem and not progress.unfinished, problem)
+    data = b"".join(out)[: progress.limits.decoded_bytes]
+    return Unpacked(data, ends, not problem and not progress.unfinished, problem, progress.behind)
 
 
 def _over(total: int, progress: _Progress) -> str | None:
@@ -121,6 +134,7 @@ def _gunzip(source: Iterator[bytes], progress: _Progress) -> Iterator[bytes]:
                 if len(rest) < len(_MAGIC):
                     break
                 if members and not rest.startswith(_MAGIC):  # padding behind the last member
+                    progress.behind = True
                     return
                 decoder = zlib.decompressobj(_GZIP)
                 members += 1
@@ -128,6 +142,7 @@ def _gunzip(source: Iterator[bytes], progress: _Progress) -> Iterator[bytes]:
             rest = decoder.unused_data
             if decoder.eof:
                 decoder = None
+    progress.behind |= bool(rest)
     if decoder is not None or not members:
         progress.unfinished.append("gzip")
 
@@ -151,6 +166,7 @@ def _deflate(source: Iterator[bytes], progress: _Progress) -> Iterator[bytes]:
         yield from _inflate(decoder, piece)
     if not decoder.eof:
         progress.unfinished.append("deflate")
+    progress.behind |= bool(decoder.unused_data) or next(source, None) is not None
 
 
 def _deflate_head(head: bytes) -> "tuple[zlib._Decompress, bytes]":
@@ -171,6 +187,7 @@ def _unbrotli(source: Iterator[bytes], progress: _Progress) -> Iterator[bytes]:
                 break
             piece = b""
         if decoder.is_finished():
+            progress.behind |= next(source, None) is not None
             return
     progress.unfinished.append("br")
 
@@ -199,3 +216,4 @@ def _unzstd(source: Iterator[bytes], progress: _Progress) -> Iterator[bytes]:
 
 _Stage = Callable[[Iterator[bytes], _Progress], Iterator[bytes]]
 _STAGES: dict[str, _Stage] = {"gzip": _gunzip, "deflate": _deflate, "br": _unbrotli, "zstd": _unzstd}
+KNOWN = frozenset(_STAGES)

@@ -21,6 +21,7 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]|[^"{}\[\]]++', re.D
 _QUOTE = 0x22
 _CLOSER = {0x7B: b"}", 0x5B: b"]"}
 _CLOSING = frozenset(b"}]")
+_FIRST = json.JSONDecoder()
 
 
 class NotJSONError(ValueError):
@@ -78,6 +79,22 @@ def _without_surrogates(value: Any, told: Tell | None) -> Any:
     if isinstance(value, dict):
         return {_without_surrogates(key, told): _without_surrogates(item, told) for key, item in value.items()}
     return value
+
+
+def first_value(text: bytes) -> tuple[Any, int]:
+    """The object or array that a text begins with, and where in the text it ends.
+
+    Raises:
+        NotJSONError: it begins with none that is complete.
+    """
+    try:
+        if text[:1] not in (b"{", b"["):
+            raise ValueError
+        told = text.decode("utf-8", "surrogateescape")
+        end = len(told[: _FIRST.raw_decode(told)[1]].encode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        raise NotJSONError("no complete value at its beginning") from None
+    return loads(text[:end]), end
 
 
 def complete_part(text: bytes) -> bytes:

@@ -7,11 +7,10 @@ read. `generate` and `generate_stream` (Triton's generate extension) give text.
 from typing import Any
 
 from collector.decode import failures
+from collector.decode.form import LENGTH, TENSORS
 from collector.decode.reading import Body, Reading
 from collector.decode.tensors import Count, Tensor, describe, size
 from collector.decode.values import mapping, name, objects, text
-
-LENGTH = "inference-header-content-length"
 
 
 def read(reading: Reading) -> None:
@@ -46,8 +45,8 @@ def _infer(reading: Reading) -> None:
 
 def _header(reading: Reading, body: Body) -> Any:
     """The JSON part of a body."""
-    told = body.headers.get(LENGTH)
-    if told is None:
+    told = body.headers.get(LENGTH, "")
+    if body.form is not TENSORS:
         return reading.asked if body is reading.request else reading.answer
     if not (told.isascii() and told.isdecimal() and len(told) < 12):
         reading.problem(f"{body.side} body: {LENGTH} is {told[:64]!r}, not a number of bytes")

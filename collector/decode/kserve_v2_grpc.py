@@ -7,6 +7,7 @@ wrapped with an error message) and as MLServer does (the answer itself). The err
 from typing import Any
 
 from collector.decode import grpc
+from collector.decode.form import Form
 from collector.decode.reading import Body, Reading
 from collector.decode.tensors import Count, Tensor, describe, size
 from collector.decode.wire import BYTES, MalformedError, Value, fields, packed_varints, signed
@@ -58,6 +59,8 @@ def _named(reading: Reading) -> None:
 
 
 def _messages(reading: Reading, body: Body) -> Any:
+    if body.form is not Form.GRPC:
+        return ()
     return grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, reading.problems)
 
 

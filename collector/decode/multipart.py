@@ -5,6 +5,7 @@ file name carry their value, because those are the request's options.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from collector.decode.limits import Limits
@@ -28,28 +29,38 @@ class Part:
 
 def parts(body: bytes, content_type: str, limits: Limits) -> list[Part]:
     """The parts whose headers came whole. Empty if the content type names no boundary."""
-    match = _BOUNDARY.search(content_type)
-    if not match:
-        return []
-    mark = b"--" + (match[1] or match[2]).encode("latin-1", "replace")
     found: list[Part] = []
-    at = body.find(mark)
-    while at >= 0 and len(found) < limits.parts:
-        at += len(mark)
-        if body[at : at + 2] == b"--":
+    for start, split, end in spans(body, content_type):
+        if split is not None:
+            found.append(_part(body, start, split, end, limits))
+        if len(found) == limits.parts:
             break
-        end = body.find(b"\r\n" + mark, at)
-        part = _part(body, at, end if end >= 0 else None, limits)
-        if part:
-            found.append(part)
-        at = end + 2 if end >= 0 else -1
     return found
 
 
-def _part(body: bytes, start: int, end: int | None, limits: Limits) -> Part | None:
-    split = body.find(b"\r\n\r\n", start, start + _HEADER_BYTES)
-    if split < 0 or (end is not None and split > end):
-        return None
+def spans(body: bytes, content_type: str) -> Iterator[tuple[int, int | None, int | None]]:
+    """(start of the headers, their end, end) of each part, between its boundaries; the headers' end is None where they did not come
+    whole, the end where it was cut.
+    """
+    mark = boundary(content_type)
+    at = body.find(mark) if mark else -1
+    while at >= 0:
+        at += len(mark)
+        if body[at : at + 2] == b"--":
+            return
+        end = body.find(b"\r\n" + mark, at)
+        split = body.find(b"\r\n\r\n", at, at + _HEADER_BYTES)
+        yield at, None if split < 0 or 0 <= end < split else split, None if end < 0 else end
+        at = end + 2 if end >= 0 else -1
+
+
+def boundary(content_type: str) -> bytes:
+    """What stands before each part; empty if the content type names none."""
+    match = _BOUNDARY.search(content_type)
+    return b"--" + (match[1] or match[2]).encode("latin-1", "replace") if match else b""
+
+
+def _part(body: bytes, start: int, split: int, end: int | None, limits: Limits) -> Part:
     told = {"name": ""}
     kind = None
     for line in body[start:split].decode("utf-8", "replace").split("\r\n"):

@@ -6,6 +6,7 @@ Speech synthesis (`/audio/speech`) is read as far as its JSON request goes; its 
 from typing import Any
 
 from collector.decode import failures
+from collector.decode.form import Form
 from collector.decode.multipart import Part, parts
 from collector.decode.openai_chat import Stream, read_head
 from collector.decode.reading import Reading
@@ -18,7 +19,8 @@ def read(reading: Reading) -> None:
     if reading.operation == "speech":
         _speech(reading)
         return
-    _form(reading, parts(reading.request.data, reading.request.headers.get("content-type", ""), reading.limits))
+    if reading.request.form is Form.MULTIPART:
+        _form(reading, parts(reading.request.data, reading.request.headers.get("content-type", ""), reading.limits))
     if reading.streamed:
         _stream(reading)
     else:

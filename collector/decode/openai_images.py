@@ -1,6 +1,7 @@
 """OpenAI image generation and editing: model, how many images came, usage; never the images."""
 
 from collector.decode import failures
+from collector.decode.form import Form
 from collector.decode.multipart import parts
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
@@ -9,9 +10,9 @@ from collector.decode.values import mapping, name, objects
 
 def read(reading: Reading) -> None:
     """Fills the reading. `images` counts those in the answer."""
-    content_type = reading.request.headers.get("content-type", "")
-    if "multipart/" in content_type:
-        form = {part.name: part.value for part in parts(reading.request.data, content_type, reading.limits)}
+    if reading.request.form is Form.MULTIPART:
+        told = parts(reading.request.data, reading.request.headers.get("content-type", ""), reading.limits)
+        form = {part.name: part.value for part in told}
         reading.put("model_requested", name(form.get("model")))
     else:
         reading.put("model_requested", name(mapping(reading.asked).get("model")))

@@ -11,12 +11,16 @@ from typing import Any
 from collector.decode import ndjson, sse
 from collector.decode.captured import Captured
 from collector.decode.choices import Choices
-from collector.decode.json_text import NotJSONError, complete_part, loads
+from collector.decode.form import EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
+from collector.decode.json_text import NotJSONError, complete_part, first_value, loads
 from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.usage import Usage
 
 Headers = dict[str, str]
+_JSON = (JSON, LINES, TENSORS)  # looked through by identity: an Enum is slow to hash
+_STREAMS = (EVENTS, LINES)
+_OPENERS = (b"{", b"[")
 
 
 class Body:
@@ -29,23 +33,24 @@ class Body:
         self.headers = headers
         self.content_type = headers.get("content-type", "").lower()
 
+    @once
+    def form(self) -> Form:
+        """What the body is."""
+        return form_of(self.data, self.content_type, LENGTH in self.headers)
+
     @property
     def starts_as_json(self) -> bool:
         """Whether the first byte that counts is that of a JSON object, array or string."""
-        return self.data[:64].lstrip()[:1] in (b"{", b"[", b'"')
+        return self.form in _JSON
 
     @property
-    def framing(self) -> str:
-        """`sse`, `ndjson` or `whole`: by content type, and by the first bytes where that is missing or wrong."""
-        kind = self.content_type
-        if "ndjson" in kind or "jsonl" in kind or "stream+json" in kind:
-            return "ndjson"
-        if kind.startswith("application/grpc") or self.starts_as_json:
-            return "whole"
-        if "event-stream" in kind:
-            return "sse"
-        unsaid = not kind or kind.startswith("application/json")
-        return "sse" if unsaid and sse.looks_like(self.data[:64]) else "whole"
+    def is_streamed(self) -> bool:
+        """Whether it is a stream of events or lines."""
+        return self.form in _STREAMS
+
+    def frames(self, limit: int) -> Iterator[sse.Event]:
+        """The events or lines of a stream."""
+        return ndjson.events(self.data, limit) if self.form is LINES else sse.events(self.data, limit)
 
 
 class Reading:
@@ -109,12 +114,14 @@ class Reading:
     @once
     def streamed(self) -> bool:
         """Whether the answer is a stream of events."""
-        return self.response.framing != "whole"
+        return self.response.is_streamed
 
     def json(self, body: Body, text: bytes) -> Any:
         """The value of a JSON text of `body`; of a cut one, what came whole. None, with a problem, if it is not JSON."""
         if not text:
             return None
+        if text[:1] not in _OPENERS:
+            text = text[begin(text) :]
         if len(text) > self.limits.json_bytes:
             self.problem(f"{body.side} body: JSON of {len(text)} bytes is over the limit of {self.limits.json_bytes}")
             return None
@@ -123,19 +130,25 @@ class Reading:
             return loads(text, told)
         except NotJSONError as error:
             if body.whole:
-                self.problem(f"{body.side} body: not JSON: {error}")
-                return None
+                return self._first(body, text, error)
         try:
             return loads(complete_part(text), told)
         except NotJSONError:
             return None
 
+    def _first(self, body: Body, text: bytes, error: NotJSONError) -> Any:
+        """The value that stands before something else."""
+        try:
+            value, end = first_value(text)
+        except NotJSONError:
+            self.problem(f"{body.side} body: not JSON: {error}")
+            return None
+        self.problem(f"{body.side} body: {len(text) - end} bytes behind its JSON are not read")
+        return value
+
     def frames(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(event name, text, end offset) of the streamed answer."""
-        body = self.response
-        if body.framing == "ndjson":
-            return ndjson.events(body.data, self.limits.events)
-        return sse.events(body.data, self.limits.events)
+        return self.response.frames(self.limits.events)
 
     def events(self) -> Iterator[tuple[dict[str, Any], int]]:
         """(JSON object, end offset) of the streamed answer; events that hold none are skipped."""

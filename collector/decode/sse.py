@@ -16,12 +16,6 @@ _BOM = b"\xef\xbb\xbf"
 _LINES = 4096  # of one event
 # The end of a line, the blank line behind it, and further ones.
 _LINE_END = re.compile(rb"(?:\r\n|\n|\r)((?:\r\n|\n|\r)?)(?:\r\n|\n|\r)*+")
-_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
-
-
-def looks_like(body: bytes) -> bool:
-    """Whether a body without a content type reads as an event stream."""
-    return _FIELD.match(body) is not None
 
 
 def events(body: bytes, limit: int) -> Iterator[Event]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.decode import decode
-from collector.decode.sse import LAST, events, looks_like
+from collector.decode.sse import LAST, events
 from tests.decode import transcripts as t
 
 
@@ -74,16 +74,6 @@ def test_usage_at_the_end_of_a_too_long_stream_is_found():
     decoded = decode(t.streamed([*t.words(*"abcdefghij" * 10), t.final(t.tokens(1, 100))]), Limits(events=20))
     assert decoded.usage["completion_tokens"]["value"] == 100
     assert decoded.problems == ["more than 20 events: those between the first and the last are not read"]
-
-
-@pytest.mark.parametrize("body", [b"data: 1", b"event: x", b": c", b"\xef\xbb\xbfdata:1", b"id:1", b"retry: 5"])
-def test_what_looks_like_a_stream(body):
-    assert looks_like(body)
-
-
-@pytest.mark.parametrize("body", [b"{}", b"[1]", b"", b"hello", b"database: x"])
-def test_what_does_not_look_like_a_stream(body):
-    assert not looks_like(body)
 
 
 def slowly(body):

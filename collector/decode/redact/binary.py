@@ -1,4 +1,4 @@
-"""Rules on bodies that are no text: gRPC, tensors in binary behind V2's JSON, multipart forms. They are looked through and never changed.
+"""Rules on bodies that are no text: gRPC, tensors in binary behind V2's JSON, sound, pictures. They are looked through, never changed.
 
 Each check raises UnsureError if there is something to hide, or if that cannot be told: the body is then withheld as a whole.
 """
@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from collector.decode import grpc
+from collector.decode.form import LENGTH, begin
 from collector.decode.json_text import NotJSONError, loads
-from collector.decode.kserve_v2 import LENGTH
 from collector.decode.limits import Limits
-from collector.decode.multipart import parts
-from collector.decode.reading import Body
-from collector.decode.redact.rules import Rules, UnsureError
+from collector.decode.reading import Body, Headers
+from collector.decode.redact.rules import FOUND, Rules, UnsureError
+from collector.decode.redact.structure import opens_json, spellings
 from collector.decode.redact.texts import is_plain
 from collector.decode.values import mapping, objects
 from collector.decode.wire import MalformedError, fields
@@ -30,50 +30,39 @@ _DEPTH = 4  # ModelStreamInferResponse, ModelInferResponse, tensor, contents
 _FIELDS = 1 << 18  # looked at in one body
 _TOGETHER = 1 << 16  # characters searched at once
 _ZEROS = re.compile(rb"\0*")
-_FOUND = UnsureError("it holds something to hide, in binary form")
 
 
-def check(body: Body, path: str, rules: Rules, limits: Limits) -> bool:
-    """False: the body is none of these. True: it holds nothing to hide."""
-    kind = body.content_type
-    if kind.startswith("application/grpc"):
-        if "text" in kind:
-            raise UnsureError("it is gRPC-Web in base64")
-        check_grpc(body.data, path, body.headers.get("grpc-encoding", ""), rules, limits)
-    elif kind.startswith("multipart/"):
-        check_form(body.data, body.headers.get("content-type", ""), rules, limits)
-    elif LENGTH in body.headers:
-        check_tensors(body.data, body.headers[LENGTH], rules, limits)
-    else:
-        return False
-    return True
-
-
-def check_grpc(body: bytes, path: str, encoding: str, rules: Rules, limits: Limits) -> None:
-    """Paths apply by the names of the messages' members, and only to the Open Inference Protocol: others' are not known."""
+def check_grpc(body: Body, path: str, rules: Rules, limits: Limits) -> None:
+    """Paths apply by the names of the messages' members, and only to the Open Inference Protocol: others' are not known; and to JSON in
+    a text of a message.
+    """
+    if "text" in body.content_type:
+        raise UnsureError("it is gRPC-Web in base64")
     if any(path.partition("?")[0].find(_SERVICE) < 0 or each.anywhere or each.steps[0] in _MEMBERS for each in rules.paths):
         raise UnsureError("a path may name something of its gRPC messages")
-    if not rules.patterns:
-        return
-    _found(body.decode("utf-8", "replace"), rules)
+    data = body.data
+    _found(data.decode("utf-8", "replace"), rules)
     end, problems = 0, list[str]()
-    for flags, payload, at in grpc.frames(body, limits.messages):
+    for flags, payload, at in grpc.frames(data, limits.messages):
         end = at
         if flags & grpc.TRAILERS:
-            _search((bytes(payload).decode("utf-8", "replace"),), rules)
-    for message, _ in grpc.messages(body, encoding, limits, problems):
+            text = bytes(payload).decode("utf-8", "replace")
+            _search((text, *spellings(text)), rules)
+    for message, _ in grpc.messages(data, body.headers.get("grpc-encoding", ""), limits, problems):
         _found(bytes(message).decode("utf-8", "replace"), rules)
         _search(_strings(message, _DEPTH, iter(range(_FIELDS))), rules)
-    if problems or end < len(body):
+    if problems or end < len(data):
         raise UnsureError("its gRPC messages cannot be read to their end")
 
 
-def check_tensors(body: bytes, told: str, rules: Rules, limits: Limits) -> None:
-    """`told`: the header that says how long the JSON before the tensors is."""
+def check_tensors(body: bytes, headers: Headers, rules: Rules, limits: Limits) -> None:
+    """A header says how long the JSON before the tensors is."""
+    told = headers.get(LENGTH, "")
     length = int(told) if told.isascii() and told.isdecimal() and len(told) < 12 else -1
     if not 0 <= length <= len(body) or length > limits.json_bytes:
         raise UnsureError(f"{LENGTH} does not fit")
     text = body[:length] if length else body
+    text = text[begin(text) :]
     try:
         message = loads(text)
     except NotJSONError:
@@ -83,7 +72,7 @@ def check_tensors(body: bytes, told: str, rules: Rules, limits: Limits) -> None:
         if isinstance(mapping(tensor.get("parameters")).get("binary_data_size"), int):
             tensor.setdefault("data", "binary")
     if not is_plain(text, loads(text)) or rules.apply([message]):
-        raise _FOUND
+        raise FOUND
     tail = memoryview(body)[length if length else len(body) :]
     _search(_readings(tail), rules)
     sizes = [mapping(each.get("parameters")).get("binary_data_size") for each in tensors]
@@ -96,24 +85,17 @@ def check_tensors(body: bytes, told: str, rules: Rules, limits: Limits) -> None:
         raise UnsureError("its tensors have not the sizes that are told")
 
 
-def check_form(body: bytes, content_type: str, rules: Rules, limits: Limits) -> None:
-    """Fields are known by a path's first name. Files cannot be searched."""
-    if rules.patterns:
-        raise UnsureError("patterns cannot be searched in a form with files")
-    form = parts(body, content_type, limits)
-    if not form or len(form) >= limits.parts:
-        raise UnsureError("its form cannot be read to its end")
-    names = {str(path.steps[0]) for path in rules.paths}
-    if EVERY in names or any(part.name in names or part.name.partition("[")[0] in names for part in form):
-        raise UnsureError("a field of its form is to be hidden")
-    for part in form:  # a field may hold JSON
-        if part.filename is None and (part.value is None or part.value.lstrip()[:1] in ("{", "[")):
-            raise UnsureError("a field of its form cannot be looked through")
+def check_media(data: bytes, rules: Rules) -> None:
+    """Sound and pictures have no members that a path could name; what else is no text might be anything."""
+    if rules.patterns or rules.names.may_stand_in_media(data):
+        raise UnsureError("it is neither text nor JSON, so rules cannot be applied to it")
 
 
 def _search(texts: Iterable[str], rules: Rules) -> None:
     together, size = list[str](), 0
     for text in texts:
+        if rules.paths and opens_json(text):
+            _json_in(text, rules)
         together.append(text)
         size += len(text)
         if size >= _TOGETHER:
@@ -124,7 +106,17 @@ def _search(texts: Iterable[str], rules: Rules) -> None:
 
 def _found(text: str, rules: Rules) -> None:
     if rules.patterns.found(text):
-        raise _FOUND
+        raise FOUND
+
+
+def _json_in(text: str, rules: Rules) -> None:
+    data = text.encode()
+    try:
+        values = [loads(data[begin(data) :])]
+    except NotJSONError:
+        raise UnsureError("a text in it is not the JSON that it seems to be") from None
+    if not is_plain(data, values[0]) or rules.apply(values):
+        raise FOUND
 
 
 def _strings(message: memoryview, depth: int, room: Iterator[int]) -> Iterator[str]:

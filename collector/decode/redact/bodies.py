@@ -1,19 +1,20 @@
-"""One body under the rules: undone of its content-encodings, told apart by its form, and redacted, kept as it is, or withheld."""
+"""One body under the rules: opened and judged as the decoder does it, and redacted, kept as it is, or withheld."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from collector.decode.encodings import codings, unpack
+from collector.decode.form import Form
 from collector.decode.limits import Limits
+from collector.decode.opening import Opened, open_body
 from collector.decode.reading import Body, Headers
 from collector.decode.redact import binary
+from collector.decode.redact.parts import check_form
 from collector.decode.redact.rules import Rules, UnsureError
 from collector.decode.redact.streams import redact_stream
 from collector.decode.redact.texts import redact_json, redact_text
 
 PART, ALL = "part", "all"
-_FORM = "application/x-www-form-urlencoded"
 
 
 class Kept(NamedTuple):
@@ -33,45 +34,47 @@ def redact(side: str, data: bytes, headers: Headers, path: str, whole: bool, cut
     try:
         if cut:
             raise UnsureError("not all of it was captured")
-        told = _redacted(side, data, headers, path, whole, rules, limits)
+        return _redacted(data, open_body(side, data, whole, headers, (), limits), path, rules, limits)
     except UnsureError as error:
         return Kept(b"", ALL, str(error))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         return Kept(b"", ALL, f"the rules failed: {type(error).__name__}")
-    return Kept(data) if told is None else Kept(told, PART)
 
 
-def _redacted(side: str, data: bytes, headers: Headers, path: str, whole: bool, rules: Rules, limits: Limits) -> bytes | None:
-    body, encoded = _decoded(side, data, headers, whole, limits)
-    told = _by_form(body, path, rules, limits)
-    if told is None and encoded and rules.patterns.found(data.decode("latin-1")):  # behind the end of what was encoded
-        return body.data
-    return told
-
-
-def _decoded(side: str, data: bytes, headers: Headers, whole: bool, limits: Limits) -> tuple[Body, bool]:
-    names = codings(headers.get("content-encoding", ""))
-    if names:
-        unpacked = unpack(data, names, (), limits)
-        if unpacked.problem:
-            raise UnsureError(unpacked.problem)
-        data, whole = unpacked.data, whole and unpacked.whole
-    if len(data) > limits.decoded_bytes:
+def _redacted(data: bytes, opened: Opened, path: str, rules: Rules, limits: Limits) -> Kept:
+    if opened.fault:
+        raise UnsureError(opened.fault)
+    body = opened.body
+    if len(body.data) > limits.decoded_bytes:
         raise UnsureError(f"it has more than {limits.decoded_bytes} bytes")
-    return Body(side, data, whole, headers), bool(names)
+    told, rest = by_form(body, path, rules, limits)
+    why = "; ".join((*opened.lies, *([f"{rest} bytes behind its JSON are not kept"] if rest else ())))
+    if told is not None:
+        return Kept(told, PART, why)
+    if opened.behind or (opened.encoded and rules.patterns.found(data.decode("latin-1"))):  # behind the end of what was encoded
+        return Kept(body.data, PART, why)
+    return Kept(data)
 
 
-def _by_form(body: Body, path: str, rules: Rules, limits: Limits) -> bytes | None:
-    kind = body.content_type
-    framing = body.framing
-    if framing != "whole" and not kind.startswith("application/grpc"):
-        return redact_stream(body.data, framing, body.whole, rules, limits)
+def by_form(body: Body, path: str, rules: Rules, limits: Limits) -> tuple[bytes | None, int]:
+    """The bytes with marks, None if there is nothing to hide; and how many bytes behind the body's JSON go. Raises UnsureError."""
+    form = body.form
+    if body.is_streamed:
+        return redact_stream(body, rules, limits), 0
     if not body.whole:
         raise UnsureError("it was broken off")
-    if binary.check(body, path, rules, limits):
-        return None
-    if body.starts_as_json or "json" in kind:
+    if form is Form.JSON:
         if len(body.data) > limits.json_bytes:
             raise UnsureError(f"it is JSON of more than {limits.json_bytes} bytes")
         return redact_json(body.data, rules)
-    return redact_text(body.data, rules, kind.startswith(_FORM))
+    if form is Form.TEXT or form is Form.FIELDS:
+        return redact_text(body.data, rules), 0
+    if form is Form.MULTIPART:
+        check_form(body, rules, limits, lambda part: by_form(part, "", rules, limits)[0])
+    elif form is Form.GRPC:
+        binary.check_grpc(body, path, rules, limits)
+    elif form is Form.TENSORS:
+        binary.check_tensors(body.data, body.headers, rules, limits)
+    else:
+        binary.check_media(body.data, rules)
+    return None, 0

@@ -19,22 +19,24 @@ from collector.decode.redact.rules import Rules
 from collector.decode.tensors import SIZES
 from collector.decode.usage import Estimator
 from collector.decode.values import objects
+from collector.redaction.paths import EVERY
 
 _COUNTED = ("protocol", "operation", "streamed", "delivered_chunks")
 _NAMED = {
     "request": ("model_requested", "model_version_requested"),
     "response": ("model_answered", "model_version_answered", "id"),
 }
+# The members that hold it, and those around them.
 _MEMBERS = {
     "model_requested": ("model", "model_name"),
-    "model_answered": ("model", "model_name"),
+    "model_answered": ("model", "model_name", "response", "message"),
     "model_version_requested": ("model_version",),
     "model_version_answered": ("model_version",),
-    "id": ("id",),
+    "id": ("id", "response", "message", "meta_info"),
 }  # fmt: skip
 _TENSORS = {"request": "inputs", "response": "outputs"}
 _DATATYPES = frozenset((*SIZES, "BYTES"))
-_TEXTS = ("text", "reasoning", "refusal")
+_OF_REQUEST = ("inputs", *_NAMED["request"])
 
 
 class Concealed(NamedTuple):
@@ -58,13 +60,17 @@ def conceal(
     passed = decode(captured, limits, estimator)
     shown = decode(_shown(captured, request, response), limits) if request.redacted or response.redacted else passed
     inference = shown.inference
-    if _scrub(inference, rules):
-        response = Kept(b"", ALL, "a text in several parts holds something to hide")
+    if rules.patterns:
+        request, response = (_after_all(kept, inference, side, rules) for kept, side in ((request, "request"), (response, "response")))
     for side, kept in (("request", request), ("response", response)):
         if kept.redacted == ALL:
             _name(inference, passed.inference, side, rules)
     inference.update({name: passed.inference[name] for name in _COUNTED if name in passed.inference})
-    problems = [f"{side} body: withheld: {kept.why}" for side, kept in (("request", request), ("response", response)) if kept.why]
+    problems = [
+        f"{side} body: {'withheld: ' if kept.redacted == ALL else ''}{kept.why}"
+        for side, kept in (("request", request), ("response", response))
+        if kept.why
+    ]
     return Concealed(request, response, Decoded(inference, passed.usage, passed.timing, problems + shown.problems))
 
 
@@ -86,35 +92,46 @@ def _headers(headers: Sequence[tuple[str, str]], kept: Kept) -> Sequence[tuple[s
     return [header for header in headers if header[0] != "content-encoding"] if kept.redacted == PART else headers
 
 
-def _scrub(inference: dict[str, Any], rules: Rules) -> bool:
-    """Marks what patterns find in the texts of the record, where parts stand together that were apart in the body. True if there was."""
-    changed = False
-    for holder, name in _texts(inference):
-        told = rules.patterns.resub(holder[name]) if isinstance(holder.get(name), str) else holder.get(name)
-        if told != holder.get(name):
-            holder[name], changed = told, True
-    return changed
+def _after_all(kept: Kept, inference: dict[str, Any], side: str, rules: Rules) -> Kept:
+    """Marks what patterns find in the record of a body, where parts stand together that were apart in it. The body is then withheld."""
+    found = False
+    for name in [name for name in inference if name not in _COUNTED and (name in _OF_REQUEST) == (side == "request")]:
+        told = _scrubbed(inference[name], rules)
+        if told != inference[name]:
+            inference[name], found = told, True
+    return Kept(b"", ALL, "a text in several parts holds something to hide") if found else kept
 
 
-def _texts(inference: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    choices = objects(inference.get("choices"))
-    places = [(choice, name) for choice in choices for name in _TEXTS]
-    places += [(call, name) for choice in choices for call in objects(choice.get("tool_calls")) for name in ("name", "arguments")]
-    return [*places, *((error, "message") for error in objects([inference.get("error")]))]
+def _scrubbed(told: Any, rules: Rules) -> Any:
+    if isinstance(told, str):
+        return rules.patterns.resub(told)
+    if isinstance(told, list):
+        return [_scrubbed(item, rules) for item in told]
+    if isinstance(told, dict):
+        return {key: item if key == "shape" else _scrubbed(item, rules) for key, item in told.items() if not _is_hidden(item, rules)}
+    return told
+
+
+def _is_hidden(value: Any, rules: Rules) -> bool:
+    """Whether a number, or one of a shape, is to be hidden."""
+    numbers = value if isinstance(value, list) else [value]
+    return any(type(number) in (int, float) and rules.patterns.found(repr(number)) for number in numbers)
 
 
 def _name(inference: dict[str, Any], passed: dict[str, Any], side: str, rules: Rules) -> None:
     """What may be told of a body that is withheld."""
-    hidden = {str(path.steps[-1]) for path in rules.paths}
+    hidden = {EVERY if isinstance(path.steps[-1], int) else path.steps[-1] for path in rules.paths}
     for name in _NAMED[side]:
-        if isinstance(told := passed.get(name), str) and hidden.isdisjoint(("*", *_MEMBERS[name])):
+        if isinstance(told := passed.get(name), str) and hidden.isdisjoint((EVERY, *_MEMBERS[name])):
             inference.setdefault(name, rules.patterns.sub(told))
-    shapes = [_shape(each) for each in objects(passed.get(_TENSORS[side]))]
+    if not hidden.isdisjoint((EVERY, "shape", "datatype", _TENSORS[side])):
+        return
+    shapes = [_shape(each, rules) for each in objects(passed.get(_TENSORS[side]))]
     if shapes:
         inference.setdefault(_TENSORS[side], shapes)
 
 
-def _shape(tensor: dict[str, Any]) -> dict[str, Any]:
+def _shape(tensor: dict[str, Any], rules: Rules) -> dict[str, Any]:
     """What of a tensor can hold no text of the caller's."""
-    told = {"shape": tensor["shape"]} if "shape" in tensor else {}
+    told = {"shape": tensor["shape"]} if "shape" in tensor and not _is_hidden(tensor["shape"], rules) else {}
     return {"datatype": tensor["datatype"], **told} if tensor.get("datatype") in _DATATYPES else told

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+from collector.decode.redact.structure import Names, unescaped
 from collector.redaction.paths import Hit, Path, Trail, children, inner, parse
 from collector.redaction.patterns import Mark, Patterns
 
@@ -28,6 +29,9 @@ class UnsureError(ValueError):
     """The rules cannot be applied surely; the message says why, and never what was in the body."""
 
 
+FOUND = UnsureError("it holds something to hide, in a form that is not written anew")
+
+
 class Rules:
     """`paths` name values of JSON, `patterns` are searched in every text. Raises ValueError for one that cannot be read."""
 
@@ -35,6 +39,7 @@ class Rules:
         self.mark = Mark(key)
         self.paths: tuple[Path, ...] = tuple(map(parse, paths))
         self.patterns = Patterns(patterns, self.mark)
+        self.names = Names(self.paths)
 
     def __bool__(self) -> bool:
         return bool(self.paths) or bool(self.patterns)
@@ -74,7 +79,8 @@ class Rules:
             _gather(root, lane, marked, pieces, others)
         texts = {place: [holder[key] for holder, key in found] for place, found in pieces.items()}
         changed = False
-        if self.patterns.found("\n".join(map("".join, texts.values()))):
+        whole = "\n".join(map("".join, texts.values()))
+        if self.patterns.found(whole) or ("\\" in whole and self.patterns.found(unescaped(whole))):
             for place, text in texts.items():
                 changed |= self._pieces(pieces[place], text)
         if self.patterns.found("\n".join(others)):
@@ -83,7 +89,10 @@ class Rules:
         return changed
 
     def _pieces(self, places: list[Place], texts: list[str]) -> bool:
-        told = self.patterns.across(texts) if self.patterns.found("".join(texts)) else texts
+        text = "".join(texts)
+        told = self.patterns.across(texts) if self.patterns.found(text) else texts
+        if "\\" in text and self.patterns.resub(spelled := unescaped("".join(told))) != spelled:  # JSON in a text, with escapes
+            told = [self.mark.of(text), *("" for _ in texts[1:])]
         for (holder, key), text in zip(places, told, strict=True):
             holder[key] = text
         return told != texts

@@ -7,37 +7,43 @@ ran on to is empty.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from collector.decode import ndjson, sse
+from collector.decode.form import Form
 from collector.decode.json_text import NotJSONError, loads
 from collector.decode.limits import Limits
+from collector.decode.reading import Body
 from collector.decode.redact.rules import Rules, UnsureError
-from collector.decode.redact.texts import dump, is_plain
+from collector.decode.redact.texts import dump, is_plain, redacted_text
 
 _DONE = b"[DONE]"
 _LAST = ("message_stop", "response.completed", "response.incomplete", "response.failed", "response.cancelled", "transcript.text.done")
+_DATA = re.compile(rb"^data(?::.*|$)", re.MULTILINE)
 
 
-def redact_stream(body: bytes, framing: str, whole: bool, rules: Rules, limits: Limits) -> bytes | None:
+def redact_stream(body: Body, rules: Rules, limits: Limits) -> bytes | None:
     """The stream without what is to be hidden; None if there is nothing. Raises UnsureError."""
-    events = list((ndjson if framing == "ndjson" else sse).events(body, limits.events))
+    events = list(body.frames(limits.events))
     if len(events) >= limits.events:
         raise UnsureError(f"it has {limits.events} events or more")
     values = [_value(text, limits) for _, text, _ in events]
-    if rules.patterns and not whole and not _ended(values):
+    if rules.patterns and not body.whole and not _ended(values):
         raise UnsureError("it was broken off, so that a pattern could have matched beyond its end")
-    plain = all(is_plain(text, value) for (_, text, _), value in zip(events, values, strict=True) if value is not _DONE)
     told = [value for value in values if value is not _DONE]
-    changed = rules.apply(told)
-    left_open = body[events[-1][2] if events else 0 :].strip()
-    if not changed and plain and not left_open and not rules.patterns.found(body.decode("utf-8", "replace")):
+    kept = [text for (_, text, _), value in zip(events, values, strict=True) if value is not _DONE]
+    changed = not all(map(is_plain, kept, told))
+    changed |= rules.apply(told)
+    redacted_text("".join(value for value, text in zip(told, kept, strict=True) if _is_bare(value, text)), rules)
+    _check_joined(told, rules)
+    left_open = body.data[events[-1][2] if events else 0 :].strip()
+    if not changed and not left_open and not _holds_more(body, [text for _, text, _ in events], rules):
         return None
     rest = iter(told)
     texts = [_DONE if value is _DONE else _written(next(rest), text) for value, (_, text, _) in zip(values, events, strict=True)]
-    if framing == "ndjson":
+    if body.form is Form.LINES:
         return b"".join(text.replace(b"\n", b" ") + b"\n" for text in texts)
-    names = [rules.patterns.sub(name.decode("utf-8", "replace")).encode() for name, _, _ in events]
+    names = [redacted_text(name.decode("utf-8", "replace"), rules).encode() for name, _, _ in events]
     return b"".join(map(_event, names, texts))
 
 
@@ -52,7 +58,49 @@ def _value(text: bytes, limits: Limits) -> Any:
     except NotJSONError:
         if text.lstrip()[:1] in (b"{", b"["):
             raise UnsureError("it holds an event that is not the JSON that it seems to be") from None
-        return text.decode("utf-8", "replace")
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise UnsureError("it holds an event that is no text") from None
+
+
+def _check_joined(values: list[Any], rules: Rules) -> None:
+    """Raises UnsureError: a text of several events may hold something to hide, if all that the stream interleaves were one."""
+    if not rules.patterns or len(values) < 2:
+        return
+    for pieces in _in_order(values).values():
+        if len(set(pieces)) > 1 and rules.patterns.resub(joined := "".join(pieces)) != joined:
+            raise UnsureError("a text in several parts may hold something to hide")
+
+
+def _in_order(values: list[Any]) -> dict[tuple[str, ...], list[str]]:
+    """The texts by the names they stand under, whatever their positions."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(value, ()) for value in reversed(values)]
+    while waiting:
+        value, names = waiting.pop()
+        if isinstance(value, str):
+            found.setdefault(names, []).append(value)
+        elif type(value) is dict:
+            waiting += [(item, (*names, key)) for key, item in reversed(value.items()) if type(item) in _HOLDS]
+        elif type(value) is list:
+            waiting += [(item, names) for item in reversed(value) if type(item) in _HOLDS]
+    return found
+
+
+_HOLDS = frozenset((str, dict, list))
+
+
+def _holds_more(body: Body, texts: list[bytes], rules: Rules) -> bool:
+    """Whether something to hide may stand where no event has it: in comments, names, ids, and lines that nobody reads."""
+    if rules.patterns.found(body.data.decode("utf-8", "replace")):
+        return True
+    if body.form is Form.LINES:
+        return False
+    beside, count = _DATA.subn(b"", body.data.replace(b"\r", b"\n"))
+    if count != sum(text.count(b"\n") + 1 for text in texts):
+        return True
+    return rules.names.may_stand_in(beside.decode("utf-8", "replace"))
 
 
 def _ended(values: list[Any]) -> bool:
@@ -61,9 +109,14 @@ def _ended(values: list[Any]) -> bool:
     return last is _DONE or (isinstance(last, dict) and last.get("type") in _LAST)
 
 
+def _is_bare(value: Any, before: bytes) -> bool:
+    """Whether the event holds a text that is no JSON."""
+    return isinstance(value, str) and before.lstrip()[:1] != b'"'
+
+
 def _written(value: Any, before: bytes) -> bytes:
     """A text that was no JSON stays none."""
-    return value.encode() if isinstance(value, str) and before.lstrip()[:1] != b'"' else dump(value, before)
+    return value.encode() if _is_bare(value, before) else dump(value, before)
 
 
 def _event(name: bytes, text: bytes) -> bytes:

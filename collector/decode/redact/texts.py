@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
 
-from collector.decode.json_text import NotJSONError, loads
+from collector.decode.form import begin
+from collector.decode.json_text import NotJSONError, first_value, loads
 from collector.decode.redact.rules import Rules, UnsureError
+from collector.decode.redact.structure import spellings
 
 
-def redact_json(text: bytes, rules: Rules) -> bytes | None:
-    """Raises UnsureError: the text is no JSON, or nested too deep to be written again."""
+def redact_json(body: bytes, rules: Rules) -> tuple[bytes | None, int]:
+    """Also how many bytes stand behind the JSON: they are not kept. Raises UnsureError: it is no JSON, or nested too deep to be written
+    again.
+    """
+    text, rest = body[begin(body) :], 0
     try:
         values = [loads(text)]
     except NotJSONError:
+        value, end = _first(text)
+        values, text, rest = [value], text[:end], len(text) - end
+    # A number may have more digits than its value.
+    changed = rules.apply(values) or rest or not is_plain(text, values[0]) or rules.patterns.found(text.decode("utf-8", "replace"))
+    return dump(values[0], text) if changed else None, rest
+
+
+def _first(text: bytes) -> tuple[Any, int]:
+    try:
+        return first_value(text)
+    except NotJSONError:
         raise UnsureError("it is not the JSON that it seems to be") from None
-    changed = rules.apply(values)
-    return dump(values[0], text) if changed or not is_plain(text, values[0]) else None
 
 
 def is_plain(text: bytes, value: Any) -> bool:
@@ -51,28 +64,26 @@ def dump(value: Any, like: bytes) -> bytes:
         raise UnsureError("it is nested too deep") from None
 
 
-def redact_text(body: bytes, rules: Rules, form: bool) -> bytes | None:
-    """`form`: the text is a form of the kind that browsers send (`a=b&c=d`). Raises UnsureError: it is no text, or the form holds something
-    to hide.
-    """
-    if form and _form_holds(body, rules):
-        raise UnsureError("it is a form that holds something to hide")
-    if not rules.patterns:
-        return None
+def redact_text(body: bytes, rules: Rules) -> bytes | None:
+    """Raises UnsureError: it is no text, or not surely one without members, or spells something to hide."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UnsureError("it is neither text nor JSON, so patterns cannot be searched in it")
-    told = rules.patterns.sub(text)
+        raise UnsureError("it is neither text nor JSON, so rules cannot be applied to it")
+    told = redacted_text(text, rules)
     return told.encode() if told != text else None
 
 
-def _form_holds(body: bytes, rules: Rules) -> bool:
-    text = body.decode("utf-8", "replace")
-    names = {str(path.steps[-1]) for path in rules.paths}
-    return rules.patterns.found(unquote_plus(text, errors="replace")) or any(name in names for name, _ in parse_qsl(text, errors="replace"))
+def redacted_text(text: str, rules: Rules) -> str:
+    """The same of a text that stands in an event."""
+    if rules.names.may_stand_in(text):
+        raise UnsureError("it is a text that may hold what a path names")
+    told = rules.patterns.sub(text)
+    if rules.patterns and any(rules.patterns.resub(spelled) != spelled for spelled in spellings(told)):
+        raise UnsureError("it spells something that is to be hidden")
+    return told
 
 
 class _TwiceError(Exception):

@@ -174,7 +174,7 @@ WITHHELD = {
     "JSON that was broken off": (answered(b'{"user":"jo","a":', response_whole=False), PATHS),
     "damaged JSON": (answered(b'{"user":"jo",,}'), PATHS),
     "a damaged encoding": (t.encoded(answered(message("x")), "gzip", lambda data: gzip.compress(data)[:-12] + b"damaged"), PATHS),
-    "an unknown encoding": (t.encoded(answered(message("x")), "rot13", bytes), PATHS),
+    "an unknown encoding": (t.encoded(answered(message("x")), "snappy", lambda data: bytes(byte ^ 0x80 for byte in data)), PATHS),
     "a stream that was broken off": (t.streamed(t.words("a", CARD[:9]), done=False, response_whole=False), RULES),
     "a damaged event": (answered(b'data: {"a":\n\n', response_headers=t.SSE), PATHS),
     "sound": (answered(b"ID3\x04\x00\xff", response_headers=[("content-type", "audio/mpeg")]), RULES),

@@ -1,0 +1,58 @@
+"""Whether a text, which paths do not apply to, might nevertheless hold what they name; and the ways in which a text may be spelled.
+
+A text is surely without structure if nothing in it opens a JSON value and no member that a path names stands before a value, be it in
+a form, in YAML, in XML or in a table.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import unquote_plus
+
+from collector.redaction.paths import EVERY, Path
+
+_JSON = re.compile(r'\{\s*"|\[\s*[\[{"]')
+_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))')
+_VALUE = r"""(?:\[[^\]]{0,64}\])*["'\])]*\s*[:=>,;|\t]"""
+_MEDIA = re.compile(rb"ID3|\xff[\xe2-\xff]|RIFF|OggS|fLaC|\x89PNG\r\n|\xff\xd8\xff|GIF8|\x1aE\xdf\xa3|....ftyp", re.DOTALL)
+
+
+class Names:
+    """The members that paths name."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = [[step for step in path.steps if isinstance(step, str) and step != EVERY] for path in paths]
+        last = {names[-1] for names in self._paths if names}
+        self._told = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(last)))})(?!\w){_VALUE}") if last else None
+
+    def may_stand_in(self, text: str) -> bool:
+        """Whether a path might name something of this text."""
+        return bool(self._paths) and any(
+            _JSON.search(view) or (self._told is not None and self._told.search(view)) for view in (text, *spellings(text))
+        )
+
+    def may_stand_in_media(self, data: bytes) -> bool:
+        """Whether bytes are something else than sound, pictures or films, or hold all members that a path names."""
+        return not _MEDIA.match(data) or any(all(name.encode() in data for name in names) for names in self._paths)
+
+
+def spellings(text: str) -> Iterator[str]:
+    """What the text says where it is spelled with JSON's escapes, percent signs or character references."""
+    if "\\" in text:
+        yield unescaped(text)
+    if "%" in text or "+" in text:
+        yield unquote_plus(text, errors="replace")
+    if "&" in text:
+        yield html.unescape(text)
+
+
+def unescaped(text: str) -> str:
+    """The text with JSON's escapes undone, as they stand in a text that holds JSON."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+
+
+def opens_json(text: str) -> bool:
+    """Whether the text begins as a JSON object or array."""
+    return _JSON.match(text.lstrip("\ufeff \t\r\n")) is not None
