@@ -45,7 +45,11 @@ def test_content_encodings_over_several_header_lines_are_stacked():
 
 def test_damaged_encodings_are_told_by_side():
     captured = t.exchange(
-        t.CHAT, b"\xffnot gzip", b"\xffnot br", request_headers=[("content-encoding", "gzip")], response_headers=[("content-encoding", "br")]
+        t.CHAT,
+        b"\xffnot gzip",
+        b"\xffnot br",
+        request_headers=[("content-encoding", "gzip")],
+        response_headers=[("content-encoding", "br")],
     )
     problems = decode(captured).problems
     assert problems[0].startswith("request body: the encoded bytes are damaged")

@@ -30,9 +30,13 @@ def described(
     pieces: int = 1,
     lost: int = 0,
 ) -> tuple[Event, ...]:
-    """The events of this exchange. `lost`: the number of the piece of its response that never came."""
+    """The events of this exchange. `lost`: the number of the piece of its response that never came. The request is JSON, unless `asked`
+    tells another type, or an empty one for none.
+    """
     made = parts(told, pieces)
-    made[0].request_headers.map = pack([(":method", "POST"), (":path", told.path), ("content-type", "application/json"), *asked])
+    typed = asked if any(name == "content-type" for name, _ in asked) else [("content-type", "application/json"), *asked]
+    told_headers = [pair for pair in typed if pair != ("content-type", "")]
+    made[0].request_headers.map = pack([(":method", "POST"), (":path", told.path), *told_headers])
     made[-1].response_headers.map = pack([(":status", str(told.status)), *(answered or [("content-type", "application/json")])])
     if lost:
         del made[lost]

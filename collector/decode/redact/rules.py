@@ -80,7 +80,7 @@ class Rules:
         texts = {place: [holder[key] for holder, key in found] for place, found in pieces.items()}
         changed = False
         whole = "\n".join(map("".join, texts.values()))
-        if self.patterns.found(whole) or ("\\" in whole and self.patterns.found(unescaped(whole))):
+        if self.patterns.found(whole) or any(map(self.patterns.found, unescaped(whole))):
             for place, text in texts.items():
                 changed |= self._pieces(pieces[place], text)
         if self.patterns.found("\n".join(others)):
@@ -91,7 +91,7 @@ class Rules:
     def _pieces(self, places: list[Place], texts: list[str]) -> bool:
         text = "".join(texts)
         told = self.patterns.across(texts) if self.patterns.found(text) else texts
-        if "\\" in text and self.patterns.resub(spelled := unescaped("".join(told))) != spelled:  # JSON in a text, with escapes
+        if any(self.patterns.resub(spelled) != spelled for spelled in unescaped("".join(told))):  # JSON in a text, with escapes
             told = [self.mark.of(text), *("" for _ in texts[1:])]
         for (holder, key), text in zip(places, told, strict=True):
             holder[key] = text

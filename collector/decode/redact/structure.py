@@ -15,6 +15,7 @@ from collector.redaction.paths import EVERY, Path
 
 _JSON = re.compile(r'\{\s*"|\[\s*[\[{"]')
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))')
+_DEPTH = 3
 _VALUE = r"""(?:\[[^\]]{0,64}\])*["'\])]*\s*[:=>,;|\t]"""
 _MEDIA = re.compile(rb"ID3|\xff[\xe2-\xff]|RIFF|OggS|fLaC|\x89PNG\r\n|\xff\xd8\xff|GIF8|\x1aE\xdf\xa3|....ftyp", re.DOTALL)
 
@@ -40,17 +41,22 @@ class Names:
 
 def spellings(text: str) -> Iterator[str]:
     """What the text says where it is spelled with JSON's escapes, percent signs or character references."""
-    if "\\" in text:
-        yield unescaped(text)
+    yield from unescaped(text)
     if "%" in text or "+" in text:
         yield unquote_plus(text, errors="replace")
     if "&" in text:
         yield html.unescape(text)
 
 
-def unescaped(text: str) -> str:
-    """The text with JSON's escapes undone, as they stand in a text that holds JSON."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+def unescaped(text: str) -> Iterator[str]:
+    """The text with JSON's escapes undone, as they stand in a text that holds JSON, which may hold a text that holds JSON."""
+    for _ in range(_DEPTH):
+        if "\\" not in text:
+            return
+        before, text = text, _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
+        if text == before:
+            return
+        yield text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def opens_json(text: str) -> bool:
