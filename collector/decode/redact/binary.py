@@ -13,7 +13,7 @@ from collector.decode.form import LENGTH, begin
 from collector.decode.json_text import NotJSONError, loads
 from collector.decode.limits import Limits
 from collector.decode.reading import Body, Headers
-from collector.decode.redact.rules import FOUND, Rules, UnsureError
+from collector.decode.redact.rules import FoundError, Rules, UnsureError
 from collector.decode.redact.structure import opens_json, spellings
 from collector.decode.redact.texts import is_plain
 from collector.decode.values import mapping, objects
@@ -72,7 +72,7 @@ def check_tensors(body: bytes, headers: Headers, rules: Rules, limits: Limits) -
         if isinstance(mapping(tensor.get("parameters")).get("binary_data_size"), int):
             tensor.setdefault("data", "binary")
     if not is_plain(text, loads(text)) or rules.apply([message]):
-        raise FOUND
+        raise FoundError
     tail = memoryview(body)[length if length else len(body) :]
     _search(_readings(tail), rules)
     sizes = [mapping(each.get("parameters")).get("binary_data_size") for each in tensors]
@@ -106,7 +106,7 @@ def _search(texts: Iterable[str], rules: Rules) -> None:
 
 def _found(text: str, rules: Rules) -> None:
     if rules.patterns.found(text):
-        raise FOUND
+        raise FoundError
 
 
 def _json_in(text: str, rules: Rules) -> None:
@@ -116,7 +116,7 @@ def _json_in(text: str, rules: Rules) -> None:
     except NotJSONError:
         raise UnsureError("a text in it is not the JSON that it seems to be") from None
     if not is_plain(data, values[0]) or rules.apply(values):
-        raise FOUND
+        raise FoundError
 
 
 def _strings(message: memoryview, depth: int, room: Iterator[int]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from collector.decode.limits import Limits
 from collector.decode.multipart import boundary, parts, spans
 from collector.decode.reading import Body
-from collector.decode.redact.rules import FOUND, Rules, UnsureError
+from collector.decode.redact.rules import FoundError, Rules, UnsureError
 from collector.decode.redact.structure import spellings
 from collector.redaction.paths import EVERY
 
@@ -39,7 +39,7 @@ def check_form(body: Body, rules: Rules, limits: Limits, look: Look) -> None:
         if kind.lower().startswith("multipart/"):
             raise UnsureError("its form holds another")
         if content.data and look(content) is not None:
-            raise FOUND
+            raise FoundError
         at = end
     behind = body.data[at:].removeprefix(b"\r\n" + boundary(told) + b"--")
     if behind.strip():
@@ -51,4 +51,4 @@ def _headers(data: bytes, rules: Rules) -> None:
     if _ENCODED.search(text):
         raise UnsureError("a part of its form is encoded")
     if any(map(rules.patterns.found, (text, *spellings(text)))):
-        raise FOUND
+        raise FoundError

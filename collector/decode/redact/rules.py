@@ -29,7 +29,11 @@ class UnsureError(ValueError):
     """The rules cannot be applied surely; the message says why, and never what was in the body."""
 
 
-FOUND = UnsureError("it holds something to hide, in a form that is not written anew")
+class FoundError(UnsureError):
+    """There is something to hide in a body that is not written anew."""
+
+    def __init__(self) -> None:
+        super().__init__("it holds something to hide, in a form that is not written anew")
 
 
 class Rules:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 
 import brotli
 import orjson
@@ -225,3 +226,18 @@ def test_without_rules_nothing_of_this_is_asked(name):
     from tests.decode.corpus import CORPUS
 
     assert decode(CORPUS[name]).problems == []
+
+
+def test_what_was_withheld_is_not_kept_in_memory():
+    """An exception that is made once holds on to all bodies that it was raised for."""
+    found = Rules(patterns=["jane"])
+    body = SECRET.encode() + bytes(1 << 20)
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            message = t.infer_request([t.proto_tensor("x", "BYTES", [number])], [body])
+            captured = t.exchange("/x", t.grpc(message), b"", request_headers=kind("application/grpc"))
+            assert conceal(captured, found, WHOLE).request.redacted == "all"
+        assert tracemalloc.get_traced_memory()[0] < 10 << 20
+    finally:
+        tracemalloc.stop()
