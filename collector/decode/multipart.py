@@ -7,6 +7,7 @@ file name carry their value, because those are the request's options.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from collector.decode.limits import Limits
 
@@ -30,11 +31,9 @@ class Part:
 def parts(body: bytes, content_type: str, limits: Limits) -> list[Part]:
     """The parts whose headers came whole. Empty if the content type names no boundary."""
     found: list[Part] = []
-    for start, split, end in spans(body, content_type):
+    for start, split, end in islice(spans(body, content_type), limits.parts):
         if split is not None:
             found.append(_part(body, start, split, end, limits))
-        if len(found) == limits.parts:
-            break
     return found
 
 

@@ -6,7 +6,7 @@ rules; so do, of a body that is withheld, the names of models and the shapes of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -60,7 +60,7 @@ def conceal(
     passed = decode(captured, limits, estimator)
     shown = decode(_shown(captured, request, response), limits) if request.redacted or response.redacted else passed
     inference = shown.inference
-    if rules.patterns:
+    if rules.patterns.found("\n".join(_texts(list(inference.values())))):
         request, response = (_after_all(kept, inference, side, rules) for kept, side in ((request, "request"), (response, "response")))
     for side, kept in (("request", request), ("response", response)):
         if kept.redacted == ALL:
@@ -100,6 +100,20 @@ def _after_all(kept: Kept, inference: dict[str, Any], side: str, rules: Rules) -
         if told != inference[name]:
             inference[name], found = told, True
     return Kept(b"", ALL, "a text in several parts holds something to hide") if found else kept
+
+
+def _texts(values: list[Any]) -> Iterator[str]:
+    """The texts and numbers in these values, in any order."""
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        else:
+            yield repr(value)
 
 
 def _scrubbed(told: Any, rules: Rules) -> Any:

@@ -7,7 +7,8 @@ the piece where it began.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from collector.redaction.patterns import Mark, Patterns
 Lane = tuple[Any, ...]
 Place = tuple[Any, Any]  # an object or array (or its id), and the key in it
 _NUMBERS = frozenset((int, float))
+_HOLDS = frozenset((str, dict, list))
 # Members that tell a text over again, as tokens: where a pattern found something in the text, they go.
 _TOKENS = frozenset((
     "logprobs", "prompt_logprobs", "top_logprobs", "token_ids", "prompt_token_ids", "output_ids", "input_ids", "tokens", "top_tokens",
@@ -90,7 +92,17 @@ class Rules:
         if self.patterns.found("\n".join(others)):
             for holder in [holder for root in roots for holder in _holders(root)]:
                 changed |= self._numbers_and_names(holder)
+        if len(roots) > 1:
+            self._check_joined(roots, pieces)
         return changed
+
+    def _check_joined(self, roots: list[list[Any]], places: Iterable[tuple[Any, Any]]) -> None:
+        """Raises UnsureError: a text of several events holds something to hide if what stands at several positions were one."""
+        named = [_names(place) for place in places]
+        several = {names for names, count in Counter(named).items() if count > 1}
+        for pieces in _in_order(roots, several).values() if several else ():
+            if len(set(pieces)) > 1 and self.patterns.resub(joined := "".join(pieces)) != joined:
+                raise UnsureError("a text in several parts may hold something to hide")
 
     def _pieces(self, places: list[Place], texts: list[str]) -> bool:
         text = "".join(texts)
@@ -139,6 +151,34 @@ def _gather(root: Any, lane: Lane, marked: set[Place], pieces: dict[Any, list[Pl
                 index = item.get("index", key) if type(holder) is list else key
                 nested.append((item, (trail, index if type(index) is int else key)))
         waiting += reversed(nested)  # in the text's order
+
+
+def _names(place: tuple[Any, Any]) -> tuple[str, ...]:
+    """The names that lead to a place, without positions."""
+    names = list[str]()
+    trail: Any = place
+    while len(trail) == 2:  # a lane is longer, or empty
+        trail, key = trail
+        if isinstance(key, str):
+            names.append(key)
+    return tuple(reversed(names))
+
+
+def _in_order(roots: list[list[Any]], wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+    """The texts under these names, in their order."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ()) for root in reversed(roots)]
+    while waiting:
+        value, names = waiting.pop()
+        kind = type(value)
+        if kind is str:
+            if names in wanted:
+                found.setdefault(names, []).append(value)
+        elif kind is dict:
+            waiting += [(item, (*names, key)) for key, item in reversed(value.items()) if type(item) in _HOLDS]
+        elif kind is list:
+            waiting += [(item, names) for item in reversed(value) if type(item) in _HOLDS]
+    return found
 
 
 def _holders(root: list[Any]) -> Iterator[Any]:

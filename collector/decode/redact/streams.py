@@ -35,7 +35,6 @@ def redact_stream(body: Body, rules: Rules, limits: Limits) -> bytes | None:
     changed = not all(map(is_plain, kept, told))
     changed |= rules.apply(told)
     redacted_text("".join(value for value, text in zip(told, kept, strict=True) if _is_bare(value, text)), rules)
-    _check_joined(told, rules)
     left_open = body.data[events[-1][2] if events else 0 :].strip()
     if not changed and not left_open and not _holds_more(body, [text for _, text, _ in events], rules):
         return None
@@ -62,33 +61,6 @@ def _value(text: bytes, limits: Limits) -> Any:
         return text.decode()
     except UnicodeDecodeError:
         raise UnsureError("it holds an event that is no text") from None
-
-
-def _check_joined(values: list[Any], rules: Rules) -> None:
-    """Raises UnsureError: a text of several events may hold something to hide, if all that the stream interleaves were one."""
-    if not rules.patterns or len(values) < 2:
-        return
-    for pieces in _in_order(values).values():
-        if len(set(pieces)) > 1 and rules.patterns.resub(joined := "".join(pieces)) != joined:
-            raise UnsureError("a text in several parts may hold something to hide")
-
-
-def _in_order(values: list[Any]) -> dict[tuple[str, ...], list[str]]:
-    """The texts by the names they stand under, whatever their positions."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    waiting: list[tuple[Any, tuple[str, ...]]] = [(value, ()) for value in reversed(values)]
-    while waiting:
-        value, names = waiting.pop()
-        if isinstance(value, str):
-            found.setdefault(names, []).append(value)
-        elif type(value) is dict:
-            waiting += [(item, (*names, key)) for key, item in reversed(value.items()) if type(item) in _HOLDS]
-        elif type(value) is list:
-            waiting += [(item, names) for item in reversed(value) if type(item) in _HOLDS]
-    return found
-
-
-_HOLDS = frozenset((str, dict, list))
 
 
 def _holds_more(body: Body, texts: list[bytes], rules: Rules) -> bool:

@@ -15,6 +15,7 @@ from collector.redaction.paths import EVERY, Path
 
 _JSON = re.compile(r'\{\s*"|\[\s*[\[{"]')
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))')
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[a-zA-Z]{2,31};)")
 _DEPTH = 3
 _VALUE = r"""(?:\[[^\]]{0,64}\])*["'\])]*\s*[:=>,;|\t]"""
 _MEDIA = re.compile(rb"ID3|\xff[\xe2-\xff]|RIFF|OggS|fLaC|\x89PNG\r\n|\xff\xd8\xff|GIF8|\x1aE\xdf\xa3|....ftyp", re.DOTALL)
@@ -45,7 +46,7 @@ def spellings(text: str) -> Iterator[str]:
     if "%" in text or "+" in text:
         yield unquote_plus(text, errors="replace")
     if "&" in text:
-        yield html.unescape(text)
+        yield _REFERENCE.sub(lambda found: html.unescape(found[0]), text)
 
 
 def unescaped(text: str) -> Iterator[str]:

@@ -23,8 +23,10 @@ def redact_json(body: bytes, rules: Rules) -> tuple[bytes | None, int]:
     except NotJSONError:
         value, end = _first(text)
         values, text, rest = [value], text[:end], len(text) - end
-    # A number may have more digits than its value.
-    changed = rules.apply(values) or rest or not is_plain(text, values[0]) or rules.patterns.found(text.decode("utf-8", "replace"))
+    same = _is_same(text, values[0])
+    changed = rules.apply(values) or rest or not (same or is_plain(text, values[0]))
+    if not changed and not same:  # a number may have more digits than its value
+        changed = rules.patterns.found(text.decode("utf-8", "replace"))
     return dump(values[0], text) if changed else None, rest
 
 
@@ -37,18 +39,21 @@ def _first(text: bytes) -> tuple[Any, int]:
 
 def is_plain(text: bytes, value: Any) -> bool:
     """Whether `value`, which was read from `text`, holds all that the text does: no member was dropped for another of its name."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, dict | list) or _is_same(text, value):
         return True
-    try:
-        if orjson.dumps(value) == text:
-            return True
-    except (TypeError, orjson.JSONEncodeError):
-        pass
     try:
         json.loads(text, object_pairs_hook=_members)
     except (_TwiceError, ValueError, RecursionError):
         return False
     return True
+
+
+def _is_same(text: bytes, value: Any) -> bool:
+    """Whether the value would be written so."""
+    try:
+        return orjson.dumps(value) == text
+    except (TypeError, orjson.JSONEncodeError):
+        return False
 
 
 def dump(value: Any, like: bytes) -> bytes:
