@@ -13,7 +13,8 @@ from urllib.parse import unquote_plus
 
 from collector.redaction.paths import EVERY, Path
 
-_JSON = re.compile(r'\{\s*"|\[\s*[\[{"]')
+_OPENED = re.compile(r'\{\s*"|\[\s*[\[{"]')
+_MEMBER = re.compile(r'\{\s*"|\[\s*[\[{"]|"\s*:')
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))')
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[a-zA-Z]{2,31};)")
 _DEPTH = 3
@@ -32,7 +33,7 @@ class Names:
     def may_stand_in(self, text: str) -> bool:
         """Whether a path might name something of this text."""
         return bool(self._paths) and any(
-            _JSON.search(view) or (self._told is not None and self._told.search(view)) for view in (text, *spellings(text))
+            _MEMBER.search(view) or (self._told is not None and self._told.search(view)) for view in (text, *spellings(text))
         )
 
     def may_stand_in_media(self, data: bytes) -> bool:
@@ -62,4 +63,4 @@ def unescaped(text: str) -> Iterator[str]:
 
 def opens_json(text: str) -> bool:
     """Whether the text begins as a JSON object or array."""
-    return _JSON.match(text.lstrip("\ufeff \t\r\n")) is not None
+    return _OPENED.match(text.lstrip("\ufeff \t\r\n")) is not None

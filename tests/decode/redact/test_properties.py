@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import zlib
 from itertools import pairwise
 
@@ -14,6 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from collector.decode import DEFAULT
+from collector.decode.decoder import joined
+from collector.decode.form import FIELDS, TEXT
+from collector.decode.opening import open_body
 from collector.decode.redact import Rules, conceal
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
@@ -87,6 +92,32 @@ def test_a_secret_put_into_a_transcript_is_nowhere_whatever_else_goes_wrong_with
         found = conceal(lies, RULES, (False, False), *([SMALL] if chance.random() < 0.3 else []))
         assert not leaks(found), (lies, found)
         check(found.decoded)
+        done += len(bodies[0]) + len(bodies[1])
+
+
+EVERYTHING = Rules(paths=["..*"])
+VALUE = re.compile(rb"\"[^\"\\\\\r\n]*" + SECRET.encode() + rb"[^\"\\\\\r\n]*\"(?!\s*:)")  # not a name
+KINDS = ("", "text/plain", "application/json", "text/event-stream", "application/x-ndjson", "application/octet-stream", "application/grpc")
+
+
+@pytest.mark.timeout(max(300, FUZZ_BYTES // 20_000))
+def test_a_path_that_names_everything_leaves_nothing_that_decoding_finds_in_json_or_a_stream():
+    """Whatever the decoder can find a text in, the rules have seen. Only a plain text has nothing that a path could name."""
+    chance, done = random.Random(FUZZ_BYTES + 1), 0
+    while done < FUZZ_BYTES // 20:
+        captured = CORPUS[chance.choice(NAMES)]
+        bodies = [mutated(with_secret(body, chance), chance) for body in (captured.request_body, captured.response_body)]
+        headers = [(*block, ("content-type", chance.choice(KINDS))) for block in (captured.request_headers, captured.response_headers)]
+        if chance.random() < 0.3:
+            headers = [captured.request_headers, captured.response_headers]
+        lies = structs.replace(
+            captured, request_headers=headers[0], response_headers=headers[1], request_body=bodies[0], response_body=bodies[1]
+        )
+        found = conceal(lies, EVERYTHING, (False, False))
+        forms = [open_body("", data, True, joined(block), (), DEFAULT).body.form for data, block in zip(bodies, headers, strict=True)]
+        for kept, form in zip(found[:2], forms, strict=True):
+            assert form in (TEXT, FIELDS) or not VALUE.search(kept.data), (lies, found)
+        assert {TEXT, FIELDS}.intersection(forms) or SECRET.encode() not in orjson.dumps(found.decoded.inference), (lies, found)
         done += len(bodies[0]) + len(bodies[1])
 
 
