@@ -43,12 +43,24 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waiting_since: float | None = None  # for the rest of a request
         self._advanced = False
         self._stuck_bytes = 0  # received since the last that came to something
+        self._answering: Any = None  # the request that is worked on: uvicorn's own `cycle` is the last that came
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._waiting_since = self.loop.time()
         if len(self.connections) > self._bounds.connections:
             self.refuse(TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn tells only the last request that came: of several sent ahead, the one under way would be answered into nothing."""
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         self._advanced = False
