@@ -64,6 +64,9 @@ class Neighbour:
             await self._one()
         if self._stream is not None:
             await self._calls.end(self._stream)
+
+    def close(self) -> None:
+        """Its connections."""
         self._calls.close()
         self._connection.close()
 

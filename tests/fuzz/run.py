@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ PACE_SECONDS = 0.6  # hostile senders wait while the neighbour waits for longer:
 STUCK_SECONDS = 90.0  # a failure's, not the figure's
 SETTLE_SECONDS = 120.0
 DYING_SECONDS = 3.0
+CLOSING_SECONDS = 0.1  # connections of a loop that ends
 PER_STREAM = 48
 GRPC_EXPECTED = {0, 1, 3, 7, 8, 14}  # OK, CANCELLED, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE
 
@@ -76,10 +79,12 @@ class Run:
             await self._settle()
             await self._restart("stop")
             await self._settle()
-        except (ChildError, AssertionError, OSError, TimeoutError) as error:
-            self._faults.append(f"{type(error).__name__}: {error}")
+        except (ChildError, AssertionError, OSError, sqlite3.Error) as error:
+            self._faults.append("".join(traceback.format_exception(error)[-3:]))
         finally:
             neighbour.cancel()
+            self._neighbour.close()
+            await asyncio.sleep(CLOSING_SECONDS)
         self.figures.count(self._neighbour.cases.values())
         if self._faults:
             await asyncio.sleep(DYING_SECONDS)  # what ended it is written last
