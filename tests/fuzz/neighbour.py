@@ -33,7 +33,7 @@ class Case:
 class Neighbour:
     """Sends one exchange each time that `tell` is called; `cases` are all that were acknowledged."""
 
-    def __init__(self, port: int, grpc_port: int, prefix: str = "good") -> None:
+    def __init__(self, port: int, grpc_port: int, prefix: str = "good", vm: str = VM) -> None:
         self.cases: dict[str, Case] = {}
         self.waiting: dict[str, Case] = {}  # acknowledged, and not seen in the store yet
         self.refused = 0
@@ -41,7 +41,7 @@ class Neighbour:
         self._connection = Connection(port, self._answered, ahead=1)
         self._calls = Calls(grpc_port)
         self._stream: Stream | None = None
-        self._vm = Vm(name=VM, node=NODE)
+        self._vm = Vm(name=vm, node=NODE)
         self._due: asyncio.Queue[bool] = asyncio.Queue()
         self._status = NO_ANSWER
         self._number = 0

@@ -46,7 +46,8 @@ class Store:
         times = Counter(request_id for request_id, _, _ in rows)
         found = [f"{name}: acknowledged and not stored" for name in cases.keys() - times.keys()]
         found += [f"{name}: stored {number} times" for name, number in times.items() if number > 1]
-        found += [f"{name}: stored and never sent" for name in times.keys() - cases.keys()]
+        prefixes = {name.rpartition("-")[0] for name in cases}  # several neighbours may have shared this store, one after the other
+        found += [f"{name}: stored and never sent" for name in times.keys() - cases.keys() if name.rpartition("-")[0] in prefixes]
         for request_id, completeness, data in rows:
             if request_id in cases:
                 found += _unlike(cases[request_id], Completeness(completeness), json.loads(data))

@@ -162,8 +162,13 @@ def tracebacks(log: Path) -> list[str]:
 
 def peak_bytes(pid: int) -> int:
     """VmHWM."""
+    return status_bytes(pid, "VmHWM")
+
+
+def status_bytes(pid: int, name: str) -> int:
+    """A size of /proc/PID/status; 0 if the process is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:")), 0)

@@ -1,0 +1,128 @@
+"""What hostile messages cost, against ordinary ones of the same number and size: CPU and memory of a collector of their own.
+
+`times`: the CPU as a multiple of what ordinary messages take, of which so much is for each post and so much for each byte (decompressed);
+the bound is 20. Memory is the growth of the resident set beyond GRAIN, at its peak and when all should be forgotten. A message that is
+refused counts with what the refusal cost.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import uvloop
+
+from collector.demo.ports import Ports
+from tests.bench.hostile_inputs import HOSTILE, Row, large, packed, small
+from tests.fuzz.bed import checkpointed, send, tell_and_see
+from tests.fuzz.target import Collector, peak_bytes, status_bytes
+
+BOUND = 20.0
+GRAIN = 8 << 20  # what an allocator keeps, whatever came
+FORGET_SECONDS = 5.0
+SETTINGS = {
+    "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "1",
+    "MESHSCRIBE_CORRELATE__IDLE_SECONDS": "2",
+    "MESHSCRIBE_CORRELATE__LATE_SECONDS": "2",
+    "MESHSCRIBE_LOG__LEVEL": "warning",
+}
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Cost(NamedTuple):
+    """Of one row. `visible`: seconds until a neighbour's exchange, sent behind it, was stored."""
+
+    row: Row
+    cpu_us: float
+    peak: int
+    remains: int
+    visible: float
+    statuses: str
+
+
+def run() -> dict[str, float]:
+    """{figure: value}."""
+    rows = {"large": large, "small": small, "packed": packed, **HOSTILE}
+    with ThreadPoolExecutor(2) as pool:
+        costs = dict(zip(rows, pool.map(lambda make: measure(make()), rows.values()), strict=True))
+    per_post, per_byte = _ordinary(costs["small"], costs["large"])
+    memory = max(1.0, _beyond(costs["large"].peak) / costs["large"].row.bytes)
+    figures = {
+        "ordinary: µs per post": per_post,
+        "ordinary: µs per byte": per_byte,
+        "ordinary, compressed: µs per wire byte": costs["packed"].cpu_us / costs["packed"].row.wire,
+        "ordinary: bytes of memory per byte, peak": memory,
+    }
+    worst = 0.0
+    for name in HOSTILE:
+        cost, row = costs[name], costs[name].row
+        times = cost.cpu_us / (per_post * row.messages + per_byte * row.bytes)
+        held = _beyond(cost.peak) / row.bytes / memory
+        figures |= {
+            f"{name}: µs per wire byte": cost.cpu_us / row.wire,
+            f"{name}: µs per byte": cost.cpu_us / row.bytes,
+            f"{name}: CPU, times the ordinary's": times,
+            f"{name}: MiB, peak": cost.peak / (1 << 20),
+            f"{name}: MiB, remains": cost.remains / (1 << 20),
+            f"{name}: memory per byte, times the ordinary's": held,
+            f"{name}: seconds until the neighbour was stored": cost.visible,
+        }
+        worst = max(worst, times, held)
+    return {**figures, "worst of all, times the ordinary's": worst}
+
+
+def measure(row: Row) -> Cost:
+    """Sends it to a collector that is warm."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        collector = Collector(Path(folder), stack.enter_context(Ports()), SETTINGS)
+        stack.callback(collector.abandon)
+        collector.start()
+        return uvloop.run(_measure(collector, row))
+
+
+async def _measure(collector: Collector, row: Row) -> Cost:
+    warm = large()
+    await send(collector, warm.posts[:8], ())
+    await tell_and_see(collector, "warm")
+    pid = collector.pid
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # VmHWM begins anew
+    before, cpu = status_bytes(pid, "VmRSS"), _cpu(pid)
+    statuses = await send(collector, row.posts, row.logs)
+    began = time.monotonic()
+    await tell_and_see(collector, "behind")
+    visible = time.monotonic() - began
+    await checkpointed(collector)
+    spent = _cpu(pid) - cpu
+    await _forget(collector)
+    told = ",".join(f"{status}" for status in sorted(set(statuses)))
+    return Cost(row, spent * 1e6, peak_bytes(pid) - before, status_bytes(pid, "VmRSS") - before, visible, told)
+
+
+async def _forget(collector: Collector) -> None:
+    """Lets the time pass in which it may remember, and something come in behind it."""
+    ends = time.monotonic() + FORGET_SECONDS
+    number = 0
+    while time.monotonic() < ends:
+        number += 1
+        await tell_and_see(collector, f"later{number}")
+
+
+def _ordinary(few: Cost, many: Cost) -> tuple[float, float]:
+    """(µs per post, µs per byte) that explain both."""
+    a, b, c, d = few.row.messages, few.row.bytes, many.row.messages, many.row.bytes
+    per_byte = max(1e-3, (many.cpu_us - few.cpu_us * c / a) / (d - b * c / a))
+    return max(0.0, (few.cpu_us - per_byte * b) / a), per_byte
+
+
+def _beyond(grown: int) -> int:
+    return max(0, grown - GRAIN)
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
