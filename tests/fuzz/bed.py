@@ -90,7 +90,7 @@ class Bed:
             statuses = await send(collector, posts, logs)
             await _lingered(collector, neighbour)
             neighbour.finish()
-            await asyncio.wait_for(telling, SEEN_SECONDS)
+            await _told(collector, telling)
             await _visible(collector, neighbour)
             await checkpointed(collector)
             await asyncio.to_thread(collector.kill)
@@ -114,10 +114,12 @@ async def tell_and_see(collector: Collector, name: str) -> None:
     neighbour = Neighbour(collector.ingest_port, collector.grpc_port, name, f"{zlib.crc32(name.encode()):016x}")
     neighbour.tell()
     neighbour.finish()
-    await asyncio.wait_for(neighbour.run(), SEEN_SECONDS)
-    await _visible(collector, neighbour)
-    neighbour.close()
-    await asyncio.sleep(0)
+    try:
+        await _told(collector, asyncio.ensure_future(neighbour.run()))
+        await _visible(collector, neighbour)
+    finally:
+        neighbour.close()
+        await asyncio.sleep(0)
 
 
 async def _post(collector: Collector, posts: Sequence[Post | bytes]) -> list[int]:
@@ -149,6 +151,15 @@ async def _lingered(collector: Collector, neighbour: Neighbour) -> None:
         neighbour.tell()
         collector.check()
         await asyncio.sleep(0.25)
+
+
+async def _told(collector: Collector, telling: asyncio.Task[None]) -> None:
+    deadline = time.monotonic() + SEEN_SECONDS
+    while not telling.done():
+        collector.check()
+        assert time.monotonic() < deadline, "the neighbour's exchanges are not acknowledged"
+        await asyncio.wait({telling}, timeout=0.1)
+    telling.result()
 
 
 async def _visible(collector: Collector, neighbour: Neighbour) -> None:

@@ -230,7 +230,8 @@ class Run:
         self._logs_before = self.figures.logs
         self._neighbour.disturb_since(began)
         self.figures.restarts[how] += 1
-        self.figures.away += time.monotonic() - began
+        if not self.figures.seconds:  # the last restart is no part of the fuzzing
+            self.figures.away += time.monotonic() - began
         self._up.set()
 
     # -- what has to hold at the end
