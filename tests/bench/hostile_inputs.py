@@ -97,7 +97,7 @@ def _labels() -> Row:
 def _drop_reasons() -> Row:
     made = batch(vm="2")
     for reason in range(200_000):
-        made.totals.drops.add(reason=reason, ends=1)  # type: ignore[arg-type]
+        made.totals.drops.add(reason=reason, ends=1)
     return posted([made.SerializeToString()])
 
 

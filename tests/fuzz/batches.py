@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from collector.messages import tap_pb2
 from collector.messages.headers import pack
@@ -127,7 +128,7 @@ class Batches:
     def _pieces(self, batch: tap_pb2.Batch) -> None:
         """One stream in parts that come in any order, twice, or not."""
         chance, first = self._chance, self._part(batch)
-        key = {"stream": first.stream, "request_id": first.request_id, "start_us": first.start_us}
+        key: dict[str, Any] = {"stream": first.stream, "request_id": first.request_id, "start_us": first.start_us}
         made = [tap_pb2.Part(**key, index=n) for n in range(1, chance.choice((2, 9, 70)))]
         for part in made:
             part.runs.add(offset=part.index, data=b"x", lengths=[chance.choice((1, 1, 5))], times_us=[1])
@@ -157,7 +158,7 @@ class Batches:
         for _ in range(self._chance.choice((1, 2, 5, BIGGEST))):
             drops = batch.totals.drops if self._chance.random() < 0.7 else batch.totals.abandoned
             numbers = {name: self._chance.choice(U64) for name in ("ends", "fragments", "bytes")}
-            drops.add(reason=self._chance.choice((0, 1, 4, 99, self._chance.getrandbits(31))), **numbers)  # type: ignore[arg-type]
+            drops.add(reason=self._chance.choice((0, 1, 4, 99, self._chance.getrandbits(31))), **numbers)
 
     def _labels(self, batch: tap_pb2.Batch) -> None:
         for number in range(self._chance.choice((1, 5, BIGGEST))):

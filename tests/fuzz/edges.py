@@ -126,6 +126,7 @@ _MESSAGES: tuple[Callable[[Any, Random], None], ...] = (_add_empty, _copy, _copy
 
 
 def _spoil_map(entries: Any, field: FieldDescriptor, chance: Random) -> None:
+    assert field.message_type is not None
     told = field.message_type.fields_by_name
     key, value = edge(told["key"], chance), told["value"]
     if value.message_type is not None:

@@ -47,7 +47,7 @@ class Logs:
             spoil(message, chance)
         if chance.random() < 0.05:
             _deepen(message, chance.choice((5, 40)))
-        return message.SerializeToString()
+        return bytes(message.SerializeToString())
 
     def next(self) -> bytes:
         """The next one as bytes; few are no message any more, because such a one ends its stream."""
@@ -56,7 +56,7 @@ class Logs:
         chance.choice(self._kinds)(message)
         if chance.random() < 0.4:
             spoil(message.http_logs, chance, chance.choice((1, 1, 2, 6)))
-        payload = message.SerializeToString() + self._behind
+        payload: bytes = message.SerializeToString() + self._behind
         self._behind = b""
         return damage(payload, chance) if chance.random() < 0.02 else payload
 

@@ -56,7 +56,8 @@ class Store:
     def _rows(self) -> list[tuple[str, int, bytes]]:
         query = "SELECT request_id, completeness, data FROM exchanges WHERE node = ? AND NOT superseded"
         with self._open() as connection:
-            return connection.execute(query, (NODE,)).fetchall()
+            rows: list[tuple[str, int, bytes]] = connection.execute(query, (NODE,)).fetchall()
+        return rows
 
     def _open(self) -> Any:
         return closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=SECONDS))

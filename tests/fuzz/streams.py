@@ -156,10 +156,10 @@ class Calls(asyncio.Protocol):
         self._block += body
         if not flags & END_HEADERS:
             return
-        told = dict(self._decoder.decode(self._block))
+        told = cast(dict[str, str], dict(self._decoder.decode(self._block)))
         self._block = b""
         if "grpc-status" in told and self._is_ours(number):
-            self._over(int(told["grpc-status"]), str(told.get("grpc-message", "")))
+            self._over(int(told["grpc-status"]), told.get("grpc-message", ""))
 
     def _is_ours(self, number: int) -> bool:
         return self._stream is not None and self._stream.number == number
