@@ -24,7 +24,6 @@ log = logging.getLogger("meshscribe.ingest")
 
 PATIENCE = {Kind.TAP: 1.0, Kind.ACCESS_LOG: 5.0}  # a filter asks again, after 2 s without an answer; a log message comes once
 LOOK_SECONDS = 0.02
-MEMORY_OVERHEAD = 512
 TOLD_SECONDS = 30.0
 MAX_NAMED = 1000
 MAX_TURNS = 8  # messages of one sender that wait for theirs; the next is not even read
@@ -61,16 +60,15 @@ class Admission:
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "", peer: str = "") -> int:
         """See Appender. `peer`: the address that the message came from. Raises OverShareError as well."""
-        memory = 2 * len(payload) + MEMORY_OVERHEAD
-        wanted = charge(kind, payload, message, memory)
+        wanted = charge(kind, payload, message)
         name = self._shares.name(share_key(sender, source, peer), _now_us())
-        if reason := self._shares.hold(name, memory):
+        if reason := self._shares.hold(name, wanted.memory):
             self._refuse(name, reason)
         try:
             await self._turn(name, kind, wanted)
             return await self._append(name, wanted, kind, source, payload, message, sender)
         finally:
-            self._shares.release(name, memory)
+            self._shares.release(name, wanted.memory)
 
     def check_before_reading(self, key: str) -> None:
         """Raises OverShareError when it is plain that the next message of this sender (shares.early_key) would find no room."""

@@ -34,6 +34,7 @@ CROWD = "(more senders than are known apart)"
 # Measured with `python -m tests.bench collector`; how fast this machine is, is learned.
 PART_US, LOG_ENTRY_US, BYTE_US = 100, 45, 0.014
 ENTRY_US = 50
+ENTRY_BYTES, LOG_ENTRY_BYTES = 512, 1024  # of the objects around a payload, and of a parsed log entry
 FASTEST, SLOWEST, HALF_LIFE_US = 0.25, 20.0, 10_000_000
 LOOKED_THROUGH = 16  # senders, for one that can be forgotten
 
@@ -76,12 +77,17 @@ class Account:
         return not (self.held or self.waiting or self.work_us)
 
 
-def charge(kind: Kind, payload: bytes, message: Any, memory: int) -> Charge:
+def charge(kind: Kind, payload: bytes, message: Any) -> Charge:
     """Of a message that receivers have parsed."""
     size = len(payload)
-    work = ENTRY_US + int(size * BYTE_US)
+    work, memory = ENTRY_US + int(size * BYTE_US), size + ENTRY_BYTES
     if message is not None:
-        work += len(message.parts) * PART_US if kind is Kind.TAP else _logged(message) * LOG_ENTRY_US
+        memory += size  # a parsed message is about as large
+        if kind is Kind.TAP:
+            work += len(message.parts) * PART_US
+        else:
+            work += _logged(message) * LOG_ENTRY_US
+            memory += _logged(message) * LOG_ENTRY_BYTES
     return Charge(size, memory, work)
 
 

@@ -69,12 +69,7 @@ class TapReceiver:
     async def post(self, request: Request) -> Response:
         """Raises nothing that the input could cause."""
         try:
-            sender = self._identities.sender(_identity(request)) if self._identities.checks else NOBODY
-            payload = await self._payload(request, sender.id)
-            batch = self._parse(payload)
-            if self._identities.checks:
-                self._identities.check(sender, claim_of_batch(batch.node))
-            await self._append(payload, batch, sender.id, _peer(request))
+            await self._take(request)
         except Refusal as refusal:
             self._metrics.batches[refusal.result].inc()
             return problem(refusal.status, refusal.detail, refusal.headers)
@@ -91,6 +86,14 @@ class TapReceiver:
         if slow:  # nothing of the batch is held meanwhile
             await asyncio.sleep(SLOW_SECONDS)
         return answer
+
+    async def _take(self, request: Request) -> None:
+        sender = self._identities.sender(_identity(request)) if self._identities.checks else NOBODY
+        payload = await self._payload(request, sender.id)
+        batch = self._parse(payload)
+        if self._identities.checks:
+            self._identities.check(sender, claim_of_batch(batch.node))
+        await self._append(payload, batch, sender.id, _peer(request))
 
     async def _payload(self, request: Request, sender: str) -> bytes:
         headers: dict[bytes, bytes] = dict(request.scope["headers"])
