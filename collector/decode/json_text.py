@@ -1,7 +1,7 @@
 """JSON as inference servers and their clients really write it, read with the bounds of `Limits`.
 
 The last of duplicate keys wins, as in the servers' own parsers. `NaN`, `Infinity` and lone surrogates, which strict parsers refuse,
-are accepted. Who is going to write what was read asks with `told`: then numbers that no writer takes are null, and told.
+are accepted; who is going to write what was read is told of them by `lenient`.
 `complete_part` makes valid JSON of a text that was cut: the members and elements that came whole.
 """
 
@@ -31,9 +31,8 @@ class NotJSONError(ValueError):
 Tell = Callable[[str], Any]  # its answer stands for what is not known: None
 
 
-def loads(text: bytes, told: Tell | None = None) -> Any:
-    """The value of a whole JSON text. `told` is called with what had to be changed so that the value can be written as JSON again;
-    without it numbers stay as they are, be they of any length or not finite.
+def loads(text: bytes) -> Any:
+    """The value of a whole JSON text; numbers stay as they are, be they of any length or not finite.
 
     Raises:
         NotJSONError: also for nesting too deep to read.
@@ -41,10 +40,16 @@ def loads(text: bytes, told: Tell | None = None) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return _lenient(text, error, told)
+        return lenient(text, error, None)
 
 
-def _lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> Any:
+def lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> Any:
+    """The value of a text that a strict parser refused with this error. `told` is called with what had to be changed so that the value can
+    be written as JSON again: numbers that no writer takes are null, lone surrogates U+FFFD.
+
+    Raises:
+        NotJSONError
+    """
     if not (text.startswith(_BOM) or b"NaN" in text or b"Infinity" in text or b"\\u" in text):
         raise NotJSONError(str(error)) from None
     try:

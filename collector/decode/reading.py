@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import orjson
+
 from collector.decode import ndjson, sse
 from collector.decode.captured import Captured
 from collector.decode.choices import Choices
 from collector.decode.form import EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
-from collector.decode.json_text import NotJSONError, complete_part, first_value, loads
+from collector.decode.json_text import NotJSONError, complete_part, first_value, lenient
 from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.usage import Usage
@@ -69,15 +71,20 @@ class Reading:
         self.choices = Choices(limits.choices)
         self.content: list[int] = []
         self._bad_events = 0
-        self._changed = partial(self.changed, response)
 
     def problem(self, text: str) -> None:
         """Says what could not be read, up to a number of times."""
         if len(self.problems) < self.limits.problems:
             self.problems.append(text)
 
-    def changed(self, body: Body, text: str) -> None:
-        """Says once what of a body's JSON cannot be told as it is."""
+    def _read(self, body: Body, text: bytes) -> Any:
+        """As `loads`; says once what of a body's JSON cannot be told as it is."""
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            return lenient(text, error, partial(self._changed, body))
+
+    def _changed(self, body: Body, text: str) -> None:
         said = f"{body.side} body: {text}"
         if said not in self.problems:
             self.problem(said)
@@ -125,21 +132,21 @@ class Reading:
         if len(text) > self.limits.json_bytes:
             self.problem(f"{body.side} body: JSON of {len(text)} bytes is over the limit of {self.limits.json_bytes}")
             return None
-        told = partial(self.changed, body)
         try:
-            return loads(text, told)
+            return self._read(body, text)
         except NotJSONError as error:
             if body.whole:
                 return self._first(body, text, error)
         try:
-            return loads(complete_part(text), told)
+            return self._read(body, complete_part(text))
         except NotJSONError:
             return None
 
     def _first(self, body: Body, text: bytes, error: NotJSONError) -> Any:
         """The value that stands before something else."""
         try:
-            value, end = first_value(text)
+            _, end = first_value(text)
+            value = self._read(body, text[:end])
         except NotJSONError:
             self.problem(f"{body.side} body: not JSON: {error}")
             return None
@@ -160,7 +167,7 @@ class Reading:
     def event(self, text: bytes) -> dict[str, Any] | None:
         """The object of one event's text; None for end marks, and with a problem for what is not JSON."""
         try:
-            event = loads(text, self._changed)
+            event = self._read(self.response, text)
         except NotJSONError as error:
             if text.strip() not in (b"[DONE]", b""):
                 self._bad_events += 1

@@ -8,8 +8,9 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from collector.messages.exchange import Key
-from collector.messages.times import of_epoch
+from collector.messages.times import LATEST_US
 
+_LATEST_MS = LATEST_US // 1000
 _VARIANT = "89ab89ab89ab89ab"  # the two upper bits of the variant nibble are 10
 
 
@@ -29,7 +30,7 @@ def event_id(exchange: str, kind: str, revision: int) -> str:
 
 def uuid7(milliseconds: int, named: bytes) -> str:
     """The UUIDv7 of this time (ms since the epoch; what is no time between 1970 and 9999 counts as 0) and these bytes."""
-    time = f"{of_epoch(milliseconds * 1000) // 1000:012x}"
+    time = f"{milliseconds if 0 <= milliseconds <= _LATEST_MS else 0:012x}"
     return _uuid7(f"{time[:8]}-{time[8:]}", named)
 
 

@@ -73,7 +73,10 @@ class Seen:
         self.path: str | None = request.get(":path") or log.path or None
         self.authority: str | None = log.authority or request.get(":authority")
         self.status = self._status(log, tap)
-        self.duration_us = self._duration(log.duration_us if log.duration_us is not None or tap is None else tap.end_us)
+        self.duration_us = duration = log.duration_us if log.duration_us is not None or tap is None else tap.end_us
+        if duration is not None and not is_span(duration):
+            self.duration_us = None
+            self.problems.append("a duration that is none (less than nothing, or of centuries) is left out")
         self.start_us = of_epoch(exchange.key.start_us)
         if self.start_us != exchange.key.start_us:
             self.problems.append("the request's start is no time between 1970 and 9999: it is told as 1970")
@@ -108,12 +111,6 @@ class Seen:
         if log.status or (found is None and (told or (tap is not None and tap.code))):
             self.problems.append("a response status that is no number of three digits is left out")
         return found
-
-    def _duration(self, told: int | None) -> int | None:
-        if told is None or is_span(told):
-            return told
-        self.problems.append("a duration that is none (less than nothing, or of centuries) is left out")
-        return None
 
     def _block(self, block: bytes | None) -> Headers:
         if block is None:

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from functools import lru_cache
 
-_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 and 9999: what RFC 3339 can say
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 and 9999: what RFC 3339 can say
 _LONGEST_US = 1 << 53  # 285 years: whole numbers up to here are exact in JSON
 
 
@@ -17,7 +17,7 @@ def is_span(time_us: int) -> bool:
 
 def of_epoch(time_us: int) -> int:
     """The time, if it lies between 1970 and 9999; else 0, which stands for: not known. It never sorts in front of what is known."""
-    return time_us if 0 <= time_us <= _LATEST else 0
+    return time_us if 0 <= time_us <= LATEST_US else 0
 
 
 _TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})Z", re.ASCII)
@@ -26,7 +26,9 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 def timestamp(time_us: int) -> str:
     """RFC 3339 in UTC with microseconds, by integer arithmetic only. Times beyond the years 1 to 9999 become the nearest."""
-    seconds, micro = divmod(min(max(time_us, _EARLIEST), _LATEST), 1_000_000)
+    if not EARLIEST_US <= time_us <= LATEST_US:
+        time_us = EARLIEST_US if time_us < 0 else LATEST_US
+    seconds, micro = divmod(time_us, 1_000_000)
     return f"{_second(seconds)}.{micro:06d}Z"
 
 
