@@ -95,7 +95,7 @@ PLAIN = t.dumps({"model": "m"})
         (gzip.compress(PLAIN, mtime=0), "gzip, gzip", "content-encoding 'gzip' is told, the bytes are not encoded so"),
         (gzip.compress(PLAIN, mtime=0), "utf-8, gzip", "content-encoding 'utf-8' is told, the bytes are not encoded so"),
         (gzip.compress(PLAIN, mtime=0), "", "content-encoding gzip is not told"),
-        (gzip.compress(zstandard.compress(PLAIN)), "gzip", "content-encoding zstd is not told"),
+        (gzip.compress(zstandard.compress(PLAIN), mtime=0), "gzip", "content-encoding zstd is not told"),
     ],
 )
 def test_a_content_encoding_is_believed_as_far_as_the_bytes_bear_it_out(data, told, problem):
