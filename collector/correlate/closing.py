@@ -42,7 +42,10 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
     told |= _aborts(tap, open_.access_log)
     if not told & INCOMPLETE:
         told |= _COMPLETE
-    return Exchange(_key(open_, twin), open_.revision, node, told, tap, open_.access_log, problems=_problems(open_))
+    exchange = Exchange(_key(open_, twin), open_.revision, node, told, tap, open_.access_log)
+    if open_.problems or (open_.tap is not None and open_.tap.problems):
+        exchange.problems = _problems(open_)
+    return exchange
 
 
 def remembered(open_: Open, twin: int, number: int, kept: Open | None) -> Remembered:
@@ -71,10 +74,7 @@ def _key(open_: Open, twin: int) -> Key:
 
 
 def _problems(open_: Open) -> list[str]:
-    tap = open_.tap
-    if tap is None or not tap.problems:
-        return list(open_.problems)
-    return list(dict.fromkeys((*tap.problems, *open_.problems)))
+    return list(dict.fromkeys((*(open_.tap.problems if open_.tap is not None else ()), *open_.problems)))
 
 
 def _is_blind(tap: Pieces, log: AccessLog | None) -> bool:

@@ -229,7 +229,8 @@ class Correlator:
     def _settle_tap(self, open_: Open, tap: Pieces) -> bool:
         """The tap told all of it: closes it, if its access log entry is there or none is expected."""
         if open_.access_log is None:
-            other = crowd.log_for(self._openings.of(open_.key), tap)
+            same = self._openings.of(open_.key)
+            other = crowd.log_for(same, tap) if len(same) > 1 else None
             if other is not None:
                 self._join(open_, other)
             elif not open_.revision:
@@ -339,7 +340,8 @@ class Correlator:
                 open_.size += open_.log_size
         if tap is not None and not tap.ended:
             span = max(numbers.DAY_US, self._limits.late_us)  # it may still run, however quiet: what it tells later is a revision
-        self._memory.add(remembered(open_, twin, self._openings.next(), kept), self._now + span)
+        self._openings.serial += 1
+        self._memory.add(remembered(open_, twin, self._openings.serial, kept), self._now + span)
 
     def _damaged(self, proxy: Proxy, entry: Entry) -> None:
         """What the journal could not read back as it was written."""

@@ -29,6 +29,9 @@ class Crowd:
         for open_ in sorted((o for o in opens if o.settled), key=lambda o: o.settled):
             self.settle(open_)
 
+    def __len__(self) -> int:
+        return len(self.opens)
+
     def enter(self, open_: Open) -> None:
         serial, log = open_.serial, open_.access_log
         self.opens[serial] = open_
@@ -63,8 +66,13 @@ def heard(same: list[Open] | Crowd, log: AccessLog) -> bool:
     """Whether one of these has this very entry."""
     if isinstance(same, Crowd):
         return log_print(log) in same.prints
-    told = [log_print(open_.access_log) for open_ in same if open_.access_log is not None]
-    return bool(told) and log_print(log) in told
+    told: LogPrint | None = None
+    for open_ in same:
+        if open_.access_log is not None:
+            told = told or log_print(log)
+            if log_print(open_.access_log) == told:
+                return True
+    return False
 
 
 def has_tap(same: list[Open] | Crowd) -> bool:

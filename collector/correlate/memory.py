@@ -27,7 +27,7 @@ class Memory:
         self._keys, self._kept_limit = keys, kept_bytes
         self._by_key: dict[KeyFields, list[Remembered] | Family] = {}
         self._next: dict[KeyFields, int] = {}  # the next twin's number, of keys that ever had more than one
-        self._bytes = 0
+        self._bytes, self._bytes_limit = 0, keys * KEY_BYTES
         self._forgetting: list[tuple[int, KeyFields, int, int]] = []  # heap: (forget at, key, twin, revision)
         self._kept: OrderedDict[tuple[KeyFields, int], int] = OrderedDict()  # (key, twin) -> bytes, oldest first
         self._kept_bytes = 0
@@ -60,7 +60,7 @@ class Memory:
 
     def next_twin(self, key: KeyFields) -> int:
         """The number of the next exchange under this key."""
-        return self._next.get(key) or (1 if key in self._by_key else 0)
+        return self._next.get(key, 1) if key in self._by_key else 0
 
     def add(self, closed: Remembered, forget_at: int) -> None:
         """Remembers it until `forget_at` (µs), in place of its earlier revision."""
@@ -72,7 +72,7 @@ class Memory:
         heappush(self._forgetting, (forget_at, closed.key, closed.twin, closed.revision))
         while self._kept_bytes > self._kept_limit and self._kept:
             self._let_go(*next(iter(self._kept)))
-        while len(self._forgetting) > self._keys or (self._bytes > self._keys * KEY_BYTES and self._forgetting):
+        while len(self._forgetting) > self._keys or (self._bytes > self._bytes_limit and self._forgetting):
             self._forget_next()
 
     def forget(self, now: int) -> None:

@@ -93,7 +93,8 @@ class Openings:
         """The tap of this one has told all, and its entry is not there."""
         if open_.settled:
             return
-        open_.settled = self.next()
+        self.serial += 1
+        open_.settled = self.serial
         same = self._by_key[open_.key]
         if isinstance(same, Crowd):
             same.settle(open_)

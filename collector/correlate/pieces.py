@@ -34,8 +34,7 @@ def add(pieces: Pieces, part: Any) -> int:
         pieces.principal = part.principal
         size += len(pieces.principal)
     size += _headers(pieces, part)
-    for run in part.runs:
-        size += _run(pieces, run)
+    size += _runs(pieces, part.runs)
     if part.HasField("end"):
         _end(pieces, part)
     return size
@@ -60,37 +59,40 @@ def _headers(pieces: Pieces, part: Any) -> int:
     return size
 
 
-def _run(pieces: Pieces, run: Any) -> int:
-    """Takes a run of chunks in, joined with the stretch that it continues. Returns the bytes it takes."""
-    offset, data = run.offset, run.data
-    lengths, times = run.lengths[:], run.times_us[:]  # faster than list()
-    count, held = len(lengths), len(data)
-    total, latest = (lengths[0], times[0]) if count == 1 == len(times) else (sum(lengths), max(times, default=0))
-    end = offset + total
-    if not count or end > _MAX or held > total or len(times) != count or latest > _CENTURY_US:
-        if not count or end > _MAX:
-            return _refuse(pieces, lengths)
-        data = data[:total]  # bytes beyond are not said to have passed
-        held, times = len(data), _times(pieces, times, count)
-    size = held + CHUNK_BYTES * count
-    body = pieces.request_body if run.direction == REQUEST_BODY else pieces.response_body
-    if body and (last := body[-1]).end == offset and (not held or last.held == last.end - last.offset):
-        last.end = end
-        last.lengths += lengths
-        last.times_us += times
-        if held:
-            last.data.append(data)
-            last.held += held
-            size += TEXT_BYTES
-        return size
-    body.append(Stretch(offset, end, held, [data], lengths, times))
-    return size + STRETCH_BYTES
+def _runs(pieces: Pieces, runs: Any) -> int:
+    """Takes runs of chunks in, each joined with the stretch that it continues. Returns the bytes they take."""
+    size = 0
+    for run in runs:
+        offset, data = run.offset, run.data
+        lengths, times = run.lengths[:], run.times_us[:]  # faster than list()
+        count, held = len(lengths), len(data)
+        total, latest = (lengths[0], times[0]) if count == 1 == len(times) else (sum(lengths), max(times, default=0))
+        end = offset + total
+        if not count or end > _MAX or held > total or len(times) != count or latest > _CENTURY_US:
+            if not count or end > _MAX:
+                _refuse(pieces, count)
+                continue
+            data = data[:total]  # bytes beyond are not said to have passed
+            held, times = len(data), _times(pieces, times, count)
+        size += held + CHUNK_BYTES * count
+        body = pieces.request_body if run.direction == REQUEST_BODY else pieces.response_body
+        if body and (last := body[-1]).end == offset and (not held or last.held == last.end - last.offset):
+            last.end = end
+            last.lengths += lengths
+            last.times_us += times
+            if held:
+                last.data.append(data)
+                last.held += held
+                size += TEXT_BYTES
+        else:
+            body.append(Stretch(offset, end, held, [data], lengths, times))
+            size += STRETCH_BYTES
+    return size
 
 
-def _refuse(pieces: Pieces, lengths: list[int]) -> int:
-    if lengths:
+def _refuse(pieces: Pieces, chunks: int) -> None:
+    if chunks:
         _problem(pieces, numbers.OFFSET_REFUSED)
-    return 0
 
 
 def _times(pieces: Pieces, times: list[int], count: int) -> list[int]:
