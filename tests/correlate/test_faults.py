@@ -51,7 +51,7 @@ def test_one_bad_exchange_is_a_fault_and_its_neighbours_are_stored(broken: str) 
     assert faults[0].node.id == tape.entries[1].source
     assert (faults[0].data == tape.entries[1].payload) == (broken == "add")
     counted = sum(c.item.malformed.get("dead_letter_feed", 0) for c in found if isinstance(c.item, LedgerWindow))
-    assert counted == len(faults)
+    assert counted == 0  # a fault is counted once: by the output that it becomes
     assert len({c.place for c in found}) == len(found)
 
 
