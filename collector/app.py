@@ -195,7 +195,11 @@ class CollectorHealth:
         failing = self._pipeline.failing
         return (
             Component("ingest", self.listening, str(self._admission.offenders) if self.listening else "starting"),
-            Component("journal", not self._journal.refuses, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
+            Component(
+                "journal",
+                not self._journal.refuses,
+                f"{used:.0%} of its quota used, last position {self._journal.last_position}{self._damages()}",
+            ),
             Component(
                 "pipeline", not self._task.done(), "it has ended" if self._task.done() else f"{behind} entries behind{self._oldest()}"
             ),
@@ -205,6 +209,10 @@ class CollectorHealth:
             self._directory.component(),
             *self._relays.components(),
         )
+
+    def _damages(self) -> str:
+        """What was found at the start; the dead letters tell it for as long as nobody drops it."""
+        return "; the file was found damaged, or not to fit the store: see the dead letters" if self._journal.damages else ""
 
     def _oldest(self) -> str:
         seconds = self._pipeline.oldest_unstored_seconds

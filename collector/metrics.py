@@ -97,6 +97,8 @@ class JournalState(Protocol):
     def last_position(self) -> int: ...
     @property
     def floor_position(self) -> int: ...
+    @property
+    def damages(self) -> int: ...
 
 
 class JournalMetrics:
@@ -109,6 +111,7 @@ class JournalMetrics:
             ("waiting_bytes", "Memory taken by entries that are not durable yet", lambda: journal.waiting_bytes),
             ("last_position", "Position of the newest durable entry", lambda: journal.last_position),
             ("floor_position", "Position up to which entries are forgotten", lambda: journal.floor_position),
+            ("damages", "Times since the start that the file was found cut, damaged or not to fit the store", lambda: journal.damages),
         ):
             Gauge(f"meshscribe_journal_{name}", help_text, registry=registry).set_function(read)
 

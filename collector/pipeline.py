@@ -2,7 +2,7 @@
 
 It starts from the newest checkpoint that the sink's `high` covers, feeds the journal from there, and stores only what is above `high`.
 A crash at any point therefore changes nothing in what is stored. Only when a batch is stored is the next checkpoint taken, and only then
-is the journal truncated up to it. While the sink writes one batch, the next is being correlated.
+is the journal truncated, up to the one before. While the sink writes one batch, the next is being correlated.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collector.errors import JournalFullError, RetryableError, blamed
 from collector.journal import Checkpoint, Journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
+from collector.resuming import find_start
 from collector.sinks.protocol import WHOLE, Sink
 from collector.stages import Meaning, Stages
 
@@ -61,7 +62,8 @@ class Pipeline:
         self._ticked = 0  # and what it was when the ticker last looked
         self._saved_at = 0
         self._unsaved_bytes = 0
-        self._checkpointed = 0
+        self._checkpointed = 0  # position of the newest checkpoint
+        self._let_go = 0  # the journal was truncated up to here
         self._tried_at: float | None = None  # since when the sink has been asked for an answer
         self.done = Place(0, WHOLE)
         self.failing: str | None = None  # why the sink does not take anything now
@@ -86,7 +88,7 @@ class Pipeline:
     @property
     def checkpointed(self) -> int:
         """Entries up to here are not needed any more."""
-        return self._checkpointed
+        return self._let_go
 
     @property
     def away(self) -> bool:
@@ -113,15 +115,15 @@ class Pipeline:
         return True
 
     async def _resume(self) -> None:
-        self.done = high = await self._retried(lambda: self._sink.high(self._journal.id))
-        covered = high.position if high.ordinal == WHOLE else high.position - 1
-        checkpoint = await self._journal.checkpoint(covered)
-        if checkpoint is not None:
-            self._correlator.restore(checkpoint.state)
-            self.fed = self.settled = self._checkpointed = checkpoint.position
+        start = await find_start(self._journal, self._sink, self._clock, self._retried)
+        self.done, self._let_go = start.high, start.floor
+        if start.checkpoint is not None:
+            self._correlator.restore(start.checkpoint.state)
+            self._checkpointed = start.fed
+        self.fed = self.settled = start.fed
         self._saved_at = self._clock.now_us()
         self._resumed = True
-        log.info("resuming behind position %d; stored up to %d", self.fed, high.position)
+        log.info("resuming behind position %d; stored up to %d", self.fed, self.done.position)
 
     async def _flow(self) -> None:
         writing: asyncio.Task[None] | None = None
@@ -218,9 +220,17 @@ class Pipeline:
         self._unsaved_bytes, self._saved_at = 0, self._clock.now_us()
         if state is None:
             return  # the journal keeps what the next start needs
+        # The checkpoint before, and what came since, stay: should the new one be damaged, the state is made anew from there.
+        await self._truncate(self._checkpointed)
         await self._journal.save_checkpoint(Checkpoint(self.fed, state))
-        await self._journal.truncate(self.fed)
         self._checkpointed = self.fed
+        if self._journal.crowded:
+            await self._truncate(self.fed)
+
+    async def _truncate(self, up_to: int) -> None:
+        if up_to > self._let_go:
+            await self._journal.truncate(up_to)
+            self._let_go = up_to
 
     def _state(self) -> bytes | None:
         """The correlator's state; None, and said, if it cannot be written."""

@@ -218,7 +218,7 @@ class Away(_Said):
 
     from_: str = Field(alias="from")
     to: str
-    reason: Literal["stopped", "killed", "hung"] | None = None
+    reason: Literal["stopped", "killed", "hung", "damaged"] | None = None
 
 
 class Totals(Counts):

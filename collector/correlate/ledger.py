@@ -18,7 +18,7 @@ import msgspec
 from collector.correlate.numbers import MAX
 from collector.correlate.state import Counts, Proxy, Vm, VmKey
 from collector.correlate.vms import Vms
-from collector.messages.entry import Away
+from collector.messages.entry import Away, Incident
 from collector.messages.exchange import LedgerWindow, Node
 from collector.messages.ledger import MISSING, RECEIVED
 
@@ -106,8 +106,18 @@ class Ledger:
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.malformed(proxy, UNREADABLE_AWAY)
             return None
-        span = max(told.to_us - told.from_us, 0)
-        return LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span), away_reason=told.reason)
+        return _absence(told)
+
+    def incident(self, proxy: Proxy, payload: bytes) -> tuple[LedgerWindow, str] | None:
+        """(the window that may lack something, what happened) of messages.entry.Kind.INCIDENT."""
+        try:
+            told = msgspec.json.decode(payload, type=Incident)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.malformed(proxy, UNREADABLE_AWAY)
+            return None
+        if told.cut:
+            self.open = {}
+        return _absence(told), told.said
 
     def flush(self, now: int, nodes: dict[Proxy, Node]) -> list[LedgerWindow]:
         """The windows that ended by `now` (µs), and a new one begins."""
@@ -149,3 +159,8 @@ def add_to(counts: dict[str, int], name: str, number: int) -> None:
 
 def _is_name(reason: str) -> bool:
     return len(reason) <= 40 and reason.isascii() and reason.isidentifier()
+
+
+def _absence(told: Away | Incident) -> LedgerWindow:
+    span = max(told.to_us - told.from_us, 0)
+    return LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span), away_reason=told.reason)

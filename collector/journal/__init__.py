@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from collector.messages.entry import Entry, Kind
+from collector.messages.entry import Entry, Incident, Kind
 
 
 class Checkpoint(NamedTuple):
@@ -16,6 +16,18 @@ class Checkpoint(NamedTuple):
 
     position: int
     state: bytes
+
+
+class Standing(NamedTuple):
+    """What a journal held before anything was appended that was not compared with the store yet, with the times of these entries (µs).
+
+    Entries up to `floor` are forgotten; 0: none, or it does not matter.
+    """
+
+    floor: int
+    floor_us: int
+    end: int
+    end_us: int
 
 
 class Journal(Protocol):
@@ -46,6 +58,39 @@ class Journal(Protocol):
 
     async def checkpoint(self, at_most: int) -> Checkpoint | None:
         """The newest checkpoint with a position ≤ at_most that is whole."""
+        ...
+
+    async def later_checkpoint(self, above: int) -> Checkpoint | None:
+        """The oldest checkpoint with a position > above that is whole."""
+        ...
+
+    async def standing(self) -> Standing:
+        """What the store's `high` is to be compared with, at a start."""
+        ...
+
+    @property
+    def renames(self) -> bool:
+        """Whether it can be given another name."""
+        ...
+
+    async def rename(self, name: str, incident: Incident) -> None:
+        """`id` is `name` from now on, because what was stored under the old one lies beyond the end. Positions go on.
+
+        Raises DamagedError: this journal can't be renamed, so nothing may be taken from it.
+        """
+        ...
+
+    async def notice(self, incident: Incident) -> None:
+        """Keeps the incident until `settle` tells it."""
+        ...
+
+    async def settle(self) -> None:
+        """The comparison is done: what was noticed becomes entries of Kind.INCIDENT."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether room runs short, so that nothing is to be kept for an emergency."""
         ...
 
     async def truncate(self, up_to: int) -> None:

@@ -10,7 +10,6 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 
-from collector.errors import DamagedError
 from collector.journal import Checkpoint
 
 log = logging.getLogger("meshscribe.journal")
@@ -24,13 +23,23 @@ def chunks(state: bytes) -> Iterator[memoryview]:
     return (view[start : start + CHUNK_BYTES] for start in range(0, len(state), CHUNK_BYTES))
 
 
+def table_of(checkpoint: int) -> str:
+    """Where its chunks are."""
+    return f"checkpoint_chunks_{checkpoint % 2}"
+
+
+def checksum(position: int, state: bytes) -> int:
+    """Over all that a checkpoint is."""
+    return zlib.crc32(state, position & 0xFFFF_FFFF)
+
+
 def begin_checkpoint(connection: sqlite3.Connection, position: int, crc: int) -> int:
     """Returns the new checkpoint's id: ids grow in the order of saving."""
     return int(connection.execute("INSERT INTO checkpoints (position, complete, crc) VALUES (?, 0, ?)", (position, crc)).lastrowid or 0)
 
 
 def add_chunk(connection: sqlite3.Connection, checkpoint: int, number: int, data: memoryview) -> None:
-    connection.execute("INSERT INTO checkpoint_chunks VALUES (?, ?, ?)", (checkpoint, number, data))
+    connection.execute(f"INSERT INTO {table_of(checkpoint)} VALUES (?, ?, ?)", (checkpoint, number, data))
 
 
 def complete_checkpoint(connection: sqlite3.Connection, checkpoint: int) -> None:
@@ -51,52 +60,53 @@ def retire_checkpoints(connection: sqlite3.Connection) -> list[int]:
 
 def drop_chunk(connection: sqlite3.Connection, checkpoint: int) -> bool:
     """Deletes one piece of a retired checkpoint. Returns whether there is more."""
-    row = connection.execute("SELECT chunk FROM checkpoint_chunks WHERE checkpoint = ? LIMIT 1", (checkpoint,)).fetchone()
+    table = table_of(checkpoint)
+    row = connection.execute(f"SELECT chunk FROM {table} WHERE checkpoint = ? LIMIT 1", (checkpoint,)).fetchone()
     if row is None:
         connection.execute("DELETE FROM checkpoints WHERE id = ? AND NOT complete", (checkpoint,))
         return False
-    connection.execute("DELETE FROM checkpoint_chunks WHERE checkpoint = ? AND chunk = ?", (checkpoint, row[0]))
+    connection.execute(f"DELETE FROM {table} WHERE checkpoint = ? AND chunk = ?", (checkpoint, row[0]))
     return True
 
 
 def load_checkpoint(connection: sqlite3.Connection, at_most: int, file: str) -> Checkpoint | None:
-    """The newest complete checkpoint with a position ≤ at_most that fits its checksum. Runs on the reading connection.
+    """The newest complete checkpoint with a position ≤ at_most that fits its checksum. Runs on the reading connection."""
+    return _first_whole(connection, "position <= ? ORDER BY position DESC, id DESC", at_most, file)
 
-    Without any, the whole journal is fed once more, if it still begins at its first entry; else DamagedError is raised.
-    """
+
+def load_later_checkpoint(connection: sqlite3.Connection, above: int, file: str) -> Checkpoint | None:
+    """The oldest complete checkpoint with a position > above that fits its checksum."""
+    return _first_whole(connection, "position > ? ORDER BY position, id DESC", above, file)
+
+
+def _first_whole(connection: sqlite3.Connection, which: str, bound: int, file: str) -> Checkpoint | None:
     connection.execute("BEGIN")  # one view of all tables while the writer goes on
     try:
-        rows = connection.execute(
-            "SELECT id, position, crc FROM checkpoints WHERE complete AND position <= ? ORDER BY position DESC, id DESC", (at_most,)
-        ).fetchall()
-        for number, position, crc in rows:
+        for number, position, crc in _rows(connection, which, bound, file):
             state = _state(connection, number)
-            if state is not None and zlib.crc32(state) == crc:
+            if state is not None and checksum(position, state) == crc:
                 return Checkpoint(position, state)
-            log.error("journal: %s: the checkpoint at position %d is damaged", file, position)
-        if rows:
-            _rebuilt(connection, file)
+            log.error("journal: %s: the checkpoint at position %d is damaged: the one before is looked for", file, position)
         return None
     finally:
         connection.execute("ROLLBACK")
 
 
+def _rows(connection: sqlite3.Connection, which: str, bound: int, file: str) -> list[tuple[int, int, int]]:
+    try:
+        return connection.execute(f"SELECT id, position, crc FROM checkpoints WHERE complete AND {which}", (bound,)).fetchall()
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        log.error("journal: %s: the list of checkpoints is damaged: %s", file, error)
+        return []
+
+
 def _state(connection: sqlite3.Connection, checkpoint: int) -> bytes | None:
     try:
-        pieces = connection.execute("SELECT data FROM checkpoint_chunks WHERE checkpoint = ? ORDER BY chunk", (checkpoint,))
+        pieces = connection.execute(f"SELECT data FROM {table_of(checkpoint)} WHERE checkpoint = ? ORDER BY chunk", (checkpoint,))
         return b"".join(piece for (piece,) in pieces)
-    except (sqlite3.DatabaseError, TypeError) as error:
+    except (sqlite3.DatabaseError, TypeError, MemoryError) as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
         return None
-
-
-def _rebuilt(connection: sqlite3.Connection, file: str) -> None:
-    """Says that the state is rebuilt from the entries. Raises DamagedError where the first ones are forgotten."""
-    floor = int(connection.execute("SELECT floor_position FROM meta").fetchone()[0])
-    if floor:
-        raise DamagedError(
-            f"{file}: every checkpoint is damaged, and the entries up to position {floor} are forgotten, without which the state cannot be"
-            " rebuilt. Keep a copy and move the file away to begin a new journal: what was not processed yet is lost with it"
-        )
-    log.error("journal: %s: no checkpoint can be used: the state is rebuilt from all entries, which takes its time", file)

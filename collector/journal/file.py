@@ -9,24 +9,19 @@ import fcntl
 import logging
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from collector.errors import DamagedError, RetryableError
-from collector.journal import schema
+from collector.journal import recovery, schema, standing
+from collector.journal.place import Place
+from collector.messages.entry import Incident
 
 log = logging.getLogger("meshscribe.journal")
 
 WAL_PAGES = 1000  # 8 MiB: at this length the log is copied into the file
 WAL_KEPT_BYTES = 64 << 20  # a log that grew beyond is cut again
-
-
-class Place(NamedTuple):
-    """A point between two entries: the last position before it, the payload bytes up to it, the time of that entry."""
-
-    position: int
-    total_bytes: int
-    received_at: int
 
 
 class Opened(NamedTuple):
@@ -37,6 +32,7 @@ class Opened(NamedTuple):
     id: str
     floor: Place
     end: Place
+    damages: int = 0  # that were noticed at opening
 
 
 def open_file(path: Path) -> Opened:
@@ -89,10 +85,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
     try:
+        cut = recovery.look(connection, path)  # first of all: the next write goes over it
         _configure(connection)
         schema.prepare(connection, path)
         identity, floor, end = _places(connection)
+        end = _recovered(connection, cut, end)
         _forget_unfinished_checkpoints(connection)
+        _note(connection, end)
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
@@ -101,7 +100,7 @@ def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
     except BaseException:
         connection.close()
         raise
-    return Opened(connection, lock, identity, floor, end)
+    return Opened(connection, lock, identity, floor, end, damages=1 if cut else 0)
 
 
 def _configure(connection: sqlite3.Connection) -> None:
@@ -119,14 +118,29 @@ def _configure(connection: sqlite3.Connection) -> None:
 def _places(connection: sqlite3.Connection) -> tuple[str, Place, Place]:
     identity, *floor_row = connection.execute("SELECT id, floor_position, floor_total, floor_received_at FROM meta").fetchone()
     floor = Place(*floor_row)
-    # The first entries may be damaged: the reader tells which are lost. Behind damaged last ones nothing can be appended.
-    last = connection.execute("SELECT position, total_bytes, received_at FROM entries ORDER BY position DESC LIMIT 1").fetchone()
-    return identity, floor, floor if last is None or last[0] < floor.position else Place(*last)
+    return identity, floor, standing.end_of(connection, floor)  # the first entries may be damaged: the reader tells which are lost
+
+
+def _recovered(connection: sqlite3.Connection, cut: recovery.Cut | None, end: Place) -> Place:
+    if cut is None:
+        return end
+    last, said = recovery.recover(connection, cut, end)
+    standing.noted(connection, Incident(end.received_at, time.time_ns() // 1000, said))
+    return last
+
+
+def _note(connection: sqlite3.Connection, end: Place) -> None:
+    """What the store is to be compared with."""
+    try:
+        standing.note_opened(connection, end)
+    except sqlite3.OperationalError as error:  # a full disk: what is there can be read all the same
+        log.error("journal: the end that was found cannot be noted: %s", error)
 
 
 def _forget_unfinished_checkpoints(connection: sqlite3.Connection) -> None:
     try:
-        connection.execute("DELETE FROM checkpoint_chunks WHERE checkpoint NOT IN (SELECT id FROM checkpoints WHERE complete)")
+        for side in (0, 1):
+            connection.execute(f"DELETE FROM checkpoint_chunks_{side} WHERE checkpoint NOT IN (SELECT id FROM checkpoints WHERE complete)")
         connection.execute("DELETE FROM checkpoints WHERE NOT complete")
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from aiokafka import TopicPartition
 
-from collector.errors import RetryableError
-from collector.journal import Checkpoint
+from collector.errors import DamagedError, RetryableError
+from collector.journal import Checkpoint, Standing
 from collector.journal.kafka_checkpoints import Checkpoints
 from collector.journal.kafka_reader import CLOSED, PartitionReader
 from collector.journal.kafka_topic import RawTopic
 from collector.journal.kafka_writer import RawWriter
-from collector.messages.entry import Entry, Kind
+from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 
 
@@ -58,6 +59,41 @@ class KafkaJournal:
     async def checkpoint(self, at_most: int) -> Checkpoint | None:
         self._check_open()
         return await self._checkpoints.load(at_most)
+
+    async def later_checkpoint(self, above: int) -> Checkpoint | None:
+        """See Journal. None: of two kept ones the older is below what was stored, unless the events topic was put back."""
+        del above
+        self._check_open()
+        return None
+
+    async def standing(self) -> Standing:
+        """See Journal. What retention forgot is counted by the reader (`lost`)."""
+        self._check_open()
+        return Standing(0, 0, await self._reader.last(), 0)
+
+    async def rename(self, name: str, incident: Incident) -> None:
+        """See Journal. A partition's name is its topic's: what it takes now would be thrown away, so it is left where it is."""
+        del name
+        raise DamagedError(
+            f"{self.id}: {incident.said}. Give the raw topic another name (kafka.raw_topic): what this one holds stays there"
+        )
+
+    @property
+    def renames(self) -> bool:
+        """See Journal."""
+        return False
+
+    async def notice(self, incident: Incident) -> None:
+        """See Journal: told at once."""
+        await self.append(Kind.INCIDENT, "", msgspec.json.encode(incident))
+
+    async def settle(self) -> None:
+        """See Journal: nothing is kept."""
+
+    @property
+    def crowded(self) -> bool:
+        """See Journal: retention forgets, not truncation."""
+        return False
 
     async def truncate(self, up_to: int) -> None:
         self._check_open()

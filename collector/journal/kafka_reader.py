@@ -68,6 +68,18 @@ class PartitionReader:
                         return found
         raise RetryableError(CLOSED)
 
+    async def last(self) -> int:
+        """The last position that there is. Waits for a broker that is away."""
+        async with self._alone:
+            while not self._closed:
+                try:
+                    consumer = await self._started()
+                    return int((await consumer.end_offsets([self._at]))[self._at])
+                except (KafkaError, OSError) as error:
+                    log.warning("journal: partition %d cannot be asked, trying again: %s", self._at.partition, error)
+                    await self._restart()
+        raise RetryableError(CLOSED)
+
     async def close(self) -> None:
         """A read that waits raises RetryableError."""
         self._closed = True

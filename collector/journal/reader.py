@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from collector.errors import DamagedError
 from collector.journal import Checkpoint
-from collector.journal.checkpoints import load_checkpoint
+from collector.journal.checkpoints import load_checkpoint, load_later_checkpoint
 from collector.journal.faults import translate
 from collector.journal.file import connect_reader
 from collector.journal.reading import is_damage, read_entries
@@ -34,8 +34,12 @@ class Reader:
         return await self._run(partial(read_entries, after=after, max_bytes=max_bytes, last=last))
 
     async def checkpoint(self, at_most: int) -> Checkpoint | None:
-        """As Journal.checkpoint. Raises DamagedError: there is none that is whole, and the journal is not whole without one."""
+        """As Journal.checkpoint."""
         return await self._run(partial(load_checkpoint, at_most=at_most, file=str(self._path)))
+
+    async def later_checkpoint(self, above: int) -> Checkpoint | None:
+        """As Journal.later_checkpoint."""
+        return await self._run(partial(load_later_checkpoint, above=above, file=str(self._path)))
 
     async def holdings(self) -> list[tuple[int, str, str, int]]:
         """See SqliteJournal.holdings."""

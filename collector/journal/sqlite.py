@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError, SettingsError
-from collector.journal import Checkpoint, checkpoints, truncation
+from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
-from collector.messages.entry import Entry, Kind
+from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Journal as JournalSettings
 
 TAIL_BYTES = 32 << 20
@@ -45,6 +46,7 @@ class SqliteJournal:
         self.id = opened.id
         self.quota_bytes = settings.quota_bytes
         self.waiting_bytes = 0  # memory taken by appends that are not durable yet
+        self.damages = opened.damages  # noticed since the start, of the file as a whole
         self._keep_bytes = settings.keep_bytes
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
@@ -128,7 +130,7 @@ class SqliteJournal:
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """See Journal. Appends pass between the pieces of a large state."""
-        crc = await asyncio.to_thread(zlib.crc32, checkpoint.state)
+        crc = await asyncio.to_thread(checkpoints.checksum, *checkpoint)
         number = await self._writer.run(partial(checkpoints.begin_checkpoint, position=checkpoint.position, crc=crc))
         for chunk, data in enumerate(checkpoints.chunks(checkpoint.state)):
             await self._writer.run(partial(checkpoints.add_chunk, checkpoint=number, number=chunk, data=data))
@@ -140,6 +142,42 @@ class SqliteJournal:
         if self._closed:
             raise RetryableError(CLOSED)
         return await self._reader.checkpoint(at_most)
+
+    async def later_checkpoint(self, above: int) -> Checkpoint | None:
+        """See Journal."""
+        return await self._reader.later_checkpoint(above)
+
+    async def standing(self) -> Standing:
+        """See Journal."""
+        return await self._writer.run(standing.standing)
+
+    async def rename(self, name: str, incident: Incident) -> None:
+        """See Journal."""
+        await self._writer.run(partial(standing.renamed, name=name, incident=incident))
+        self.id, self.damages = name, self.damages + 1
+
+    @property
+    def renames(self) -> bool:
+        """See Journal."""
+        return True
+
+    async def notice(self, incident: Incident) -> None:
+        """See Journal."""
+        await self._writer.run(partial(standing.noted, incident=incident))
+        self.damages += 1
+
+    async def settle(self) -> None:
+        """See Journal. An entry that finds no room now is told at the next start."""
+        await self._writer.run(standing.agreed)
+        for number, incident in await self._writer.run(standing.untold):
+            with suppress(JournalFullError):
+                await self.append(Kind.INCIDENT, "", msgspec.json.encode(incident))
+                await self._writer.run(partial(standing.told, number=number))
+
+    @property
+    def crowded(self) -> bool:
+        """See Journal."""
+        return self.refuses or self.kept_bytes > self.quota_bytes // 2
 
     async def truncate(self, up_to: int) -> None:
         """See Journal. Never beyond the newest checkpoint ≤ up_to, if there is any; appends pass between the chunks."""

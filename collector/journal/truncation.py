@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from bisect import bisect_right
 
-from collector.journal.file import Place
+from collector.journal.place import Place
 from collector.journal.reading import is_damage
 
 log = logging.getLogger("meshscribe.journal")

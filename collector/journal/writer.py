@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from collector.errors import RetryableError
 from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
-from collector.journal.file import Place
+from collector.journal.place import Place
 from collector.messages.entry import Entry, Kind
 
 T = TypeVar("T")

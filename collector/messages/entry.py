@@ -18,15 +18,31 @@ class Kind(IntEnum):
     TICK = 3  # empty: time passes although no traffic does
     REFUSED = 4  # JSON {"reason": …, "messages": n, "entries": n, "bytes": n}: what a receiver of `source` had to drop
     AWAY = 5  # JSON {"from_us": …, "to_us": …, "reason": …}: the collector took nothing in between
+    INCIDENT = 7  # JSON Incident: what the journal itself went through, and what may be missing for it
     DAMAGED = 6  # the payload as read back, which is not what was stored: never appended, made by the reader; `message` says why
 
 
 class Away(Struct):
-    """The payload of Kind.AWAY. `reason`: stopped (in order), killed (it ended by itself, or was ended), hung (it stood still)."""
+    """The payload of Kind.AWAY. `reason`: stopped (in order), killed (it ended by itself, or was ended), hung (it stood still), or
+    damaged (Incident).
+    """
 
     from_us: _Time
     to_us: _Time
     reason: str = ""
+
+
+class Incident(Struct):
+    """The payload of Kind.INCIDENT: told in the ledger as an absence, and as a dead letter that says it in a sentence.
+
+    `cut`: the journal lost its end, and what it has was stored under another name: counts that are not in a window yet were told already.
+    """
+
+    from_us: _Time
+    to_us: _Time
+    said: str
+    cut: bool = False
+    reason: str = "damaged"
 
 
 class Entry(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sqlite3
 from collections.abc import Callable
@@ -209,11 +208,9 @@ async def with_checkpoints(open_at: Open, *states: tuple[int, bytes]) -> SqliteJ
 
 
 def damage_checkpoint(path: Path, position: int) -> None:
-    change(
-        path,
-        "UPDATE checkpoint_chunks SET data = x'00' WHERE checkpoint IN (SELECT id FROM checkpoints WHERE position = ?)",
-        position,
-    )
+    for side in (0, 1):
+        which = "SELECT id FROM checkpoints WHERE position = ?"
+        change(path, f"UPDATE checkpoint_chunks_{side} SET data = x'00' WHERE checkpoint IN ({which})", position)
 
 
 async def test_a_damaged_checkpoint_gives_way_to_the_one_before(path: Path, open_at: Open, caplog: pytest.LogCaptureFixture) -> None:
@@ -226,19 +223,38 @@ async def test_a_damaged_checkpoint_gives_way_to_the_one_before(path: Path, open
     assert [entry.position for entry in await read_all(journal)] == [4, 5, 6, 7, 8, 9]
 
 
-async def test_without_a_whole_checkpoint_the_state_is_rebuilt_from_the_first_entry(
-    path: Path, open_at: Open, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_checkpoint_that_tells_another_position_is_not_believed(path: Path, open_at: Open) -> None:
     journal = await with_checkpoints(open_at, (7, b"seven"))
-    damage_checkpoint(path, 7)
+    change(path, "UPDATE checkpoints SET position = 5")
     assert await journal.checkpoint(9) is None
-    assert "rebuilt from all entries" in caplog.text
-    assert [r.levelno for r in caplog.records if "checkpoint" in r.message] == [logging.ERROR] * 2
 
 
-async def test_without_a_checkpoint_and_without_the_first_entries_the_remedy_is_named(path: Path, open_at: Open) -> None:
-    journal = await with_checkpoints(open_at, (3, b"three"))
+async def test_one_page_of_zeros_costs_one_checkpoint_of_two(path: Path, open_at: Open) -> None:
+    journal = await with_checkpoints(open_at, (3, b"state three"))
     await journal.truncate(3)
-    damage_checkpoint(path, 3)
-    with pytest.raises(DamagedError, match=r"journal\.db: every checkpoint is damaged.*move the file away"):
-        await journal.checkpoint(9)
+    await journal.save_checkpoint(Checkpoint(7, b"state seven"))
+    await journal.close()
+    whole = path.read_bytes()
+    for found, left in ((b"state seven", Checkpoint(3, b"state three")), (b"state three", Checkpoint(7, b"state seven"))):
+        page = whole.rindex(found) // PAGE_SIZE * PAGE_SIZE
+        path.write_bytes(whole[:page] + bytes(PAGE_SIZE) + whole[page + PAGE_SIZE :])
+        journal = await open_at()
+        assert await journal.checkpoint(9) == left
+        await journal.close()
+
+
+async def test_a_damaged_last_entry_does_not_decide_on_the_time_of_all_that_come(path: Path, open_at: Open) -> None:
+    await filled(open_at, 9)
+    before = (await read_all(first := await open_at()))[-2].received_at
+    await first.close()
+    change(path, "UPDATE entries SET received_at = 1 << 62 WHERE position = 9")
+    journal = await open_at()
+    assert journal.last_received_at == before
+    assert await journal.append(Kind.TAP, "n", b"x") == 10
+
+
+async def test_bytes_that_are_kept_are_counted_anew_where_the_count_is_damaged(path: Path, open_at: Open) -> None:
+    await filled(open_at, 9)
+    change(path, "UPDATE entries SET total_bytes = total_bytes + (1 << 40) WHERE position = 9")
+    journal = await open_at()
+    assert journal.kept_bytes == sum(len(payload(position)) for position in range(1, 10))

@@ -92,7 +92,7 @@ async def test_the_unreleased_first_version_is_refused_with_what_to_do(path: Pat
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 1")
     connection.close()
-    with pytest.raises(DamagedError, match=r"version 1, this program reads 2: use the program that wrote it, or move the file away"):
+    with pytest.raises(DamagedError, match=r"version 1, this program reads 3: use the program that wrote it, or move the file away"):
         open_file(path)
 
 
@@ -132,14 +132,14 @@ async def test_an_unfinished_checkpoint_is_gone_after_reopening(path: Path, open
     await (await open_at()).close()
     connection = sqlite3.connect(path)
     connection.execute("INSERT INTO checkpoints (position, complete, crc) VALUES (0, 0, 0)")
-    connection.execute("INSERT INTO checkpoint_chunks VALUES (1, 0, x'00')")
+    connection.execute("INSERT INTO checkpoint_chunks_1 VALUES (1, 0, x'00')")
     connection.commit()
     connection.close()
     journal = await open_at()
     assert await journal.checkpoint(10) is None
     await journal.close()
     connection = sqlite3.connect(path)
-    assert connection.execute("SELECT count(*) FROM checkpoint_chunks").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM checkpoint_chunks_1").fetchone() == (0,)
     connection.close()
 
 
