@@ -8,8 +8,10 @@ the standard's name every client would decode the body, and what it saves would 
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Any, Literal
 
+import msgspec
 import zstandard
 from fastapi import APIRouter, Response
 from sqlalchemy import Row
@@ -18,14 +20,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.parameters import Revision
-from collector.audit.problems import NotFoundError
+from collector.audit.problems import NotFoundError, damaged
+from collector.audit.records import records
 from collector.audit.revisions import find
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.completeness import names
+from collector.messages.event import REQUEST_TYPE
 from collector.sinks.schema import exchanges
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
+_COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
 _UNKNOWN = "application/octet-stream"
 
 
@@ -60,20 +65,40 @@ def stored_bytes(row: Row[Any]) -> bytes:
         raise DamagedError(f"payload {row.id}: {error}") from error
 
 
+def compare(row: Row[Any], data: bytes, record: dict[str, Any]) -> bool:
+    """Whether the bytes are those that the record speaks of. Raises DamagedError: they are others. False: nobody can tell, because the
+    record is damaged, or because the bytes were cut on their way here.
+    """
+    side = "request" if row.type == REQUEST_TYPE else "response"
+    told = record.get(side, {}).get("body", {}) if not record.get("damaged") else {}
+    if "sha256" not in told or (len(data) < told.get("captured", 0) and b'"truncated":true' in row.extensions):
+        return False
+    if sha256(data).hexdigest() != told["sha256"]:
+        raise DamagedError(f"the {side} body {row.id} does not fit the sha256 that its record tells")
+    return True
+
+
 async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "response"], revision: int | None) -> Response:
     """A revision without a payload of its own shares that of the one before it."""
     async with engine.connect() as connection:
-        found = await find(connection, event, revision, exchanges.c.exchange, exchanges.c.completeness)
+        found = await find(connection, event, revision, *_COLUMNS)
         newest = found[0]
         ids = [event_id(newest.exchange, direction, row.revision) for row in found]
         row = (await connection.execute(queries.payload(ids))).one_or_none()
+        own = [record for record in found if row is not None and record.revision == row.revision] or [newest]
+        [record] = await records(connection, own[:1])
     if row is None:
         flags = ", ".join(names(newest.completeness)) or "no flag"
         raise NotFoundError(
             f"No {direction} body of exchange {newest.exchange} is stored: it was empty, not captured, or left out. Completeness: {flags}."
         )
-    data = stored_bytes(row)
-    return Response(data, headers=_headers(row, len(data), f"{newest.exchange}-{direction}"))
+    try:
+        data = stored_bytes(row)
+        known = compare(row, data, msgspec.json.decode(record))
+    except DamagedError as error:
+        return damaged(f"{error}. What the store holds is not what passed; `meshscribe verify` says what else is damaged.")
+    headers = {**_headers(row, len(data), f"{newest.exchange}-{direction}"), "Meshscribe-Verified": "true" if known else "false"}
+    return Response(data, headers=headers)
 
 
 def _headers(row: Row[Any], captured: int, name: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ def request_ids(asked: str) -> list[str]:
 
 
 def hops(asked: str, span: Span, limit: int) -> Select[Any]:
-    """(id, time_us, duration_us, data) of the newest revisions, in the order of time, by the index on request ids.
+    """(id, time_us, duration_us, crc, data) of the newest revisions, in the order of time, by the index on request ids.
 
     The order is by an expression: asked for the order of a key, a database may choose to look through all that is stored in that order.
     """
@@ -33,5 +33,5 @@ def hops(asked: str, span: Span, limit: int) -> Select[Any]:
         wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
     if span.until_us is not None:
         wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
-    found = select(_column.id, _column.time_us, _column.duration_us, _column.data).where(*wanted)
+    found = select(_column.id, _column.time_us, _column.duration_us, _column.crc, _column.data).where(*wanted)
     return found.order_by(_column.id.concat("")).limit(limit)

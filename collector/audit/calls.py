@@ -19,6 +19,7 @@ from collector.audit.moments import span
 from collector.audit.pages import answer, read
 from collector.audit.parameters import Calls, RequestId
 from collector.audit.problems import NotFoundError
+from collector.audit.records import records
 from collector.clock import Clock
 from collector.describe.record import call_id
 
@@ -39,9 +40,10 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
         within = span(query.since, query.until, clock.now_us())
         async with engine.connect() as connection:
             rows, more = await read(connection, queries.hops(request_id, within, MOST + 1), MOST)
+            stored = await records(connection, rows)
         if not rows:
             raise NotFoundError(f"No exchange with the request id {request_id[:80]!r} is stored{' for that time' if any(within) else ''}.")
-        items = await asyncio.to_thread(_items, rows)
+        items = await asyncio.to_thread(_items, rows, stored)
         return answer(items, call_id=_masked(request_id), truncated=True if more else None)
 
     return routes
@@ -51,8 +53,8 @@ def _masked(asked: str) -> str:
     return call_id(queries.request_ids(asked)[0])
 
 
-def _items(rows: Sequence[Row[Any]]) -> list[bytes]:
-    folded = fold(hop(row.data, row.time_us, row.duration_us) for row in rows)
+def _items(rows: Sequence[Row[Any]], stored: Sequence[bytes]) -> list[bytes]:
+    folded = fold(hop(record, row.time_us, row.duration_us) for row, record in zip(rows, stored, strict=True))
     return [msgspec.json.encode(document(call, folded)) for call in folded.calls]
 
 

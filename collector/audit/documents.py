@@ -85,6 +85,8 @@ class Record(_Said):
     """An exchange: one HTTP request and its response as one proxy saw it. What is absent is not known."""
 
     id: str
+    damaged: bool | None = Field(None, description="true: this stands for a record that cannot be read as it was written; `why` says more.")
+    why: str | None = None
     revision: int
     call_id: str | None = None
     start: str
@@ -280,6 +282,7 @@ BODY: Responses = {
             "Meshscribe-Size": _header("Bytes that passed."),
             "Meshscribe-Captured": _header("Bytes that are stored and sent here."),
             "Meshscribe-Truncated": _header("true: fewer bytes are stored than passed. Absent: not known."),
+            "Meshscribe-Verified": _header("true: the bytes fit the record's sha256. false: they cannot be compared."),
             "Meshscribe-Revision": _header("The revision that the bytes belong to."),
         },
     },

@@ -5,7 +5,7 @@ Payloads go as `data_base64`, so that their bytes are exact; the record and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,12 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
-from collector.audit.bodies import stored_bytes
+from collector.audit.bodies import compare, stored_bytes
 from collector.audit.moments import when
 from collector.audit.parameters import Nothing
+from collector.audit.records import records
 from collector.audit.revisions import find
 from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
+from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE
 from collector.sinks.schema import exchanges
 
@@ -33,6 +35,7 @@ _COLUMNS = (
     exchanges.c.source,
     exchanges.c.subject,
     exchanges.c.time_us,
+    exchanges.c.crc,
     exchanges.c.data,
 )
 
@@ -47,8 +50,9 @@ def router(engine: AsyncEngine) -> APIRouter:
         async with engine.connect() as connection:
             found = await find(connection, id, None, *_COLUMNS)
             stored = await _payloads(connection, found)
+            own = dict(zip((row.id for row in found), await records(connection, found), strict=True))
         write = JSONFormat().write
-        batch = b",".join(write(event) for event in _events(found, stored))
+        batch = b",".join(write(event) for event in _events(found, stored, own))
         return Response(b"[" + batch + b"]", media_type=MEDIA_TYPE)
 
     return routes
@@ -60,15 +64,15 @@ async def _payloads(connection: AsyncConnection, found: Sequence[Row[Any]]) -> S
     return rows
 
 
-def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]]) -> Iterator[CloudEvent]:
+def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]], own: Mapping[str, bytes]) -> Iterator[CloudEvent]:
     """Revision by revision, the oldest first; the exchange, then its payloads, then its usage, as the pipeline orders them."""
     for row in reversed(found):
         extensions = {"exchange": row.exchange, "revision": row.revision}
-        record = msgspec.json.decode(row.data)
+        record = msgspec.json.decode(own[row.id])
         yield CloudEvent(_attributes(row, EXCHANGE_TYPE, "application/json", extensions), record)
         for payload in stored:
             if payload.revision == row.revision:
-                yield _payload(payload)
+                yield _payload(payload, record)
         usage = _usage(row, record)
         if usage is not None:
             yield usage
@@ -76,6 +80,8 @@ def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]]) -> Iterator[C
 
 def _usage(row: Row[Any], record: dict[str, Any]) -> CloudEvent | None:
     """Not stored: it is a function of the record."""
+    if record.get("damaged"):
+        return None
     event = usage_event(record, row.source, row.subject, row.time_us)
     if event is None:
         return None
@@ -83,9 +89,16 @@ def _usage(row: Row[Any], record: dict[str, Any]) -> CloudEvent | None:
     return CloudEvent(attributes, msgspec.json.decode(event.data))
 
 
-def _payload(row: Row[Any]) -> CloudEvent:
-    extensions = msgspec.json.decode(row.extensions, type=dict[str, Any])
-    return CloudEvent(_attributes(row, row.type, row.content_type, extensions), stored_bytes(row))
+def _payload(row: Row[Any], record: dict[str, Any]) -> CloudEvent:
+    """Of damaged bytes, or bytes that do not fit the record's sha256, an event that says so."""
+    try:
+        extensions = msgspec.json.decode(row.extensions, type=dict[str, Any])
+        data = stored_bytes(row)
+        compare(row, data, record)
+    except (DamagedError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        told = {"id": row.id, "damaged": True, "why": str(error)}
+        return CloudEvent(_attributes(row, row.type, "application/json", {"exchange": row.exchange, "revision": row.revision}), told)
+    return CloudEvent(_attributes(row, row.type, row.content_type, extensions), data)
 
 
 def _attributes(row: Row[Any], kind: str, content_type: str | None, extensions: dict[str, Any]) -> dict[str, Any]:

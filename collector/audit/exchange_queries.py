@@ -36,20 +36,21 @@ _REVISED = _column.revision > literal_column("0")
 
 
 def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int) -> Select[Any]:
-    """A page (id, data) in the order of time, from behind the id `behind` on."""
+    """A page (id, crc, data) in the order of time, from behind the id `behind` on."""
     descending = query.order == "desc"
     wanted = conditions(query, span)
     if behind is not None:
         wanted.append(_column.id < behind if descending else _column.id > behind)
     order = _column.id.desc() if descending else _column.id.asc()
-    return select(_column.id, _column.data).where(*wanted).order_by(order).limit(limit)
+    return select(_column.id, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
 
 
 def stored_page(query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
-    """A page (position, ordinal, data) of one journal in the order of storage: behind `low`, up to and with `high`."""
+    """A page (position, ordinal, id, crc, data) of one journal in the order of storage: behind `low`, up to and with `high`."""
     place = tuple_(_column.position, _column.ordinal)
     wanted: list[Condition] = [_column.journal == journal, place > tuple_(*low), place <= tuple_(*high), *conditions(query, span)]
-    return select(_column.position, _column.ordinal, _column.data).where(*wanted).order_by(_column.position, _column.ordinal).limit(limit)
+    columns = (_column.position, _column.ordinal, _column.id, _column.crc, _column.data)
+    return select(*columns).where(*wanted).order_by(_column.position, _column.ordinal).limit(limit)
 
 
 def stored_places() -> Select[Any]:

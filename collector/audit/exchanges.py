@@ -13,6 +13,7 @@ from collector.audit.moments import Span
 from collector.audit.pages import answer, read
 from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
 from collector.audit.problems import BadParametersError, Fault
+from collector.audit.records import records
 from collector.audit.revisions import find
 from collector.clock import Clock
 from collector.messages.event import Place
@@ -36,8 +37,9 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(id: str, query: Revision) -> Response:  # noqa: A002
         async with engine.connect() as connection:
-            found = await find(connection, id, query.revision, exchanges.c.data)
-        return Response(found[0].data, media_type="application/json")
+            found = await find(connection, id, query.revision, exchanges.c.id, exchanges.c.crc, exchanges.c.data)
+            [record] = await records(connection, found[:1])
+        return Response(record, media_type="application/json")
 
     return routes
 
@@ -47,7 +49,7 @@ async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Aske
         raise BadParametersError([Fault("after", "goes with order=stored only")])
     statement = queries.page(query, within, page.cursor.key if page.cursor else None, page.limit + 1)
     rows, more = await read(connection, statement, page.limit)
-    return answer((row.data for row in rows), next=page.next(rows[-1].id if more else None, within))
+    return answer(await records(connection, rows), next=page.next(rows[-1].id if more else None, within))
 
 
 async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
@@ -65,7 +67,7 @@ async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked
             break
         room = page.limit - len(items)
         rows, more = await read(connection, queries.stored_page(query, within, journal, low, end, room + 1), room)
-        items += (row.data for row in rows)
+        items += await records(connection, rows)
         reached[journal] = Place(rows[-1].position, rows[-1].ordinal) if more else end
         if more:
             break

@@ -6,6 +6,7 @@ A fault of ours is logged with an id and answered with that id alone: nothing of
 from __future__ import annotations
 
 import logging
+import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from collector.errors import BadInputError, PermanentError
 MEDIA_TYPE = "application/problem+json"
 BAD_PARAMETERS = "urn:meshscribe:problem:bad-parameters"
 STORE_UNAVAILABLE = "urn:meshscribe:problem:store-unavailable"
+DAMAGED = "urn:meshscribe:problem:damaged"
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
@@ -59,12 +61,26 @@ def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Map
 def fault(error: BaseException, what: str) -> Response:
     """The answer to an error of ours, which is logged with the id that the caller gets."""
     instance = uuid.uuid4().urn
+    if _of_file(error):
+        _log.error("the store's file is damaged: %s: %s [%s]", what, error, instance)
+        return damaged("The store's file is damaged where this would have been read. `meshscribe verify` names what is.", instance=instance)
     if isinstance(error, STORE_ERRORS) or _of_server(error):
         _log.error("store unavailable: %s: %s [%s]", what, error, instance)
         detail = "The store does not answer, or has not been migrated. The collector's log says more under the instance's id."
         return problem(503, detail, STORE_UNAVAILABLE, headers={"Retry-After": "5"}, instance=instance)
     _log.error("fault: %s [%s]", what, instance, exc_info=error)
     return problem(500, "A fault of the collector's. Its log says more under the instance's id.", FAULT, instance=instance)
+
+
+def damaged(detail: str, **more: Any) -> Response:
+    """The answer where what is stored is not what was written."""
+    return problem(500, detail, DAMAGED, **more)
+
+
+def _of_file(error: BaseException) -> bool:
+    """Whether SQLite says that its file is damaged."""
+    code = getattr(error.orig, "sqlite_errorcode", None) if isinstance(error, DBAPIError) else None
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _of_server(error: BaseException) -> bool:

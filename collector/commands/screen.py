@@ -101,7 +101,9 @@ def cells(record: dict[str, Any]) -> list[Text]:
         Text(plain(f"{request.get('method', '?')} {request.get('path', '')}")),
         Text(plain(_service(record))),
         Text(plain(record.get("inference", {}).get("model_requested", ""))),
-        Text(plain(" ".join(flags)), style="green" if set(flags) == _GOOD else "yellow"),
+        Text("damaged", style="red")
+        if record.get("damaged")
+        else Text(plain(" ".join(flags)), style="green" if set(flags) == _GOOD else "yellow"),
         Text(plain(record.get("id", "")), style="dim"),
     ]
 

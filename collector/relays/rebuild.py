@@ -10,6 +10,7 @@ import zstandard
 from collector.errors import DamagedError
 from collector.messages import ledger_data
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
+from collector.sinks.sound import checked
 
 EXCHANGE_COLUMNS = (
     "exchange",
@@ -32,7 +33,7 @@ PAYLOAD_COLUMNS = ("exchange", "revision", "content_type", "content_encoding", "
 
 
 def exchange_event(row: Any) -> Event:
-    """Of a row of `exchanges`."""
+    """Of a row of `exchanges`. Raises DamagedError."""
     return Event(
         row.id,
         EXCHANGE_TYPE,
@@ -40,7 +41,7 @@ def exchange_event(row: Any) -> Event:
         row.subject,
         row.time_us,
         "application/json",
-        bytes(row.data),
+        checked(row.id, bytes(row.data), row.crc),
         {"exchange": row.exchange, "revision": row.revision},
         {name: getattr(row, name) for name in EXCHANGE_COLUMNS},
     )

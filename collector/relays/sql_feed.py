@@ -145,7 +145,11 @@ class SqlFeed:
         """Those of one row, in the order of describe."""
         if not hasattr(row, "exchange"):
             return [ledger_event(row)]
-        own = exchange_event(row)
+        try:
+            own = exchange_event(row)
+        except DamagedError as error:
+            damaged.append(Damaged(at, bytes(row.data), str(error)))
+            return []
         events = [own] if EXCHANGE_TYPE in self._types else []
         for name in self._payload_ids(row):
             if name in bodies:

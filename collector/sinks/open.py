@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.clock import Clock
@@ -42,7 +43,18 @@ def open_engine(settings: SinkSettings) -> AsyncEngine:
     postgres = server(settings)
     if postgres:
         return postgres.engine("meshscribe audit", **AUDIT_SETTINGS)
-    return create_async_engine(make_url(settings.url).set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
+    engine = create_async_engine(make_url(settings.url).set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
+    event.listen(engine.sync_engine, "connect", _lenient)
+    return engine
+
+
+def _lenient(connection: Any, _: object) -> None:
+    """A damaged text costs itself, not the page that it is on."""
+    connection.driver_connection.text_factory = _text
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def open_expiry(settings: SinkSettings) -> PostgresExpiry | SqliteExpiry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import orjson
 import zstandard
@@ -105,6 +106,7 @@ def _exchange(event: Event, journal: str, place: Place) -> Row:
         journal,
         place.position,
         place.ordinal,
+        crc32(event.data),
         event.data,
     )
 

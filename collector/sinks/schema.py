@@ -72,6 +72,7 @@ exchanges = Table(
     Column("journal", Name, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("ordinal", Integer, nullable=False),
+    Column("crc", BigInteger, comment="CRC-32 of data"),
     Column("data", LargeBinary, nullable=False, comment="the record as JSON"),
     postgresql_partition_by=BY_DAY,
 )

@@ -117,9 +117,14 @@ async def test_another_method_is_a_problem_and_says_what_is_allowed(api: Api, me
     assert answer.headers["allow"] == "GET"
 
 
-async def test_a_fault_tells_an_id_and_nothing_of_the_inside(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    row = exchange(NOW, data=b"secret-inside")
-    api.store.exchanges(row)
+async def test_a_fault_tells_an_id_and_nothing_of_the_inside(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> str:
+        raise ValueError("malformed: secret-inside")
+
+    monkeypatch.setattr("collector.audit.events.when", broken)
+    api.store.exchanges(row := exchange(NOW))
     answer = await api.get(f"/v1/exchanges/{row['id']}/events")
     problem = answer.json()
     assert answer.status_code == 500

@@ -1,0 +1,63 @@
+"""Whether a record is what was stored: by its checksum, where its row has one, else by whether it can be read. Pure."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import orjson
+
+from collector.errors import DamagedError
+from collector.messages.completeness import names
+from collector.messages.times import timestamp
+
+COLUMNS = (
+    *("id", "revision", "time_us", "duration_us", "namespace", "service"),
+    *("node", "request_id", "method", "path", "status", "model", "completeness"),
+)
+
+
+def fault_of(data: bytes, crc: int | None) -> str | None:
+    """Why the record is not to be believed; None: it is sound."""
+    if crc is not None:
+        return None if crc32(data) == crc else "the record does not fit its checksum"
+    try:
+        return None if isinstance(orjson.loads(data), dict) else "the record is no JSON object"
+    except orjson.JSONDecodeError:
+        return "the record is no JSON"
+
+
+def checked(name: str, data: bytes, crc: int | None) -> bytes:
+    """The record of this event. Raises DamagedError."""
+    if (why := fault_of(data, crc)) is not None:
+        raise DamagedError(f"record {name}: {why}")
+    return data
+
+
+def placeholder(row: object, why: str) -> bytes:
+    """What stands for a damaged record: its id, and what the row's columns, which are stored apart from it, say."""
+    get = {name: getattr(row, name, None) for name in COLUMNS}
+    start, duration = get["time_us"], get["duration_us"]
+    told = {
+        "id": get["id"],
+        "damaged": True,
+        "why": f"{why}: what follows is of the row's columns alone (meshscribe verify)",
+        "revision": get["revision"],
+        "start": timestamp(start) if isinstance(start, int) and 0 <= start < 1 << 53 else None,
+        "duration_ms": duration / 1000 if isinstance(duration, int) else None,
+        "proxy": {"node": get["node"]},
+        "service": {"namespace": get["namespace"], "name": get["service"]},
+        "request": {"id": get["request_id"], "method": get["method"], "path": get["path"]},
+        "response": {"status": get["status"]},
+        "inference": {"model_requested": get["model"]},
+        "completeness": names(get["completeness"]) if isinstance(get["completeness"], int) else [],
+    }
+    return orjson.dumps(_without_absent(told), default=str)
+
+
+def _without_absent(told: dict[str, object]) -> dict[str, object]:
+    found = {name: _without_absent(value) if isinstance(value, dict) else value for name, value in told.items()}
+    return {name: _plain(value) for name, value in found.items() if value is not None and value != {}}
+
+
+def _plain(value: object) -> object:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
