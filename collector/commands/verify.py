@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,12 +21,17 @@ def verify(
         str | None, typer.Option("--from", help="From then on: 15m, 2h, 7d ago, or 2025-11-22T10:00:00Z. Absent: all that is kept.")
     ] = None,
     until: Annotated[str | None, typer.Option("--to", help="Before then, in the same forms.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare only: do not read all entries, checkpoints, bodies and indexes.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make damaged indexes of the store anew: nothing else can be mended safely.")
+    ] = False,
     output: options.Output = Format.TABLE,
     config: options.Config = None,
 ) -> None:
-    """Compares journal, store, topics, relays and ledger, and says what is missing. Exits with 1 if anything is; a dead letter is, too.
+    """Reads all that is written and compares journal, store, topics, relays and ledger: says what is damaged or missing, and what to do.
 
-    It only reads, and `serve` may be running: what waits in the journal or for a relay is said, and is not missing.
+    Exits with 1 if anything is; a dead letter is, too. It only reads (but for --repair), and `serve`
+    may be running: what waits in the journal or for a relay is said, and is not missing.
 
     **Examples**
 
@@ -40,6 +47,7 @@ def verify(
     from collector.clock import SystemClock
     from collector.commands import screen
     from collector.settings import load
+    from collector.verify.all import Manner
     from collector.verify.all import verify as check
 
     settings = load(config)
@@ -49,7 +57,8 @@ def verify(
         raise InputError(f"--from, --to: {error}") from None
 
     async def work() -> list[Finding]:
-        return [finding async for finding in check(settings, within, SystemClock())]
+        with _progress() as step:
+            return [finding async for finding in check(settings, within, SystemClock(), Manner(quick, repair, step))]
 
     found = asyncio.run(work())
     missing = sum(not finding.ok for finding in found)
@@ -61,6 +70,23 @@ def verify(
         screen.emit(b"".join(line + b"\n" for line in lines) if output is Format.JSONL else b"[" + b",".join(lines) + b"]\n")
     if missing:
         raise typer.Exit(Exit.NEGATIVE)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that is read as a whole, on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bars: dict[str, Any] = {}
+
+        def step(what: str, done: int, of: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=of or None)
+            progress.update(bars[what], completed=done, description=what if of else f"{what} {done}")
+
+        yield step
 
 
 def _table(found: list[Finding]) -> Any:

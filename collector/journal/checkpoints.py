@@ -79,6 +79,15 @@ def load_later_checkpoint(connection: sqlite3.Connection, above: int, file: str)
     return _first_whole(connection, "position > ? ORDER BY position, id DESC", above, file)
 
 
+def whole_checkpoints(connection: sqlite3.Connection) -> tuple[list[int], list[int]]:
+    """Positions of those that are whole, and of those that are damaged."""
+    found: tuple[list[int], list[int]] = ([], [])
+    for number, position, crc in _rows(connection, "position >= ?", 0, "verify"):
+        state = _state(connection, number)
+        found[0 if state is not None and checksum(position, state) == crc else 1].append(position)
+    return found
+
+
 def _first_whole(connection: sqlite3.Connection, which: str, bound: int, file: str) -> Checkpoint | None:
     connection.execute("BEGIN")  # one view of all tables while the writer goes on
     try:

@@ -1,4 +1,5 @@
-"""`meshscribe verify`: whether journal, store, topics, relays and ledger say the same, and what lies aside. Only reads.
+"""`meshscribe verify`: whether journal, store, topics, relays and ledger say the same, what lies aside, and whether all that
+is written can be read as it was written. Only reads, unless it is asked to repair.
 
 Each check gives findings.
 """

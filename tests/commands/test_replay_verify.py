@@ -196,8 +196,8 @@ async def test_a_sound_store_has_nothing_missing(lab: Lab) -> None:
     assert "nothing is missing" in told.stdout
     found = {line["check"]: line for line in map(json.loads, (await lab("verify", "-o", "jsonl")).stdout.splitlines())}
     assert found["stored"]["said"] == f"closed {COUNT}, stored {COUNT}"
-    assert found["bodies"]["said"] == f"{COUNT * 2} expected"
-    assert set(found) == {"journal", "ledger", "stored", "bodies", "dead letters"}
+    assert found["bodies"]["said"] == f"{COUNT * 2} expected, each compared with its record's sha256"
+    assert set(found) == {"journal", "ledger", "stored", "bodies", "records", "journal file", "store", "dead letters"}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,10 @@ async def test_a_sound_store_has_nothing_missing(lab: Lab) -> None:
         ("DELETE FROM exchanges WHERE rowid IN (3, 4)", "stored", 2),
         ("DELETE FROM payloads WHERE rowid IN (3, 4, 9)", "bodies", 3),
         ("UPDATE ledger SET received = received - 1", "ledger", 1),
-        ("UPDATE exchanges SET data = x'00' WHERE rowid = 5", "bodies", 1),
+        ("UPDATE exchanges SET data = x'00' WHERE rowid = 5", "records", 1),
+        ("UPDATE exchanges SET data = CAST(replace(CAST(data AS TEXT), '200', '201') AS BLOB) WHERE rowid IN (5, 9)", "records", 2),
+        ("UPDATE payloads SET data = CAST('hello' AS BLOB), compression = NULL WHERE rowid = 7", "bodies", 1),
+        ("UPDATE payloads SET data = x'28B52FFD00' WHERE rowid IN (7, 8)", "bodies", 2),
         ("UPDATE places SET position = {end} + 100", "journal", 100),
     ],
 )
@@ -219,6 +222,64 @@ async def test_whatever_is_missing_is_found_with_its_number(lab: Lab, damage: st
     wrong = [line for line in map(json.loads, told.stdout.splitlines()) if not line["ok"]]
     assert {line["check"] for line in wrong} == {check}
     assert sum(line["missing"] for line in wrong) == missing
+
+
+async def test_a_damaged_entry_and_a_damaged_checkpoint_are_named_with_their_place(lab: Lab) -> None:
+    with closing(sqlite3.connect(lab.journal)) as journal, journal:
+        journal.execute("UPDATE entries SET payload = x'00' WHERE position = 4")
+        journal.execute("INSERT INTO checkpoints (position, complete, crc) VALUES (7, 1, 5)")
+    told = await lab("verify", "-o", "jsonl")
+    assert told.exit_code == 1
+    wrong = {line["subject"].partition(" ")[2]: line for line in map(json.loads, told.stdout.splitlines()) if not line["ok"]}
+    assert wrong.keys() == {"(entries)", "(checkpoints)"}
+    assert "the entry at position 4 does not fit its checksum" in wrong["(entries)"]["said"]
+    assert "damaged: at position 7" in wrong["(checkpoints)"]["said"]
+    assert (await lab("verify", "--quick")).exit_code == 0, "it only compares"
+
+
+def damage_page(path: Path, of: str) -> None:
+    """Zeroes the last page that the table or index `of` uses. The log is copied into the file before."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (of,)).fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    data = bytearray(path.read_bytes())
+    cells = int.from_bytes(data[(page - 1) * size + 3 : (page - 1) * size + 5], "big")
+    data[(page - 1) * size + 3 : (page - 1) * size + 5] = (cells - 1).to_bytes(2, "big")  # the index lost its last entry
+    path.write_bytes(data)
+
+
+async def test_a_damaged_index_is_told_and_repaired(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    async with lab.running(entries(chats(COUNT))):
+        """They are stored."""
+    damage_page(tmp_path / "events.db", "ix_exchanges_service")
+    told = await lab("verify", "-o", "jsonl")
+    assert told.exit_code == 1
+    [wrong] = [line for line in map(json.loads, told.stdout.splitlines()) if not line["ok"]]
+    assert wrong["check"] == "store"
+    assert "ix_exchanges_service" in wrong["said"]
+    assert "verify --repair" in wrong["said"]
+    mended = await lab("verify", "--repair")
+    assert mended.exit_code == 0, mended.output
+    assert "before, and repaired" in mended.stdout
+    assert (await lab("verify")).exit_code == 0
+
+
+async def test_a_store_whose_table_is_damaged_is_told_and_left_alone(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    async with lab.running(entries(chats(COUNT))):
+        """They are stored."""
+    path = tmp_path / "events.db"
+    with closing(sqlite3.connect(path)) as connection:
+        page, size = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'exchanges'").fetchone()[0], 4096
+    data = path.read_bytes()
+    path.write_bytes(data[: (page - 1) * size] + bytes(size) + data[page * size :])
+    for arguments in (("verify",), ("verify", "--repair")):
+        told = await lab(*arguments)
+        assert told.exit_code == 1, told.output
+        assert "put a backup back" in told.stdout
+        assert "Traceback" not in told.output
 
 
 async def test_entries_that_were_forgotten_before_they_were_stored_are_missing(lab: Lab) -> None:
