@@ -220,12 +220,15 @@ class Pipeline:
         self._unsaved_bytes, self._saved_at = 0, self._clock.now_us()
         if state is None:
             return  # the journal keeps what the next start needs
-        # The checkpoint before, and what came since, stay: should the new one be damaged, the state is made anew from there.
-        await self._truncate(self._checkpointed)
-        await self._journal.save_checkpoint(Checkpoint(self.fed, state))
-        self._checkpointed = self.fed
-        if self._journal.crowded:
-            await self._truncate(self.fed)
+        try:
+            # The checkpoint before, and what came since, stay: should the new one be damaged, the state is made anew from there.
+            await self._truncate(self._checkpointed)
+            await self._journal.save_checkpoint(Checkpoint(self.fed, state))
+            self._checkpointed = self.fed
+            if self._journal.crowded:
+                await self._truncate(self.fed)
+        except RetryableError as error:  # a damaged page, a full disk
+            self._no_checkpoint(str(error))
 
     async def _truncate(self, up_to: int) -> None:
         if up_to > self._let_go:
@@ -237,12 +240,15 @@ class Pipeline:
         try:
             state = self._correlator.state()
         except Exception as error:  # noqa: BLE001 - whatever it holds, the exchanges go on; the journal is not truncated meanwhile
-            self.checkpoint_failing = f"no checkpoint can be made, so the journal keeps growing: {blamed(error)}"
-            self.checkpoints_failed += 1
-            self._complaints.tell("checkpoint", self.checkpoint_failing)
+            self._no_checkpoint(blamed(error))
             return None
         self.checkpoint_failing = None
         return state
+
+    def _no_checkpoint(self, why: str) -> None:
+        self.checkpoint_failing = f"no checkpoint can be made, so the journal keeps growing: {why}"
+        self.checkpoints_failed += 1
+        self._complaints.tell("checkpoint", self.checkpoint_failing)
 
     async def _tick(self) -> None:
         """Lets time pass in the journal while something is open and nothing comes in."""

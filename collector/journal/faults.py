@@ -18,12 +18,12 @@ class BadPageError(RetryableError):
     """A page of the file cannot be used. What does not need it works."""
 
 
-def translate(error: Exception, doing: str) -> Exception:
+def translate(error: Exception, doing: str, file: str = "") -> Exception:
     """JournalFullError when the disk is full, RetryableError for other errors of the file; errors of other kinds stay as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
     if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGED:
-        return BadPageError(f"journal: {doing} failed: the file is damaged ({error})")
+        return BadPageError(f"journal: {doing} failed: {file or 'the file'} is damaged ({error})")
     if getattr(error, "sqlite_errorcode", None) in FULL:
         return JournalFullError(f"journal: no space left on the disk ({error})")
     name = getattr(error, "sqlite_errorname", type(error).__name__)

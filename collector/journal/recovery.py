@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from collector.journal import wal
+from collector import sqlite_wal as wal
 from collector.journal.checksum import checksum
 from collector.journal.place import Place
 from collector.journal.salvage import entries_in

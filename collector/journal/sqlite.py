@@ -129,13 +129,19 @@ class SqliteJournal:
         return await self._reader.holdings()
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """See Journal. Appends pass between the pieces of a large state."""
+        """See Journal. Appends pass between the pieces of a large state. What a damaged page refuses goes into the other tables."""
+        try:
+            await self._save(checkpoint)
+        except BadPageError:
+            await self._save(checkpoint)
+        await self._drop_checkpoints()
+
+    async def _save(self, checkpoint: Checkpoint) -> None:
         crc = await asyncio.to_thread(checkpoints.checksum, *checkpoint)
         number = await self._writer.run(partial(checkpoints.begin_checkpoint, position=checkpoint.position, crc=crc))
         for chunk, data in enumerate(checkpoints.chunks(checkpoint.state)):
             await self._writer.run(partial(checkpoints.add_chunk, checkpoint=number, number=chunk, data=data))
         await self._writer.run(partial(checkpoints.complete_checkpoint, checkpoint=number))
-        await self._drop_checkpoints()
 
     async def checkpoint(self, at_most: int) -> Checkpoint | None:
         """See Journal."""
@@ -162,15 +168,18 @@ class SqliteJournal:
         return True
 
     async def notice(self, incident: Incident) -> None:
-        """See Journal."""
-        await self._writer.run(partial(standing.noted, incident=incident))
+        """See Journal. Where the page for it is damaged it is told at once, and once more should the process end before it is processed."""
         self.damages += 1
+        try:
+            await self._writer.run(partial(standing.noted, incident=incident))
+        except BadPageError:
+            await self.append(Kind.INCIDENT, "", msgspec.json.encode(incident))
 
     async def settle(self) -> None:
-        """See Journal. An entry that finds no room now is told at the next start."""
+        """See Journal. An entry that finds no room now is told at the next start. Of a damaged page nothing can be told: it is logged."""
         await self._writer.run(standing.agreed)
-        for number, incident in await self._writer.run(standing.untold):
-            with suppress(JournalFullError):
+        with suppress(BadPageError, JournalFullError):
+            for number, incident in await self._writer.run(standing.untold):
                 await self.append(Kind.INCIDENT, "", msgspec.json.encode(incident))
                 await self._writer.run(partial(standing.told, number=number))
 

@@ -69,6 +69,7 @@ class Writer:
         self._end = end
         self._owner = owner
         self._faults = FaultLog()
+        self._file = str(connection.execute("PRAGMA database_list").fetchone()[2])
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._ahead: Item | None = None  # taken from the queue while a group was gathered
@@ -144,7 +145,7 @@ class Writer:
             self._tell(resolve, command.future, result)
 
     def _fault(self, error: Exception, doing: str) -> Exception:
-        fault = translate(error, doing)
+        fault = translate(error, doing, self._file)
         self._faults.failed(fault)
         return fault
 

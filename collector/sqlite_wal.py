@@ -1,9 +1,9 @@
-"""The write-ahead log beside the journal's file, looked at before anything is written: SQLite ends at the first frame that does not fit,
+"""The write-ahead log beside an SQLite file, looked at before anything is written: SQLite ends at the first frame that does not fit,
 takes what lies behind for nothing, and writes over it without a word.
 
 The frames of one generation carry the header's two salts (sqlite.org/fileformat2.html#walformat). Where SQLite has ended, it says itself.
 A frame behind that place with these salts and a commit mark was written by a transaction that ended: its entries were acknowledged.
-Next stop: salvage.py reads the entries in those frames.
+Next stop: of the journal's log, journal/salvage.py reads the entries in those frames; of the store's, it is told.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-log = logging.getLogger("meshscribe.journal")
+log = logging.getLogger("meshscribe")
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, sequence, two salts, two checksums
 _FRAME = struct.Struct(">6I")  # page, pages after the commit or 0, two salts, two checksums
@@ -96,6 +96,6 @@ def keep_copy(path: Path) -> Path | None:
         shutil.copyfile(log_of(path), name)
         name.chmod(0o600)
     except OSError as error:
-        log.error("journal: no copy of the damaged log %s can be kept: %s", log_of(path), error)
+        log.error("no copy of the damaged log %s can be kept: %s", log_of(path), error)
         return None
     return name
