@@ -93,12 +93,9 @@ class Correlator:
                 yield from self._access_log_entry(proxy, entry)
             elif entry.kind == Kind.REFUSED:
                 self._ledger.refused(proxy, entry.payload)
-            elif entry.kind == Kind.AWAY:
-                window = self._ledger.away(proxy, entry.payload)
-                if window is not None:
-                    self._emit(window)
-            elif entry.kind == Kind.INCIDENT:
-                self._incident(proxy, entry)
+            elif entry.kind in (Kind.AWAY, Kind.INCIDENT):
+                for item in self._ledger.told(proxy, entry, self._now):
+                    self._emit(item)
             elif entry.kind == Kind.DAMAGED:
                 self._damaged(proxy, entry)
             yield from self._evict()
@@ -349,14 +346,6 @@ class Correlator:
         """What the journal could not read back as it was written."""
         node = self._nodes.get(proxy) if entry.source else Node("collector")
         self._emit(Fault(node, "journal", str(entry.message), self._now, "application/octet-stream", entry.payload))
-
-    def _incident(self, proxy: Proxy, entry: Entry) -> None:
-        """What the journal went through: a gap for the ledger, and a sentence for the dead letters."""
-        incident = self._ledger.incident(proxy, entry.payload)
-        if incident is not None:
-            window, said = incident
-            self._emit(window)
-            self._emit(Fault(Node("collector"), "journal", said, self._now, "application/json", entry.payload))
 
     def _fault(self, proxy: Proxy, error: Exception, exchange: bytes | None = None) -> None:
         """What could not be taken in, once per entry; an exchange that could not be closed, each."""

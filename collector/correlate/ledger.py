@@ -18,8 +18,8 @@ import msgspec
 from collector.correlate.numbers import MAX
 from collector.correlate.state import Counts, Proxy, Vm, VmKey
 from collector.correlate.vms import Vms
-from collector.messages.entry import Away, Incident
-from collector.messages.exchange import LedgerWindow, Node
+from collector.messages.entry import Away, Entry, Incident, Kind
+from collector.messages.exchange import Fault, LedgerWindow, Node
 from collector.messages.ledger import MISSING, RECEIVED
 
 PROXIES_KEPT = 10_000  # with counts in one window
@@ -99,25 +99,22 @@ class Ledger:
         else:
             add_to(counts.counts, BATCHES_REFUSED, told.messages)
 
-    def away(self, proxy: Proxy, payload: bytes) -> LedgerWindow | None:
-        """The window in which the collector took nothing (messages.entry.Kind.AWAY)."""
+    def told(self, proxy: Proxy, entry: Entry, now: int) -> list[LedgerWindow | Fault]:
+        """The window in which the collector took nothing (messages.entry.Kind.AWAY), or may lack something (Kind.INCIDENT)."""
         try:
-            told = msgspec.json.decode(payload, type=Away)
+            kind: type[Away] | type[Incident] = Away if entry.kind == Kind.AWAY else Incident
+            told: Away | Incident = msgspec.json.decode(entry.payload, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.malformed(proxy, UNREADABLE_AWAY)
-            return None
-        return _absence(told)
-
-    def incident(self, proxy: Proxy, payload: bytes) -> tuple[LedgerWindow, str] | None:
-        """(the window that may lack something, what happened) of messages.entry.Kind.INCIDENT."""
-        try:
-            told = msgspec.json.decode(payload, type=Incident)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self.malformed(proxy, UNREADABLE_AWAY)
-            return None
+            return []
+        span = max(told.to_us - told.from_us, 0)
+        away = (told.from_us, told.from_us + span)
+        window = LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=away, away_reason=told.reason)
+        if isinstance(told, Away):
+            return [window]
         if told.cut:
             self.open = {}
-        return _absence(told), told.said
+        return [window, Fault(COLLECTOR, "journal", told.said, now, "application/json", entry.payload)]
 
     def flush(self, now: int, nodes: dict[Proxy, Node]) -> list[LedgerWindow]:
         """The windows that ended by `now` (µs), and a new one begins."""
@@ -159,8 +156,3 @@ def add_to(counts: dict[str, int], name: str, number: int) -> None:
 
 def _is_name(reason: str) -> bool:
     return len(reason) <= 40 and reason.isascii() and reason.isidentifier()
-
-
-def _absence(told: Away | Incident) -> LedgerWindow:
-    span = max(told.to_us - told.from_us, 0)
-    return LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span), away_reason=told.reason)

@@ -21,7 +21,7 @@ import msgspec
 from collector.cancelled import cancel
 from collector.clock import Clock
 from collector.errors import MeshscribeError
-from collector.messages.entry import Away, Kind
+from collector.messages.entry import Away, Incident, Kind
 from collector.receive import Appender
 from collector.roles.parts import Starting
 
@@ -96,6 +96,8 @@ async def watch(starting: Starting, journal: Appender) -> None:
 class OwnJournal(Appender, Protocol):
     """A journal that this process alone appends to."""
 
+    id: str
+
     @property
     def last_position(self) -> int: ...
     @property
@@ -115,12 +117,26 @@ class Presence:
     async def start(self) -> None:
         """To be awaited before anything listens. Nothing is told of a journal that never took anything."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        await self._check_end()
         if (away := self._since()) is not None:
             log.info("nobody was listening for %.1f s", (away.to_us - away.from_us) / 1e6)
             self._watch.tell(away)
             await self._watch.flush()
         self._sign(RUNNING)
         self._task = asyncio.create_task(self._watch.run(lambda: self._sign(RUNNING)))
+
+    async def _check_end(self) -> None:
+        """The sign tells how far the journal was: one that is shorter now lost what it acknowledged, whether the store had it or not."""
+        _, signed_us, position, name = self._read()
+        if name != self._journal.id or position <= self._journal.last_position:
+            return
+        said = (
+            f"the journal {name} ends at position {self._journal.last_position}, but had come to {position} by the last sign of life"
+            f" ({self._path}): it lost its end. What came behind, and is not in the store, is lost"
+        )
+        log.error("%s", said)
+        from_us = min(signed_us, self._journal.last_received_at)
+        await self._journal.append(Kind.INCIDENT, SOURCE, msgspec.json.encode(Incident(from_us, signed_us, said)))
 
     def leave(self) -> None:
         """The listeners are about to close, in order."""
@@ -136,19 +152,28 @@ class Presence:
 
     def _since(self) -> Away | None:
         """From when to when nobody was there, if anybody ever was."""
-        state, signed_us = self._read()
+        state, signed_us, _, _ = self._read()
         if not state and not self._journal.last_position:
             return None
         from_us = signed_us if state == STOPPED else max(signed_us, self._journal.last_received_at)
         return Away(from_us, max(from_us, self._clock.now_us()), STOPPED if state == STOPPED else KILLED)
 
-    def _read(self) -> tuple[str, int]:
-        state, _, signed = os.pread(self._file, 64, 0).decode("ascii", "replace").partition(" ")
-        signed = signed.strip()
-        return (state, int(signed)) if state in (RUNNING, STOPPED) and signed.isascii() and signed.isdecimal() else ("", 0)
+    def _read(self) -> tuple[str, int, int, str]:
+        """(state, when it was signed, the journal's last position then, the journal's name); empty and 0 where it says nothing."""
+        state, *rest = os.pread(self._file, 200, 0).decode("ascii", "replace").split() or [""]
+        if state not in (RUNNING, STOPPED) or not rest or not _is_number(rest[0]):
+            return "", 0, 0, ""
+        told = len(rest) == 3 and _is_number(rest[1])
+        return state, int(rest[0]), int(rest[1]) if told else 0, rest[2] if told else ""
 
     def _sign(self, state: str) -> None:
         try:
-            os.pwrite(self._file, f"{state} {self._clock.now_us():020d}\n".encode(), 0)
+            os.pwrite(
+                self._file, f"{state} {self._clock.now_us():020d} {self._journal.last_position:020d} {self._journal.id}\n".encode(), 0
+            )
         except OSError as error:  # a full disk: the last sign stays
             log.debug("no sign of life in %s: %s", self._path, error)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

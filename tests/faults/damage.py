@@ -25,6 +25,7 @@ from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
 from collector.messages.event import Place
 from collector.pipeline import Pipeline
+from collector.roles.away import Presence
 from collector.settings import Journal, Settings, Sink
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
@@ -71,9 +72,12 @@ class Lab:
             batch=20, checkpoint_us=10**15, checkpoint_bytes=12_000,
         )  # fmt: skip
         task = asyncio.create_task(pipeline.run())
+        self.presence = Presence(journal, self.clock, self.settings.journal.path)
         try:
+            await self.presence.start()
             yield journal, pipeline, sink
         finally:
+            await self.presence.stop()
             task.cancel()
             await asyncio.wait({task})
             await journal.close()
@@ -168,6 +172,7 @@ async def make_baseline(folder: Path) -> Baseline:
         assert await pipeline.drained(journal.last_position, 30)
         sink.refuses = True
         await lab.send(journal, WAITING)
+        lab.presence._sign("running")
         shutil.copytree(work, late, ignore=shutil.ignore_patterns("*-shm"))
     calm = Lab(peace)
     async with calm.running() as (journal, pipeline, _):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +232,20 @@ def test_a_collector_that_was_away_says_so(collector: CollectorProcess, away_by:
     metrics = httpx.get(f"{collector.url}/metrics", trust_env=False).text
     assert f'meshscribe_ledger_away_seconds_total{{reason="{reason}"}}' in metrics
     assert time.time() > before
+
+
+async def test_a_journal_that_is_shorter_than_its_last_sign_of_life_is_told(tmp_path: Path) -> None:
+    clock, path = TurnedClock(), tmp_path / "journal.db"
+    for lost in (False, True):
+        journal = await open_journal(JournalSettings(path=path), clock, 1 << 20)
+        presence = Presence(journal, clock, path)
+        await presence.start()
+        kinds = [entry.kind for entry in await journal.read(0, 1 << 20)] if journal.last_position else []
+        assert (Kind.INCIDENT in kinds) == lost
+        for _ in range(5):
+            await journal.append(Kind.TICK, "", b"")
+        presence.leave()
+        await presence.stop()
+        await journal.close()
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM entries WHERE position > 3")
