@@ -23,9 +23,12 @@ from collector.journal.kafka_writer import RawWriter
 from collector.meaning import ExchangeMeaning
 from collector.metrics import LedgerMetrics, RelayMetrics
 from collector.pipeline import Pipeline
+from collector.roles.burials import start_burials
+from collector.roles.limits import limits, microseconds
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_burials, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
@@ -109,7 +112,7 @@ async def start(starting: Starting) -> Running:
 
 async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWriter | None = None) -> asyncio.Task[None]:
     """The role without its listener. `writer`: of a process that receives as well."""
-    settings, clock, stack, registry = starting
+    settings, clock, stack, registry = starting[:4]
     topic = await patiently(lambda: find_raw_topic(settings.kafka))
     # Every process watches; what one has seen all of them know after a restart, also without the API server.
     versions = open_versions(settings.kafka, None, clock)

@@ -20,7 +20,8 @@ from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
 from collector.relays.sql_target import SqlTarget
 from collector.relays.start import told
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting
+from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
 from collector.roles.services import start_services_copy
 from collector.settings import Settings
@@ -35,7 +36,7 @@ STOP_SECONDS = 5.0
 
 async def start(starting: Starting) -> Running:
     """Joins the group. Raises SettingsError: the store's tables are of another version."""
-    settings, clock, stack, registry = starting
+    settings, clock, stack, registry = starting[:4]
     health = RoleHealth()
     address = await start_probes(starting, health)
     await prepare(settings.sink)
