@@ -40,6 +40,8 @@ from collector.sinks.retention import Retention
 
 log = logging.getLogger("meshscribe")
 
+AWAY_SECONDS = 1.0  # a sink that takes nothing is not waited for: every second costs access logs
+
 
 class Behind:
     """The parts. `task` ends only if the pipeline cannot go on."""
@@ -147,7 +149,8 @@ async def _directory(starting: Starting, engine: AsyncEngine | None) -> Director
 async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[None], phase: Phase) -> None:
     """What was received is stored, if the sink takes it in time; the rest stays in the journal."""
     if not task.done():
-        if not await pipeline.drained(journal.last_position, phase.drain_seconds()):
+        seconds = AWAY_SECONDS if pipeline.away else phase.drain_seconds()
+        if not await pipeline.drained(journal.last_position, seconds):
             log.warning("stopped before all was stored: the journal keeps the rest for the next start")
         task.cancel()
     await asyncio.wait({task})

@@ -82,6 +82,7 @@ async def test_the_description_names_every_parameter_with_words(api: Api) -> Non
         "/v1/ledger",
         "/healthz",
         "/readyz",
+        "/readyz/ingest",
         "/metrics",
     }
 
