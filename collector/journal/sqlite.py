@@ -24,6 +24,7 @@ from collector.journal.reader import Reader
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
 from collector.messages.entry import Entry, Kind
+from collector.paths import unusable
 from collector.settings import Journal as JournalSettings
 
 TAIL_BYTES = 32 << 20
@@ -34,7 +35,10 @@ async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_byte
     """Opens or creates the file. Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere)."""
     if settings.keep_bytes > settings.quota_bytes // 2:
         raise SettingsError(["journal.keep_bytes: must be at most half of journal.quota_bytes, or new entries would find no room"])
-    opened = await asyncio.to_thread(open_file, settings.path)
+    try:
+        opened = await asyncio.to_thread(open_file, settings.path)
+    except OSError as error:
+        raise unusable("journal.path", settings.path, error) from error
     return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from importlib import import_module
 
 from collector.errors import SettingsError
@@ -41,9 +42,11 @@ async def start_access_log(starting: Starting, journal: Appender) -> str:
     ingest = starting.settings.ingest
     server = AccessLogServer(journal, AccessLogMetrics(starting.registry), ingest)
     try:
+        _try_to_bind(ingest.host, ingest.grpc_port)
         port = await server.start()
-    except RuntimeError as error:
-        raise SettingsError([f"ingest.grpc_port: cannot listen on {ingest.host}:{ingest.grpc_port}: {error}"]) from error
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError([f"ingest.grpc_port: cannot listen on {ingest.host}:{ingest.grpc_port}: {why}"]) from error
     starting.sources.push_async_callback(server.stop, GRACE_SECONDS)
     return f"{ingest.host}:{port}"
 
@@ -54,3 +57,10 @@ async def start_tap(starting: Starting, journal: Appender) -> str:
     from collector.roles.tap import start
 
     return await start(starting, journal)
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    """Raises OSError, which says why; gRPC says where in its source, and that twice."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trying:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trying.bind((host, port))
