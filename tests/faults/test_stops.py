@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import sqlite3
 import time
@@ -55,6 +57,27 @@ def test_a_process_that_waits_for_its_store_takes_batches_and_says_so(tmp_path: 
                 assert (answer.code, answer.headers["retry-after"]) == (503, "1")
         assert until(lambda: collector.ready, bool, 60)
         assert until(lambda: collector.count("/v1/exchanges"), lambda count: count == 1, 30) == 1
+
+
+def test_a_part_that_hangs_at_the_start_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
+    """Somebody else migrates the store, for ever: the thread that waits for that cannot be ended."""
+    with ExitStack() as stack:
+        (tmp_path / "store").mkdir()
+        folder = os.open(tmp_path / "store", os.O_RDONLY)
+        stack.callback(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        settings = {"MESHSCRIBE_SINK__URL": f"sqlite:///{tmp_path}/store/events.db", "MESHSCRIBE_SERVICES__SOURCE": "none"}
+        collector = collector_alone(tmp_path, stack, settings, "readyz/ingest")
+        post(collector)
+        assert until(lambda: waits_for_a_lock(collector.process.pid), bool, 30)
+        collector.process.send(signal.SIGTERM)
+        assert until(lambda: not collector.process.running, bool, HARD_SECONDS + 5), "it hangs"
+        assert "what is not stored stays in the journal" in collector.process.tail()
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    """Whether one of its threads waits for flock."""
+    return any(line.split()[1:3] == ["->", "FLOCK"] and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 def post(collector: Member) -> None:
