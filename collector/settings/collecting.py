@@ -26,7 +26,9 @@ class Ingest(Section):
         None, description="If set, tap batches and log streams must carry it as a bearer token (Istio's log streams cannot)."
     )
     max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
-    max_batch_parts: int = Field(8192, ge=16, description="Parts of a tap batch, or entries of a log message, at most.")
+    max_batch_parts: int = Field(
+        8192, ge=4096, description="Parts of a tap batch, or entries of a log message, at most; the filter seals 4,096."
+    )
     max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
     max_connections: int = Field(2048, ge=1, description="HTTP connections at a time; one more is answered 503 and closed.")
 
