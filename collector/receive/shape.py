@@ -14,22 +14,20 @@ from google.protobuf.message import DecodeError
 from collector.errors import BadInputError
 from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
-from collector.receive.wire import MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
+from collector.receive.wire import MAX_LABELS, MAX_NODE_BYTES, MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
 
-MAX_PARTS = 16_384
+MAX_PARTS = 8_192  # ingest.max_batch_parts
 MAX_NAME_CHARS = 1024  # of a node id and the other names of a proxy
 MAX_VM_CHARS = 128
-MAX_NODE_BYTES = 64 << 10  # of what a proxy tells of itself
-MAX_LABELS = 256
 MAX_REASONS = 64  # a batch's drops, one for each reason
-MAX_CHUNKS = SMALL_BYTES  # lengths of body chunks in a batch, and as many times; each takes a byte or more
+MAX_CHUNKS = 512 << 10  # lengths of body chunks in a batch, and as many times; each takes a byte or more
 MAX_LEVEL = max(Level.values())
 _KEPT = ("NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID", "NAME", "SERVICE_ACCOUNT")
 
 
-def parse_batch(payload: bytes, max_parts: int = MAX_PARTS) -> Batch:
+def parse_batch(payload: bytes, max_parts: int = MAX_PARTS, compressed: bool = False) -> Batch:
     """A tap batch with node id, vm and sequence. Raises BadInputError; ExcessError where there is too much of something."""
-    check_batch(payload, max_parts)
+    check_batch(payload, max_parts, compressed or len(payload) > SMALL_BYTES)
     try:
         batch = Batch.FromString(payload)
     except DecodeError as error:
