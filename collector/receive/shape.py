@@ -21,6 +21,8 @@ MAX_NAME_CHARS = 1024  # of a node id and the other names of a proxy
 MAX_VM_CHARS = 128
 MAX_REASONS = 64  # a batch's drops, one for each reason
 MAX_CHUNKS = 512 << 10  # lengths of body chunks in a batch, and as many times; each takes a byte or more
+MAX_LOGGED = 1024  # headers in one list of a log entry: each one is named in a provider's configuration
+LARGE_LOG_BYTES = 64 << 10  # four times what Envoy sends by default
 MAX_LEVEL = max(Level.values())
 _KEPT = ("NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID", "NAME", "SERVICE_ACCOUNT")
 
@@ -56,6 +58,8 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
     except DecodeError as error:
         raise BadInputError(f"not an envoy.service.accesslog.v3.StreamAccessLogsMessage: {error}") from None
     at_most(count_entries(message), max_entries, "entries (ingest.max_batch_parts)")
+    if len(payload) > LARGE_LOG_BYTES:
+        _check_logged_headers(message)
     if not message.HasField("identifier"):
         if not source:
             raise BadInputError("the stream's first message has no identifier: expected identifier.node.id")
@@ -87,6 +91,13 @@ def _check_amounts(batch: Batch, size: int, max_parts: int) -> None:
     if size > MAX_CHUNKS:
         chunks = sum(max(len(run.lengths), len(run.times_us)) for part in parts for run in part.runs)
         at_most(chunks, MAX_CHUNKS, "body chunks in all runs")
+
+
+def _check_logged_headers(message: StreamAccessLogsMessage) -> None:
+    for entry in message.http_logs.log_entry:
+        response = entry.response
+        headers = max(len(entry.request.request_headers), len(response.response_headers), len(response.response_trailers))
+        at_most(headers, MAX_LOGGED, "headers in one log entry")
 
 
 def _check_log_node(node: Any) -> None:
