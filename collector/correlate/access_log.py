@@ -157,10 +157,10 @@ def _told_principal(packed: Any) -> str:
     """A text as Envoy packs it. What cannot be told whole is not told, as in the tap: a part of it could be another's name."""
     text, raw = StringValue(), BytesValue()
     try:
-        if packed.Unpack(text):
-            told = str(text.value)
+        if packed.Unpack(raw):
+            text.value = raw.value.decode()
         else:
-            told = raw.value.decode() if packed.Unpack(raw) else ""
+            packed.Unpack(text)
     except (DecodeError, UnicodeDecodeError):
         return ""
-    return told if len(told) <= _MAX_PRINCIPAL else ""
+    return str(text.value) if len(text.value) <= _MAX_PRINCIPAL else ""
