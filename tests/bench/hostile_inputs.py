@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
@@ -67,12 +68,14 @@ def quiet() -> Row:
     return posted([])
 
 
+@cache
 def few(kind: Kind) -> Row:
     """Ordinary: one exchange in each message."""
     made = make(1_500, 64, batch_bytes=1)
     return logged(_single(made.logs)) if kind is Kind.LOG else posted(made.batches, kind)
 
 
+@cache
 def many(kind: Kind) -> Row:
     """Ordinary: messages as full as proxies make them."""
     made = make(4_000, 1024)
