@@ -32,12 +32,24 @@ from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles import audit, both, process, receive, store
 from collector.roles.away import Presence
-from collector.roles.parts import Addresses, Running, Starting, limits, microseconds, start_audit, start_burials, start_ingest, start_probes
+from collector.roles.parts import (
+    Addresses,
+    Running,
+    Starting,
+    limits,
+    microseconds,
+    start_audit,
+    start_burials,
+    start_ingest,
+    start_probes,
+    start_steps,
+)
 from collector.settings import Settings
 from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
 from collector.sinks.retention import Retention
+from collector.steps import Steps
 
 log = logging.getLogger("meshscribe")
 
@@ -88,7 +100,7 @@ async def _start_all(starting: Starting) -> Running:
     """One process that does it all."""
     settings, clock, stack, registry = starting
     engine = await _store(settings, stack)
-    burials = start_burials(starting)
+    burials, steps = start_burials(starting), start_steps(starting)
     inner = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
     sink = IsolatingSink(CountedSink(inner, LedgerMetrics(registry)), open_letters(settings), clock, burials)
     stack.push_async_callback(sink.close)
@@ -126,7 +138,7 @@ async def _start_all(starting: Starting) -> Running:
     stack.push_async_callback(_drain, pipeline, journal, task)
 
     admission = await _admission(starting, journal, pipeline)
-    health = CollectorHealth(journal, pipeline, task, directory, relays, admission, burials)
+    health = CollectorHealth(journal, pipeline, task, directory, relays, admission, burials, steps)
     if engine is None:
         audit_address = await start_probes(starting, health)
     else:
@@ -182,20 +194,20 @@ class CollectorHealth:
         relays: Relays,
         admission: Admission,
         burials: Burials,
+        steps: Steps,
     ) -> None:
         self._admission = admission
         self._journal, self._pipeline, self._task, self._directory, self._relays = journal, pipeline, task, directory, relays
-        self._burials = burials
+        self._burials, self._steps = burials, steps
         self.listening = False
 
     def components(self) -> Sequence[Component]:
         """See health.Health."""
-        used = self._journal.kept_bytes / self._journal.quota_bytes
         behind = self._journal.last_position - self._pipeline.fed
         failing = self._pipeline.failing
         return (
             Component("ingest", self.listening, str(self._admission.offenders) if self.listening else "starting"),
-            Component("journal", not self._journal.refuses, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
+            Component("journal", not self._journal.refuses, self._filled()),
             Component(
                 "pipeline", not self._task.done(), "it has ended" if self._task.done() else f"{behind} entries behind{self._oldest()}"
             ),
@@ -205,6 +217,11 @@ class CollectorHealth:
             self._directory.component(),
             *self._relays.components(),
         )
+
+    def _filled(self) -> str:
+        used, last = self._journal.kept_bytes / self._journal.quota_bytes, self._journal.last_position
+        told = self._steps.told(self._journal.ahead_us)
+        return f"{used:.0%} of its quota used, last position {last}" + (f"; {told}" if told else "")
 
     def _oldest(self) -> str:
         seconds = self._pipeline.oldest_unstored_seconds

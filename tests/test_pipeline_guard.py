@@ -28,8 +28,9 @@ from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
+from tests.support.clocks import TurnedClock
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
-from tests.test_pipeline import LIMITS, Blocked, NoMeaning, TurnedClock, append, opened, stored
+from tests.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 
 POISON = ("/poison", "/x")
 
@@ -61,7 +62,7 @@ def tape(count: int = 40) -> list[Entry]:
 
 class Lab:
     def __init__(self, folder: Path) -> None:
-        self.folder, self.clock, self.burials = folder, TurnedClock(), Burials()
+        self.folder, self.clock, self.burials = folder, TurnedClock(0), Burials()
         self.url = f"sqlite:///{folder}/events.db"
         migrate(self.url)
 

@@ -1,8 +1,8 @@
 """The correlator: entries in, closed exchanges and ledger windows out, in an order that only the entries decide.
 
-`feed` is a pure function of the state and the entry. The clock is the entries' `received_at`. Whatever order fragments come in, however
-often, or not at all, each exchange comes out once, and once more (a revision) for each time that something of it came late. Whatever an
-entry holds, it raises nothing: what can't be taken in is a Fault, once per entry, and all else goes on.
+`feed` is a pure function of the state and the entry. The clock is what the entries' stamps say (received.py). Whatever order fragments
+come in, however often, or not at all, each exchange comes out once, and once more (a revision) for each time that something of it came
+late. Whatever an entry holds, it raises nothing: what can't be taken in is a Fault, once per entry, and all else goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collector.correlate.memory import Memory
 from collector.correlate.openings import Openings
 from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
+from collector.correlate.received import Received
 from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot, read_snapshot
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2
@@ -44,6 +45,7 @@ class Correlator:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._now = 0
+        self._received = Received()
         self._place = Place(0, 0)
         self._out: list[Closed] = []
         self._entry = _NOTHING
@@ -57,6 +59,11 @@ class Correlator:
     def quiet(self) -> bool:
         """Nothing is open and no ledger window holds a count: time need not pass."""
         return not self._openings.all and not self._ledger.open
+
+    @property
+    def now(self) -> int:
+        """The time (µs) at which the last entry was received."""
+        return self._now
 
     @property
     def open_bytes(self) -> int:
@@ -86,7 +93,7 @@ class Correlator:
     def _work(self, entry: Entry) -> Iterator[None]:
         proxy = self._nodes.named(entry.sender, entry.source)
         try:
-            yield from self._advance(entry.received_at)
+            yield from self._advance(self._received.at(entry))
             if entry.kind == Kind.TAP:
                 yield from self._tap_entry(proxy, entry)
             elif entry.kind == Kind.ACCESS_LOG:
@@ -277,7 +284,7 @@ class Correlator:
     # -- time and memory
 
     def _advance(self, now: int) -> Iterator[None]:
-        self._now = now = max(now, self._now)
+        self._now = now
         for number, window in enumerate(self._ledger.flush(now, self._nodes.known), 1):
             self._emit(window)
             if not number % STEP:
@@ -368,6 +375,7 @@ class Correlator:
         """The whole state after the last entry, for a checkpoint (msgpack)."""
         remembered, forgetting, twins = self._memory.snapshot()
         known, tapped = self._nodes.snapshot()
+        writers, leap = self._received.snapshot()
         return msgspec.msgpack.encode(
             Snapshot(
                 FORMAT,
@@ -384,6 +392,8 @@ class Correlator:
                 forgetting=forgetting,
                 twins=twins,
                 ledger=list(self._ledger.open.items()),
+                writers=writers,
+                leap=leap,
             )
         )
 
@@ -391,6 +401,7 @@ class Correlator:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
         saved = read_snapshot(state)
         self._now = saved.now
+        self._received.restore(saved.now, saved.writers, saved.leap)
         self._nodes.restore(saved.nodes, saved.tapped)
         self._ledger.restore(saved.window_start, saved.ledger, saved.vms, saved.forgotten_vms)
         self._openings.restore(saved.serial, saved.open, saved.lingering)

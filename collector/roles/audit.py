@@ -7,7 +7,7 @@ import asyncio
 from collector.audit.app import create_app
 from collector.directory import Directory, open_versions
 from collector.health import Component
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_audit
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, clock_part, start_audit
 from collector.sinks.open import open_engine, prepare
 
 
@@ -23,7 +23,7 @@ async def start(starting: Starting) -> Running:
     await directory.start()
     stack.push_async_callback(directory.stop)
     health = RoleHealth()
-    health.parts.append(lambda: [Component("audit", True), directory.component()])
+    health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
     address = await start_audit(starting, create_app(engine, health, registry, settings.audit, clock, directory))
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=address))
 

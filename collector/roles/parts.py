@@ -21,7 +21,7 @@ from collector.dead_letters.open import open_letters
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.errors import RetryableError, SettingsError
 from collector.health import Component, Health
-from collector.metrics import AccessLogMetrics, AdmissionMetrics, DeadLetterMetrics, ListenerMetrics, TapMetrics
+from collector.metrics import AccessLogMetrics, AdmissionMetrics, ClockMetrics, DeadLetterMetrics, ListenerMetrics, TapMetrics
 from collector.receive import Appender
 from collector.receive.access_log import AccessLogServer
 from collector.receive.admission import Admission
@@ -30,6 +30,7 @@ from collector.receive.shares import Shares
 from collector.receive.tap import create_ingest_app
 from collector.servers import HttpServer
 from collector.settings import Settings
+from collector.steps import Steps
 
 T = TypeVar("T")
 
@@ -107,6 +108,19 @@ def start_burials(starting: Starting) -> Burials:
     stack.push_async_callback(letters.close)
     stack.push_async_callback(cancel, looking)
     return burials
+
+
+def start_steps(starting: Starting) -> Steps:
+    """What notices that the clock was set, while the stack stands."""
+    steps = Steps(starting.clock, ClockMetrics(starting.registry).count)
+    starting.stack.push_async_callback(cancel, asyncio.create_task(steps.run()))
+    return steps
+
+
+def clock_part(starting: Starting) -> Callable[[], Sequence[Component]]:
+    """For readiness, of roles without a journal of their own: says when the clock was set, and fails nothing."""
+    steps = start_steps(starting)
+    return lambda: [Component("clock", True, steps.told())]
 
 
 async def start_probes(starting: Starting, health: Health) -> str:

@@ -25,7 +25,18 @@ from collector.metrics import LedgerMetrics, RelayMetrics
 from collector.pipeline import Pipeline
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_burials, start_probes
+from collector.roles.parts import (
+    Addresses,
+    RoleHealth,
+    Running,
+    Starting,
+    clock_part,
+    limits,
+    microseconds,
+    patiently,
+    start_burials,
+    start_probes,
+)
 from collector.roles.relays import start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
@@ -120,6 +131,7 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     if writer is None:
         writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
         stack.push_async_callback(writer.close)
+        health.parts.append(clock_part(starting))
     own, meaning, burials = writer, ExchangeMeaning.of(settings, directory.catalogue), start_burials(starting)
     ledger = LedgerMetrics(registry)
 

@@ -14,7 +14,7 @@ from collector.journal.kafka_topic import check_ingest, find_raw_topic
 from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
 from collector.roles.away import watch
 from collector.roles.metrics import RawMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently, start_ingest, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently, start_ingest, start_probes, start_steps
 
 DRAIN_SECONDS = 10.0  # from the signal to end on: then what Kafka has not taken is given up
 
@@ -39,9 +39,13 @@ async def start_writer(starting: Starting, health: RoleHealth) -> RawWriter:
     stack.push_async_callback(writer.close)
     RawMetrics(registry, writer)
 
+    steps = start_steps(starting)
+
     def journal() -> Sequence[Component]:
         stalled = writer.stalled_seconds
         detail = f"{writer.waiting_bytes} bytes wait" + (f"; Kafka has acknowledged nothing for {stalled:.0f} s" if stalled > 1 else "")
+        if told := steps.told(writer.ahead_us):
+            detail += f"; {told}"
         return [Component("journal", stalled <= STALLED_SECONDS, detail)]
 
     health.parts.append(journal)

@@ -20,7 +20,7 @@ from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
 from collector.relays.sql_target import SqlTarget
 from collector.relays.start import told
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, clock_part, start_probes
 from collector.roles.relays import start_own_relays
 from collector.roles.services import start_services_copy
 from collector.settings import Settings
@@ -54,7 +54,7 @@ async def start(starting: Starting) -> Running:
     if settings.sink.retention_days is not None:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
         stack.push_async_callback(cancel, retention)
-    health.parts.append(lambda: _components(relay))
+    health.parts += [lambda: _components(relay), clock_part(starting)]
     await start_services_copy(starting, health)
     return Running(task, Addresses(audit=address))
 
