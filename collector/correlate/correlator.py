@@ -40,12 +40,11 @@ _NOTHING = Entry(0, Kind.TICK, "", 0, b"")
 
 
 class Correlator:
-    """See the module's text. `state()` and `restore()` carry everything across a restart."""
+    """See the module's text. `state()` and `restore()` carry everything across a restart. `received.now`: the time that it goes by."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._now = 0
-        self._received = Received()
+        self._now, self.received = 0, Received()
         self._place = Place(0, 0)
         self._out: list[Closed] = []
         self._entry = _NOTHING
@@ -59,11 +58,6 @@ class Correlator:
     def quiet(self) -> bool:
         """Nothing is open and no ledger window holds a count: time need not pass."""
         return not self._openings.all and not self._ledger.open
-
-    @property
-    def now(self) -> int:
-        """The time (µs) at which the last entry was received."""
-        return self._now
 
     @property
     def open_bytes(self) -> int:
@@ -93,7 +87,7 @@ class Correlator:
     def _work(self, entry: Entry) -> Iterator[None]:
         proxy = self._nodes.named(entry.sender, entry.source)
         try:
-            yield from self._advance(self._received.at(entry))
+            yield from self._advance(self.received.at(entry))
             if entry.kind == Kind.TAP:
                 yield from self._tap_entry(proxy, entry)
             elif entry.kind == Kind.ACCESS_LOG:
@@ -375,7 +369,6 @@ class Correlator:
         """The whole state after the last entry, for a checkpoint (msgpack)."""
         remembered, forgetting, twins = self._memory.snapshot()
         known, tapped = self._nodes.snapshot()
-        writers, leap = self._received.snapshot()
         return msgspec.msgpack.encode(
             Snapshot(
                 FORMAT,
@@ -392,8 +385,7 @@ class Correlator:
                 forgetting=forgetting,
                 twins=twins,
                 ledger=list(self._ledger.open.items()),
-                writers=writers,
-                leap=leap,
+                received=self.received.snapshot(),
             )
         )
 
@@ -401,7 +393,7 @@ class Correlator:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
         saved = read_snapshot(state)
         self._now = saved.now
-        self._received.restore(saved.now, saved.writers, saved.leap)
+        self.received.restore(saved.now, *saved.received)
         self._nodes.restore(saved.nodes, saved.tapped)
         self._ledger.restore(saved.window_start, saved.ledger, saved.vms, saved.forgotten_vms)
         self._openings.restore(saved.serial, saved.open, saved.lingering)

@@ -182,8 +182,7 @@ class Snapshot(Struct):
     forgetting: list[tuple[int, KeyFields, int, int]]
     twins: list[tuple[KeyFields, int]]
     ledger: list[tuple[Proxy, Counts]]
-    writers: list[Heard]
-    leap: Leap | None
+    received: tuple[list[Heard], Leap | None]
 
 
 class _Marked(Struct):

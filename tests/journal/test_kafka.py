@@ -191,7 +191,7 @@ async def test_a_receiver_whose_clock_is_a_day_ahead_neither_drags_the_others_no
     correlator, times = Correlator(Limits()), list[int]()
     for entry in entries:
         correlator.feed(entry)
-        times.append(correlator.now)
+        times.append(correlator.received.now)
     assert times == sorted(times)
     assert times[:10] == true[:10]
     for (before, now), (earlier, later) in zip(pairwise(times), pairwise(true), strict=True):
