@@ -20,9 +20,9 @@ class Complaints:
 
     def tell(self, kind: str, sentence: str) -> None:
         """The sentence is that of the first and of each that ends a silence."""
-        now = self._clock.now_us()
+        now = self._clock.monotonic_us()
         said_at, times = self._silent.pop(kind, (now - self._every_us, 0))
-        if 0 <= now - said_at < self._every_us:
+        if now - said_at < self._every_us:
             self._silent[kind] = (said_at, times + 1)
             return
         self._log.error("%s%s", sentence, f" ({times} more of this kind since the last line)" if times else "")

@@ -84,6 +84,17 @@ class AdmissionMetrics:
         self.refused = {reason: refused.labels(reason) for reason in self.REASONS}
 
 
+class ClockMetrics:
+    """How often the clock was set. `direction`: ahead, back."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        steps = Counter("meshscribe_clock_steps_total", "Times that the machine's clock was set", ["direction"], registry=registry)
+        self._steps = {direction: steps.labels(direction) for direction in ("ahead", "back")}
+
+    def count(self, direction: str) -> None:
+        self._steps[direction].inc()
+
+
 class JournalState(Protocol):
     """What can be read off a journal at any time."""
 

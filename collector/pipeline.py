@@ -67,10 +67,10 @@ class Pipeline:
         self.failing: str | None = None  # why the sink does not take anything now
         self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
-        self._begun_at = clock.now_us()
+        self._begun_at = clock.monotonic_us()
         self._resumed = False
         self._heard_at = 0  # when the last entry fed was received
-        self._in_hand = deque[int]()  # of each of those writes, the time at which its first entry was received
+        self._in_hand = deque[int]()  # of each of those writes, when its first entry was received, on the monotonic clock
         self.checkpoint_failing: str | None = None  # why no checkpoint can be made
         self.checkpoints_failed = 0  # since the start
         self._complaints = Complaints(log, clock)
@@ -81,7 +81,7 @@ class Pipeline:
         if self._resumed and not self._in_hand:
             return 0.0
         oldest = self._in_hand[0] if self._in_hand else self._begun_at
-        return max(0, self._clock.now_us() - oldest) / 1_000_000
+        return (self._clock.monotonic_us() - oldest) / 1_000_000
 
     @property
     def checkpointed(self) -> int:
@@ -119,7 +119,7 @@ class Pipeline:
         if checkpoint is not None:
             self._correlator.restore(checkpoint.state)
             self.fed = self.settled = self._checkpointed = checkpoint.position
-        self._saved_at = self._clock.now_us()
+        self._saved_at = self._clock.monotonic_us()
         self._resumed = True
         log.info("resuming behind position %d; stored up to %d", self.fed, high.position)
 
@@ -130,7 +130,7 @@ class Pipeline:
             while True:
                 entries = entries or await self._journal.read(self.fed, READ_BYTES)
                 self._storing += 1
-                self._in_hand.append(entries[0].received_at)
+                self._in_hand.append(self._since(entries[0].received_at))
                 outputs, entries = await self._feed(entries)
                 if writing is not None:
                     await writing
@@ -146,12 +146,16 @@ class Pipeline:
                     if writing is not None:
                         await writing
                         writing = None
-                    self._in_hand.append(self._heard_at)  # what comes meanwhile waits in the journal, and is younger
+                    self._in_hand.append(self._since(self._heard_at))  # what comes meanwhile waits in the journal, and is younger
                     await self._checkpoint()
                     self._in_hand.popleft()
         finally:
             if writing is not None:
                 writing.cancel()
+
+    def _since(self, received_at: int) -> int:
+        """This time on the monotonic clock, which nobody sets from here on."""
+        return self._clock.monotonic_us() - max(0, self._clock.now_us() - received_at)
 
     def _stored(self, _: object) -> None:
         self._storing -= 1
@@ -208,14 +212,14 @@ class Pipeline:
     def _checkpoint_is_due(self) -> bool:
         if self.fed == self._checkpointed:
             return False
-        return self._unsaved_bytes >= self._checkpoint_bytes or self._clock.now_us() - self._saved_at >= self._checkpoint_us
+        return self._unsaved_bytes >= self._checkpoint_bytes or self._clock.monotonic_us() - self._saved_at >= self._checkpoint_us
 
     async def _checkpoint(self) -> None:
         """Saves the state after the last entry fed. Everything up to there is stored, or had no output."""
         if self.done.position < self.fed:
             await self._store([], Place(self.fed, WHOLE))
         state = self._state()
-        self._unsaved_bytes, self._saved_at = 0, self._clock.now_us()
+        self._unsaved_bytes, self._saved_at = 0, self._clock.monotonic_us()
         if state is None:
             return  # the journal keeps what the next start needs
         await self._journal.save_checkpoint(Checkpoint(self.fed, state))

@@ -88,6 +88,8 @@ class Record(_Said):
     revision: int
     call_id: str | None = None
     start: str
+    clock_suspect: bool | None = Field(None, description="true: the proxy's start is far from its arrival, which `start` tells instead.")
+    start_told: str | None = Field(None, description="With clock_suspect: what the proxy told, or the nearest of the years 1 to 9999.")
     duration_ms: float | None = None
     proxy: Proxy
     service: Service | None = None
@@ -219,6 +221,7 @@ class Away(_Said):
     from_: str = Field(alias="from")
     to: str
     reason: Literal["stopped", "killed", "hung"] | None = None
+    clock_suspect: bool | None = Field(None, description="true: the clock was set meanwhile, and how long it was is not known.")
 
 
 class Totals(Counts):

@@ -107,7 +107,9 @@ class Ledger:
             self.malformed(proxy, UNREADABLE_AWAY)
             return None
         span = max(told.to_us - told.from_us, 0)
-        return LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span), away_reason=told.reason)
+        window = LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span))
+        window.away_reason, window.away_suspect = told.reason, told.clock_suspect
+        return window
 
     def flush(self, now: int, nodes: dict[Proxy, Node]) -> list[LedgerWindow]:
         """The windows that ended by `now` (µs), and a new one begins."""

@@ -21,6 +21,7 @@ from collector.journal import Checkpoint, checkpoints, truncation
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
+from collector.journal.received import ReceivedTime
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
 from collector.messages.entry import Entry, Kind
@@ -53,7 +54,7 @@ class SqliteJournal:
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
         self._refused_at: int | None = None
-        self._received_at = opened.end.received_at
+        self._time = ReceivedTime(clock, opened.end.received_at)
         self._floor, self._last = opened.floor, opened.end.position
         self._total = opened.end.total_bytes  # with what waits
         self._tail = Tail(TAIL_BYTES)
@@ -73,7 +74,7 @@ class SqliteJournal:
     @property
     def refuses(self) -> bool:
         """Whether something found no room within the last 10 seconds. What is small may still have found some."""
-        return self._refused_at is not None and self._clock.now_us() - self._refused_at < REFUSING_US
+        return self._refused_at is not None and self._clock.monotonic_us() - self._refused_at < REFUSING_US
 
     @property
     def last_position(self) -> int:
@@ -83,7 +84,12 @@ class SqliteJournal:
     @property
     def last_received_at(self) -> int:
         """Of the newest entry, durable or not; 0 if there never was one."""
-        return self._received_at
+        return self._time.last_us
+
+    @property
+    def ahead_us(self) -> int:
+        """How far received time is ahead of the clock, after that was set back; 0 if it is not."""
+        return self._time.ahead_us
 
     @property
     def floor_position(self) -> int:
@@ -96,13 +102,12 @@ class SqliteJournal:
             raise RetryableError(CLOSED)
         size, memory = len(payload), weight(kind, payload, message)
         if full := self._full(size, memory):
-            self._refused_at = self._clock.now_us()
+            self._refused_at = self._clock.monotonic_us()
             raise JournalFullError(f"journal: {full}")
-        self._received_at = max(self._received_at, self._clock.now_us())
         self.waiting_bytes += memory
         self._total += size
         future: asyncio.Future[int] = self._loop.create_future()
-        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message, memory, sender))
+        self._writer.put(Waiting(future, kind, source, self._time.stamp(), payload, message, memory, sender))
         return await future
 
     def _full(self, size: int, memory: int) -> str:

@@ -20,6 +20,8 @@ from collector.roles.away import Presence
 from collector.roles.ingest import start_ingest
 from collector.roles.parts import Addresses, Running, Starting
 from collector.roles.phase import Phase
+from collector.roles.steps import start_steps
+from collector.steps import Steps
 
 if TYPE_CHECKING:
     from collector.roles.behind import Behind
@@ -33,7 +35,7 @@ async def start(starting: Starting) -> Running:
     journal = await open_journal(settings.journal, clock, settings.ingest.max_waiting_bytes)
     starting.stack.push_async_callback(journal.close)
     JournalMetrics(starting.registry, journal)
-    state = State(journal, starting.phase)
+    state = State(journal, starting.phase, start_steps(starting))
     state.admission = await _admission(starting, state)
     presence = Presence(journal, clock, settings.journal.path)
     starting.sources.push_async_callback(presence.stop)
@@ -54,8 +56,8 @@ async def start(starting: Starting) -> Running:
 class State:
     """What the listeners, the gate before the journal and /readyz ask of the parts, which come one after the other."""
 
-    def __init__(self, journal: SqliteJournal, phase: Phase) -> None:
-        self.journal, self._phase = journal, phase
+    def __init__(self, journal: SqliteJournal, phase: Phase, steps: Steps) -> None:
+        self.journal, self._phase, self._steps = journal, phase, steps
         self.admission: Admission | None = None
         self.behind: Behind | None = None
 
@@ -65,13 +67,16 @@ class State:
 
     def components(self) -> Sequence[Component]:
         """See health.Health."""
-        used = self.journal.kept_bytes / self.journal.quota_bytes
         behind = (Component("pipeline", False, "starting"),) if self.behind is None else self.behind.components()
         return (
             self._phase.ingest("" if self.admission is None else str(self.admission.offenders)),
-            Component("journal", not self.journal.refuses, f"{used:.0%} of its quota used, last position {self.journal.last_position}"),
+            Component("journal", not self.journal.refuses, self._filled()),
             *behind,
         )
+
+    def _filled(self) -> str:
+        used, told = self.journal.kept_bytes / self.journal.quota_bytes, self._steps.told(self.journal.ahead_us)
+        return f"{used:.0%} of its quota used, last position {self.journal.last_position}" + (f"; {told}" if told else "")
 
 
 async def _admission(starting: Starting, state: State) -> Admission:

@@ -10,6 +10,7 @@ from collector.health import Component
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
+from collector.roles.steps import clock_part
 from collector.sinks.open import open_engine, prepare
 
 
@@ -28,7 +29,7 @@ async def start(starting: Starting) -> Running:
     stack.push_async_callback(directory.stop)
     front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
     stack.callback(front.hide)
-    health.parts.append(lambda: [Component("audit", True), directory.component()])
+    health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 
 

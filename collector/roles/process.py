@@ -30,6 +30,7 @@ from collector.roles.metrics import PartitionMetrics
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
+from collector.roles.steps import clock_part
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
 from collector.sinks.counted import CountedSink
@@ -123,6 +124,7 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     if writer is None:
         writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
         stack.push_async_callback(writer.close)
+        health.parts.append(clock_part(starting))
     own, meaning, burials = writer, ExchangeMeaning.of(settings, directory.catalogue), start_burials(starting)
     ledger = LedgerMetrics(registry)
 

@@ -18,6 +18,7 @@ from collector.roles.metrics import RawMetrics
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.phase import DRAIN_SECONDS
 from collector.roles.probes import start_probes
+from collector.roles.steps import start_steps
 
 
 async def start(starting: Starting) -> Running:
@@ -39,10 +40,13 @@ async def start_writer(starting: Starting, health: RoleHealth) -> RawWriter:
     writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
     stack.push_async_callback(writer.close)
     RawMetrics(registry, writer)
+    steps = start_steps(starting)
 
     def journal() -> Sequence[Component]:
         stalled = writer.stalled_seconds
         detail = f"{writer.waiting_bytes} bytes wait" + (f"; Kafka has acknowledged nothing for {stalled:.0f} s" if stalled > 1 else "")
+        if told := steps.told(writer.ahead_us):
+            detail += f"; {told}"
         return [Component("journal", stalled <= STALLED_SECONDS, detail)]
 
     health.parts += [lambda: [starting.phase.ingest()], journal]
