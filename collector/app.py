@@ -22,6 +22,7 @@ from collector.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component
 from collector.isolation import IsolatingSink
+from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.meaning import ExchangeMeaning
 from collector.metrics import AdmissionMetrics, JournalMetrics, LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
@@ -190,12 +191,11 @@ class CollectorHealth:
 
     def components(self) -> Sequence[Component]:
         """See health.Health."""
-        used = self._journal.kept_bytes / self._journal.quota_bytes
         behind = self._journal.last_position - self._pipeline.fed
         failing = self._pipeline.failing
         return (
             Component("ingest", self.listening, str(self._admission.offenders) if self.listening else "starting"),
-            Component("journal", not self._journal.refuses, f"{used:.0%} of its quota used, last position {self._journal.last_position}"),
+            journal_component(self._journal, self._admission.full.reason),
             Component(
                 "pipeline", not self._task.done(), "it has ended" if self._task.done() else f"{behind} entries behind{self._oldest()}"
             ),
