@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from collector.cancelled import cancel
 from collector.connections import BoundedProtocol, Bounds
@@ -24,11 +24,11 @@ GRACE_SECONDS = 5
 class HttpServer:
     """One listener. `start` returns when it accepts connections. `count` is told why a connection was refused."""
 
-    def __init__(self, name: str, app: FastAPI, host: str, port: int, bounds: Bounds, count: Callable[[str], None]) -> None:
+    def __init__(self, name: str, app: ASGIApp, host: str, port: int, bounds: Bounds, count: Callable[[str], None]) -> None:
         self._name, self._host, self._port = name, host, port
         self._look_seconds = bounds.seconds / 10
         config = uvicorn.Config(
-            app,
+            cast(Any, app),
             http=cast(Any, partial(BoundedProtocol, bounds, count)),
             ws="none",
             lifespan="off",

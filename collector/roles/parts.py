@@ -28,6 +28,7 @@ from collector.receive.admission import Admission
 from collector.receive.problem import answer_with_problems
 from collector.receive.shares import Shares
 from collector.receive.tap import create_ingest_app
+from collector.roles.listen_audit import listen_audit
 from collector.servers import HttpServer
 from collector.settings import Settings
 
@@ -119,11 +120,7 @@ async def start_probes(starting: Starting, health: Health) -> str:
 
 async def start_audit(starting: Starting, app: FastAPI) -> str:
     """The app on the audit port. Returns the address."""
-    audit, refused = starting.settings.audit, ListenerMetrics(starting.registry, "audit").refused
-    server = HttpServer("audit.port", app, audit.host, audit.port, Bounds(audit.max_connections), refused)
-    address = await server.start()
-    starting.stack.push_async_callback(server.stop)
-    return address
+    return await listen_audit(starting.settings.audit, starting.registry, starting.stack, app)
 
 
 async def start_ingest(starting: Starting, journal: Appender) -> tuple[str, str]:

@@ -49,7 +49,17 @@ class Audit(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8081, ge=0, le=65535, description="0 takes a free port.")
-    max_connections: int = Field(128, ge=1, description="Connections at a time; one more is answered 503 and closed.")
+    probe_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="A listener of its own for /healthz, /readyz and /metrics, which `port` answers too. 0 takes a free port.",
+    )
+    max_connections: int = Field(
+        128,
+        ge=1,
+        description="Connections at a time. For one more an idle one is closed, or it is answered 503; a few more may ask for probes.",
+    )
     page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
 
 
