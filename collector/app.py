@@ -146,7 +146,7 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> AsyncEngine | Non
     if settings.sink.is_kafka:
         return None
     await prepare(settings.sink)
-    engine = open_engine(settings.sink)
+    engine = open_engine(settings.sink, settings.audit.query_seconds)
     stack.push_async_callback(engine.dispose)
     return engine
 

@@ -15,7 +15,7 @@ async def start(starting: Starting) -> Running:
     """Raises SettingsError: the store's tables are of another version."""
     settings, clock, stack, registry = starting
     await prepare(settings.sink)
-    engine = open_engine(settings.sink)
+    engine = open_engine(settings.sink, settings.audit.query_seconds)
     stack.push_async_callback(engine.dispose)
     # What the others have learnt of services is in the store: this role reads it and asks no API server.
     versions = open_versions(settings.kafka, engine, clock)
