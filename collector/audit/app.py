@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import bodies, calls, events, exchanges, ledger, manual, probes, problems, services
 from collector.audit.description import tidy
+from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
@@ -65,6 +66,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(Faults)
     app.add_middleware(Turns, settings=settings, clock=clock)
+    app.add_middleware(Hosts, names=settings.hosts)
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)
     return app

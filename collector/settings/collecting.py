@@ -55,6 +55,11 @@ class Audit(Section):
         le=65535,
         description="A listener of its own for /healthz, /readyz and /metrics, which `port` answers too. 0 takes a free port.",
     )
+    hosts: list[str] = Field(
+        [],
+        description="Names in a request's Host header that are answered: `name`, or `*.domain`. Always: addresses, names without a dot,"
+        " `*.localhost`, `*.svc`, `*.svc.cluster.local`. Probes are answered under any.",
+    )
     max_connections: int = Field(
         128,
         ge=1,
