@@ -124,7 +124,7 @@ class SqliteSink:
             for pragma in (
                 "journal_mode=WAL",
                 "synchronous=FULL",
-                "cache_size=-65536",
+                "cache_size=-16384",
                 "wal_autocheckpoint=4000",
                 WAL_KEPT,
                 "temp_store=MEMORY",
