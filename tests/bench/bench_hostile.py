@@ -1,12 +1,15 @@
 """What hostile messages cost, against ordinary ones of the same number and size: CPU and memory of a collector of their own.
 
+Both count beyond what the same steps take without any message ("nothing").
+
 `times`: the CPU as a multiple of what ordinary messages take, of which so much is for each post and so much for each byte (decompressed);
-the bound is 20. Memory is the growth of the resident set beyond GRAIN, at its peak and when all should be forgotten. A message that is
+the bound is 20. Memory is the growth of the resident set at its peak and when all should be forgotten. A message that is
 refused counts with what the refusal cost.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 import time
@@ -19,11 +22,11 @@ import uvloop
 
 from collector.demo.child import ChildError
 from collector.demo.ports import Ports
-from tests.bench.hostile_inputs import HOSTILE, Row, large, packed, small
+from tests.bench.hostile_inputs import HOSTILE, Row, large, nothing, packed, small
 from tests.fuzz.bed import checkpointed, send, tell_and_see
 from tests.fuzz.target import Collector, peak_bytes, status_bytes
 
-GRAIN = 8 << 20  # what an allocator keeps, whatever came
+GRAIN = 8 << 20  # what an allocator keeps, at the least
 FORGET_SECONDS = 5.0
 SETTINGS = {
     "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "1",
@@ -47,12 +50,15 @@ class Cost(NamedTuple):
 
 def run() -> dict[str, float]:
     """{figure: value}."""
-    rows = {"large": large, "small": small, "packed": packed, **HOSTILE}
+    rows = {"nothing": nothing, "large": large, "small": small, "packed": packed, **HOSTILE}
     with ThreadPoolExecutor(2) as pool:
         costs = dict(zip(rows, pool.map(lambda make: _measured(make()), rows.values()), strict=True))
+    idle = _survived(costs["nothing"])
+    costs = {name: cost and cost._replace(cpu_us=max(0.0, cost.cpu_us - idle.cpu_us)) for name, cost in costs.items()}
     large_cost, small_cost, packed_cost = (_survived(costs[name]) for name in ("large", "small", "packed"))
     per_post, per_byte = _ordinary(small_cost, large_cost)
-    memory = max(1.0, _beyond(large_cost.peak) / large_cost.row.bytes)
+    grain = max(GRAIN, idle.peak * 5 // 4)
+    memory = max(1.0, max(0, large_cost.peak - grain) / large_cost.row.bytes)
     figures = {
         "ordinary: µs per post": per_post,
         "ordinary: µs per byte": per_byte,
@@ -67,7 +73,7 @@ def run() -> dict[str, float]:
             ended += 1
             continue
         times = cost.cpu_us / (per_post * cost.row.messages + per_byte * cost.row.bytes)
-        held = _beyond(cost.peak) / cost.row.bytes / memory
+        held = max(0, cost.peak - grain) / cost.row.bytes / memory
         figures |= {f"{name}: {figure}": value for figure, value in _told(cost, times, held).items()}
         worst = max(worst, times, held)
     return {**figures, "worst, times the ordinary's": worst, "rows that ended or hung the collector": float(ended)}
@@ -120,8 +126,8 @@ async def _measure(collector: Collector, row: Row) -> Cost:
     await tell_and_see(collector, "behind")
     visible = time.monotonic() - began
     await checkpointed(collector)
+    await _forget(collector)  # what lingers costs when it is closed
     spent = _cpu(pid) - cpu
-    await _forget(collector)
     refused = sum(status != 200 for status in statuses)
     return Cost(row, spent * 1e6, peak_bytes(pid) - before, status_bytes(pid, "VmRSS") - before, visible, refused)
 
@@ -133,6 +139,7 @@ async def _forget(collector: Collector) -> None:
     while time.monotonic() < ends:
         number += 1
         await tell_and_see(collector, f"later{number}")
+        await asyncio.sleep(0.5)
 
 
 def _ordinary(few: Cost, many: Cost) -> tuple[float, float]:
@@ -140,10 +147,6 @@ def _ordinary(few: Cost, many: Cost) -> tuple[float, float]:
     a, b, c, d = few.row.messages, few.row.bytes, many.row.messages, many.row.bytes
     per_byte = max(1e-3, (many.cpu_us - few.cpu_us * c / a) / (d - b * c / a))
     return max(0.0, (few.cpu_us - per_byte * b) / a), per_byte
-
-
-def _beyond(grown: int) -> int:
-    return max(0, grown - GRAIN)
 
 
 def _cpu(pid: int) -> float:

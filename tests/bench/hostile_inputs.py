@@ -44,6 +44,11 @@ def logged(messages: Iterable[bytes]) -> Row:
     return Row([], kept, sum(map(len, kept)))
 
 
+def nothing() -> Row:
+    """Not a message."""
+    return Row([], [], 0)
+
+
 def large() -> Row:
     """Ordinary: batches as full as the filter makes them."""
     return posted(make(4_000, 1024).batches)
@@ -99,6 +104,11 @@ def _drop_reasons() -> Row:
     for reason in range(200_000):
         made.totals.drops.add(reason=reason, ends=1)
     return posted([made.SerializeToString()])
+
+
+def _tiny() -> Row:
+    """No twins: to compare them with."""
+    return posted([batch(vm="3", parts=[_part(n, end=_ended()) for n in range(16_000)]).SerializeToString()])
 
 
 def _twins() -> Row:
@@ -159,6 +169,7 @@ HOSTILE: dict[str, Callable[[], Row]] = {
     "500 sequence jumps": _sequence_jumps,
     "5 labels of 10 MB": _labels,
     "200,000 drop reasons": _drop_reasons,
+    "16,000 tiny exchanges, no twins": _tiny,
     "16,000 twins": _twins,
     "8,000 twins in the log": _twin_logs,
     "20,000 parts of index 2^20": _indexes,

@@ -179,6 +179,7 @@ async def checkpointed(collector: Collector) -> None:
     while await asyncio.to_thread(_position, collector, "floor") < wanted:
         collector.check()
         assert time.monotonic() < deadline, "no checkpoint"
+        await tell_and_see(collector, f"nudge{time.monotonic_ns()}")  # where nothing comes in and nothing is open, none is taken
         await asyncio.sleep(0.1)
 
 

@@ -73,9 +73,9 @@ def many_lengths(**fields: list[int]) -> bytes:
 
 
 EXCESSIVE: dict[str, Callable[[], bytes]] = {
-    "16385 parts": lambda: batch() + b"\x2a\x00" * 7_000_000,
-    "16385 parts ": lambda: batch() + b"\x2a\x00" * 16_384,
-    "16385 parts  ": lambda: batch() + longer(b"\x2a\x00" * 200_000),
+    "8193 parts": lambda: batch() + b"\x2a\x00" * 7_000_000,
+    "8193 parts ": lambda: batch() + b"\x2a\x00" * 8192,
+    "8193 parts  ": lambda: batch() + longer(b"\x2a\x00" * 200_000),
     "4097 runs": lambda: batch() + field(5, b"\x62\x00" * 7_000_000),
     "4097 runs ": lambda: batch() + field(5, b"\x62\x00" * 4097) * 100,
     "4097 runs  ": lambda: batch() + field(5, b"\x62\x00" * 4097),
