@@ -1,6 +1,8 @@
-"""GET /healthz, /readyz and /metrics: what Kubernetes and Prometheus ask."""
+"""GET /healthz, /readyz, /readyz/ingest and /metrics: what Kubernetes and Prometheus ask."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -10,9 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.audit import documents
 from collector.audit.problems import problem
-from collector.health import Health
+from collector.health import Component, Health
 
-PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+INGEST = ("process", "ingest")  # the components that say whether what proxies send is taken
+PATHS = frozenset({"/healthz", "/readyz", "/readyz/ingest", "/metrics"})
 
 
 class OnlyProbes:
@@ -23,7 +26,7 @@ class OnlyProbes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in PATHS:
-            answer = problem(404, "There is nothing but /healthz, /readyz and /metrics on audit.probe_port.")
+            answer = problem(404, "There is nothing but /healthz, /readyz, /readyz/ingest and /metrics on audit.probe_port.")
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -39,15 +42,13 @@ def router(health: Health, registry: CollectorRegistry) -> APIRouter:
         return Response(b'{"ok":true}', media_type="application/json")
 
     @routes.get("/readyz", responses=documents.READY, summary="Every part works")
-    async def readyz(only: str | None = None) -> Response:
-        """`only`: a list of parts, such as `ingest`: the answer is for those."""
-        wanted = set(only.split(",")) if only is not None else None
-        parts = [component._asdict() for component in health.components() if wanted is None or component.name in wanted]
-        if wanted is not None and not parts:
-            return problem(503, f"There is no part {only[:80] if only else ''!r} here, or not yet.", headers={"Retry-After": "1"})
-        ready = all(part["ok"] for part in parts)
-        body = msgspec.json.encode({"ok": ready, "components": parts})
-        return Response(body, 200 if ready else 503, media_type="application/json")
+    async def readyz() -> Response:
+        return _ready(health.components())
+
+    @routes.get("/readyz/ingest", responses=documents.READY, summary="Proxies may send here")
+    async def ingest() -> Response:
+        """Also while the store is away: the journal keeps what comes, and says what it cannot."""
+        return _ready([component for component in health.components() if component.name in INGEST])
 
     @routes.get("/metrics", responses=documents.METRICS, summary="Prometheus metrics")
     async def metrics(request: Request) -> Response:
@@ -56,3 +57,10 @@ def router(health: Health, registry: CollectorRegistry) -> APIRouter:
         return Response(encode(registry), headers={"Content-Type": content_type})
 
     return routes
+
+
+def _ready(components: Sequence[Component]) -> Response:
+    parts = [component._asdict() for component in components]
+    ready = bool(parts) and all(part["ok"] for part in parts)
+    body = msgspec.json.encode({"ok": ready, "components": parts})
+    return Response(body, 200 if ready else 503, media_type="application/json")

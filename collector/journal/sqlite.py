@@ -18,10 +18,10 @@ from typing import Any
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint, checkpoints, truncation
+from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
-from collector.journal.recovery import Recovery
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
 from collector.messages.entry import Entry, Kind
@@ -60,7 +60,7 @@ class SqliteJournal:
         self._lock = opened.lock
         self._reader = reader
         self._writer = Writer(opened.connection, opened.end, self)
-        self._recovery = Recovery(self._writer)
+        self._disk = Disk(self._writer)
         self._writer.start()
 
     @property
@@ -71,7 +71,7 @@ class SqliteJournal:
     @property
     def fault(self) -> str | None:
         """Why it takes nothing now, or why something found no room of late: what is small may still have found some."""
-        return self._recovery.fault or self._refused.reason
+        return self._disk.fault or self._refused.reason
 
     @property
     def last_position(self) -> int:
@@ -162,7 +162,7 @@ class SqliteJournal:
             return
         self._closed = True
         self._wake_readers()
-        await self._recovery.stop()
+        await self._disk.stop()
         await asyncio.to_thread(self._reader.close)
         await self._writer.stop()  # as the last connection it copies the log into the file and removes it
         os.close(self._lock)
@@ -170,7 +170,7 @@ class SqliteJournal:
     def committed(self, group: list[Waiting], entries: list[Entry]) -> None:
         """Called by the writer: the group is durable."""
         self._last = entries[-1].position
-        self._recovery.worked()
+        self._disk.worked()
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
             self.waiting_bytes -= waiting.memory
@@ -180,7 +180,7 @@ class SqliteJournal:
     def failed(self, group: list[Waiting], error: Exception) -> None:
         """Called by the writer: nothing of the group was stored."""
         if not self._closed:
-            self._recovery.failed(error)
+            self._disk.failed(error)
         for waiting in group:
             self.waiting_bytes -= waiting.memory
             self._total -= len(waiting.payload)

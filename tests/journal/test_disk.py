@@ -14,7 +14,7 @@ import pytest
 
 from collector import waiting
 from collector.errors import JournalFullError
-from collector.journal import Checkpoint, recovery
+from collector.journal import Checkpoint, disk
 from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Kind
@@ -74,7 +74,7 @@ async def test_a_full_disk_refuses_what_waits_and_takes_entries_again_when_there
 
 async def test_a_disk_that_has_room_again_is_noticed_although_nothing_comes(open_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is not ready gets no traffic: what comes cannot be what tells that it is well."""
-    monkeypatch.setattr(recovery, "TRY_SECONDS", 0.05)
+    monkeypatch.setattr(disk, "TRY_SECONDS", 0.05)
     journal = await open_at()
     await set_pages(journal, 20)
     with pytest.raises(JournalFullError):

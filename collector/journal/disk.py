@@ -17,7 +17,7 @@ from collector.journal.writer import Writer
 TRY_SECONDS = 1.0
 
 
-class Recovery:
+class Disk:
     """`fault`: why nothing can be written now; None as far as known it can."""
 
     def __init__(self, writer: Writer) -> None:
