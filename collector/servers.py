@@ -45,7 +45,7 @@ class HttpServer:
     async def start(self) -> str:
         """The address as `host:port`. Raises SettingsError if it cannot be had."""
         try:
-            listening = _listen(self._host, self._port)
+            listening = listen(self._host, self._port)
         except OSError as error:
             raise SettingsError([f"{self._name}: cannot listen on {self._host}:{self._port}: {error.strerror}"]) from error
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
@@ -80,7 +80,8 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named: asyncio switches Nagle off (an answer of two writes would wait 40 ms) only where it is.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

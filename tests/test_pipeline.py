@@ -280,3 +280,36 @@ async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_wri
     await sink.close()
     await journal.close()
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == messages * each
+
+
+async def test_a_full_disk_ends_no_pipeline_and_what_was_taken_is_stored(tmp_path: Path) -> None:
+    """A checkpoint that finds no room is said, and made when there is room again."""
+    entries = tape(Random(7)).entries
+    migrate(f"sqlite:///{tmp_path}/events.db")
+    clock = TurnedClock()
+    journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
+    running = pipeline(journal, sink)
+    task = asyncio.create_task(running.run())
+    await append(journal, clock, entries[:20])
+    assert await running.drained(journal.last_position, 20)
+    pages = await journal._writer.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
+    await journal._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").close())
+    refused = 0
+    for entry in entries[20:] * 3:
+        try:
+            await append(journal, clock, [entry])
+        except RetryableError:
+            refused += 1
+    assert await running.drained(journal.last_position, 20)
+    assert refused
+    assert not task.done()
+    await journal._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").close())
+    await append(journal, clock, entries[:4])
+    assert await running.drained(journal.last_position, 20)
+    async with asyncio.timeout(20):
+        while running.checkpoint_failing:
+            await append(journal, clock, entries[:1])
+            await asyncio.sleep(0.05)
+    await _end(task)
+    await journal.close()
+    await sink.close()

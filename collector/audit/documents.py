@@ -259,7 +259,12 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-_FAULTS: Responses = {400: _problem("Wrong parameters"), 503: _problem("The store does not answer")}
+_FAULTS: Responses = {
+    400: _problem("Wrong parameters"),
+    421: _problem("Not a name of this listener (audit.hosts)"),
+    429: _problem("Too many queries of this client wait"),
+    503: _problem("The store does not answer, or not in time"),
+}
 _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_FAULTS}
 EXCHANGE: Responses = {200: {"model": Record, "description": "The record"}, **_ERRORS}

@@ -8,11 +8,28 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.audit import documents
+from collector.audit.problems import problem
 from collector.health import Component, Health
 
 INGEST = ("process", "ingest")  # the components that say whether what proxies send is taken
+PATHS = frozenset({"/healthz", "/readyz", "/readyz/ingest", "/metrics"})
+
+
+class OnlyProbes:
+    """An app of which a listener of its own answers the probes and nothing else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in PATHS:
+            answer = problem(404, "There is nothing but /healthz, /readyz, /readyz/ingest and /metrics on audit.probe_port.")
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def router(health: Health, registry: CollectorRegistry) -> APIRouter:

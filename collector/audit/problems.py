@@ -6,6 +6,7 @@ A fault of ours is logged with an id and answered with that id alone: nothing of
 from __future__ import annotations
 
 import logging
+import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -23,6 +24,11 @@ from collector.errors import BadInputError, PermanentError
 MEDIA_TYPE = "application/problem+json"
 BAD_PARAMETERS = "urn:meshscribe:problem:bad-parameters"
 STORE_UNAVAILABLE = "urn:meshscribe:problem:store-unavailable"
+QUERY_TOO_LONG = "urn:meshscribe:problem:query-too-long"
+TOO_LONG = (
+    "The query took longer than a query may (audit.query_seconds) and was given up: ask for a shorter time (since, until), or for one"
+    " namespace, service or node."
+)
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
@@ -59,12 +65,30 @@ def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Map
 def fault(error: BaseException, what: str) -> Response:
     """The answer to an error of ours, which is logged with the id that the caller gets."""
     instance = uuid.uuid4().urn
+    if isinstance(error, DBAPIError):
+        _shorten(error)
+    if _was_ended(error):
+        _log.warning("a query was given up: %s [%s]", what, instance)
+        return problem(503, TOO_LONG, QUERY_TOO_LONG, headers={"Retry-After": "5"}, instance=instance)
     if isinstance(error, STORE_ERRORS) or _of_server(error):
         _log.error("store unavailable: %s: %s [%s]", what, error, instance)
         detail = "The store does not answer, or has not been migrated. The collector's log says more under the instance's id."
         return problem(503, detail, STORE_UNAVAILABLE, headers={"Retry-After": "5"}, instance=instance)
     _log.error("fault: %s [%s]", what, instance, exc_info=error)
     return problem(500, "A fault of the collector's. Its log says more under the instance's id.", FAULT, instance=instance)
+
+
+def _was_ended(error: BaseException) -> bool:
+    """Whether the store gave the query up at its limit."""
+    told = error.orig if isinstance(error, DBAPIError) else None
+    interrupted = getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+    return interrupted or getattr(told, "sqlstate", None) == "57014"  # query_canceled
+
+
+def _shorten(error: DBAPIError) -> None:
+    """The log is no place for a whole statement, nor for what it was asked with."""
+    error.statement = (error.statement or "")[:200]
+    error.hide_parameters = True
 
 
 def _of_server(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint, checkpoints, truncation
+from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
@@ -26,10 +27,10 @@ from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
 from collector.messages.entry import Entry, Kind
 from collector.paths import unusable
+from collector.refusal import LastRefusal
 from collector.settings import Journal as JournalSettings
 
 TAIL_BYTES = 32 << 20
-REFUSING_US = 10_000_000
 
 
 async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
@@ -53,7 +54,7 @@ class SqliteJournal:
         self._keep_bytes = settings.keep_bytes
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
-        self._refused_at: int | None = None
+        self._refused = LastRefusal()
         self._time = ReceivedTime(clock, opened.end.received_at)
         self._floor, self._last = opened.floor, opened.end.position
         self._total = opened.end.total_bytes  # with what waits
@@ -64,6 +65,7 @@ class SqliteJournal:
         self._lock = opened.lock
         self._reader = reader
         self._writer = Writer(opened.connection, opened.end, self)
+        self._disk = Disk(self._writer)
         self._writer.start()
 
     @property
@@ -72,9 +74,9 @@ class SqliteJournal:
         return self._total - self._floor.total_bytes
 
     @property
-    def refuses(self) -> bool:
-        """Whether something found no room within the last 10 seconds. What is small may still have found some."""
-        return self._refused_at is not None and self._clock.monotonic_us() - self._refused_at < REFUSING_US
+    def fault(self) -> str | None:
+        """Why it takes nothing now, or why something found no room of late: what is small may still have found some."""
+        return self._disk.fault or self._refused.reason
 
     @property
     def last_position(self) -> int:
@@ -102,7 +104,7 @@ class SqliteJournal:
             raise RetryableError(CLOSED)
         size, memory = len(payload), weight(kind, payload, message)
         if full := self._full(size, memory):
-            self._refused_at = self._clock.monotonic_us()
+            self._refused.add(full)
             raise JournalFullError(f"journal: {full}")
         self.waiting_bytes += memory
         self._total += size
@@ -169,6 +171,7 @@ class SqliteJournal:
             return
         self._closed = True
         self._wake_readers()
+        await self._disk.stop()
         await asyncio.to_thread(self._reader.close)
         await self._writer.stop()  # as the last connection it copies the log into the file and removes it
         os.close(self._lock)
@@ -176,6 +179,7 @@ class SqliteJournal:
     def committed(self, group: list[Waiting], entries: list[Entry]) -> None:
         """Called by the writer: the group is durable."""
         self._last = entries[-1].position
+        self._disk.worked()
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
             self.waiting_bytes -= waiting.memory
@@ -184,6 +188,8 @@ class SqliteJournal:
 
     def failed(self, group: list[Waiting], error: Exception) -> None:
         """Called by the writer: nothing of the group was stored."""
+        if not self._closed:
+            self._disk.failed(error)
         for waiting in group:
             self.waiting_bytes -= waiting.memory
             self._total -= len(waiting.payload)

@@ -19,6 +19,7 @@ from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
 from collector.journal.file import Place
 from collector.messages.entry import Entry, Kind
+from collector.waiting import Waiting as Wait
 
 T = TypeVar("T")
 GROUP_ENTRIES = 128
@@ -69,6 +70,7 @@ class Writer:
         self._end = end
         self._owner = owner
         self._faults = FaultLog()
+        self.waiting = Wait()  # for the disk
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._ahead: Item | None = None  # taken from the queue while a group was gathered
@@ -96,6 +98,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             item = self._take()
+            self.waiting.begin()
             if isinstance(item, Waiting):
                 self._write(self._gather(item))
             elif isinstance(item, Command):
@@ -103,6 +106,7 @@ class Writer:
             else:
                 self._connection.close()
                 return
+            self.waiting.end()
 
     def _take(self) -> Item:
         item, self._ahead = self._ahead, None
@@ -141,6 +145,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             self._tell(fail, command.future, self._fault(error, getattr(command.work, "__name__", "command")))
         else:
+            self._faults.worked()
             self._tell(resolve, command.future, result)
 
     def _fault(self, error: Exception, doing: str) -> Exception:

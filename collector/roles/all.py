@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from collector.health import Component
+from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.metrics import AdmissionMetrics, JournalMetrics
 from collector.receive.admission import Admission
@@ -70,13 +71,14 @@ class State:
         behind = (Component("pipeline", False, "starting"),) if self.behind is None else self.behind.components()
         return (
             self._phase.ingest("" if self.admission is None else str(self.admission.offenders)),
-            Component("journal", not self.journal.refuses, self._filled()),
+            self._journal(),
             *behind,
         )
 
-    def _filled(self) -> str:
-        used, told = self.journal.kept_bytes / self.journal.quota_bytes, self._steps.told(self.journal.ahead_us)
-        return f"{used:.0%} of its quota used, last position {self.journal.last_position}" + (f"; {told}" if told else "")
+    def _journal(self) -> Component:
+        found = journal_component(self.journal, self.admission.full.reason if self.admission is not None else None)
+        told = self._steps.told(self.journal.ahead_us)
+        return found._replace(detail=f"{found.detail}; {told}") if told else found
 
 
 async def _admission(starting: Starting, state: State) -> Admission:

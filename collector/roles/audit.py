@@ -20,7 +20,7 @@ async def start(starting: Starting) -> Running:
     health = RoleHealth()
     front = await start_front(starting, health)
     await prepare(settings.sink)
-    engine = open_engine(settings.sink)
+    engine = open_engine(settings.sink, settings.audit.query_seconds)
     stack.push_async_callback(engine.dispose)
     # What the others have learnt of services is in the store: this role reads it and asks no API server.
     versions = open_versions(settings.kafka, engine, clock)

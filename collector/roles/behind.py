@@ -114,7 +114,7 @@ async def _store(starting: Starting) -> AsyncEngine | None:
     if sink.is_kafka:
         return None
     await prepare(sink)
-    engine = open_engine(sink)
+    engine = open_engine(sink, starting.settings.audit.query_seconds)
     starting.stack.push_async_callback(engine.dispose)
     return engine
 

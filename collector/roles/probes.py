@@ -6,13 +6,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.audit import probes
-from collector.connections import Bounds
 from collector.health import Health
-from collector.metrics import ListenerMetrics
 from collector.receive.problem import answer_with_problems, problem
+from collector.roles.listen_audit import listen_audit
 from collector.roles.parts import Starting
 from collector.roles.phase import PhasedHealth
-from collector.servers import HttpServer
 
 NOT_HERE = "the process is starting or stopping: the audit API is not here"
 
@@ -60,9 +58,6 @@ async def _not_here(_: Request) -> Response:
 
 
 async def _start(starting: Starting, app: FastAPI) -> Front:
-    audit, refused = starting.settings.audit, ListenerMetrics(starting.registry, "audit").refused
     front = Front("", app)
-    server = HttpServer("audit.port", front, audit.host, audit.port, Bounds(audit.max_connections), refused)
-    front.address = await server.start()
-    starting.stack.push_async_callback(server.stop)
+    front.address = await listen_audit(starting.settings.audit, starting.registry, starting.stack, front)
     return front

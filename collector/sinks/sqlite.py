@@ -28,6 +28,7 @@ from collector.sinks.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
 WAL_KEPT = f"journal_size_limit={64 << 20}"  # bytes: a log that grew beyond, at retention for example, is cut again
+LOCKED_SECONDS = 4.0  # another process may hold the file for so long; then it is said, and tried again
 _TABLES = (schema.exchanges, schema.payloads, schema.ledger)
 
 _REVISED = """
@@ -119,11 +120,11 @@ class SqliteSink:
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=10, check_same_thread=False)
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
             for pragma in (
                 "journal_mode=WAL",
                 "synchronous=FULL",
-                "cache_size=-65536",
+                "cache_size=-16384",
                 "wal_autocheckpoint=4000",
                 WAL_KEPT,
                 "temp_store=MEMORY",
