@@ -30,8 +30,9 @@ STATS = "access_logs.grpc_access_log."
 def test_a_restart_loses_no_entry_that_envoy_does_not_count(make_rig: Callable[..., Rig], restarts: int) -> None:
     rig = make_rig(cluster=Endpoints)
     assert rig.endpoints is not None
-    load = rig.load(Load(rig.tapped, requests=int(RATE * 6 * restarts), rate=RATE, connections=16, prefix="r"))
-    for _ in range(restarts):
+    answered = 0
+    for number in range(restarts):
+        load = rig.load(Load(rig.tapped, requests=int(RATE * 8), rate=RATE, connections=16, prefix=f"r{number}"))
         before = written(rig.envoy)
         assert until(lambda: written(rig.envoy), lambda now, before=before: now > before + RATE, 60) > before  # type: ignore[misc]
         rig.endpoints.put()
@@ -39,14 +40,15 @@ def test_a_restart_loses_no_entry_that_envoy_does_not_count(make_rig: Callable[.
         rig.collector.process.stop()
         rig.collector.process.start(lambda: answers(f"{rig.collector.url}/readyz/ingest"), 60)
         rig.endpoints.put(rig.collector.grpc_port)
-    (result,) = load.wait()
-    assert result.failed == 0
-    logged = until(lambda: written(rig.envoy) + dropped(rig.envoy), lambda count: count == result.answered, 30)
-    assert logged == result.answered, "Envoy knows of every request"
-    kinds = until(lambda: Counter(rig.recorded("r").values()), lambda found: found.total() == result.answered, 90)
+        (result,) = load.wait()
+        assert result.failed == 0
+        answered += result.answered
+    logged = until(lambda: written(rig.envoy) + dropped(rig.envoy), lambda count: count == answered, 30)
+    assert logged == answered, "Envoy knows of every request"
+    kinds = until(lambda: Counter(rig.recorded("r").values()), lambda found: found.total() == answered, 90)
     assert kinds[Completeness.COMPLETE] == written(rig.envoy), "what Envoy sent is stored"
     assert kinds[Completeness.ACCESS_LOG_MISSING] == dropped(rig.envoy), "what it could not send it has counted"
-    assert kinds.total() == result.answered
+    assert kinds.total() == answered
     assert {"stopped"} == {one["reason"] for one in rig.ledger()["away"]}, "and the ledger says when nobody listened"
 
 

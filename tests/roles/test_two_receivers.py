@@ -68,17 +68,20 @@ def test_receivers_restarted_one_after_the_other_lose_nothing(
     assert until(lambda: all(member.ready for member in members), bool, 120), [member.process.tail() for member in members]
     mesh = make_mesh(receivers[0].grpc_port)
     mesh.show(*receivers)
-    running = Running([Load(mesh.port, requests=int(RATE * 12 * rounds), rate=RATE, connections=16, prefix="r")])
-    for _ in range(rounds):
+    wanted: set[str] = set()
+    for number in range(rounds):
         for down, other in (receivers, receivers[::-1]):
+            prefix = f"r{number}-{down.name}"
+            running = Running([Load(mesh.port, requests=int(RATE * 6), rate=RATE, connections=16, prefix=prefix)])
             before = written(mesh.envoy)
             assert until(lambda: written(mesh.envoy), lambda now, before=before: now > before + RATE, 60) > before  # type: ignore[misc]
             mesh.show(other)
             down.process.stop()
             down.start("readyz/ingest")
             mesh.show(*receivers)
-    (result,) = running.wait()
-    assert result.failed == 0
-    assert until(lambda: written(mesh.envoy), lambda count: count == result.answered, 30) == result.answered
+            (result,) = running.wait()
+            assert result.failed == 0
+            wanted |= {f"{prefix}-{request}" for request in range(result.answered)}
+    assert until(lambda: written(mesh.envoy), lambda count: count == len(wanted), 30) == len(wanted)
     assert dropped(mesh.envoy) == 0
-    exactly_once(cluster, {f"r-{number}" for number in range(result.answered)}, 120)
+    exactly_once(cluster, wanted, 120)
