@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-SILENT_SECONDS = 5.0  # without an answer something counts as hung
+SILENT_SECONDS = 4.0  # without an answer something counts as hung: so it is told within five
 
 
 class Waiting:
