@@ -30,7 +30,7 @@ PATIENCE = 60.0
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "SILENT_SECONDS", 1.0)
 
 
 async def until(holds: Callable[[], Any]) -> None:
@@ -67,18 +67,18 @@ async def test_a_server_that_hangs_in_work_is_told_and_all_is_stored_when_it_ans
         half = len(entries) // 2
         await append(journal, journal._clock, entries[:half])  # type: ignore[arg-type]
         assert await made.drained(journal.last_position, PATIENCE)
-        assert made.failing is None
+        await until(lambda: made.failing is None)  # a checkpoint may be written
         with database.postgres.hung():
             await append(journal, journal._clock, entries[half:])  # type: ignore[arg-type]
             await until(lambda: made.failing)
             assert "has not answered for" in (made.failing or "")
             await until(lambda: silences(caplog))
             assert registry.get_sample_value("meshscribe_sink_failing") == 1
-            assert (registry.get_sample_value("meshscribe_sink_waiting_seconds") or 0) > 0.3
+            assert (registry.get_sample_value("meshscribe_sink_waiting_seconds") or 0) > 1.0
             await asyncio.sleep(3 * 0.5)  # several looks
         assert await made.drained(journal.last_position, PATIENCE)
-        assert made.failing is None
-        assert registry.get_sample_value("meshscribe_sink_failing") == 0
+        await until(lambda: made.failing is None)  # a checkpoint may be written
+        await until(lambda: registry.get_sample_value("meshscribe_sink_failing") == 0)
     assert len(silences(caplog)) == 1, "one line, however long it lasts"
     assert [r.message for r in caplog.records if r.message.endswith("again")] == ["the sink takes events again"]
     expected = await uninterrupted(tmp_path / "whole", entries)
@@ -122,7 +122,7 @@ async def test_a_file_locked_by_another_process_is_told_and_all_is_stored_when_i
         other.execute("ROLLBACK")
         other.close()
         assert await made.drained(journal.last_position, PATIENCE)
-        assert made.failing is None
+        await until(lambda: made.failing is None)  # a checkpoint may be written
     assert stored(folder) == expected
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([line for line in said if "locked" in line]) == 1
