@@ -1,16 +1,27 @@
-"""The clock, injected wherever time is read, so that tests can turn it."""
+"""The clock, injected wherever time is read, so that tests can turn it.
+
+Dates come from `now_us`, which somebody may set, either way and at any moment. Spans within one process come from `monotonic_us`, which
+nobody can. What is done for good by the date (deleting) or for ever after it (received time) goes by a HeldClock.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import Protocol
 
+TOLERANCE_US = 1_000_000  # by which a clock may differ from its own pace without having been set
+_PASSING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
-    """Wall-clock time."""
+    """Wall-clock time, and time that passes."""
 
     def now_us(self) -> int:
-        """Microseconds since the epoch."""
+        """Microseconds since the epoch. May go back, and leap ahead."""
+        ...
+
+    def monotonic_us(self) -> int:
+        """Microseconds that have passed since some moment, also while the machine was suspended. Never goes back."""
         ...
 
 
@@ -19,3 +30,43 @@ class SystemClock:
 
     def now_us(self) -> int:
         return time.time_ns() // 1000
+
+    def monotonic_us(self) -> int:
+        return time.clock_gettime_ns(_PASSING) // 1000
+
+
+class HeldClock:
+    """A clock that believes a leap ahead only when it has stood for `hold_us`; until then it goes on at its pace. It goes back at once.
+
+    For what can't be undone: a clock that shows 2038 for a moment must neither date a journal nor empty a store.
+    """
+
+    def __init__(self, clock: Clock, hold_us: int) -> None:
+        self._clock, self._hold_us = clock, hold_us
+        self._offset = clock.now_us() - clock.monotonic_us()
+        self._since: int | None = None  # when the leap that is not believed yet was seen first
+
+    @property
+    def doubts(self) -> bool:
+        """Whether it does not believe the clock now, as of the last look."""
+        return self._since is not None
+
+    def now_us(self) -> int:
+        """See Clock."""
+        return self.look()[0]
+
+    def monotonic_us(self) -> int:
+        """See Clock."""
+        return self._clock.monotonic_us()
+
+    def look(self) -> tuple[int, int]:
+        """`now_us` and `monotonic_us` of one moment."""
+        passed = self._clock.monotonic_us()
+        offset = self._clock.now_us() - passed
+        if offset > self._offset + TOLERANCE_US:
+            if self._since is None:
+                self._since = passed
+            if passed - self._since < self._hold_us:
+                return passed + self._offset, passed
+        self._offset, self._since = offset, None
+        return passed + offset, passed

@@ -1,6 +1,7 @@
 """What one client can hold of an HTTP listener. uvicorn bounds none of it by itself:
 
-- connections are counted, and one too many is answered 503 and closed;
+- connections are counted. For one too many, the one that has asked for nothing for longest is closed, if that is for some seconds;
+  else the new one is answered 503 and closed, unless it is one of a few more that may ask for certain paths: probes, for example;
 - a request's head, or a body's trailers, may have so many bytes; more are answered 431;
 - a request has so long to arrive, and so has the first one of a connection; then it is answered 408;
 - a client that sends requests without waiting for answers may be so many ahead.
@@ -11,14 +12,16 @@ Each is counted by reason. Bodies have bounds of their own (receive/content.py).
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 AHEAD = 16  # Envoy never is
-TOO_MANY, TOO_LARGE, TOO_SLOW = "too_many", "too_large", "too_slow"
-REASONS = (TOO_MANY, TOO_LARGE, TOO_SLOW)
+IDLE_SECONDS = 2.0  # without a request: then a connection may have to make room
+TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE = "too_many", "too_large", "too_slow", "idle"
+REASONS = (TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE)
 _ANSWERS = {
     TOO_MANY: (503, b"retry-after: 1\r\n", "too many connections: try again"),
     TOO_LARGE: (431, b"", "the request's header fields are too large"),
@@ -27,11 +30,16 @@ _ANSWERS = {
 
 
 class Bounds(NamedTuple):
-    """Of one listener. A read may exceed `head_bytes` by what the loop reads at once, 256 KiB."""
+    """Of one listener. A read may exceed `head_bytes` by what the loop reads at once, 256 KiB.
+
+    `reserve`: connections more, on which only `reserved` paths are answered.
+    """
 
     connections: int
     head_bytes: int = 64 << 10
     seconds: float = 60.0
+    reserve: int = 0
+    reserved: frozenset[bytes] = frozenset()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -44,12 +52,30 @@ class BoundedProtocol(HttpToolsProtocol):
         self._advanced = False
         self._stuck_bytes = 0  # received since the last that came to something
         self._answering: Any = None  # the request that is worked on: uvicorn's own `cycle` is the last that came
+        self._idle_since = 0.0  # if it is
+        self._is_reserve = self._misused = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._waiting_since = self.loop.time()
-        if len(self.connections) > self._bounds.connections:
+        self._waiting_since = self._idle_since = self.loop.time()
+        if len(self.connections) > self._bounds.connections and not self._made_room():
             self.refuse(TOO_MANY)
+
+    def idle_seconds(self, now: float) -> float | None:
+        """How long nothing has been asked for; None: something is being answered, or the connection is ending."""
+        busy = self._answering is not None and not self._answering.response_complete
+        return None if busy or self.transport.is_closing() else now - self._idle_since
+
+    def _made_room(self) -> bool:
+        """Whether this connection may stay: for one that is idle, or as one of the reserve, which its idlest leaves at once."""
+        others = [one for one in self.connections if one is not self and isinstance(one, BoundedProtocol)]
+        if _close_idlest(others, IDLE_SECONDS, self.loop.time()):
+            return True
+        if not self._bounds.reserve:
+            return False
+        self._is_reserve = True
+        reserve = [one for one in others if one._is_reserve and not one.transport.is_closing()]
+        return len(reserve) < self._bounds.reserve or _close_idlest(reserve, 0.0, self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """uvicorn tells only the last request that came: of several sent ahead, the one under way would be answered into nothing."""
@@ -82,7 +108,22 @@ class BoundedProtocol(HttpToolsProtocol):
         self._advanced = True
         if len(self.pipeline) >= AHEAD:
             raise ValueError("too many requests ahead of their answers")  # httptools makes a parser's error of it: 400, and the end
+        if self._is_reserve and self.url.partition(b"?")[0] not in self._bounds.reserved:
+            if len(self.connections) > self._bounds.connections:
+                self._misused = True
+                raise ValueError("this connection is for probes")
+            self._is_reserve = False  # others have left meanwhile
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._misused:
+            self.refuse(TOO_MANY)
+        else:
+            super().send_400_response(msg)
 
     def on_body(self, body: bytes) -> None:
         self._advanced = True
@@ -102,9 +143,21 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._count(reason)
+        if reason is IDLE:
+            self.transport.close()  # as after any keep-alive: who has not asked is not answered
+            return
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(_answer(reason))
         self.transport.close()
+
+
+def _close_idlest(connections: list[BoundedProtocol], at_least: float, now: float) -> bool:
+    """Whether there was one."""
+    idle = [(seconds, one) for one in connections if (seconds := one.idle_seconds(now)) is not None and seconds >= at_least]
+    if not idle:
+        return False
+    max(idle, key=itemgetter(0))[1].refuse(IDLE)
+    return True
 
 
 def _answer(reason: str) -> bytes:

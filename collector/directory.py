@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.cancelled import cancel
-from collector.clock import Clock
+from collector.clock import Clock, HeldClock
 from collector.enrich.api import connect_with
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.following import Following
@@ -34,6 +34,7 @@ from collector.sinks.schema import service_versions
 log = logging.getLogger("meshscribe.services")
 
 PRUNE_SECONDS = 3600.0
+HOLD_US = 86_400_000_000  # that a clock must have stood ahead before anything is deleted by it
 DAY_US = 86_400_000_000
 
 
@@ -64,6 +65,7 @@ class Directory:
         """
         self.catalogue = Catalogue(settings.history)
         self._settings, self._clock, self._follows, self._prunes = settings, clock, follows, prunes
+        self._pruning = HeldClock(clock, HOLD_US)
         self._keep_us = max(settings.history_days, retention_days or 0) * DAY_US
         self._selection = selection_of(settings)
         # What is only passed on stays as it is: whoever reads it for records or people narrows it to what is allowed now.
@@ -100,7 +102,7 @@ class Directory:
 
     async def prune(self) -> None:
         """Drops, in memory and in the store, what no exchange that is still kept can have met."""
-        before_us = self._clock.now_us() - self._keep_us
+        before_us = self._pruning.now_us() - self._keep_us
         self.catalogue.forget(before_us)
         if self._keeper is not None and self._prunes:
             try:

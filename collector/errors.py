@@ -36,6 +36,10 @@ class JournalFullError(RetryableError):
     """The journal is at its quota, or too much waits to be written."""
 
 
+class DiskError(RetryableError):
+    """A file of ours cannot be written now. What is in memory, or in other files, is as good as before."""
+
+
 class OverShareError(RetryableError):
     """The sender holds more than its share; others are served meanwhile."""
 

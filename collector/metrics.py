@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from collector.connections import REASONS
+from collector.waiting import Waiting
 
 # Coarse on purpose: an fsync takes from 0.1 ms (good disk) to 100 ms (busy network volume).
 STAGES = ("feed", "describe", "enrich", "decode", "row")  # that dead letters come from, told from the start
@@ -84,6 +85,17 @@ class AdmissionMetrics:
         self.refused = {reason: refused.labels(reason) for reason in self.REASONS}
 
 
+class ClockMetrics:
+    """How often the clock was set. `direction`: ahead, back."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        steps = Counter("meshscribe_clock_steps_total", "Times that the machine's clock was set", ["direction"], registry=registry)
+        self._steps = {direction: steps.labels(direction) for direction in ("ahead", "back")}
+
+    def count(self, direction: str) -> None:
+        self._steps[direction].inc()
+
+
 class JournalState(Protocol):
     """What can be read off a journal at any time."""
 
@@ -124,6 +136,8 @@ class PipelineState(Protocol):
     @property
     def failing(self) -> str | None: ...
     @property
+    def waiting(self) -> Waiting: ...
+    @property
     def checkpoints_failed(self) -> int: ...
     @property
     def oldest_unstored_seconds(self) -> float: ...
@@ -145,6 +159,11 @@ class PipelineMetrics:
         for name, help_text, read in (
             ("pipeline_position", "Position of the last journal entry correlated", lambda: pipeline.fed),
             ("sink_failing", "1 while the sink takes no events", lambda: int(pipeline.failing is not None)),
+            (
+                "sink_waiting_seconds",
+                "How long the store has been waited for; what hangs answers nothing",
+                lambda: pipeline.waiting.seconds,
+            ),
             ("open_exchanges", "Exchanges that are not closed yet", lambda: correlator.open_exchanges),
             ("open_bytes", "Bytes that open exchanges hold", lambda: correlator.open_bytes),
             (

@@ -14,17 +14,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from collector.cancelled import escaped
+from collector.cancelled import cancel, escaped
 from collector.clock import Clock
-from collector.complaints import Complaints
+from collector.complaints import Complaints, Outage
 from collector.correlate import Correlator
-from collector.errors import JournalFullError, RetryableError, blamed
+from collector.errors import DiskError, JournalFullError, RetryableError, blamed
 from collector.journal import Checkpoint, Journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
 from collector.resuming import find_start
 from collector.sinks.protocol import WHOLE, Sink
 from collector.stages import Meaning, Stages
+from collector.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ AT_ONCE = 256  # exchanges described before others have their turn
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-SILENT_SECONDS = 2.0  # without an answer the sink counts as away
+AWAY_SECONDS = 2.0  # without an answer the sink counts as away
+LOOK_SECONDS = 0.5  # how often it is looked whether the sink hangs
 QUIET_POSITIONS = 1000  # journal entries without output after which `high` moves all the same
 
 
@@ -64,18 +66,19 @@ class Pipeline:
         self._unsaved_bytes = 0
         self._checkpointed = 0  # position of the newest checkpoint
         self._let_go = 0  # the journal was truncated up to here
-        self._tried_at: float | None = None  # since when the sink has been asked for an answer
+        self._waiting = Waiting()  # for the sink
         self.done = Place(0, WHOLE)
-        self.failing: str | None = None  # why the sink does not take anything now
+        self._fault: str | None = None  # why the sink did not take what it was given last
         self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
-        self._begun_at = clock.now_us()
+        self._begun_at = clock.monotonic_us()
         self._resumed = False
         self._heard_at = 0  # when the last entry fed was received
-        self._in_hand = deque[int]()  # of each of those writes, the time at which its first entry was received
+        self._in_hand = deque[int]()  # of each of those writes, when its first entry was received, on the monotonic clock
         self.checkpoint_failing: str | None = None  # why no checkpoint can be made
         self.checkpoints_failed = 0  # since the start
         self._complaints = Complaints(log, clock)
+        self._outage = Outage("the sink takes events", log, clock)
 
     @property
     def oldest_unstored_seconds(self) -> float:
@@ -83,7 +86,7 @@ class Pipeline:
         if self._resumed and not self._in_hand:
             return 0.0
         oldest = self._in_hand[0] if self._in_hand else self._begun_at
-        return max(0, self._clock.now_us() - oldest) / 1_000_000
+        return (self._clock.monotonic_us() - oldest) / 1_000_000
 
     @property
     def checkpointed(self) -> int:
@@ -91,17 +94,33 @@ class Pipeline:
         return self._let_go
 
     @property
+    def waiting(self) -> Waiting:
+        """For the sink's answer."""
+        return self._waiting
+
+    @property
     def away(self) -> bool:
         """Whether the sink takes nothing: it says so, or says nothing."""
-        tried = self._tried_at
-        return self.failing is not None or (tried is not None and asyncio.get_running_loop().time() - tried > SILENT_SECONDS)
+        return self._fault is not None or self._waiting.seconds > AWAY_SECONDS
+
+    @property
+    def failing(self) -> str | None:
+        """Why the sink does not take anything now: what it says, or that it says nothing."""
+        silence = self._waiting.silence
+        if silence is None:
+            return self._fault
+        return f"the store {silence}" + (f"; before that: {self._fault}" if self._fault else "")
 
     async def run(self) -> None:
         """Resumes, then goes on for ever."""
-        await self._resume()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._tick())
-            group.create_task(self._flow())
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._resume()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tick())
+                group.create_task(self._flow())
+        finally:
+            await cancel(watching)
 
     async def drained(self, position: int, seconds: float) -> bool:
         """Waits until all up to `position` is fed and its output stored. False: not in time."""
@@ -121,7 +140,7 @@ class Pipeline:
             self._correlator.restore(start.checkpoint.state)
             self._checkpointed = start.fed
         self.fed = self.settled = start.fed
-        self._saved_at = self._clock.now_us()
+        self._saved_at = self._clock.monotonic_us()
         self._resumed = True
         log.info("resuming behind position %d; stored up to %d", self.fed, self.done.position)
 
@@ -132,7 +151,7 @@ class Pipeline:
             while True:
                 entries = entries or await self._journal.read(self.fed, READ_BYTES)
                 self._storing += 1
-                self._in_hand.append(entries[0].received_at)
+                self._in_hand.append(self._since(entries[0].received_at))
                 outputs, entries = await self._feed(entries)
                 if writing is not None:
                     await writing
@@ -148,12 +167,16 @@ class Pipeline:
                     if writing is not None:
                         await writing
                         writing = None
-                    self._in_hand.append(self._heard_at)  # what comes meanwhile waits in the journal, and is younger
+                    self._in_hand.append(self._since(self._heard_at))  # what comes meanwhile waits in the journal, and is younger
                     await self._checkpoint()
                     self._in_hand.popleft()
         finally:
             if writing is not None:
                 writing.cancel()
+
+    def _since(self, received_at: int) -> int:
+        """This time on the monotonic clock, which nobody sets from here on."""
+        return self._clock.monotonic_us() - max(0, self._clock.now_us() - received_at)
 
     def _stored(self, _: object) -> None:
         self._storing -= 1
@@ -189,7 +212,7 @@ class Pipeline:
         """Tries until it works: the journal holds what waits, and its quota is the bound."""
         tries = 0
         while True:
-            self._tried_at = asyncio.get_running_loop().time()
+            self._waiting.begin()
             try:
                 result = await attempt()
             except RetryableError as error:
@@ -197,27 +220,34 @@ class Pipeline:
             except asyncio.CancelledError as error:
                 fault = escaped(error, "the sink's client")
             else:
-                if self.failing is not None:
-                    log.info("the sink takes events again")
-                self.failing = self._tried_at = None
+                self._fault = None
+                self._outage.works()
                 return result
-            if self.failing != str(fault):
-                log.warning("the sink does not take events, trying again: %s", fault)
-            self.failing = str(fault)
+            finally:
+                self._waiting.end()
+            self._fault = str(fault)
+            self._outage.fails(self._fault, f"the sink does not take events, trying again: {fault}")
             await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
             tries += 1
+
+    async def _watch(self) -> None:
+        """Says in the log when the sink hangs: whoever waits for it says nothing."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if silence := self._waiting.silence:
+                self._outage.fails("silence", f"the sink {silence}: what comes waits in the journal")
 
     def _checkpoint_is_due(self) -> bool:
         if self.fed == self._checkpointed:
             return False
-        return self._unsaved_bytes >= self._checkpoint_bytes or self._clock.now_us() - self._saved_at >= self._checkpoint_us
+        return self._unsaved_bytes >= self._checkpoint_bytes or self._clock.monotonic_us() - self._saved_at >= self._checkpoint_us
 
     async def _checkpoint(self) -> None:
         """Saves the state after the last entry fed. Everything up to there is stored, or had no output."""
         if self.done.position < self.fed:
             await self._store([], Place(self.fed, WHOLE))
         state = self._state()
-        self._unsaved_bytes, self._saved_at = 0, self._clock.now_us()
+        self._unsaved_bytes, self._saved_at = 0, self._clock.monotonic_us()
         if state is None:
             return  # the journal keeps what the next start needs
         try:
@@ -227,8 +257,10 @@ class Pipeline:
             self._checkpointed = self.fed
             if self._journal.crowded:
                 await self._truncate(self.fed)
-        except RetryableError as error:  # a damaged page, a full disk
-            self._no_checkpoint(str(error))
+        except (JournalFullError, DiskError) as error:
+            self._no_checkpoint(f"no checkpoint can be saved, so the journal keeps growing: {error}")
+            return
+        self.checkpoint_failing = None
 
     async def _truncate(self, up_to: int) -> None:
         if up_to > self._let_go:
@@ -238,17 +270,15 @@ class Pipeline:
     def _state(self) -> bytes | None:
         """The correlator's state; None, and said, if it cannot be written."""
         try:
-            state = self._correlator.state()
+            return self._correlator.state()
         except Exception as error:  # noqa: BLE001 - whatever it holds, the exchanges go on; the journal is not truncated meanwhile
-            self._no_checkpoint(blamed(error))
+            self._no_checkpoint(f"no checkpoint can be made, so the journal keeps growing: {blamed(error)}")
             return None
-        self.checkpoint_failing = None
-        return state
 
     def _no_checkpoint(self, why: str) -> None:
-        self.checkpoint_failing = f"no checkpoint can be made, so the journal keeps growing: {why}"
+        self.checkpoint_failing = why
         self.checkpoints_failed += 1
-        self._complaints.tell("checkpoint", self.checkpoint_failing)
+        self._complaints.tell("checkpoint", why)
 
     async def _tick(self) -> None:
         """Lets time pass in the journal while something is open and nothing comes in."""
@@ -257,6 +287,6 @@ class Pipeline:
             if not self._correlator.quiet and self.fed == self._ticked:
                 try:
                     await self._journal.append(Kind.TICK, "", b"")
-                except JournalFullError:
-                    log.warning("the journal is full: time stands still until it is not")
+                except (JournalFullError, DiskError) as error:
+                    self._complaints.tell("tick", f"time stands still: {error}", logging.WARNING)
             self._ticked = self.fed

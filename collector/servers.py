@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from collector.cancelled import cancel
 from collector.connections import BoundedProtocol, Bounds
@@ -24,11 +24,11 @@ GRACE_SECONDS = 5
 class HttpServer:
     """One listener. `start` returns when it accepts connections. `count` is told why a connection was refused."""
 
-    def __init__(self, name: str, app: FastAPI, host: str, port: int, bounds: Bounds, count: Callable[[str], None]) -> None:
+    def __init__(self, name: str, app: ASGIApp, host: str, port: int, bounds: Bounds, count: Callable[[str], None]) -> None:
         self._name, self._host, self._port = name, host, port
         self._look_seconds = bounds.seconds / 10
         config = uvicorn.Config(
-            app,
+            cast(Any, app),
             http=cast(Any, partial(BoundedProtocol, bounds, count)),
             ws="none",
             lifespan="off",
@@ -45,7 +45,7 @@ class HttpServer:
     async def start(self) -> str:
         """The address as `host:port`. Raises SettingsError if it cannot be had."""
         try:
-            listening = _listen(self._host, self._port)
+            listening = listen(self._host, self._port)
         except OSError as error:
             raise SettingsError([f"{self._name}: cannot listen on {self._host}:{self._port}: {error.strerror}"]) from error
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
@@ -80,7 +80,8 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named: asyncio switches Nagle off (an answer of two writes would wait 40 ms) only where it is.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from fastapi import FastAPI, Request
 
-from collector.connections import AHEAD, TOO_LARGE, TOO_MANY, TOO_SLOW, Bounds
+from collector import connections
+from collector.connections import AHEAD, IDLE, TOO_LARGE, TOO_MANY, TOO_SLOW, Bounds
 from collector.servers import HttpServer
 
 GET = b"GET /size HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -26,11 +27,13 @@ class Listener:
     def __init__(self, bounds: Bounds) -> None:
         self.refused: Counter[str] = Counter()
         self.address = ("", 0)
+        self.busy = False
         app = FastAPI(openapi_url=None)
         app.add_api_route("/size", self._size, methods=["GET", "POST"])
         self.server = HttpServer("test", app, "127.0.0.1", 0, bounds, lambda reason: self.refused.update([reason]))
 
     async def _size(self, request: Request) -> int:
+        self.busy = True
         return len(await request.body())
 
     @asynccontextmanager
@@ -63,6 +66,12 @@ class Client:
             await self._reader.read()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def listening(bounds: Bounds) -> AsyncIterator[Listener]:
     listener = Listener(bounds)
@@ -87,6 +96,48 @@ async def test_one_connection_too_many_is_answered_503_and_the_others_live() -> 
         assert listener.refused == {TOO_MANY: 1}
         clients[0].send(GET)
         assert await clients[0].answer() == (200, b"0")
+
+
+async def test_for_one_more_the_longest_idle_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
+    async with listening(Bounds(3, seconds=FOREVER)) as listener, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(listener.client()) for _ in range(3)]
+        for client in (clients[1], clients[2], clients[0]):
+            client.send(GET)
+            assert await client.answer() == (200, b"0")
+        async with listener.client() as one_more:
+            one_more.send(GET)
+            assert await one_more.answer() == (200, b"0")
+            await clients[1].closed()
+        assert listener.refused == {IDLE: 1}
+        for client in (clients[2], clients[0]):
+            client.send(GET)
+            assert await client.answer() == (200, b"0")
+
+
+async def test_who_is_being_answered_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
+    async with listening(Bounds(1, seconds=FOREVER)) as listener, listener.client() as busy:
+        busy.send(HEAD + b"content-length: 2\r\n\r\nx")
+        await until(lambda: listener.busy)
+        async with listener.client() as one_more:
+            assert (await one_more.answer())[0] == 503
+        busy.send(b"y")
+        assert await busy.answer() == (200, b"2")
+
+
+async def test_probes_are_answered_beyond_the_bound_and_nothing_else_is() -> None:
+    bounds = Bounds(2, seconds=FOREVER, reserve=3, reserved=frozenset({b"/size"}))
+    async with listening(bounds) as listener, AsyncExitStack() as stack:
+        for _ in range(2 + 3 + 20):  # those of the reserve that ask for nothing leave for others at once
+            await stack.enter_async_context(listener.client())
+        async with listener.client() as probe, listener.client() as curious:
+            probe.send(GET)
+            assert await probe.answer() == (200, b"0")
+            curious.send(GET.replace(b"/size", b"/v1"))
+            assert (await curious.answer())[0] == 503
+            await curious.closed()
+    assert listener.refused[TOO_MANY] == 1
 
 
 async def test_a_connection_that_ends_makes_room() -> None:

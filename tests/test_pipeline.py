@@ -21,19 +21,10 @@ from collector.pipeline import Pipeline
 from collector.settings import Journal as JournalSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.sqlite import SqliteSink
+from tests.support.clocks import TurnedClock
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000)
-
-
-class TurnedClock:
-    """Shows the time of the entry that is about to be appended."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def now_us(self) -> int:
-        return self.now
 
 
 class NoMeaning:
@@ -92,7 +83,7 @@ def stored(folder: Path) -> list[tuple[Any, ...]]:
 async def uninterrupted(folder: Path, entries: Sequence[Entry]) -> list[tuple[Any, ...]]:
     folder.mkdir()
     migrate(f"sqlite:///{folder}/events.db")
-    clock = TurnedClock()
+    clock = TurnedClock(0)
     journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
     running = pipeline(journal, sink)
     task = asyncio.create_task(running.run())
@@ -118,7 +109,7 @@ async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, s
     folder = tmp_path / "cut"
     folder.mkdir()
     migrate(f"sqlite:///{folder}/events.db")
-    clock, left, places = TurnedClock(), list(entries), list[Place]()
+    clock, left, places = TurnedClock(0), list(entries), list[Place]()
     while left:
         journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
         running = pipeline(journal, Recording(sink, places), batch=chance.choice([1, 3, 50]))
@@ -174,7 +165,7 @@ async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monk
     folder = tmp_path / "flaky"
     folder.mkdir()
     migrate(f"sqlite:///{folder}/events.db")
-    clock = TurnedClock()
+    clock = TurnedClock(0)
     journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
     running = pipeline(journal, Flaky(sink, Random(7)))
     task = asyncio.create_task(running.run())
@@ -190,7 +181,7 @@ async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monk
 async def test_time_passes_although_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collector.pipeline.TICK_SECONDS", 0.01)
     migrate(f"sqlite:///{tmp_path}/events.db")
-    clock = TurnedClock()
+    clock = TurnedClock(0)
     journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
     running = pipeline(journal, sink)
     task = asyncio.create_task(running.run())
@@ -227,7 +218,7 @@ class Escaping:
 async def test_a_cancellation_that_escapes_from_a_client_stops_nothing(tmp_path: Path) -> None:
     entries = tape(Random(1)).entries
     migrate(f"sqlite:///{tmp_path}/events.db")
-    clock = TurnedClock()
+    clock = TurnedClock(0)
     journal = await opened(tmp_path, clock)
     sink = SqliteSink(tmp_path / "events.db")
     escaping = Escaping(sink)
@@ -270,7 +261,7 @@ async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_wri
         told = [Told(k, request_id=f"r{k}", start_us=1_780_000_000_000_000 + k) for k in range(n * each, (n + 1) * each)]
         made.log(log_message(told), 0.01)
     migrate(f"sqlite:///{tmp_path}/events.db")
-    clock, meaning = TurnedClock(), Counting()
+    clock, meaning = TurnedClock(0), Counting()
     journal, sink = await opened(tmp_path, clock), Blocked(tmp_path / "events.db")
     await append(journal, clock, made.entries)
     correlator = Correlator(LIMITS._replace(expects_tap=False))
@@ -289,3 +280,36 @@ async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_wri
     await sink.close()
     await journal.close()
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == messages * each
+
+
+async def test_a_full_disk_ends_no_pipeline_and_what_was_taken_is_stored(tmp_path: Path) -> None:
+    """A checkpoint that finds no room is said, and made when there is room again."""
+    entries = tape(Random(7)).entries
+    migrate(f"sqlite:///{tmp_path}/events.db")
+    clock = TurnedClock()
+    journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
+    running = pipeline(journal, sink)
+    task = asyncio.create_task(running.run())
+    await append(journal, clock, entries[:20])
+    assert await running.drained(journal.last_position, 20)
+    pages = await journal._writer.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
+    await journal._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").close())
+    refused = 0
+    for entry in entries[20:] * 3:
+        try:
+            await append(journal, clock, [entry])
+        except RetryableError:
+            refused += 1
+    assert await running.drained(journal.last_position, 20)
+    assert refused
+    assert not task.done()
+    await journal._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").close())
+    await append(journal, clock, entries[:4])
+    assert await running.drained(journal.last_position, 20)
+    async with asyncio.timeout(20):
+        while running.checkpoint_failing:
+            await append(journal, clock, entries[:1])
+            await asyncio.sleep(0.05)
+    await _end(task)
+    await journal.close()
+    await sink.close()

@@ -20,7 +20,7 @@ from collector.dead_letters.sql import SqlDeadLetters
 from collector.describe.record import Seen
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal
-from collector.messages.entry import Entry
+from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import Fault, Node
 from collector.pipeline import Pipeline
@@ -28,8 +28,9 @@ from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
+from tests.support.clocks import TurnedClock
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
-from tests.test_pipeline import LIMITS, Blocked, NoMeaning, TurnedClock, append, opened, stored
+from tests.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 
 POISON = ("/poison", "/x")
 
@@ -61,7 +62,7 @@ def tape(count: int = 40) -> list[Entry]:
 
 class Lab:
     def __init__(self, folder: Path) -> None:
-        self.folder, self.clock, self.burials = folder, TurnedClock(), Burials()
+        self.folder, self.clock, self.burials = folder, TurnedClock(0), Burials()
         self.url = f"sqlite:///{folder}/events.db"
         migrate(self.url)
 
@@ -110,7 +111,7 @@ async def test_poison_is_a_letter_and_a_count_and_all_else_is_stored(tmp_path: P
     assert len(found) == 8
     assert {one.origin for one in found} == {"sink"}
     assert lab.burials.stages == {"enrich": 8}
-    windows = [orjson.loads(row[-1]) for row in rows(tmp_path) if row[0] == "ledger"]
+    windows = [orjson.loads(next(cell for cell in row if isinstance(cell, bytes))) for row in rows(tmp_path) if row[0] == "ledger"]
     assert sum(window.get("malformed", {}).get("dead_letter_enrich", 0) for window in windows) == 8
     said = [record for record in caplog.records if "dead letters" in record.message and record.levelno == logging.ERROR]
     assert len(said) == 1, "one kind of failure fills no log"
@@ -205,7 +206,9 @@ async def test_how_old_the_oldest_unstored_entry_is(tmp_path: Path) -> None:
             while not pipeline._in_hand:
                 await asyncio.sleep(0)
         lab.clock.now = made.entries[0].received_at + 42_000_000
-        assert pipeline.oldest_unstored_seconds == 42.0
+        for by in (0, 86_400_000_000, -2 * 86_400_000_000):
+            lab.clock.step(by)
+            assert pipeline.oldest_unstored_seconds == 42.0
         blocked.open.set()
         assert await pipeline.drained(journal.last_position, 20)
         assert pipeline.oldest_unstored_seconds == 0.0
@@ -240,3 +243,17 @@ async def test_until_it_is_known_what_is_stored_the_age_grows_from_the_start_on(
     async with lab.running(sink=Down(tmp_path / "events.db")) as (_, pipeline):
         lab.clock.now += 7_000_000
         assert pipeline.oldest_unstored_seconds == 7.0
+
+
+async def test_a_clock_that_is_set_back_delays_no_checkpoint(tmp_path: Path) -> None:
+    lab, entries = Lab(tmp_path), tape()
+    async with lab.running(checkpoint_us=1_000_000, checkpoint_bytes=1 << 40) as (journal, pipeline):
+        await append(journal, lab.clock, entries)
+        lab.clock.step(-86_400_000_000)
+        assert await pipeline.drained(journal.last_position, 20)
+        before = pipeline.checkpointed
+        lab.clock.now += 1_000_000
+        await journal.append(Kind.TICK, "", b"")
+        async with asyncio.timeout(20):
+            while pipeline.checkpointed == before:
+                await asyncio.sleep(0)

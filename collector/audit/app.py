@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import bodies, calls, events, exchanges, ledger, manual, probes, problems, services
 from collector.audit.description import tidy
+from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
+from collector.audit.turns import Turns
 from collector.clock import Clock
 from collector.health import Health
 from collector.settings import Audit
@@ -63,6 +65,8 @@ def create_app(
     app.include_router(manual.router())
     problems.install(app)
     app.add_middleware(Faults)
+    app.add_middleware(Turns, settings=settings, clock=clock)
+    app.add_middleware(Hosts, names=settings.hosts)
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)
     return app

@@ -90,6 +90,8 @@ class Record(_Said):
     revision: int
     call_id: str | None = None
     start: str
+    clock_suspect: bool | None = Field(None, description="true: the proxy's start is far from its arrival, which `start` tells instead.")
+    start_told: str | None = Field(None, description="With clock_suspect: what the proxy told, or the nearest of the years 1 to 9999.")
     duration_ms: float | None = None
     proxy: Proxy
     service: Service | None = None
@@ -221,6 +223,7 @@ class Away(_Said):
     from_: str = Field(alias="from")
     to: str
     reason: Literal["stopped", "killed", "hung", "damaged"] | None = None
+    clock_suspect: bool | None = Field(None, description="true: the clock was set meanwhile, and how long it was is not known.")
 
 
 class Totals(Counts):
@@ -258,7 +261,12 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-_FAULTS: Responses = {400: _problem("Wrong parameters"), 503: _problem("The store does not answer")}
+_FAULTS: Responses = {
+    400: _problem("Wrong parameters"),
+    421: _problem("Not a name of this listener (audit.hosts)"),
+    429: _problem("Too many queries of this client wait"),
+    503: _problem("The store does not answer, or not in time"),
+}
 _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_FAULTS}
 EXCHANGE: Responses = {200: {"model": Record, "description": "The record"}, **_ERRORS}

@@ -39,7 +39,7 @@ class Absences(NamedTuple):
 
     times: int
     spans: Sequence[tuple[int, int]]
-    told: Sequence[dict[str, str]]
+    told: Sequence[dict[str, Any]]
 
     def within(self, first_us: int, last_us: int) -> int:
         """How many of the spans touch this one."""
@@ -86,12 +86,16 @@ def totals(
     return {**said, "away": list(away.told), **({"as_of": as_of} if as_of is not None else {})}
 
 
-def absence(row: Row[Any]) -> dict[str, str]:
+def absence(row: Row[Any]) -> dict[str, Any]:
     """When the collector was away, and why if that is known."""
-    said = {"from": rfc3339(row.away_from_us), "to": rfc3339(row.away_to_us)}
+    said: dict[str, Any] = {"from": rfc3339(row.away_from_us), "to": rfc3339(row.away_to_us)}
     stored = msgspec.json.decode(row.data).get("away")
-    reason = stored.get("reason") if isinstance(stored, dict) else None
-    return {**said, "reason": reason} if isinstance(reason, str) else said
+    if isinstance(stored, dict):
+        if isinstance(stored.get("reason"), str):
+            said["reason"] = stored["reason"]
+        if stored.get("clock_suspect"):
+            said["clock_suspect"] = True
+    return said
 
 
 def _names(row: Row[Any]) -> dict[str, Any]:

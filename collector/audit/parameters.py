@@ -18,6 +18,7 @@ from collector.audit.problems import BadParametersError, Fault
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
 
+MOST_VALUES = 500  # of one parameter: as many as there are statuses
 LARGEST = (1 << 63) - 1
 LARGEST_ORDINAL = (1 << 31) - 1
 _STATUS = re.compile(r"[1-5][0-9]{2}")
@@ -50,9 +51,17 @@ class After:
     now: bool = False
 
 
+def _listed(text: str) -> list[str]:
+    """The values of a list. Raises ValueError: a statement with thousands of them is no query."""
+    values = text.split(",")
+    if len(values) > MOST_VALUES:
+        raise ValueError(f"has {len(values)} values; at most {MOST_VALUES} are allowed")
+    return values
+
+
 def statuses(text: str) -> Statuses:
     """Reads `503`, `5xx`, `none` and lists of them. Raises ValueError."""
-    parts = text.lower().split(",")
+    parts = _listed(text.lower())
     wrong = [p for p in parts if not (_STATUS.fullmatch(p) or _CLASS.fullmatch(p) or p == "none")]
     if wrong:
         raise ValueError(f"{wrong[0]!r} is no status: expected codes (503), classes (5xx), `none`, or a list such as 429,5xx")
@@ -62,7 +71,7 @@ def statuses(text: str) -> Statuses:
 def flags(text: str) -> Flags:
     """Reads `client_aborted`, `!complete` and lists of them: all must hold. Raises ValueError."""
     present = absent = Completeness(0)
-    for part in text.lower().split(","):
+    for part in _listed(text.lower()):
         flag = _flag(part.removeprefix("!"))
         if part.startswith("!"):
             absent |= flag
@@ -102,6 +111,7 @@ def _plain(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_plain)]
+Methods = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]
 _TIME = "RFC 3339 with an offset, or a time ago: 90s, 15m, 2h, 7d, 4w."
 When = Annotated[
     Moment, PlainValidator(lambda v: parse(str(v))), WithJsonSchema({"type": "string", "examples": ["15m", "2025-11-22T10:00:00Z"]})
@@ -129,7 +139,7 @@ class ExchangeQuery(_Page):
 
     service: Text | None = Field(None, description="InferenceService, or the workload where none is known.")
     path: Text | None = Field(None, description="The path as it was sent, query included; a trailing * matches every ending.")
-    method: Text | None = Field(None, description="HTTP method or a list: GET,POST. In any case.")
+    method: Methods | None = Field(None, description="HTTP method or a list: GET,POST. In any case.")
     status: Status | None = Field(None, description="Status, class or list: 503, 5xx, 429,5xx; `none`: there was none.")
     request_id: Text | None = Field(None, description="x-request-id.")
     completeness: Complete | None = Field(None, description="Flag, `!flag` for not set, or a list of which all must hold.")

@@ -25,6 +25,11 @@ MEDIA_TYPE = "application/problem+json"
 BAD_PARAMETERS = "urn:meshscribe:problem:bad-parameters"
 STORE_UNAVAILABLE = "urn:meshscribe:problem:store-unavailable"
 DAMAGED = "urn:meshscribe:problem:damaged"
+QUERY_TOO_LONG = "urn:meshscribe:problem:query-too-long"
+TOO_LONG = (
+    "The query took longer than a query may (audit.query_seconds) and was given up: ask for a shorter time (since, until), or for one"
+    " namespace, service or node."
+)
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
@@ -61,9 +66,14 @@ def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Map
 def fault(error: BaseException, what: str) -> Response:
     """The answer to an error of ours, which is logged with the id that the caller gets."""
     instance = uuid.uuid4().urn
+    if isinstance(error, DBAPIError):
+        _shorten(error)
     if _of_file(error):
         _log.error("the store's file is damaged: %s: %s [%s]", what, error, instance)
         return damaged("The store's file is damaged where this would have been read. `meshscribe verify` names what is.", instance=instance)
+    if _was_ended(error):
+        _log.warning("a query was given up: %s [%s]", what, instance)
+        return problem(503, TOO_LONG, QUERY_TOO_LONG, headers={"Retry-After": "5"}, instance=instance)
     if isinstance(error, STORE_ERRORS) or _of_server(error):
         _log.error("store unavailable: %s: %s [%s]", what, error, instance)
         detail = "The store does not answer, or has not been migrated. The collector's log says more under the instance's id."
@@ -81,6 +91,19 @@ def _of_file(error: BaseException) -> bool:
     """Whether SQLite says that its file is damaged."""
     code = getattr(error.orig, "sqlite_errorcode", None) if isinstance(error, DBAPIError) else None
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _was_ended(error: BaseException) -> bool:
+    """Whether the store gave the query up at its limit."""
+    told = error.orig if isinstance(error, DBAPIError) else None
+    interrupted = getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+    return interrupted or getattr(told, "sqlstate", None) == "57014"  # query_canceled
+
+
+def _shorten(error: DBAPIError) -> None:
+    """The log is no place for a whole statement, nor for what it was asked with."""
+    error.statement = (error.statement or "")[:200]
+    error.hide_parameters = True
 
 
 def _of_server(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ import msgspec
 
 from collector.commands.exits import NothingThereError, RefusedError, UnreachableError
 
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+SECONDS = 30.0  # for an answer: a query may wait for its turn as long as it may take, 10 s each unless the server says otherwise
+TIMEOUT = httpx.Timeout(SECONDS, connect=5.0)
+BUSY_TRIES = 5  # where the server says that this client has too many queries under way
 PAGE = 100  # what the API gives unless told; asking for no more, no setting of the server's can refuse it
 
 
@@ -42,13 +45,26 @@ class AuditClient:
         """The answer. Raises UnreachableError, RefusedError (400) or NothingThereError (404)."""
         asked = {name: value for name, value in (parameters or {}).items() if value is not None}
         try:
-            answer = self._http.get(self.url + path, params=asked)
+            answer = self._patiently(path, asked)
+        except httpx.ReadTimeout:
+            raise UnreachableError(
+                f"{self.url}{path} has not answered for {SECONDS:g} s: what it waits for may be told by {self.url}/readyz"
+            ) from None
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise UnreachableError(
                 f"{self.url} does not answer: {error or type(error).__name__}. Is it the audit listener's URL?"
             ) from None
         if answer.status_code != 200:
             raise _error(self.url, answer)
+        return answer
+
+    def _patiently(self, path: str, asked: Mapping[str, str | int]) -> httpx.Response:
+        """Asks again, as the server wishes, if others of this address are at it."""
+        for _ in range(BUSY_TRIES):
+            answer = self._http.get(self.url + path, params=asked)
+            if answer.status_code != 429:
+                break
+            time.sleep(min(float(answer.headers.get("retry-after", "1")), 5.0))
         return answer
 
     def page(self, path: str, parameters: Mapping[str, str | int | None]) -> Page:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from collector.commands import options
+from collector.commands.exits import Exit
+
+if TYPE_CHECKING:
+    from collector.settings import Settings
 
 config = typer.Typer(help="Checks and shows the settings.", no_args_is_help=True)
 MASK = "**********"
 
 
 @config.command()
-def check(config: options.Config = None) -> None:
+def check(
+    config: options.Config = None,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Try what they name: files, databases, brokers, targets, ports. Makes nothing that lasts.")
+    ] = False,
+) -> None:
     """Reads all settings as `serve` would, and prints every fault. Exits with 2 if there is one.
 
     **Examples**
 
     - `meshscribe config check --config meshscribe.yaml`
+
+    - `meshscribe config check --connect`: on the machine, and as the user, that `serve` will run as; ports in use are faults
 
     - `MESHSCRIBE_INGEST__PORT=0 meshscribe config check`
     """
@@ -29,7 +40,33 @@ def check(config: options.Config = None) -> None:
         names = ", ".join(relay.name for relay in settings.relays)
         where = "role process, since sink.url is kafka," if settings.sink.is_kafka else "role store"
         typer.echo(f"relays: role {settings.role} runs none of them ({names}): {where} does", err=True)
+    if connect:
+        _connect(settings)
     typer.echo("The settings are right.")
+
+
+def _connect(settings: Settings) -> None:
+    """One line each. Raises typer.Exit if something cannot be used."""
+    import asyncio
+    import logging
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from collector.commands import screen
+    from collector.trials import run
+    from collector.trials.choose import choose
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, by us
+    results = asyncio.run(run(choose(settings)))
+    table = Table("setting", "", "where", "found", box=None, pad_edge=False)
+    for result in results:
+        mark = Text("ok", "green") if result.ok else Text("FAILS", "bold red")
+        table.add_row(result.setting, mark, screen.plain(result.where), screen.plain(result.detail))
+    screen.show(table)
+    if failed := sum(not result.ok for result in results):
+        typer.echo(f"{failed} of {len(results)} cannot be used.", err=True)
+        raise typer.Exit(Exit.USAGE)
 
 
 @config.command()

@@ -66,7 +66,7 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
     from collector.replay.into import open_into
     from collector.replay.meaning import stored_meaning
     from collector.replay.sources import open_sources
-    from collector.roles.parts import limits
+    from collector.roles.limits import limits
 
     bounds = limits(settings)
     async with AsyncExitStack() as stack:

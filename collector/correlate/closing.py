@@ -45,6 +45,8 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
     exchange = Exchange(_key(open_, twin), open_.revision, node, told, tap, open_.access_log)
     if open_.problems or (open_.tap is not None and open_.tap.problems):
         exchange.problems = _problems(open_)
+    if open_.start_us != open_.key[3]:
+        exchange.start_told = open_.key[3]
     return exchange
 
 

@@ -1,8 +1,8 @@
 """The correlator: entries in, closed exchanges and ledger windows out, in an order that only the entries decide.
 
-`feed` is a pure function of the state and the entry. The clock is the entries' `received_at`. Whatever order fragments come in, however
-often, or not at all, each exchange comes out once, and once more (a revision) for each time that something of it came late. Whatever an
-entry holds, it raises nothing: what can't be taken in is a Fault, once per entry, and all else goes on.
+`feed` is a pure function of the state and the entry. The clock is what the entries' stamps say (received.py). Whatever order fragments
+come in, however often, or not at all, each exchange comes out once, and once more (a revision) for each time that something of it came
+late. Whatever an entry holds, it raises nothing: what can't be taken in is a Fault, once per entry, and all else goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collector.correlate.memory import Memory
 from collector.correlate.openings import Openings
 from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
+from collector.correlate.received import Received
 from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot, read_snapshot
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2
@@ -39,11 +40,11 @@ _NOTHING = Entry(0, Kind.TICK, "", 0, b"")
 
 
 class Correlator:
-    """See the module's text. `state()` and `restore()` carry everything across a restart."""
+    """See the module's text. `state()` and `restore()` carry everything across a restart. `received.now`: the time that it goes by."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._now = 0
+        self._now, self.received = 0, Received()
         self._place = Place(0, 0)
         self._out: list[Closed] = []
         self._entry = _NOTHING
@@ -86,7 +87,7 @@ class Correlator:
     def _work(self, entry: Entry) -> Iterator[None]:
         proxy = self._nodes.named(entry.sender, entry.source)
         try:
-            yield from self._advance(entry.received_at)
+            yield from self._advance(self.received.at(entry))
             if entry.kind == Kind.TAP:
                 yield from self._tap_entry(proxy, entry)
             elif entry.kind == Kind.ACCESS_LOG:
@@ -276,7 +277,7 @@ class Correlator:
     # -- time and memory
 
     def _advance(self, now: int) -> Iterator[None]:
-        self._now = now = max(now, self._now)
+        self._now = now
         for number, window in enumerate(self._ledger.flush(now, self._nodes.known), 1):
             self._emit(window)
             if not number % STEP:
@@ -383,6 +384,7 @@ class Correlator:
                 forgetting=forgetting,
                 twins=twins,
                 ledger=list(self._ledger.open.items()),
+                received=self.received.snapshot(),
             )
         )
 
@@ -390,6 +392,7 @@ class Correlator:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
         saved = read_snapshot(state)
         self._now = saved.now
+        self.received.restore(saved.now, *saved.received)
         self._nodes.restore(saved.nodes, saved.tapped)
         self._ledger.restore(saved.window_start, saved.ledger, saved.vms, saved.forgotten_vms)
         self._openings.restore(saved.serial, saved.open, saved.lingering)

@@ -108,9 +108,10 @@ class Ledger:
             self.malformed(proxy, UNREADABLE_AWAY)
             return []
         span = max(told.to_us - told.from_us, 0)
-        away = (told.from_us, told.from_us + span)
-        window = LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=away, away_reason=told.reason)
+        window = LedgerWindow(COLLECTOR, told.from_us, span, {}, {}, {}, away_us=(told.from_us, told.from_us + span))
+        window.away_reason = told.reason
         if isinstance(told, Away):
+            window.away_suspect = told.clock_suspect
             return [window]
         if told.cut:
             self.open = {}

@@ -6,16 +6,25 @@ MAX = 2**63 - 1  # databases' integers are signed
 DAY_US = 86_400_000_000
 CENTURY_US = 36_525 * DAY_US
 EPOCH_US = 946_684_800_000_000  # 2000-01-01
-AHEAD_US = DAY_US  # a start later than this after it was received is no start: one of the two clocks is wrong, and ours is known
+LATEST_US = 253_402_300_799_999_999  # the end of year 9999
+# Beyond these bounds around its arrival a told start is none: one of the two clocks is wrong, and ours is known.
+AHEAD_US, BEHIND_US = DAY_US, 30 * DAY_US
 
 # Problems: constants, so that an exchange can only hold each once.
-START_UNKNOWN = "the start that the proxy told is no time of this epoch: its first word's arrival stands for it"
+START_UNKNOWN = "the start that the proxy told is more than 1 day after or 30 days before its first word came, which stands for it"
 STATUS_UNKNOWN = "the status that was told has not three digits: it is unknown"
 DURATION_UNKNOWN = "a duration that was told is negative or above a century: it is unknown"
 SIZE_UNKNOWN = "a size that was told is beyond 63 bits: it is unknown"
 SIZE_CUT = "a size that was told is beyond 63 bits: it is cut to that"
 OFFSET_REFUSED = "a piece of a body was told beyond 63 bits: it is left out"
 TIME_CUT = "a chunk's time was told beyond a century: it is cut to that"
+
+
+def is_start(told: int, now: int) -> bool:
+    """Whether what came by `now` can have begun then. Where our own clock shows a time before 2000 it is the one that is wrong."""
+    if now < EPOCH_US:
+        return EPOCH_US <= told <= LATEST_US
+    return max(EPOCH_US, now - BEHIND_US) <= told <= now + AHEAD_US
 
 
 def clamped(number: int) -> int:

@@ -40,7 +40,7 @@ class Openings:
         """A new exchange, with the witness that it has; `size`: what that takes."""
         start = key[3]
         told = tuple(problems) if problems else ()
-        if not numbers.EPOCH_US <= start <= now + numbers.AHEAD_US:
+        if not numbers.is_start(start, now):
             start = now
             told += (numbers.START_UNKNOWN,)
         self.serial += 1

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from collector.errors import DamagedError
 from collector.messages.exchange import AccessLog, Node
 
-FORMAT = 3  # of a checkpoint
+FORMAT = 4  # of a checkpoint
 Proxy = tuple[str, str]  # sender, node id
 KeyFields = tuple[str, str, bytes, int]  # sender, node id, request id, start in µs as it was told
 VmKey = tuple[str, str, str]  # sender, node id, vm
@@ -148,6 +148,23 @@ class Counts(Struct, gc=False):
     cured: dict[str, dict[int, int]] = field(default_factory=dict)
 
 
+class Heard(Struct, array_like=True, gc=False):
+    """A writer's last entry: its stamp, what had passed for it since some moment, the time that it was (received.py)."""
+
+    writer: int
+    stamp: int
+    elapsed: int
+    now: int
+
+
+class Leap(Struct, array_like=True, gc=False):
+    """The first stamp of a writer that is far ahead, and not believed yet."""
+
+    writer: int
+    stamp: int
+    elapsed: int
+
+
 class Snapshot(Struct):
     """The whole state, for a checkpoint. Lists keep the order in which things expire."""
 
@@ -165,6 +182,7 @@ class Snapshot(Struct):
     forgetting: list[tuple[int, KeyFields, int, int]]
     twins: list[tuple[KeyFields, int]]
     ledger: list[tuple[Proxy, Counts]]
+    received: tuple[list[Heard], Leap | None]
 
 
 class _Marked(Struct):

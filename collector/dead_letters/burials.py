@@ -7,6 +7,8 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
+from collector.clock import SystemClock
+from collector.complaints import Complaints
 from collector.dead_letters import DeadLetters, Heap
 from collector.health import Component
 from collector.messages.times import timestamp
@@ -24,6 +26,7 @@ class Burials:
         self.stages = Counter[str]()
         self._reason = ""
         self._heaps: Sequence[Heap] | None = None
+        self._complaints = Complaints(log, SystemClock())
 
     def count(self, stage: str, reason: str) -> None:
         """One more went there."""
@@ -41,7 +44,7 @@ class Burials:
             try:
                 self._heaps = await letters.heaps()
             except Exception as error:  # noqa: BLE001 - it is only a look, and the next one may succeed
-                log.warning("the dead letters cannot be looked at: %s", error)
+                self._complaints.tell("look", f"the dead letters cannot be looked at: {error}", logging.WARNING)
             await asyncio.sleep(every_seconds)
 
     def component(self) -> Component:

@@ -133,9 +133,7 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record: dict[str, Any] = {"id": identity, "revision": exchange.revision}
     if seen.request_id:
         record["call_id"] = call_id(seen.request_id)
-    record["start"] = timestamp(seen.start_us)
-    if seen.duration_us is not None:
-        record["duration_ms"] = seen.duration_us / 1000
+    _when(record, seen)
     record["proxy"] = _proxy(exchange.node, log)
     if service:
         record["service"] = service
@@ -181,6 +179,15 @@ def _logged(named: dict[str, str]) -> Headers:
 
 
 # The functions below run once per exchange and build one dict each, key by key: that is three times as fast as filtering and merging.
+
+
+def _when(record: dict[str, Any], seen: Seen) -> None:
+    record["start"] = timestamp(seen.start_us)
+    told = seen.exchange.start_told
+    if told is not None:
+        record["clock_suspect"], record["start_told"] = True, timestamp(told)
+    if seen.duration_us is not None:
+        record["duration_ms"] = seen.duration_us / 1000
 
 
 def _proxy(node: Node, log: AccessLog) -> dict[str, Any]:

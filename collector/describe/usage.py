@@ -24,7 +24,7 @@ def usage_event(record: dict[str, Any], source: str, subject: str | None, time_u
         return None
     service, exchange, revision = record.get("service", {}), record["id"], record["revision"]
     data: dict[str, Any] = {"exchange": exchange, "revision": revision, "start": record["start"]}
-    _copy(data, record, ("call_id", "duration_ms"))
+    _copy(data, record, ("call_id", "clock_suspect", "duration_ms"))
     _put(data, "request_id", record["request"].get("id"))
     _put(data, "status", record["response"].get("status"))
     _put(data, "namespace", service.get("namespace") or record["proxy"].get("namespace"))

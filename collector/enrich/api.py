@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import aiohttp
 import orjson
 import yaml
 
+from collector.enrich import kubernetes_client
 from collector.errors import RetryableError
 
 GONE = 410
@@ -56,11 +56,9 @@ def connect_with(kubeconfig: str | None = None, context: str | None = None, in_c
     """A `Connect` for the pod's own ServiceAccount, or for a kubeconfig file (None: kubectl's default)."""
 
     async def connect() -> Any:
-        # Imported here, in a thread: it takes two seconds and 60 MB, which must not hold up the receivers, and which a
-        # collector with a services file does not need.
-        client = await asyncio.to_thread(import_module, "kubernetes_asyncio.client")
-        config = await asyncio.to_thread(import_module, "kubernetes_asyncio.config")
-        configuration = client.Configuration()
+        # In a thread: it must not hold up the receivers. A collector with a services file does not need it.
+        client = await asyncio.to_thread(kubernetes_client.load)
+        configuration, config = client.configuration(), client.config
         try:
             if in_cluster:
                 config.load_incluster_config(client_configuration=configuration)
@@ -71,7 +69,7 @@ def connect_with(kubeconfig: str | None = None, context: str | None = None, in_c
         except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as error:
             where = "the pod's ServiceAccount" if in_cluster else f"kubeconfig {kubeconfig or '~/.kube/config'}"
             raise ApiError(f"cannot read the access to Kubernetes from {where}: {error}") from error
-        api_client = client.ApiClient(configuration)
+        api_client = client.api_client(configuration)
         api_client.user_agent = "meshscribe"
         return api_client
 

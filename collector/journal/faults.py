@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from collector.errors import JournalFullError, RetryableError
+from collector.clock import SystemClock
+from collector.complaints import Outage
+from collector.errors import DiskError, JournalFullError
 
 log = logging.getLogger(__name__)
 
@@ -14,12 +16,12 @@ FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class BadPageError(RetryableError):
+class BadPageError(DiskError):
     """A page of the file cannot be used. What does not need it works."""
 
 
 def translate(error: Exception, doing: str, file: str = "") -> Exception:
-    """JournalFullError when the disk is full, RetryableError for other errors of the file; errors of other kinds stay as they are."""
+    """JournalFullError when the disk is full, DiskError for other errors of the file; errors of other kinds stay as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
     if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in DAMAGED:
@@ -27,21 +29,17 @@ def translate(error: Exception, doing: str, file: str = "") -> Exception:
     if getattr(error, "sqlite_errorcode", None) in FULL:
         return JournalFullError(f"journal: no space left on the disk ({error})")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return RetryableError(f"journal: {doing} failed: {error} ({name})")
+    return DiskError(f"journal: {doing} failed: {error} ({name})")
 
 
 class FaultLog:
-    """Logs when writing begins to fail, when the reason changes, and when it works again: not every failure of thousands."""
+    """Logs why writing fails, once a minute at most, and when it works again: not every failure of thousands."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._outage = Outage("journal: writing works", log, SystemClock())
 
     def failed(self, error: Exception) -> None:
-        if str(error) != self._last:
-            log.error("%s", error)
-        self._last = str(error)
+        self._outage.fails(str(error), str(error), logging.ERROR)
 
     def worked(self) -> None:
-        if self._last:
-            log.warning("journal: writing works again")
-            self._last = ""
+        self._outage.works()

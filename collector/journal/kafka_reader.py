@@ -31,7 +31,7 @@ MAX_ENTRIES = 4096  # that one read returns, however small they are
 
 
 class PartitionReader:
-    """`received_at` never goes back within what is read in one go from the first position on."""
+    """Entries say the time as their writers do."""
 
     def __init__(self, settings: Kafka, at: TopicPartition) -> None:
         quieten()
@@ -39,7 +39,6 @@ class PartitionReader:
         self._consumer: AIOKafkaConsumer | None = None
         self._fetched: deque[ConsumerRecord] = deque()
         self._next: int | None = None  # offset that the next record must not be below; None: nothing was read yet
-        self._received_at = 0
         self._alone = asyncio.Lock()
         self._closed = False
         self.lost = 0  # positions that were gone before they could be read
@@ -104,18 +103,16 @@ class PartitionReader:
             if size > max_bytes and found:
                 break
             self._fetched.popleft()
-            entry = entry_of(record, self._received_at)
+            entry = entry_of(record)
             if entry is None:
                 log.error("journal: the record at %s offset %d is none of Meshscribe's: it is passed over", self._at, record.offset)
                 continue
-            self._received_at = entry.received_at
             self._next = entry.position
             found.append(entry)
         return found
 
     async def _seek(self, consumer: AIOKafkaConsumer, after: int) -> None:
         self._fetched.clear()
-        self._received_at = 0
         first = (await consumer.beginning_offsets([self._at]))[self._at]
         last = (await consumer.end_offsets([self._at]))[self._at]
         if after > last:

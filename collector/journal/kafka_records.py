@@ -1,22 +1,30 @@
 """An entry as a record of the raw topic: key = the proxy's node id, value = the payload as it came, the rest in one header.
 
-The header `entry` holds version (u8), kind (u8), received_at (i64, µs since the epoch) and the sender with its length (u16) before it,
-big-endian. A record that has none is not one of ours: it takes its offset, and is passed over. position = offset + 1. Kafka has a
-checksum of its own over it all.
+The header `entry` holds version (u8), kind (u8), received_at (i64, µs since the epoch), the writer's number (u32) and what had passed for
+it (i64, µs since some moment of its own), and the sender with its length (u16) before it, big-endian. A record that has none is not one
+of ours: it takes its offset, and is passed over. position = offset + 1. Kafka has a checksum of its own over it all.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from collector.messages.entry import Entry, Kind
 
-VERSION = 2
+VERSION = 3
 OVERHEAD = 512  # bytes of a batch and a record around key and value
 _NAME = "entry"
-_SHAPE = struct.Struct(">BBqH")
+_SHAPE = struct.Struct(">BBqIqH")
 _KINDS = {int(kind): kind for kind in Kind}
+
+
+class Stamp(NamedTuple):
+    """When a record was written, by its writer's clocks. `writer`: its number, never 0."""
+
+    received_at: int
+    writer: int
+    elapsed_us: int
 
 
 def key_of(source: str) -> bytes:
@@ -24,20 +32,20 @@ def key_of(source: str) -> bytes:
     return source.encode("utf-8", "surrogatepass")
 
 
-def headers_of(kind: Kind, received_at: int, sender: str = "") -> list[tuple[str, bytes]]:
+def headers_of(kind: Kind, stamp: Stamp, sender: str = "") -> list[tuple[str, bytes]]:
     """The record's headers."""
     told = sender.encode()
-    return [(_NAME, _SHAPE.pack(VERSION, kind, received_at, len(told)) + told)]
+    return [(_NAME, _SHAPE.pack(VERSION, kind, *stamp, len(told)) + told)]
 
 
-def entry_of(record: Any, received_at: int) -> Entry | None:
-    """The entry of an aiokafka ConsumerRecord, not received before `received_at`; None if it is not one of ours."""
+def entry_of(record: Any) -> Entry | None:
+    """The entry of an aiokafka ConsumerRecord; None if it is not one of ours."""
     packed = next((value for name, value in record.headers if name == _NAME), b"")
     if len(packed) < _SHAPE.size:
         return None
-    version, kind, at, length = _SHAPE.unpack_from(packed)
+    version, kind, at, writer, elapsed, length = _SHAPE.unpack_from(packed)
     told = packed[_SHAPE.size :]
     if version != VERSION or kind not in _KINDS or len(told) != length:
         return None
     source, sender = (record.key or b"").decode("utf-8", "surrogatepass"), told.decode("utf-8", "replace")
-    return Entry(record.offset + 1, _KINDS[kind], source, max(at, received_at), record.value or b"", None, sender)
+    return Entry(record.offset + 1, _KINDS[kind], source, at, record.value or b"", None, sender, writer, elapsed)

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from random import randint
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -21,8 +22,9 @@ from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
 from collector.cancelled import cancel
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError
-from collector.journal.kafka_records import OVERHEAD, headers_of, key_of
+from collector.journal.kafka_records import OVERHEAD, Stamp, headers_of, key_of
 from collector.journal.kafka_topic import RawTopic
+from collector.journal.received import ReceivedTime
 from collector.kafka.connection import client_arguments
 from collector.kafka.discard import discard
 from collector.kafka.quiet import quieten
@@ -58,7 +60,7 @@ class RawWriter:
         self._max_waiting_bytes = max_waiting_bytes
         self.waiting_bytes = 0
         self.appended = 0  # entries that became durable
-        self._received_at = 0
+        self._time, self._number = ReceivedTime(clock), randint(1, 2**32 - 1)  # the number is its name
         self._lanes: dict[int, _Lane] = {}
         self._producer: AIOKafkaProducer | None = None
         self._alone = asyncio.Lock()
@@ -86,12 +88,16 @@ class RawWriter:
         """How long the slowest partition has been waiting for Kafka."""
         return max((lane.stalled_seconds for lane in self._lanes.values()), default=0.0)
 
-    def now_us(self) -> int:
-        """The time that a record is stamped with: when it is written, and never before an earlier one. What waited for Kafka does not claim
+    @property
+    def ahead_us(self) -> int:
+        """How far its stamps are ahead of the clock, after that was set back; 0 if they are not."""
+        return self._time.ahead_us
+
+    def stamp(self) -> Stamp:
+        """What a record is stamped with: the time when it is written, and never before an earlier one. What waited for Kafka does not claim
         to have been there all the time: the tap batches that were refused meanwhile come with it, and both are put together.
         """
-        self._received_at = max(self._received_at, self._clock.now_us())
-        return self._received_at
+        return Stamp(self._time.stamp(), self._number, self._clock.monotonic_us())
 
     def end_in(self, seconds: float) -> None:
         """What Kafka has not taken by then is refused: whoever waits for it must not wait for ever, with a process that is to end."""
@@ -253,9 +259,9 @@ class _Lane:
     async def _sent(self, producer: AIOKafkaProducer, group: list[Waiting]) -> int | None:
         """The offset of the first record; None if another lane gave the producer up. Raises KafkaError."""
         batch, now = producer.create_batch(), int(time.time() * 1000)
-        received_at = self._writer.now_us()
+        stamp = self._writer.stamp()
         for waiting in group:
-            headers = headers_of(waiting.kind, received_at, waiting.sender)
+            headers = headers_of(waiting.kind, stamp, waiting.sender)
             if batch.append(timestamp=now, key=waiting.key, value=waiting.value, headers=headers) is None:
                 raise AssertionError("a group is smaller than a batch")
         batch.close()

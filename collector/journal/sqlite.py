@@ -19,23 +19,29 @@ import msgspec
 from collector.clock import Clock
 from collector.errors import JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
+from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
+from collector.journal.received import ReceivedTime
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
+from collector.paths import unusable
+from collector.refusal import LastRefusal
 from collector.settings import Journal as JournalSettings
 
 TAIL_BYTES = 32 << 20
-REFUSING_US = 10_000_000
 
 
 async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
     """Opens or creates the file. Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere)."""
     if settings.keep_bytes > settings.quota_bytes // 2:
         raise SettingsError(["journal.keep_bytes: must be at most half of journal.quota_bytes, or new entries would find no room"])
-    opened = await asyncio.to_thread(open_file, settings.path)
+    try:
+        opened = await asyncio.to_thread(open_file, settings.path)
+    except OSError as error:
+        raise unusable("journal.path", settings.path, error) from error
     return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes)
 
 
@@ -50,8 +56,8 @@ class SqliteJournal:
         self._keep_bytes = settings.keep_bytes
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
-        self._refused_at: int | None = None
-        self._received_at = opened.end.received_at
+        self._refused = LastRefusal()
+        self._time = ReceivedTime(clock, opened.end.received_at)
         self._floor, self._last = opened.floor, opened.end.position
         self._total = opened.end.total_bytes  # with what waits
         self._tail = Tail(TAIL_BYTES)
@@ -61,6 +67,7 @@ class SqliteJournal:
         self._lock = opened.lock
         self._reader = reader
         self._writer = Writer(opened.connection, opened.end, self)
+        self._disk = Disk(self._writer)
         self._writer.start()
 
     @property
@@ -69,9 +76,9 @@ class SqliteJournal:
         return self._total - self._floor.total_bytes
 
     @property
-    def refuses(self) -> bool:
-        """Whether something found no room within the last 10 seconds. What is small may still have found some."""
-        return self._refused_at is not None and self._clock.now_us() - self._refused_at < REFUSING_US
+    def fault(self) -> str | None:
+        """Why it takes nothing now, or why something found no room of late: what is small may still have found some."""
+        return self._disk.fault or self._refused.reason
 
     @property
     def last_position(self) -> int:
@@ -81,7 +88,12 @@ class SqliteJournal:
     @property
     def last_received_at(self) -> int:
         """Of the newest entry, durable or not; 0 if there never was one."""
-        return self._received_at
+        return self._time.last_us
+
+    @property
+    def ahead_us(self) -> int:
+        """How far received time is ahead of the clock, after that was set back; 0 if it is not."""
+        return self._time.ahead_us
 
     @property
     def floor_position(self) -> int:
@@ -94,13 +106,12 @@ class SqliteJournal:
             raise RetryableError(CLOSED)
         size, memory = len(payload), weight(kind, payload, message)
         if full := self._full(size, memory):
-            self._refused_at = self._clock.now_us()
+            self._refused.add(full)
             raise JournalFullError(f"journal: {full}")
-        self._received_at = max(self._received_at, self._clock.now_us())
         self.waiting_bytes += memory
         self._total += size
         future: asyncio.Future[int] = self._loop.create_future()
-        self._writer.put(Waiting(future, kind, source, self._received_at, payload, message, memory, sender))
+        self._writer.put(Waiting(future, kind, source, self._time.stamp(), payload, message, memory, sender))
         return await future
 
     def _full(self, size: int, memory: int) -> str:
@@ -186,7 +197,7 @@ class SqliteJournal:
     @property
     def crowded(self) -> bool:
         """See Journal."""
-        return self.refuses or self.kept_bytes > self.quota_bytes // 2
+        return self._refused.reason is not None or self.kept_bytes > self.quota_bytes // 2
 
     async def truncate(self, up_to: int) -> None:
         """See Journal. Never beyond the newest checkpoint ≤ up_to, if there is any; appends pass between the chunks."""
@@ -207,6 +218,7 @@ class SqliteJournal:
             return
         self._closed = True
         self._wake_readers()
+        await self._disk.stop()
         await asyncio.to_thread(self._reader.close)
         await self._writer.stop()  # as the last connection it copies the log into the file and removes it
         os.close(self._lock)
@@ -214,6 +226,7 @@ class SqliteJournal:
     def committed(self, group: list[Waiting], entries: list[Entry]) -> None:
         """Called by the writer: the group is durable."""
         self._last = entries[-1].position
+        self._disk.worked()
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
             self.waiting_bytes -= waiting.memory
@@ -222,6 +235,8 @@ class SqliteJournal:
 
     def failed(self, group: list[Waiting], error: Exception) -> None:
         """Called by the writer: nothing of the group was stored."""
+        if not self._closed:
+            self._disk.failed(error)
         for waiting in group:
             self.waiting_bytes -= waiting.memory
             self._total -= len(waiting.payload)

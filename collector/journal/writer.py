@@ -19,6 +19,7 @@ from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
 from collector.journal.place import Place
 from collector.messages.entry import Entry, Kind
+from collector.waiting import Waiting as Wait
 
 T = TypeVar("T")
 GROUP_ENTRIES = 128
@@ -70,6 +71,7 @@ class Writer:
         self._owner = owner
         self._faults = FaultLog()
         self._file = str(connection.execute("PRAGMA database_list").fetchone()[2])
+        self.waiting = Wait()  # for the disk
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._ahead: Item | None = None  # taken from the queue while a group was gathered
@@ -97,6 +99,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             item = self._take()
+            self.waiting.begin()
             if isinstance(item, Waiting):
                 self._write(self._gather(item))
             elif isinstance(item, Command):
@@ -104,6 +107,7 @@ class Writer:
             else:
                 self._connection.close()
                 return
+            self.waiting.end()
 
     def _take(self) -> Item:
         item, self._ahead = self._ahead, None
@@ -142,6 +146,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             self._tell(fail, command.future, self._fault(error, getattr(command.work, "__name__", "command")))
         else:
+            self._faults.worked()
             self._tell(resolve, command.future, result)
 
     def _fault(self, error: Exception, doing: str) -> Exception:

@@ -138,12 +138,12 @@ class Existing(NamedTuple):
     topics: dict[str, Found]
 
 
-async def existing(settings: Kafka, names: Sequence[str]) -> Existing:
-    """Those topics that exist; who is missing is waited for PATIENCE_SECONDS. Raises RetryableError: the brokers do not tell."""
+async def existing(settings: Kafka, names: Sequence[str], patience_seconds: float = PATIENCE_SECONDS) -> Existing:
+    """Those topics that exist; who is missing is waited for. Raises RetryableError: the brokers do not tell."""
     admin = await _admin(settings)
     try:
         cluster = (await admin.describe_cluster())["cluster_id"]
-        return Existing(cluster, await _describe(admin, names, PATIENCE_SECONDS))
+        return Existing(cluster, await _describe(admin, names, patience_seconds))
     except (KafkaError, OSError) as error:
         raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
     finally:

@@ -25,11 +25,14 @@ class Kind(IntEnum):
 class Away(Struct):
     """The payload of Kind.AWAY. `reason`: stopped (in order), killed (it ended by itself, or was ended), hung (it stood still), or
     damaged (Incident).
+
+    `clock_suspect`: the clock was set meanwhile, and nothing else tells how long it took.
     """
 
     from_us: _Time
     to_us: _Time
     reason: str = ""
+    clock_suspect: bool = False
 
 
 class Incident(Struct):
@@ -46,7 +49,10 @@ class Incident(Struct):
 
 
 class Entry(NamedTuple):
-    """One journal entry. `position` counts from 1, in a file without holes; `received_at` (µs since the epoch) never goes back."""
+    """One journal entry. `position` counts from 1, in a file without holes; `received_at` (µs since the epoch) never goes back, where one
+    writer alone appends (`writer` is 0). Where several do, each by its own clock, it is what this one says, and correlate/received.py
+    tells what time it was; `elapsed_us` then passed since some moment of that writer.
+    """
 
     position: int
     kind: Kind
@@ -55,3 +61,5 @@ class Entry(NamedTuple):
     payload: bytes
     message: Any = None  # the payload parsed, where the receiver had to parse it anyway; never stored, absent after a replay
     sender: str = ""  # SPIFFE id of who sent it, as the mesh vouches for it; empty: not verified
+    writer: int = 0
+    elapsed_us: int = 0

@@ -119,6 +119,7 @@ class Exchange(Struct, gc=False):
     access_log: AccessLog | None
     closed_at: int = 0  # received time at which it was closed
     problems: list[str] = []  # what its witnesses told that can't be: it is unknown then
+    start_told: int | None = None  # the start as the proxy told it, where that is so far from the arrival that a clock is wrong
 
 
 class LedgerWindow(Struct, gc=False):
@@ -140,6 +141,7 @@ class LedgerWindow(Struct, gc=False):
     cured: dict[str, dict[int, int]] = {}
     away_us: tuple[int, int] | None = None
     away_reason: str = ""  # stopped, killed or hung; empty: not known
+    away_suspect: bool = False  # the clock was set meanwhile: how long it was is not known
 
 
 class Fault(Struct, gc=False):

@@ -57,6 +57,8 @@ def data(window: LedgerWindow) -> dict[str, Any]:
         said["away"] = {"from": timestamp(start), "to": timestamp(end)}
         if window.away_reason:
             said["away"]["reason"] = window.away_reason
+        if window.away_suspect:
+            said["away"]["clock_suspect"] = True
     return said
 
 

@@ -8,6 +8,7 @@ Next stop: the journal.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -31,6 +32,8 @@ from collector.settings import Ingest
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 METHOD = "StreamAccessLogs"
+QUIET_SECONDS = 0.05  # a proxy flushes each second, and whenever 16 KiB are full: two messages may come close together
+SETTLED_SECONDS = 0.5  # a proxy that is never quiet
 MAX_STREAMS = 20_000  # each proxy's worker threads hold one per log
 
 
@@ -56,7 +59,7 @@ class AccessLogServer:
         """Takes no new streams, ends those that are open, then waits until all that was read is durable or counted.
 
         A proxy writes once per flush interval (Envoy's default: 1 s) and is not told that what it wrote into a stream's end was lost. So
-        each stream is ended right behind a message of its own, when the next one is farthest away; after the grace whatever it does.
+        each stream is ended behind a message of its own, when the next one is farthest away; after the grace whatever it does.
         """
         self._receiver.ending = True
         if self._server is not None:
@@ -89,7 +92,7 @@ class AccessLogReceiver:
         sender, source, peer = await self._admit(context), "", peer_address(context.peer())
         self._metrics.streams.inc()
         try:
-            async for payload in messages:
+            async for payload in self._until_the_end(messages):
                 try:
                     source, message = parse_log_message(payload, source, self._max_entries)
                 except BadInputError as error:
@@ -103,11 +106,25 @@ class AccessLogReceiver:
                 if redact(message):
                     payload = message.SerializeToString()
                 self._append_soon(source, payload, message, sender.id, peer)
-                if self.ending:
-                    break
         finally:
             self._metrics.streams.dec()
         return b""
+
+    async def _until_the_end(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The messages, up to where a stream is to end: behind one of its own, and behind what came close after it."""
+        reading = aiter(messages)
+        async for payload in reading:
+            yield payload
+            if self.ending:
+                break
+        else:
+            return
+        began = time.monotonic()
+        while time.monotonic() - began < SETTLED_SECONDS:
+            try:
+                yield await asyncio.wait_for(anext(reading), QUIET_SECONDS)
+            except (TimeoutError, StopAsyncIteration):
+                return
 
     async def _admit(self, context: grpc.aio.ServicerContext[Any, Any]) -> Sender:
         """Who sends. Ends the stream of who has no token, or no identity that is asked for."""

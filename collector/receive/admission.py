@@ -19,6 +19,7 @@ from collector.metrics import AdmissionMetrics
 from collector.receive import Appender
 from collector.receive.refusals import Refusals
 from collector.receive.shares import Charge, Progress, Reason, Shares, charge, share_key
+from collector.refusal import LastRefusal
 
 log = logging.getLogger("meshscribe.ingest")
 
@@ -50,6 +51,7 @@ class Admission:
         self._metrics = metrics
         self.refusals = Refusals(journal)
         self.offenders = Offenders()
+        self.full = LastRefusal()  # of anybody: there was no room for whoever it was
         self._turns: Counter[str] = Counter()  # messages that wait for theirs
         self._hurry = False
 
@@ -116,6 +118,7 @@ class Admission:
         if self._metrics is not None:
             self._metrics.refused[reason.value].inc()
         if reason is Reason.FULL:
+            self.full.add(WORDS[reason])
             raise JournalFullError(WORDS[reason])
         self.offenders.add(name, reason)
         raise OverShareError(f"{name}: {WORDS[reason]}")

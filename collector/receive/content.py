@@ -14,6 +14,7 @@ from collector.receive.problem import Refusal
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 BODY_SECONDS = 30.0
 MAX_WINDOW_BYTES = 8 << 20  # what RFC 8878 asks every decoder to support
+MAX_RATIO, FREE_BYTES = 100, 16 << 10  # a body has as many bytes as its compressed ones times this, and these, at most
 PIECE = 256  # zstd makes at most 128 KiB of 4 bytes, so such a piece at most 8 MiB
 
 
@@ -74,9 +75,13 @@ async def _read_pieces(receive: Receive, message: MutableMapping[str, Any], limi
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its content coding. Raises Refusal: 413 above the limit, 400 for a damaged or cut stream, 415 for other codings."""
+    """The body without its content coding. Raises Refusal: 413 above the limit, 400 for a damaged or cut stream, 415 for other codings.
+
+    What compresses better than text ever does is refused as soon as it has become as large as it may: it costs its sender nothing.
+    """
     if encoding in ("", "identity"):
         return body
+    limit = min(limit, MAX_RATIO * len(body) + FREE_BYTES)
     if encoding in ("gzip", "x-gzip"):
         return _gunzip(body, limit)
     if encoding == "zstd":
@@ -88,7 +93,8 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
 
 def too_large(limit: int) -> Refusal:
     """413, the same for bodies as they come and decompressed."""
-    return Refusal(413, "too_large", f"the body exceeds {limit} bytes (ingest.max_batch_bytes)")
+    why = f"ingest.max_batch_bytes; compressed: {MAX_RATIO} times what was sent and {FREE_BYTES} bytes"
+    return Refusal(413, "too_large", f"the body exceeds {limit} bytes ({why})")
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:

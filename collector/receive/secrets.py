@@ -21,7 +21,7 @@ def redact(message: StreamAccessLogsMessage) -> bool:
 
 
 def _blank(headers: Any) -> bool:
-    secret = [name for name, value in headers.items() if value != REDACTED and is_secret(name)]
+    secret = [name for name in headers if is_secret(name) and headers[name] != REDACTED]
     for name in secret:
         headers[name] = REDACTED
     return bool(secret)

@@ -14,22 +14,22 @@ from google.protobuf.message import DecodeError
 from collector.errors import BadInputError
 from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
-from collector.receive.wire import MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
+from collector.receive.wire import MAX_LABELS, MAX_NODE_BYTES, MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
 
-MAX_PARTS = 16_384
+MAX_PARTS = 8_192  # ingest.max_batch_parts
 MAX_NAME_CHARS = 1024  # of a node id and the other names of a proxy
 MAX_VM_CHARS = 128
-MAX_NODE_BYTES = 64 << 10  # of what a proxy tells of itself
-MAX_LABELS = 256
 MAX_REASONS = 64  # a batch's drops, one for each reason
-MAX_CHUNKS = SMALL_BYTES  # lengths of body chunks in a batch, and as many times; each takes a byte or more
+MAX_CHUNKS = 512 << 10  # lengths of body chunks in a batch, and as many times; each takes a byte or more
+MAX_LOGGED = 1024  # headers in one list of a log entry: each one is named in a provider's configuration
+LARGE_LOG_BYTES = 64 << 10  # four times what Envoy sends by default
 MAX_LEVEL = max(Level.values())
 _KEPT = ("NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID", "NAME", "SERVICE_ACCOUNT")
 
 
-def parse_batch(payload: bytes, max_parts: int = MAX_PARTS) -> Batch:
+def parse_batch(payload: bytes, max_parts: int = MAX_PARTS, compressed: bool = False) -> Batch:
     """A tap batch with node id, vm and sequence. Raises BadInputError; ExcessError where there is too much of something."""
-    check_batch(payload, max_parts)
+    check_batch(payload, max_parts, compressed or len(payload) > SMALL_BYTES)
     try:
         batch = Batch.FromString(payload)
     except DecodeError as error:
@@ -58,6 +58,8 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
     except DecodeError as error:
         raise BadInputError(f"not an envoy.service.accesslog.v3.StreamAccessLogsMessage: {error}") from None
     at_most(count_entries(message), max_entries, "entries (ingest.max_batch_parts)")
+    if len(payload) > LARGE_LOG_BYTES:
+        _check_logged_headers(message)
     if not message.HasField("identifier"):
         if not source:
             raise BadInputError("the stream's first message has no identifier: expected identifier.node.id")
@@ -89,6 +91,13 @@ def _check_amounts(batch: Batch, size: int, max_parts: int) -> None:
     if size > MAX_CHUNKS:
         chunks = sum(max(len(run.lengths), len(run.times_us)) for part in parts for run in part.runs)
         at_most(chunks, MAX_CHUNKS, "body chunks in all runs")
+
+
+def _check_logged_headers(message: StreamAccessLogsMessage) -> None:
+    for entry in message.http_logs.log_entry:
+        response = entry.response
+        headers = max(len(entry.request.request_headers), len(response.response_headers), len(response.response_trailers))
+        at_most(headers, MAX_LOGGED, "headers in one log entry")
 
 
 def _check_log_node(node: Any) -> None:

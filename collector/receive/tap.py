@@ -89,13 +89,14 @@ class TapReceiver:
 
     async def _take(self, request: Request) -> None:
         sender = self._identities.sender(_identity(request)) if self._identities.checks else NOBODY
-        payload = await self._payload(request, sender.id)
-        batch = self._parse(payload)
+        payload, compressed = await self._payload(request, sender.id)
+        batch = self._parse(payload, compressed)
         if self._identities.checks:
             self._identities.check(sender, claim_of_batch(batch.node))
         await self._append(payload, batch, sender.id, _peer(request))
 
-    async def _payload(self, request: Request, sender: str) -> bytes:
+    async def _payload(self, request: Request, sender: str) -> tuple[bytes, bool]:
+        """The body, and whether it came compressed."""
         headers: dict[bytes, bytes] = dict(request.scope["headers"])
         if not self._token.allows(headers.get(b"authorization", b"")):
             raise Refusal(401, "unauthorized", EXPECTED, {"www-authenticate": "Bearer"})
@@ -105,7 +106,9 @@ class TapReceiver:
         self._admission.check_before_reading(key)
         body = await read_body(request.receive, self._limit, self._budget, key=key)
         encoding = headers.get(b"content-encoding")
-        return body if encoding is None else decompress(body, encoding.decode("latin-1").strip().lower(), self._limit)
+        if encoding is None:
+            return body, False
+        return decompress(body, encoding.decode("latin-1").strip().lower(), self._limit), True
 
     async def _append(self, payload: bytes, batch: Batch, sender: str, peer: str) -> None:
         began = perf_counter()
@@ -121,9 +124,9 @@ class TapReceiver:
         if has_unknown_level(batch):
             metrics.unknown_levels.inc()
 
-    def _parse(self, payload: bytes) -> Batch:
+    def _parse(self, payload: bytes, compressed: bool) -> Batch:
         try:
-            return parse_batch(payload, self._max_parts)
+            return parse_batch(payload, self._max_parts, compressed)
         except BadInputError as error:
             raise Refusal(400, "excessive" if isinstance(error, ExcessError) else "malformed", str(error)) from None
 

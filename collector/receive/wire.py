@@ -1,19 +1,28 @@
-"""A look at a large message's bytes before it is parsed: two bytes can stand for an empty message that takes a hundred in memory.
+"""A look at a message's bytes before it is parsed: two bytes can stand for an empty message that takes a hundred in memory.
 
-Small ones, as the filter and Envoy send by default, are parsed first and looked at then (shape.py): what they can cost is bounded by their
-size. A large one is walked through, field by field, and only until there is one too many.
+The outermost fields are walked through, and only until there is one too many: a sixth of a microsecond for each part, which costs a
+hundred times that later. Inside of the parts so does who looks closely: at large messages, and at compressed ones, whose bytes cost their
+sender next to nothing. What small ones can cost otherwise is bounded by their size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 from collector.errors import BadInputError
 
-SMALL_BYTES = 512 << 10  # twice the filter's batch_bytes
-REST_BYTES = 128 << 10  # of a large batch, besides its parts
+MAX_NODE_BYTES = 64 << 10  # of what a proxy tells of itself
+MAX_LABELS = 256
+REST_BYTES = 16 << 10  # of a batch, besides its node and its parts
 MAX_RUNS = 4096  # runs of body chunks in one part
-_PART, _RUN = 5, 12  # messages/tap.proto
+MAX_LISTS = 1024  # fields of a log message: a proxy sends its node once, and one list of entries
+LEAST_BYTES = 16  # of a part or an entry, where there are many: its start alone takes ten
+FEW = 16
+LEAST_RUN = 8  # bytes: a chunk has a length and a time
+_OTHERS = 64  # fields of a message besides the ones that are counted
+SMALL_BYTES = 512 << 10  # twice the filter's batch_bytes
+_NODE, _PART, _RUN, _LABEL = 1, 5, 12, 5  # messages/tap.proto
 _LOGS, _LOG_ENTRY = (2, 3), 1  # envoy/service/accesslog/v3/als.proto
 _LENGTH_DELIMITED = 2
 
@@ -22,30 +31,44 @@ class ExcessError(BadInputError):
     """It holds more of something than any proxy sends: it is refused before it costs what that would take."""
 
 
-def check_batch(payload: bytes, max_parts: int) -> None:
-    """Raises ExcessError for a tap batch with too many parts, runs in one, or too much besides."""
-    if len(payload) <= SMALL_BYTES:
-        return
-    parts, rest = 0, 0
+def check_batch(payload: bytes, max_parts: int, closely: bool = True) -> None:
+    """Raises ExcessError for a tap batch with too many parts, or labels, or too much besides; `closely`: or runs."""
+    parts = node = rest = 0
+    most = min(max_parts, FEW + len(payload) // LEAST_BYTES)
     for number, start, end in walk(payload, 0, len(payload)):
-        if number != _PART:
+        if number == _PART:
+            parts += 1
+            if parts > most:
+                _refuse_many(most, max_parts, "parts")
+            if closely:
+                _check_inside(payload, start, end, _RUN, min(MAX_RUNS, (end - start) // LEAST_RUN), "runs or more in one part")
+        elif number == _NODE:
+            node += end - start + 2
+            at_most(node, MAX_NODE_BYTES, "bytes or more in node")
+            if node > 2 * MAX_LABELS:
+                _check_inside(payload, start, end, _LABEL, MAX_LABELS, "labels or more in node.labels")
+        else:
             rest += end - start + 2
-            at_most(rest, REST_BYTES, "bytes besides the parts")
-            continue
-        parts += 1
-        at_most(parts, max_parts, "parts or more (ingest.max_batch_parts)")
-        if end - start > 2 * MAX_RUNS:
-            _count(payload, start, end, _RUN, 0, MAX_RUNS, "runs or more in one part")
+            at_most(rest, REST_BYTES, "bytes or more besides node and parts")
 
 
 def check_log_message(payload: bytes, max_entries: int) -> None:
     """Raises ExcessError for a log message with too many entries."""
-    if len(payload) <= SMALL_BYTES:
-        return
     entries = 0
-    for number, start, end in walk(payload, 0, len(payload)):
+    most = min(max_entries, FEW + len(payload) // LEAST_BYTES)
+    for lists, (number, start, end) in enumerate(walk(payload, 0, len(payload)), 1):
+        at_most(lists, MAX_LISTS, "fields or more")
         if number in _LOGS:
-            entries = _count(payload, start, end, _LOG_ENTRY, entries, max_entries, "entries or more (ingest.max_batch_parts)")
+            for _ in walk(payload, start, end):  # they hold nothing but entries
+                entries += 1
+                if entries > most:
+                    _refuse_many(most, max_entries, "entries")
+
+
+def _refuse_many(most: int, limit: int, what: str) -> NoReturn:
+    if most < limit:
+        raise ExcessError(f"there are more {what} than {most}: each takes {LEAST_BYTES} bytes at least")
+    raise ExcessError(f"there are {most + 1} {what} or more, at most {limit} are expected (ingest.max_batch_parts)")
 
 
 def at_most(number: int, limit: int, what: str) -> None:
@@ -55,31 +78,39 @@ def at_most(number: int, limit: int, what: str) -> None:
 
 
 def walk(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The fields with a length: (number, start, end). Ends where the bytes make no sense; the parser says why.
+    """The fields: (number, start, end). Ends where the bytes make no sense; the parser says why.
 
     Groups, which nobody sends, are walked through as if they were none.
     """
     while at < end:
-        tag, at = _varint(data, at, end)
-        kind = tag & 7
+        tag = data[at]
+        if tag < 0x80:
+            at += 1
+        else:
+            tag, at = _varint(data, at, end)
+        kind, start = tag & 7, at
         if kind == _LENGTH_DELIMITED:
-            length, start = _varint(data, at, end)
+            if at < end and (length := data[at]) < 0x80:
+                start += 1
+            else:
+                length, start = _varint(data, at, end)
             at = start + length
-            if at > end:
-                return
-            yield tag >> 3, start, at
         elif kind == 0:
             at = _varint(data, at, end)[1]
         elif kind in (1, 5):
             at += 8 if kind == 1 else 4
+        if at > end:
+            return
+        yield tag >> 3, start, at
 
 
-def _count(data: bytes, at: int, end: int, wanted: int, count: int, limit: int, what: str) -> int:
-    for number, _, _ in walk(data, at, end):
-        if number == wanted:
-            count += 1
-            at_most(count, limit, what)
-    return count
+def _check_inside(data: bytes, at: int, end: int, wanted: int, limit: int, what: str) -> None:
+    """Raises ExcessError where the message in [at, end) has more than `limit` of the field, or too many others."""
+    count = 0
+    for others, (number, _, _) in enumerate(walk(data, at, end), 1 - limit):
+        count += number == wanted
+        if count > limit or others > _OTHERS:
+            raise ExcessError(f"there are {max(count, limit + 1)} {what}, at most {limit} are expected")
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -14,11 +14,13 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from collector.cancelled import escaped
 from collector.clock import Clock
+from collector.complaints import Complaints, Outage
 from collector.dead_letters import DeadLetters, damaged, letter
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, SettingsError
 from collector.isolation import isolate
 from collector.messages.event import Output, Place
 from collector.relays.protocol import Feed, LaterError, PoisonError, Read, Target
+from collector.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -76,7 +78,9 @@ class Relay:
         self._generation = feed.generation
         self._failing: str | None = None
         self._since_us: int | None = None
-        self._logged: str | None = None  # the reason that the log holds
+        self._waiting = Waiting()  # for target or feed
+        self._outage = Outage(f"relay {name} works", log, clock)
+        self._complaints = Complaints(log, clock)
         self._written = self._buried = 0
         self._looked_at = 0.0
         self._stopping = asyncio.Event()
@@ -85,7 +89,7 @@ class Relay:
     def status(self) -> Status:
         """As it is now; from memory."""
         lag = sum(max(0, high.position - self._places[j].position) for j, high in self._highs.items() if j in self._places)
-        return Status(self.name, dict(self._places), lag, self._failing, self._since_us, self._written, self._buried)
+        return Status(self.name, dict(self._places), lag, self._fault(), self._since_us, self._written, self._buried)
 
     async def run(self) -> None:
         """Returns after `stop`, when what was begun is done. Raises nothing that a target or a feed can cause."""
@@ -164,7 +168,7 @@ class Relay:
         self._count_buried(output.place, reason)
 
     def _count_buried(self, place: Place, reason: str) -> None:
-        log.error("relay %s: what is at %s cannot be written and goes to the dead letters: %s", self.name, place, reason)
+        self._complaints.tell(reason, f"relay {self.name}: what is at {place} cannot be written and goes to the dead letters: {reason}")
         self._buried += 1
         if self._meter is not None:
             self._meter.buried()
@@ -173,6 +177,7 @@ class Relay:
         """Tries until it works. Raises PermanentError, and _StoppedError when it failed and is to stop."""
         tries = 0
         while True:
+            self._waiting.begin()
             try:
                 result = await attempt()
             except (RetryableError, FencedError, SettingsError) as error:
@@ -182,6 +187,8 @@ class Relay:
             else:
                 self._works()
                 return result
+            finally:
+                self._waiting.end()
             self._fails(str(fault), tries >= AT_ONCE)
             tries = 0 if isinstance(fault, RetryableError) and fault.progressed else tries
             await self._wait_out(self._wait(fault, tries))
@@ -200,17 +207,20 @@ class Relay:
     def _fails(self, why: str, is_worth_a_line: bool = True) -> None:
         if self._failing is None:
             self._since_us = self._clock.now_us()
-        if is_worth_a_line and self._logged != why:
-            log.warning("relay %s fails and tries again: %s", self.name, why)
-            self._logged = why
+        if is_worth_a_line:
+            self._outage.fails(why, f"relay {self.name} fails and tries again: {why}")
         self._failing = why
         if self._meter is not None:
             self._meter.retried()
 
     def _works(self) -> None:
-        if self._logged is not None:
-            log.info("relay %s works again", self.name)
-        self._failing = self._since_us = self._logged = None
+        self._outage.works()
+        self._failing = self._since_us = None
+
+    def _fault(self) -> str | None:
+        """Also of a target or feed that hangs: it says nothing."""
+        silence = self._waiting.silence
+        return self._failing if silence is None else f"its target or feed {silence}"
 
     async def _wait_out(self, seconds: float) -> None:
         """Rests, and looks meanwhile how much waits: the lag of a relay that fails must not stand still."""

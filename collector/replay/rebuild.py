@@ -78,7 +78,7 @@ async def rebuild(
         correlator.restore(way.state)
     since, until = span.since_us or 0, span.until_us if span.until_us is not None else way.until_us
     async for entry in history.entries(way.after):
-        if entry.received_at >= way.until_us or entry.position > way.last:
+        if correlator.received.now >= way.until_us or entry.position > way.last:
             return
         for closed in correlator.feed(entry):
             item = closed.item

@@ -59,14 +59,12 @@ class PartitionHistory:
         """All behind this position."""
         self._consumer.assign([self._at])
         self._consumer.seek(self._at, after)
-        received_at = 0
         while await self._consumer.position(self._at) < self._end:
             for record in (await self._consumer.getmany(self._at, timeout_ms=WAIT_MS)).get(self._at, ()):
-                entry = entry_of(record, received_at)
+                entry = entry_of(record)
                 if entry is None:
                     log.warning("the record at %s offset %d is none of Meshscribe's: it is passed over", self._at, record.offset)
                     continue
-                received_at = entry.received_at
                 yield entry
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collector.metrics import RelayMetrics
 from collector.roles.away import watch
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_ingest, start_probes
+from collector.roles.ingest import start_ingest
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting
+from collector.roles.phase import DRAIN_SECONDS
+from collector.roles.probes import start_probes
 from collector.roles.process import start_partitions
-from collector.roles.receive import DRAIN_SECONDS, start_writer
+from collector.roles.receive import start_writer
 from collector.roles.relays import start_own_relays
 
 
@@ -18,6 +21,6 @@ async def start(starting: Starting) -> Running:
     task = await start_partitions(starting, health, writer)
     start_own_relays(starting, health, RelayMetrics(starting.registry))
     tap, access_log = await start_ingest(starting, writer)
-    starting.stack.callback(writer.end_in, DRAIN_SECONDS)
+    starting.sources.callback(writer.end_in, DRAIN_SECONDS)
     await watch(starting, writer)
     return Running(task, Addresses(tap, access_log, audit))

@@ -23,10 +23,14 @@ from collector.journal.kafka_writer import RawWriter
 from collector.meaning import ExchangeMeaning
 from collector.metrics import LedgerMetrics, RelayMetrics
 from collector.pipeline import Pipeline
+from collector.roles.burials import start_burials
+from collector.roles.limits import limits, microseconds
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, limits, microseconds, patiently, start_burials, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
+from collector.roles.steps import clock_part
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
 from collector.sinks.counted import CountedSink
@@ -109,7 +113,7 @@ async def start(starting: Starting) -> Running:
 
 async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWriter | None = None) -> asyncio.Task[None]:
     """The role without its listener. `writer`: of a process that receives as well."""
-    settings, clock, stack, registry = starting
+    settings, clock, stack, registry = starting[:4]
     topic = await patiently(lambda: find_raw_topic(settings.kafka))
     # Every process watches; what one has seen all of them know after a restart, also without the API server.
     versions = open_versions(settings.kafka, None, clock)
@@ -120,6 +124,7 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     if writer is None:
         writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
         stack.push_async_callback(writer.close)
+        health.parts.append(clock_part(starting))
     own, meaning, burials = writer, ExchangeMeaning.of(settings, directory.catalogue), start_burials(starting)
     ledger = LedgerMetrics(registry)
 

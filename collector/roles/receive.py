@@ -13,10 +13,12 @@ from collector.health import Component
 from collector.journal.kafka_topic import check_ingest, find_raw_topic
 from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
 from collector.roles.away import watch
+from collector.roles.ingest import start_ingest
 from collector.roles.metrics import RawMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently, start_ingest, start_probes
-
-DRAIN_SECONDS = 10.0  # from the signal to end on: then what Kafka has not taken is given up
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.phase import DRAIN_SECONDS
+from collector.roles.probes import start_probes
+from collector.roles.steps import start_steps
 
 
 async def start(starting: Starting) -> Running:
@@ -25,26 +27,29 @@ async def start(starting: Starting) -> Running:
     audit = await start_probes(starting, health)
     writer = await start_writer(starting, health)
     tap, access_log = await start_ingest(starting, writer)
-    starting.stack.callback(writer.end_in, DRAIN_SECONDS)
+    starting.sources.callback(writer.end_in, DRAIN_SECONDS)
     await watch(starting, writer)
     return Running(asyncio.create_task(_for_ever()), Addresses(tap, access_log, audit))
 
 
 async def start_writer(starting: Starting, health: RoleHealth) -> RawWriter:
     """Waits until Kafka answers."""
-    settings, clock, stack, registry = starting
+    settings, clock, stack, registry = starting[:4]
     topic = await patiently(lambda: find_raw_topic(settings.kafka))
     check_ingest(topic, settings.ingest)
     writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
     stack.push_async_callback(writer.close)
     RawMetrics(registry, writer)
+    steps = start_steps(starting)
 
     def journal() -> Sequence[Component]:
         stalled = writer.stalled_seconds
         detail = f"{writer.waiting_bytes} bytes wait" + (f"; Kafka has acknowledged nothing for {stalled:.0f} s" if stalled > 1 else "")
+        if told := steps.told(writer.ahead_us):
+            detail += f"; {told}"
         return [Component("journal", stalled <= STALLED_SECONDS, detail)]
 
-    health.parts.append(journal)
+    health.parts += [lambda: [starting.phase.ingest()], journal]
     return writer
 
 

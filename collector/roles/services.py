@@ -14,7 +14,7 @@ from collector.sinks.open import open_engine
 
 async def start_services_copy(starting: Starting, health: RoleHealth) -> None:
     """Begins with what the SQL store lacks. Old versions are deleted there too."""
-    settings, clock, stack, registry = starting
+    settings, clock, stack, registry = starting[:4]
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
     directory = Directory(

@@ -20,9 +20,11 @@ from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
 from collector.relays.sql_target import SqlTarget
 from collector.relays.start import told
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, start_probes
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting
+from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
 from collector.roles.services import start_services_copy
+from collector.roles.steps import clock_part
 from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
@@ -35,7 +37,7 @@ STOP_SECONDS = 5.0
 
 async def start(starting: Starting) -> Running:
     """Joins the group. Raises SettingsError: the store's tables are of another version."""
-    settings, clock, stack, registry = starting
+    settings, clock, stack, registry = starting[:4]
     health = RoleHealth()
     address = await start_probes(starting, health)
     await prepare(settings.sink)
@@ -54,7 +56,7 @@ async def start(starting: Starting) -> Running:
     if settings.sink.retention_days is not None:
         retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
         stack.push_async_callback(cancel, retention)
-    health.parts.append(lambda: _components(relay))
+    health.parts += [lambda: _components(relay), clock_part(starting)]
     await start_services_copy(starting, health)
     return Running(task, Addresses(audit=address))
 

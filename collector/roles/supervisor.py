@@ -13,6 +13,8 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
+from collector.clock import SystemClock
+from collector.complaints import Complaints
 from collector.errors import FencedError, MeshscribeError, RetryableError
 from collector.health import Component
 
@@ -54,6 +56,7 @@ class Supervisor:
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._ended: dict[TopicPartition, str] = {}  # why a work is not running now
         self._spoken = asyncio.Event()  # set by the next assignment
+        self._complaints = Complaints(log, SystemClock())
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def assign(self, partitions: frozenset[TopicPartition]) -> None:
@@ -120,10 +123,10 @@ class Supervisor:
             except TimeoutError:
                 log.warning("%s: it is still ours: taking it back", where)
         elif isinstance(fault, RetryableError):
-            log.warning("%s: trying again: %s", where, fault)
+            self._complaints.tell(f"{where}{fault}", f"{where}: trying again: {fault}", logging.WARNING)
             await asyncio.sleep(RETRY_SECONDS)
         else:
-            log.error("%s: stopped: %s", where, fault)
+            self._complaints.tell(f"{where}{fault}", f"{where}: stopped: {fault}")
             await asyncio.sleep(HOPELESS_SECONDS)
 
 

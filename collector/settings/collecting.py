@@ -26,7 +26,9 @@ class Ingest(Section):
         None, description="If set, tap batches and log streams must carry it as a bearer token (Istio's log streams cannot)."
     )
     max_batch_bytes: int = Field(16 * MIB, ge=1024, description="Largest tap batch or log message, decompressed.")
-    max_batch_parts: int = Field(8192, ge=16, description="Parts of a tap batch, or entries of a log message, at most.")
+    max_batch_parts: int = Field(
+        8192, ge=4096, description="Parts of a tap batch, or entries of a log message, at most; the filter seals 4,096."
+    )
     max_waiting_bytes: int = Field(64 * MIB, ge=MIB, description="Bytes that may wait for the journal; beyond: 503, or counted drops.")
     max_connections: int = Field(2048, ge=1, description="HTTP connections at a time; one more is answered 503 and closed.")
 
@@ -49,7 +51,25 @@ class Audit(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8081, ge=0, le=65535, description="0 takes a free port.")
-    max_connections: int = Field(128, ge=1, description="Connections at a time; one more is answered 503 and closed.")
+    probe_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="A listener of its own for /healthz, /readyz and /metrics, which `port` answers too. 0 takes a free port.",
+    )
+    hosts: list[str] = Field(
+        [],
+        description="Names in a request's Host header that are answered: `name`, or `*.domain`. Always: addresses, names without a dot,"
+        " `*.localhost`, `*.svc`, `*.svc.cluster.local`. Probes are answered under any.",
+    )
+    max_connections: int = Field(
+        128,
+        ge=1,
+        description="Connections at a time. For one more an idle one is closed, or it is answered 503; a few more may ask for probes.",
+    )
+    query_seconds: float = Field(10.0, gt=0, le=600, description="A query is given up after so long, and may wait for its turn as long.")
+    queries: int = Field(8, ge=1, le=64, description="Queries answered at a time; more wait, clients (addresses) in turn.")
+    client_queries: int = Field(4, ge=1, le=64, description="Of one client; 16 more of it may wait, the next is answered 429.")
     page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
 
 

@@ -56,9 +56,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
-        ports = [p for p in (self.ingest.port, self.ingest.grpc_port, self.audit.port) if p]
+        ports = [p for p in (self.ingest.port, self.ingest.grpc_port, self.audit.port, self.audit.probe_port) if p]
         if len(set(ports)) != len(ports):
-            raise ValueError("ingest.port, ingest.grpc_port and audit.port must differ")
+            raise ValueError("ingest.port, ingest.grpc_port, audit.port and audit.probe_port must differ")
         return self
 
     @model_validator(mode="after")

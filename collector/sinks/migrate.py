@@ -19,7 +19,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.errors import DamagedError, SettingsError
+from collector.errors import DamagedError
+from collector.paths import unusable
 from collector.postgres_url import is_postgres, shown
 from collector.sinks.postgres_server import FAILURES, PostgresServer
 
@@ -110,10 +111,7 @@ def _opening(url: str) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        told = getattr(error, "orig", None) or error
-        why = told.strerror if isinstance(told, OSError) and told.strerror else str(told)
-        where = told.filename if isinstance(told, OSError) and told.filename else _file(url)
-        raise SettingsError([f"sink.url: {where} cannot be used: {why}"]) from error
+        raise unusable("sink.url", _file(url), getattr(error, "orig", None) or error) from error
 
 
 def _try_to_write(url: str) -> None:

@@ -14,6 +14,7 @@ from collector.clock import Clock
 from collector.errors import RetryableError, SettingsError
 from collector.postgres_url import is_postgres
 from collector.settings import Sink as SinkSettings
+from collector.sinks.deadlines import keep_deadlines
 from collector.sinks.migrate import head, migrate, revisions, server_revision
 from collector.sinks.postgres import PostgresSink
 from collector.sinks.postgres_server import PostgresServer
@@ -24,7 +25,8 @@ from collector.sinks.sqlite import SqliteSink
 log = logging.getLogger("meshscribe")
 
 # A query is planned for its own values: those decide which partitions and which partial indexes serve it.
-AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "statement_timeout": "30s", "jit": "off"}
+AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+STATEMENT_SECONDS = 30.0
 
 
 def server(settings: SinkSettings) -> PostgresServer | None:
@@ -38,13 +40,17 @@ def open_sink(settings: SinkSettings, clock: Clock) -> Sink:
     return PostgresSink(postgres, clock) if postgres else SqliteSink(_path(settings))
 
 
-def open_engine(settings: SinkSettings) -> AsyncEngine:
-    """The audit API's own connections: they read, and never wait for the sink's writer."""
+def open_engine(settings: SinkSettings, statement_seconds: float = STATEMENT_SECONDS) -> AsyncEngine:
+    """The audit API's own connections: they read, and never wait for the sink's writer. A server gives up longer statements by itself;
+    in a file they end at their task's deadline (deadlines.py).
+    """
     postgres = server(settings)
     if postgres:
-        return postgres.engine("meshscribe audit", **AUDIT_SETTINGS)
-    engine = create_async_engine(make_url(settings.url).set(drivername="sqlite+aiosqlite"), connect_args={"timeout": 10})
+        return postgres.engine("meshscribe audit", **AUDIT_SETTINGS, statement_timeout=f"{statement_seconds * 1000:.0f}ms")
+    url = make_url(settings.url).set(drivername="sqlite+aiosqlite")
+    engine = create_async_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
     event.listen(engine.sync_engine, "connect", _lenient)
+    keep_deadlines(engine)
     return engine
 
 

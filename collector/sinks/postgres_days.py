@@ -33,7 +33,7 @@ class Days:
         self._clock = clock
         self._known: set[int] = set()
         self._hopeless: set[int] = set()  # asked for, and not to be had: rows go into the default partition
-        self._not_before_us = 0
+        self._not_before_us = 0  # on the monotonic clock
 
     def forget(self) -> None:
         """After a new connection nothing is known: the server may be another one."""
@@ -46,12 +46,12 @@ class Days:
         wanted = {day_of(event) for event in events}
         wanted = {day for day in wanted if today - BEHIND_DAYS <= day <= today + AHEAD_DAYS} | set(range(today, today + AHEAD_DAYS + 1))
         missing = wanted - self._known - self._hopeless
-        if not missing or now_us < self._not_before_us:
+        if not missing or self._clock.monotonic_us() < self._not_before_us:
             return
         try:
             self._known = await partitions.create(connection, missing)
         except _NOT_NOW as error:
-            self._not_before_us = now_us + RETRY_US
+            self._not_before_us = self._clock.monotonic_us() + RETRY_US
             log.warning("no partitions for %d days now, rows go into the default partition: %s", len(missing), error)
         else:
             self._hopeless |= missing - self._known

@@ -1,6 +1,7 @@
 """Ends old data: whole days, by the request's start. On Postgres a day is dropped in no time; in SQLite rows are deleted in small batches.
 
-A day goes when all of it is older than what is kept, so that nothing goes too early. Its exchanges, bodies and ledger windows go together.
+A day goes when all of it is older than what is kept, so that nothing goes too early. Its exchanges, bodies and ledger windows go together,
+and what was written before them and bears a date far ahead (ahead.py). A clock that leaps ahead deletes nothing for a day.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import asyncpg
 
-from collector.clock import Clock
+from collector.clock import Clock, HeldClock
 from collector.errors import RetryableError
-from collector.sinks import partitions
+from collector.sinks import ahead, partitions
 from collector.sinks.partitions import TABLES, edge
 from collector.sinks.postgres_server import FAILURES, PostgresServer
 
@@ -28,6 +30,7 @@ CHECK_SECONDS = 3600.0
 BATCH_ROWS = 1000
 PAUSE_SECONDS = 0.02  # between batches in SQLite, so that the sink's writer gets its turn
 TRIES = 5
+HOLD_US = partitions.DAY_MS * 1000  # that a clock must have stood ahead before anything is deleted by it
 _DAY_US = partitions.DAY_MS * 1000
 _EPOCH = date(1970, 1, 1)
 
@@ -59,7 +62,8 @@ class Retention:
     """Deletes what is old, once an hour, until it is cancelled. `hold`: keeps more, if somebody still needs it."""
 
     def __init__(self, store: Expiry, keep_days: int, clock: Clock, hold: Hold | None = None) -> None:
-        self._store, self._keep_days, self._clock, self._hold = store, keep_days, clock, hold
+        self._store, self._keep_days, self._hold = store, keep_days, hold
+        self._clock = HeldClock(clock, HOLD_US)
 
     async def run(self) -> None:
         """A store that does not answer is asked again an hour later."""
@@ -71,6 +75,8 @@ class Retention:
         """One look."""
         try:
             before = first_kept(self._clock.now_us(), self._keep_days)
+            if self._clock.doubts:
+                log.error("the clock leapt ahead: until it has stood for a day, old data is deleted by the time before")
             if self._hold is not None:
                 before = await self._hold(before)
             async for step in self._store.end(before):
@@ -98,8 +104,10 @@ class PostgresExpiry:
             raise self._server.refused(error) from error
 
     async def _end(self, connection: asyncpg.Connection, before: int, dry_run: bool) -> AsyncIterator[Ended]:
+        written: ahead.Written = {}
         for day in sorted(day for day in await partitions.days(connection) if day < before):
             if not dry_run:
+                written = ahead.later(written, await self._written(connection, day))
                 await self._drop(connection, day)
             yield Ended((_EPOCH + timedelta(days=day)).isoformat(), None)
         if dry_run:
@@ -109,6 +117,14 @@ class PostgresExpiry:
             return
         while deleted := await partitions.clear_default(connection, before, BATCH_ROWS):
             yield Ended("the default partitions", deleted)
+        if deleted := await ahead.end_postgres(connection, written, ahead.first_suspect(before)):
+            yield Ended("dates ahead of their time", deleted)
+
+    async def _written(self, connection: asyncpg.Connection, day: int) -> ahead.Written:
+        try:
+            return await ahead.written_postgres(connection, day)
+        except asyncpg.QueryCanceledError:  # a day too large to be looked through: its deletion does not wait for it
+            return {}
 
     async def _drop(self, connection: asyncpg.Connection, day: int) -> None:
         for left in reversed(range(TRIES)):
@@ -131,7 +147,7 @@ class SqliteExpiry:
     async def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
         """See Expiry."""
         for table in TABLES:
-            work = self._count if dry_run else self._delete
+            work = self._count if dry_run else partial(self._delete, first_ahead=ahead.first_suspect(before))
             rows = await asyncio.to_thread(self._guarded, work, table, edge(before))
             if rows:
                 yield Ended(table, rows)
@@ -149,10 +165,15 @@ class SqliteExpiry:
     def _count(self, connection: sqlite3.Connection, table: str, before: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table} WHERE id < ?", (before,)).fetchone()[0])
 
-    def _delete(self, connection: sqlite3.Connection, table: str, before: str) -> int:
+    def _delete(self, connection: sqlite3.Connection, table: str, before: str, first_ahead: str) -> int:
+        written = ahead.written_sqlite(connection, table, before)
         statement = f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE id < ? ORDER BY id LIMIT {BATCH_ROWS})"
         total = 0
         while deleted := connection.execute(statement, (before,)).rowcount:
             total += deleted
+            time.sleep(PAUSE_SECONDS)
+        while found := ahead.suspects_sqlite(connection, written, first_ahead, BATCH_ROWS):
+            ahead.end_sqlite(connection, found)
+            total += len(found)
             time.sleep(PAUSE_SECONDS)
         return total

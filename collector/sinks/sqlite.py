@@ -33,6 +33,7 @@ T = TypeVar("T")
 log = logging.getLogger("meshscribe.sink")
 
 WAL_KEPT = f"journal_size_limit={64 << 20}"  # bytes: a log that grew beyond, at retention for example, is cut again
+LOCKED_SECONDS = 4.0  # another process may hold the file for so long; then it is said, and tried again
 _TABLES = (schema.exchanges, schema.payloads, schema.ledger)
 
 _REVISED = """
@@ -125,12 +126,12 @@ class SqliteSink:
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=10, check_same_thread=False)
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
             self._look_behind(connection)
             for pragma in (
                 "journal_mode=WAL",
                 "synchronous=FULL",
-                "cache_size=-65536",
+                "cache_size=-16384",
                 "wal_autocheckpoint=4000",
                 WAL_KEPT,
                 "temp_store=MEMORY",

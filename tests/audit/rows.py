@@ -34,6 +34,9 @@ class Clock:
     def now_us(self) -> int:
         return self.us
 
+    def monotonic_us(self) -> int:
+        return self.us
+
 
 def name(time_us: int, salt: str = "") -> str:
     """An exchange's id."""

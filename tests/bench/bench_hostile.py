@@ -1,15 +1,19 @@
-"""What hostile messages cost, against ordinary ones of the same number and size: CPU and memory of a collector of their own.
+"""What hostile messages cost, against ordinary ones that come by the same way: CPU and memory of a collector of their own.
 
-`times`: the CPU as a multiple of what ordinary messages take, of which so much is for each post and so much for each byte (decompressed);
-the bound is 20. Memory is the growth of the resident set beyond GRAIN, at its peak and when all should be forgotten. A message that is
-refused counts with what the refusal cost.
+Ordinary messages differ by themselves: an exchange costs much the same however few bytes it has. So a row is compared, by byte, with
+small ones (an exchange with bodies of 64 bytes in each message), of which 20 times is the bound, and with large ones (as full as proxies
+make them, bodies of 1 KiB). Memory is the growth of the resident set at its peak, beyond that of a collector to which nothing was sent
+and GRAIN. Compressed messages are compared twice: by what they are decompressed, and by what was sent (wire). A message that is refused
+counts with what the refusal cost.
 """
 
 from __future__ import annotations
 
-import os
+import asyncio
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,19 +23,23 @@ import uvloop
 
 from collector.demo.child import ChildError
 from collector.demo.ports import Ports
-from tests.bench.hostile_inputs import HOSTILE, Row, large, packed, small
+from tests.bench import hostile_inputs
+from tests.bench.hostile_inputs import HOSTILE, Kind, Row, few, many
 from tests.fuzz.bed import checkpointed, send, tell_and_see
 from tests.fuzz.target import Collector, peak_bytes, status_bytes
 
 GRAIN = 8 << 20  # what an allocator keeps, whatever came
-FORGET_SECONDS = 5.0
+FORGET_SECONDS, PACE_SECONDS = 5.0, 0.25  # equally much in each row
 SETTINGS = {
     "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "1",
     "MESHSCRIBE_CORRELATE__IDLE_SECONDS": "2",
     "MESHSCRIBE_CORRELATE__LATE_SECONDS": "2",
     "MESHSCRIBE_LOG__LEVEL": "warning",
 }
-_TICK = os.sysconf("SC_CLK_TCK")
+RULES = {
+    "MESHSCRIBE_REDACTION__PATHS": '["user", "messages[*].content", "..name"]',
+    "MESHSCRIBE_REDACTION__PATTERNS": r'["\\b[0-9]{13,16}\\b"]',
+}
 
 
 class Cost(NamedTuple):
@@ -44,73 +52,121 @@ class Cost(NamedTuple):
     visible: float
     refused: int  # posts
 
+    def beyond(self, quiet: Cost) -> Cost:
+        """What is left when a quiet collector's is taken off."""
+        return self._replace(
+            cpu_us=max(0.0, self.cpu_us - quiet.cpu_us),
+            peak=max(0, self.peak - quiet.peak - GRAIN),
+            remains=max(0, self.remains - quiet.remains - GRAIN),
+        )
+
+
+class Rates(NamedTuple):
+    """What ordinary messages of a kind take for each byte: CPU in µs, of small and of large ones, and memory at its peak."""
+
+    small_us: float
+    large_us: float
+    memory: float
+
+    @classmethod
+    def of(cls, small: Cost, large: Cost, size: Callable[[Row], int]) -> Rates:
+        memory = max(1.0, *(cost.peak / size(cost.row) for cost in (small, large)))
+        return cls(small.cpu_us / size(small.row), large.cpu_us / size(large.row), memory)
+
+    def told(self, kind: str) -> dict[str, float]:
+        return {
+            f"ordinary, {kind}: µs per byte, small": self.small_us,
+            f"ordinary, {kind}: µs per byte, large": self.large_us,
+            f"ordinary, {kind}: bytes of memory per byte, peak": self.memory,
+        }
+
+    def times(self, cost: Cost, size: Callable[[Row], int]) -> Times:
+        bytes_ = size(cost.row)
+        return Times(cost.cpu_us / bytes_ / self.small_us, cost.cpu_us / bytes_ / self.large_us, cost.peak / bytes_ / self.memory)
+
+
+class Times(NamedTuple):
+    """A cost as multiples of the ordinary. `cpu`: of small messages."""
+
+    cpu: float
+    cpu_of_large: float
+    memory: float
+
+    def told(self, by: str) -> dict[str, float]:
+        return {
+            f"CPU per {by}, times small ordinary ones'": self.cpu,
+            f"CPU per {by}, times large ordinary ones'": self.cpu_of_large,
+            f"memory per {by}, times the ordinary's": self.memory,
+        }
+
+
+def by_byte(row: Row) -> int:
+    return row.bytes
+
+
+def by_wire(row: Row) -> int:
+    return row.wire
+
 
 def run() -> dict[str, float]:
     """{figure: value}."""
-    rows = {"large": large, "small": small, "packed": packed, **HOSTILE}
+    quiet = measure(hostile_inputs.quiet())
+    ordinary = {kind: tuple(measure(make(kind)).beyond(quiet) for make in (few, many)) for kind in Kind}
+    rates = {kind: Rates.of(*costs, by_byte) for kind, costs in ordinary.items()}
+    wire = Rates.of(*ordinary[Kind.PACKED], by_wire)
+    figures = {figure: value for kind in Kind for figure, value in rates[kind].told(kind).items()} | wire.told("compressed, sent")
+    worst = dict.fromkeys(("byte", "wire byte"), Times(0, 0, 0))
+    ended = 0
     with ThreadPoolExecutor(2) as pool:
-        costs = dict(zip(rows, pool.map(lambda make: _measured(make()), rows.values()), strict=True))
-    large_cost, small_cost, packed_cost = (_survived(costs[name]) for name in ("large", "small", "packed"))
-    per_post, per_byte = _ordinary(small_cost, large_cost)
-    memory = max(1.0, _beyond(large_cost.peak) / large_cost.row.bytes)
-    figures = {
-        "ordinary: µs per post": per_post,
-        "ordinary: µs per byte": per_byte,
-        "ordinary, compressed: µs per wire byte": packed_cost.cpu_us / packed_cost.row.wire,
-        "ordinary: bytes of memory per byte, peak": memory,
-    }
-    worst, ended = 0.0, 0
-    for name in HOSTILE:
-        cost = costs[name]
+        costs = list(pool.map(lambda make: _measured(make()), HOSTILE.values()))
+    for name, cost in zip(HOSTILE, costs, strict=True):
         if cost is None:
             figures[f"{name}: ended or hung the collector"] = 1.0
             ended += 1
             continue
-        times = cost.cpu_us / (per_post * cost.row.messages + per_byte * cost.row.bytes)
-        held = _beyond(cost.peak) / cost.row.bytes / memory
-        figures |= {f"{name}: {figure}": value for figure, value in _told(cost, times, held).items()}
-        worst = max(worst, times, held)
-    return {**figures, "worst, times the ordinary's": worst, "rows that ended or hung the collector": float(ended)}
+        cost = cost.beyond(quiet)
+        kind = cost.row.kind
+        times = {"byte": rates[kind].times(cost, by_byte)}
+        times["wire byte"] = wire.times(cost, by_wire) if kind is Kind.PACKED else times["byte"]
+        worst = {by: Times(*map(max, worst[by], times[by], strict=True)) for by in worst}
+        shown = {by: one for by, one in times.items() if by == "byte" or kind is Kind.PACKED}
+        figures |= {f"{name}: {figure}": value for figure, value in _told(cost, shown).items()}
+    told = {f"worst: {figure}": value for by, times_ in worst.items() for figure, value in times_.told(by).items()}
+    return {**figures, **told, "rows that ended or hung the collector": float(ended)}
 
 
-def _told(cost: Cost, times: float, held: float) -> dict[str, float]:
+def _told(cost: Cost, times: dict[str, Times]) -> dict[str, float]:
     return {
         "µs per wire byte": cost.cpu_us / cost.row.wire,
         "µs per byte": cost.cpu_us / cost.row.bytes,
-        "CPU, times the ordinary's": times,
+        **{figure: value for by, one in times.items() for figure, value in one.told(by).items()},
         "MiB, peak": cost.peak / (1 << 20),
         "MiB, remains": cost.remains / (1 << 20),
-        "memory per byte, times the ordinary's": held,
         "seconds until the neighbour was stored": cost.visible,
         "share of posts refused": cost.refused / max(1, len(cost.row.posts)),
     }
 
 
-def _survived(cost: Cost | None) -> Cost:
-    if cost is None:
-        raise RuntimeError("ordinary messages ended or hung the collector")
-    return cost
-
-
 def _measured(row: Row) -> Cost | None:
     try:
         return measure(row)
-    except (AssertionError, ChildError, TimeoutError, OSError):
+    except (AssertionError, ChildError, TimeoutError, OSError) as error:
+        print(f"{type(error).__name__}: {str(error)[:500]}", file=sys.stderr)
         return None
 
 
 def measure(row: Row) -> Cost:
     """Sends it to a collector that is warm."""
+    settings = {**SETTINGS, **(RULES if row.kind is Kind.RULES else {})}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        collector = Collector(Path(folder), stack.enter_context(Ports()), SETTINGS)
+        collector = Collector(Path(folder), stack.enter_context(Ports()), settings)
         stack.callback(collector.abandon)
         collector.start()
         return uvloop.run(_measure(collector, row))
 
 
 async def _measure(collector: Collector, row: Row) -> Cost:
-    warm = large()
-    await send(collector, warm.posts[:8], ())
+    await send(collector, many(Kind.TAP).posts[:8], many(Kind.LOG).logs[:8])
     await tell_and_see(collector, "warm")
     pid = collector.pid
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # VmHWM begins anew
@@ -120,8 +176,8 @@ async def _measure(collector: Collector, row: Row) -> Cost:
     await tell_and_see(collector, "behind")
     visible = time.monotonic() - began
     await checkpointed(collector)
-    spent = _cpu(pid) - cpu
     await _forget(collector)
+    spent = _cpu(pid) - cpu
     refused = sum(status != 200 for status in statuses)
     return Cost(row, spent * 1e6, peak_bytes(pid) - before, status_bytes(pid, "VmRSS") - before, visible, refused)
 
@@ -133,19 +189,9 @@ async def _forget(collector: Collector) -> None:
     while time.monotonic() < ends:
         number += 1
         await tell_and_see(collector, f"later{number}")
-
-
-def _ordinary(few: Cost, many: Cost) -> tuple[float, float]:
-    """(µs per post, µs per byte) that explain both."""
-    a, b, c, d = few.row.messages, few.row.bytes, many.row.messages, many.row.bytes
-    per_byte = max(1e-3, (many.cpu_us - few.cpu_us * c / a) / (d - b * c / a))
-    return max(0.0, (few.cpu_us - per_byte * b) / a), per_byte
-
-
-def _beyond(grown: int) -> int:
-    return max(0, grown - GRAIN)
+        await asyncio.sleep(PACE_SECONDS)
 
 
 def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    """Seconds of all its threads."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9

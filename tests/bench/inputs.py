@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from random import Random
 from typing import NamedTuple
 
 from collector.messages.headers import pack
-from tests.support.witnesses import NODE, T0, Told, Vm, log_message, parts
+from tests.support.witnesses import NODE, Told, Vm, log_message, parts
 
 BATCH_BYTES = 256 << 10  # the tap filter's own default for batch_bytes
 HTTP11 = 2  # envoy.data.accesslog.v3.HTTPAccessLogEntry.HTTPVersion
@@ -44,14 +45,14 @@ def body(size: int, chance: Random) -> bytes:
 
 def make(exchanges: int, size: int, batch_bytes: int = BATCH_BYTES) -> Input:
     """Exchanges with bodies of `size` bytes each way, batched as the filter does, and their access log in messages of 16 KiB."""
-    chance, vm = Random(1), Vm()
+    chance, vm, began = Random(1), Vm(), time.time_ns() // 1000  # far from its arrival, a start would be suspect
     bodies = [body(size, chance) for _ in range(64)]
     per_batch, per_log = max(1, batch_bytes // (2 * size + 700)), 60
     told = [
         Told(
             n,
             request_id=f"7d2f9c3e-0000-4000-8000-{n:012x}",
-            start_us=T0 + n * 150,
+            start_us=began + n * 150,
             downstream=f"10.0.0.9:{1024 + n % 60_000}",
             request=bodies[n % 64],
             response=(bodies[(n + 7) % 64],),

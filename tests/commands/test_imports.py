@@ -27,3 +27,12 @@ def test_a_command_loads_only_what_it_uses(arguments: str, needless: set[str]) -
     loaded = {name.partition(".")[0] for name in done.stderr.decode().split("\n")[-2].split()}
     assert "typer" in loaded, done.stderr
     assert loaded & needless == set()
+
+
+def test_the_access_logs_listener_waits_for_no_library_that_it_does_not_use() -> None:
+    """Each tenth of a second before it listens costs access log entries (docs/restarts.md)."""
+    code = "import sys, collector.app, collector.roles.all\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=True, text=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "grpc" in loaded
+    assert loaded & {"aiokafka", "alembic", "asyncpg", "fastapi", "httpx", "kubernetes_asyncio", "rich", "sqlalchemy", "starlette"} == set()

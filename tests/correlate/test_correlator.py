@@ -235,7 +235,7 @@ def test_a_batch_that_comes_after_all_is_taken_back_from_the_missing() -> None:
 
 
 def test_a_checkpoint_of_another_version_says_so() -> None:
-    with pytest.raises(DamagedError, match="has format 1, this version reads 3"):
+    with pytest.raises(DamagedError, match="has format 1, this version reads 4"):
         Correlator(LIMITS).restore(msgspec.msgpack.encode({"format": 1, "open": "of that version"}))
 
 

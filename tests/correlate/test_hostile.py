@@ -150,7 +150,7 @@ def one_exchange(tape: Tape) -> Exchange:
 
 
 def test_a_start_that_cannot_be_is_the_arrival_and_both_witnesses_still_join() -> None:
-    for start in (-(2**63), 0, 253_402_300_800_000_000, T0 + 3 * numbers.DAY_US):
+    for start in (-(2**63), 0, 253_402_300_800_000_000, T0 + 3 * numbers.DAY_US, T0 - 31 * numbers.DAY_US):
         tape, told = Tape(), Told(1, start_us=start)
         first = tape.tap(Vm().seal(parts(told)))
         tape.log(log_message([told]), 5)
@@ -159,6 +159,35 @@ def test_a_start_that_cannot_be_is_the_arrival_and_both_witnesses_still_join() -
         assert exchange.access_log is not None
         assert exchange.key.start_us == first.received_at
         assert exchange.problems == [numbers.START_UNKNOWN]
+        assert exchange.start_told == start
+
+
+def test_a_start_within_a_day_ahead_and_thirty_days_back_stands() -> None:
+    for start in (T0 + numbers.DAY_US, T0 - 29 * numbers.DAY_US):
+        tape, told = Tape(), Told(1, start_us=start)
+        tape.tap(Vm().seal(parts(told)))
+        tape.log(log_message([told]))
+        exchange = one_exchange(tape)
+        assert (exchange.key.start_us, exchange.problems, exchange.start_told) == (start, [], None)
+
+
+def test_a_collector_whose_clock_shows_1970_keeps_the_starts_that_it_is_told() -> None:
+    tape, told = Tape(now=1_000_000), Told(1)
+    tape.tap(Vm().seal(parts(told)))
+    tape.log(log_message([told]))
+    exchange = one_exchange(tape)
+    assert (exchange.key.start_us, exchange.start_told) == (T0, None)
+
+
+def test_a_revision_keeps_the_start_of_the_exchange_whose_told_one_was_none() -> None:
+    tape, told = Tape(), Told(1, start_us=T0 + 3 * numbers.DAY_US)
+    tape.tap(Vm().seal(parts(told)))
+    tape.tick(11)
+    tape.log(log_message([told]))
+    correlator = Correlator(LIMITS)
+    first, second = [c.item for e in tape.entries for c in correlator.feed(e) if isinstance(c.item, Exchange)]
+    assert first.key == second.key
+    assert first.start_told == second.start_told == told.start_us
 
 
 def test_two_impossible_starts_are_two_exchanges() -> None:

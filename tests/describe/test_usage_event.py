@@ -17,9 +17,11 @@ from collector.describe.record import Seen
 from collector.describe.usage import usage_event
 from collector.enrich.catalogue import Catalogue
 from collector.meaning import ExchangeMeaning
-from collector.messages.event import USAGE_TYPE, Event, Output, Place
+from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event, Output, Place
 from collector.messages.exchange import AccessLog, Exchange, Key, Node
 from collector.messages.headers import pack
+from collector.messages.times import timestamp
+from collector.stages import Stages
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/usage-event.schema.json").read_text())
@@ -117,3 +119,20 @@ def seen_at(node: str, labels: dict[str, str], cluster: str = "inbound|8080||") 
 )
 def test_the_role_of_a_hop_comes_from_its_own_proxy(expected: str, exchange: Exchange, service: dict[str, Any]) -> None:
     assert role(exchange, service) == expected
+
+
+def test_a_suspect_start_is_flagged_in_record_and_usage_and_both_tell_the_arrival() -> None:
+    told = Told(1, path="/v1/chat/completions", request=CHAT, response=(ANSWER,), start_us=253_402_300_800_000_000)
+    [part] = parts(told)
+    part.request_headers.map = pack([(":method", "POST"), (":path", told.path), ("content-type", "application/json")])
+    tape = Tape()
+    arrived = tape.tap(Vm().seal([part])).received_at
+    tape.log(log_message([told]))
+    correlator = Correlator(Limits())
+    [closed] = [one for entry in tape.entries for one in correlator.feed(entry)]
+    [made] = Stages(ExchangeMeaning(Catalogue()), True).outputs([closed])
+    record, usage = (json.loads(event.data) for event in made.events if event.type in (EXCHANGE_TYPE, USAGE_TYPE))
+    VALIDATOR.validate(usage)
+    assert record["start_told"] == "9999-12-31T23:59:59.999999Z"
+    assert record["clock_suspect"] is usage["clock_suspect"] is True
+    assert record["start"] == usage["start"] == timestamp(arrived)

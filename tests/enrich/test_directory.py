@@ -32,6 +32,9 @@ class Clock:
     def now_us(self) -> int:
         return self.us
 
+    def monotonic_us(self) -> int:
+        return self.us
+
 
 @pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:

@@ -13,6 +13,9 @@ class Clock:
     def now_us(self) -> int:
         return 100 * SECOND
 
+    def monotonic_us(self) -> int:
+        return 100 * SECOND
+
 
 class Measured:
     def __init__(self, status: WatchStatus | None, kept: KeeperStatus | None) -> None:

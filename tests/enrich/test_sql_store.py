@@ -20,6 +20,9 @@ class Turned:
     def now_us(self) -> int:
         return self.now
 
+    def monotonic_us(self) -> int:
+        return self.now
+
 
 async def test_news_looks_back_for_rows_whose_transaction_ended_late_and_no_further(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path}/events.db")

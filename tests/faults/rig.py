@@ -24,6 +24,7 @@ from collector.demo.tap_config import tap_config, tap_wasm
 from collector.messages.completeness import Completeness
 from tests.bench import upstream
 from tests.bench.load import Generator, Load, Result
+from tests.support.endpoints import Endpoints, Json
 
 SETTINGS = {
     "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "10",
@@ -70,7 +71,8 @@ class Running:
 class Rig:
     """Ports: `tapped` and `untapped` lead to the fast upstream, `large` (tapped) to the model server."""
 
-    def __init__(self, folder: Path, stack: ExitStack, **tap: Any) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, cluster: Callable[[Path, Json], Endpoints] | None = None, **tap: Any) -> None:
+        """`cluster` makes the access log's cluster one whose endpoints change, or whose hosts are ejected (support/endpoints.py)."""
         self._folder = folder
         take = stack.enter_context(Ports()).take
         fast, self.tapped, self.untapped, self.large = take(), take(), take(), take()
@@ -79,14 +81,16 @@ class Rig:
         self.collector = CollectorProcess(take(), take(), take(), folder, SETTINGS)
         self.model = ModelServer(take(), folder)
         self.upstream = Envoy(upstream.config(fast, take()), folder / "upstream")
-        config = tap_config(**tap)
+        filters = tap_config(**tap)
         listeners = [
-            Inbound(self.tapped, fast, config),
+            Inbound(self.tapped, fast, filters),
             Inbound(self.untapped, fast, access_log=False),
-            Inbound(self.large, self.model.port, config, service_port=8081),
+            Inbound(self.large, self.model.port, filters, service_port=8081),
         ]
         sidecar = Sidecar(take(), listeners, self.collector.ingest_port, self.collector.grpc_port, tap_wasm())
-        self.envoy = Envoy(bootstrap(sidecar), folder / "sidecar", WORKERS)
+        config = bootstrap(sidecar)
+        self.endpoints = cluster(folder, config) if cluster is not None else None
+        self.envoy = Envoy(config, folder / "sidecar", WORKERS)
         for part in (self.model, self.collector, self.upstream, self.envoy):
             stack.callback(part.process.stop)
             part.start()

@@ -173,13 +173,19 @@ async def _visible(collector: Collector, neighbour: Neighbour) -> None:
 
 
 async def checkpointed(collector: Collector) -> None:
-    """Until a checkpoint covers all that came so far: the journal is forgotten up to there."""
+    """Until the last checkpoint but one covers all that came so far: the journal is forgotten up to there.
+
+    Something comes in meanwhile: a collector with nothing to do takes no checkpoint.
+    """
     wanted = await asyncio.to_thread(_position, collector, "last")
     deadline = time.monotonic() + CHECKPOINT_SECONDS
+    nudge = batch(vm=f"{time.time_ns() & (1 << 63) - 1:016x}")
     while await asyncio.to_thread(_position, collector, "floor") < wanted:
         collector.check()
         assert time.monotonic() < deadline, "no checkpoint"
-        await asyncio.sleep(0.1)
+        await _post(collector, [nudge.SerializeToString()])
+        nudge.sequence += 1
+        await asyncio.sleep(0.25)
 
 
 def _position(collector: Collector, which: str) -> float:

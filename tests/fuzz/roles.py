@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.rig import until
 from tests.fuzz.stored import Store
-from tests.fuzz.target import SETTINGS, ended_by_itself, peak_bytes, readiness, taken, tracebacks
+from tests.fuzz.target import SETTINGS, ended_by_itself, peak_bytes, readiness, starter, taken, tracebacks
 from tests.support.cluster import Cluster
 
 SECONDS = 120.0
@@ -16,7 +16,7 @@ class Roles:
     """Each restart ends all of them, the one after the other."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self._cluster = cluster
+        self._cluster, self._starter = cluster, starter()
         environment = {name: value for name, value in SETTINGS.items() if "CORRELATE" in name}
         self._receive = cluster.member("receive", "receive", **environment)
         self._process = cluster.member("process", "process", **environment)
@@ -27,6 +27,9 @@ class Roles:
         self.audit_url: str | None = None
 
     def start(self) -> None:
+        self._starter.submit(self._start).result()
+
+    def _start(self) -> None:
         for member in self._members:
             if not member.process.running:
                 member.launch()

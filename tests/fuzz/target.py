@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -74,6 +75,7 @@ class Collector:
 
     def __init__(self, folder: Path, ports: Ports, settings: dict[str, str] | None = None) -> None:
         self._process = CollectorProcess(ports.take(), ports.take(), ports.take(), folder, {**SETTINGS, **(settings or {})})
+        self._starter = starter()
         self.store = Store(folder / "events.db")
         self.ingest_port, self.grpc_port = self._process.ingest_port, self._process.grpc_port
         self.audit_url: str | None = self._process.url
@@ -84,15 +86,15 @@ class Collector:
         return self._process.process.pid
 
     def start(self) -> None:
-        self._process.start()
+        self._starter.submit(self._process.start).result()
 
     def kill(self) -> None:
         self._process.process.kill()
-        self._process.start()
+        self.start()
 
     def stop(self) -> None:
         self.end()
-        self._process.start()
+        self.start()
 
     def end(self) -> None:
         """SIGTERM. Raises ChildError if it has to be killed."""
@@ -101,6 +103,7 @@ class Collector:
     def abandon(self) -> None:
         """Ends it whatever it is doing."""
         self._process.process.kill()
+        self._starter.shutdown()
 
     def check(self) -> None:
         self._process.process.check()
@@ -119,6 +122,11 @@ class Collector:
 
     def memory(self) -> int:
         return peak_bytes(self.pid)
+
+
+def starter() -> ThreadPoolExecutor:
+    """One thread that starts all of a target's processes: they end with the thread that started them (demo/leash.py)."""
+    return ThreadPoolExecutor(1)
 
 
 def ended_by_itself(child: Child) -> None:

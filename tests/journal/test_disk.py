@@ -7,12 +7,15 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from collector import waiting
 from collector.errors import JournalFullError
-from collector.journal import Checkpoint
+from collector.journal import Checkpoint, disk
+from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
@@ -61,10 +64,52 @@ async def test_a_full_disk_refuses_what_waits_and_takes_entries_again_when_there
     answers = await asyncio.gather(*(journal.append(Kind.TAP, "n", bytes(300_000)) for _ in range(5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [JournalFullError] * 5
     assert (journal.waiting_bytes, journal.kept_bytes) == (0, len(b"before"))
+    assert "no space left on the disk" in (journal.fault or "")
+    assert journal_component(journal).ok is False
     await set_pages(journal, 1_000_000)
     assert await journal.append(Kind.TAP, "n", b"after") == 2
     assert [entry.payload for entry in await journal.read(0, 1000)] == [b"before", b"after"]
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == ["journal: writing works again"]
+
+
+async def test_a_disk_that_has_room_again_is_noticed_although_nothing_comes(open_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is not ready gets no traffic: what comes cannot be what tells that it is well."""
+    monkeypatch.setattr(disk, "TRY_SECONDS", 0.05)
+    journal = await open_at()
+    await set_pages(journal, 20)
+    with pytest.raises(JournalFullError):
+        await journal.append(Kind.TAP, "n", bytes(300_000))
+    async with asyncio.timeout(30):
+        while journal.fault is not None:
+            await asyncio.sleep(0.01)
+    assert journal_component(journal).ok
+
+
+async def test_a_disk_that_does_not_answer_is_told(open_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "SILENT_SECONDS", 0.1)
+    journal, free = await open_at(), threading.Event()
+    hung = asyncio.create_task(journal._writer.run(lambda _: free.wait(60)))
+    async with asyncio.timeout(30):
+        while journal.fault is None:
+            await asyncio.sleep(0.01)
+    assert "the disk has not answered for" in journal_component(journal).detail
+    free.set()
+    await hung
+    await journal.append(Kind.TICK, "", b"")
+    assert journal.fault is None
+
+
+async def test_a_full_disk_fills_no_log(open_at: Open, caplog: pytest.LogCaptureFixture) -> None:
+    journal = await open_at()
+    for _ in range(20):
+        await set_pages(journal, 20)
+        with pytest.raises(JournalFullError):
+            await journal.append(Kind.TAP, "n", bytes(300_000))
+        await set_pages(journal, 1_000_000)
+        await journal.append(Kind.TAP, "n", b"x")
+    said = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(said) == 1
+    assert len(caplog.records) < 5
 
 
 async def test_a_checkpoint_that_finds_no_room_says_so_and_leaves_the_older_one(open_at: Open) -> None:
@@ -83,7 +128,7 @@ async def test_a_checkpoint_that_finds_no_room_says_so_and_leaves_the_older_one(
 def test_a_failing_disk_refuses_what_waits_and_takes_entries_again(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True, timeout=60)
     answers, payloads, kept = json.loads(done.stdout)
-    assert answers == [1, "RetryableError", "RetryableError", "RetryableError", 2]
+    assert answers == [1, "DiskError", "DiskError", "DiskError", 2]
     assert payloads == [len(b"before"), len(b"after")]
     assert kept == sum(payloads)
     assert done.stderr.count("journal: append failed") == 1  # logged once, not once per entry

@@ -147,11 +147,15 @@ async def test_whose_the_entries_are_is_known_after_a_restart(open_at: Open) -> 
     journal = await open_at()
     assert list(await journal.holdings()) == []
     for number in range(1, 13):
-        await journal.append(Kind.TAP, f"n{number % 3}", bytes(number))
+        await journal.append(Kind.TAP, f"n{number % 3}", bytes(number), sender="s")
     await journal.truncate(3)
     await journal.close()
     found = await (await open_at()).holdings()
-    assert sum(size for _, _, size in found) == sum(range(4, 13))
-    assert {source: sum(size for _, name, size in found if name == source) for _, source, _ in found} == {"n0": 27, "n1": 21, "n2": 24}
-    assert sorted(position for position, _, _ in found) == [position for position, _, _ in found]
-    assert max(position for position, _, _ in found) == 12
+    assert sum(size for *_, size in found) == sum(range(4, 13))
+    assert {key: sum(size for _, *whose, size in found if tuple(whose) == key) for _, *key_, _ in found for key in [tuple(key_)]} == {
+        ("n0", "s"): 27,
+        ("n1", "s"): 21,
+        ("n2", "s"): 24,
+    }
+    assert sorted(position for position, *_ in found) == [position for position, *_ in found]
+    assert max(position for position, *_ in found) == 12

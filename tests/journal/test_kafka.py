@@ -6,12 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from itertools import pairwise
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from collector.correlate import Correlator, Limits
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import DamagedError, FencedError, JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint
@@ -38,8 +40,8 @@ class Bed:
     async def topics(self, partitions: int = 1, **changes: object) -> None:
         self.settings = await new_topics(self.kafka.bootstrap, partitions, **changes)
 
-    async def writer(self, max_waiting_bytes: int = ALL) -> RawWriter:
-        writer = RawWriter(self.settings, await find_raw_topic(self.settings), TurnedClock(), max_waiting_bytes)
+    async def writer(self, max_waiting_bytes: int = ALL, clock: TurnedClock | None = None) -> RawWriter:
+        writer = RawWriter(self.settings, await find_raw_topic(self.settings), clock or TurnedClock(), max_waiting_bytes)
         self._stack.push_async_callback(writer.close)
         return writer
 
@@ -169,14 +171,47 @@ async def test_a_record_of_somebody_else_is_passed_over_and_keeps_its_position(b
     assert [(entry.position, entry.payload) for entry in entries] == [(1, b"ours"), (3, b"ours too")]
 
 
-async def test_received_at_follows_the_log_whatever_a_receivers_clock_says(bed: Bed) -> None:
+async def test_a_receiver_whose_clock_is_a_day_ahead_neither_drags_the_others_nor_holds_them_up(bed: Bed) -> None:
     await bed.topics()
-    fast, slow = await bed.writer(), await bed.writer()
-    slow._clock = TurnedClock(1_700_000_000_000_000)
-    await fast.append(Kind.TAP, "n", b"1")
-    await slow.append(Kind.TAP, "n", b"2")
-    entries = await read(await bed.journal(fast), 0, 2)
-    assert entries[0].received_at == entries[1].received_at
+    right, wrong = TurnedClock(), TurnedClock()
+    wrong.step(86_400_000_000)
+    one, other = await bed.writer(clock=right), await bed.writer(clock=wrong)
+    true: list[int] = []
+    for number in range(20):
+        if number != 10:  # from here on the other one is alone, for a while, and then it is gone
+            right.now += 500_000
+            wrong.now += 500_000
+        else:
+            right.now += 20_000_000
+            wrong.now += 20_000_000
+        for writer in (one, other) if number < 5 else (other,) if number < 10 else (one,):
+            await writer.append(Kind.TICK, "n", b"")
+            true.append(right.now)
+    entries = await read(await bed.journal(one), 0, len(true))
+    correlator, times = Correlator(Limits()), list[int]()
+    for entry in entries:
+        correlator.feed(entry)
+        times.append(correlator.received.now)
+    assert times == sorted(times)
+    assert times[:10] == true[:10]
+    for (before, now), (earlier, later) in zip(pairwise(times), pairwise(true), strict=True):
+        assert now - before >= (later - earlier) // 2
+    assert times[-1] - true[-1] < 86_400_000_000
+
+
+async def test_a_writers_stamps_name_it_and_never_go_back(bed: Bed) -> None:
+    await bed.topics()
+    clock = TurnedClock()
+    writer, other = await bed.writer(clock=clock), await bed.writer()
+    await writer.append(Kind.TAP, "n", b"1")
+    clock.step(-3_600_000_000)
+    clock.now += 1_000_000
+    await writer.append(Kind.TAP, "n", b"2")
+    await other.append(Kind.TAP, "n", b"3")
+    first, second, third = await read(await bed.journal(writer), 0, 3)
+    assert first.writer == second.writer != third.writer
+    assert (second.received_at - first.received_at, second.elapsed_us - first.elapsed_us) == (500_000, 1_000_000)
+    assert writer.ahead_us == 3_600_000_000 - 500_000
 
 
 async def test_the_owner_that_was_replaced_can_save_no_checkpoint(bed: Bed) -> None:

@@ -113,12 +113,12 @@ async def play(folder: Path, steps: list[tuple[str, object]]) -> None:
         match step, value:
             case "append", list(sizes):
                 payloads = [b"%d" % number + bytes(size) for size in sizes]
-                now = max([world.clock.now, *model.times[-1:]])
                 first = len(model.payloads) + 1
                 model.payloads += payloads
-                model.times += [now] * len(payloads)
                 appended = await asyncio.gather(*(journal.append(Kind.TAP, "n", payload) for payload in payloads))
                 assert appended == list(range(first, first + len(payloads)))
+                assert journal.last_received_at >= max([world.clock.now, *model.times[-1:]])  # test_received.py has the rest
+                model.times += [journal.last_received_at] * len(payloads)
             case "clock", int(change):
                 world.clock.now += change
             case "truncate", int(percent):

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from collector.journal.component import journal_component
 from collector.journal.schema import PAGE_SIZE
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Entry, Kind
@@ -65,10 +66,11 @@ async def test_entries_behind_a_damaged_frame_are_read_back(open_at: Open, path:
 async def test_it_is_told_once(open_at: Open, path: Path) -> None:
     log = await killed(open_at, path, 30)
     flip(log, HEADER + 20 * FRAME + 500)
-    for _ in range(2):
+    for start in range(2):
         journal = await open_at()
         _, told = await all_of(journal)
         assert len(told) == 1
+        assert ("the file was found damaged" in journal_component(journal).detail) == (start == 0)
         assert await journal.append(Kind.TAP, "n", b"x") > 30
         await journal.close()
 

@@ -13,6 +13,7 @@ LISTENERS = {
     "MESHSCRIBE_INGEST__PORT": "http-tap",
     "MESHSCRIBE_INGEST__GRPC_PORT": "grpc-als",
     "MESHSCRIBE_AUDIT__PORT": "http-audit",
+    "MESHSCRIBE_AUDIT__PROBE_PORT": "http-probe",
 }
 
 
@@ -42,8 +43,11 @@ def target_ports_exist(world: World) -> Iterator[str]:
             yield from (f"{name_of(policy)}: no container port {port!r}" for port in named if port not in declared)
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         port = _collector(world).get(probe, {}).get("httpGet", {}).get("port")
-        if port != LISTENERS["MESHSCRIBE_AUDIT__PORT"]:
-            yield f"{probe} asks {port!r}, not the audit listener"
+        if port != LISTENERS["MESHSCRIBE_AUDIT__PROBE_PORT"]:
+            yield f"{probe} asks {port!r}, not the listener for probes"
+    scraped = world.pod()["metadata"]["annotations"]["prometheus.io/port"]
+    if scraped != str(declared.get(LISTENERS["MESHSCRIBE_AUDIT__PROBE_PORT"])):
+        yield f"Prometheus asks {scraped}, not the listener for probes"
 
 
 def settings_fit_the_pod(world: World) -> Iterator[str]:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -124,7 +125,9 @@ class Mesh:
 
     def exchanges(self, request_id: str, count: int, flags: Sequence[set[str]], listener: str = "tapped") -> list[Record]:
         """The `count` exchanges with this request id, once each has one of the sets of flags. Oldest first."""
-        return self._await(count, flags, listener, lambda: list(self.audit.exchanges(request_id=request_id, order="asc")))
+        # Ids order by the millisecond; two proxies of one call may begin in the same one.
+        by_start = itemgetter("start")
+        return self._await(count, flags, listener, lambda: sorted(self.audit.exchanges(request_id=request_id, order="asc"), key=by_start))
 
     def from_client(self, connection: Raw, *flags: str, listener: str = "tapped") -> Record:
         """The one exchange of this connection: for requests whose id does not name them."""

@@ -25,9 +25,12 @@ QUICK = tap_config(**QUICK_TAP)
 PLUGINS: dict[str, Any] = {
     **dict.fromkeys([*MODES, "plain", "logged", "tunnel"], QUICK),
     "silent": tap_config(**QUICK_TAP, caller_principal=False),
+    "logged tunnel": tap_config(**QUICK_TAP, caller_principal=False),
     "level none": tap_config(**QUICK_TAP, rules=[{"name": "few", "level": "none"}]),
 }
-INNER = "main_internal"  # Istio's name for it
+INNER = {"tunnel": "main_internal", "logged tunnel": "logged_internal"}  # the first is Istio's name for it
+LOGGED = {"logged", "logged tunnel"}
+STATE = "io.istio.peer_principal"
 
 
 class Callers:
@@ -48,11 +51,16 @@ class Callers:
             [chain] = listener["filter_chains"]
             manager = chain["filters"][0]["typed_config"]
             manager["forward_client_cert_details"] = name if name in MODES else "ALWAYS_FORWARD_ONLY"
-            if name != "logged":
+            if name not in LOGGED:
                 manager["access_log"] = []
+            for log in manager["access_log"]:
+                log["typed_config"]["common_config"]["filter_state_objects_to_log"] = [STATE]
             if name != "plain":
                 chain["transport_socket"] = socket
-        return tunnelled(config, listeners["tunnel"])
+        for name, inner in INNER.items():
+            tunnel(config, listeners[name], inner)
+        extension = typed("envoy.bootstrap.internal_listener", "envoy.extensions.bootstrap.internal_listener.v3.InternalListener")
+        return {**config, "bootstrap_extensions": [extension]}
 
     def ask(self, listener: str, *names: str) -> str:
         """Sends a request with a forged header, by a connection with such a certificate; returns its id."""
@@ -63,16 +71,17 @@ class Callers:
         return request_id
 
 
-def tunnelled(config: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
+def tunnel(config: dict[str, Any], inner: dict[str, Any], name: str) -> None:
     """As at Istio's waypoints: mTLS ends at one listener, which hands the caller's principal on with the connection to another."""
     entrance = copy.deepcopy(inner)
-    inner["name"] = INNER
+    inner["name"] = name
     inner["internal_listener"] = {}
     inner["filter_chains"][0].pop("transport_socket")
     inner.pop("address")
     manager = entrance["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["access_log"] = []
     principal = {
-        "object_key": "io.istio.peer_principal",
+        "object_key": STATE,
         "format_string": {"text_format_source": {"inline_string": "%DOWNSTREAM_PEER_URI_SAN%"}},
         "shared_with_upstream": "ONCE",
         "factory_key": "envoy.string",
@@ -81,20 +90,18 @@ def tunnelled(config: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
         "envoy.filters.http.set_filter_state", "envoy.extensions.filters.http.set_filter_state.v3.Config", on_request_headers=[principal]
     )
     manager["http_filters"] = [state, router()]
-    manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"] = {"cluster": INNER}
+    manager["route_config"]["virtual_hosts"][0]["routes"][0]["route"] = {"cluster": name}
     raw = typed("raw_buffer", "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer")
     passing = "envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport"
-    address = {"envoy_internal_address": {"server_listener_name": INNER}}
+    address = {"envoy_internal_address": {"server_listener_name": name}}
     cluster = {
-        "name": INNER,
+        "name": name,
         "type": "STATIC",
         "transport_socket": typed("internal_upstream", passing, transport_socket=raw),
-        "load_assignment": {"cluster_name": INNER, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
     }
     config["static_resources"]["listeners"].append(entrance)
     config["static_resources"]["clusters"].append(cluster)
-    extension = typed("envoy.bootstrap.internal_listener", "envoy.extensions.bootstrap.internal_listener.v3.InternalListener")
-    return {**config, "bootstrap_extensions": [extension]}
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +128,16 @@ CASES: dict[str, tuple[str, tuple[str, ...], str | None]] = {
     "switched off": ("silent", (ONE,), None),
     "only the end is told": ("level none", (ONE,), ONE),
     "both witnesses": ("logged", ("client.demo", TWO, ONE), TWO),
+    "the log alone, of an identity around the connection": ("logged tunnel", ("client.demo", ONE), ONE),
 }
-FLAGS = {"only the end is told": ("access_log_missing", "not_tapped"), "both witnesses": ("complete",)}
+BY_LOG = {case: ("complete",) for case, (listener, *_) in CASES.items() if listener in LOGGED}
+FLAGS: dict[str, tuple[str, ...]] = {"only the end is told": ("access_log_missing", "not_tapped"), **BY_LOG}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_connection_tells_who_called_and_no_header_does(mesh: Mesh, asked: dict[str, str], case: str) -> None:
     record = mesh.exchange(asked[case], *FLAGS.get(case, ("access_log_missing",)))
-    principal, witness = CASES[case][2], "access_log" if case == "both witnesses" else "tap"
+    principal, witness = CASES[case][2], "access_log" if case in BY_LOG else "tap"
     told = {name: value for name, value in record["caller"].items() if name.startswith("principal")}
     assert told == ({"principal": principal, "principal_by": witness} if principal else {})
     assert "problems" not in record

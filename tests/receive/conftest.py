@@ -47,7 +47,9 @@ def log_message(first: bool = True, entries: int = 1, size: int = 0) -> bytes:
         made.identifier.node.id = "sidecar~log"
         made.identifier.log_name = "test"
     for _ in range(entries):
-        made.http_logs.log_entry.add().request.path = "/" + "x" * size
+        entry = made.http_logs.log_entry.add()
+        entry.common_properties.start_time.seconds, entry.common_properties.start_time.nanos = 1_790_000_000, 123_456_000
+        entry.request.path = "/" + "x" * size
     return made.SerializeToString()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,6 +48,19 @@ def test_a_bomb_takes_no_more_memory_than_the_limit_and_one_piece(coding: str, m
         assert tracemalloc.get_traced_memory()[1] < 3 * limit + (8 << 20)
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("coding", "make"), [("gzip", gzip.compress), ("zstd", zstandard.compress), ("zstd", streamed)])
+def test_what_is_far_larger_than_what_was_sent_is_refused_however_small_it_is(coding: str, make: Callable[[bytes], bytes]) -> None:
+    for size in (64 << 10, 1 << 20, 8 << 20):
+        sent = make(bytes(size))
+        assert len(sent) * 100 + (16 << 10) < size
+        with pytest.raises(Refusal, match="compressed: 100 times") as refusal:
+            decompress(sent, coding, 16 << 20)
+        assert refusal.value.status == 413
+    text = b"".join(b'data: {"object":"chat.completion.chunk","choices":[{"delta":{"content":"%d"}}]}\n\n' % n for n in range(50_000))
+    assert decompress(make(text), coding, 16 << 20) == text, "a stream's text, alike as its lines are"
+    assert decompress(make(bytes(16 << 10)), coding, 16 << 20) == bytes(16 << 10)
 
 
 def test_a_known_sender_can_hold_half_of_what_may_be_read_and_others_find_room() -> None:

@@ -240,7 +240,9 @@ async def test_with_the_token_a_log_stream_is_read(start: Start) -> None:
 async def test_a_collector_that_believes_anybody_says_so_when_it_starts(identity: Any, caplog: pytest.LogCaptureFixture) -> None:
     from contextlib import AsyncExitStack
 
-    from collector.roles.parts import Starting, start_ingest
+    from collector.roles.ingest import start_ingest
+    from collector.roles.parts import Starting
+    from collector.roles.phase import Phase
     from collector.settings import Ingest as IngestSettings
     from collector.settings import Settings
     from tests.receive.test_refusals import ClosedGate
@@ -248,5 +250,5 @@ async def test_a_collector_that_believes_anybody_says_so_when_it_starts(identity
 
     chosen = Settings(ingest=IngestSettings(identity=identity, port=0, grpc_port=0))
     async with AsyncExitStack() as stack:
-        await start_ingest(Starting(chosen, TurnedClock(), stack, CollectorRegistry()), ClosedGate())
+        await start_ingest(Starting(chosen, TurnedClock(), stack, CollectorRegistry(), stack, Phase()), ClosedGate())
     assert ("may report as any proxy" in caplog.text) is (identity == "none")

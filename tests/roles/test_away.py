@@ -30,20 +30,6 @@ from tests.support.clocks import TurnedClock
 SECOND = 1_000_000
 
 
-class Passed:
-    """Seconds that the test lets pass."""
-
-    def __init__(self, clock: TurnedClock) -> None:
-        self.clock, self.seconds = clock, 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def on(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.clock.now += round(seconds * SECOND)
-
-
 class Told:
     """A journal that keeps what it is told, and refuses as often as it should."""
 
@@ -67,10 +53,10 @@ async def settled() -> None:
 
 async def test_a_loop_that_stood_still_is_noticed_and_one_that_is_busy_is_not() -> None:
     clock, journal = TurnedClock(), Told()
-    passed, start = Passed(clock), clock.now
-    watch = Watch(journal, clock, passed)
+    start = clock.now
+    watch = Watch(journal, clock)
     for seconds in (0.5, 2.4, 7.0, 0.5):
-        passed.on(seconds)
+        clock.now += round(seconds * SECOND)
         watch.look()
         await settled()
     assert journal.away == [Away(start + 2_900_000, start + 9_900_000, HUNG)]
@@ -78,19 +64,31 @@ async def test_a_loop_that_stood_still_is_noticed_and_one_that_is_busy_is_not() 
 
 async def test_a_clock_that_is_set_is_no_standstill() -> None:
     clock, journal = TurnedClock(), Told()
-    watch = Watch(journal, clock, Passed(clock))
-    clock.now += 3600 * SECOND
+    watch = Watch(journal, clock)
+    for by in (3600 * SECOND, -86_400 * SECOND):
+        clock.step(by)
+        watch.look()
+        await settled()
+    assert journal.away == []
+
+
+@pytest.mark.parametrize("by", [-86_400 * SECOND, 86_400 * SECOND])
+async def test_a_standstill_in_which_the_clock_is_set_is_as_long_as_it_was(by: int) -> None:
+    clock, journal = TurnedClock(), Told()
+    watch, start = Watch(journal, clock), clock.now
+    clock.now += 7 * SECOND
+    clock.step(by)
     watch.look()
     await settled()
-    assert journal.away == []
+    assert journal.away == [Away(start, start + 7 * SECOND, HUNG)]
 
 
 async def test_what_a_full_journal_does_not_take_is_told_later_as_one_span() -> None:
     clock, journal = TurnedClock(), Told(refuses=2)
-    passed, start = Passed(clock), clock.now
-    watch = Watch(journal, clock, passed)
+    start = clock.now
+    watch = Watch(journal, clock)
     for seconds in (5.0, 5.0, 0.5, 0.5):
-        passed.on(seconds)
+        clock.now += round(seconds * SECOND)
         watch.look()
         await settled()
     assert journal.away == [Away(start, start + 10 * SECOND, HUNG)]
@@ -131,7 +129,7 @@ async def test_a_first_start_was_never_away(tmp_path: Path) -> None:
 async def test_a_restart_tells_from_when_to_when_nobody_listened(tmp_path: Path, orderly: bool, reason: str) -> None:
     life = Life(tmp_path)
     journal, presence = await life.begins()
-    life.clock.now += 60 * SECOND
+    life.clock.now += SECOND  # the sign of life is so old
     left = life.clock.now
     await journal.append(Kind.TICK, "", b"")
     await life.ends(journal, presence, orderly=orderly)
@@ -151,6 +149,36 @@ async def test_what_the_journal_took_while_it_stopped_does_not_make_the_absence_
     await life.ends(journal, presence, orderly=False)
     journal, presence = await life.begins()
     assert await away(journal) == [Away(left, left + 5 * SECOND, STOPPED)]
+    await life.ends(journal, presence, orderly=True)
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+@pytest.mark.parametrize("by", [-86_400 * SECOND, 86_400 * SECOND])
+async def test_an_absence_in_which_the_clock_is_set_is_as_long_as_it_was(
+    tmp_path: Path, by: int, orderly: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    await journal.append(Kind.TICK, "", b"")
+    await life.ends(journal, presence, orderly=orderly)
+    life.clock.now += 30 * SECOND
+    life.clock.step(by)
+    now = life.clock.now
+    journal, presence = await life.begins()
+    assert await away(journal) == [Away(now - 30 * SECOND, now, STOPPED if orderly else KILLED)]
+    assert "the clock was set" in caplog.text
+    await life.ends(journal, presence, orderly=True)
+
+
+async def test_after_a_start_of_the_machine_a_clock_that_went_back_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    await journal.append(Kind.TICK, "", b"")
+    await life.ends(journal, presence, orderly=True)
+    life.clock.step(-3600 * SECOND)
+    monkeypatch.setattr("collector.roles.away.boot", lambda: "another")
+    journal, presence = await life.begins()
+    assert await away(journal) == [Away(life.clock.now, life.clock.now, STOPPED, clock_suspect=True)]
     await life.ends(journal, presence, orderly=True)
 
 
@@ -249,3 +277,43 @@ async def test_a_journal_that_is_shorter_than_its_last_sign_of_life_is_told(tmp_
         await journal.close()
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM entries WHERE position > 3")
+
+
+@pytest.mark.parametrize("machine", ["same", "another"])
+async def test_one_that_was_killed_and_whose_journal_lost_its_end_is_told_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str
+) -> None:
+    monkeypatch.setattr("collector.roles.away.boot", lambda: "same")
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    for _ in range(5):
+        await journal.append(Kind.TICK, "", b"")
+    presence._sign("running")
+    signed = life.clock.now
+    await life.ends(journal, presence, orderly=False)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
+        connection.execute("DELETE FROM entries WHERE position > 3")
+    life.clock.now += 30 * SECOND
+    monkeypatch.setattr("collector.roles.away.boot", lambda: machine)
+    journal, presence = await life.begins()
+    assert [entry.kind for entry in await journal.read(3, 1 << 20)] == [Kind.INCIDENT, Kind.AWAY]
+    assert await away(journal) == [Away(signed, signed + 30 * SECOND, KILLED)]
+    await life.ends(journal, presence, orderly=True)
+
+
+async def test_a_full_journal_that_lost_its_end_starts_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, path = TurnedClock(), tmp_path / "journal.db"
+    settings = JournalSettings(path=path, quota_bytes=1 << 20, keep_bytes=0)
+    for lost in (False, True):
+        journal = await open_journal(settings, clock, 4 << 20)
+        presence = Presence(journal, clock, path)
+        await presence.start()
+        if not lost:
+            await journal.append(Kind.TAP, "", b"x" * (1 << 20))
+            await journal.append(Kind.TICK, "", b"")
+        presence.leave()
+        await presence.stop()
+        await journal.close()
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM entries WHERE position > 1")
+    assert "does not know that the journal lost its end" in caplog.text

@@ -13,6 +13,7 @@ from collector.clock import SystemClock
 from collector.demo.kafka_broker import KafkaBroker
 from collector.roles import both, process, store
 from collector.roles.parts import Running, Starting
+from collector.roles.phase import Phase
 from collector.settings import Relay, Settings, Sink
 from tests.support.events import JOURNAL
 from tests.support.http_receiver import Receiver
@@ -52,8 +53,8 @@ async def test_a_role_with_a_sink_runs_the_relays_from_the_topics(
     wanted = sorted(event.id for output in made for event in output.events)
     await KafkaOrigin(topics).fill(JOURNAL, made)
     registry = CollectorRegistry()
-    async with AsyncExitStack() as stack:
-        await ROLES[role](Starting(settings, SystemClock(), stack, registry))
+    async with AsyncExitStack() as stack, AsyncExitStack() as sources:
+        await ROLES[role](Starting(settings, SystemClock(), stack, registry, sources, Phase()))
         await until(lambda: len(receiver.ids) >= len(wanted))
     assert sorted(receiver.ids) == wanted, "bodies too, although no store has them yet"
     assert registry.get_sample_value("meshscribe_relay_events_total", {"relay": relay.name}) == len(wanted)

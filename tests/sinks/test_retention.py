@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from collector.cli import app
 from collector.clock import SystemClock
-from collector.messages.event import Place
+from collector.messages.event import Output, Place
 from collector.settings import Sink
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine, open_expiry, open_sink
@@ -141,3 +141,38 @@ def test_the_command_tells_what_it_deletes(settings: Sink, monkeypatch: pytest.M
 @pytest.mark.parametrize("keep", ["0d", "30", "1y", "-3d", ""])
 def test_the_command_refuses_what_it_does_not_understand(keep: str) -> None:
     assert CliRunner().invoke(app, ["retention", f"--keep={keep}"]).exit_code == 2
+
+
+def far(start_us: int, position: int, salt: str) -> Output:
+    return exchange(Place(position, 0), start_us, salt=salt, request=b"x", response=b"y")
+
+
+async def test_a_row_dated_ahead_of_its_time_goes_with_what_was_written_after_it(settings: Sink) -> None:
+    await asyncio.to_thread(migrate, settings.url)
+    sink, day = open_sink(settings, TurnedClock(NOW_US)), DAY_US
+    ahead, ahead_later, ahead_of_another = NOW_US + 365 * day, NOW_US + 366 * day, NOW_US + 367 * day
+    old, new = NOW_US - 20 * day, NOW_US
+    outputs = [far(ahead, 1, "a"), window(Place(2, 0), ahead), far(old, 3, "b"), window(Place(4, 0), old)]
+    outputs += [far(ahead_later, 5, "c"), window(Place(6, 0), ahead_later), far(new, 7, "d"), window(Place(8, 0), new)]
+    await sink.write(JOURNAL, outputs, Place(8, 0))
+    await sink.write("another", [far(ahead_of_another, 1, "e")], Place(1, 0))
+    await sink.close()
+    assert [step async for step in open_expiry(settings).end(TODAY - 7)]
+    assert await kept(settings) == {"exchanges": [0, -366, -367], "payloads": [0, 0, -366, -366, -367, -367], "ledger": [0, -366]}
+
+
+async def test_a_clock_that_leaps_ahead_empties_nothing_until_it_has_stood_for_a_day(
+    settings: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(settings, 0, 20)
+    clock = TurnedClock(NOW_US)
+    retention = Retention(open_expiry(settings), 30, clock)
+    clock.step(365 * DAY_US)
+    await retention.once()
+    assert "leapt ahead" in caplog.text
+    clock.now += DAY_US - 1
+    await retention.once()
+    assert (await kept(settings))["exchanges"] == [20, 0]
+    clock.now += 1
+    await retention.once()
+    assert (await kept(settings))["exchanges"] == []

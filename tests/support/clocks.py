@@ -4,10 +4,27 @@ from __future__ import annotations
 
 
 class TurnedClock:
-    """Shows what it was set to."""
+    """Shows what it was set to. Turned ahead, time has passed; turned back, or by `step`, it was set, and none has."""
 
     def __init__(self, now_us: int = 1_780_000_000_000_000) -> None:
-        self.now = now_us
+        self._now = now_us
+        self.passed = 1_000_000_000
+
+    @property
+    def now(self) -> int:
+        return self._now
+
+    @now.setter
+    def now(self, now_us: int) -> None:
+        self.passed += max(0, now_us - self._now)
+        self._now = now_us
+
+    def step(self, by_us: int) -> None:
+        """Somebody sets it."""
+        self._now += by_us
 
     def now_us(self) -> int:
-        return self.now
+        return self._now
+
+    def monotonic_us(self) -> int:
+        return self.passed

@@ -103,12 +103,12 @@ class Member:
         return bool(found) and all(part["ok"] for part in found.values())
 
 
-def collector_alone(folder: Path, stack: ExitStack, environment: dict[str, str]) -> Member:
+def collector_alone(folder: Path, stack: ExitStack, environment: dict[str, str], page: str = "readyz") -> Member:
     """A collector of role all that runs until the stack ends, and expects the tap as its only witness unless told."""
     settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
     collector = Member("collector", "all", folder, stack.enter_context(Ports()), {**settings, **environment})
     stack.callback(collector.process.stop)
-    collector.start("readyz")
+    collector.start(page)
     return collector
 
 

@@ -83,7 +83,13 @@ def _ended(values: list[Any]) -> bool:
 
 def _is_bare(value: Any, before: bytes) -> bool:
     """Whether the event holds a text that is no JSON."""
-    return isinstance(value, str) and before.lstrip()[:1] != b'"'
+    if not isinstance(value, str) or before.lstrip()[:1] != b'"':
+        return isinstance(value, str)
+    try:
+        loads(before)
+    except NotJSONError:
+        return True
+    return False
 
 
 def _written(value: Any, before: bytes) -> bytes:

@@ -166,6 +166,7 @@ LINES = b"\n".join(t.dumps({"body": ASKED}) for _ in range(3))
         (t.exchange(t.CHAT, b"\0\1\2" + t.dumps(ASKED), {}), PATHS),
         (t.exchange(t.CHAT, b"\x89PNG\r\n" + t.dumps(ASKED), {}, request_headers=kind("image/png")), PATHS),
         (t.exchange("/v1/models/m:predict", {}, b"data: user: " + SECRET.encode() + b"\n\n", response_headers=[]), PATHS),
+        (t.exchange(t.CHAT, {}, b'data: "user": "' + SECRET.encode() + b'"}\n\n', response_headers=t.SSE), PATHS),
         (t.exchange(t.CHAT, {}, b"data: {}\n\n" + t.dumps(ASKED) + b"\n\n", response_headers=t.SSE), PATHS),
         (t.exchange(t.CHAT, {}, b": " + t.dumps(ASKED) + b"\n\ndata: {}\n\n", response_headers=t.SSE), PATHS),
         (t.exchange(t.CHAT, {}, b"data: {}\n" * 5000 + b"data: " + t.dumps(ASKED) + b"\n\n", response_headers=t.SSE), PATHS),

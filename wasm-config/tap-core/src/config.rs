@@ -1,6 +1,7 @@
 //! The plugin configuration: JSON in, [`Settings`] or all its faults out. `plugin-config.schema.json` says the same for
 //! tools, `README.md` for people.
 
+use crate::bounds;
 use crate::hash::{HeaderHash, MIN_KEY};
 use crate::headers;
 use crate::policy::{Level, PathMatch, Policy, Rule, SAMPLE_WHOLE};
@@ -243,7 +244,7 @@ fn limits(object: &Object<'_>, faults: &mut Faults) -> Limits {
     let batch_bytes = BATCH_BYTES.min(queue_bytes / 2);
     let limits = Limits {
         queue_bytes: queue_bytes as usize,
-        batch_bytes: object.number("batch_bytes", 1024, 16 * MIB, batch_bytes, faults) as usize,
+        batch_bytes: object.number("batch_bytes", 1024, bounds::BATCH_BYTES, batch_bytes, faults) as usize,
         batch_age_ms: object.number("batch_age_ms", 1, 60_000, 200, faults),
         tick_ms: object.number("tick_ms", 1, 10_000, 25, faults) as u32,
         max_age_ms: object.number("max_age_ms", 100, 3_600_000, 120_000, faults),

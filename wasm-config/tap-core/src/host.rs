@@ -39,6 +39,8 @@ pub enum Metric {
     ConfigErrors,
     /// Header blocks that could not be read and were passed on empty.
     UnreadableBlocks,
+    /// Labels of the node that found no room in a batch, once per VM.
+    LabelsLeftOut,
 }
 
 /// How loud a log line is; the numbers are the ABI's.
@@ -70,8 +72,8 @@ pub trait Host {
     fn now_ns(&self) -> u64;
     /// The serialised header block of the current stream, if the proxy has it.
     fn block(&self, block: Block) -> Option<Vec<u8>>;
-    /// The first `size` bytes of the current body chunk.
-    fn chunk(&self, direction: Direction, size: usize) -> Option<Vec<u8>>;
+    /// `size` bytes of the current body chunk, from `start` on.
+    fn chunk(&self, direction: Direction, start: usize, size: usize) -> Option<Vec<u8>>;
     /// A property's bytes.
     fn property(&self, path: &[u8]) -> Option<Vec<u8>>;
     /// Starts a post; the token comes back with its answer. None: the proxy refused (such as: no such cluster).

@@ -7,6 +7,7 @@
 //! The way of a fragment: [`tap`] (callbacks) → [`stream`] (one stream: key, level, offsets) → [`queue`] (bound, drops)
 //! → [`seal`] (a batch) → [`outbox`] (post, retry, give up).
 
+pub mod bounds;
 pub mod caller;
 pub mod config;
 pub mod hash;

@@ -1,7 +1,8 @@
 //! The proxy's own identity, read once and encoded once: it opens every batch.
 
+use crate::bounds;
 use crate::headers::Pairs;
-use crate::host::Host;
+use crate::host::{Host, LogLevel, Metric};
 use crate::wire::Message;
 
 const LABELS: &[u8] = b"xds\0node\0metadata\0LABELS";
@@ -17,7 +18,7 @@ const TEXTS: [(u32, &[u8]); 7] = [
 /// One identity text's bound; Kubernetes names are far shorter.
 const MAX_TEXT: usize = 512;
 
-/// The encoded fields `node` and `vm` of a batch. `room` bounds the labels: those that do not fit are left out.
+/// The encoded fields `node` and `vm` of a batch. `room` bounds the labels: those that do not fit are left out, and counted.
 pub fn envelope<H: Host>(host: &H, vm: &str, room: usize) -> Vec<u8> {
     let mut message = Message::default();
     let node = message.open(1);
@@ -27,24 +28,37 @@ pub fn envelope<H: Host>(host: &H, vm: &str, room: usize) -> Vec<u8> {
         }
     }
     if let Some(labels) = host.property(LABELS) {
-        encode_labels(&labels, room, &mut message);
+        let left_out = encode_labels(&labels, room, &mut message);
+        if left_out != 0 {
+            host.count(Metric::LabelsLeftOut, left_out);
+            host.log(
+                LogLevel::Warn,
+                &format!("{left_out} of the node's labels are left out of what is told: too many, or too long"),
+            );
+        }
     }
     message.close(node);
     message.bytes(2, vm.as_bytes());
     message.into_bytes()
 }
 
-fn encode_labels(labels: &[u8], room: usize, message: &mut Message) {
+/// Returns how many were left out.
+fn encode_labels(labels: &[u8], room: usize, message: &mut Message) -> u64 {
+    let (mut told, mut left_out) = (0_usize, 0_u64);
     for (name, value) in Pairs::new(labels).map_while(Result::ok) {
         let (name, value) = (utf8(name, MAX_TEXT), utf8(value, MAX_TEXT));
         let size = name.len().saturating_add(value.len()).saturating_add(16);
-        if message.len().saturating_add(size) <= room {
+        if told >= bounds::LABELS || message.len().saturating_add(size) > room {
+            left_out = left_out.saturating_add(1);
+        } else {
+            told = told.saturating_add(1);
             let entry = message.open(5);
             message.bytes(1, name.as_bytes());
             message.bytes(2, value.as_bytes());
             message.close(entry);
         }
     }
+    left_out
 }
 
 /// The text as valid UTF-8 of at most `limit` bytes: protobuf refuses anything else in a string.

@@ -4,6 +4,7 @@
 //! fill 90 % of it; headers and ends still pass up to the whole. A share is set aside for what sealing adds (each batch
 //! tells its node and its totals), so that sealing never lifts the sum above the bound.
 
+use crate::bounds;
 use crate::host::{Block, Direction};
 use crate::room::Room;
 use crate::totals::{Amount, Reason, Totals};
@@ -72,6 +73,12 @@ impl Queue {
         self.waiting_ends
     }
 
+    /// What waits fills a batch of so many bytes.
+    #[must_use]
+    pub fn fills(&self, batch_bytes: usize) -> bool {
+        self.waiting >= batch_bytes || self.order.len() >= bounds::PARTS
+    }
+
     /// Nothing waits for a batch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -103,6 +110,10 @@ impl Queue {
             self.drop(Reason::QueueFull, Amount::fragment(0));
             return false;
         };
+        if map.len() > bounds::BLOCK {
+            self.drop(Reason::QueueFull, Amount::fragment(0));
+            return false;
+        }
         let cost = BLOCK_COST.saturating_add(map.len());
         let admitted = self.admit(shared, &mut waiting, cost, false, now_ns, Amount::fragment(0));
         if admitted {
@@ -147,15 +158,18 @@ impl Queue {
         }
     }
 
-    /// Writes waiting streams' parts in the order of their oldest fragments, until the message has `limit` bytes.
+    /// Writes waiting streams' parts in the order of their oldest fragments, until the message has `limit` bytes, or as much
+    /// of something else as a batch may hold ([`bounds`]).
     pub fn take_parts(&mut self, message: &mut Message, limit: usize) -> Amount {
-        let mut sum = Amount::default();
+        let (mut sum, mut parts) = (Amount::default(), 0_usize);
         while let Some(shared) = self.order.front().cloned() {
             let Ok(mut waiting) = shared.try_borrow_mut() else { break };
-            if sum.fragments != 0 && message.len() >= limit {
+            let fragments = bounds::FRAGMENTS.saturating_sub(sum.fragments);
+            if parts != 0 && (message.len() >= limit || fragments == 0 || parts >= bounds::PARTS) {
                 break;
             }
-            let taken = waiting.take_part(message, limit);
+            let taken = waiting.take_part(message, limit, fragments);
+            parts = parts.saturating_add(1);
             self.account(&taken, &mut sum);
             if waiting.since_ns.is_some() {
                 break;

@@ -115,7 +115,7 @@ impl Root {
             Some(since_ns) => {
                 let age_ns = now_ns.saturating_sub(since_ns);
                 closing
-                    || self.queue.waiting() >= limits.batch_bytes
+                    || self.queue.fills(limits.batch_bytes)
                     || age_ns >= limits.batch_age_ms.saturating_mul(MILLISECOND)
             }
             None => self.queue.untold && (closing || now_ns.saturating_sub(self.sealed_ns) >= TOTALS_ALONE_NS),

@@ -1,5 +1,6 @@
 //! One stream: decides its level once, reads its key once, and hands every fragment on with its offset and time.
 
+use crate::bounds;
 use crate::caller;
 use crate::headers::{self, EMPTY, Findings, Unreadable};
 use crate::host::{Block, Direction, Host, Metric};
@@ -114,13 +115,17 @@ impl Stream {
         if length == 0 || !self.tells_chunks(direction) {
             return;
         }
-        let captured = self.capture_limit(root, direction).saturating_sub(offset).min(u64::from(length)) as usize;
+        let captured = self.capture_limit(root, direction).saturating_sub(offset).min(u64::from(length)) as u32;
         let now_ns = host.now_ns();
-        let passed = Passed { length, captured, at_us: self.since_us(now_ns), now_ns };
-        root.queue.push_chunk(&self.waiting, Place { direction, offset }, passed, || match captured {
-            0 => Some(Vec::new()),
-            size => host.chunk(direction, size),
-        });
+        let at_us = self.since_us(now_ns);
+        for (start, captured, length) in pieces(captured, length) {
+            let place = Place { direction, offset: offset.saturating_add(u64::from(start)) };
+            let passed = Passed { length, captured: captured as usize, at_us, now_ns };
+            root.queue.push_chunk(&self.waiting, place, passed, || match captured {
+                0 => Some(Vec::new()),
+                size => host.chunk(direction, start as usize, size as usize),
+            });
+        }
     }
 
     /// The stream is over: nothing of it comes any more.
@@ -167,6 +172,15 @@ impl Stream {
     fn since_us(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.start_ns) / 1_000
     }
+}
+
+/// A chunk as (start, captured, length) of what is told as one: all of it, unless more is captured than fits into a batch.
+fn pieces(captured: u32, length: u32) -> impl Iterator<Item = (u32, u32, u32)> {
+    const MOST: u32 = bounds::CHUNK as u32;
+    let whole = captured.saturating_sub(1) / MOST;
+    let last = whole.saturating_mul(MOST);
+    let full = (0..whole).map(|number| (number.saturating_mul(MOST), MOST, MOST));
+    full.chain(std::iter::once((last, captured.saturating_sub(last), length.saturating_sub(last))))
 }
 
 fn inspect<'a>(root: &mut Root, block: Block, map: &'a [u8]) -> Result<Findings<'a>, Unreadable> {

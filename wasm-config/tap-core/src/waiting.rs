@@ -1,9 +1,11 @@
 //! The fragments of one stream that wait for a batch, and their encoding as a part.
 
+use crate::bounds;
 use crate::host::{Block, Direction};
 use crate::policy::Decision;
 use crate::totals::Amount;
 use crate::wire::Message;
+use std::collections::VecDeque;
 
 /// Charged for a stream that waits, without its key.
 pub const STREAM_COST: usize = 256;
@@ -67,8 +69,8 @@ struct Run {
 }
 
 impl Run {
-    fn continues(&self, direction: Direction, offset: u64, chunk: &Chunk) -> bool {
-        self.direction == direction && self.end == offset && (self.dense || chunk.data.is_empty())
+    fn continues(&self, offset: u64, chunk: &Chunk) -> bool {
+        self.end == offset && (self.dense || chunk.data.is_empty())
     }
 
     fn push(&mut self, chunk: Chunk) {
@@ -112,7 +114,7 @@ pub struct Waiting {
     decision: Decision,
     next_index: u32,
     blocks: [Option<WaitingBlock>; 4],
-    runs: Vec<Run>,
+    runs: VecDeque<Run>,
     end: Option<End>,
     /// The time of the oldest fragment; None: nothing waits.
     pub since_ns: Option<u64>,
@@ -140,7 +142,7 @@ impl Waiting {
     /// A stream without fragments.
     #[must_use]
     pub fn new(key: Key, decision: Decision) -> Self {
-        let (blocks, runs) = ([None, None, None, None], Vec::new());
+        let (blocks, runs) = ([None, None, None, None], VecDeque::new());
         Self { key, decision, next_index: 0, blocks, runs, end: None, since_ns: None, charge: 0 }
     }
 
@@ -153,7 +155,7 @@ impl Waiting {
     /// What a chunk at this offset would be charged.
     #[must_use]
     pub fn chunk_cost(&self, direction: Direction, offset: u64, captured: usize) -> usize {
-        let continued = self.runs.iter().any(|run| run.direction == direction && run.end == offset);
+        let continued = self.runs.iter().rfind(|run| run.direction == direction).is_some_and(|run| run.end == offset);
         let run = if continued { 0 } else { RUN_COST };
         CHUNK_COST.saturating_add(run).saturating_add(captured)
     }
@@ -167,12 +169,13 @@ impl Waiting {
 
     /// Adds a chunk, to the run that it continues if there is one.
     pub fn add_chunk(&mut self, direction: Direction, offset: u64, chunk: Chunk) {
-        match self.runs.iter_mut().find(|run| run.continues(direction, offset, &chunk)) {
-            Some(run) => run.push(chunk),
-            None => {
+        // Only the last one of a direction can go on.
+        match self.runs.iter_mut().rfind(|run| run.direction == direction) {
+            Some(run) if run.continues(offset, &chunk) => run.push(chunk),
+            _ => {
                 let mut run = Run { direction, offset, end: offset, dense: true, chunks: Vec::new() };
                 run.push(chunk);
-                self.runs.push(run);
+                self.runs.push_back(run);
             }
         }
     }
@@ -194,22 +197,25 @@ impl Waiting {
         amount
     }
 
-    /// Writes the stream's next part, with as many chunks as fit until the message has `limit` bytes (at least one
-    /// fragment), trailers and the end only behind the last chunk. Returns what it took; the rest goes on waiting.
-    pub fn take_part(&mut self, message: &mut Message, limit: usize) -> Taken {
-        let mut taken = Taken::default();
+    /// Writes the stream's next part, with as many chunks as fit until the message has `limit` bytes or the part so many
+    /// `fragments` (at least one), trailers and the end only behind the last chunk. Returns what it took; the rest goes on
+    /// waiting.
+    pub fn take_part(&mut self, message: &mut Message, limit: usize, fragments: u64) -> Taken {
+        let (mut taken, mut runs) = (Taken::default(), 0_usize);
         let part = message.open(5);
         self.encode_key(message);
         self.take_block(Block::RequestHeaders, message, &mut taken);
         self.take_block(Block::ResponseHeaders, message, &mut taken);
-        while let Some(run) = self.runs.first_mut() {
+        while let Some(run) = self.runs.front_mut() {
             let room = limit.saturating_sub(message.len());
-            if taken.amount.fragments != 0 && room == 0 {
+            let left = fragments.saturating_sub(taken.amount.fragments);
+            if taken.amount.fragments != 0 && (room == 0 || left == 0 || runs >= bounds::RUNS) {
                 break;
             }
-            if take_run(run, message, room, &mut taken) {
-                self.runs.remove(0);
+            if take_run(run, message, room, left, &mut taken) {
+                self.runs.pop_front();
             }
+            runs = runs.saturating_add(1);
         }
         if self.runs.is_empty() {
             self.take_block(Block::RequestTrailers, message, &mut taken);
@@ -269,9 +275,9 @@ impl Waiting {
     }
 }
 
-/// Writes the run's first chunks, as many as fit into `room` and at least one. True if none is left.
-fn take_run(run: &mut Run, message: &mut Message, room: usize, taken: &mut Taken) -> bool {
-    let count = fitting(&run.chunks, room);
+/// Writes the run's first chunks, as many as fit into `room`, `left` at most and at least one. True if none is left.
+fn take_run(run: &mut Run, message: &mut Message, room: usize, left: u64, taken: &mut Taken) -> bool {
+    let count = fitting(&run.chunks, room).min(left as usize).max(1);
     let passed = encode_run(run, count, message, taken);
     if count >= run.chunks.len() {
         return true;
@@ -289,7 +295,7 @@ fn fitting(chunks: &[Chunk], room: usize) -> usize {
         size = size.saturating_add(chunk.data.len()).saturating_add(ENCODED_CHUNK);
         before < room
     };
-    chunks.iter().take_while(fits).count().max(1)
+    chunks.iter().take_while(fits).count()
 }
 
 /// Returns how many bytes passed with these chunks.

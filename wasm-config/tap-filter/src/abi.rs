@@ -100,10 +100,10 @@ pub fn header(map: u32, name: &str) -> Option<Vec<u8>> {
     handed_over(|data, size| unsafe { proxy::proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) })
 }
 
-/// The first bytes of a buffer.
-pub fn buffer(buffer: u32, max_size: usize) -> Option<Vec<u8>> {
+/// Bytes of a buffer.
+pub fn buffer(buffer: u32, start: usize, max_size: usize) -> Option<Vec<u8>> {
     // SAFETY: both pointers are valid for the call.
-    handed_over(|data, size| unsafe { proxy::proxy_get_buffer_bytes(buffer, 0, max_size, data, size) })
+    handed_over(|data, size| unsafe { proxy::proxy_get_buffer_bytes(buffer, start, max_size, data, size) })
 }
 
 /// A property.

@@ -41,7 +41,7 @@ extern "C" fn proxy_on_vm_start(_root: u32, _size: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
-    let json = abi::buffer(PLUGIN_CONFIGURATION, size).unwrap_or_default();
+    let json = abi::buffer(PLUGIN_CONFIGURATION, 0, size).unwrap_or_default();
     with_tap(|tap| tap.on_configure(root, &json));
     1
 }

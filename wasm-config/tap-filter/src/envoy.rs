@@ -13,7 +13,7 @@ const MARK: &[u8] = &0_u32.to_le_bytes();
 /// The proxy that runs this module.
 #[derive(Default)]
 pub struct Envoy {
-    counters: OnceCell<[Option<u32>; 7]>,
+    counters: OnceCell<[Option<u32>; 8]>,
 }
 
 impl Envoy {
@@ -27,6 +27,7 @@ impl Envoy {
                 "meshscribe_tap_fragments_dropped",
                 "meshscribe_tap_config_errors",
                 "meshscribe_tap_unreadable_blocks",
+                "meshscribe_tap_labels_left_out",
             ]
             .map(abi::define_counter)
         });
@@ -43,8 +44,8 @@ impl Host for Envoy {
         abi::header_map(block as u32)
     }
 
-    fn chunk(&self, direction: Direction, size: usize) -> Option<Vec<u8>> {
-        abi::buffer(direction as u32, size)
+    fn chunk(&self, direction: Direction, start: usize, size: usize) -> Option<Vec<u8>> {
+        abi::buffer(direction as u32, start, size)
     }
 
     fn property(&self, path: &[u8]) -> Option<Vec<u8>> {

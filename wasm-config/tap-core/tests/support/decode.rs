@@ -188,3 +188,8 @@ fn run(bytes: &[u8]) -> Run {
     assert_eq!(run.lengths.len(), run.times_us.len());
     run
 }
+
+/// The labels of an encoded node.
+pub fn labels(node: &[u8]) -> usize {
+    fields(node).into_iter().filter(|(field, _)| *field == 5).count()
+}

@@ -54,9 +54,9 @@ impl Host for FakeProxy {
     fn block(&self, block: Block) -> Option<Vec<u8>> {
         self.blocks.borrow().get(&(block as u32)).cloned()
     }
-    fn chunk(&self, _direction: Direction, size: usize) -> Option<Vec<u8>> {
+    fn chunk(&self, _direction: Direction, start: usize, size: usize) -> Option<Vec<u8>> {
         let chunk = self.chunk.borrow();
-        Some(chunk[..size.min(chunk.len())].to_vec())
+        Some(chunk[start..chunk.len().min(start + size)].to_vec())
     }
     fn property(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.reads.set(self.reads.get() + 1);

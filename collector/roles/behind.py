@@ -1,0 +1,156 @@
+"""What stands behind the journal in role all: store, relays, catalogue of services, pipeline, audit API.
+
+Slow to load and to start: the store's tables are migrated, its server is waited for. What comes in meanwhile waits in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.audit.app import create_app
+from collector.cancelled import cancel
+from collector.correlate import Correlator
+from collector.dead_letters.burials import Burials
+from collector.dead_letters.open import open_letters
+from collector.directory import Directory, open_versions
+from collector.enrich.metrics import ServicesMetrics
+from collector.health import Component, Health
+from collector.isolation import IsolatingSink
+from collector.journal.sqlite import SqliteJournal
+from collector.meaning import ExchangeMeaning
+from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
+from collector.pipeline import Pipeline
+from collector.receive.shares import Progress
+from collector.relays.hold import RelayHold
+from collector.relays.start import Relays, start_relays
+from collector.roles.burials import start_burials
+from collector.roles.limits import limits, microseconds
+from collector.roles.parts import Starting
+from collector.roles.phase import Phase, PhasedHealth
+from collector.roles.probes import Front
+from collector.sinks.counted import CountedSink
+from collector.sinks.kafka import KafkaSink
+from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
+from collector.sinks.protocol import Sink
+from collector.sinks.retention import Retention
+
+log = logging.getLogger("meshscribe")
+
+AWAY_SECONDS = 1.0  # a sink that takes nothing is not waited for: every second costs access logs
+
+
+class Behind:
+    """The parts. `task` ends only if the pipeline cannot go on."""
+
+    def __init__(
+        self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory, relays: Relays, burials: Burials
+    ) -> None:
+        self.task = task
+        self._journal, self._pipeline, self._directory, self._relays, self._burials = journal, pipeline, directory, relays, burials
+
+    def progress(self) -> Progress:
+        """Of the pipeline."""
+        return Progress(self._pipeline.settled, self._pipeline.checkpointed, self._pipeline.away)
+
+    def components(self) -> Sequence[Component]:
+        """See health.Health."""
+        pipeline = self._pipeline
+        ended, failing = self.task.done(), pipeline.failing
+        lag = f"{self._journal.last_position - pipeline.fed} entries behind{self._oldest()}"
+        return (
+            Component("pipeline", not ended, "it has ended" if ended else lag),
+            Component("sink", failing is None, failing or f"stored up to position {pipeline.done.position}"),
+            Component("checkpoint", pipeline.checkpoint_failing is None, pipeline.checkpoint_failing or ""),
+            self._burials.component(),
+            self._directory.component(),
+            *self._relays.components(),
+        )
+
+    def _oldest(self) -> str:
+        seconds = self._pipeline.oldest_unstored_seconds
+        return f", the oldest that is not stored came {seconds:.1f} s ago" if seconds else ""
+
+
+async def start(starting: Starting, journal: SqliteJournal, health: Health, front: Front) -> Behind:
+    """Sinks first. They are stopped last, after the pipeline was drained. Raises SettingsError: files or tables that do not fit."""
+    settings, clock, stack, registry = starting.settings, starting.clock, starting.stack, starting.registry
+    engine = await _store(starting)
+    burials = start_burials(starting)
+    sink = _sink(starting, engine, burials)
+    stack.push_async_callback(sink.close)
+    relays = start_relays(settings, clock, RelayMetrics(registry))
+    stack.push_async_callback(relays.stop)
+    if engine is not None:
+        _start_retention(starting)
+    directory = await _directory(starting, engine)
+    correlator = Correlator(limits(settings))
+    pipeline = Pipeline(
+        journal,
+        sink,
+        correlator,
+        ExchangeMeaning.of(settings, directory.catalogue),
+        clock,
+        batch=settings.sink.batch_exchanges,
+        checkpoint_us=microseconds(settings.journal.checkpoint_seconds),
+        checkpoint_bytes=settings.journal.checkpoint_bytes,
+        with_usage=settings.sink.is_kafka,
+    )
+    PipelineMetrics(registry, pipeline, correlator)
+    task = asyncio.create_task(pipeline.run())
+    if engine is not None:
+        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+        stack.callback(front.hide)
+    stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
+    return Behind(journal, pipeline, task, directory, relays, burials)
+
+
+async def _store(starting: Starting) -> AsyncEngine | None:
+    """The SQL store, ready to be asked; None if the sink is Kafka, which answers no queries."""
+    sink = starting.settings.sink
+    if sink.is_kafka:
+        return None
+    await prepare(sink)
+    engine = open_engine(sink, starting.settings.audit.query_seconds)
+    starting.stack.push_async_callback(engine.dispose)
+    return engine
+
+
+def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> IsolatingSink:
+    settings, clock = starting.settings, starting.clock
+    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
+    return IsolatingSink(CountedSink(inner, LedgerMetrics(starting.registry)), open_letters(settings), clock, burials)
+
+
+def _start_retention(starting: Starting) -> None:
+    settings = starting.settings
+    if settings.sink.retention_days is None:
+        return
+    hold = RelayHold(settings)
+    RetentionMetrics(starting.registry, hold)
+    ending = Retention(open_expiry(settings.sink), settings.sink.retention_days, starting.clock, hold.first_kept)
+    starting.stack.push_async_callback(cancel, asyncio.create_task(ending.run()))
+
+
+async def _directory(starting: Starting, engine: AsyncEngine | None) -> Directory:
+    """The catalogue of services, with its first list."""
+    settings, clock = starting.settings, starting.clock
+    versions = open_versions(settings.kafka, engine, clock)
+    directory = Directory(settings.services, versions, clock, retention_days=settings.sink.retention_days)
+    ServicesMetrics(starting.registry, directory, clock)
+    await directory.start()
+    starting.stack.push_async_callback(directory.stop)
+    return directory
+
+
+async def _drain(pipeline: Pipeline, journal: SqliteJournal, task: asyncio.Task[None], phase: Phase) -> None:
+    """What was received is stored, if the sink takes it in time; the rest stays in the journal."""
+    if not task.done():
+        seconds = AWAY_SECONDS if pipeline.away else phase.drain_seconds()
+        if not await pipeline.drained(journal.last_position, seconds):
+            log.warning("stopped before all was stored: the journal keeps the rest for the next start")
+        task.cancel()
+    await asyncio.wait({task})
