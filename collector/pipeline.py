@@ -32,6 +32,7 @@ T = TypeVar("T")
 log = logging.getLogger("meshscribe.pipeline")
 
 AT_ONCE = 256  # exchanges described before others have their turn
+WITHIN = 2  # batches that an entry may have given before they are stored: an exchange takes 12 KiB until then
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -71,6 +72,7 @@ class Pipeline:
         self._fault: str | None = None  # why the sink did not take what it was given last
         self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed
         self._moved = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
         self._begun_at = clock.monotonic_us()
         self._resumed = False
         self._heard_at = 0  # when the last entry fed was received
@@ -145,7 +147,6 @@ class Pipeline:
         log.info("resuming behind position %d; stored up to %d", self.fed, self.done.position)
 
     async def _flow(self) -> None:
-        writing: asyncio.Task[None] | None = None
         entries: Sequence[Entry] = ()
         try:
             while True:
@@ -153,26 +154,28 @@ class Pipeline:
                 self._storing += 1
                 self._in_hand.append(self._since(entries[0].received_at))
                 outputs, entries = await self._feed(entries)
-                if writing is not None:
-                    await writing
+                await self._written()
                 high = Place(self.fed, WHOLE)
-                writing = None
                 if outputs or self.fed - self.done.position >= QUIET_POSITIONS:
-                    writing = asyncio.create_task(self._store(outputs, high))
-                    writing.add_done_callback(self._stored)
+                    self._writing = asyncio.create_task(self._store(outputs, high))
+                    self._writing.add_done_callback(self._stored)
                 else:
                     self.settled = self.fed
                     self._stored(None)
                 if self._checkpoint_is_due():
-                    if writing is not None:
-                        await writing
-                        writing = None
+                    await self._written()
                     self._in_hand.append(self._since(self._heard_at))  # what comes meanwhile waits in the journal, and is younger
                     await self._checkpoint()
                     self._in_hand.popleft()
         finally:
-            if writing is not None:
-                writing.cancel()
+            if self._writing is not None:
+                self._writing.cancel()
+
+    async def _written(self) -> None:
+        """The batch that is being written is stored."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
 
     def _since(self, received_at: int) -> int:
         """This time on the monotonic clock, which nobody sets from here on."""
@@ -193,12 +196,23 @@ class Pipeline:
                     if start:
                         await asyncio.sleep(0)
                     outputs += self._stages.outputs(closed[start : start + AT_ONCE])
+                if len(outputs) >= WITHIN * self._batch:
+                    outputs = await self._store_within(outputs)
                 await asyncio.sleep(0)  # the receivers share this loop
             self.fed, self._heard_at = entry.position, entry.received_at
             self._unsaved_bytes += len(entry.payload)
             if len(outputs) >= self._batch:
                 return outputs, entries[number:]
         return outputs, ()
+
+    async def _store_within(self, outputs: list[Output]) -> list[Output]:
+        """Stores what an entry gave so far, before the rest of it: one message may close thousands. Returns what is left, which is none."""
+        await self._written()
+        for start in range(0, len(outputs), self._batch):
+            some = outputs[start : start + self._batch]
+            await self._retried(partial(self._sink.write, self._journal.id, some, some[-1].place))
+            self.done = some[-1].place
+        return []
 
     async def _store(self, outputs: list[Output], high: Place) -> None:
         for start in range(0, max(len(outputs), 1), self._batch):

@@ -128,7 +128,7 @@ def run() -> dict[str, float]:
         kind = cost.row.kind
         times = {"byte": rates[kind].times(cost, by_byte)}
         times["wire byte"] = wire.times(cost, by_wire) if kind is Kind.PACKED else times["byte"]
-        worst = {by: Times(*map(max, worst[by], times[by], strict=True)) for by in worst}
+        worst = {by: Times(*(max(pair) for pair in zip(worst[by], times[by], strict=True))) for by in worst}
         shown = {by: one for by, one in times.items() if by == "byte" or kind is Kind.PACKED}
         figures |= {f"{name}: {figure}": value for figure, value in _told(cost, shown).items()}
     told = {f"worst: {figure}": value for by, times_ in worst.items() for figure, value in times_.told(by).items()}

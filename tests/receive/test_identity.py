@@ -127,8 +127,11 @@ def logs_of(node: str = NODE, entries: int = 1, **metadata: str) -> bytes:
 async def send(ingest: Ingest, messages: list[bytes], metadata: list[tuple[str, str]]) -> tuple[grpc.StatusCode, str]:
     from collector.receive.access_log import METHOD, SERVICE
 
-    call = ingest.channel.stream_unary(f"/{SERVICE}/{METHOD}")(iter(messages), metadata=metadata)
-    return await call.code(), await call.details()
+    while True:
+        call = ingest.channel.stream_unary(f"/{SERVICE}/{METHOD}")(iter(messages), metadata=metadata)
+        # A stream that is ended before its first message was read may reach this client as a reset, without the status: gRPC's own race.
+        if (status := await call.code()) is not grpc.StatusCode.INTERNAL:
+            return status, await call.details()
 
 
 async def refused(ingest: Ingest, entries: int) -> Entry:
