@@ -258,7 +258,7 @@ class Pipeline:
 
     async def _checkpoint(self) -> None:
         """Saves the state after the last entry fed. Everything up to there is stored, or had no output."""
-        if self.done.position < self.fed:
+        if self.done < Place(self.fed, WHOLE):  # or stored within an entry, which `high` then does not cover
             await self._store([], Place(self.fed, WHOLE))
         state = self._state()
         self._unsaved_bytes, self._saved_at = 0, self._clock.monotonic_us()
