@@ -70,13 +70,11 @@ class Postgres:
     def hung(self) -> Iterator[None]:
         """Meanwhile its processes are stopped: connections stay, and nothing is answered."""
         processes = self._processes()
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        _signal(processes, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            _signal(processes, signal.SIGCONT)
 
     def _processes(self) -> list[int]:
         """The postmaster first: then no other begins."""
@@ -162,3 +160,10 @@ def _database(postgres: Postgres, template: str) -> Iterator[Database]:
     postgres.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield Database(postgres, name)
     postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    """To each that is there still: a server's children come and go."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
