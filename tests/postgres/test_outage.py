@@ -19,6 +19,7 @@ from collector.settings import Audit, Journal, Sink
 from collector.sinks.open import open_engine
 from collector.sinks.postgres import PostgresSink
 from tests.bench.bench_queries import Healthy
+from tests.support.clocks import RunningClock
 from tests.support.outputs import chats, entries, events, outputs
 from tests.support.postgres import Database
 
@@ -26,7 +27,7 @@ from tests.support.postgres import Database
 async def test_what_was_received_while_the_server_was_down_is_stored_once_when_it_is_back(database: Database, tmp_path: Path) -> None:
     told = chats(300)
     tape = entries(told)
-    clock = SystemClock()
+    clock = RunningClock()
     journal = await open_journal(Journal(path=tmp_path / "journal.db"), clock, 1 << 24)
     sink = PostgresSink(database.server, clock)
     pipeline = Pipeline(

@@ -1,6 +1,8 @@
-"""A clock that tests turn."""
+"""Clocks that tests turn, and one that runs from a date of their own."""
 
 from __future__ import annotations
+
+from collector.clock import SystemClock
 
 
 class TurnedClock:
@@ -28,3 +30,16 @@ class TurnedClock:
 
     def monotonic_us(self) -> int:
         return self.passed
+
+
+class RunningClock:
+    """Runs like the system's, from another date on: that of the tests' traffic, whose starts would else be suspect."""
+
+    def __init__(self, now_us: int = 1_780_000_000_000_000) -> None:
+        self._behind = SystemClock().now_us() - now_us
+
+    def now_us(self) -> int:
+        return SystemClock().now_us() - self._behind
+
+    def monotonic_us(self) -> int:
+        return SystemClock().monotonic_us()
