@@ -21,7 +21,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(UV) pip install --quiet --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -46,7 +46,8 @@ bench: venv ## Measures, prints ratios from one run, writes tests/bench/results/
 soak: venv ## The long forms of the load and fault tests
 	$(PYTEST) -m soak
 
-fuzz: venv ## More fuzzing of the decoders and receivers
+fuzz: venv ## More fuzzing of the decoders and receivers, and of the running process
+	$(BIN)/python -m tests.fuzz --messages $${MESHSCRIBE_FUZZ_MESSAGES:-200000}
 	MESHSCRIBE_FUZZ_BYTES=$${MESHSCRIBE_FUZZ_BYTES:-500000000} $(PYTEST) tests/decode tests/receive -k "fuzz or any" --timeout 3600
 
 lock: venv ## Pins every dependency anew (versions and hashes, no addresses)
