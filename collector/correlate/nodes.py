@@ -62,7 +62,9 @@ class Nodes:
             sender,
         )
         self.tapped[proxy] = None
-        fresh = self._know(proxy, told)
+        known = self.known.get(proxy)
+        # Who says less than is known changes nothing: else it mattered whether `_raw`, which no checkpoint holds, has it.
+        fresh = self._know(proxy, told) if labels or known is None or not known.labels else False
         if len(raw) <= RAW_BYTES and len(node.id) <= NAME_CHARS:
             self._raw[proxy] = raw, proxy
         return proxy, cut if fresh else 0
@@ -74,6 +76,8 @@ class Nodes:
         if not node.id or (known is not None and known.labels):
             return proxy, 0
         told, cut = _from_metadata(proxy, node)
+        if known is not None and not told.labels:
+            return proxy, 0
         return proxy, cut if self._know(proxy, told) else 0
 
     def is_tapped(self, proxy: Proxy, label: str) -> bool:

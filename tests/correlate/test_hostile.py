@@ -250,3 +250,19 @@ def test_what_cannot_be_read_is_counted_under_who_sent_it() -> None:
     [window] = [c.item for c in replayed(tape.entries, restarts=False) if isinstance(c.item, LedgerWindow)]
     assert (window.node.id, window.node.sender) == ("n", "s")
     assert window.malformed == {"unreadable_batch": 1, "unreadable_log": 1, "unreadable_refusal": 1}
+
+
+def test_a_tap_that_says_less_than_the_access_log_changes_nothing_also_after_a_restart() -> None:
+    """What is known of a proxy does not depend on whether the tap's last node was seen since the start."""
+    tape = Tape()
+    poor = tap_pb2.Batch(vm="a", sequence=1)
+    poor.node.id = NODE
+    tape.add(Kind.TAP, NODE, poor.SerializeToString(), 0.01)
+    rich = als_pb2.StreamAccessLogsMessage()
+    rich.identifier.node.id = NODE
+    rich.identifier.node.metadata.fields["LABELS"].struct_value.fields["app"].string_value = "iris"
+    tape.add(Kind.ACCESS_LOG, NODE, rich.SerializeToString(), 0.01)
+    poor.sequence = 2
+    tape.add(Kind.TAP, NODE, poor.SerializeToString(), 0.01)
+    tape.tick(100)
+    assert replayed(tape.entries, restarts=False) == replayed(tape.entries, restarts=True)
