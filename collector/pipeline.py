@@ -196,8 +196,10 @@ class Pipeline:
                     if start:
                         await asyncio.sleep(0)
                     outputs += self._stages.outputs(closed[start : start + AT_ONCE])
-                if len(outputs) >= WITHIN * self._batch:
-                    outputs = await self._store_within(outputs)
+                if len(outputs) >= WITHIN * self._batch:  # one message may close thousands
+                    await self._written()
+                    await self._write(outputs, outputs[-1].place)
+                    outputs = []
                 await asyncio.sleep(0)  # the receivers share this loop
             self.fed, self._heard_at = entry.position, entry.received_at
             self._unsaved_bytes += len(entry.payload)
@@ -205,22 +207,17 @@ class Pipeline:
                 return outputs, entries[number:]
         return outputs, ()
 
-    async def _store_within(self, outputs: list[Output]) -> list[Output]:
-        """Stores what an entry gave so far, before the rest of it: one message may close thousands. Returns what is left, which is none."""
-        await self._written()
-        for start in range(0, len(outputs), self._batch):
-            some = outputs[start : start + self._batch]
-            await self._retried(partial(self._sink.write, self._journal.id, some, some[-1].place))
-            self.done = some[-1].place
-        return []
-
     async def _store(self, outputs: list[Output], high: Place) -> None:
+        """All that the entries up to `high` gave, or what is left of it."""
+        await self._write(outputs, high)
+        self.settled = high.position
+
+    async def _write(self, outputs: list[Output], high: Place) -> None:
         for start in range(0, max(len(outputs), 1), self._batch):
             some = outputs[start : start + self._batch]
             last = high if start + self._batch >= len(outputs) else some[-1].place
             await self._retried(partial(self._sink.write, self._journal.id, some, last))
             self.done = last
-        self.settled = high.position
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Tries until it works: the journal holds what waits, and its quota is the bound."""

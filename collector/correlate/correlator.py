@@ -24,6 +24,7 @@ from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
 from collector.correlate.received import Received
 from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot, read_snapshot
+from collector.errors import blamed
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2
 from collector.messages.completeness import INCOMPLETE, Completeness
@@ -33,7 +34,6 @@ from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, LATE
 
 STEP = 256  # parts, log entries or outputs after which `steps` lets others have the loop
-REASON_CHARS = 300
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
 _NOTHING = Entry(0, Kind.TICK, "", 0, b"")
@@ -354,7 +354,7 @@ class Correlator:
             if self._faulty:
                 return
             self._faulty = True
-        reason = f"{type(error).__name__}: {error}"[:REASON_CHARS]
+        reason = f"feed failed: {blamed(error)}"
         kind, data = ("application/msgpack", exchange) if exchange is not None else ("application/x-protobuf", self._entry.payload)
         self._emit(Fault(self._nodes.get(proxy), "feed", reason, self._now, kind, data))
 
