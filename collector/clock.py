@@ -46,6 +46,10 @@ class HeldClock:
         self._offset = clock.now_us() - clock.monotonic_us()
         self._since: int | None = None  # when the leap that is not believed yet was seen first
 
+    def begin_at(self, now_us: int) -> None:
+        """Believes that it is this time now: what the clock shows beyond has to stand first."""
+        self._offset = min(self._offset, now_us - self._clock.monotonic_us())
+
     @property
     def doubts(self) -> bool:
         """Whether it does not believe the clock now, as of the last look."""

@@ -85,7 +85,7 @@ class IsolatingSink:
             now = self._clock.now_us()
             await self._letters.add(letter(SINK, journal, output, reason, now))
             self._buried(ROW, reason, output.place)
-            return None if output.fault is not None else _counting(output, reason, now)
+            return None if output.fault is not None else _counting(output, reason)
 
         faulty = [output for output in outputs if output.fault is not None]
         if faulty:
@@ -111,12 +111,16 @@ class IsolatingSink:
         self._complaints.tell(f"{stage}\0{reason}", f"an output at {place.position}/{place.ordinal} goes to the dead letters: {reason}")
 
 
-def _counting(output: Output, reason: str, now_us: int) -> Output | None:
-    """What counts it in the ledger, under the proxy that it was of; None: that is not known, or it was itself a window."""
+def _counting(output: Output, reason: str) -> Output | None:
+    """What counts it in the ledger, under the proxy that it was of; None: that is not known, or it was itself a window.
+
+    Its time is the output's own, so that a write that is tried again gives the same window, and counts once.
+    """
     own = next((event for event in output.events if event.columns.get("node")), None)
     if own is None or own.type == LEDGER_TYPE:
         return None
-    return describe_fault(Fault(_node(own.columns["node"], own.data), ROW, reason, now_us, "", b""), output.place)._replace(fault=None)
+    fault = Fault(_node(own.columns["node"], own.data), ROW, reason, own.time_us, "", b"")
+    return describe_fault(fault, output.place)._replace(fault=None)
 
 
 def _node(name: Any, record: bytes) -> Node:

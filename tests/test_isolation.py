@@ -75,7 +75,7 @@ class Store:
         url = f"sqlite:///{folder}/events.db"
         migrate(url)
         self.letters, self.burials = Letters(), Burials()
-        clock = TurnedClock(NOW_US)
+        self.clock = clock = TurnedClock(NOW_US)
         self.sink = IsolatingSink(open_sink(SinkSettings(url=url), clock), self.letters, clock, self.burials)
 
 
@@ -159,6 +159,29 @@ async def test_an_output_that_no_row_can_be_made_of_stands_alone_and_is_counted_
     assert windows(tmp_path) == [{"dead_letter_row": 1}]
     with closing(sqlite3.connect(tmp_path / "events.db")) as connection:
         assert connection.execute("SELECT count(*) FROM exchanges").fetchone() == (4,)
+    await store.sink.close()
+
+
+async def test_a_row_that_is_refused_counts_once_in_the_ledger_however_often_the_write_is_tried(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    poison = exchange(Place(1, 0), NOW_US, data=b'{"proxy":{"node":"n"}}')
+    poison = poison._replace(events=(poison.events[0]._replace(columns={"node": "n"}),))
+    write, down = store.sink._sink.write, True
+
+    async def failing(journal: str, outputs: Sequence[Output], high: Place) -> None:
+        if down and outputs and outputs[-1].place == Place(4, 0) and len(outputs) < 4:
+            raise RetryableError("the connection is gone")
+        await write(journal, outputs, high)
+
+    store.sink._sink.write = failing  # type: ignore[method-assign]
+    batch = [poison, *exchanges(3, first=2)]
+    with pytest.raises(RetryableError):
+        await store.sink.write(JOURNAL, batch, Place(4, 0))
+    assert windows(tmp_path) == [{"dead_letter_row": 1}], "the first half is stored"
+    down = False
+    store.clock.now += 1_000_000
+    await store.sink.write(JOURNAL, batch, Place(4, 0))
+    assert windows(tmp_path) == [{"dead_letter_row": 1}]
     await store.sink.close()
 
 

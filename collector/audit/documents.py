@@ -228,6 +228,7 @@ class Away(_Said):
 
 class Totals(Counts):
     proxies: int
+    log_only: int = Field(description="Of the proxies: those that have no tap. What their access logs lost nobody announces.")
     windows: int
     first: str | None = None
     last: str | None = None

@@ -89,7 +89,8 @@ async def _totals(connection: AsyncConnection, query: LedgerQuery, within: Span,
     losers = await _losers(connection, query, within, cured)
     ends = [end for end in (await connection.execute(queries.ends(within))).scalars() if end is not None]
     asked_to = min(within.until_us or now_us, now_us)
-    return items.totals(row, reasons, list(cured.values()), away, losers, min(ends, default=None), asked_to)
+    log_only = int((await connection.execute(queries.log_only(query, within))).scalar_one())
+    return items.totals(row, reasons, list(cured.values()), away, losers, min(ends, default=None), asked_to, log_only)
 
 
 async def _losers(connection: AsyncConnection, query: LedgerQuery, within: Span, cured: dict[Proxy, Any]) -> list[tuple[str, int]]:

@@ -55,14 +55,15 @@ def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str,
     if "cured" in stored:
         more["cures"] = stored["cured"]
     counts = {name: int(getattr(row, name)) for name in queries.SUMMED}
-    facts = Facts(counts, reasons.by, cured, away.within(row.time_us, row.time_us + row.window_us))
+    facts = Facts(counts, reasons.by, cured, away.within(row.time_us, row.time_us + row.window_us), log_only=_is_log_only(counts))
     lies = {"start": rfc3339(row.time_us), "seconds": row.window_us / 1_000_000}
     return {**more, **_names(row), "window": lies, **_numbers(facts, judge(facts))}
 
 
 def proxy(row: Row[Any], reasons: Reasons, cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
     """All windows of one proxy."""
-    facts = Facts(_sums(row), reasons.by, cured, away.within(int(row.first_us), int(row.last_us)))
+    counts = _sums(row)
+    facts = Facts(counts, reasons.by, cured, away.within(int(row.first_us), int(row.last_us)), log_only=_is_log_only(counts))
     return {**_names(row), **_extent(row), **_numbers(facts, judge(facts))}
 
 
@@ -74,15 +75,16 @@ def totals(
     losers: Sequence[tuple[str, int]],
     end_us: int | None,
     asked_to_us: int,
+    log_only: int,
 ) -> dict[str, Any]:
-    """All that matches. `end_us`: up to when there are windows."""
+    """All that matches. `end_us`: up to when there are windows. `log_only`: proxies that announced nothing."""
     back: Counter[str] = Counter()
     for one in cured:
         back.update(one)
     as_of = rfc3339(min(int(end_us), asked_to_us)) if end_us is not None else None
     behind = as_of if as_of is not None and end_us is not None and end_us < asked_to_us else ""
-    facts = Facts(_sums(row), reasons.by, back, away.times, losers, int(row.proxies), behind)
-    said = {"proxies": int(row.proxies), **_extent(row), **_numbers(facts, judge(facts))}
+    facts = Facts(_sums(row), reasons.by, back, away.times, losers, int(row.proxies), behind, log_only)
+    said = {"proxies": int(row.proxies), "log_only": log_only, **_extent(row), **_numbers(facts, judge(facts))}
     return {**said, "away": list(away.told), **({"as_of": as_of} if as_of is not None else {})}
 
 
@@ -96,6 +98,10 @@ def absence(row: Row[Any]) -> dict[str, Any]:
         if stored.get("clock_suspect"):
             said["clock_suspect"] = True
     return said
+
+
+def _is_log_only(counts: Mapping[str, int]) -> bool:
+    return counts["access_log_entries"] > 0 and not counts["announced"]
 
 
 def _names(row: Row[Any]) -> dict[str, Any]:

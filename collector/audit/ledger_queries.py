@@ -50,6 +50,13 @@ def totals(query: LedgerQuery, span: Span) -> Select[Any]:
     return select(count, *_sums(SUMMED), *_extent()).where(*conditions(query, span))
 
 
+def log_only(query: LedgerQuery, span: Span) -> Select[Any]:
+    """How many proxies announced nothing, although their access logs came."""
+    announced, logged = func.max(_column.announced), func.max(_column.access_log_entries)
+    each = select(_column.node).where(*conditions(query, span)).group_by(_column.node, _column.sender).having(announced == 0, logged > 0)
+    return select(func.count()).select_from(each.subquery())
+
+
 def losers(query: LedgerQuery, span: Span) -> Select[Any]:
     """Of each proxy that lost anything at all: what, before cures."""
     lost = or_(*(_column[name] != 0 for name in LOSSES))

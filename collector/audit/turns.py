@@ -52,7 +52,7 @@ class Line:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.leave(client)
-            else:
+            elif turn in (line := self._waiting.get(client, deque())):  # unless `leave` has passed over it meanwhile
                 line.remove(turn)
                 self._forget(client)
             raise
@@ -62,12 +62,14 @@ class Line:
         self._running[client] -= 1
         if not self._running[client]:
             del self._running[client]
-        for waiting in list(self._waiting):
-            if self._may_run(waiting):
+        for waiting, line in list(self._waiting.items()):
+            while line and line[0].done():  # given up in this very moment
+                line.popleft()
+            if line and self._may_run(waiting):
                 self._running[waiting] += 1
-                self._waiting[waiting].popleft().set_result(None)
+                line.popleft().set_result(None)
                 self._waiting.move_to_end(waiting)
-                self._forget(waiting)
+            self._forget(waiting)
 
     @property
     def running(self) -> int:

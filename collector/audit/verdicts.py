@@ -1,7 +1,8 @@
 """The ledger's numbers as a state and one sentence, for whoever is awake at three in the morning. Pure.
 
 `nothing lost` is said only where a loss would have been counted: where some proxy reported, nothing it announced is outstanding, every
-exchange has the witnesses that were expected of it, and the collector was there all the time.
+exchange has the witnesses that were expected of it, and the collector was there all the time. An access log announces nothing: of proxies
+that have no other witness the sentence says that it is not known.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Facts(NamedTuple):
     losers: Sequence[tuple[str, int]] = ()  # proxies and what each lost; empty where it is one proxy that is judged
     proxies: int = 1
     as_of: str = ""  # up to when there are windows, where that is before the end of what was asked for
+    log_only: int = 0  # of the proxies: those that announced nothing, and whose access logs came
 
 
 class Verdict(NamedTuple):
@@ -43,16 +45,24 @@ def judge(facts: Facts) -> Verdict:
     missing, without = _missing(facts), _without(facts)
     lost = missing + sum(facts.counts[name] for name in ("dropped", "refused", "malformed"))
     gaps = sum(without.values()) + facts.away
-    behind = f"; as of {facts.as_of}" if facts.as_of else ""
+    behind = _unknown(facts.log_only) + (f"; as of {facts.as_of}" if facts.as_of else "")
     gap_text = f"; {_gaps(gaps, without, facts.away)}" if gaps else ""
     if lost:
         return Verdict(LOST, lost, gaps, f"lost {lost} ({_losses(facts, missing)}{_where(facts.losers)}){gap_text}{behind}")
     if not facts.proxies:
         return Verdict(NOTHING_REPORTED, 0, gaps, f"nothing reported{gap_text}")
     late = f"; {facts.cured['missing']} came after all" if facts.cured.get("missing") else ""
-    if gaps:
-        return Verdict(GAPS, 0, gaps, f"nothing lost of what was announced{gap_text}{late}{behind}")
-    return Verdict(NOTHING_LOST, 0, 0, f"nothing lost{late}{behind}")
+    said = "nothing lost of what was announced" if gaps or facts.log_only else "nothing lost"
+    return Verdict(GAPS if gaps else NOTHING_LOST, 0, gaps, f"{said}{gap_text}{late}{behind}")
+
+
+def _unknown(log_only: int) -> str:
+    """What no number tells."""
+    if not log_only:
+        return ""
+    if log_only == 1:
+        return "; 1 proxy has no tap: what its access log lost is not known"
+    return f"; {log_only} proxies have no tap: what their access logs lost is not known"
 
 
 def _missing(facts: Facts) -> int:

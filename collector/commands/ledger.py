@@ -34,7 +34,7 @@ def ledger(
     limit: options.Limit = 100,
     fail_on_loss: Annotated[
         bool,
-        typer.Option("--fail-on-loss", help="Exit with 1 unless it is known that nothing was lost: on losses, on gaps, without reports."),
+        typer.Option("--fail-on-loss", help="Exit with 1 on losses, on gaps, and where nothing was reported."),
     ] = False,
     allow_gaps: Annotated[
         bool, typer.Option("--allow-gaps", help="With --fail-on-loss: gaps are no failure (a witness missing, the collector away).")

@@ -51,6 +51,9 @@ def _fault(where: tuple[int | str, ...], what: str, kind: str) -> str:
     return f"{name}{variable}: {what.removeprefix('Value error, ')}"
 
 
+MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Once(yaml.SafeLoader):
     """A loader that refuses a key that stands twice in a mapping: YAML says it is a fault, the library takes the last one."""
 
@@ -58,6 +61,8 @@ class _Once(yaml.SafeLoader):
 def _mapping(loader: _Once, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: dict[Any, yaml.Mark] = {}
     for key_node, _ in node.value:
+        if key_node.tag == MERGE:  # `<<`: other mappings' keys, which this one's may replace
+            continue
         key = loader.construct_object(key_node, deep=True)
         if isinstance(key, str) and key in seen:
             line = seen[key].line + 1

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -118,9 +118,13 @@ def _try_to_write(url: str) -> None:
     """A file that can only be read would be noticed when the first event is lost to it."""
     path = _file(url)
     if path is not None:
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # who writes there shows that it can be written
+                    raise
 
 
 @contextmanager
@@ -156,7 +160,8 @@ def _make_file(url: str) -> None:
     if path is None:
         return
     if path.exists():
-        path.chmod(0o600)  # it holds what people asked
+        with suppress(PermissionError):  # another user's, who shares it with us
+            path.chmod(0o600)  # it holds what people asked
     else:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path)

@@ -1,7 +1,8 @@
 """Ends old data: whole days, by the request's start. On Postgres a day is dropped in no time; in SQLite rows are deleted in small batches.
 
 A day goes when all of it is older than what is kept, so that nothing goes too early. Its exchanges, bodies and ledger windows go together,
-and what was written before them and bears a date far ahead (ahead.py). A clock that leaps ahead deletes nothing for a day.
+and what was written before them and bears a date far ahead (ahead.py). A clock that leaps ahead, or that shows at the start a date days
+behind the newest row, deletes nothing for a day.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import asyncpg
 
@@ -31,8 +32,11 @@ BATCH_ROWS = 1000
 PAUSE_SECONDS = 0.02  # between batches in SQLite, so that the sink's writer gets its turn
 TRIES = 5
 HOLD_US = partitions.DAY_MS * 1000  # that a clock must have stood ahead before anything is deleted by it
+AWAY_US = 2 * HOLD_US  # behind the newest row: so long a process may have been away
 _DAY_US = partitions.DAY_MS * 1000
 _EPOCH = date(1970, 1, 1)
+NEWEST = "SELECT time_us FROM exchanges ORDER BY id DESC LIMIT 1"
+T = TypeVar("T")
 
 
 class Ended(NamedTuple):
@@ -47,6 +51,10 @@ class Expiry(Protocol):
 
     def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
         """Deletes everything older than this day (since 1970-01-01, UTC), step by step. Raises RetryableError."""
+        ...
+
+    async def newest_us(self) -> int | None:
+        """The start of the newest exchange; None if there is none. Raises RetryableError."""
         ...
 
 
@@ -64,6 +72,7 @@ class Retention:
     def __init__(self, store: Expiry, keep_days: int, clock: Clock, hold: Hold | None = None) -> None:
         self._store, self._keep_days, self._hold = store, keep_days, hold
         self._clock = HeldClock(clock, HOLD_US)
+        self._began = False
 
     async def run(self) -> None:
         """A store that does not answer is asked again an hour later."""
@@ -74,6 +83,7 @@ class Retention:
     async def once(self) -> None:
         """One look."""
         try:
+            await self._begin()
             before = first_kept(self._clock.now_us(), self._keep_days)
             if self._clock.doubts:
                 log.error("the clock leapt ahead: until it has stood for a day, old data is deleted by the time before")
@@ -83,6 +93,17 @@ class Retention:
                 log.info("older than %d days: deleted %s%s", self._keep_days, step.what, "" if step.rows is None else f", {step.rows} rows")
         except RetryableError as error:
             log.warning("old data could not be deleted now: %s", error)
+
+    async def _begin(self) -> None:
+        """A clock that was wrong when the process began makes no leap, but the newest row shows it. Where nothing came for days, that is
+        taken for the same, and the day that it waits does no harm.
+        """
+        if self._began:
+            return
+        newest_us = await self._store.newest_us()
+        if newest_us is not None:
+            self._clock.begin_at(newest_us + AWAY_US)
+        self._began = True
 
 
 class PostgresExpiry:
@@ -98,6 +119,18 @@ class PostgresExpiry:
             try:
                 async for step in self._end(connection, before, dry_run):
                     yield step
+            finally:
+                connection.terminate()
+        except FAILURES as error:
+            raise self._server.refused(error) from error
+
+    async def newest_us(self) -> int | None:
+        """See Expiry."""
+        try:
+            connection = await self._server.connect("meshscribe retention", statement_timeout="60s")
+            try:
+                found: int | None = await connection.fetchval(NEWEST)
+                return found
             finally:
                 connection.terminate()
         except FAILURES as error:
@@ -152,11 +185,15 @@ class SqliteExpiry:
             if rows:
                 yield Ended(table, rows)
 
-    def _guarded(self, work: Callable[[sqlite3.Connection, str, str], int], table: str, before: str) -> int:
+    async def newest_us(self) -> int | None:
+        """See Expiry."""
+        return await asyncio.to_thread(self._guarded, lambda connection: (connection.execute(NEWEST).fetchone() or (None,))[0])
+
+    def _guarded(self, work: Callable[..., T], *what: str) -> T:
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
             try:
-                return work(connection, table, before)
+                return work(connection, *what)
             finally:
                 connection.close()
         except sqlite3.OperationalError as error:

@@ -41,6 +41,17 @@ async def test_totals_are_of_all_that_matches_beyond_the_page(api: Api) -> None:
     assert "totals" not in (await api.get("/v1/ledger", limit=2, cursor=page["next"])).json()
 
 
+async def test_of_proxies_without_a_tap_it_is_not_said_that_nothing_was_lost(api: Api) -> None:
+    """An access log announces nothing: what of it never came nobody tells."""
+    api.store.ledger(window(NOW, "a", received=5), window(NOW, "b", access_log_only=7, access_log_entries=7))
+    found = await totals(api)
+    assert (found["state"], found["log_only"], found["proxies"]) == ("nothing_lost", 1, 2)
+    assert found["verdict"].startswith("nothing lost of what was announced; 1 proxy has no tap: what its access log lost is not known")
+    a, b = (await api.get("/v1/ledger", group="proxy")).json()["items"]
+    assert a["verdict"] == "nothing lost"
+    assert "not known" in b["verdict"]
+
+
 async def test_grouped_by_proxy_windows_are_summed(api: Api) -> None:
     api.store.ledger(
         window(NOW, "a", received=5, dropped={"queue_full": 2}),

@@ -92,6 +92,20 @@ async def test_who_leaves_just_when_it_is_its_turn_gives_it_back() -> None:
     assert line.running == 0
 
 
+async def test_who_gives_up_in_the_moment_in_which_another_leaves_harms_neither() -> None:
+    """The turn is not given to who is gone, and the one that leaves is not told of it."""
+    line = Line(1, 1)
+    await line.enter("a")
+    waiting = await started(line.enter("b"), line.enter("b"), line.enter("c"))
+    waiting[0].cancel()
+    waiting[1].cancel()
+    line.leave("a")
+    await asyncio.wait(waiting[:2])
+    await waiting[2]
+    line.leave("c")
+    assert (line.running, line._waiting) == (0, {})
+
+
 @asynccontextmanager
 async def served(url: str, **settings: Any) -> AsyncIterator[Callable[[str], httpx.AsyncClient]]:
     """Gives clients, each with an address of its own."""

@@ -78,6 +78,13 @@ def test_a_key_that_stands_twice_is_a_fault(tmp_path: Path) -> None:
     assert "line 3" in fault
 
 
+def test_a_mapping_may_take_over_the_keys_of_another(tmp_path: Path) -> None:
+    made = load(written(tmp_path, "journal: &it {quota_bytes: 2GiB}\nsink: {}\naudit: {port: 1}\ningest: {port: 2}\n"))
+    assert made.journal.quota_bytes == 2 << 30
+    merged = "audit: &ports {host: 127.0.0.1}\ningest: {<<: *ports, port: 7}\n"
+    assert load(written(tmp_path, merged)).ingest.port == 7
+
+
 def test_a_slip_is_told_with_what_may_have_been_meant(tmp_path: Path) -> None:
     assert faults(tmp_path, "journal: {quota_byte: 1}\nsinc: {}") == [
         "journal.quota_byte: no such setting (did you mean quota_bytes?)",

@@ -176,3 +176,17 @@ async def test_a_clock_that_leaps_ahead_empties_nothing_until_it_has_stood_for_a
     clock.now += 1
     await retention.once()
     assert (await kept(settings))["exchanges"] == []
+
+
+async def test_a_clock_that_is_wrong_from_the_start_empties_nothing_until_it_has_stood_for_a_day(settings: Sink) -> None:
+    """The machine began with 2038, and was set right a minute later."""
+    await fill(settings, 0, 20)
+    clock = TurnedClock(NOW_US + 4000 * DAY_US)
+    retention = Retention(open_expiry(settings), 30, clock)
+    await retention.once()
+    clock.step(-4000 * DAY_US)
+    await retention.once()
+    assert (await kept(settings))["exchanges"] == [20, 0]
+    clock.now += 12 * DAY_US
+    await retention.once()
+    assert (await kept(settings))["exchanges"] == [0]

@@ -87,3 +87,11 @@ async def test_only_the_owner_may_read_the_file_and_its_log(path: Path) -> None:
     path.chmod(0o644)
     migrate(f"sqlite:///{path}")
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_in_which_somebody_writes_is_no_file_that_cannot_be_written(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert migrate(f"sqlite:///{path}") == []
+    other.execute("ROLLBACK")
+    other.close()
