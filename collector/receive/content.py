@@ -36,10 +36,12 @@ class Budget:
 
     def give(self, size: int, key: str = "") -> None:
         self._free += size
-        if key:
-            self._held[key] -= size
-            if not self._held[key]:
-                del self._held[key]
+        if not key:
+            return
+        if left := self._held.get(key, 0) - size:  # nothing is held by whom the first piece was refused
+            self._held[key] = left
+        else:
+            self._held.pop(key, None)
 
 
 async def read_body(receive: Receive, limit: int, budget: Budget, seconds: float = BODY_SECONDS, key: str = "") -> bytes:

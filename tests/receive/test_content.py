@@ -29,6 +29,22 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused_and_gives_its_byte
     budget.take(100)
 
 
+@pytest.mark.parametrize("bodies", [[b"x" * 101], [], [b""]], ids=["too much", "went away", "went away behind nothing"])
+async def test_a_sender_that_holds_nothing_yet_is_refused_and_can_send_again(bodies: list[bytes]) -> None:
+    budget = Budget(100)
+    messages = iter([{"type": "http.request", "body": body, "more_body": True} for body in bodies] + [{"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages)
+
+    with pytest.raises(Refusal) as refusal:
+        await read_body(receive, 1000, budget, key="sender")
+    assert refusal.value.status == (503 if bodies == [b"x" * 101] else 400)
+    budget.take(100, "sender")
+    budget.give(100, "sender")
+    budget.take(100)
+
+
 def streamed(data: bytes) -> bytes:
     compressor = zstandard.ZstdCompressor(write_content_size=False).compressobj()
     return compressor.compress(data) + compressor.flush()
