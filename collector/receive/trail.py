@@ -40,8 +40,10 @@ class Trail:
         self._last = 0
 
     def add(self, position: int, key: str, amount: int) -> None:
-        """One more entry of `key`."""
+        """One more entry of `key`. Who has nothing there is not noted: whoever calls may have forgotten him when it would come back."""
         self._last = max(self._last, position)
+        if not amount:
+            return
         if not self._runs or self._runs[-1].entries >= self._grain:
             self._runs.append(Run(position))
         self._items += self._runs[-1].add(((key, amount),), position, 1)

@@ -224,6 +224,20 @@ def test_invented_senders_do_not_make_the_books_grow(monkeypatch: pytest.MonkeyP
     assert shares.senders <= 101
 
 
+def test_a_sender_whose_entries_hold_nothing_can_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOKED_THROUGH", 4)
+    shares = Shares(QUOTA, WAITING, max_senders=2)
+    shares.restore([(1, "restored", 0)])
+    nothing = Charge(0, 512, 0)
+    name = shares.name("empty", NOW)
+    shares.take(name, nothing, NOW)
+    shares.stored(name, 2, nothing)
+    for number in range(4):
+        assert shares.name(f"later{number}", NOW) == f"later{number}"
+    shares.look(Progress(), NOW)
+    assert (shares.work_us, shares.excused_us) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("sender", "peer", "early", "key"),
     [
