@@ -117,11 +117,6 @@ class Shares:
         self.waiting = self.work_us = self.excused_us = 0  # of all senders
         self._pace = Pace()
 
-    @property
-    def senders(self) -> int:
-        """How many are known."""
-        return len(self._accounts)
-
     def restore(self, held: Iterable[tuple[int, str, int]]) -> None:
         """What the journal held at the start: (position, key, bytes), in order. As work it is excused: its senders wait for nobody."""
         for position, key, size in held:
@@ -198,11 +193,6 @@ class Shares:
             for name, work_us in self._works.take_all():
                 self._worked(name, work_us)
                 self._excuse(self._works.last, work_us)
-
-    @property
-    def delay_us(self) -> int:
-        """How long what was put into the journal now would wait for the pipeline, roughly."""
-        return int((self.work_us + self.excused_us) * self._pace.value)
 
     @property
     def _crowded(self) -> bool:

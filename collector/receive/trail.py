@@ -1,7 +1,7 @@
 """What senders hold of a queue that is first in, first out: amounts by position, given back as the queue moves on.
 
-Bounded: of a long queue it knows runs of entries, not single ones, and a run is given back with its last entry; so what it says may be too
-much by one run, never too little.
+Bounded: of a long queue it knows spans of entries, not single ones, and a span is given back with its last entry; so what it says may be
+too much by one span, never too little.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 MAX_ITEMS = 100_000  # amounts kept, about 150 bytes each
 
 
-class Run:
+class Span:
     """Entries that follow on each other."""
 
     __slots__ = ("amounts", "entries", "up_to")
@@ -34,9 +34,9 @@ class Trail:
     """Positions may come a little out of order. The number of different keys must be bounded by who calls."""
 
     def __init__(self, max_items: int = MAX_ITEMS) -> None:
-        self._runs: deque[Run] = deque()
+        self._spans: deque[Span] = deque()
         self._max_items, self._items = max_items, 0
-        self._grain = 1  # entries in a run
+        self._grain = 1  # entries in a span
         self._last = 0
 
     def add(self, position: int, key: str, amount: int) -> None:
@@ -44,18 +44,18 @@ class Trail:
         self._last = max(self._last, position)
         if not amount:
             return
-        if not self._runs or self._runs[-1].entries >= self._grain:
-            self._runs.append(Run(position))
-        self._items += self._runs[-1].add(((key, amount),), position, 1)
+        if not self._spans or self._spans[-1].entries >= self._grain:
+            self._spans.append(Span(position))
+        self._items += self._spans[-1].add(((key, amount),), position, 1)
         if self._items > self._max_items:
             self._coarsen()
 
     def forget(self, up_to: int) -> Iterator[tuple[str, int]]:
-        """What the runs held that end at `up_to` or before."""
-        while self._runs and self._runs[0].up_to <= up_to:
-            run = self._runs.popleft()
-            self._items -= len(run.amounts)
-            yield from run.amounts.items()
+        """What the spans held that end at `up_to` or before."""
+        while self._spans and self._spans[0].up_to <= up_to:
+            span = self._spans.popleft()
+            self._items -= len(span.amounts)
+            yield from span.amounts.items()
         if self._items < self._max_items // 8:
             self._grain = 1
 
@@ -72,13 +72,13 @@ class Trail:
         return self._items
 
     def _coarsen(self) -> None:
-        """Joins runs two by two, until half of the room is free or one is left."""
-        while self._items > self._max_items // 2 and len(self._runs) > 1:
+        """Joins spans two by two, until half of the room is free or one is left."""
+        while self._items > self._max_items // 2 and len(self._spans) > 1:
             self._grain *= 2
-            runs, self._runs = self._runs, deque()
-            for run in runs:
-                if self._runs and self._runs[-1].entries + run.entries <= self._grain:
-                    self._runs[-1].add(run.amounts.items(), run.up_to, run.entries)
+            spans, self._spans = self._spans, deque()
+            for span in spans:
+                if self._spans and self._spans[-1].entries + span.entries <= self._grain:
+                    self._spans[-1].add(span.amounts.items(), span.up_to, span.entries)
                 else:
-                    self._runs.append(run)
-            self._items = sum(len(run.amounts) for run in self._runs)
+                    self._spans.append(span)
+            self._items = sum(len(span.amounts) for span in self._spans)
