@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from collector.messages.access_log import count_entries
 from collector.messages.entry import Entry, Kind
 
 OVERHEAD = 512  # of the objects around an entry's payload
@@ -16,7 +17,7 @@ def weight(kind: Kind, payload: bytes, message: Any) -> int:
     """Bytes of memory that an entry takes, roughly: a parsed message is about as large as its payload, and its log entries add to it."""
     if message is None:
         return len(payload) + OVERHEAD
-    logged = len(message.http_logs.log_entry) if kind is Kind.ACCESS_LOG else 0
+    logged = count_entries(message) if kind is Kind.ACCESS_LOG else 0
     return 2 * len(payload) + logged * LOG_ENTRY + OVERHEAD
 
 

@@ -33,6 +33,11 @@ def parse(payload: bytes) -> StreamAccessLogsMessage:
     return message
 
 
+def count_entries(message: StreamAccessLogsMessage) -> int:
+    """HTTP and TCP log entries in the message."""
+    return len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
+
+
 def request_id(raw: bytes) -> bytes:
     """A request id as both witnesses spell it: cut, and UTF-8 whatever the client sent."""
     cut = raw[:REQUEST_ID_BYTES]

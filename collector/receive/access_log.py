@@ -18,6 +18,7 @@ import grpc.aio
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
 from collector.errors import BadInputError, JournalFullError, OverShareError, RetryableError
+from collector.messages.access_log import count_entries
 from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
 from collector.receive import Appender
@@ -25,7 +26,7 @@ from collector.receive.admission import Admission
 from collector.receive.identity import HEADER, REASON, DeniedError, Identities, Sender, claim_of_log, joined
 from collector.receive.refusals import Count
 from collector.receive.secrets import redact
-from collector.receive.shape import count_entries, parse_log_message
+from collector.receive.shape import parse_log_message
 from collector.receive.tokens import EXPECTED, Token
 from collector.receive.wire import ExcessError
 from collector.settings import Ingest

@@ -57,7 +57,7 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
         message = access_log.parse(payload)
     except DecodeError as error:
         raise BadInputError(f"not an envoy.service.accesslog.v3.StreamAccessLogsMessage: {error}") from None
-    at_most(count_entries(message), max_entries, "entries (ingest.max_batch_parts)")
+    at_most(access_log.count_entries(message), max_entries, "entries (ingest.max_batch_parts)")
     if len(payload) > LARGE_LOG_BYTES:
         _check_logged_headers(message)
     if not message.HasField("identifier"):
@@ -70,11 +70,6 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
     _check_name("identifier.node.id", node.id)
     _check_log_node(node)
     return node.id, message
-
-
-def count_entries(message: StreamAccessLogsMessage) -> int:
-    """HTTP and TCP log entries in the message."""
-    return len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
 
 
 def _check_amounts(batch: Batch, size: int, max_parts: int) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple
 
+from collector.messages.access_log import count_entries
 from collector.messages.entry import Kind
 from collector.receive.trail import Trail
 
@@ -86,8 +87,8 @@ def charge(kind: Kind, payload: bytes, message: Any) -> Charge:
         if kind is Kind.TAP:
             work += len(message.parts) * PART_US
         else:
-            work += _logged(message) * LOG_ENTRY_US
-            memory += _logged(message) * LOG_ENTRY_BYTES
+            work += count_entries(message) * LOG_ENTRY_US
+            memory += count_entries(message) * LOG_ENTRY_BYTES
     return Charge(size, memory, work)
 
 
@@ -253,10 +254,6 @@ class Pace:
             fading = 0.5 ** (took_us / HALF_LIFE_US)
             self._took_us, self._work_us = self._took_us * fading + took_us, self._work_us * fading + work_us
             self.value = min(max(self._took_us / self._work_us, FASTEST), SLOWEST)
-
-
-def _logged(message: Any) -> int:
-    return len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
 
 
 def _is_loopback(peer: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +22,11 @@ def test_a_parsed_message_counts_as_much_as_its_payload() -> None:
     assert weight(Kind.TAP, b"x" * 100, Batch()) - weight(Kind.TAP, b"x" * 100, None) == 100
 
 
-def test_small_log_entries_count_for_what_they_take_when_parsed() -> None:
+@pytest.mark.parametrize("kind", ["http_logs", "tcp_logs"])
+def test_small_log_entries_count_for_what_they_take_when_parsed(kind: str) -> None:
     message = StreamAccessLogsMessage()
     for _ in range(60):
-        message.http_logs.log_entry.add()
+        getattr(message, kind).log_entry.add()
     assert weight(Kind.ACCESS_LOG, message.SerializeToString(), message) > 60 * 1000
 
 
