@@ -23,6 +23,7 @@ from collector.cancelled import cancel
 from collector.clock import Clock
 from collector.errors import MeshscribeError
 from collector.messages.entry import Away, Incident, Kind
+from collector.paths import unusable
 from collector.receive import Appender
 from collector.roles.parts import Starting
 
@@ -138,8 +139,11 @@ class Presence:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """To be awaited before anything listens. Nothing is told of a journal that never took anything."""
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """To be awaited before anything listens. Nothing is told of a journal that never took anything. Raises SettingsError."""
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unusable("journal.path", self._path, error) from error
         away = self._since()
         await self._check_end()
         if away is not None:
@@ -178,7 +182,8 @@ class Presence:
         """Ends after `leave`, or when the start went no further."""
         if self._task is not None:
             await cancel(self._task)
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
 
     def _since(self) -> Away | None:
         """From when to when nobody was there, if anybody ever was."""
