@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ NAME_CHARS = 512  # of a SPIFFE id
 LOG_SECONDS = 60.0
 MAX_LOGGED = 1000  # senders that are told of apart
 _CACHED_CHARS = 1024
-_FIELD = re.compile(r'([^=;,"]+)=("(?:[^"\\]|\\.)*"|[^;]*)(?:;|$)')
+MAX_ELEMENT_CHARS = 8 << 10  # a certificate's subject and names; what is longer is read no further
+_FIELD = re.compile(r'([^=;,"]++)=("(?:[^"\\]|\\.)*+"|(?!")[^;]*+)(?:;|\Z)')  # never tries a character twice
 _SPIFFE = re.compile(r"spiffe://([A-Za-z0-9._-]+)/ns/([A-Za-z0-9._-]+)/sa/([A-Za-z0-9._-]+)")
 
 
@@ -108,7 +109,7 @@ def sender_of(header: str) -> Sender:
             " mutual TLS before it, and STRICT for these ports"
         )
     element = last_element(header)
-    uri = next((_plain(value) for name, value in _FIELD.findall(element) if name.strip().lower() == "uri"), "")
+    uri = next((_plain(value) for name, value in _fields(element) if name.strip().lower() == "uri"), "")
     match = _SPIFFE.fullmatch(uri) if len(uri) <= NAME_CHARS else None
     if match is None:
         raise DeniedError(f"the last element of {HEADER} names no spiffe://TRUST/ns/NAMESPACE/sa/ACCOUNT: {element[:300]!r}")
@@ -116,14 +117,19 @@ def sender_of(header: str) -> Sender:
 
 
 def last_element(header: str) -> str:
-    """What stands behind the last comma that is not in quotes. Read from the end, so that nothing before it can change where it begins."""
-    quoted = False
-    for at in range(len(header) - 1, -1, -1):
+    """What stands behind the last comma that is not in quotes. Read from the end, so that nothing before it can change where it begins.
+
+    Raises DeniedError: it is longer than any proxy's.
+    """
+    quoted, stop = False, len(header) - MAX_ELEMENT_CHARS - 1
+    for at in range(len(header) - 1, max(stop, 0) - 1, -1):
         character = header[at]
         if character == '"' and not _is_escaped(header, at):
             quoted = not quoted
         elif character == "," and not quoted:
             return header[at + 1 :]
+    if stop >= 0:
+        raise DeniedError(f"the last element of {HEADER} has more than {MAX_ELEMENT_CHARS} characters")
     return header
 
 
@@ -167,9 +173,19 @@ def _cached(header: str) -> Sender:
     return sender_of(header)
 
 
+def _fields(element: str) -> Iterator[tuple[str, str]]:
+    """Names and values, up to where they are not separated as they should be."""
+    at = 0
+    while field := _FIELD.match(element, at):
+        yield field[1], field[2]
+        at = field.end()
+
+
 def _is_escaped(text: str, at: int) -> bool:
-    before = text[:at]
-    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+    first = at
+    while first and text[first - 1] == "\\":
+        first -= 1
+    return (at - first) % 2 == 1
 
 
 def _plain(value: str) -> str:

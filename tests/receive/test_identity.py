@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.messages.entry import Entry, Kind
 from collector.messages.tap_pb2 import Batch
-from collector.receive.identity import Claim, DeniedError, Sender, disagreement, last_element, sender_of
+from collector.receive.identity import MAX_ELEMENT_CHARS, Claim, DeniedError, Sender, disagreement, last_element, sender_of
 from tests.receive.conftest import Ingest, Start, batch, log_message
 
 LLAMA = "spiffe://cluster.local/ns/models/sa/llama"
@@ -66,11 +66,24 @@ def test_the_last_elements_first_uri_is_the_sender(header: str) -> None:
         "URI=spiffe://cluster.local/ns/mo dels/sa/llama",
         f"URI=spiffe://cluster.local/ns/{'n' * 600}/sa/llama",
         f"{xfcc(LLAMA)},{xfcc('')}",
+        f'Subject="x;URI={LLAMA};"y;Hash=z',
+        f"Hash;URI={LLAMA}",
     ],
 )
 def test_without_a_spiffe_id_in_the_last_element_there_is_no_sender(header: str) -> None:
     with pytest.raises(DeniedError):
         sender_of(header)
+
+
+@pytest.mark.parametrize("fill", ["x", '"', "\\", '\\"', ";", "=", "x=;", "URI="])
+def test_an_element_longer_than_any_proxys_is_not_read_to_its_end(fill: str) -> None:
+    element = fill * (MAX_ELEMENT_CHARS // len(fill) + 1)
+    for header in (element, f"{xfcc(LLAMA)},{element}"):
+        with pytest.raises(DeniedError, match="has more than 8192 characters"):
+            sender_of(header)
+    assert sender_of(f"{element},{xfcc(LLAMA)}") == SAME
+    fits = f"{xfcc(LLAMA)};Cert="
+    assert sender_of(fits + "x" * (MAX_ELEMENT_CHARS - len(fits))) == SAME
 
 
 @given(st.text(alphabet=',;="\\ aURIspif:/', max_size=60))
