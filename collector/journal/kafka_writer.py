@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from collector.cancelled import cancel
+from collector.cancelled import cancel, escaped
 from collector.clock import Clock
-from collector.errors import JournalFullError, RetryableError
+from collector.complaints import Complaints
+from collector.errors import JournalFullError, RetryableError, blamed
 from collector.journal.kafka_records import OVERHEAD, Stamp, headers_of, key_of
 from collector.journal.kafka_topic import RawTopic
 from collector.journal.received import ReceivedTime
@@ -41,7 +42,7 @@ RETRY_SECONDS = 0.5
 _NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 
 
-class Waiting(NamedTuple):
+class Append(NamedTuple):
     """A record that is not durable yet."""
 
     future: asyncio.Future[int]
@@ -49,6 +50,7 @@ class Waiting(NamedTuple):
     key: bytes
     value: bytes
     sender: str
+    size: int  # bytes that it takes in a batch, at most
 
 
 class RawWriter:
@@ -57,9 +59,11 @@ class RawWriter:
     def __init__(self, settings: Kafka, topic: RawTopic, clock: Clock, max_waiting_bytes: int) -> None:
         quieten()
         self._settings, self._topic, self._clock = settings, topic, clock
-        self._max_waiting_bytes = max_waiting_bytes
+        self._max_waiting_bytes, self._batch_bytes = max_waiting_bytes, min(GROUP_BYTES, topic.record_bytes)
         self.waiting_bytes = 0
         self.appended = 0  # entries that became durable
+        self.fault: str | None = None  # why the last records were refused, if that was an error of ours
+        self._complaints = Complaints(log, clock)
         self._time, self._number = ReceivedTime(clock), randint(1, 2**32 - 1)  # the number is its name
         self._lanes: dict[int, _Lane] = {}
         self._producer: AIOKafkaProducer | None = None
@@ -74,14 +78,15 @@ class RawWriter:
         del message
         if self._closed:
             raise RetryableError(CLOSED)
-        key, size = key_of(source), len(payload) + OVERHEAD
+        key = key_of(source)
+        size = len(payload) + len(key) + len(sender.encode()) + OVERHEAD
         number = partition_of(key, self._topic.partitions) if partition is None else partition
         lane = self._lanes.get(number) or self._lane(number)
         self._check_room(kind, size, lane)
-        waiting = Waiting(asyncio.get_running_loop().create_future(), kind, key, payload, sender)
+        append = Append(asyncio.get_running_loop().create_future(), kind, key, payload, sender, size)
         self.waiting_bytes += size
-        lane.put(waiting)
-        return await waiting.future
+        lane.put(append)
+        return await append.future
 
     @property
     def stalled_seconds(self) -> float:
@@ -152,7 +157,7 @@ class RawWriter:
             enable_idempotence=True,
             acks="all",
             compression_type=compression,
-            max_batch_size=min(GROUP_BYTES, self._topic.record_bytes),
+            max_batch_size=self._batch_bytes,
             max_request_size=self._topic.record_bytes,
         )
         try:
@@ -169,18 +174,25 @@ class RawWriter:
                 self._producer = None
                 await discard(producer)
 
-    def _settle(self, group: Sequence[Waiting], base: int) -> None:
-        for number, waiting in enumerate(group):
-            self.waiting_bytes -= len(waiting.value) + OVERHEAD
-            if not waiting.future.done():
-                waiting.future.set_result(base + number + 1)
+    def _settle(self, group: Sequence[Append], base: int) -> None:
+        for number, append in enumerate(group):
+            self.waiting_bytes -= append.size
+            if not append.future.done():
+                append.future.set_result(base + number + 1)
         self.appended += len(group)
+        self.fault = None
 
-    def _refuse(self, group: Sequence[Waiting], error: RetryableError) -> None:
-        for waiting in group:
-            self.waiting_bytes -= len(waiting.value) + OVERHEAD
-            if not waiting.future.done():
-                waiting.future.set_exception(error)
+    def _refuse(self, group: Sequence[Append], error: RetryableError) -> None:
+        for append in group:
+            self.waiting_bytes -= append.size
+            if not append.future.done():
+                append.future.set_exception(error)
+
+    def _fail(self, group: Sequence[Append], error: Exception) -> None:
+        """What nobody thought of: told, and refused like what Kafka does not take. Those who come behind have their turn."""
+        self.fault = f"records are refused for an error in the collector: {blamed(error)}"
+        self._complaints.tell(self.fault, f"journal: {self.fault}")
+        self._refuse(group, RetryableError(f"journal: {self.fault}"))
 
 
 class _Lane:
@@ -188,15 +200,15 @@ class _Lane:
 
     def __init__(self, writer: RawWriter, topic: str, number: int) -> None:
         self._writer, self._topic, self._number = writer, topic, number
-        self._queue: deque[Waiting] = deque()
-        self._under_way: list[Waiting] = []
+        self._queue: deque[Append] = deque()
+        self._under_way: list[Append] = []
         self._since: float | None = None  # since when the group under way waits
         self._filled, self._empty = asyncio.Event(), asyncio.Event()
         self._empty.set()
         self._task = asyncio.create_task(self._run())
 
-    def put(self, waiting: Waiting) -> None:
-        self._queue.append(waiting)
+    def put(self, append: Append) -> None:
+        self._queue.append(append)
         self._filled.set()
         self._empty.clear()
 
@@ -220,26 +232,31 @@ class _Lane:
             await self._filled.wait()
             self._since = time.monotonic()
             self._under_way = self._taken()
-            await self._write(self._under_way)
+            try:
+                await self._write(self._under_way)
+            except Exception as error:  # noqa: BLE001 - told; a lane that ended would leave its partition's proxies waiting for ever
+                self._writer._fail(self._under_way, error)
             self._under_way = []
             self._since = None
             if not self._queue:
                 self._filled.clear()
                 self._empty.set()
 
-    def _taken(self) -> list[Waiting]:
-        group, size = [self._queue.popleft()], 0
-        size = len(group[0].value)
-        while self._queue and size + len(self._queue[0].value) <= GROUP_BYTES // 2:
+    def _taken(self) -> list[Append]:
+        """One that is larger than half a batch is alone: into its batch it goes, however large."""
+        group = [self._queue.popleft()]
+        size = group[0].size
+        while self._queue and size + self._queue[0].size <= self._writer._batch_bytes // 2:
             group.append(self._queue.popleft())
-            size += len(group[-1].value) + OVERHEAD
+            size += group[-1].size
         return group
 
-    async def _write(self, group: list[Waiting]) -> None:
+    async def _write(self, group: list[Append]) -> None:
         """Until it is written, or refused for what it is."""
         while True:
-            producer = await self._writer._started()
+            producer = None
             try:
+                producer = await self._writer._started()
                 base = await self._sent(producer, group)
             except KafkaTimeoutError:
                 continue  # the broker is away; the batch before this one still waits
@@ -247,22 +264,26 @@ class _Lane:
                 await self._writer._give_up(producer)
                 self._writer._refuse(group, RetryableError(f"journal: Kafka refuses a record: {type(error).__name__}"))
                 return
-            except KafkaError as error:
-                log.warning("journal: writing to Kafka again with a new producer: %s: %s", type(error).__name__, error)
+            except (KafkaError, asyncio.CancelledError) as error:
+                fault = escaped(error, "aiokafka") if isinstance(error, asyncio.CancelledError) else error
+                log.warning("journal: writing to Kafka again with a new producer: %s: %s", type(fault).__name__, fault)
                 await self._writer._give_up(producer)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            except Exception:
+                await self._writer._give_up(producer)
+                raise
             if base is not None:
                 self._writer._settle(group, base)
                 return
 
-    async def _sent(self, producer: AIOKafkaProducer, group: list[Waiting]) -> int | None:
+    async def _sent(self, producer: AIOKafkaProducer, group: list[Append]) -> int | None:
         """The offset of the first record; None if another lane gave the producer up. Raises KafkaError."""
         batch, now = producer.create_batch(), int(time.time() * 1000)
         stamp = self._writer.stamp()
-        for waiting in group:
-            headers = headers_of(waiting.kind, stamp, waiting.sender)
-            if batch.append(timestamp=now, key=waiting.key, value=waiting.value, headers=headers) is None:
+        for append in group:
+            headers = headers_of(append.kind, stamp, append.sender)
+            if batch.append(timestamp=now, key=append.key, value=append.value, headers=headers) is None:
                 raise AssertionError("a group is smaller than a batch")
         batch.close()
         sent = await producer.send_batch(batch, self._topic, partition=self._number)

@@ -47,7 +47,9 @@ async def start_writer(starting: Starting, health: RoleHealth) -> RawWriter:
         detail = f"{writer.waiting_bytes} bytes wait" + (f"; Kafka has acknowledged nothing for {stalled:.0f} s" if stalled > 1 else "")
         if told := steps.told(writer.ahead_us):
             detail += f"; {told}"
-        return [Component("journal", stalled <= STALLED_SECONDS, detail)]
+        if writer.fault is not None:
+            detail += f"; {writer.fault}"
+        return [Component("journal", stalled <= STALLED_SECONDS and writer.fault is None, detail)]
 
     health.parts += [lambda: [starting.phase.ingest()], journal]
     return writer
