@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint, Standing
 from collector.journal.kafka_checkpoints import Checkpoints
-from collector.journal.kafka_reader import CLOSED, PartitionReader
+from collector.journal.kafka_reader import CLOSED, Lost, PartitionReader
 from collector.journal.kafka_topic import RawTopic
 from collector.journal.kafka_writer import RawWriter
 from collector.messages.entry import Entry, Incident, Kind
@@ -26,10 +26,11 @@ from collector.settings import Kafka
 class KafkaJournal:
     """See Journal. Positions may have holes, entries carry no `message`, there is no quota, and truncation only lets checkpoints go."""
 
-    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter) -> None:
+    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter, lost: Lost | None = None) -> None:
+        """`lost` counts on what retention took from the partition before it was read."""
         self.id = topic.journal(partition)
         self._partition, self._writer = partition, writer
-        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition))
+        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition), lost)
         self._checkpoints = Checkpoints(settings, topic, partition)
         self._closed = False
 
@@ -37,11 +38,6 @@ class KafkaJournal:
     def end(self) -> int | None:
         """The last position as far as it is known: for the lag."""
         return self._reader.end
-
-    @property
-    def lost(self) -> int:
-        """Positions that retention took before they were read."""
-        return self._reader.lost
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
@@ -67,7 +63,7 @@ class KafkaJournal:
         return None
 
     async def standing(self) -> Standing:
-        """See Journal. What retention forgot is counted by the reader (`lost`)."""
+        """See Journal. What retention forgot is told and counted by the reader."""
         self._check_open()
         return Standing(0, 0, await self._reader.last(), 0)
 

@@ -1,6 +1,8 @@
 """Reads one partition of the raw topic in order, from any position, with a consumer of its own that belongs to no group.
 
 What was fetched and did not fit into one read waits for the next; a fetch brings FETCH_BYTES at most, and one more is on its way.
+What retention took before it was read is told by an entry in its place (Kind.INCIDENT), at the last position that is gone: whoever reads
+from there again finds it there again, and a store that has it takes it for the repeat that it is.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
@@ -18,7 +21,7 @@ from collector.journal.kafka_records import entry_of
 from collector.kafka.connection import client_arguments
 from collector.kafka.consumers import end
 from collector.kafka.quiet import quieten
-from collector.messages.entry import Entry
+from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 
 log = logging.getLogger("meshscribe.journal")
@@ -30,10 +33,24 @@ RETRY_SECONDS = 0.5
 MAX_ENTRIES = 4096  # that one read returns, however small they are
 
 
-class PartitionReader:
-    """Entries say the time as their writers do."""
+class Lost:
+    """Positions that were gone before they could be read, each counted once however many readers come upon it."""
 
-    def __init__(self, settings: Kafka, at: TopicPartition) -> None:
+    def __init__(self) -> None:
+        self.count = self._up_to = 0
+
+    def add(self, after: int, up_to: int) -> int:
+        """All behind `after` up to there. Returns how many are new."""
+        new = max(0, up_to - max(after, self._up_to))
+        self._up_to = max(self._up_to, up_to)
+        self.count += new
+        return new
+
+
+class PartitionReader:
+    """Entries say the time as their writers do. `lost` counts for the readers of this partition that come behind as well."""
+
+    def __init__(self, settings: Kafka, at: TopicPartition, lost: Lost | None = None) -> None:
         quieten()
         self._settings, self._at = settings, at
         self._consumer: AIOKafkaConsumer | None = None
@@ -41,7 +58,8 @@ class PartitionReader:
         self._next: int | None = None  # offset that the next record must not be below; None: nothing was read yet
         self._alone = asyncio.Lock()
         self._closed = False
-        self.lost = 0  # positions that were gone before they could be read
+        self.lost = lost if lost is not None else Lost()
+        self._gap: tuple[int, int] | None = None  # positions behind the first up to the second are gone, and that is to be told
 
     @property
     def end(self) -> int | None:
@@ -107,6 +125,9 @@ class PartitionReader:
             if entry is None:
                 log.error("journal: the record at %s offset %d is none of Meshscribe's: it is passed over", self._at, record.offset)
                 continue
+            if self._gap is not None:
+                found.append(_told(self._at, self._gap, entry))
+                self._gap = None
             self._next = entry.position
             found.append(entry)
         return found
@@ -120,15 +141,9 @@ class PartitionReader:
                 f"the raw topic's partition {self._at.partition} ends at {last}, but position {after} was processed: the topic was made"
                 " anew or lost records. Give the new one another name (kafka.raw_topic)"
             )
-        if first > after:
-            self.lost += first - after
-            log.error(
-                "journal: partition %d begins at %d: %d entries behind %d are gone, retention was shorter than the delay",
-                self._at.partition,
-                first,
-                first - after,
-                after,
-            )
+        self._gap = (after, first) if first > after else None
+        if first > after and self.lost.add(after, first):
+            log.error("journal: %s", _said(self._at, after, first))
         consumer.seek(self._at, max(after, first))
         self._next = after
 
@@ -155,3 +170,14 @@ class PartitionReader:
         if consumer is not None:
             await end(consumer)
         await asyncio.sleep(RETRY_SECONDS)
+
+
+def _said(at: TopicPartition, after: int, up_to: int) -> str:
+    where = f"partition {at.partition} of {at.topic} begins behind position {up_to}"
+    return f"{where}: {up_to - after} entries behind {after} are gone, retention was shorter than the delay"
+
+
+def _told(at: TopicPartition, gap: tuple[int, int], behind: Entry) -> Entry:
+    """The entry that tells of what is gone; its time is that of the first one behind it."""
+    incident = Incident(behind.received_at, behind.received_at, _said(at, *gap))
+    return behind._replace(position=gap[1], kind=Kind.INCIDENT, source="", payload=msgspec.json.encode(incident), sender="")

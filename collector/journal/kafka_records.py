@@ -40,12 +40,16 @@ def headers_of(kind: Kind, stamp: Stamp, sender: str = "") -> list[tuple[str, by
 
 def entry_of(record: Any) -> Entry | None:
     """The entry of an aiokafka ConsumerRecord; None if it is not one of ours."""
-    packed = next((value for name, value in record.headers if name == _NAME), b"")
-    if len(packed) < _SHAPE.size:
+    packed = next((value for name, value in record.headers if name == _NAME), None)
+    if packed is None or len(packed) < _SHAPE.size:
         return None
     version, kind, at, writer, elapsed, length = _SHAPE.unpack_from(packed)
     told = packed[_SHAPE.size :]
     if version != VERSION or kind not in _KINDS or len(told) != length:
         return None
-    source, sender = (record.key or b"").decode("utf-8", "surrogatepass"), told.decode("utf-8", "replace")
+    try:
+        source = (record.key or b"").decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    sender = told.decode("utf-8", "replace")
     return Entry(record.offset + 1, _KINDS[kind], source, at, record.value or b"", None, sender, writer, elapsed)

@@ -27,9 +27,13 @@ class PartitionMetrics(Collector):
         oldest = GaugeMetricFamily(
             "meshscribe_pipeline_oldest_unstored_seconds", "Age of the oldest entry that is not stored yet", labels=["topic", "partition"]
         )
+        lost = GaugeMetricFamily(
+            "meshscribe_partition_lost", "Records that retention took before they were read", labels=["topic", "partition"]
+        )
         works = self._supervisor.works
         for at, work in works.items():
             oldest.add_metric([at.topic, str(at.partition)], work.oldest_unstored_seconds)
+            lost.add_metric([at.topic, str(at.partition)], work.lost)
             if work.lag is not None:
                 lag.add_metric([at.topic, str(at.partition)], work.lag)
         for component, at in zip(self._supervisor.components(), sorted(works), strict=True):
@@ -37,6 +41,7 @@ class PartitionMetrics(Collector):
         yield lag
         yield failing
         yield oldest
+        yield lost
 
 
 class RawMetrics(Collector):

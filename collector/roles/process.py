@@ -18,6 +18,7 @@ from collector.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
 from collector.isolation import IsolatingSink
 from collector.journal.kafka import KafkaJournal
+from collector.journal.kafka_reader import Lost
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
 from collector.meaning import ExchangeMeaning
@@ -57,6 +58,7 @@ class PartitionPipeline:
         self._clock = clock
         self._meaning = meaning or ExchangeMeaning.of(settings, directory.catalogue)
         self._burials, self._ledger = burials, ledger
+        self._lost = Lost()
         self.journal: KafkaJournal | None = None
         self.pipeline: Pipeline | None = None
         self.correlator: Correlator | None = None
@@ -64,7 +66,7 @@ class PartitionPipeline:
     async def run(self) -> None:
         """Begins with what the newest checkpoint and the sink's `high` say."""
         settings = self._settings
-        journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer)
+        journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer, self._lost)
         events = KafkaSink(settings.kafka)
         counted = CountedSink(events, self._ledger) if self._ledger is not None else events
         sink = IsolatingSink(counted, KafkaDeadLetters(settings.kafka), self._clock, self._burials)
@@ -100,6 +102,11 @@ class PartitionPipeline:
     def oldest_unstored_seconds(self) -> float:
         """See supervisor.Work."""
         return self.pipeline.oldest_unstored_seconds if self.pipeline is not None else 0.0
+
+    @property
+    def lost(self) -> int:
+        """See supervisor.Work."""
+        return self._lost.count
 
 
 async def start(starting: Starting) -> Running:

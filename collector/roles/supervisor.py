@@ -46,6 +46,11 @@ class Work(Protocol):
         """The age of the oldest entry that is not stored yet; 0 if there is none."""
         ...
 
+    @property
+    def lost(self) -> int:
+        """Entries that were gone before they were read, since this process has the partition."""
+        ...
+
 
 class Supervisor:
     """`assign` says which partitions to work on."""

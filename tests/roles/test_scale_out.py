@@ -83,6 +83,7 @@ def test_readiness_tells_the_lag_of_each_partition_and_metrics_have_it(make_clus
     parts = until(process.components, lambda found: found[f"{topic}/0"]["detail"] == found[f"{topic}/1"]["detail"] == "lag 0", SECONDS)
     assert parts[f"{topic}/0"] == {"name": f"{topic}/0", "ok": True, "detail": "lag 0"}
     assert f'meshscribe_partition_lag{{partition="1",topic="{topic}"}} 0.0' in process.metrics()
+    assert f'meshscribe_partition_lost{{partition="1",topic="{topic}"}} 0.0' in process.metrics()
 
 
 def test_one_process_may_receive_and_process_on_kafka(make_cluster: Made) -> None:

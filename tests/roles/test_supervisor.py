@@ -26,6 +26,7 @@ class Script:
 
     lag = 7
     oldest_unstored_seconds = 0.0
+    lost = 0
 
     def failing(self) -> str | None:
         return None
