@@ -25,7 +25,7 @@ from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
 from collector.journal.received import ReceivedTime
 from collector.journal.tail import Tail, weight
-from collector.journal.writer import CLOSED, Waiting, Writer, fail, resolve
+from collector.journal.writer import CLOSED, Append, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
 from collector.paths import unusable
 from collector.refusal import LastRefusal
@@ -111,7 +111,7 @@ class SqliteJournal:
         self.waiting_bytes += memory
         self._total += size
         future: asyncio.Future[int] = self._loop.create_future()
-        self._writer.put(Waiting(future, kind, source, self._time.stamp(), payload, message, memory, sender))
+        self._writer.put(Append(future, kind, source, self._time.stamp(), payload, message, memory, sender))
         return await future
 
     def _full(self, size: int, memory: int) -> str:
@@ -223,7 +223,7 @@ class SqliteJournal:
         await self._writer.stop()  # as the last connection it copies the log into the file and removes it
         os.close(self._lock)
 
-    def committed(self, group: list[Waiting], entries: list[Entry]) -> None:
+    def committed(self, group: list[Append], entries: list[Entry]) -> None:
         """Called by the writer: the group is durable."""
         self._last = entries[-1].position
         self._disk.worked()
@@ -233,7 +233,7 @@ class SqliteJournal:
             resolve(waiting.future, entry.position)
         self._wake_readers()
 
-    def failed(self, group: list[Waiting], error: Exception) -> None:
+    def failed(self, group: list[Append], error: Exception) -> None:
         """Called by the writer: nothing of the group was stored."""
         if not self._closed:
             self._disk.failed(error)

@@ -19,7 +19,7 @@ from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
 from collector.journal.place import Place
 from collector.messages.entry import Entry, Kind
-from collector.waiting import Waiting as Wait
+from collector.waiting import Waiting
 
 T = TypeVar("T")
 GROUP_ENTRIES = 128
@@ -27,7 +27,7 @@ GROUP_BYTES = 8 << 20
 CLOSED = "journal: it is closed"
 
 
-class Waiting(NamedTuple):
+class Append(NamedTuple):
     """An entry that waits to be written, without its position."""
 
     future: asyncio.Future[int]
@@ -51,15 +51,15 @@ class Stop(NamedTuple):
     """The last item."""
 
 
-Item = Waiting | Command | Stop
+Item = Append | Command | Stop
 
 
 class Owner(Protocol):
     """Who is told, in the event loop, what became of a group."""
 
-    def committed(self, group: list[Waiting], entries: list[Entry]) -> None: ...
+    def committed(self, group: list[Append], entries: list[Entry]) -> None: ...
 
-    def failed(self, group: list[Waiting], error: Exception) -> None: ...
+    def failed(self, group: list[Append], error: Exception) -> None: ...
 
 
 class Writer:
@@ -71,13 +71,13 @@ class Writer:
         self._owner = owner
         self._faults = FaultLog()
         self._file = str(connection.execute("PRAGMA database_list").fetchone()[2])
-        self.waiting = Wait()  # for the disk
+        self.waiting = Waiting()  # for the disk
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._ahead: Item | None = None  # taken from the queue while a group was gathered
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
-        self.put: Callable[[Waiting], None] = self._queue.put
+        self.put: Callable[[Append], None] = self._queue.put
 
     def start(self) -> None:
         self._thread.start()
@@ -100,7 +100,7 @@ class Writer:
         while True:
             item = self._take()
             self.waiting.begin()
-            if isinstance(item, Waiting):
+            if isinstance(item, Append):
                 self._write(self._gather(item))
             elif isinstance(item, Command):
                 self._execute(item)
@@ -113,18 +113,18 @@ class Writer:
         item, self._ahead = self._ahead, None
         return self._queue.get() if item is None else item
 
-    def _gather(self, first: Waiting) -> list[Waiting]:
+    def _gather(self, first: Append) -> list[Append]:
         group, size = [first], len(first.payload)
         while len(group) < GROUP_ENTRIES and size < GROUP_BYTES and not self._queue.empty():
             item = self._queue.get()
-            if not isinstance(item, Waiting):
+            if not isinstance(item, Append):
                 self._ahead = item
                 break
             group.append(item)
             size += len(item.payload)
         return group
 
-    def _write(self, group: list[Waiting]) -> None:
+    def _write(self, group: list[Append]) -> None:
         try:
             entries, values, end = number(group, self._end)
             # One statement without BEGIN and COMMIT is one transaction, and gives up the interpreter lock only once for the whole group.
@@ -161,7 +161,7 @@ class Writer:
             pass
 
 
-def number(group: list[Waiting], end: Place) -> tuple[list[Entry], list[Any], Place]:
+def number(group: list[Append], end: Place) -> tuple[list[Entry], list[Any], Place]:
     """The group as entries behind `end`, as the values of one INSERT, and the new end."""
     entries: list[Entry] = []
     values: list[Any] = []
