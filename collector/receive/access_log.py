@@ -8,6 +8,7 @@ Next stop: the journal.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
@@ -17,7 +18,9 @@ import grpc
 import grpc.aio
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
-from collector.errors import BadInputError, JournalFullError, OverShareError, RetryableError
+from collector.clock import SystemClock
+from collector.complaints import Complaints
+from collector.errors import BadInputError, JournalFullError, OverShareError, RetryableError, blamed
 from collector.messages.access_log import count_entries
 from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
@@ -30,6 +33,8 @@ from collector.receive.shape import parse_log_message
 from collector.receive.tokens import EXPECTED, Token
 from collector.receive.wire import ExcessError
 from collector.settings import Ingest
+
+log = logging.getLogger("meshscribe.ingest")
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 METHOD = "StreamAccessLogs"
@@ -78,6 +83,7 @@ class AccessLogReceiver:
         self._token = Token(settings.token)
         self._identities = Identities(settings)
         self._refusals = self._admission.refusals
+        self._complaints = Complaints(log, SystemClock())
         self._appends: set[asyncio.Task[None]] = set()
         self.ending = False  # each stream ends, with OK, behind its next message
 
@@ -162,9 +168,11 @@ class AccessLogReceiver:
         try:
             await self._admission.append(Kind.ACCESS_LOG, source, payload, message, sender=sender, peer=peer)
             self._metrics.bytes.inc(len(payload))
-        except RetryableError as error:
+        except Exception as error:  # noqa: BLE001 - counted and told: nobody else waits for this task
             result = "refused"
             self._refusals.add(source, _reason(error), Count(1, entries, len(payload)), sender)
+            if not isinstance(error, RetryableError):
+                self._complaints.tell(blamed(error), f"receive: a log message is lost for an error in the collector: {blamed(error)}")
         self._metrics.messages[result].inc()
         self._metrics.entries[result].inc(entries)
 
@@ -181,7 +189,7 @@ def peer_address(peer: str) -> str:
     return unquote(rest).rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
-def _reason(error: RetryableError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, OverShareError):
         return "share"
     return "journal_full" if isinstance(error, JournalFullError) else "journal_failed"

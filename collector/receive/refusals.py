@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import orjson
 
-from collector.errors import RetryableError
+from collector.clock import SystemClock
+from collector.complaints import Complaints
+from collector.errors import RetryableError, blamed
 from collector.messages.entry import Kind
 from collector.receive import Appender
 
@@ -36,6 +38,7 @@ class Refusals:
     def __init__(self, journal: Appender, retry_seconds: float = RETRY_SECONDS) -> None:
         self._journal = journal
         self._retry_seconds = retry_seconds
+        self._complaints = Complaints(log, SystemClock())
         self._counts: dict[tuple[str, str, str], Count] = {}
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -45,7 +48,7 @@ class Refusals:
         key = (source, reason, sender)
         if key not in self._counts and len(self._counts) >= MAX_COUNTED:
             key = ("", reason, "")
-        self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
+        self._sum(key, count)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._report())
 
@@ -66,15 +69,26 @@ class Refusals:
         self._task = None
 
     async def _flush(self) -> bool:
+        """Returns whether the journal took all of them. A journal that takes nothing now is asked again later; an error of ours keeps back
+        the one count that met it.
+        """
+        told = True
         for key in list(self._counts):
             count = self._counts.pop(key)
             try:
                 source, reason, sender = key
                 await self._journal.append(Kind.REFUSED, source, _payload(reason, count), sender=sender)
             except RetryableError:
-                self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
+                self._sum(key, count)
                 return False
-        return True
+            except Exception as error:  # noqa: BLE001 - told; a task that ended would count on and tell nobody
+                self._sum(key, count)
+                told = False
+                self._complaints.tell(blamed(error), f"receive: what was dropped is not in the ledger yet: {blamed(error)}")
+        return told
+
+    def _sum(self, key: tuple[str, str, str], count: Count) -> None:
+        self._counts[key] = self._counts.get(key, Count(0, 0, 0)).plus(count)
 
 
 def _payload(reason: str, count: Count) -> bytes:
