@@ -42,14 +42,15 @@ class Start(NamedTuple):
 async def find_start(journal: Journal, sink: Sink, clock: Clock, retried: Retried, noted: Retried) -> Start:
     """Compares, tells, and says where to go on. Raises DamagedError: nothing may be taken from this journal.
 
-    `retried` tries again what the store refuses, `noted` what the journal does: without its notes the next start would compare amiss.
+    `retried` tries again what the store refuses, `noted` what the journal does, as on a full disk: without its notes the next start would
+    compare amiss.
     """
     high = await retried(lambda: sink.high(journal.id))
     standing = await noted(journal.standing)
     if high.position > standing.end:
         high = await _renamed(journal, sink, clock, retried, noted, high, standing)
     covered = high.position if high.ordinal == WHOLE else high.position - 1
-    checkpoint = await journal.checkpoint(covered)
+    checkpoint = await noted(lambda: journal.checkpoint(covered))
     if checkpoint is not None and checkpoint.position < standing.floor:
         checkpoint = None  # what follows it is forgotten
     if checkpoint is None and standing.floor:
@@ -84,7 +85,7 @@ async def _renamed(journal: Journal, sink: Sink, clock: Clock, retried: Retried,
 
 async def _without(journal: Journal, covered: int, standing: Standing, noted: Retried) -> Checkpoint | None:
     """No checkpoint that the store covers is whole, and the first entries are forgotten."""
-    later = await journal.later_checkpoint(covered) if covered < standing.floor else None
+    later = await noted(lambda: journal.later_checkpoint(covered)) if covered < standing.floor else None
     if later is not None:
         said = (
             f"the store has what came up to position {covered}, but the journal goes on from {later.position}: the store is an older"

@@ -40,12 +40,16 @@ def look(connection: sqlite3.Connection, path: Path) -> Cut | None:
     """
     used = wal.frames_used(connection)
     page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
-    left = _left(path)
-    pending, used = left or (None, used)
-    behind = wal.behind_in(pending or wal.log_of(path), used, page_size)
+    for pending, sound in _left(path):
+        if (behind := wal.behind_in(pending, sound, page_size)) is not None:
+            return _cut(path, behind, pending, page_size)
+    behind = wal.behind(path, used, page_size)
     if behind is None:
         return None
-    pending = pending or wal.copy_as(wal.log_of(path), _pending(path, used))
+    return _cut(path, behind, wal.copy_as(wal.log_of(path), _pending(path, used)), page_size)
+
+
+def _cut(path: Path, behind: wal.Behind, pending: Path | None, page_size: int) -> Cut:
     kept = wal.dated(path, pending.stat().st_mtime) if pending is not None else None
     entries = {entry.position: entry for entry in _entries(path, pending or wal.log_of(path), behind, page_size)}
     return Cut(behind, entries, pending, kept, path)
@@ -75,13 +79,12 @@ def _pending(path: Path, used: int) -> Path:
     return path.with_name(f"{path.name}-wal.pending-{used}")
 
 
-def _left(path: Path) -> tuple[Path, int] | None:
-    """A copy that is still needed, and how many of its frames are sound."""
-    for found in path.parent.iterdir():
+def _left(path: Path) -> Iterator[tuple[Path, int]]:
+    """Copies that are still needed, and how many of their frames are sound."""
+    for found in sorted(path.parent.iterdir()):
         name, _, used = found.name.rpartition("-")
         if name == f"{path.name}-wal.pending" and used.isdecimal():
-            return found, int(used)
-    return None
+            yield found, int(used)
 
 
 def _is_noted(connection: sqlite3.Connection, cut: Cut) -> bool:

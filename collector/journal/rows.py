@@ -8,7 +8,11 @@ from collector.journal.checksum import checked
 from collector.messages.entry import Entry, Kind
 
 LOOK_BACK = 1000  # entries among which the time before damage is looked for
-COLUMNS = "position, kind, CAST(source AS BLOB), CAST(sender AS BLOB), received_at, crc, payload"  # as `checked` wants them
+# As `checked` wants them. Cast, because a damaged record may say of any column that it is a text, which need not be UTF-8.
+COLUMNS = (
+    "position, CAST(kind AS INTEGER), CAST(source AS BLOB), CAST(sender AS BLOB), CAST(received_at AS INTEGER), CAST(crc AS INTEGER),"
+    " CAST(payload AS BLOB)"
+)
 
 
 def is_damage(error: BaseException) -> bool:

@@ -142,11 +142,11 @@ class SqliteJournal:
     async def holdings(self) -> Sequence[tuple[int, str, str, int]]:
         """What entries that were not processed hold: (position of the last, source, sender, bytes) of runs of entries, in order.
 
-        Nothing where a damaged page is among them: shares that start empty refuse too little, never too much.
+        Nothing where they cannot be read (a damaged page, no room to sort): shares that start empty refuse too little, never too much.
         """
         try:
             return await self._reader.holdings()
-        except (DamagedError, MemoryError) as error:
+        except (DamagedError, RetryableError, MemoryError) as error:
             log.error("journal: whose the entries are that wait cannot be told, so all shares start empty: %s", error)
             return []
 

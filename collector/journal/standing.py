@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from typing import Any
 
 from collector.journal import Standing
 from collector.journal.place import Place
@@ -19,11 +18,13 @@ from collector.messages.entry import Incident, Kind
 log = logging.getLogger("meshscribe.journal")
 
 LATEST_US = 1 << 53  # no time is beyond, whatever a damaged column says
+_TOTAL = "coalesce(CAST(total_bytes AS INTEGER), 0)"  # no checksum covers it
 
 
 def end_of(connection: sqlite3.Connection, floor: Place) -> Place:
     """The last entry's place. Behind a damaged key nothing could be appended, and a damaged time would be that of all that come."""
-    rows = connection.execute("SELECT position, total_bytes, length(payload) FROM entries ORDER BY position DESC LIMIT 1").fetchall()
+    newest = f"SELECT position, {_TOTAL}, coalesce(length(payload), 0) FROM entries ORDER BY position DESC LIMIT 1"
+    rows = connection.execute(newest).fetchall()
     if not rows or rows[0][0] <= floor.position:
         return floor
     [(last, told, size)] = rows
@@ -44,22 +45,22 @@ def _largest(connection: sqlite3.Connection, last: int) -> int:
         return last
 
 
-def _total(connection: sqlite3.Connection, floor: Place, last: int, told: Any, size: Any) -> int:
+def _total(connection: sqlite3.Connection, floor: Place, last: int, told: int, size: int) -> int:
     """Payload bytes ever: what the last entry tells, if it follows on the one before; else they are counted. No blob is read for it."""
     try:
-        row = connection.execute("SELECT total_bytes FROM entries WHERE position = ?", (last - 1,)).fetchone()
+        row = connection.execute(f"SELECT {_TOTAL} FROM entries WHERE position = ?", (last - 1,)).fetchone()
         before = floor.total_bytes if row is None or last - 1 <= floor.position else row[0]
-        if None not in (told, before, size) and told == before + size:
-            return int(told)
+        if told == before + size:
+            return told
         kept = "SELECT coalesce(sum(length(payload)), 0) FROM entries WHERE position > ?"
         total = floor.total_bytes + int(connection.execute(kept, (floor.position,)).fetchone()[0])
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         log.error("journal: the bytes that are kept cannot be counted: %s", error)
-        return max(told or 0, floor.total_bytes)
+        return max(told, floor.total_bytes)
     if total != told:
-        log.error("journal: the last entry tells of %s bytes, there are %d: what is kept is counted anew", told, total)
+        log.error("journal: the last entry tells of %d bytes, there are %d: what is kept is counted anew", told, total)
     return total
 
 

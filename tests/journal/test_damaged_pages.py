@@ -57,6 +57,30 @@ async def test_the_newest_entry_may_be_damaged(path: Path, open_at: Open, damage
     assert journal.last_received_at >= entries[-1].received_at
 
 
+@pytest.mark.parametrize("column", ["kind", "source", "sender", "received_at", "total_bytes", "crc", "payload"])
+async def test_a_column_of_the_newest_entry_may_be_of_another_type(path: Path, open_at: Open, column: str) -> None:
+    await filled(open_at, 3)
+    with_another_type(path, column)
+    journal = await open_at()
+    assert await journal.append(Kind.TAP, "n", b"x") == 4
+    found = await read_all(journal)
+    assert [entry.kind for entry in found[:2] + found[-1:]] == [Kind.TAP] * 3
+    assert found[2].kind is (Kind.TAP if column == "total_bytes" else Kind.DAMAGED)
+
+
+def with_another_type(path: Path, column: str) -> None:
+    """A text that is no UTF-8, in the third entry."""
+    schema = "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = 'entries'"
+    for before, after, change_too in ((") STRICT", ")", None), (")", ") STRICT", f"UPDATE entries SET {column} = CAST(x'fe' AS TEXT)")):
+        connection = sqlite3.connect(path)
+        if change_too is not None:
+            connection.execute(change_too + " WHERE position = 3")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(schema, (before, after))
+        connection.commit()
+        connection.close()
+
+
 async def test_whose_the_entries_are_is_known_without_their_payloads(path: Path, open_at: Open) -> None:
     await filled_with_large(open_at, 9)
     zero_page_of(path, mark(5))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from collector.errors import DiskError
-from collector.journal import disk, standing
+from collector.errors import DiskError, JournalFullError
+from collector.journal import Checkpoint, disk, reader, standing
 from collector.journal.place import Place
+from collector.journal.reader import Reader
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
 from tests.journal.test_damage import change, filled
@@ -85,6 +86,33 @@ async def test_a_process_whose_journal_can_note_nothing_stays_says_so_and_goes_o
     await lab.sent_and_stored(10)
     assert lab.stored() == list(range(1, 41))
     assert ["lost its end" in reason for reason in lab.letters()] == [True]
+
+
+async def test_a_checkpoint_that_cannot_be_read_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(tmp_path)
+    await lab.sent_and_stored(10)
+    read, silences = Reader.checkpoint, []
+
+    async def refused(reader: Reader, at_most: int) -> Checkpoint | None:
+        silences.append(pipeline._waiting.seconds)
+        if len(silences) < 3:
+            raise JournalFullError("no space left for the log's index")
+        return await read(reader, at_most)
+
+    monkeypatch.setattr(Reader, "checkpoint", refused)
+    async with lab.running() as (journal, pipeline):
+        await lab.send(journal, 10)
+        assert await pipeline.drained(journal.last_position, 30)
+    assert lab.stored() == list(range(1, 21))
+    assert silences == [0.0] * 3, "the sink is not waited for"
+
+
+async def test_shares_start_empty_where_there_is_no_room_to_sort(open_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(reader, "read_holdings", full)
+    assert await (await open_at()).holdings() == []
 
 
 async def test_while_appends_fail_no_other_write_makes_it_ready(

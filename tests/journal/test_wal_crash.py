@@ -126,3 +126,11 @@ async def test_the_bytes_told_are_those_of_the_frames(open_at: Open, path: Path)
     found = re.search(r"(\d+) frames \((\d+) bytes", told[0])
     assert found is not None
     assert int(found[2]) == int(found[1]) * FRAME
+
+
+async def test_a_copy_in_which_nothing_is_found_does_not_hide_the_log(open_at: Open, path: Path) -> None:
+    await damaged(open_at, path)
+    path.with_name("journal.db-wal.pending-3").write_bytes(b"")
+    entries, told = await all_of(await open_at())
+    assert entries[-1].position == 30
+    assert len(told) == 1
