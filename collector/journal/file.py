@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collector.errors import DamagedError, RetryableError
 from collector.journal import recovery, schema, standing
+from collector.journal.faults import FULL
 from collector.journal.place import Place
 
 log = logging.getLogger("meshscribe.journal")
@@ -94,7 +95,8 @@ def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
-            raise RetryableError(f"{path} cannot be opened: {error}") from error
+            full = getattr(error, "sqlite_errorcode", None) in FULL  # which even the log's index finds no room on
+            raise RetryableError(f"{path} cannot be opened: {'no space left on the disk' if full else error}") from error
         raise DamagedError(f"{path} is damaged or no SQLite file ({error}): keep a copy and move it away to begin a new journal") from error
     except BaseException:
         connection.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,17 @@ async def test_shares_start_empty_where_there_is_no_room_to_sort(open_at: Open, 
 
     monkeypatch.setattr(reader, "read_holdings", full)
     assert await (await open_at()).holdings() == []
+
+
+def test_that_the_disk_is_full_is_said_where_it_keeps_the_file_from_being_opened(path: Path) -> None:
+    """Not even the index of the log finds room; a limit on the size of files is to SQLite what a full disk is."""
+    code = (
+        "import resource, sys; from pathlib import Path; from collector.journal.file import open_file; path = Path(sys.argv[1]);"
+        "opened = open_file(path); opened.connection.close(); __import__('os').close(opened.lock);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY)); open_file(path)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.rstrip().endswith(f"{path} cannot be opened: no space left on the disk")
 
 
 async def test_while_appends_fail_no_other_write_makes_it_ready(
