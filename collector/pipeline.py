@@ -81,6 +81,7 @@ class Pipeline:
         self.checkpoints_failed = 0  # since the start
         self._complaints = Complaints(log, clock)
         self._outage = Outage("the sink takes events", log, clock)
+        self._unnoted = Outage("the journal does what the start needs", log, clock)
 
     @property
     def oldest_unstored_seconds(self) -> float:
@@ -136,7 +137,7 @@ class Pipeline:
         return True
 
     async def _resume(self) -> None:
-        start = await find_start(self._journal, self._sink, self._clock, self._retried)
+        start = await find_start(self._journal, self._sink, self._clock, self._retried, self._noted)
         self.done, self._let_go = start.high, start.floor
         if start.checkpoint is not None:
             self._correlator.restore(start.checkpoint.state)
@@ -221,23 +222,35 @@ class Pipeline:
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Tries until it works: the journal holds what waits, and its quota is the bound."""
+        return await self._until_it_works(lambda: self._answer(attempt), self._outage, "the sink does not take events")
+
+    async def _answer(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The sink's; how long it is waited for is known meanwhile."""
+        self._waiting.begin()
+        try:
+            return await attempt()
+        except asyncio.CancelledError as error:
+            raise escaped(error, "the sink's client") from error
+        finally:
+            self._waiting.end()
+
+    async def _noted(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Tries until the journal does it. Nothing is stored before, but what comes is taken as far as there is room."""
+        return await self._until_it_works(attempt, self._unnoted, "nothing is stored, as the journal refuses what the start needs")
+
+    async def _until_it_works(self, attempt: Callable[[], Awaitable[T]], outage: Outage, refusal: str) -> T:
         tries = 0
         while True:
-            self._waiting.begin()
             try:
                 result = await attempt()
             except RetryableError as error:
                 fault = error
-            except asyncio.CancelledError as error:
-                fault = escaped(error, "the sink's client")
             else:
                 self._fault = None
-                self._outage.works()
+                outage.works()
                 return result
-            finally:
-                self._waiting.end()
             self._fault = str(fault)
-            self._outage.fails(self._fault, f"the sink does not take events, trying again: {fault}")
+            outage.fails(self._fault, f"{refusal}, trying again: {fault}")
             await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
             tries += 1
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 from collector.clock import Clock
 from collector.journal import Checkpoint, Journal, Standing
@@ -20,7 +21,13 @@ from collector.sinks.protocol import WHOLE, Sink
 
 log = logging.getLogger("meshscribe.pipeline")
 
-Retried = Callable[[Callable[[], Awaitable[Place]]], Awaitable[Place]]
+T = TypeVar("T")
+
+
+class Retried(Protocol):
+    """Tries until it works."""
+
+    async def __call__(self, attempt: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Start(NamedTuple):
@@ -32,24 +39,28 @@ class Start(NamedTuple):
     checkpoint: Checkpoint | None
 
 
-async def find_start(journal: Journal, sink: Sink, clock: Clock, retried: Retried) -> Start:
-    """Compares, tells, and says where to go on. Raises DamagedError: nothing may be taken from this journal."""
+async def find_start(journal: Journal, sink: Sink, clock: Clock, retried: Retried, noted: Retried) -> Start:
+    """Compares, tells, and says where to go on. Raises DamagedError: nothing may be taken from this journal.
+
+    `retried` tries again what the store refuses, `noted` what the journal does, as on a full disk: without its notes the next start would
+    compare amiss.
+    """
     high = await retried(lambda: sink.high(journal.id))
-    standing = await journal.standing()
+    standing = await noted(journal.standing)
     if high.position > standing.end:
-        high = await _renamed(journal, sink, clock, retried, high, standing)
+        high = await _renamed(journal, sink, clock, retried, noted, high, standing)
     covered = high.position if high.ordinal == WHOLE else high.position - 1
-    checkpoint = await journal.checkpoint(covered)
+    checkpoint = await noted(lambda: journal.checkpoint(covered))
     if checkpoint is not None and checkpoint.position < standing.floor:
         checkpoint = None  # what follows it is forgotten
     if checkpoint is None and standing.floor:
-        checkpoint = await _without(journal, covered, standing)
+        checkpoint = await _without(journal, covered, standing, noted)
     fed = checkpoint.position if checkpoint is not None else standing.floor
-    await journal.settle()
+    await noted(journal.settle)
     return Start(high, fed, standing.floor, checkpoint)
 
 
-async def _renamed(journal: Journal, sink: Sink, clock: Clock, retried: Retried, high: Place, standing: Standing) -> Place:
+async def _renamed(journal: Journal, sink: Sink, clock: Clock, retried: Retried, noted: Retried, high: Place, standing: Standing) -> Place:
     """The journal lost its end. What it still has is stored, so under the new name all up to there counts as stored.
 
     The store is told first: a crash in between leaves a name that nothing uses, and the next start does the same again.
@@ -67,14 +78,14 @@ async def _renamed(journal: Journal, sink: Sink, clock: Clock, retried: Retried,
 
     if journal.renames:
         await retried(place_it)
-    await journal.rename(name, incident)
+    await noted(partial(journal.rename, name, incident))
     log.error("%s", said)
     return place
 
 
-async def _without(journal: Journal, covered: int, standing: Standing) -> Checkpoint | None:
+async def _without(journal: Journal, covered: int, standing: Standing, noted: Retried) -> Checkpoint | None:
     """No checkpoint that the store covers is whole, and the first entries are forgotten."""
-    later = await journal.later_checkpoint(covered) if covered < standing.floor else None
+    later = await noted(lambda: journal.later_checkpoint(covered)) if covered < standing.floor else None
     if later is not None:
         said = (
             f"the store has what came up to position {covered}, but the journal goes on from {later.position}: the store is an older"
@@ -86,5 +97,5 @@ async def _without(journal: Journal, covered: int, standing: Standing) -> Checkp
             " Exchanges that began before may come out in part"
         )
     log.error("%s", said)
-    await journal.notice(Incident(standing.floor_us, standing.floor_us, said))
+    await noted(partial(journal.notice, Incident(standing.floor_us, standing.floor_us, said)))
     return later

@@ -2,18 +2,20 @@
 takes what lies behind for nothing, and writes over it without a word.
 
 The frames of one generation carry the header's two salts (sqlite.org/fileformat2.html#walformat). Where SQLite has ended, it says itself.
-A frame behind that place with these salts and a commit mark was written by a transaction that ended: its entries were acknowledged.
+A frame behind that place with these salts and a commit mark is of a transaction that was written to its end: its entries may have been
+acknowledged.
 Next stop: of the journal's log, journal/salvage.py reads the entries in those frames; of the store's, it is told.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sqlite3
 import struct
 import time
-from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,22 +23,19 @@ log = logging.getLogger("meshscribe")
 
 _HEADER = struct.Struct(">8I")  # magic, version, page size, sequence, two salts, two checksums
 _FRAME = struct.Struct(">6I")  # page, pages after the commit or 0, two salts, two checksums
-_MAGIC = (0x377F0682, 0x377F0683)
+_LITTLE, _BIG = 0x377F0682, 0x377F0683  # magic of a log whose checksums are over words of that order
+_MAGIC = (_LITTLE, _BIG)
 
 
 class Behind(NamedTuple):
-    """Whole frames that SQLite does not use, of transactions that ended: `pages` as (number, offset in the log), the oldest first."""
+    """Whole frames that SQLite does not use, of transactions written to their end: `pages` as (number, offset), the oldest first."""
 
     first: int  # number of the first frame that is not used, from 1
     offset: int  # where in the file it begins
     frames: int
     commits: int
+    bytes: int
     pages: list[tuple[int, int]]
-
-    @property
-    def bytes(self) -> int:
-        """How much is there."""
-        return self.pages[-1][1] - self.offset if self.pages else 0
 
 
 def log_of(path: Path) -> Path:
@@ -51,27 +50,32 @@ def frames_used(connection: sqlite3.Connection) -> int:
 
 
 def behind(path: Path, used: int, page_size: int) -> Behind | None:
-    """The frames behind the first `used` that were committed; None if there are none."""
+    """The frames behind the first `used` in this file's log that were committed; None if there are none."""
+    return behind_in(log_of(path), used, page_size)
+
+
+def behind_in(log_file: Path, used: int, page_size: int) -> Behind | None:
+    """As `behind`, in this log."""
     try:
-        with log_of(path).open("rb") as file:
+        with log_file.open("rb") as file:
             header = file.read(_HEADER.size)
             heads = []
             size, offset = page_size + _FRAME.size, _HEADER.size
             while len(head := _at(file, offset)) == _FRAME.size:
                 heads.append((offset, *_FRAME.unpack(head)[:4]))
                 offset += size
-            whole = len(heads) - (1 if heads and log_of(path).stat().st_size < heads[-1][0] + size else 0)
+            whole = len(heads) - (1 if heads and log_file.stat().st_size < heads[-1][0] + size else 0)
     except FileNotFoundError:
         return None
     heads = heads[:whole]
-    salts = _salts(header, used, heads)
+    salts = _salts(header, heads)
     left = [(number, at, pages) for at, number, pages, *own in heads[used:] if tuple(own) == salts]
     last = max((place for place, (_, _, pages) in enumerate(left) if pages), default=-1)
     commits = sum(1 for _, _, pages in left if pages)
     if last < 0:
         return None  # what a transaction that never ended left there
     found = [(number, at + _FRAME.size) for number, at, _ in left[: last + 1]]
-    return Behind(used + 1, _HEADER.size + used * size, len(found), commits, found)
+    return Behind(used + 1, _HEADER.size + used * size, len(found), commits, len(found) * size, found)
 
 
 def _at(file: object, offset: int) -> bytes:
@@ -80,22 +84,59 @@ def _at(file: object, offset: int) -> bytes:
     return found
 
 
-def _salts(header: bytes, used: int, heads: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """Of the header, if it fits its frames; else those that most of the first frames carry: the header itself is damaged."""
-    told = _HEADER.unpack(header)[4:6] if len(header) == _HEADER.size and struct.unpack(">I", header[:4])[0] in _MAGIC else ()
-    if used or not heads:
-        return told
-    common = Counter(head[3:5] for head in heads).most_common()
-    return told if any(salts == told for salts, _ in common) else heads[0][3:5]
+def _salts(header: bytes, heads: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The header's, if it fits its own checksum: a log that begins anew gets its header first, so none of its frames need be there.
+    Else those of the first frame: the header itself is damaged.
+    """
+    if _fits(header):
+        return _HEADER.unpack(header)[4:6]
+    return heads[0][3:5] if heads else ()
+
+
+def _fits(header: bytes) -> bool:
+    if len(header) != _HEADER.size or (magic := struct.unpack_from(">I", header)[0]) not in _MAGIC:
+        return False
+    words = struct.unpack(("<" if magic == _LITTLE else ">") + "6I", header[:24])
+    one = two = 0
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = one + first + two & 0xFFFF_FFFF
+        two = two + second + one & 0xFFFF_FFFF
+    return (one, two) == _HEADER.unpack(header)[6:]
 
 
 def keep_copy(path: Path) -> Path | None:
-    """A copy of the log, for who wants to look: SQLite is about to write over it."""
-    name = log_of(path).with_name(f"{path.name}-wal.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    """A copy of the log on the disk, for who wants to look: SQLite is about to write over it."""
+    return copy_as(log_of(path), dated(path, time.time()))
+
+
+def dated(path: Path, seconds: float) -> Path:
+    """The name that a copy made then is kept under."""
+    return path.with_name(f"{path.name}-wal.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}")
+
+
+def copy_as(log_file: Path, name: Path) -> Path | None:
+    """It is there as a whole and durable, or not at all (None)."""
+    part = log_file.with_name(f"{log_file.name}.part")
     try:
-        shutil.copyfile(log_of(path), name)
-        name.chmod(0o600)
+        with log_file.open("rb") as source, os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
+            os.fchmod(target.fileno(), 0o600)
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        rename(part, name)
     except OSError as error:
-        log.error("no copy of the damaged log %s can be kept: %s", log_of(path), error)
+        log.error("no copy of the damaged log %s can be kept: %s", log_file, error)
+        with suppress(OSError):
+            part.unlink()
         return None
     return name
+
+
+def rename(old: Path, new: Path) -> None:
+    """Durable when it returns. Raises OSError."""
+    old.rename(new)
+    folder = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

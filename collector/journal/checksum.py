@@ -36,7 +36,7 @@ def checked(row: tuple[Any, ...], before_us: int) -> Entry:
         return Entry(position, _KINDS[kind], source.decode(), received_at, payload, None, sender.decode())
     why = f"the entry at position {position} " + ("is of no known kind" if fits else "does not fit its checksum")
     data = payload if isinstance(payload, bytes) else b""
-    return Entry(position, Kind.DAMAGED, _text(source), before_us, data, why, _text(sender))
+    return Entry(position, Kind.DAMAGED, text(source), before_us, data, why, text(sender))
 
 
 def unreadable(first: int, last: int, before_us: int) -> Entry:
@@ -45,5 +45,6 @@ def unreadable(first: int, last: int, before_us: int) -> Entry:
     return Entry(last, Kind.DAMAGED, "", before_us, b"", f"the {which} cannot be read", "")
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A column as far as it is one; empty where it is not."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""

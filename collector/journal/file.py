@@ -9,14 +9,13 @@ import fcntl
 import logging
 import os
 import sqlite3
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from collector.errors import DamagedError, RetryableError
 from collector.journal import recovery, schema, standing
+from collector.journal.faults import FULL
 from collector.journal.place import Place
-from collector.messages.entry import Incident
 
 log = logging.getLogger("meshscribe.journal")
 
@@ -89,13 +88,15 @@ def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
         _configure(connection)
         schema.prepare(connection, path)
         identity, floor, end = _places(connection)
-        end = _recovered(connection, cut, end)
+        if cut is not None:
+            end = recovery.recover(connection, cut, end)
         _forget_unfinished_checkpoints(connection)
         _note(connection, end)
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
-            raise RetryableError(f"{path} cannot be opened: {error}") from error
+            full = getattr(error, "sqlite_errorcode", None) in FULL  # which even the log's index finds no room on
+            raise RetryableError(f"{path} cannot be opened: {'no space left on the disk' if full else error}") from error
         raise DamagedError(f"{path} is damaged or no SQLite file ({error}): keep a copy and move it away to begin a new journal") from error
     except BaseException:
         connection.close()
@@ -121,14 +122,6 @@ def _places(connection: sqlite3.Connection) -> tuple[str, Place, Place]:
     return identity, floor, standing.end_of(connection, floor)  # the first entries may be damaged: the reader tells which are lost
 
 
-def _recovered(connection: sqlite3.Connection, cut: recovery.Cut | None, end: Place) -> Place:
-    if cut is None:
-        return end
-    last, said = recovery.recover(connection, cut, end)
-    standing.noted(connection, Incident(end.received_at, time.time_ns() // 1000, said))
-    return last
-
-
 def _note(connection: sqlite3.Connection, end: Place) -> None:
     """What the store is to be compared with."""
     try:
@@ -142,7 +135,5 @@ def _forget_unfinished_checkpoints(connection: sqlite3.Connection) -> None:
         for side in (0, 1):
             connection.execute(f"DELETE FROM checkpoint_chunks_{side} WHERE checkpoint NOT IN (SELECT id FROM checkpoints WHERE complete)")
         connection.execute("DELETE FROM checkpoints WHERE NOT complete")
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
+    except sqlite3.DatabaseError as error:  # a damaged page, or a full disk, which is what leaves such pieces
         log.error("journal: the pieces of an unfinished checkpoint cannot be removed, and stay: %s", error)

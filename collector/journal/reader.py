@@ -13,9 +13,11 @@ from typing import TypeVar
 from collector.errors import DamagedError
 from collector.journal import Checkpoint
 from collector.journal.checkpoints import load_checkpoint, load_later_checkpoint
+from collector.journal.checksum import text
 from collector.journal.faults import translate
 from collector.journal.file import connect_reader
-from collector.journal.reading import is_damage, read_entries
+from collector.journal.reading import read_entries
+from collector.journal.rows import is_damage
 from collector.messages.entry import Entry
 
 T = TypeVar("T")
@@ -67,10 +69,9 @@ def read_holdings(connection: sqlite3.Connection) -> list[tuple[int, str, str, i
     [after] = connection.execute("SELECT max(truncated, floor_position) FROM meta").fetchone()
     [last] = connection.execute("SELECT max(position) FROM entries").fetchone()
     rows = connection.execute(
-        "SELECT max(position), source, sender, sum(length(payload)) FROM entries WHERE position > ?"
-        " GROUP BY (position - ?) / ?, source, sender ORDER BY 1",
+        # Materialized, because the sorter of a plain GROUP BY carries the payloads.
+        "WITH sized AS MATERIALIZED (SELECT position, source, sender, length(payload) AS size FROM entries WHERE position > ?)"
+        " SELECT max(position), source, sender, sum(size) FROM sized GROUP BY (position - ?) / ?, source, sender ORDER BY 1",
         (after, after, max(1, ((last or after) - after) // 1000)),
     )
-    return [
-        (position, source.decode("utf-8", "replace"), sender.decode("utf-8", "replace"), size) for position, source, sender, size in rows
-    ]
+    return [(position, text(source), text(sender), size or 0) for position, source, sender, size in rows]

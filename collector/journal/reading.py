@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from typing import Any
 
 from collector.journal.checksum import checked, unreadable
+from collector.journal.rows import COLUMNS, entry_at, is_damage, time_up_to
 from collector.journal.tail import MAX_ENTRIES
 from collector.messages.entry import Entry, Kind
 
 log = logging.getLogger("meshscribe.journal")
-
-LOOK_BACK = 1000  # entries among which the time before damage is looked for
-_COLUMNS = "SELECT position, kind, source, sender, received_at, crc, payload FROM entries"
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file's content is at fault: OperationalError is one of access (busy, disk, permission)."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
 
 
 def read_entries(connection: sqlite3.Connection, after: int, max_bytes: int, last: int | None = None) -> list[Entry]:
@@ -40,8 +32,8 @@ def read_entries(connection: sqlite3.Connection, after: int, max_bytes: int, las
             return []
         try:
             return _Reading(connection, after, last, floor, floor_us).together(max_bytes)
-        except (sqlite3.DatabaseError, MemoryError, TypeError) as error:
-            if isinstance(error, sqlite3.Error) and not is_damage(error):
+        except (sqlite3.DatabaseError, MemoryError) as error:
+            if not is_damage(error):
                 raise
             return _Reading(connection, after, last, floor, floor_us).singly(max_bytes)
     finally:
@@ -59,50 +51,47 @@ class _Reading:
     def together(self, max_bytes: int) -> list[Entry]:
         """In one go. Raises sqlite3.DatabaseError at a page that cannot be read."""
         fits = _last_that_fits(self._connection, self._after, min(self._last, self._after + MAX_ENTRIES), max_bytes)
-        rows = self._connection.execute(f"{_COLUMNS} WHERE position > ? AND position <= ? ORDER BY position", (self._after, fits))
+        rows = self._connection.execute(
+            f"SELECT {COLUMNS} FROM entries WHERE position > ? AND position <= ? ORDER BY position", (self._after, fits)
+        )
         expected = self._after + 1
         for row in rows:
             if row[0] < expected:  # a damaged key: the entry that it was is missed where it belongs
                 continue
             if row[0] > expected:
                 self._miss(expected, row[0] - 1)
-            self._add(row)
+            self._add(checked(row, 0))
             expected = row[0] + 1
         if not self._found:
-            self._miss(expected, self._last)
+            self._miss(expected, self._hole_to())
         return self._found
 
     def singly(self, max_bytes: int) -> list[Entry]:
         """One after the other, up to the first stretch that cannot be read."""
         position, size = self._after + 1, 0
         while position <= self._last and len(self._found) < MAX_ENTRIES:
-            row = self._row(position)
-            if row is None:
+            entry = entry_at(self._connection, position)
+            if entry is None:
                 self._miss(position, self._unreadable_to(position))
                 break
-            size += len(row[6]) if isinstance(row[6], bytes) else 0
+            size += len(entry.payload)
             if size > max_bytes and self._found:
                 break
-            self._add(row)
+            self._add(entry)
             position += 1
         return self._found
 
+    def _hole_to(self) -> int:
+        """The last position before the next entry that there is."""
+        [following] = self._connection.execute("SELECT min(position) FROM entries WHERE position > ?", (self._after,)).fetchone()
+        return self._last if following is None else min(int(following) - 1, self._last)
+
     def _unreadable_to(self, position: int) -> int:
-        while position < self._last and self._row(position + 1) is None:
+        while position < self._last and entry_at(self._connection, position + 1) is None:
             position += 1
         return position
 
-    def _row(self, position: int) -> tuple[Any, ...] | None:
-        try:
-            found: tuple[Any, ...] | None = self._connection.execute(f"{_COLUMNS} WHERE position = ?", (position,)).fetchone()
-        except (sqlite3.DatabaseError, MemoryError) as error:
-            if isinstance(error, sqlite3.Error) and not is_damage(error):
-                raise
-            return None
-        return found
-
-    def _add(self, row: tuple[Any, ...]) -> None:
-        entry = checked(row, 0)
+    def _add(self, entry: Entry) -> None:
         if entry.kind is Kind.DAMAGED:
             entry = entry._replace(received_at=self._time_before())
             log.error("journal: %s: it is set aside", entry.message)
@@ -116,23 +105,18 @@ class _Reading:
         """When the newest good entry before this one was received; the same wherever reading began."""
         if self._found:
             return self._found[-1].received_at
-        for position in range(self._after, max(self._floor, self._after - LOOK_BACK), -1):
-            row = self._row(position)
-            if row is not None and (entry := checked(row, 0)).kind is not Kind.DAMAGED:
-                return entry.received_at
-        return int(self._floor_us)
+        return time_up_to(self._connection, self._after, self._floor, self._floor_us)
 
 
 def _last_that_fits(connection: sqlite3.Connection, after: int, last: int, max_bytes: int) -> int:
-    """Looks at the running totals only: payloads that would not fit are not loaded."""
+    """Looks at the payloads' lengths only: what would not fit is not loaded. No checksum covers the running totals."""
     rows = connection.execute(
-        "SELECT position, total_bytes, length(payload) FROM entries WHERE position > ? AND position <= ? ORDER BY position", (after, last)
+        "SELECT position, length(payload) FROM entries WHERE position > ? AND position <= ? ORDER BY position", (after, last)
     )
-    fits, start = after, None
-    for position, total, size in rows:
-        if start is None:
-            start = total - size
-        elif total - start > max_bytes:
+    fits, total = after, 0
+    for position, size in rows:
+        total += size or 0
+        if total > max_bytes and fits > after:
             break
         fits = position
     rows.close()

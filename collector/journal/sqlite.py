@@ -8,6 +8,7 @@ raise JournalFullError and work again as soon as there is room.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 from collector.clock import Clock
-from collector.errors import JournalFullError, RetryableError, SettingsError
+from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, SettingsError
 from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
 from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
@@ -30,6 +31,8 @@ from collector.messages.entry import Entry, Incident, Kind
 from collector.paths import unusable
 from collector.refusal import LastRefusal
 from collector.settings import Journal as JournalSettings
+
+log = logging.getLogger("meshscribe.journal")
 
 TAIL_BYTES = 32 << 20
 
@@ -60,6 +63,7 @@ class SqliteJournal:
         self._time = ReceivedTime(clock, opened.end.received_at)
         self._floor, self._last = opened.floor, opened.end.position
         self._total = opened.end.total_bytes  # with what waits
+        self._unchecked: tuple[int, int] | None = (opened.end.position, opened.end.received_at)  # not compared with the store yet
         self._tail = Tail(TAIL_BYTES)
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -136,8 +140,15 @@ class SqliteJournal:
         raise RetryableError(CLOSED)
 
     async def holdings(self) -> Sequence[tuple[int, str, str, int]]:
-        """What entries that were not processed hold: (position of the last, source, sender, bytes) of runs of entries, in order."""
-        return await self._reader.holdings()
+        """What entries that were not processed hold: (position of the last, source, sender, bytes) of runs of entries, in order.
+
+        Nothing where they cannot be read (a damaged page, no room to sort): shares that start empty refuse too little, never too much.
+        """
+        try:
+            return await self._reader.holdings()
+        except (DamagedError, RetryableError, MemoryError) as error:
+            log.error("journal: whose the entries are that wait cannot be told, so all shares start empty: %s", error)
+            return []
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """See Journal. Appends pass between the pieces of a large state. What a damaged page refuses goes into the other tables."""
@@ -166,7 +177,8 @@ class SqliteJournal:
 
     async def standing(self) -> Standing:
         """See Journal."""
-        return await self._writer.run(standing.standing)
+        end, end_us = self._unchecked or (self._last, self._time.last_us)
+        return await self._writer.run(partial(standing.standing, end_position=end, end_us=end_us))
 
     async def rename(self, name: str, incident: Incident) -> None:
         """See Journal."""
@@ -180,16 +192,17 @@ class SqliteJournal:
 
     async def notice(self, incident: Incident) -> None:
         """See Journal. Where the page for it is damaged it is told at once, and once more should the process end before it is processed."""
-        self.damages += 1
         try:
             await self._writer.run(partial(standing.noted, incident=incident))
         except BadPageError:
             await self.append(Kind.INCIDENT, "", msgspec.json.encode(incident))
+        self.damages += 1
 
     async def settle(self) -> None:
-        """See Journal. An entry that finds no room now is told at the next start. Of a damaged page nothing can be told: it is logged."""
+        """See Journal. What cannot be an entry now is told at the next start. Of a damaged page nothing can be told: it is logged."""
         await self._writer.run(standing.agreed)
-        with suppress(BadPageError, JournalFullError):
+        self._unchecked = None
+        with suppress(DiskError, JournalFullError):
             for number, incident in await self._writer.run(standing.untold):
                 await self.append(Kind.INCIDENT, "", msgspec.json.encode(incident))
                 await self._writer.run(partial(standing.told, number=number))

@@ -11,43 +11,52 @@ import logging
 import sqlite3
 
 from collector.journal import Standing
-from collector.journal.checksum import checked
 from collector.journal.place import Place
+from collector.journal.rows import entry_at, is_damage, time_up_to
 from collector.messages.entry import Incident, Kind
 
 log = logging.getLogger("meshscribe.journal")
 
 LATEST_US = 1 << 53  # no time is beyond, whatever a damaged column says
-LOOK_BACK = 1000  # entries among which a sound one is looked for
-_ROW = "SELECT position, kind, CAST(source AS BLOB), CAST(sender AS BLOB), received_at, crc, payload, total_bytes FROM entries"
+_TOTAL = "coalesce(CAST(total_bytes AS INTEGER), 0)"  # no checksum covers it
 
 
 def end_of(connection: sqlite3.Connection, floor: Place) -> Place:
     """The last entry's place. Behind a damaged key nothing could be appended, and a damaged time would be that of all that come."""
-    row = connection.execute(f"{_ROW} ORDER BY position DESC LIMIT 1").fetchone()
-    if row is None or row[0] < floor.position:
+    newest = f"SELECT position, {_TOTAL}, coalesce(length(payload), 0) FROM entries ORDER BY position DESC LIMIT 1"
+    rows = connection.execute(newest).fetchall()
+    if not rows or rows[0][0] <= floor.position:
         return floor
-    if checked(row[:7], 0).kind is Kind.DAMAGED:
-        return _behind_damage(connection, floor)
-    return Place(row[0], _total(connection, floor, row[7]), row[4])
+    [(last, told, size)] = rows
+    entry = entry_at(connection, last)
+    if entry is not None and entry.kind is not Kind.DAMAGED:
+        return Place(last, _total(connection, floor, last, told, size), entry.received_at)
+    received_at = time_up_to(connection, last, floor.position, floor.received_at)
+    return Place(_largest(connection, last), _total(connection, floor, last, told, size), min(received_at, LATEST_US))
 
 
-def _behind_damage(connection: sqlite3.Connection, floor: Place) -> Place:
-    last, total = connection.execute("SELECT max(position + 0), max(total_bytes) FROM entries").fetchone()
-    received_at = floor.received_at
-    for row in connection.execute(f"{_ROW} ORDER BY position DESC LIMIT {LOOK_BACK}"):
-        entry = checked(row[:7], 0)
-        if entry.kind is not Kind.DAMAGED:
-            received_at = entry.received_at
-            break
-    return Place(max(last, floor.position), _total(connection, floor, total), min(received_at, LATEST_US))
-
-
-def _total(connection: sqlite3.Connection, floor: Place, told: int) -> int:
-    """Payload bytes ever: what the last entry tells, if the entries that are kept make it up. No blob is read for it."""
+def _largest(connection: sqlite3.Connection, last: int) -> int:
+    """The largest position, wherever it stands: a damaged last key may be below others."""
     try:
-        total = int(floor.total_bytes + connection.execute("SELECT coalesce(sum(length(payload)), 0) FROM entries").fetchone()[0])
+        return max(last, int(connection.execute("SELECT max(position + 0) FROM entries").fetchone()[0]))
     except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return last
+
+
+def _total(connection: sqlite3.Connection, floor: Place, last: int, told: int, size: int) -> int:
+    """Payload bytes ever: what the last entry tells, if it follows on the one before; else they are counted. No blob is read for it."""
+    try:
+        row = connection.execute(f"SELECT {_TOTAL} FROM entries WHERE position = ?", (last - 1,)).fetchone()
+        before = floor.total_bytes if row is None or last - 1 <= floor.position else row[0]
+        if told == before + size:
+            return told
+        kept = "SELECT coalesce(sum(length(payload)), 0) FROM entries WHERE position > ?"
+        total = floor.total_bytes + int(connection.execute(kept, (floor.position,)).fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
         log.error("journal: the bytes that are kept cannot be counted: %s", error)
         return max(told, floor.total_bytes)
     if total != told:
@@ -60,19 +69,19 @@ def note_opened(connection: sqlite3.Connection, end: Place) -> None:
     connection.execute("UPDATE meta SET unchecked = ?, unchecked_us = ? WHERE unchecked IS NULL", (end.position, end.received_at))
 
 
-def standing(connection: sqlite3.Connection) -> Standing:
-    """What the next comparison with the store goes by."""
+def standing(connection: sqlite3.Connection, end_position: int, end_us: int) -> Standing:
+    """What the next comparison with the store goes by: the end that is noted; this one if none is."""
     floor, floor_us, unchecked, unchecked_us = connection.execute(
         "SELECT floor_position, floor_received_at, unchecked, unchecked_us FROM meta"
     ).fetchone()
     if unchecked is None:
-        unchecked, unchecked_us = connection.execute("SELECT coalesce(max(position), ?) , ? FROM entries", (floor, floor_us)).fetchone()
+        unchecked, unchecked_us = end_position, end_us
     return Standing(floor, floor_us, max(unchecked, floor), unchecked_us)
 
 
 def agreed(connection: sqlite3.Connection) -> None:
-    """The comparison is done: what is appended from now on is the store's to come."""
-    connection.execute("UPDATE meta SET unchecked = NULL, unchecked_us = NULL")
+    """The comparison is done: what is appended from now on is the store's to come. Writes nothing where nothing was noted (a full disk)."""
+    connection.execute("UPDATE meta SET unchecked = NULL, unchecked_us = NULL WHERE unchecked IS NOT NULL")
 
 
 def noted(connection: sqlite3.Connection, incident: Incident) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from bisect import bisect_right
 
 from collector.journal.place import Place
-from collector.journal.reading import is_damage
+from collector.journal.rows import is_damage
 
 log = logging.getLogger("meshscribe.journal")
 

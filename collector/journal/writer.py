@@ -145,8 +145,7 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             self._tell(fail, command.future, self._fault(error, getattr(command.work, "__name__", "command")))
-        else:
-            self._faults.worked()
+        else:  # which does not tell that appends work: only an append ends what is said of them
             self._tell(resolve, command.future, result)
 
     def _fault(self, error: Exception, doing: str) -> Exception:

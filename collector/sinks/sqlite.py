@@ -150,7 +150,7 @@ class SqliteSink:
         self._looked = True
         if behind is not None:
             log.error(
-                "%s is damaged in frame %d (byte %d): %d transactions behind it are lost to the store; a copy is kept as %s",
+                "%s is damaged in or behind frame %d (byte %d): %d transactions there are lost to the store; a copy is kept as %s",
                 wal.log_of(self._path), behind.first, behind.offset, behind.commits, wal.keep_copy(self._path),
             )  # fmt: skip
 
