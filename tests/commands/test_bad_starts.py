@@ -1,4 +1,4 @@
-"""Starts that cannot work, with the real process: one sentence that says what and where, an exit code, no traceback."""
+"""Starts that cannot work, with the real process where one is begun: one sentence that says what and where, an exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from collector.cli import app
 from collector.demo.ports import Ports
 
 pytestmark = pytest.mark.slow
@@ -77,16 +79,18 @@ BAD: dict[str, tuple[Bad, str]] = {
         "journal.path: /sys/journal.db.lock cannot be used: ",
     ),
     "nothing can be written there (the store)": (lambda _: store("/sys/events.db"), "sink.url: /sys/events.db cannot be used: "),
+    "an address of another machine": (
+        lambda _: {"MESHSCRIBE_INGEST__HOST": "192.0.2.1"},
+        "ingest.grpc_port: cannot listen on 192.0.2.1:",
+    ),
+}
+SETTINGS: dict[str, tuple[Bad, str]] = {
     "an unknown variable": (lambda _: {"MESHSCRIBE_INGEST_PORT": "1"}, "MESHSCRIBE_INGEST_PORT: no such setting (did you mean"),
     "an unknown setting": (
         lambda folder: {"MESHSCRIBE_CONFIG": str(file(folder, "s.yaml", "ingest: {prot: 1}"))},
         "ingest.prot: no such setting (did you mean port?)",
     ),
     "no file of settings": (lambda folder: {"MESHSCRIBE_CONFIG": f"{folder}/none.yaml"}, "{folder}/none.yaml: cannot be read as YAML: "),
-    "an address of another machine": (
-        lambda _: {"MESHSCRIBE_INGEST__HOST": "192.0.2.1"},
-        "ingest.grpc_port: cannot listen on 192.0.2.1:",
-    ),
 }
 
 
@@ -102,12 +106,16 @@ class Start:
         command = [*([sys.executable, "-c", CONFINED] if confined else []), SCRIPT, "serve"]
         environment = {**os.environ, **good, **self.ports, **more}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        said = done.stderr.splitlines()
-        assert said[0] == "meshscribe: starting"
-        assert [line for line in said if line.startswith(sentence)] == [said[-1]], done.stderr
-        assert done.returncode == USAGE, done.stderr
-        assert "Traceback" not in done.stderr
-        assert done.stdout == ""
+        is_one_sentence(sentence, done.returncode, done.stdout, done.stderr)
+
+
+def is_one_sentence(sentence: str, code: int, stdout: str, stderr: str) -> None:
+    said = stderr.splitlines()
+    assert said[0] == "meshscribe: starting"
+    assert [line for line in said if line.startswith(sentence)] == [said[-1]], stderr
+    assert code == USAGE, stderr
+    assert "Traceback" not in stderr
+    assert stdout == ""
 
 
 @pytest.fixture
@@ -124,6 +132,14 @@ def start() -> Iterator[Start]:
 def test_a_bad_start_is_one_sentence(start: Start, bad: str) -> None:
     make, sentence = BAD[bad]
     start.fails(make(start.folder), sentence.format(folder=start.folder))
+
+
+@pytest.mark.parametrize("bad", SETTINGS)
+def test_a_bad_setting_is_one_sentence(tmp_path: Path, bad: str) -> None:
+    """Nothing is started yet, so no process of its own is needed to tell."""
+    make, sentence = SETTINGS[bad]
+    done = CliRunner().invoke(app, ["serve"], env=dict(make(tmp_path)))
+    is_one_sentence(sentence.format(folder=tmp_path), done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(("make", "setting"), [(journal, "journal.path"), (store, "sink.url")])

@@ -130,3 +130,10 @@ async def test_without_a_pipeline_only_what_waits_is_shared() -> None:
     for _ in range(5):
         await admission.append(Kind.TAP, "quiet", b"")
         await admission.append(Kind.TAP, "flooder", LARGE)
+    narrow = Admission(Journal(), Shares(0, 5 * len(LARGE) // 2))
+    waiting = asyncio.create_task(narrow.append(Kind.TAP, "flooder", LARGE))
+    await asyncio.sleep(0)
+    with pytest.raises(OverShareError, match="waits for the journal"):
+        await narrow.append(Kind.TAP, "flooder", LARGE)
+    await narrow.append(Kind.TAP, "quiet", b"")
+    await waiting
