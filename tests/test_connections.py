@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from collector import connections
 from collector.connections import AHEAD, IDLE, TOO_LARGE, TOO_MANY, TOO_SLOW, Bounds
 from collector.servers import HttpServer
+from tests.support.waits import until_holds
 
 GET = b"GET /size HTTP/1.1\r\nhost: x\r\n\r\n"
 HEAD = b"POST /size HTTP/1.1\r\nhost: x\r\n"
@@ -66,12 +67,6 @@ class Client:
             await self._reader.read()
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def listening(bounds: Bounds) -> AsyncIterator[Listener]:
     listener = Listener(bounds)
@@ -119,7 +114,7 @@ async def test_who_is_being_answered_makes_no_room(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
     async with listening(Bounds(1, seconds=FOREVER)) as listener, listener.client() as busy:
         busy.send(HEAD + b"content-length: 2\r\n\r\nx")
-        await until(lambda: listener.busy)
+        await until_holds(lambda: listener.busy)
         async with listener.client() as one_more:
             assert (await one_more.answer())[0] == 503
         busy.send(b"y")
@@ -184,7 +179,7 @@ async def test_blank_lines_after_a_request_do_not_hold_a_connection() -> None:
 
 
 async def test_a_connection_that_rests_between_requests_is_left_alone() -> None:
-    async with listening(Bounds(10, seconds=0.05)) as listener, listener.client() as client:
+    async with listening(Bounds(10, seconds=0.5)) as listener, listener.client() as client:
         client.send(GET)
         assert await client.answer() == (200, b"0")
         async with listener.client() as other:  # its end shows that the time is over

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,35 +22,27 @@ from collector.pipeline import Pipeline
 from collector.sinks.migrate import migrate
 from collector.sinks.postgres import PostgresSink
 from collector.sinks.sqlite import SqliteSink
+from tests.support.pipelines import running
 from tests.support.postgres import Database
+from tests.support.waits import until_holds
 from tests.test_pipeline import TurnedClock, append, opened, pipeline, stored, tape, uninterrupted
 
 PATIENCE = 60.0
+LOOK_SECONDS = 0.05
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _soon(monkeypatch: pytest.MonkeyPatch, no_ticks: None) -> None:
     monkeypatch.setattr(waiting, "SILENT_SECONDS", 1.0)
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not holds():
-            await asyncio.sleep(0.02)
+    monkeypatch.setattr("collector.pipeline.LOOK_SECONDS", LOOK_SECONDS)
 
 
 @asynccontextmanager
-async def running(folder: Path, sink: Any) -> AsyncIterator[tuple[SqliteJournal, Pipeline]]:
+async def storing(folder: Path, sink: Any) -> AsyncIterator[tuple[SqliteJournal, Pipeline]]:
     journal = await opened(folder, TurnedClock())
     made = pipeline(journal, sink)
-    task = asyncio.create_task(made.run())
-    try:
+    async with running(journal, made, sink):
         yield journal, made
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        await sink.close()
-        await journal.close()
 
 
 def silences(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -61,24 +53,26 @@ async def test_a_server_that_hangs_in_work_is_told_and_all_is_stored_when_it_ans
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = tape(Random(1)).entries
-    async with running(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
+    async with storing(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
         registry = CollectorRegistry()
         PipelineMetrics(registry, made, made._correlator)
         half = len(entries) // 2
         await append(journal, journal._clock, entries[:half])  # type: ignore[arg-type]
         assert await made.drained(journal.last_position, PATIENCE)
-        await until(lambda: made.failing is None)  # a checkpoint may be written
+        await until_holds(lambda: made.failing is None)  # a checkpoint may be written
+        caplog.clear()  # a busy machine may have been silent before
         with database.postgres.hung():
             await append(journal, journal._clock, entries[half:])  # type: ignore[arg-type]
-            await until(lambda: made.failing)
+            await until_holds(lambda: made.failing)
             assert "has not answered for" in (made.failing or "")
-            await until(lambda: silences(caplog))
+            await until_holds(lambda: silences(caplog))
             assert registry.get_sample_value("meshscribe_sink_failing") == 1
             assert (registry.get_sample_value("meshscribe_sink_waiting_seconds") or 0) > 1.0
-            await asyncio.sleep(3 * 0.5)  # several looks
+            told = made.waiting.seconds
+            await until_holds(lambda: made.waiting.seconds > told + 10 * LOOK_SECONDS)
         assert await made.drained(journal.last_position, PATIENCE)
-        await until(lambda: made.failing is None)  # a checkpoint may be written
-        await until(lambda: registry.get_sample_value("meshscribe_sink_failing") == 0)
+        await until_holds(lambda: made.failing is None)  # a checkpoint may be written
+        await until_holds(lambda: registry.get_sample_value("meshscribe_sink_failing") == 0)
     assert len(silences(caplog)) == 1, "one line, however long it lasts"
     assert [r.message for r in caplog.records if r.message.endswith("again")] == ["the sink takes events again"]
     expected = await uninterrupted(tmp_path / "whole", entries)
@@ -87,22 +81,23 @@ async def test_a_server_that_hangs_in_work_is_told_and_all_is_stored_when_it_ans
 
 async def test_a_server_that_hangs_at_start_is_told(database: Database, tmp_path: Path) -> None:
     with database.postgres.hung():
-        async with running(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
-            await until(lambda: made.failing)
-            await until(lambda: made.away)
+        async with storing(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
+            await until_holds(lambda: made.failing)
+            await until_holds(lambda: made.away)
             assert await journal.append(Kind.TICK, "", b"") == 1, "what comes is taken meanwhile"
     assert database.postgres.run("SELECT 1")
 
 
 async def test_a_server_that_hangs_holds_up_no_end(database: Database, tmp_path: Path) -> None:
     entries = tape(Random(2)).entries
-    async with running(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
-        await until(lambda: made._resumed)
-        hung = database.postgres.hung()
-        hung.__enter__()
-        await append(journal, journal._clock, entries)  # type: ignore[arg-type]
-        await until(lambda: made.failing)
-    hung.__exit__(None, None, None)
+    with ExitStack() as stack:
+        async with asyncio.timeout(None) as ending:
+            async with storing(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
+                await until_holds(lambda: made._resumed)
+                stack.enter_context(database.postgres.hung())
+                await append(journal, journal._clock, entries)  # type: ignore[arg-type]
+                await until_holds(lambda: made.failing)
+                ending.reschedule(asyncio.get_running_loop().time() + PATIENCE)
 
 
 async def test_a_file_locked_by_another_process_is_told_and_all_is_stored_when_it_is_free(
@@ -115,14 +110,14 @@ async def test_a_file_locked_by_another_process_is_told_and_all_is_stored_when_i
     migrate(f"sqlite:///{folder}/events.db")
     other = sqlite3.connect(folder / "events.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    async with running(folder, SqliteSink(folder / "events.db")) as (journal, made):
+    async with storing(folder, SqliteSink(folder / "events.db")) as (journal, made):
         await append(journal, journal._clock, entries)  # type: ignore[arg-type]
-        await until(lambda: "has not answered" in (made.failing or ""))
-        await until(lambda: "locked" in (made.failing or ""))
+        await until_holds(lambda: "has not answered" in (made.failing or ""))
+        await until_holds(lambda: "locked" in (made.failing or ""))
         other.execute("ROLLBACK")
         other.close()
         assert await made.drained(journal.last_position, PATIENCE)
-        await until(lambda: made.failing is None)  # a checkpoint may be written
+        await until_holds(lambda: made.failing is None)  # a checkpoint may be written
     assert stored(folder) == expected
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([line for line in said if "locked" in line]) == 1

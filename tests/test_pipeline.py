@@ -22,6 +22,7 @@ from collector.settings import Journal as JournalSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.sqlite import SqliteSink
 from tests.support.clocks import TurnedClock
+from tests.support.pipelines import running
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000)
@@ -85,21 +86,14 @@ async def uninterrupted(folder: Path, entries: Sequence[Entry]) -> list[tuple[An
     migrate(f"sqlite:///{folder}/events.db")
     clock = TurnedClock(0)
     journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
-    running = pipeline(journal, sink)
-    task = asyncio.create_task(running.run())
-    await append(journal, clock, entries)
-    assert await running.drained(journal.last_position, 20)
-    await _end(task)
-    await journal.close()
-    await sink.close()
+    whole = pipeline(journal, sink)
+    async with running(journal, whole, sink):
+        await append(journal, clock, entries)
+        assert await whole.drained(journal.last_position, 20)
     return stored(folder)
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-
-
+@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("seed", range(6))
 async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, seed: int) -> None:
     chance = Random(seed)
@@ -112,19 +106,16 @@ async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, s
     clock, left, places = TurnedClock(0), list(entries), list[Place]()
     while left:
         journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
-        running = pipeline(journal, Recording(sink, places), batch=chance.choice([1, 3, 50]))
-        task = asyncio.create_task(running.run())
-        some = left[: chance.randint(1, 30)]
-        del left[: len(some)]
-        await append(journal, clock, some)
-        if left:
-            for _ in range(chance.randint(0, 40)):
-                await asyncio.sleep(0)
-        else:
-            assert await running.drained(journal.last_position, 20)
-        await _end(task)
-        await journal.close()
-        await sink.close()
+        cut = pipeline(journal, Recording(sink, places), batch=chance.choice([1, 3, 50]))
+        async with running(journal, cut, sink):
+            some = left[: chance.randint(1, 30)]
+            del left[: len(some)]
+            await append(journal, clock, some)
+            if left:
+                for _ in range(chance.randint(0, 40)):
+                    await asyncio.sleep(0)
+            else:
+                assert await cut.drained(journal.last_position, 20)
     assert stored(folder) == expected
     assert len(places) == len(set(places)), "stored twice"
 
@@ -158,6 +149,7 @@ class Flaky:
         await self._sink.write(journal, outputs, high)
 
 
+@pytest.mark.usefixtures("no_ticks")
 async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collector.pipeline.RETRY_SECONDS", (0.0,))
     entries = tape(Random(99)).entries
@@ -167,14 +159,11 @@ async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monk
     migrate(f"sqlite:///{folder}/events.db")
     clock = TurnedClock(0)
     journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
-    running = pipeline(journal, Flaky(sink, Random(7)))
-    task = asyncio.create_task(running.run())
-    await append(journal, clock, entries)
-    assert await running.drained(journal.last_position, 20)
-    assert running.failing is None
-    await _end(task)
-    await journal.close()
-    await sink.close()
+    flaky = pipeline(journal, Flaky(sink, Random(7)))
+    async with running(journal, flaky, sink):
+        await append(journal, clock, entries)
+        assert await flaky.drained(journal.last_position, 20)
+        assert flaky.failing is None
     assert stored(folder) == expected
 
 
@@ -183,19 +172,15 @@ async def test_time_passes_although_nothing_comes(tmp_path: Path, monkeypatch: p
     migrate(f"sqlite:///{tmp_path}/events.db")
     clock = TurnedClock(0)
     journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
-    running = pipeline(journal, sink)
-    task = asyncio.create_task(running.run())
-    made = Tape()
-    await append(journal, clock, [made.tap(Vm().seal(parts(Told(1))))])
-    clock.now += 1_500_000
-    async with asyncio.timeout(20):
-        while running.done < Place(2, 0):
-            await asyncio.sleep(0.005)
-    entries = await journal.read(0, 1 << 20)
-    assert {e.kind for e in entries} <= {Kind.TAP, Kind.TICK}
-    await _end(task)
-    await journal.close()
-    await sink.close()
+    ticking = pipeline(journal, sink)
+    async with running(journal, ticking, sink):
+        await append(journal, clock, [Tape().tap(Vm().seal(parts(Told(1))))])
+        clock.now += 1_500_000
+        async with asyncio.timeout(20):
+            while ticking.done < Place(2, 0):
+                await asyncio.sleep(0.005)
+        entries = await journal.read(0, 1 << 20)
+        assert {e.kind for e in entries} <= {Kind.TAP, Kind.TICK}
     assert [row[0] for row in stored(tmp_path)][:1] == ["exchanges"]
 
 
@@ -222,14 +207,11 @@ async def test_a_cancellation_that_escapes_from_a_client_stops_nothing(tmp_path:
     journal = await opened(tmp_path, clock)
     sink = SqliteSink(tmp_path / "events.db")
     escaping = Escaping(sink)
-    running = pipeline(journal, escaping)
-    task = asyncio.create_task(running.run())
-    await append(journal, clock, entries)
-    assert await running.drained(journal.last_position, 20)
-    assert escaping.escaped == 1
-    await _end(task)
-    await sink.close()
-    await journal.close()
+    going_on = pipeline(journal, escaping)
+    async with running(journal, going_on, sink):
+        await append(journal, clock, entries)
+        assert await going_on.drained(journal.last_position, 20)
+        assert escaping.escaped == 1
     assert stored(tmp_path)
 
 
@@ -265,20 +247,17 @@ async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_wri
     journal, sink = await opened(tmp_path, clock), Blocked(tmp_path / "events.db")
     await append(journal, clock, made.entries)
     correlator = Correlator(LIMITS._replace(expects_tap=False))
-    running = Pipeline(journal, sink, correlator, meaning, clock, batch=batch, checkpoint_us=1, checkpoint_bytes=2_000)
-    task = asyncio.create_task(running.run())
-    async with asyncio.timeout(20):
-        while meaning.decoded < 2 * batch:
-            await asyncio.sleep(0)
-        for _ in range(100):
-            await asyncio.sleep(0)
-    assert meaning.decoded < 2 * (batch + each)
-    sink.open.set()
-    assert await running.drained(journal.last_position, 20)
-    assert meaning.decoded == messages * each
-    await _end(task)
-    await sink.close()
-    await journal.close()
+    held = Pipeline(journal, sink, correlator, meaning, clock, batch=batch, checkpoint_us=1, checkpoint_bytes=2_000)
+    async with running(journal, held, sink):
+        async with asyncio.timeout(20):
+            while meaning.decoded < 2 * batch:
+                await asyncio.sleep(0)
+            for _ in range(100):
+                await asyncio.sleep(0)
+        assert meaning.decoded < 2 * (batch + each)
+        sink.open.set()
+        assert await held.drained(journal.last_position, 20)
+        assert meaning.decoded == messages * each
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == messages * each
 
 
@@ -288,28 +267,25 @@ async def test_a_full_disk_ends_no_pipeline_and_what_was_taken_is_stored(tmp_pat
     migrate(f"sqlite:///{tmp_path}/events.db")
     clock = TurnedClock()
     journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
-    running = pipeline(journal, sink)
-    task = asyncio.create_task(running.run())
-    await append(journal, clock, entries[:20])
-    assert await running.drained(journal.last_position, 20)
-    pages = await journal._writer.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
-    await journal._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").close())
-    refused = 0
-    for entry in entries[20:] * 3:
-        try:
-            await append(journal, clock, [entry])
-        except RetryableError:
-            refused += 1
-    assert await running.drained(journal.last_position, 20)
-    assert refused
-    assert not task.done()
-    await journal._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").close())
-    await append(journal, clock, entries[:4])
-    assert await running.drained(journal.last_position, 20)
-    async with asyncio.timeout(20):
-        while running.checkpoint_failing:
-            await append(journal, clock, entries[:1])
-            await asyncio.sleep(0.05)
-    await _end(task)
-    await journal.close()
-    await sink.close()
+    full = pipeline(journal, sink)
+    async with running(journal, full, sink) as task:
+        await append(journal, clock, entries[:20])
+        assert await full.drained(journal.last_position, 20)
+        pages = await journal._writer.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
+        await journal._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").close())
+        refused = 0
+        for entry in entries[20:] * 3:
+            try:
+                await append(journal, clock, [entry])
+            except RetryableError:
+                refused += 1
+        assert await full.drained(journal.last_position, 20)
+        assert refused
+        assert not task.done()
+        await journal._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").close())
+        await append(journal, clock, entries[:4])
+        assert await full.drained(journal.last_position, 20)
+        async with asyncio.timeout(20):
+            while full.checkpoint_failing:
+                await append(journal, clock, entries[:1])
+                await asyncio.sleep(0.05)

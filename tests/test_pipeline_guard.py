@@ -29,6 +29,7 @@ from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
 from tests.support.clocks import TurnedClock
+from tests.support.pipelines import running
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
 from tests.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 
@@ -75,14 +76,8 @@ class Lab:
         isolating = IsolatingSink(inner, SqlDeadLetters(open_engine(SinkSettings(url=self.url))), self.clock, self.burials)
         chosen = {"batch": 7, "checkpoint_us": 1, "checkpoint_bytes": 2_000, **more}
         pipeline = Pipeline(journal, isolating, correlator or Correlator(LIMITS), Choosy(), self.clock, **chosen)
-        task = asyncio.create_task(pipeline.run())
-        try:
+        async with running(journal, pipeline, isolating):
             yield journal, pipeline
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            await journal.close()
-            await isolating.close()
 
     async def letters(self) -> list[DeadLetter]:
         letters = SqlDeadLetters(open_engine(SinkSettings(url=self.url)))
@@ -117,6 +112,7 @@ async def test_poison_is_a_letter_and_a_count_and_all_else_is_stored(tmp_path: P
     assert len(said) == 1, "one kind of failure fills no log"
 
 
+@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -> None:
     whole, cut, chance = tmp_path / "whole", tmp_path / "cut", Random(seed)
@@ -233,14 +229,21 @@ async def test_it_grows_too_while_a_place_without_outputs_cannot_be_stored(tmp_p
 class Down(SqliteSink):
     """A store that does not answer yet."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = asyncio.Event()
+
     async def high(self, journal: str) -> Place:
+        self.asked.set()
         await asyncio.Event().wait()
         raise AssertionError
 
 
 async def test_until_it_is_known_what_is_stored_the_age_grows_from_the_start_on(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    async with lab.running(sink=Down(tmp_path / "events.db")) as (_, pipeline):
+    lab, down = Lab(tmp_path), Down(tmp_path / "events.db")
+    async with lab.running(sink=down) as (_, pipeline):
+        async with asyncio.timeout(20):
+            await down.asked.wait()
         lab.clock.now += 7_000_000
         assert pipeline.oldest_unstored_seconds == 7.0
 

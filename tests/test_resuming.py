@@ -20,12 +20,14 @@ from collector.dead_letters.sql import SqlDeadLetters
 from collector.errors import RetryableError
 from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal
+from collector.messages.entry import Incident
 from collector.messages.event import Place
 from collector.pipeline import Pipeline
 from collector.settings import Sink as SinkSettings
 from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
+from tests.support.pipelines import running
 from tests.support.witnesses import Tape, Told, Vm, parts
 from tests.test_pipeline import LIMITS, NoMeaning, TurnedClock, append, opened
 
@@ -48,14 +50,8 @@ class Lab:
         chosen = {"batch": 7, "checkpoint_us": 10**15, "checkpoint_bytes": 4_000, **more}
         correlator = Correlator(LIMITS._replace(expects_access_log=False))
         pipeline = Pipeline(journal, whole, correlator, NoMeaning(), self.clock, **chosen)
-        task = asyncio.create_task(pipeline.run())
-        try:
+        async with running(journal, pipeline, whole):
             yield journal, pipeline
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            await journal.close()
-            await whole.close()
 
     async def send(self, journal: SqliteJournal, number: int) -> None:
         made = Tape()
@@ -133,28 +129,55 @@ async def test_what_came_while_the_store_was_away_is_not_taken_for_what_was_ther
     assert lab.stored() == list(range(1, 36))
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(lab: Lab, tmp_path: Path, seed: int) -> None:
+class Hanging(SqliteSink):
+    """Hangs at one of its writes, before it begins."""
+
+    def __init__(self, path: Path, write: int, reached: asyncio.Event) -> None:
+        super().__init__(path)
+        self._left, self._reached = write, reached
+
+    async def write(self, journal: str, outputs: Any, high: Place) -> None:
+        if self._left == 0:
+            await _hang(self._reached)
+        self._left -= 1
+        await super().write(journal, outputs, high)
+
+
+async def _hang(reached: asyncio.Event) -> None:
+    reached.set()
+    await asyncio.Event().wait()
+
+
+WRITES = {"place": 0, "first write": 1}  # which of them is to hang
+
+
+@pytest.mark.parametrize("step", ["place", "rename", "renamed", "first write"])
+async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     await lab.sent_and_stored(10)
     lab.copy("journal.db", "old.db")
     await lab.sent_and_stored(10)
     lab.copy("old.db", "journal.db")
+    reached, rename = asyncio.Event(), SqliteJournal.rename
 
-    class Crashing(SqliteSink):
-        left = seed
+    async def hanging(journal: SqliteJournal, name: str, incident: Incident) -> None:
+        if step == "rename":
+            await _hang(reached)
+        await rename(journal, name, incident)
+        if step == "renamed":
+            await _hang(reached)
 
-        async def write(self, journal: str, outputs: Any, high: Place) -> None:
-            if self.left == 0:
-                raise RetryableError("crash before")
-            self.left -= 1
-            await super().write(journal, outputs, high)
-
-    async with lab.running(Crashing(tmp_path / "events.db")) as (journal, pipeline):
-        await lab.send(journal, 10)
-        await pipeline.drained(journal.last_position, 0.3)
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteJournal, "rename", hanging)
+        async with lab.running(Hanging(tmp_path / "events.db", WRITES.get(step, -1), reached)) as (journal, _):
+            await lab.send(journal, 10)
+            async with asyncio.timeout(20):
+                await reached.wait()
     await lab.sent_and_stored(10)
     assert lab.stored() == list(range(1, 41))
-    assert any("lost its end" in reason for reason in lab.letters())
+    assert [reason for reason in lab.letters() if "lost its end" in reason] == lab.letters()
+    assert len(lab.letters()) == 1
 
 
 @pytest.mark.parametrize("keep", [0, 1])

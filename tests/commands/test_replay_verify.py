@@ -31,6 +31,7 @@ from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine, open_sink
 from tests.support.clocks import TurnedClock
 from tests.support.outputs import chats, entries
+from tests.support.pipelines import running
 from tests.support.witnesses import T0
 
 COUNT = 60
@@ -74,16 +75,12 @@ class Lab:
             journal, sink, Correlator(LIMITS), ExchangeMeaning(Catalogue()), self.clock,
             batch=20, checkpoint_us=checkpoint_us, checkpoint_bytes=1 << 30,
         )  # fmt: skip
-        task = asyncio.create_task(pipeline.run())
-        for entry in told:
-            self.clock.now = entry.received_at
-            await journal.append(entry.kind, entry.source, entry.payload)
-        assert await pipeline.drained(journal.last_position, 30)
-        yield journal
-        task.cancel()
-        await asyncio.wait({task})
-        await sink.close()
-        await journal.close()
+        async with running(journal, pipeline, sink):
+            for entry in told:
+                self.clock.now = entry.received_at
+                await journal.append(entry.kind, entry.source, entry.payload)
+            assert await pipeline.drained(journal.last_position, 30)
+            yield journal
 
 
 @pytest_asyncio.fixture

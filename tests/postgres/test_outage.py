@@ -21,7 +21,9 @@ from collector.sinks.postgres import PostgresSink
 from tests.bench.bench_queries import Healthy
 from tests.support.clocks import RunningClock
 from tests.support.outputs import chats, entries, events, outputs
+from tests.support.pipelines import running
 from tests.support.postgres import Database
+from tests.support.waits import until_holds
 
 
 async def test_what_was_received_while_the_server_was_down_is_stored_once_when_it_is_back(database: Database, tmp_path: Path) -> None:
@@ -40,23 +42,20 @@ async def test_what_was_received_while_the_server_was_down_is_stored_once_when_i
         checkpoint_us=1,
         checkpoint_bytes=1,
     )
-    running = asyncio.create_task(pipeline.run())
     half = len(tape) // 2
-    for entry in tape[:half]:
-        position = await journal.append(entry.kind, entry.source, entry.payload)
-    assert await pipeline.drained(position, 30)
-    await asyncio.to_thread(database.postgres.stop, "immediate")
-    for entry in tape[half:]:
-        position = await journal.append(entry.kind, entry.source, entry.payload)
-    while pipeline.failing is None:
-        await asyncio.sleep(0.01)
-    assert "s3cret" not in pipeline.failing
-    await asyncio.to_thread(database.postgres.start)
-    assert await pipeline.drained(position, 60)
-    running.cancel()
-    await asyncio.wait({running})
-    await sink.close()
-    await journal.close()
+    async with running(journal, pipeline, sink):
+        for entry in tape[:half]:
+            position = await journal.append(entry.kind, entry.source, entry.payload)
+        assert await pipeline.drained(position, 30)
+        await asyncio.to_thread(database.postgres.stop, "immediate")
+        try:
+            for entry in tape[half:]:
+                position = await journal.append(entry.kind, entry.source, entry.payload)
+            await until_holds(lambda: pipeline.failing)
+            assert "s3cret" not in (pipeline.failing or "")
+        finally:
+            await asyncio.to_thread(database.postgres.start)
+        assert await pipeline.drained(position, 60)
     wanted = {event.id for event in events(outputs(told, with_usage=False)) if event.type == "meshscribe.exchange.v1"}
     assert {row["id"] for row in await database.fetch("SELECT id FROM exchanges")} == wanted
     assert await database.value("SELECT count(*) FROM exchanges") == len(told)

@@ -1,0 +1,26 @@
+"""Waiting for a condition: on a busy machine the only thing that is known of when it comes is that it does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+SECONDS = 60.0
+
+
+def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = SECONDS) -> T:
+    """Ask until the answer is good, or the time is over; the last answer either way, which is the caller's to assert."""
+    deadline = time.monotonic() + seconds
+    while not good(found := get()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+async def until_holds(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
+    """While others on this loop go on. Raises TimeoutError if it does not come to hold."""
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.01)
