@@ -31,7 +31,7 @@ from collector.demo.traffic import STREAMED, chat
 from tests.bench import upstream
 from tests.bench.load import Load
 from tests.bench.load import run as run_load
-from tests.mesh.certificates import Authority
+from tests.support.certificates import Authority
 
 CHATS = int(os.environ.get("MESHSCRIBE_BENCH_CHATS", "100"))  # of each kind
 TOKENS, SECONDS_PER_TOKEN = 50, 0.004
@@ -76,14 +76,16 @@ def _bench() -> Iterator[Bench]:
         ]
         listeners += [Inbound(take(), fast, tap, False) for tap in (tap_config(), None, tap_config(), None)]
         sidecar = Sidecar(take(), listeners, ingest_port=fast, grpc_port=take(), wasm_file=tap_wasm())
-        authority, config = Authority(), bootstrap(sidecar)
+        authority, config = Authority(folder), bootstrap(sidecar)
+        server = authority.issue("server", "server.demo")
+        socket = authority.transport_socket("Downstream", server, require_client_certificate=False)
         for listener in config["static_resources"]["listeners"][-2:]:
-            listener["filter_chains"][0]["transport_socket"] = authority.downstream(authority.issue("server.demo"))
+            listener["filter_chains"][0]["transport_socket"] = socket
         envoy = Envoy(config, folder / "sidecar", concurrency=1)
         for part in (model, Envoy(upstream.config(fast, take()), folder / "upstream"), envoy):
             stack.callback(part.process.stop)
             part.start()
-        caller = authority.client(authority.issue("spiffe://cluster.local/ns/clients/sa/chat-frontend"), folder)
+        caller = authority.client(authority.issue("client", "spiffe://cluster.local/ns/clients/sa/chat-frontend"))
         yield Bench(envoy, *(inbound.port for inbound in listeners), caller=caller)
 
 

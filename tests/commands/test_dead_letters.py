@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,45 +26,18 @@ from collector.sinks.open import open_engine
 from collector.stages import Stages
 from tests.support.events import JOURNAL, NOW_US, exchange
 from tests.support.outputs import chats
+from tests.support.posted import Posted, taking
 from tests.support.traffic import exchanges_of
 
 
-class Receiver(ThreadingHTTPServer):
-    """Answers with `status`, and keeps the ids that it was sent."""
-
-    status = 422
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.ids: list[str] = []
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.server.ids.append(self.headers["ce-id"])
-        self.send_response(self.server.status)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+def receiver() -> Iterator[Posted]:
+    with taking(422) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 class Cli:
-    def __init__(self, folder: Path, receiver: Receiver) -> None:
+    def __init__(self, folder: Path, receiver: Posted) -> None:
         self.url = f"sqlite:///{folder}/events.db"
         self.file = folder / "c.yaml"
         relay = {"name": "r", "to": "http", "url": f"http://127.0.0.1:{receiver.server_port}/"}
@@ -91,7 +62,7 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, receiver: Receiver) -> Cli:
+def cli(tmp_path: Path, receiver: Posted) -> Cli:
     return Cli(tmp_path, receiver)
 
 
@@ -132,17 +103,17 @@ def test_bytes_that_nobody_could_read_are_shown_and_cannot_be_sent(cli: Cli) -> 
     assert "nothing to send" in told.stderr
 
 
-def test_a_letter_stays_while_it_is_refused_and_is_gone_once_it_is_taken(cli: Cli, receiver: Receiver) -> None:
+def test_a_letter_stays_while_it_is_refused_and_is_gone_once_it_is_taken(cli: Cli, receiver: Posted) -> None:
     first, second = (cli.add("relay:r", output) for output in outputs(2))
     told = cli("replay", first)
     assert told.exit_code == 1
     assert "422" in told.stderr
     receiver.status = 204
-    receiver.ids.clear()
+    receiver.taken.clear()
     told = cli("replay", "--all")
     assert told.exit_code == 0, told.output
     assert "2 of 2" in told.stdout
-    assert receiver.ids == [event.id for output in outputs(2) for event in output.events]
+    assert [headers["ce-id"] for headers, _ in receiver.taken] == [event.id for output in outputs(2) for event in output.events]
     assert "No dead letters." in cli("list").stdout
     assert second
 

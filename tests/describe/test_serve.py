@@ -17,9 +17,10 @@ from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
 from collector.messages.headers import pack
 from tests.decode import transcripts as t
-from tests.faults.rig import until
 from tests.support.cluster import Cluster
 from tests.support.kafka import read_all
+from tests.support.posts import post
+from tests.support.waits import until
 from tests.support.witnesses import Told, Vm, parts
 
 SECRET, CONSUMER = "sk-0123456789abcdef", "acme-4711"
@@ -49,12 +50,6 @@ def batch() -> bytes:
     return Vm().seal(made).SerializeToString()
 
 
-def send(port: int) -> None:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/tap", batch(), {"content-type": "application/x-protobuf"}, method="POST")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 200
-
-
 def check(record: dict[str, Any]) -> None:
     assert record["inference"]["choices"][0]["text"] == "it is [redacted]"
     assert record["hop"]["rule"] == "configured:predictor-hop"
@@ -78,7 +73,7 @@ def test_on_one_machine_neither_the_store_nor_the_api_has_it(tmp_path: Path) -> 
         collector = CollectorProcess(ports.take(), ports.take(), ports.take(), tmp_path, rules(tmp_path))
         collector.start()
         try:
-            send(collector.ingest_port)
+            post(collector.ingest_port, batch())
             [found] = until(lambda: exchanges(collector.url), bool, SECONDS)
             bodies = [body(f"{collector.url}/v1/exchanges/{found['id']}/{side}") for side in ("request", "response")]
         finally:
@@ -99,7 +94,7 @@ def test_by_role_no_record_of_the_events_topics_has_it(kafka: KafkaBroker, tmp_p
         receive.launch()
         process.launch()
         assert until(lambda: receive.ready and process.ready, bool, SECONDS), process.process.tail()
-        send(receive.ingest_port)
+        post(receive.ingest_port, batch())
         assert until(lambda: cluster.events().usages, bool, SECONDS), process.process.tail()
         settings = cluster.settings
         topics = (settings.exchanges_topic, settings.usage_topic, settings.payloads_topic)

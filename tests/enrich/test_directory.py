@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from collector.enrich.version import ServiceVersion
 from collector.errors import RetryableError
 from collector.settings import Services
 from tests.enrich.versions import tombstone, version
+from tests.support.waits import until_holds
 
 NOW = 1_000 * DAY_US
 FILE = """
@@ -48,12 +48,6 @@ async def started(stack: AsyncExitStack, directory: Directory) -> Directory:
     return directory
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.005)
-
-
 async def filled(*versions: ServiceVersion) -> MemoryVersionStore:
     store = MemoryVersionStore()
     await store.save(versions)
@@ -73,10 +67,10 @@ ENDED = (version(NOW - 200 * DAY_US, 5, **GONE), tombstone(NOW - 95 * DAY_US, 6,
 async def test_what_no_exchange_that_is_kept_can_have_met_is_pruned_in_memory_and_in_the_store(stack: AsyncExitStack) -> None:
     store = await filled(*OLD, *NEW, *ENDED)
     directory = await started(stack, Directory(Services(source="none"), store, Clock()))
-    await until(lambda: len(directory.catalogue) == 3)
+    await until_holds(lambda: len(directory.catalogue) == 3)
     kept = directory.kept()
     assert kept is not None
-    await until(lambda: directory.kept().pruned == 3)  # type: ignore[union-attr]
+    await until_holds(lambda: directory.kept().pruned == 3)  # type: ignore[union-attr]
     assert numbers(await MemoryVersionStore(store).load()) == ["2", "3", "4"]
     at = directory.catalogue.as_of("models", "llama", NOW - 60 * DAY_US)
     assert at is not None
@@ -99,8 +93,8 @@ async def test_pruning_goes_on_as_time_passes_and_keeps_the_newest_of_the_living
     await directory.prune()
     assert len(directory.catalogue) == 2
     clock.us += 3650 * DAY_US
-    await until(lambda: len(directory.catalogue) == 1)
-    await until(lambda: directory.kept().pruned == 1)  # type: ignore[union-attr]
+    await until_holds(lambda: len(directory.catalogue) == 1)
+    await until_holds(lambda: directory.kept().pruned == 1)  # type: ignore[union-attr]
     assert numbers(directory.catalogue.services()) == numbers(await MemoryVersionStore(store).load()) == ["4"]
 
 
@@ -141,12 +135,12 @@ async def test_a_store_that_was_away_at_the_start_is_loaded_later_and_what_ended
     file.write_text(FILE)
     store = Sick(await filled(version(5, 1), version(6, 2, namespace="lab", name="iris", uid="u9")))
     directory = await started(stack, Directory(Services(source="file", file=file, refresh_seconds=0.01), store, Clock()))
-    await until(lambda: directory.catalogue.knows("lab", "iris"))
+    await until_holds(lambda: directory.catalogue.knows("lab", "iris"))
     assert not directory.catalogue.knows("models", "llama")
     assert "the store is away" in directory.component().detail
     store.well = True
-    await until(lambda: directory.catalogue.knows("models", "llama"))
-    await until(lambda: [one.name for one in directory.catalogue.services()] == ["iris"])
+    await until_holds(lambda: directory.catalogue.knows("models", "llama"))
+    await until_holds(lambda: [one.name for one in directory.catalogue.services()] == ["iris"])
     assert directory.component().ok
 
 
@@ -155,7 +149,7 @@ async def test_versions_are_copied_from_one_store_to_another_as_they_are(stack: 
     follows = Directory(Services(source="none", refresh_seconds=0.01), sql, Clock(), follows=MemoryVersionStore(topic))
     directory = await started(stack, follows)
     await topic.save([version(3, 3)])
-    await until(lambda: directory.kept().saved == 2)  # type: ignore[union-attr]
+    await until_holds(lambda: directory.kept().saved == 2)  # type: ignore[union-attr]
     assert await MemoryVersionStore(sql).load() == await MemoryVersionStore(topic).load()
     assert directory.component().ok
 
@@ -163,8 +157,8 @@ async def test_versions_are_copied_from_one_store_to_another_as_they_are(stack: 
 async def test_a_store_that_cannot_be_followed_for_a_while_costs_nothing(stack: AsyncExitStack) -> None:
     topic, sql = Sick(await filled(version(1, 1))), MemoryVersionStore()
     directory = await started(stack, Directory(Services(source="none", refresh_seconds=0.01), sql, Clock(), follows=topic))
-    await until(lambda: "the store is away" in directory.component().detail)
+    await until_holds(lambda: "the store is away" in directory.component().detail)
     assert directory.component().ok
     topic.well = True
-    await until(lambda: directory.kept().saved == 1)  # type: ignore[union-attr]
+    await until_holds(lambda: directory.kept().saved == 1)  # type: ignore[union-attr]
     assert "away" not in directory.component().detail

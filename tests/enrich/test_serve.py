@@ -26,7 +26,8 @@ from collector.sinks.migrate import migrate
 from collector.sinks.open import open_engine
 from collector.sinks.schema import service_versions
 from tests.enrich.versions import tombstone, version
-from tests.faults.rig import until
+from tests.support.posts import post
+from tests.support.waits import until
 from tests.support.witnesses import Told, Vm, parts
 
 pytestmark = pytest.mark.slow
@@ -87,11 +88,7 @@ def test_versions_that_nothing_can_meet_any_more_are_deleted_from_the_store(coll
 def test_a_services_own_logger_mode_decides_what_is_stored(collector: CollectorProcess) -> None:
     collector.start()
     told = Told(1, start_us=time.time_ns() // 1000)
-    body = Vm().seal(parts(told)).SerializeToString()
-    post = urllib.request.Request(
-        f"http://127.0.0.1:{collector.ingest_port}/v1/tap", body, {"content-type": "application/x-protobuf"}, method="POST"
-    )
-    assert urllib.request.urlopen(post, timeout=30).status == 200
+    post(collector.ingest_port, Vm().seal(parts(told)))
     with closing(Audit(collector.url)) as audit:
         [found] = until(lambda: list(audit.exchanges()), bool, 60)
         record = audit.record(found["id"])

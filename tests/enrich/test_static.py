@@ -12,6 +12,7 @@ from collector.enrich.static import StaticServices, read_services
 from collector.enrich.version import ServiceVersion
 from collector.errors import BadInputError
 from tests.enrich.versions import SECOND
+from tests.support.waits import until_holds
 
 ALL = Selection(annotations=Rules.parse(["*"]))
 TEXT = """
@@ -119,13 +120,13 @@ async def test_it_runs_reads_again_and_stops(file: File) -> None:
     file.write(one("red"), 1000)
     services = file.services()
     task = asyncio.create_task(services.run())
-    await until(lambda: services.status().synced)
+    await until_holds(lambda: services.status().synced)
     assert services.status().alive
     file.write("a: [", 2000)
-    await until(lambda: "is no YAML" in services.status().detail)
+    await until_holds(lambda: "is no YAML" in services.status().detail)
     file.write(one("blue"), 3000)
-    await until(lambda: file.team(3000) == "blue")
-    await until(lambda: not services.status().detail)
+    await until_holds(lambda: file.team(3000) == "blue")
+    await until_holds(lambda: not services.status().detail)
     await services.stop()
     await task
     assert not services.status().alive
@@ -134,9 +135,3 @@ async def test_it_runs_reads_again_and_stops(file: File) -> None:
 async def test_a_file_that_is_missing_at_the_start_is_an_error(file: File) -> None:
     with pytest.raises(BadInputError, match="cannot read the services file"):
         await file.services().run()
-
-
-async def until(condition: object) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.005)

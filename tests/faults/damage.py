@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import shutil
 import sqlite3
@@ -34,6 +33,7 @@ from collector.sinks.sound import fault_of
 from collector.sinks.sqlite import SqliteSink
 from collector.verify.all import verify
 from tests.support.clocks import TurnedClock
+from tests.support.pipelines import running
 from tests.support.witnesses import T0, Tape, Told, Vm, parts
 
 LIMITS = Limits(expects_access_log=False, linger_us=1_000_000, ledger_us=2_000_000)
@@ -71,19 +71,13 @@ class Lab:
             journal, whole, Correlator(LIMITS), ExchangeMeaning(Catalogue()), self.clock,
             batch=20, checkpoint_us=10**15, checkpoint_bytes=12_000,
         )  # fmt: skip
-        task = asyncio.create_task(pipeline.run())
         self.presence = Presence(journal, self.clock, self.settings.journal.path)
-        try:
-            await self.presence.start()
-            yield journal, pipeline, sink
-        finally:
-            await self.presence.stop()
-            task.cancel()
-            await asyncio.wait({task})
-            await journal.close()
-            await whole.close()
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        async with running(journal, pipeline, whole):
+            try:
+                await self.presence.start()
+                yield journal, pipeline, sink
+            finally:
+                await self.presence.stop()
 
     async def send(self, journal: SqliteJournal, number: int) -> None:
         tape = Tape(self.clock.now)

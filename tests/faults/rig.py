@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import uvloop
 
@@ -32,15 +32,6 @@ SETTINGS = {
     "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": "1",
 }
 WORKERS = 2
-T = TypeVar("T")
-
-
-def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float) -> T:
-    """Ask until the answer is good, or the time is over; the last answer either way."""
-    deadline = time.monotonic() + seconds
-    while not good(found := get()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return found
 
 
 class Running:

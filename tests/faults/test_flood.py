@@ -16,7 +16,7 @@ import pytest
 from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
 from tests.faults.flood import FLOODER, Flood, Neighbour
-from tests.faults.rig import until
+from tests.support.waits import until
 
 SETTINGS = {"MESHSCRIBE_CORRELATE__EXPECT": "tap", "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": "1"}
 SOAK_SECONDS = float(os.environ.get("MESHSCRIBE_SOAK_FLOOD_SECONDS", "120"))
@@ -24,6 +24,7 @@ RATE = 20.0
 PATIENCE_SECONDS = 60.0  # with other tests beside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "connections"),
     [(5.0, 4), pytest.param(SOAK_SECONDS, 1, marks=pytest.mark.soak), pytest.param(SOAK_SECONDS, 32, marks=pytest.mark.soak)],
@@ -38,10 +39,11 @@ def test_a_neighbour_is_stored_beside_a_flood(tmp_path: Path, seconds: float, co
             _told("alone", _neighbour(collector, tmp_path, 2.0))
             flood = Flood(collector.ingest_port, connections, 4000)
             try:
-                until(lambda: _metric(collector, 'meshscribe_ingest_refused_total{reason="share_processing"}'), bool, PATIENCE_SECONDS)
+                refused = 'meshscribe_ingest_refused_total{reason="share_processing"}'
+                assert until(lambda: _metric(collector, refused), bool, PATIENCE_SECONDS), "the flood is no flood"
                 good = _neighbour(collector, tmp_path, seconds)  # returns when all is stored, and the flood goes on
                 _told("beside the flood", good)
-                ingest = httpx.get(f"{collector.url}/readyz", trust_env=False).json()["components"][0]
+                ingest = httpx.get(f"{collector.url}/readyz", trust_env=False, timeout=30).json()["components"][0]
             finally:
                 answers = flood.stop()
         finally:

@@ -18,7 +18,8 @@ import pytest
 from collector.messages import tap_pb2
 from collector.messages.completeness import Completeness
 from tests.bench.load import Load
-from tests.faults.rig import Rig, Running, until
+from tests.faults.rig import Rig, Running
+from tests.support.waits import until
 
 SOAK_KILLS = int(os.environ.get("MESHSCRIBE_SOAK_KILLS", "20"))
 SOAK_RATE = float(os.environ.get("MESHSCRIBE_SOAK_RATE", "500"))

@@ -13,7 +13,8 @@ import pytest
 
 from collector.messages.completeness import Completeness
 from tests.bench.load import Load
-from tests.faults.rig import Rig, until
+from tests.faults.rig import Rig
+from tests.support.waits import until
 
 SOAK_REQUESTS = int(os.environ.get("MESHSCRIBE_SOAK_REQUESTS", "30000"))
 SOAK_RATE = float(os.environ.get("MESHSCRIBE_SOAK_RATE", "2000"))

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import pytest
 
 from collector.messages.completeness import Completeness
-from tests.faults.rig import Rig, until
+from tests.faults.rig import Rig
+from tests.support.waits import until
 
 TOKEN_SECONDS = 0.1
 SHORT_SECONDS = 32.0  # a restart takes some seconds
@@ -55,6 +56,7 @@ def test_a_long_stream_over_three_restarts_is_one_complete_exchange(make_rig: Ca
     client.start()
     for number, how in enumerate(("kill", "stop", "kill"), 1):
         time.sleep(max(0.0, began + seconds * number / 4 - time.monotonic()))  # the moment is what the test is about
+        assert client.is_alive(), f"the stream ended before restart {number}"
         rig.collector.process.check()
         rig.collector.process.kill() if how == "kill" else rig.collector.process.stop()
         rig.collector.start()

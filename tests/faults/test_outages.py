@@ -22,11 +22,11 @@ from collector.demo.audit import Audit
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.cloudevents import decode
 from collector.kafka.topics import create
-from tests.faults.rig import until
 from tests.support.cluster import Cluster, Member, collector_alone, exactly_once, rss_bytes
 from tests.support.kafka import read_all, running_broker, settings_for
 from tests.support.postgres import Database
 from tests.support.proxies import Proxies
+from tests.support.waits import until
 
 MB = 1 << 20
 GROWTH = 48 * MB  # of a process that holds what its settings allow, and what its allocator keeps

@@ -19,8 +19,9 @@ from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
 from collector.messages import tap_pb2
 from collector.messages.headers import pack
-from tests.faults.rig import until
+from tests.support.posts import posted
 from tests.support.proxies import METHOD
+from tests.support.waits import until
 from tests.support.witnesses import T0, Told, Vm, log_message, parts
 
 pytestmark = pytest.mark.slow
@@ -59,9 +60,7 @@ class Lab:
         self.vm, self.bad, self.sent = Vm(name="00000000000000bb", node=NEIGHBOUR), Vm(), 0
 
     def post(self, batch: tap_pb2.Batch) -> None:
-        url = f"http://127.0.0.1:{self.collector.ingest_port}/v1/tap"
-        request = urllib.request.Request(url, batch.SerializeToString(), {"content-type": "application/x-protobuf"}, method="POST")
-        assert until(lambda: answered(request)[0], lambda status: status == 200, 30) == 200
+        assert until(lambda: posted(self.collector.ingest_port, batch), lambda status: status == 200, 30) == 200
 
     def good(self) -> None:
         """The neighbour's next exchange."""

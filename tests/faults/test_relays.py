@@ -18,9 +18,9 @@ import httpx
 import pytest
 
 from collector.messages import tap_pb2
-from tests.faults.rig import until
 from tests.faults.ways import WAYS, End, Sink
 from tests.support.cluster import Member, collector_alone, rss_bytes
+from tests.support.waits import until
 
 MB = 1 << 20
 GROWTH = 48 * MB  # of a process that holds one batch of the relay more, and what its allocator keeps

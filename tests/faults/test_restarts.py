@@ -16,8 +16,9 @@ from collector.demo.parts import answers
 from collector.demo.tap_config import ALS_CLUSTER
 from collector.messages.completeness import Completeness
 from tests.bench.load import Load
-from tests.faults.rig import Rig, until
+from tests.faults.rig import Rig
 from tests.support.endpoints import Endpoints
+from tests.support.waits import until
 
 SOAK_RESTARTS = int(os.environ.get("MESHSCRIBE_SOAK_RESTARTS", "20"))
 RATE = 150.0
@@ -36,7 +37,7 @@ def test_a_restart_loses_no_entry_that_envoy_does_not_count(make_rig: Callable[.
         before = written(rig.envoy)
         assert until(lambda: written(rig.envoy), lambda now, before=before: now > before + RATE, 60) > before  # type: ignore[misc]
         rig.endpoints.put()
-        assert until(lambda: hosts(rig.envoy), lambda found: not found, 10) == []
+        assert until(lambda: hosts(rig.envoy), lambda found: not found, 60) == []
         rig.collector.process.stop()
         rig.collector.process.start(lambda: answers(f"{rig.collector.url}/readyz/ingest"), 60)
         rig.endpoints.put(rig.collector.grpc_port)
@@ -49,7 +50,9 @@ def test_a_restart_loses_no_entry_that_envoy_does_not_count(make_rig: Callable[.
     assert kinds[Completeness.COMPLETE] == written(rig.envoy), "what Envoy sent is stored"
     assert kinds[Completeness.ACCESS_LOG_MISSING] == dropped(rig.envoy), "what it could not send it has counted"
     assert kinds.total() == answered
-    assert {"stopped"} == {one["reason"] for one in rig.ledger()["away"]}, "and the ledger says when nobody listened"
+    reasons = {one["reason"] for one in rig.ledger()["away"]}
+    assert "stopped" in reasons, "and the ledger says when nobody listened"
+    assert reasons <= {"stopped", "hung"}, "a busy machine lets it stand still"
 
 
 def written(envoy: Envoy) -> int:

@@ -17,11 +17,11 @@ import pytest
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.messages.event import EXCHANGE_TYPE
-from tests.faults.rig import until
 from tests.support.cluster import Cluster, Member, exactly_once
 from tests.support.kafka import running_broker
 from tests.support.postgres import Database
 from tests.support.proxies import Proxies
+from tests.support.waits import until
 
 SOAK_KILLS = int(os.environ.get("MESHSCRIBE_SOAK_KILLS", "50"))
 SOAK_RATE = float(os.environ.get("MESHSCRIBE_SOAK_RATE", "500"))

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.bench.load import Load
-from tests.faults.rig import WORKERS, Rig, until
+from tests.faults.rig import WORKERS, Rig
+from tests.support.waits import until
 
 MB = 1 << 20
 QUEUE_BYTES = 2 * MB  # small, so that the bound is reached soon

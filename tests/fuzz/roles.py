@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.rig import until
 from tests.fuzz.stored import Store
 from tests.fuzz.target import SETTINGS, ended_by_itself, peak_bytes, readiness, starter, taken, tracebacks
 from tests.support.cluster import Cluster
+from tests.support.waits import until
 
 SECONDS = 120.0
 

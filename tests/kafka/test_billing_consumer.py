@@ -28,6 +28,7 @@ from collector.settings import Kafka
 from collector.sinks.kafka import KafkaSink, records
 from tests.support.kafka import new_topics
 from tests.support.outputs import chats, outputs
+from tests.support.waits import until_holds
 
 PAGE = Path(__file__).parents[2] / "docs" / "billing.md"
 SCRIPT = PAGE.with_name("billing_consumer.py")
@@ -78,12 +79,6 @@ def charged(database: Path) -> Charges:
         connection.close()
 
 
-async def until(settled: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not settled():
-            await asyncio.sleep(0.02)
-
-
 def expected(of: list[Output]) -> Charges:
     usages = [orjson.loads(event.data) for output in of for event in output.events if event.type == USAGE_TYPE]
     return sorted((usage["exchange"], usage["revision"], 5) for usage in usages)
@@ -116,7 +111,7 @@ async def test_every_exchange_is_billed_once_though_offsets_were_lost(
             assert isinstance(task.exception(), KafkaError)
     assert charged(database)
     async with billing(settings, database):
-        await until(lambda: charged(database) == expected(some))
+        await until_holds(lambda: charged(database) == expected(some))
 
 
 async def test_what_a_transaction_did_not_commit_is_not_billed(settings: Kafka, sink: KafkaSink, tmp_path: Path) -> None:
@@ -131,9 +126,9 @@ async def test_what_a_transaction_did_not_commit_is_not_billed(settings: Kafka, 
         await discard(producer)
         half_done._producer = None
         await half_done.offsets("anything", [])  # the same id again: the broker aborts what was open
-        await until(lambda: charged(database) == expected(some[:10]))
+        await until_holds(lambda: charged(database) == expected(some[:10]))
         await sink.write(journal, some[10:], some[-1].place)
-        await until(lambda: charged(database) == expected(some))
+        await until_holds(lambda: charged(database) == expected(some))
     await half_done.close()
 
 
@@ -144,7 +139,7 @@ async def test_a_revision_replaces_the_charge_and_an_older_one_does_not(settings
     await sink.write(journal, [*some, third, second], Place(9000, 0))
     await sink.write(journal, [revised(some[0], 1, 6)._replace(place=Place(9001, 0))], Place(9001, 0))
     async with billing(settings, database):
-        await until(lambda: sorted(charged(database)) == sorted([(ids[0], 2, 9), (ids[1], 1, 0), (ids[2], 0, 5)]))
+        await until_holds(lambda: sorted(charged(database)) == sorted([(ids[0], 2, 9), (ids[1], 1, 0), (ids[2], 0, 5)]))
 
 
 async def test_killed_as_a_process_it_goes_on_where_it_was(kafka: KafkaBroker, settings: Kafka, sink: KafkaSink, tmp_path: Path) -> None:
@@ -161,7 +156,7 @@ async def test_killed_as_a_process_it_goes_on_where_it_was(kafka: KafkaBroker, s
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
     async with billing(settings, database):
-        await until(lambda: charged(database) == expected(some))
+        await until_holds(lambda: charged(database) == expected(some))
     assert all(line.startswith("demo/iris: 5 tokens for ") for line in told)
 
 
@@ -182,7 +177,7 @@ async def test_the_commands_of_the_page_work_on_an_empty_machine(settings: Kafka
     reading = [str(environment / "bin" / program), str(PAGE.with_name(script)), settings.bootstrap_servers, str(tmp_path / "charges.db")]
     with subprocess.Popen([*reading, settings.usage_topic], stdout=subprocess.PIPE, text=True) as process:
         try:
-            await until(lambda: charged(tmp_path / "charges.db") == expected(some))
+            await until_holds(lambda: charged(tmp_path / "charges.db") == expected(some))
         finally:
             process.kill()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from collector.demo.ports import Ports
 from collector.settings import Kafka
 from tests.bench.inputs import Input, make
 from tests.support.kafka import event_ids, new_topics, read_all, settings_for
+from tests.support.posts import post
 
 SETTINGS = {
     "MESHSCRIBE_SINK__URL": "kafka:",
@@ -31,11 +31,7 @@ def collector(settings: Kafka, ports: Ports, folder: Path) -> CollectorProcess:
 
 def send(process: CollectorProcess, batches: list[bytes]) -> None:
     for batch in batches:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{process.ingest_port}/v1/tap", batch, {"content-type": "application/x-protobuf"}, method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 200
+        post(process.ingest_port, batch)
 
 
 async def exchanges(settings: Kafka) -> Counter[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from collector.demo.audit import Audit, Record
 from collector.demo.envoy import Envoy
@@ -20,6 +19,7 @@ from collector.demo.ports import Ports
 from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh import grpc_upstream
 from tests.mesh.rawhttp import Raw, request
+from tests.support.waits import until
 
 # Short times, so that the tests wait little; linger long enough that a busy machine does not close an exchange too soon.
 SETTINGS = {
@@ -28,7 +28,6 @@ SETTINGS = {
     "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "1",
 }
 LOG_FLUSH_SECONDS = 0.05
-SECONDS = 15.0  # until something must have been recorded
 QUICK_TAP = {"batch_age_ms": 50}
 BODY_LIMITS = {"request_body_bytes": 1000, "response_body_bytes": 2000}
 
@@ -74,17 +73,6 @@ class Proxy(NamedTuple):
 
     envoy: Envoy
     ports: dict[str, int]
-
-
-T = TypeVar("T")
-
-
-def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = SECONDS) -> T:
-    """Ask until the answer is good, or the time is over; the last answer either way."""
-    deadline = time.monotonic() + seconds
-    while not good(found := get()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 class Mesh:

@@ -14,9 +14,10 @@ import httpx
 import pytest
 
 from collector.demo.audit import Record
-from tests.mesh.harness import new_id, until
+from tests.mesh.harness import new_id
 from tests.mesh.inference_upstream import WORDS
 from tests.mesh.two_hops import NAME, NAMESPACE, TwoHops, usage_of
+from tests.support.waits import until
 
 pytest_plugins = ["tests.mesh.shared"]
 pytestmark = pytest.mark.mesh

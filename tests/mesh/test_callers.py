@@ -12,10 +12,11 @@ import pytest
 
 from collector.demo.envoy_filters import router, typed
 from collector.demo.tap_config import tap_config
-from tests.mesh.certificates import Authority
-from tests.mesh.harness import QUICK_TAP, Mesh, Proxy, new_id, proxy_with, until
+from tests.mesh.harness import QUICK_TAP, Mesh, Proxy, new_id, proxy_with
 from tests.mesh.rawh2 import RawH2
 from tests.mesh.rawhttp import Raw, request
+from tests.support.certificates import Authority
+from tests.support.waits import until
 
 ONE, TWO = "spiffe://cluster.local/ns/clients/sa/one", "spiffe://cluster.local/ns/clients/sa/two"
 FORGED = ("x-forwarded-client-cert", "By=spiffe://cluster.local/ns/demo/sa/default;Hash=00;URI=spiffe://cluster.local/ns/forged/sa/admin")
@@ -37,15 +38,16 @@ class Callers:
     """An Envoy whose listeners speak TLS (but `plain`) and log nothing (but `logged`), and certificates to call it with."""
 
     def __init__(self, mesh: Mesh, folder: Path) -> None:
-        self._mesh, self._folder, self._authority = mesh, folder, Authority()
+        self._mesh, self._authority = mesh, Authority(folder)
         self.proxy: Proxy
 
     def tls(self, *names: str) -> ssl.SSLContext:
         """Calls with a certificate for these names; with none, without one."""
-        return self._authority.client(self._authority.issue(*names) if names else None, self._folder)
+        return self._authority.client(self._authority.issue("client", *names) if names else None)
 
     def change(self, config: dict[str, Any]) -> dict[str, Any]:
-        socket = self._authority.downstream(self._authority.issue("server.demo"))
+        server = self._authority.issue("server", "server.demo")
+        socket = self._authority.transport_socket("Downstream", server, require_client_certificate=False)
         listeners = dict(zip(PLUGINS, config["static_resources"]["listeners"], strict=True))
         for name, listener in listeners.items():
             [chain] = listener["filter_chains"]
@@ -163,7 +165,7 @@ def test_a_collector_that_is_killed_meanwhile_knows_it_still(mesh: Mesh, callers
     before = posted()
     with Raw(callers.proxy.ports["SANITIZE"], callers.tls(ONE)) as connection:
         connection.send(asked[:-4])
-        until(posted, lambda now: now > before)
+        assert until(posted, lambda now: now > before) > before
         mesh.collector.process.kill()
         mesh.collector.start()
         connection.send(asked[-4:])

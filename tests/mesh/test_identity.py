@@ -7,7 +7,6 @@ APPEND_FORWARD with subject, DNS and URI). The workload's tap and access log go 
 from __future__ import annotations
 
 import sqlite3
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,16 +20,16 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from collector.demo.audit import Audit
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
-from collector.demo.envoy_filters import typed
 from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
 from collector.demo.tap_config import ALS_CLUSTER, INGEST_CLUSTER, tap_config, tap_wasm
 from collector.messages.entry import Kind
 from collector.messages.tap_pb2 import Batch
 from collector.receive.access_log import METHOD, SERVICE
-from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, Mesh, new_id, until
+from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, Mesh, new_id
 from tests.mesh.rawhttp import request
 from tests.support.certificates import Authority, Certificate
+from tests.support.waits import until
 
 OWN = "spiffe://cluster.local/ns/demo/sa/default"  # the workload's
 EVIL = "spiffe://cluster.local/ns/apps/sa/client"
@@ -63,30 +62,18 @@ class Guarded(Mesh):
     def _with_mutual_tls(self, config: dict[str, Any]) -> dict[str, Any]:
         collectors = self.authority.issue("collector", "spiffe://cluster.local/ns/meshscribe/sa/meshscribe-collector")
         workloads = self.authority.issue("workload", OWN)
-        resources = config["static_resources"]
+        tls, resources = self.authority.transport_socket, config["static_resources"]
         for listener in resources["listeners"]:
             if listener["name"] in {f"127.0.0.1_{self.http.port}", f"127.0.0.1_{self.grpc.port}"}:
-                listener["filter_chains"][0]["transport_socket"] = self._tls("Downstream", collectors, require_client_certificate=True)
+                listener["filter_chains"][0]["transport_socket"] = tls("Downstream", collectors, require_client_certificate=True)
         for cluster in resources["clusters"]:
             if cluster["name"] in (INGEST_CLUSTER, ALS_CLUSTER):
-                cluster["transport_socket"] = self._tls("Upstream", workloads)
+                cluster["transport_socket"] = tls("Upstream", workloads)
         return config
-
-    def _tls(self, side: str, own: Certificate, **more: Any) -> dict[str, Any]:
-        certificate = {"certificate_chain": {"filename": str(own.chain)}, "private_key": {"filename": str(own.key)}}
-        common = {
-            "tls_certificates": [certificate],
-            "validation_context": {"trusted_ca": {"filename": str(self.authority.root)}},
-            "alpn_protocols": ["h2", "http/1.1"] if side == "Downstream" else [],
-        }
-        kind = f"envoy.extensions.transport_sockets.tls.v3.{side}TlsContext"
-        return typed("envoy.transport_sockets.tls", kind, common_tls_context=common, **more)
 
     def post(self, who: Certificate, body: bytes, headers: list[tuple[str, str]]) -> httpx.Response:
         """A batch from a client of this identity."""
-        context = ssl.create_default_context(cafile=self.authority.root)
-        context.load_cert_chain(who.chain, who.key)
-        with httpx.Client(verify=context, trust_env=False, timeout=30) as client:
+        with httpx.Client(verify=self.authority.client(who), trust_env=False, timeout=30) as client:
             told = [("content-type", "application/x-protobuf"), *headers]
             return client.post(f"https://localhost:{self.http.port}/v1/tap", content=body, headers=told)
 

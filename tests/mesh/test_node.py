@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +10,19 @@ import pytest
 
 from collector.demo.tap_config import INGEST_CLUSTER, tap_config
 from collector.messages import tap_pb2
-from tests.mesh.harness import QUICK_TAP, Mesh, new_id, proxy_with, until
+from tests.mesh.harness import QUICK_TAP, Mesh, new_id, proxy_with
 from tests.mesh.rawhttp import Raw, request
-
-
-class Sink(HTTPServer):
-    """Takes batches and keeps them."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Take)
-        self.batches: list[tap_pb2.Batch] = []
-
-
-class _Take(BaseHTTPRequestHandler):
-    server: Sink
-
-    def do_POST(self) -> None:
-        self.server.batches.append(tap_pb2.Batch.FromString(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: the tests' output is not the place."""
+from tests.support.posted import Posted, taking
+from tests.support.waits import until
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    with Sink() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+def sink() -> Iterator[Posted]:
+    with taking() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
-def test_every_batch_names_the_pods_service_account(mesh: Mesh, sink: Sink, tmp_path: Path) -> None:
+def test_every_batch_names_the_pods_service_account(mesh: Mesh, sink: Posted, tmp_path: Path) -> None:
     def change(config: dict[str, Any]) -> dict[str, Any]:
         config["node"]["metadata"]["SERVICE_ACCOUNT"] = "llama-serving"
         [cluster] = [cluster for cluster in config["static_resources"]["clusters"] if cluster["name"] == INGEST_CLUSTER]
@@ -60,8 +35,8 @@ def test_every_batch_names_the_pods_service_account(mesh: Mesh, sink: Sink, tmp_
             with Raw(proxy.ports["tapped"]) as connection:
                 connection.send(request(new_id(), path="/status?code=204"))
                 assert connection.answer().status == 204
-            until(lambda: len(sink.batches), lambda found, count=count: found >= count)  # type: ignore[misc]
-    assert len(sink.batches) >= 2
-    for batch in sink.batches:
-        node = batch.node
+            until(lambda: len(sink.taken), lambda found, count=count: found >= count)  # type: ignore[misc]
+    assert len(sink.taken) >= 2
+    for _, body in sink.taken:
+        node = tap_pb2.Batch.FromString(body).node
         assert (node.namespace, node.name, node.service_account) == ("demo", "iris-predictor-0", "llama-serving")

@@ -25,8 +25,9 @@ from collector.demo.parts import CollectorProcess, answers
 from collector.demo.ports import Ports
 from collector.demo.tap_config import tap_config, tap_wasm
 from collector.describe.usage import usage_event
-from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, Mesh, new_id, until
+from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, Mesh, new_id
 from tests.mesh.kube import Kubernetes
+from tests.support.waits import until
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs/usage-event.schema.json").read_text())

@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.faults.rig import until
 from tests.support.cluster import Cluster, Member, exactly_once
 from tests.support.proxies import Proxies
+from tests.support.waits import until
 
 Made = Callable[..., Cluster]
 SECONDS = 120.0  # a failure's, not the test's: six processes and a broker may share one processor with others

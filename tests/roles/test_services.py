@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.rig import until
 from tests.mesh.kube import Kubernetes
 from tests.support.cluster import Cluster, Member
 from tests.support.kafka import read_all
 from tests.support.proxies import Proxies
+from tests.support.waits import until
 
 Made = Callable[..., Cluster]
 SECONDS = 120.0

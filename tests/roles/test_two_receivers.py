@@ -17,10 +17,11 @@ from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
 from collector.demo.ports import Ports
 from tests.bench import upstream
 from tests.bench.load import Load
-from tests.faults.rig import Running, until
+from tests.faults.rig import Running
 from tests.faults.test_restarts import dropped, hosts, written
 from tests.support.cluster import Cluster, Member, exactly_once
 from tests.support.endpoints import Endpoints
+from tests.support.waits import until
 
 ROUNDS = int(os.environ.get("MESHSCRIBE_SOAK_RESTARTS", "20"))
 RATE = 150.0
@@ -43,7 +44,7 @@ class Mesh:
     def show(self, *members: Member) -> None:
         """Their endpoints are all there are, and Envoy knows it."""
         self.endpoints.put(*(member.grpc_port for member in members))
-        assert until(lambda: len(hosts(self.envoy)), lambda count: count == len(members), 20) == len(members)
+        assert until(lambda: len(hosts(self.envoy)), lambda count: count == len(members), 60) == len(members)
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from collector.kafka.topics import create
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event
 from collector.settings import Kafka
-from tests.faults.rig import until
 from tests.support.kafka import settings_for
+from tests.support.waits import until
 
 SCRIPT = str(Path(sysconfig.get_path("scripts")) / "meshscribe")
 SETTINGS = {
