@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import uvloop
@@ -15,13 +15,14 @@ from collector.demo.ports import Ports
 from collector.messages import tap_pb2
 from tests.fuzz.neighbour import Neighbour
 from tests.fuzz.posts import Connection, Post
-from tests.fuzz.streams import Calls
+from tests.fuzz.streams import OK, Calls
 from tests.fuzz.target import Collector, metrics
 
 CHECKPOINT_SECONDS = 60.0
 SEEN_SECONDS = 90.0
 SETTINGS = {"MESHSCRIBE_CORRELATE__LINGER_SECONDS": "0.5"}
 LINGERED_SECONDS = 2.0
+ENDS = {0, 3, 7, 8}  # of a stream of log messages
 REFUSALS = {400, 403, 413, 415, 429, 503}
 NODE = "sidecar~10.66.9.9~poison-0.evil~evil.svc.cluster.local"
 _NUMBER = r"^meshscribe_journal_{}_position(?:\{{.*\}})? (\S+)$"
@@ -43,6 +44,7 @@ class Bed:
         self._number = 0
         self._prefixes = 0
         self._collector: Collector | None = None
+        self.peak = 0  # resident bytes at most while the last test's input was taken up, and behind the restart
 
     @property
     def collector(self) -> Collector:
@@ -66,14 +68,14 @@ class Bed:
             self._collector.abandon()
             self._collector = None
 
-    def survives(self, posts: Sequence[Post | bytes] = (), logs: Sequence[bytes] = ()) -> list[int]:
+    def survives(self, posts: Sequence[Post | bytes] = (), logs: Sequence[bytes] = (), ends: int = OK) -> list[int]:
         """Sends it all between two exchanges of the neighbour; raises AssertionError if anything breaks. The statuses of the posts.
 
-        `logs` go over one stream, the first of which has to name a node.
+        `logs` go over one stream, the first of which has to name a node; it has to end with this status.
         """
         collector = self.collector
         try:
-            statuses = uvloop.run(self._survives(collector, posts, logs))
+            statuses = uvloop.run(self._survives(collector, posts, logs, ends))
             complaints = collector.complaints()
             assert not complaints, complaints[0]
         except BaseException:
@@ -81,20 +83,22 @@ class Bed:
             raise
         return statuses
 
-    async def _survives(self, collector: Collector, posts: Sequence[Post | bytes], logs: Sequence[bytes]) -> list[int]:
+    async def _survives(self, collector: Collector, posts: Sequence[Post | bytes], logs: Sequence[bytes], ends: int) -> list[int]:
         self._prefixes += 1
         neighbour = Neighbour(collector.ingest_port, collector.grpc_port, f"good{self._prefixes}", f"{self._prefixes:016x}")
         telling = asyncio.create_task(neighbour.run())
         try:
             neighbour.tell()
-            statuses = await send(collector, posts, logs)
+            statuses = await send(collector, posts, logs, {ends})
             await _lingered(collector, neighbour)
             neighbour.finish()
             await _told(collector, telling)
             await _visible(collector, neighbour)
             await checkpointed(collector)
+            self.peak = collector.memory()
             await asyncio.to_thread(collector.kill)
             await _settled(collector, neighbour)
+            self.peak = max(self.peak, collector.memory())
         finally:
             telling.cancel()
             neighbour.close()
@@ -102,10 +106,12 @@ class Bed:
         return statuses
 
 
-async def send(collector: Collector, posts: Sequence[Post | bytes], logs: Sequence[bytes]) -> list[int]:
+async def send(
+    collector: Collector, posts: Sequence[Post | bytes], logs: Sequence[bytes], ends: Collection[int] = frozenset(ENDS)
+) -> list[int]:
     """One after the other; the statuses of the posts. Raises AssertionError for one that no input may cause."""
     statuses = await _post(collector, posts)
-    await _log(collector, logs)
+    await _log(collector, logs, ends)
     return statuses
 
 
@@ -134,13 +140,13 @@ async def _post(collector: Collector, posts: Sequence[Post | bytes]) -> list[int
     return statuses
 
 
-async def _log(collector: Collector, logs: Sequence[bytes]) -> None:
+async def _log(collector: Collector, logs: Sequence[bytes], ends: Collection[int]) -> None:
     if logs:
         calls = Calls(collector.grpc_port)
         stream = await calls.begin()
         for log in logs:
             await calls.send(stream, log)
-        assert await calls.end(stream) in {0, 3, 7, 8}, stream.detail
+        assert await calls.end(stream) in ends, f"{stream.status}: {stream.detail}"
         calls.close()
 
 
@@ -199,4 +205,12 @@ async def _settled(collector: Collector, neighbour: Neighbour) -> None:
         collector.check()
         await asyncio.sleep(0.2)
     assert not faults, faults
-    assert collector.ready() == 200 or not collector.complaints()
+    await _ready(collector)
+
+
+async def _ready(collector: Collector) -> None:
+    deadline = time.monotonic() + SEEN_SECONDS
+    while (status := await asyncio.to_thread(collector.ready)) != 200:
+        collector.check()
+        assert time.monotonic() < deadline, f"/readyz says {status}\n{collector.tail()}"
+        await asyncio.sleep(0.1)
