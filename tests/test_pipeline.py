@@ -133,6 +133,9 @@ class Recording:
         await self._sink.write(journal, outputs, high)
         self._places += [output.place for output in outputs]
 
+    async def close(self) -> None:
+        await self._sink.close()
+
 
 class Flaky:
     """The real sink, which fails now and then before it begins."""

@@ -29,7 +29,7 @@ from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
 from tests.support.pipelines import running
 from tests.support.witnesses import Tape, Told, Vm, parts
-from tests.test_pipeline import LIMITS, NoMeaning, TurnedClock, append, opened
+from tests.test_pipeline import LIMITS, NoMeaning, Recording, TurnedClock, append, opened
 
 T0 = 1_780_000_000_000_000
 
@@ -151,6 +151,7 @@ async def _hang(reached: asyncio.Event) -> None:
 WRITES = {"place": 0, "first write": 1}  # which of them is to hang
 
 
+@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("step", ["place", "rename", "renamed", "first write"])
 async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -174,7 +175,9 @@ async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(
             await lab.send(journal, 10)
             async with asyncio.timeout(20):
                 await reached.wait()
-    await lab.sent_and_stored(10)
+    again = list[Place]()
+    await lab.sent_and_stored(10, sink=Recording(SqliteSink(tmp_path / "events.db"), again))
+    assert min(again).position > 10, "what was stored under the old name is not stored under the new one"
     assert lab.stored() == list(range(1, 41))
     assert [reason for reason in lab.letters() if "lost its end" in reason] == lab.letters()
     assert len(lab.letters()) == 1
