@@ -58,12 +58,12 @@ def check(record: dict[str, Any]) -> None:
 
 
 def exchanges(url: str) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{url}/v1/exchanges", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/v1/exchanges", timeout=30) as answer:
         return [item for item in json.load(answer)["items"] if isinstance(item, dict)]
 
 
 def body(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return bytes(answer.read())
 
 

@@ -80,7 +80,7 @@ def test_versions_that_nothing_can_meet_any_more_are_deleted_from_the_store(coll
     # The file lacks llama: its end begins now, and its newest version was in force until then.
     assert len(until(left, lambda found: "5" not in found and len(found) == 2, 60)) == 2
     assert "2" in left()
-    metrics = urllib.request.urlopen(f"{collector.url}/metrics", timeout=10).read().decode()
+    metrics = urllib.request.urlopen(f"{collector.url}/metrics", timeout=30).read().decode()
     assert "meshscribe_services_pruned_total 3.0" in metrics
     assert 'meshscribe_services_watch_state{kind="file",namespace="",state="watching"} 1.0' in metrics
 

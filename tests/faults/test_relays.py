@@ -101,11 +101,11 @@ def test_a_dead_target_is_noticed_by_nobody_and_has_everything_afterwards(
     collector = collector_alone(tmp_path, stack, {**sink.environment, **end.environment})
     tap = Tap(collector.ingest_port, sink, size.rate)
     tap.start()
-    until(end.exchanges, bool, 60)
+    assert until(end.exchanges, bool, 60), "the target never had anything"
     healthy = _while(tap, size.dead_seconds / 2)
     end.die()
     try:
-        until(lambda: _relay(collector), lambda detail: "failing" in detail, 60)
+        assert "failing" in until(lambda: _relay(collector), lambda detail: "failing" in detail, 60)
         before = rss_bytes(collector)
         dead = _while(tap, size.dead_seconds)
         grown = rss_bytes(collector) - before

@@ -77,7 +77,7 @@ def _accounted(rig: Rig, sent: int) -> None:
         settled += rig.settle()
         return int(rig.ledger().get("announced", 0))
 
-    until(told, lambda announced: announced >= sent, 60)
+    assert until(told, lambda announced: announced >= sent, 60) >= sent
     sent += settled
     ledger = until(rig.ledger, lambda found: found.get("announced") == sent and _tap_ends(rig) == _came(found), 60)
     assert ledger["announced"] == sent

@@ -50,10 +50,10 @@ def test_a_process_that_waits_for_its_store_takes_batches_and_says_so(tmp_path: 
             locking.execute("BEGIN EXCLUSIVE")
             collector.start("readyz/ingest")
             told(collector)
-            parts_of_it = collector.components()
+            parts_of_it = until(collector.components, lambda found: "pipeline" in found)
             assert parts_of_it["pipeline"] == {"name": "pipeline", "ok": False, "detail": "starting"}
             with pytest.raises(urllib.error.HTTPError) as refused:
-                urllib.request.urlopen(f"{collector.url}/v1/exchanges", timeout=10)
+                urllib.request.urlopen(f"{collector.url}/v1/exchanges", timeout=30)
             with refused.value as answer:
                 assert (answer.code, answer.headers["retry-after"]) == (503, "1")
         assert until(lambda: collector.ready, bool, 60)

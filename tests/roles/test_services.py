@@ -46,7 +46,7 @@ def detail(member: Member) -> str:
 
 
 def annotations(audit: Member) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"{audit.url}/v1/services", timeout=10) as answer:
+    with urllib.request.urlopen(f"{audit.url}/v1/services", timeout=30) as answer:
         return [item["annotations"] for item in json.load(answer)["items"]]
 
 

@@ -83,14 +83,14 @@ class Member:
 
     def metrics(self) -> str:
         """The Prometheus text."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
             return str(answer.read().decode())
 
     def count(self, path: str) -> int:
         """Items in all pages of a list of the audit API."""
         total, cursor = 0, ""
         while True:
-            with urllib.request.urlopen(f"{self.url}{path}?limit=1000{cursor}", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}?limit=1000{cursor}", timeout=30) as answer:
                 page = json.load(answer)
             total += len(page["items"])
             if "next" not in page:
