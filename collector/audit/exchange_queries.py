@@ -6,9 +6,10 @@ Times are ranges of ids (the primary key) and, for the microseconds inside the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal_column, or_, select, true, tuple_
 
 from collector.audit.hints import Hint, in_words
 from collector.audit.moments import Span, first_id, past_id
@@ -30,19 +31,40 @@ from collector.sinks.schema import (
 
 Condition = ColumnElement[Any] | TextClause
 
+MANY = 10_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
+
 _column = exchanges.c
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
 _REVISED = _column.revision > literal_column("0")
 
 
-def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int) -> Select[Any]:
+class Way(Enum):
+    """How a range of an index's values (paths that begin so, a class of statuses) is brought into the order of time."""
+
+    AS_PLANNED = auto()  # Postgres knows from its statistics; without a range there is nothing to choose
+    SORTED = auto()  # few rows: their ids are sorted, then those of the page are read
+    LOOKED_THROUGH = auto()  # many: the rows in order of time, until the page is full
+
+
+def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int, way: Way = Way.AS_PLANNED) -> Select[Any]:
     """A page (id, crc, data) in the order of time, from behind the id `behind` on."""
     descending = query.order == "desc"
-    wanted = conditions(query, span)
+    wanted = conditions(query, span, way)
     if behind is not None:
         wanted.append(_column.id < behind if descending else _column.id > behind)
     order = _column.id.desc() if descending else _column.id.asc()
+    if way is Way.SORTED:
+        ids = exchanges.alias("found")
+        inner = select(_column.id).where(*wanted).order_by(order).limit(limit).subquery()
+        sought = select(ids.c.id, ids.c.crc, ids.c.data).where(ids.c.id.in_(select(inner.c.id)))
+        return sought.order_by(ids.c.id.desc() if descending else ids.c.id.asc())
     return select(_column.id, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
+
+
+def size_of_range(query: ExchangeQuery) -> Select[Any] | None:
+    """How many exchanges are in the range of values that is asked for, counted up to MANY; None: it is no range."""
+    wanted = _range(query)
+    return select(func.count()).select_from(select(_column.id).where(*wanted).limit(MANY).subquery()) if wanted else None
 
 
 def stored_page(query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
@@ -58,16 +80,36 @@ def stored_places() -> Select[Any]:
     return select(places.c.journal, places.c.position, places.c.ordinal).order_by(places.c.journal)
 
 
-def conditions(query: ExchangeQuery, span: Span) -> list[Condition]:
+def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED) -> list[Condition]:
     """What an exchange must fulfil."""
     wanted: list[Condition] = [*_in_time(span), *_equal(query)]
     if query.revisions == "newest":
         wanted.append(_column.superseded.is_(False))
-    if query.path:
+    ranged = _range(query)
+    if way is Way.LOOKED_THROUGH:
+        ranged = [and_(*ranged).op("IS")(true())]  # no index serves a condition said so
+    return [*wanted, *ranged, *_of_one_value(query)]
+
+
+def _range(query: ExchangeQuery) -> list[Condition]:
+    """The conditions that an index finds in another order than that of time."""
+    wanted: list[Condition] = []
+    if query.path and query.path.endswith("*"):
         wanted += _path(query.path)
-    if query.method:
-        wanted += _methods(query.method.upper().split(","))
-    if query.status:
+    if query.method and "," in query.method:
+        wanted += _methods(query.method)
+    if query.status and not query.status.is_one:
+        wanted += _status(query.status)
+    return wanted
+
+
+def _of_one_value(query: ExchangeQuery) -> list[Condition]:
+    wanted: list[Condition] = []
+    if query.path and not query.path.endswith("*"):
+        wanted += _path(query.path)
+    if query.method and "," not in query.method:
+        wanted += _methods(query.method)
+    if query.status and query.status.is_one:
         wanted += _status(query.status)
     if query.completeness:
         wanted += _flags(query.completeness)
@@ -145,7 +187,8 @@ def _behind(prefix: str) -> list[str]:
     return [kept[:-1] + chr(0xE000 if 0xD800 <= last <= 0xDFFF else last)]
 
 
-def _methods(asked: Sequence[str]) -> list[Condition]:
+def _methods(listed: str) -> list[Condition]:
+    asked = listed.upper().split(",")
     odd = [] if "POST" in asked else [Hint(ODD_METHOD)]
     return [_column.method.in_(asked), *odd]
 

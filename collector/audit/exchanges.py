@@ -9,6 +9,7 @@ from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
+from collector.audit.exchange_queries import Way
 from collector.audit.moments import Span
 from collector.audit.pages import answer, read
 from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
@@ -47,9 +48,18 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
     if query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
-    statement = queries.page(query, within, page.cursor.key if page.cursor else None, page.limit + 1)
+    way = await _way(connection, query)
+    statement = queries.page(query, within, page.cursor.key if page.cursor else None, page.limit + 1, way)
     rows, more = await read(connection, statement, page.limit)
     return answer(await records(connection, rows), next=page.next(rows[-1].id if more else None, within))
+
+
+async def _way(connection: AsyncConnection, query: ExchangeQuery) -> Way:
+    """SQLite keeps no statistics of ranges: it is counted how many rows would have to be sorted."""
+    size = queries.size_of_range(query)
+    if size is None or connection.dialect.name != "sqlite":
+        return Way.AS_PLANNED
+    return Way.SORTED if (await connection.execute(size)).scalar_one() < queries.MANY else Way.LOOKED_THROUGH
 
 
 async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:

@@ -34,6 +34,10 @@ class Statuses:
     classes: tuple[int, ...]
     absent: bool
 
+    @property
+    def is_one(self) -> bool:
+        return not self.classes and len(self.codes) + self.absent == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:

@@ -96,14 +96,10 @@ Index("ix_exchanges_odd_method", exchanges.c.method, exchanges.c.id, **_only(ODD
 Index("ix_exchanges_not_complete", exchanges.c.id, **_only(NOT_COMPLETE))
 for _flag, _condition in FLAGGED.items():
     Index(f"ix_exchanges_{(_flag.name or '').lower()}", exchanges.c.id, **_only(_condition))
-# A file's worth of exchanges is looked through without these; what they cost each insert buys something on a server only.
-for _index in (
-    Index("ix_exchanges_node", exchanges.c.node, exchanges.c.id),
-    Index("ix_exchanges_caller", exchanges.c.caller, exchanges.c.id),
-    Index("ix_exchanges_model", model_beginning, exchanges.c.id),
-    Index("ix_exchanges_path", path_beginning, exchanges.c.id),
-):
-    _index.ddl_if(dialect="postgresql")
+Index("ix_exchanges_node", exchanges.c.node, exchanges.c.id)
+Index("ix_exchanges_caller", exchanges.c.caller, exchanges.c.id)
+Index("ix_exchanges_model", model_beginning, exchanges.c.id)
+Index("ix_exchanges_path", path_beginning, exchanges.c.id)
 
 payloads = Table(
     "payloads",

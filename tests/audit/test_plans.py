@@ -7,6 +7,7 @@ from sqlalchemy import Select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.audit import exchange_queries as queries
+from collector.audit.exchange_queries import Way
 from collector.audit.moments import span
 from collector.audit.parameters import ExchangeQuery
 from collector.messages.completeness import Completeness
@@ -49,14 +50,39 @@ def test_pages_come_out_of_an_index_in_order(sqlite_store: Store, filters: dict[
         ({"status": "404"}, "ix_exchanges_odd_status (status=?)"),
         ({"status": "none"}, "ix_exchanges_odd_status (status=?)"),
         ({"status": "5xx"}, "ix_exchanges_odd_status (status>? AND status<?)"),
-        ({"since": "2h", "status": "5xx", "node": "x"}, "ix_exchanges_odd_status (status>? AND status<?)"),
+        ({"since": "2h", "status": "5xx", "service": "x"}, "ix_exchanges_service (service=? AND id>?)"),
+        ({"namespace": "none"}, "ix_exchanges_namespace (namespace=?)"),
+        ({"service": "none"}, "ix_exchanges_service (service=?)"),
+        ({"node": "none"}, "ix_exchanges_node (node=?)"),
+        ({"caller": "none"}, "ix_exchanges_caller (caller=?)"),
+        ({"model": "none"}, "ix_exchanges_model (<expr>=?)"),
+        ({"path": "/none"}, "ix_exchanges_path (<expr>=?)"),
+        ({"path": "/none*"}, "ix_exchanges_path (<expr>>? AND <expr><?)"),
         ({"method": "DELETE"}, "ix_exchanges_odd_method (method=?)"),
         ({"completeness": "!complete"}, "ix_exchanges_not_complete"),
         *(({"completeness": flag.name.lower()}, f"ix_exchanges_{flag.name.lower()}") for flag in Completeness if flag.name != "COMPLETE"),
     ],
 )
-def test_what_is_seldom_is_found_by_the_index_that_holds_it_alone(sqlite_store: Store, filters: dict[str, str], used: str) -> None:
+def test_what_is_seldom_or_absent_is_found_by_an_index(sqlite_store: Store, filters: dict[str, str], used: str) -> None:
     assert used in plan(sqlite_store, page(**filters))
+
+
+@pytest.mark.parametrize("filters", [{"path": "/v1*"}, {"status": "5xx"}, {"status": "503,504"}, {"method": "GET,PUT"}])
+def test_a_range_of_many_rows_is_looked_through_in_the_order_of_time_and_one_of_few_is_sorted_by_ids(
+    sqlite_store: Store, filters: dict[str, str]
+) -> None:
+    query = ExchangeQuery.model_validate(filters)
+    within = span(query.since, query.until, NOW)
+    through = plan(sqlite_store, queries.page(query, within, None, 101, Way.LOOKED_THROUGH))
+    assert through == "SCAN exchanges USING INDEX sqlite_autoindex_exchanges_1"
+    few = plan(sqlite_store, queries.page(query, within, None, 101, Way.SORTED))
+    assert "SCAN exchanges" not in few
+    assert "(id=?)" in few
+
+
+@pytest.mark.parametrize("filters", [{"path": "/v1/a"}, {"status": "503"}, {"method": "GET"}, {}])
+def test_one_value_is_no_range(filters: dict[str, str]) -> None:
+    assert queries.size_of_range(ExchangeQuery.model_validate(filters)) is None
 
 
 def test_a_request_id_is_looked_up(sqlite_store: Store) -> None:

@@ -131,12 +131,12 @@ async def _run(url: str, count: int, rounds: int) -> dict[str, float]:
     app = create_app(engine, Healthy(), CollectorRegistry(), Audit(), SystemClock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         for label, parameters in QUERIES.items():
-            figures |= await _measure(client, label, "/v1/exchanges", [{**parameters, "limit": "100"}] * rounds)
+            figures |= await measure(client, label, "/v1/exchanges", [{**parameters, "limit": "100"}] * rounds)
             figures |= await _explain(engine, label, parameters, count)
         ids, requests = await _sample(url, rounds)
-        figures |= await _measure(client, "request id", "/v1/exchanges", [{"request_id": request} for request in requests])
+        figures |= await measure(client, "request id", "/v1/exchanges", [{"request_id": request} for request in requests])
         for one in ids:
-            figures |= await _measure(client, "one exchange", f"/v1/exchanges/{one}", [{}] * 3)
+            figures |= await measure(client, "one exchange", f"/v1/exchanges/{one}", [{}] * 3)
     await engine.dispose()
     return figures
 
@@ -172,7 +172,7 @@ async def _sample(url: str, rounds: int) -> tuple[list[str], list[str]]:
     return [row["id"] for row in found], [row["request_id"] for row in found]
 
 
-async def _measure(client: httpx.AsyncClient, label: str, path: str, asked: list[dict[str, str]]) -> dict[str, float]:
+async def measure(client: httpx.AsyncClient, label: str, path: str, asked: list[dict[str, str]]) -> dict[str, float]:
     times = []
     for parameters in asked:
         begun = time.perf_counter()

@@ -1,0 +1,38 @@
+"""A range of values gives the same pages whichever way SQLite brings it into the order of time."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.audit import exchange_queries as queries
+from tests.audit.conftest import Api
+from tests.audit.rows import NOW, exchange
+
+FILTERS = [{"path": "/v1*"}, {"status": "5xx"}, {"status": "200,503"}, {"method": "GET,POST"}, {"path": "/v1*", "status": "4xx,5xx"}]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+async def test_few_rows_and_many_rows_give_the_same_pages(api: Api, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str]) -> None:
+    paths, statuses = ("/v1/a", "/v2/b", "/v1/c"), (200, 503, 404, 500)
+    api.store.exchanges(
+        *(exchange(NOW - n, str(n), path=paths[n % 3], status=statuses[n % 4], method="GET" if n % 5 else "PUT") for n in range(60))
+    )
+    pages = []
+    for many in (10_000, 1):
+        monkeypatch.setattr(queries, "MANY", many)
+        pages.append([await paged(api, filters, order) for order in ("desc", "asc")])
+    assert pages[0] == pages[1]
+    assert pages[0][0]
+    assert pages[0][0] == pages[0][1][::-1]
+
+
+async def paged(api: Api, filters: dict[str, str], order: str) -> list[str]:
+    """The ids of all pages of seven."""
+    found: list[str] = []
+    more: dict[str, str] = {}
+    while True:
+        answer = await api.exchanges(**filters, order=order, limit=7, **more)
+        found += [item["id"] for item in answer["items"]]
+        if "next" not in answer:
+            return found
+        more = {"cursor": answer["next"]}
