@@ -28,6 +28,7 @@ from collector.errors import DamagedError
 from collector.messages.completeness import names
 from collector.messages.event import REQUEST_TYPE
 from collector.sinks.schema import exchanges
+from collector.sinks.sound import body, remains
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
@@ -55,12 +56,13 @@ def router(engine: AsyncEngine) -> APIRouter:
 
 def stored_bytes(row: Row[Any]) -> bytes:
     """The payload's bytes as they passed. Raises DamagedError."""
+    data = body(row.id, row.data)
     if row.compression is None:
-        return bytes(row.data)
+        return data
     if row.compression != "zstd":
         raise DamagedError(f"payload {row.id} is stored with compression {row.compression!r}, expected zstd")
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(row.data)
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
     except zstandard.ZstdError as error:
         raise DamagedError(f"payload {row.id}: {error}") from error
 
@@ -71,7 +73,7 @@ def compare(row: Row[Any], data: bytes, record: dict[str, Any]) -> bool:
     """
     side = "request" if row.type == REQUEST_TYPE else "response"
     told = record.get(side, {}).get("body", {}) if not record.get("damaged") else {}
-    if "sha256" not in told or (len(data) < told.get("captured", 0) and b'"truncated":true' in row.extensions):
+    if "sha256" not in told or (len(data) < told.get("captured", 0) and b'"truncated":true' in remains(row.extensions)):
         return False
     if sha256(data).hexdigest() != told["sha256"]:
         raise DamagedError(f"the {side} body {row.id} does not fit the sha256 that its record tells")

@@ -27,6 +27,7 @@ from collector.describe.usage import usage_event
 from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE
 from collector.sinks.schema import exchanges
+from collector.sinks.sound import body
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
 _COLUMNS = (
@@ -92,7 +93,7 @@ def _usage(row: Row[Any], record: dict[str, Any]) -> CloudEvent | None:
 def _payload(row: Row[Any], record: dict[str, Any]) -> CloudEvent:
     """Of damaged bytes, or bytes that do not fit the record's sha256, an event that says so."""
     try:
-        extensions = msgspec.json.decode(row.extensions, type=dict[str, Any])
+        extensions = msgspec.json.decode(body(row.id, row.extensions), type=dict[str, Any])
         data = stored_bytes(row)
         compare(row, data, record)
     except (DamagedError, msgspec.DecodeError, UnicodeDecodeError) as error:

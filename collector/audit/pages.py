@@ -34,7 +34,7 @@ async def read(connection: AsyncConnection, statement: Select[Any], limit: int) 
             if len(rows) == limit or size > PAGE_BYTES:
                 return Page(rows, more=True)
             rows.append(row)
-            size += len(row.data)
+            size += len(row.data) if isinstance(row.data, bytes | str) else 0  # damaged ones may be numbers, or nothing
     return Page(rows, more=False)
 
 

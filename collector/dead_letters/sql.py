@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.dead_letters import DeadLetter, Heap
 from collector.messages.event import Place
 from collector.sinks.schema import dead_letters
+from collector.sinks.sound import remains
 from collector.sql_errors import retryable
 
 PAGE = 100
@@ -89,6 +90,6 @@ def _letter(row: Row[Any]) -> DeadLetter:
         row.at_us,
         row.reason,
         row.content_type,
-        bytes(row.data),
-        bytes(row.columns) if row.columns is not None else None,
+        remains(row.data),
+        remains(row.columns) if row.columns is not None else None,
     )

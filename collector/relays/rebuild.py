@@ -10,7 +10,7 @@ import zstandard
 from collector.errors import DamagedError
 from collector.messages import ledger_data
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
-from collector.sinks.sound import checked
+from collector.sinks.sound import body, checked
 
 EXCHANGE_COLUMNS = (
     "exchange",
@@ -41,23 +41,23 @@ def exchange_event(row: Any) -> Event:
         row.subject,
         row.time_us,
         "application/json",
-        checked(row.id, bytes(row.data), row.crc),
+        checked(row.id, row.data, row.crc),
         {"exchange": row.exchange, "revision": row.revision},
         {name: getattr(row, name) for name in EXCHANGE_COLUMNS},
     )
 
 
 def ledger_event(row: Any) -> Event:
-    """Of a row of `ledger`."""
+    """Of a row of `ledger`. Raises DamagedError."""
     subject = f"{row.namespace}/{row.workload}" if row.namespace and row.workload else None
     columns = {name: getattr(row, name) for name in ledger_data.COLUMNS}
-    return Event(row.id, LEDGER_TYPE, row.source, subject, row.time_us, "application/json", bytes(row.data), {}, columns)
+    return Event(row.id, LEDGER_TYPE, row.source, subject, row.time_us, "application/json", checked(row.id, row.data, None), {}, columns)
 
 
 def payload_event(row: Any) -> Event:
     """Of a row of `payloads`. Raises DamagedError."""
     try:
-        extensions = orjson.loads(row.extensions)
+        extensions = orjson.loads(body(row.id, row.extensions))
     except orjson.JSONDecodeError as error:
         raise DamagedError(f"payload {row.id}: its extensions are no JSON: {error}") from error
     columns = {name: getattr(row, name) for name in PAYLOAD_COLUMNS}
@@ -65,11 +65,12 @@ def payload_event(row: Any) -> Event:
 
 
 def _data(row: Any) -> bytes:
+    data = body(row.id, row.data)
     if row.compression is None:
-        return bytes(row.data)
+        return data
     if row.compression != "zstd":
         raise DamagedError(f"payload {row.id} is stored with compression {row.compression!r}, expected zstd")
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(bytes(row.data))
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
     except zstandard.ZstdError as error:
         raise DamagedError(f"payload {row.id}: {error}") from error

@@ -24,6 +24,7 @@ from collector.relays.protocol import BEGINNING, Damaged, Read
 from collector.relays.rebuild import exchange_event, ledger_event, payload_event
 from collector.sinks.partitions import edge
 from collector.sinks.schema import exchanges, ledger, payloads, places
+from collector.sinks.sound import remains
 from collector.sql_errors import retryable
 
 _DIRECTIONS = {REQUEST_TYPE: "request", RESPONSE_TYPE: "response"}
@@ -113,7 +114,7 @@ class SqlFeed:
         ids = [name for row in rows for name in self._payload_ids(row)]
         if not ids:
             return {}
-        lengths = select(payloads.c.id, func.length(payloads.c.data).label("length")).where(payloads.c.id.in_(ids))
+        lengths = select(payloads.c.id, _length(payloads)).where(payloads.c.id.in_(ids))
         return {row.id: row.length for row in await connection.execute(lengths)}
 
     async def _bodies(self, connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Row[Any]]:
@@ -143,20 +144,21 @@ class SqlFeed:
 
     def _events(self, row: Row[Any], bodies: dict[str, Row[Any]], damaged: list[Damaged], at: Place) -> list[Event]:
         """Those of one row, in the order of describe."""
-        if not hasattr(row, "exchange"):
-            return [ledger_event(row)]
+        is_window = not hasattr(row, "exchange")
         try:
-            own = exchange_event(row)
+            own = ledger_event(row) if is_window else exchange_event(row)
         except DamagedError as error:
-            damaged.append(Damaged(at, bytes(row.data), str(error)))
+            damaged.append(Damaged(at, remains(row.data), str(error)))
             return []
+        if is_window:
+            return [own]
         events = [own] if EXCHANGE_TYPE in self._types else []
         for name in self._payload_ids(row):
             if name in bodies:
                 try:
                     events.append(payload_event(bodies[name]))
                 except DamagedError as error:
-                    damaged.append(Damaged(at, bytes(bodies[name].data), str(error)))
+                    damaged.append(Damaged(at, remains(bodies[name].data), str(error)))
         if USAGE_TYPE in self._types:
             try:
                 usage = usage_event(orjson.loads(own.data), own.source, own.subject, own.time_us)
@@ -193,8 +195,13 @@ def _between(table: Table, journal: str, after: Place, last: Place) -> ColumnEle
     return (table.c.journal == journal) & (place > tuple_(*after)) & (place <= tuple_(*last))
 
 
+def _length(table: Table) -> ColumnElement[int]:
+    """Of the data. A damaged row's may be none."""
+    return func.coalesce(func.length(table.c.data), 0).label("length")
+
+
 def _lengths(table: Table, journal: str, after: Place, high: Place, limit: int) -> Any:
-    columns = [table.c.position, table.c.ordinal, func.length(table.c.data).label("length")]
+    columns = [table.c.position, table.c.ordinal, _length(table)]
     if table is exchanges:
         columns += [table.c.exchange, table.c.revision]
     wanted = select(*columns).where(_between(table, journal, after, high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zlib import crc32
 
 import orjson
@@ -16,8 +17,13 @@ COLUMNS = (
 )
 
 
-def fault_of(data: bytes, crc: int | None) -> str | None:
-    """Why the record is not to be believed; None: it is sound."""
+def fault_of(data: object, crc: int | None) -> str | None:
+    """Why the record is not to be believed; None: it is sound.
+
+    A flipped bit in a row's head makes SQLite read bytes as text, numbers or nothing.
+    """
+    if not isinstance(data, bytes):
+        return "the record is no bytes"
     if crc is not None:
         return None if crc32(data) == crc else "the record does not fit its checksum"
     try:
@@ -26,11 +32,23 @@ def fault_of(data: bytes, crc: int | None) -> str | None:
         return "the record is no JSON"
 
 
-def checked(name: str, data: bytes, crc: int | None) -> bytes:
+def checked(name: str, data: Any, crc: int | None) -> bytes:
     """The record of this event. Raises DamagedError."""
     if (why := fault_of(data, crc)) is not None:
         raise DamagedError(f"record {name}: {why}")
+    return bytes(data)
+
+
+def body(name: str, data: object) -> bytes:
+    """A payload's bytes as they are stored. Raises DamagedError."""
+    if not isinstance(data, bytes):
+        raise DamagedError(f"payload {name}: what is stored is no bytes")
     return data
+
+
+def remains(data: object) -> bytes:
+    """What is left of bytes that may be none any more, for people to look at."""
+    return data if isinstance(data, bytes) else b"" if data is None else str(data).encode("utf-8", "replace")
 
 
 def placeholder(row: object, why: str) -> bytes:

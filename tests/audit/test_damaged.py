@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
+from collector.audit.app import create_app
+from collector.audit.moments import Span
 from collector.audit.problems import DAMAGED
-from tests.audit.conftest import Api
-from tests.audit.rows import NOW, exchange, payload
+from collector.settings import Audit, Sink
+from collector.sinks.open import open_engine
+from collector.verify.payloads import bodies
+from tests.audit.conftest import Api, Parts
+from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, payload
 
 
 def sealed(time_us: int, **changes: Any) -> dict[str, Any]:
@@ -53,8 +62,8 @@ async def test_a_record_without_a_checksum_that_is_no_json_is_a_placeholder_too(
     assert (item["id"], item["damaged"]) == (row["id"], True)
 
 
-def with_body(sent: bytes) -> dict[str, Any]:
-    row = exchange(NOW)
+def with_body(sent: bytes, time_us: int = NOW) -> dict[str, Any]:
+    row = exchange(time_us)
     record = json.loads(row["data"])
     record["request"]["body"] = {"captured": len(sent), "sha256": sha256(sent).hexdigest()}
     data = json.dumps(record).encode()
@@ -88,3 +97,38 @@ async def test_bytes_that_were_cut_on_their_way_are_served_as_not_compared(api: 
     api.store.payloads(payload(row, "request", b"hello", extensions=b'{"exchange":"x","truncated":true}'))
     answer = await api.get(f"/v1/exchanges/{row['id']}/request")
     assert (answer.content, answer.headers["meshscribe-verified"]) == (b"hello", "false")
+
+
+def overwrite(path: Path, table: str, value: str) -> None:
+    """Stores something else in place of the bytes of the second row, as a flipped bit in a row's head makes SQLite read it."""
+    for statement in (
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'data BLOB NOT NULL', 'data BLOB')",
+        f"UPDATE {table} SET data = {value} WHERE id = (SELECT id FROM {table} ORDER BY id LIMIT 1 OFFSET 1)",
+    ):
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(statement)
+        connection.close()
+
+
+@pytest.mark.parametrize("value", ["CAST(data AS TEXT)", "5", "1.5", "NULL"])
+async def test_bytes_that_sqlite_reads_as_something_else_are_damaged_and_cost_themselves(sqlite_store: Store, value: str) -> None:
+    rows = [with_body(b"hello %d" % number, NOW + number * SECOND) for number in range(3)]
+    sqlite_store.exchanges(*rows)
+    sqlite_store.payloads(*(payload(row, "request", b"hello %d" % number) for number, row in enumerate(rows)))
+    overwrite(sqlite_store.path, "payloads", value)
+    engine = open_engine(Sink(url=f"sqlite:///{sqlite_store.path}"))
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+        answers = [await client.get(f"/v1/exchanges/{row['id']}/request") for row in rows]
+        assert [answer.status_code for answer in answers] == [200, 500, 200]
+        assert answers[1].json()["type"] == DAMAGED
+        [_, event] = (await client.get(f"/v1/exchanges/{rows[1]['id']}/events")).json()
+        assert event["data"]["damaged"] is True
+        overwrite(sqlite_store.path, "exchanges", value)
+        items = (await client.get("/v1/exchanges", params={"order": "asc"})).json()["items"]
+        assert [item.get("damaged", False) for item in items] == [False, True, False]
+    found = {finding.check: finding.missing for finding in await bodies(engine, Span())}
+    assert found == {"bodies": 0, "records": 1}
+    await engine.dispose()

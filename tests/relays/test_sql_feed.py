@@ -156,6 +156,23 @@ async def test_a_payload_that_cannot_be_decompressed_is_damaged_and_nothing_else
     await feed.close()
 
 
+@pytest.mark.parametrize("table", ["exchanges", "ledger", "payloads"])
+async def test_what_sqlite_reads_as_text_is_damaged_and_nothing_else_lost(tmp_path: Path, table: str) -> None:
+    """A flipped bit in a row's head does that."""
+    migrate(f"sqlite:///{tmp_path}/e.db")
+    store = Store(f"sqlite:///{tmp_path}/e.db")
+    await store.write([*exchanges(2, request=b"a" * 500), window(Place(3, 0), NOW_US)], Place(3, 0))
+    with sqlite3.connect(tmp_path / "e.db") as connection:
+        connection.execute(f"UPDATE {table} SET data = CAST('é' || data AS TEXT) WHERE rowid = (SELECT min(rowid) FROM {table})")
+    connection.close()
+    feed = store.feed(ALL - {USAGE_TYPE})
+    read = await feed.read(JOURNAL, BEGINNING)
+    assert sum(len(output.events) for output in read.outputs) == (3 if table == "exchanges" else 4)
+    [damaged] = read.damaged
+    assert damaged.data.startswith("é".encode())
+    await feed.close()
+
+
 async def test_a_store_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     feed = SqlFeed(open_engine(SinkSettings(url=f"sqlite:///{tmp_path}/none/e.db")), ALL, 1, 1)
     for attempt in (feed.journals(), feed.high("x"), feed.read("x", BEGINNING)):
