@@ -21,6 +21,7 @@ from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
 from collector.audit.ledger_items import Absences, Reasons
 from collector.audit.ledger_queries import Proxy
+from collector.audit.ledger_stored import read_window
 from collector.audit.moments import Span
 from collector.audit.pages import Page, answer, read
 from collector.audit.parameters import LARGEST, LedgerQuery, LedgerWindows
@@ -110,8 +111,8 @@ async def _reasons(connection: AsyncConnection, query: LedgerQuery, within: Span
     reasons: dict[Proxy, Reasons] = {}
     statement = queries.reasons(query, within, of)
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
-        async for node, sender, data in rows:
-            reasons.setdefault((node, sender), Reasons()).take(msgspec.json.decode(data))
+        async for row in rows:
+            reasons.setdefault((row.node, row.sender), Reasons()).take(row, read_window(row.data))
     return reasons
 
 

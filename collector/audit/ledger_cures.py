@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
 from collector.audit.ledger_queries import CURABLE, Proxy
+from collector.audit.ledger_stored import Cures, read_cures
 from collector.audit.moments import Span
 from collector.audit.parameters import LedgerQuery
 
@@ -24,6 +24,7 @@ CHUNK = 10_000  # windows that are looked up together: what is held in memory
 _STARTS = 500  # in one statement
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NO_CURES = Cures()  # nor of a damaged window: then too much is called lost, never too little
 
 Wanted = dict[tuple[str, str, int], Counter[str]]  # node, sender, start of the window → what came of it
 
@@ -34,13 +35,6 @@ class Cured(NamedTuple):
     id: str
     proxy: Proxy
     counts: Counter[str]
-
-
-class _Told(msgspec.Struct):
-    cured: dict[str, dict[datetime, int]] = {}
-
-
-_read = msgspec.json.Decoder(_Told).decode
 
 
 async def by_window(connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy]) -> dict[str, Counter[str]]:
@@ -69,7 +63,7 @@ async def _chunks(connection: AsyncConnection, query: LedgerQuery, span: Span, o
     wanted: Wanted = {}
     rows = await connection.stream(queries.cures(query, span, of), execution_options={"yield_per": 500})
     async for node, sender, data in rows:
-        for name, starts in _read(data).cured.items():
+        for name, starts in (read_cures(data) or _NO_CURES).cured.items():
             for start, number in starts.items() if name in CURABLE else ():
                 start_us = (start - _EPOCH) // _MICROSECOND
                 if (span.since_us or 0) <= start_us and (span.until_us is None or start_us < span.until_us):

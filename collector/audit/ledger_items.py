@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Row
 
 from collector.audit import ledger_queries as queries
 from collector.audit.ledger_queries import CURABLE
+from collector.audit.ledger_stored import REASONS_DAMAGED, read_window
 from collector.audit.moments import rfc3339
 from collector.audit.verdicts import Facts, Verdict, judge
 from collector.messages.ledger_data import BY_REASON, LARGEST
+
+_DAMAGED = "the window's JSON is damaged: what follows is of the row's columns alone (meshscribe verify)"
 
 
 class Reasons:
@@ -22,9 +24,12 @@ class Reasons:
     def __init__(self) -> None:
         self.by: dict[str, Counter[str]] = {name: Counter() for name in BY_REASON}
 
-    def take(self, stored: Mapping[str, Any]) -> None:
-        """Adds those of a window's data."""
+    def take(self, row: Row[Any], stored: Mapping[str, Any] | None) -> None:
+        """Adds those of a window's data; of damaged data (None) what the row's columns say."""
         for name, counter in self.by.items():
+            if stored is None:
+                counter.update({REASONS_DAMAGED: number} if (number := _number(row, name)) else {})
+                continue
             found = stored.get(name)
             if isinstance(found, dict):
                 counter.update({reason: number for reason, number in found.items() if isinstance(number, int) and reason != "total"})
@@ -48,16 +53,20 @@ class Absences(NamedTuple):
 
 def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
     """One window of one proxy. Counts without a column of their own are in the stored JSON only."""
-    stored = msgspec.json.decode(row.data)
+    stored = read_window(row.data)
     reasons = Reasons()
-    reasons.take(stored)
-    more = {name: value for name, value in stored.items() if name not in row._fields and name not in BY_REASON}
-    if "cured" in stored:
-        more["cures"] = stored["cured"]
-    counts = {name: int(getattr(row, name)) for name in queries.SUMMED}
-    facts = Facts(counts, reasons.by, cured, away.within(row.time_us, row.time_us + row.window_us), log_only=_is_log_only(counts))
-    lies = {"start": rfc3339(row.time_us), "seconds": row.window_us / 1_000_000}
+    reasons.take(row, stored)
+    counts = {name: _number(row, name) for name in queries.SUMMED}
+    length_us = _number(row, "window_us")
+    facts = Facts(counts, reasons.by, cured, away.within(row.time_us, row.time_us + length_us), log_only=_is_log_only(counts))
+    lies = {"start": rfc3339(row.time_us), "seconds": length_us / 1_000_000}
+    more = _more(row, stored) if stored is not None else {"damaged": True, "why": _DAMAGED}
     return {**more, **_names(row), "window": lies, **_numbers(facts, judge(facts))}
+
+
+def _more(row: Row[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    more = {name: value for name, value in stored.items() if name not in row._fields and name not in BY_REASON}
+    return {**more, "cures": stored["cured"]} if "cured" in stored else more
 
 
 def proxy(row: Row[Any], reasons: Reasons, cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def totals(
 def absence(row: Row[Any]) -> dict[str, Any]:
     """When the collector was away, and why if that is known."""
     said: dict[str, Any] = {"from": rfc3339(row.away_from_us), "to": rfc3339(row.away_to_us)}
-    stored = msgspec.json.decode(row.data).get("away")
+    stored = (read_window(row.data) or {}).get("away")
     if isinstance(stored, dict):
         if isinstance(stored.get("reason"), str):
             said["reason"] = stored["reason"]
@@ -102,6 +111,12 @@ def absence(row: Row[Any]) -> dict[str, Any]:
 
 def _is_log_only(counts: Mapping[str, int]) -> bool:
     return counts["access_log_entries"] > 0 and not counts["announced"]
+
+
+def _number(row: Row[Any], name: str) -> int:
+    """A column's; of a damaged one, which may be text or nothing, 0."""
+    value = getattr(row, name)
+    return value if isinstance(value, int) else 0
 
 
 def _names(row: Row[Any]) -> dict[str, Any]:

@@ -64,9 +64,9 @@ def losers(query: LedgerQuery, span: Span) -> Select[Any]:
 
 
 def reasons(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
-    """(node, sender, data) of the windows with losses by reason, of these proxies or of all: the reasons are inside the JSON."""
+    """Of the windows with losses by reason, of these proxies or of all: whose, how many, and the JSON that the reasons are in."""
     wanted = [*conditions(query, span), or_(*(_column[name] != 0 for name in BY_REASON)), *_of(of)]
-    return select(_column.node, _column.sender, _column.data).where(*wanted)
+    return select(_column.node, _column.sender, *(_column[name] for name in BY_REASON), _column.data).where(*wanted)
 
 
 def cures(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:

@@ -81,7 +81,10 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
         for finding in await store.sound(engine, repair=manner.repair):
             yield finding
     bodies = payloads.bodies(engine, span, quick=manner.quick, step=lambda done: manner.step("records", done, 0))
-    for check, found in ((ledger.SUMS, ledger.sums(engine, span)), (ledger.CLOSED, ledger.closed(engine, span)), (payloads.CHECK, bodies)):
+    checks = [(ledger.SUMS, ledger.sums(engine, span)), (ledger.CLOSED, ledger.closed(engine, span)), (payloads.CHECK, bodies)]
+    if not manner.quick:
+        checks.insert(1, (ledger.WINDOWS, ledger.windows(engine, span)))
+    for check, found in checks:
         for finding in await readable(check, found):
             yield finding
     if not settings.sink.is_kafka and settings.kafka.bootstrap_servers:

@@ -13,15 +13,17 @@ from sqlalchemy import ColumnElement, Numeric, Row, Select, Table, case, cast, f
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.audit.ledger_queries import halves, whole
+from collector.audit.ledger_stored import read_window
 from collector.audit.moments import Span
+from collector.messages import ledger_data
 from collector.messages.event import Place
-from collector.messages.ledger_data import LARGEST
+from collector.messages.ledger_data import BY_REASON, COUNTS, LARGEST
 from collector.relays.protocol import BEGINNING
 from collector.sinks.schema import exchanges, ledger
 from collector.sql_errors import retryable
-from collector.verify import Finding
+from collector.verify import Finding, named
 
-SUMS, CLOSED = "ledger", "stored"
+SUMS, CLOSED, WINDOWS = "ledger", "stored", "windows"
 _ACCOUNT = ("announced", "received", "dropped", "missing")
 
 
@@ -60,6 +62,35 @@ def _even(row: Row[Any]) -> Finding:
     if row.unknown:
         said += f"; {int(row.unknown)} windows hold numbers beyond 64 bits and cannot be checked"
     return Finding(SUMS, f"{row.node} ({row.sender})" if row.sender else row.node, off, said)
+
+
+async def windows(engine: AsyncEngine, span: Span) -> list[Finding]:
+    """Whether each window's JSON can be read, and says the numbers that the row's columns say."""
+    read, damaged = 0, []
+    with retryable("ledger"):
+        async with engine.connect() as connection:
+            wanted = select(ledger).where(*_within(span)).order_by(ledger.c.id)
+            async with connection.stream(wanted, execution_options={"yield_per": 500}) as rows:
+                async for row in rows:
+                    read += 1
+                    if (why := _fault(row)) is not None:
+                        damaged.append(f"{row.id} ({why})")
+    said = f"{read} read"
+    if damaged:
+        said += f", damaged: {named(damaged)}: the columns' numbers count, the reasons are not known"
+    return [Finding(WINDOWS, "all", len(damaged), said)]
+
+
+def _fault(row: Row[Any]) -> str | None:
+    stored = read_window(row.data)
+    if stored is None:
+        return "no JSON object"
+    try:
+        told = ledger_data.columns(stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"no window: {error!r}"
+    other = [name for name in (*COUNTS, *BY_REASON) if told[name] != getattr(row, name)]
+    return f"another number in its column: {', '.join(other)}" if other else None
 
 
 async def closed(engine: AsyncEngine, span: Span) -> list[Finding]:

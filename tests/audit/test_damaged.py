@@ -20,7 +20,7 @@ from collector.settings import Audit, Sink
 from collector.sinks.open import open_engine
 from collector.verify.payloads import bodies
 from tests.audit.conftest import Api, Parts
-from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, payload
+from tests.audit.rows import MINUTE, NOW, SECOND, Clock, Store, away, exchange, payload, window
 
 
 def sealed(time_us: int, **changes: Any) -> dict[str, Any]:
@@ -131,4 +131,38 @@ async def test_bytes_that_sqlite_reads_as_something_else_are_damaged_and_cost_th
         assert [item.get("damaged", False) for item in items] == [False, True, False]
     found = {finding.check: finding.missing for finding in await bodies(engine, Span())}
     assert found == {"bodies": 0, "records": 1}
+    await engine.dispose()
+
+
+DAMAGED_WINDOWS = {"no JSON": b"\x00nothing", "no object": b"[1]", "no UTF-8": b'{"dropped":"\xff"}', "deep": b"[" * 100_000}
+
+
+@pytest.mark.parametrize("data", DAMAGED_WINDOWS.values(), ids=DAMAGED_WINDOWS)
+async def test_a_damaged_window_counts_by_its_columns_and_the_others_are_whole(api: Api, data: bytes) -> None:
+    hit = window(NOW + MINUTE, "a", received=5, dropped={"queue_full": 2}, refused={"share": 1}, cured={"missing": {NOW: 1}})
+    rows = [window(NOW, "a", missing=1, dropped={"too_old": 3}), {**hit, "data": data}, {**away(NOW, NOW + SECOND), "data": data}]
+    api.store.ledger(*rows)
+    page = (await api.get("/v1/ledger")).json()
+    second, first = page["items"]
+    assert (second["damaged"], second["announced"], second["received"], second["lost"]) == (True, 7, 5, 3)
+    assert (second["dropped"], second["refused"]) == ({"reasons_damaged": 2, "total": 2}, {"reasons_damaged": 1, "total": 1})
+    assert "2 of 7 ends of streams: reasons damaged 2" in second["verdict"]
+    assert ("damaged" in first, first["lost"]) == (False, 4), "what a damaged window would cure stays lost"
+    (proxy,) = (await api.get("/v1/ledger", group="proxy")).json()["items"]
+    for found in (proxy, page["totals"]):
+        assert found["dropped"] == {"too_old": 3, "reasons_damaged": 2, "total": 5}
+        assert found["lost"] == 7
+    assert page["totals"]["times_away"] == 1
+
+
+@pytest.mark.parametrize("value", ["CAST(data AS TEXT)", "5", "NULL"])
+async def test_a_window_that_sqlite_reads_as_something_else_is_damaged(sqlite_store: Store, value: str) -> None:
+    sqlite_store.ledger(*(window(NOW + n * MINUTE, "a", received=5, dropped={"queue_full": 2}) for n in range(3)))
+    overwrite(sqlite_store.path, "ledger", value)
+    engine = open_engine(Sink(url=f"sqlite:///{sqlite_store.path}"))
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+        page = (await client.get("/v1/ledger")).json()
+    assert [item.get("damaged", False) for item in page["items"]] == [False, True, False]
+    assert page["totals"]["dropped"] == {"queue_full": 4, "reasons_damaged": 2, "total": 6}
     await engine.dispose()

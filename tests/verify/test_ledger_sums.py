@@ -13,7 +13,7 @@ from collector.audit.moments import Span
 from collector.audit.parameters import LedgerQuery
 from collector.messages.ledger_data import LARGEST
 from collector.verify import Finding
-from collector.verify.ledger import sums
+from collector.verify.ledger import sums, windows
 from tests.audit.rows import MINUTE, NOW, Store, away, window
 
 
@@ -46,6 +46,24 @@ async def test_numbers_that_no_column_holds_are_said_to_be_unknown(tmp_path: Pat
     (finding,) = await found(tmp_path, *rows)
     assert finding.missing == 0
     assert "2 windows hold numbers beyond 64 bits" in finding.said
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"\x00", "no JSON object"), (b'{"node":"a"}', "no window"), (None, "another number in its column: received, dropped")],
+)
+async def test_each_window_is_decoded_and_held_against_its_columns(tmp_path: Path, data: bytes | None, said: str) -> None:
+    rows = [window(NOW + n * MINUTE, "a", received=5, dropped={"x": 1}) for n in range(3)]
+    rows[1] |= {"data": data} if data is not None else {"received": 7, "dropped": 0}
+    store = Store(tmp_path / "events.db")
+    store.ledger(*rows, away(NOW, NOW + 1))
+    engine = store.opened()
+    (finding,) = await windows(engine, Span())
+    await engine.dispose()
+    store.close()
+    assert finding.missing == 1
+    assert finding.said.startswith("4 read")
+    assert f"{rows[1]['id']} ({said}" in finding.said
 
 
 @pytest.mark.parametrize("index", ["ix_ledger_cured", "ix_ledger_away"])
