@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from collector.journal.file import connect_reader
 from collector.messages.entry import Kind
 from collector.replay.history import History
 from collector.verify import EXAMPLES, Finding
+from collector.verify.integrity import integrity, told
 
 CHECK = "journal file"
 Step = Callable[[str, int, int], None]  # (what is read, how much, of how much)
@@ -33,14 +33,10 @@ async def journal_file(path: Path, step: Step) -> list[Finding]:
 
 
 def _integrity(path: Path) -> Finding:
-    with closing(connect_reader(path)) as connection:
-        try:
-            rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
-        except sqlite3.DatabaseError as error:
-            rows = [str(error)]
-    lines = [line for row in rows for line in row.splitlines() if line != "ok"]
-    said = f"{'; '.join(lines[:EXAMPLES])}: what is not damaged is processed all the same (docs/damage.md)" if lines else "sound"
-    return Finding(CHECK, f"{path} (integrity_check)", len(lines), said)
+    lines = integrity(path)
+    return Finding(
+        CHECK, f"{path} (integrity_check)", len(lines), told(lines, "what is not damaged is processed all the same (docs/damage.md)")
+    )
 
 
 async def _entries(history: History, path: Path, step: Step) -> Finding:

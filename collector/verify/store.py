@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.sql_errors import retryable
-from collector.verify import EXAMPLES, Finding
+from collector.verify import Finding
+from collector.verify.indexes import check, make_anew
+from collector.verify.integrity import integrity, told
 
 CHECK = "store"
-_INDEXES = text(
-    "SELECT c.oid::regclass::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam"
-    " JOIN pg_class t ON t.oid = i.indrelid WHERE a.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid"
-    " AND t.relnamespace = current_schema()::regnamespace ORDER BY 1"
-)
-_AMCHECK = text("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'")
 _REMEDY = (
     "`meshscribe verify --repair` makes indexes anew, if these alone are damaged; else stop, keep a copy, and put a backup back or run"
     " `sqlite3 FILE .recover`: the journal waits meanwhile (docs/damage.md)"
@@ -23,61 +22,26 @@ _REMEDY = (
 
 
 async def sound(engine: AsyncEngine, *, repair: bool = False) -> list[Finding]:
-    """What the database says of its own files. `repair`: indexes that are damaged are made anew, and looked at once more."""
-    found = await _looked_at(engine)
-    if repair and not found.ok:
-        with retryable("store"):
-            mended = await _mended(engine, found)
-        if mended:
-            again = await _looked_at(engine)
-            return [again._replace(said=f"{again.said}; before, and repaired: {found.said}")]
-    return [found]
+    """What the database says of its own files. `repair`: indexes that are damaged are made anew, and looked at once more.
+
+    Raises RetryableError.
+    """
+    return [await (_postgres(engine, repair) if engine.dialect.name == "postgresql" else _sqlite(engine, repair))]
 
 
-async def _looked_at(engine: AsyncEngine) -> Finding:
-    return await (_postgres(engine) if engine.dialect.name == "postgresql" else _sqlite(engine))
+async def _sqlite(engine: AsyncEngine, repair: bool) -> Finding:
+    found = await _file(engine)
+    if not repair or found.ok:
+        return found
+    with retryable("store"):
+        mended = await _mended_file(engine)
+    return _repaired(found, await _file(engine)) if mended else found
 
 
-async def _sqlite(engine: AsyncEngine) -> Finding:
-    subject = f"{engine.url.database} (integrity_check)"
-    try:
-        async with engine.connect() as connection:
-            rows = [str(row[0]) for row in await connection.execute(text("PRAGMA integrity_check(100)"))]
-    except DatabaseError as error:
-        rows = [str(error.orig)]
-    lines = [line for row in rows for line in row.splitlines() if line != "ok"]
-    if not lines:
-        return Finding(CHECK, subject, 0, "sound")
-    return Finding(CHECK, subject, len(lines), f"{'; '.join(lines[:EXAMPLES])}: {_REMEDY}")
-
-
-async def _postgres(engine: AsyncEngine) -> Finding:
-    subject, broken = "indexes (amcheck)", []
-    with retryable("amcheck"):
-        async with engine.connect() as connection:
-            if not (await connection.execute(_AMCHECK)).scalar():
-                return Finding(CHECK, subject, 0, "not looked at: CREATE EXTENSION amcheck makes it possible")
-            names = [row.name for row in await connection.execute(_INDEXES)]
-    for name in names:
-        try:
-            async with engine.connect() as connection:
-                await connection.execute(text("SELECT bt_index_check(CAST(:name AS regclass), true)"), {"name": name})
-        except DatabaseError as error:
-            broken.append(f"{name}: {str(error.orig).splitlines()[0]}")
-    if broken:
-        return Finding(CHECK, subject, len(broken), f"{'; '.join(broken[:EXAMPLES])}: `meshscribe verify --repair` makes them anew")
-    return Finding(CHECK, subject, 0, f"{len(names)} are sound")
-
-
-async def _mended(engine: AsyncEngine, found: Finding) -> bool:
-    """Makes what is damaged anew, if that can lose nothing."""
-    if engine.dialect.name != "postgresql":
-        return await _mended_file(engine)
-    async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        for said in found.said.rpartition(": `")[0].split("; "):
-            await connection.execute(text(f"REINDEX INDEX CONCURRENTLY {said.partition(': ')[0]}"))
-    return True
+async def _file(engine: AsyncEngine) -> Finding:
+    path = engine.url.database or ""
+    lines = await asyncio.to_thread(integrity, Path(path))
+    return Finding(CHECK, f"{path} (integrity_check)", len(lines), told(lines, _REMEDY))
 
 
 async def _mended_file(engine: AsyncEngine) -> bool:
@@ -93,3 +57,19 @@ async def _mended_file(engine: AsyncEngine) -> bool:
                 raise
             return False
         return sound
+
+
+async def _postgres(engine: AsyncEngine, repair: bool) -> Finding:
+    with retryable("amcheck"):
+        looked = await check(engine)
+        found = Finding(CHECK, "indexes (amcheck)", len(looked.broken), looked.said)
+        if not repair or found.ok:
+            return found
+        failed = await make_anew(engine, looked.broken)
+        again = await check(engine)
+    left = "".join(f"; cannot be made anew: {one}" for one in failed)
+    return _repaired(found, found._replace(missing=len(again.broken), said=again.said + left))
+
+
+def _repaired(before: Finding, after: Finding) -> Finding:
+    return after._replace(said=f"{after.said}; before, and repaired: {before.said}")
