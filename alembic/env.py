@@ -3,7 +3,7 @@
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy import Connection, create_engine, event, pool, text
 
 from collector.postgres_url import is_postgres
 from collector.sinks.partitions import is_partition
@@ -24,10 +24,14 @@ def run() -> None:
 
 
 def _on_a_file(url: str) -> None:
-    engine = create_engine(url, poolclass=pool.NullPool)
-    with engine.connect() as connection:
-        _migrate(connection)
-    engine.dispose()
+    """Python's driver would commit each change of a table by itself, and what is broken off could not be begun anew."""
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"isolation_level": None, "timeout": 10})
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.connect() as connection:
+            _migrate(connection)
+    finally:
+        engine.dispose()
 
 
 async def _on_a_server(server: PostgresServer) -> None:
@@ -41,7 +45,8 @@ async def _on_a_server(server: PostgresServer) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata, include_name=_ours)
+    """All migrations that are missing, in one transaction: all or nothing."""
+    context.configure(connection=connection, target_metadata=metadata, include_name=_ours, transactional_ddl=True)
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

@@ -129,7 +129,7 @@ def _try_to_write(url: str) -> None:
 
 @contextmanager
 def _alone(url: str) -> Iterator[None]:
-    """One migration of a file at a time: SQLite's changes of tables are not one transaction. On a server alembic/env.py sees to it.
+    """One migration of a file at a time, from the making of the file on. On a server alembic/env.py sees to it.
 
     The folder is locked: a lock on the file itself would drop SQLite's own ones when it is given up.
     """

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.ddl.impl import DefaultImpl
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, insert, select, text
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -138,6 +139,26 @@ def test_an_upgrade_from_the_first_migration_keeps_every_row(store: Store) -> No
         expected = [{**row, **newer} for row in some]
         assert len(kept) == len(expected)
         assert all(row in expected for row in kept)
+    assert store.look(differences) == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 9])
+def test_a_migration_that_is_broken_off_is_done_when_it_is_begun_anew(store: Store, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0006 and 0007 are broken off at their nth column, as by a full disk."""
+    store.upgrade("0005")
+    left = iter(range(number))
+    adding = DefaultImpl.add_column
+
+    def broken(self: DefaultImpl, *arguments: Any, **options: Any) -> None:
+        if next(left, None) is None:
+            raise OSError("the disk is full")
+        adding(self, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DefaultImpl, "add_column", broken)
+        with pytest.raises(Exception, match="the disk is full"):
+            migrate(store.url)
+    assert migrate(store.url) == revisions()[5:]
     assert store.look(differences) == []
 
 
