@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
@@ -55,7 +56,7 @@ async def by_proxy(connection: AsyncConnection, query: LedgerQuery, span: Span, 
 
 async def _cured(connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Cured]:
     async for wanted in _chunks(connection, query, span, of):
-        async for one in _taken(connection, query, span, wanted):
+        async for one in _taken(connection, query, span, of, wanted):
             yield one
 
 
@@ -76,15 +77,23 @@ async def _chunks(connection: AsyncConnection, query: LedgerQuery, span: Span, o
         yield wanted
 
 
-async def _taken(connection: AsyncConnection, query: LedgerQuery, span: Span, wanted: Wanted) -> AsyncIterator[Cured]:
-    """What is wanted, window by window, as far as each counted it."""
+async def _taken(
+    connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy] | None, wanted: Wanted
+) -> AsyncIterator[Cured]:
+    """What is wanted, window by window, as far as each counted it. At a start there may be a window of every proxy there is."""
     starts = iter(sorted({start for _, _, start in wanted}))
     while some := list(islice(starts, _STARTS)):
-        for row in (await connection.execute(queries.curable(query, span, some))).all():
-            left = wanted.get((row.node, row.sender, row.time_us))
-            if left is None:
-                continue
-            counts = Counter({name: min(left[name], getattr(row, name)) for name in CURABLE if left[name] > 0 and getattr(row, name) > 0})
-            left.subtract(counts)
-            if counts:
-                yield Cured(row.id, (row.node, row.sender), counts)
+        async with connection.stream(queries.curable(query, span, some, of), execution_options={"yield_per": 500}) as rows:
+            async for row in rows:
+                counts = _cure(row, wanted.get((row.node, row.sender, row.time_us)))
+                if counts:
+                    yield Cured(row.id, (row.node, row.sender), counts)
+
+
+def _cure(row: Row[Any], left: Counter[str] | None) -> Counter[str]:
+    """What of the window came after all; it is taken from what is left."""
+    if left is None:
+        return Counter()
+    counts = Counter({name: min(left[name], getattr(row, name)) for name in CURABLE if left[name] > 0 and getattr(row, name) > 0})
+    left.subtract(counts)
+    return counts

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Row
 
@@ -39,16 +40,17 @@ class Reasons:
             counter.update(other.by[name])
 
 
-class Absences(NamedTuple):
+class Absences:
     """When the collector was away: how often, the newest spans, and the newest of these as they are told."""
 
-    times: int
-    spans: Sequence[tuple[int, int]]
-    told: Sequence[dict[str, Any]]
+    def __init__(self, times: int, spans: Sequence[tuple[int, int]], told: Sequence[dict[str, Any]]) -> None:
+        self.times, self.told = times, told
+        self._starts = sorted(min(span) for span in spans)
+        self._ends = sorted(max(span) for span in spans)
 
     def within(self, first_us: int, last_us: int) -> int:
-        """How many of the spans touch this one."""
-        return sum(1 for start, end in self.spans if start < last_us and end >= first_us)
+        """How many of the spans touch this one: those that began before its end, without those that had ended before its start."""
+        return bisect_left(self._starts, last_us) - bisect_left(self._ends, min(first_us, last_us))
 
 
 def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str, Any]:

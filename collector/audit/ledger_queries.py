@@ -81,10 +81,10 @@ def cures(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[
     return select(_column.node, _column.sender, _column.data).where(*wanted)
 
 
-def curable(query: LedgerQuery, span: Span, starts: Sequence[int]) -> Select[Any]:
-    """The windows that began at these times and counted something that can be cured, in a fixed order."""
+def curable(query: LedgerQuery, span: Span, starts: Sequence[int], of: Sequence[Proxy] | None) -> Select[Any]:
+    """The windows of these proxies, or of all, that began at these times and counted something that can be cured, in a fixed order."""
     wanted = conditions(query, Span(min(starts), max(starts) + 1)) + conditions(query, span)
-    wanted += [_column.time_us.in_(starts), or_(*(_column[name] > 0 for name in CURABLE))]
+    wanted += [_column.time_us.in_(starts), or_(*(_column[name] > 0 for name in CURABLE)), *_of(of)]
     counted = [_column[name] for name in CURABLE]
     return select(_column.id, _column.node, _column.sender, _column.time_us, *counted).where(*wanted).order_by(_column.id)
 

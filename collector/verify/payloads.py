@@ -21,6 +21,7 @@ from collector.verify import Finding, named
 PAGE = 500
 BODIES_AT_ONCE = 20
 CHECK, RECORDS = "bodies", "records"
+_REMEDY = "where the journal still keeps it, delete the row, then `meshscribe replay --into` the store (docs/damage.md)"
 
 
 class _Found:
@@ -61,11 +62,11 @@ def _findings(found: _Found, quick: bool) -> list[Finding]:
         said += f", missing: {named(found.missing)}"
     findings = [Finding(CHECK, "payloads", len(found.missing), said)]
     if found.damaged:
-        remedy = "the bytes are not served; `meshscribe replay` makes them anew where the journal still keeps them"
-        findings.append(Finding(CHECK, "payloads", len(found.damaged), f"damaged: {named(found.damaged)}: {remedy}"))
+        said = f"damaged: {named(found.damaged)}: the bytes are not served; {_REMEDY}"
+        findings.append(Finding(CHECK, "payloads", len(found.damaged), said))
     said = f"{found.records} read"
     if found.unreadable:
-        said += f", damaged: {named(found.unreadable)}: lists show a placeholder, relays make a dead letter of each"
+        said += f", damaged: {named(found.unreadable)}: lists show a placeholder, relays make a dead letter of each; {_REMEDY}"
     findings.append(Finding(RECORDS, "all", len(found.unreadable), said))
     return findings
 

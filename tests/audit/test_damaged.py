@@ -126,6 +126,8 @@ async def test_bytes_that_sqlite_reads_as_something_else_are_damaged_and_cost_th
         assert answers[1].json()["type"] == DAMAGED
         [_, event] = (await client.get(f"/v1/exchanges/{rows[1]['id']}/events")).json()
         assert event["data"]["damaged"] is True
+        (damaged,) = (finding for finding in await bodies(engine, Span()) if not finding.ok)
+        assert "delete the row, then `meshscribe replay" in damaged.said, "replay does not write over what is there"
         overwrite(sqlite_store.path, "exchanges", value)
         items = (await client.get("/v1/exchanges", params={"order": "asc"})).json()["items"]
         assert [item.get("damaged", False) for item in items] == [False, True, False]

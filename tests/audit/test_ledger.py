@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.audit import ledger_cures
+from collector.audit import ledger_cures, ledger_queries
+from collector.audit.moments import Span
+from collector.audit.parameters import LedgerQuery
 from collector.messages.ledger_data import LARGEST
 from tests.audit.conftest import Api
-from tests.audit.rows import MINUTE, NODE, NOW, away, window
+from tests.audit.rows import MINUTE, NODE, NOW, Store, away, window
 
 MORNING, NOON = "spiffe://cluster.local/ns/prod/sa/a", "spiffe://cluster.local/ns/prod/sa/b"
 
@@ -220,3 +223,23 @@ async def test_late_arrivals_are_looked_up_a_few_at_a_time(api: Api, monkeypatch
     found = (await api.get("/v1/ledger", group="proxy")).json()
     assert [item["lost"] for item in found["items"]] == [8, 24]
     assert found["totals"]["lost"] == 32
+
+
+async def test_what_was_cured_is_looked_for_at_these_proxies_only_and_never_held_as_a_whole(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a start of windows there is one of every proxy."""
+    sqlite_store.ledger(*(window(NOW, f"node-{n}", missing=2) for n in range(5)))
+    sqlite_store.ledger(*(window(NOW + MINUTE, f"node-{n}", cured={"missing": {NOW: 1}}) for n in range(5)))
+    asked = list[Any]()
+    curable = ledger_queries.curable
+    monkeypatch.setattr(ledger_queries, "curable", lambda *how: (asked.append(curable(*how)), asked[-1])[1])
+    engine = sqlite_store.opened()
+    async with engine.connect() as connection:
+        with monkeypatch.context() as patched:
+            patched.setattr(AsyncConnection, "execute", None)  # it would hold all rows
+            found = await ledger_cures.by_proxy(connection, LedgerQuery(), Span(), [("node-3", "")])
+        rows = [(await connection.execute(statement)).all() for statement in asked]
+    await engine.dispose()
+    assert found == {("node-3", ""): {"missing": 1}}
+    assert [[row.node for row in some] for some in rows] == [["node-3"]]
