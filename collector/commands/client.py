@@ -10,10 +10,12 @@ import httpx
 import msgspec
 
 from collector.commands.exits import NothingThereError, RefusedError, UnreachableError
+from collector.retry_after import retry_after
 
 SECONDS = 30.0  # for an answer: a query may wait for its turn as long as it may take, 10 s each unless the server says otherwise
 TIMEOUT = httpx.Timeout(SECONDS, connect=5.0)
 BUSY_TRIES = 5  # where the server says that this client has too many queries under way
+BUSY_SECONDS = 5.0  # that one try waits at most, whatever Retry-After says
 PAGE = 100  # what the API gives unless told; asking for no more, no setting of the server's can refuse it
 
 
@@ -64,7 +66,8 @@ class AuditClient:
             answer = self._http.get(self.url + path, params=asked)
             if answer.status_code != 429:
                 break
-            time.sleep(min(float(answer.headers.get("retry-after", "1")), 5.0))
+            asked_s = retry_after(answer.headers.get("retry-after"), time.time_ns() // 1000)
+            time.sleep(min(1.0 if asked_s is None else asked_s, BUSY_SECONDS))
         return answer
 
     def page(self, path: str, parameters: Mapping[str, str | int | None]) -> Page:

@@ -47,7 +47,6 @@ def check(
 
 def _connect(settings: Settings) -> None:
     """One line each. Raises typer.Exit if something cannot be used."""
-    import asyncio
     import logging
 
     from rich.table import Table
@@ -58,7 +57,7 @@ def _connect(settings: Settings) -> None:
     from collector.trials.choose import choose
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, by us
-    results = asyncio.run(run(choose(settings)))
+    results = run(choose(settings))
     table = Table("setting", "", "where", "found", box=None, pad_edge=False)
     for result in results:
         mark = Text("ok", "green") if result.ok else Text("FAILS", "bold red")

@@ -8,6 +8,7 @@ line is read, no read waits longer than its limit (a half-open socket is noticed
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import yaml
 
 from collector.enrich import kubernetes_client
 from collector.errors import RetryableError
+from collector.retry_after import retry_after
 
 GONE = 410
 MAX_ERROR_BODY = 4096
@@ -167,7 +169,8 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     if response.status == 200:
         return
     body = await response.content.read(MAX_ERROR_BODY)
-    raise ApiError(_message(body) or str(response.reason), response.status, _retry_after(response))
+    seconds = retry_after(response.headers.get("Retry-After"), time.time_ns() // 1000)
+    raise ApiError(_message(body) or str(response.reason), response.status, seconds or 0.0)
 
 
 def _message(body: bytes) -> str:
@@ -178,8 +181,3 @@ def _message(body: bytes) -> str:
         return body.decode(errors="replace").strip()[:500]
     message = status.get("message") if isinstance(status, dict) else None
     return message if isinstance(message, str) else str(status)[:500]
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else 0.0

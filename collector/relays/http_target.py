@@ -7,7 +7,6 @@ request after the other, in order. What a receiver's answer means stands in `mea
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import httpx
@@ -20,6 +19,7 @@ from collector.relays.http_client import Client
 from collector.relays.http_events import binary
 from collector.relays.places import Places
 from collector.relays.protocol import LaterError, Poison, PoisonError
+from collector.retry_after import retry_after
 
 # Answers that speak of the endpoint, its address or our credentials, not of this event: people can mend that, and no event is lost by it.
 _OF_THE_ENDPOINT = frozenset({401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 423, 425, 429})
@@ -126,16 +126,3 @@ def meaning(answer: httpx.Response, url: str, now_us: int) -> RetryableError | P
         return PermanentError(said)
     seconds = retry_after(answer.headers.get("retry-after"), now_us)
     return LaterError(said, seconds) if seconds is not None else RetryableError(said)
-
-
-def retry_after(value: str | None, now_us: int) -> float | None:
-    """Seconds that Retry-After asks for (RFC 9110 §10.2.3: a number or a date); None if it says nothing that can be read."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, at.timestamp() - now_us / 1e6)

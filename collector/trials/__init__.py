@@ -1,17 +1,21 @@
 """Tries what the settings name before anything runs with it: files, databases, brokers, targets, ports. Nothing lasting is made.
 
-A trial says what it found, or raises; each has so long, and all run side by side.
+A trial says what it found, or raises; each has so long, and all run side by side, each in a thread that the process can end without.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import NamedTuple
 
 from collector.errors import MeshscribeError
+from collector.trials.threads import in_loop
 
 SECONDS = 5.0
+LEAVING_SECONDS = 0.5  # that a trial which is given up has for closing what it opened
 
 
 class Trial(NamedTuple):
@@ -31,9 +35,12 @@ class Result(NamedTuple):
     detail: str
 
 
-async def run(trials: Sequence[Trial], seconds: float | None = None) -> list[Result]:
-    """All results, in the trials' order."""
-    return list(await asyncio.gather(*(_run(trial, SECONDS if seconds is None else seconds) for trial in trials)))
+def run(trials: Sequence[Trial], seconds: float | None = None) -> list[Result]:
+    """All results, in the trials' order, whatever hangs."""
+    limit = SECONDS if seconds is None else seconds
+    running = [in_loop(partial(_run, trial, limit)) for trial in trials]
+    wait(running, limit + LEAVING_SECONDS)
+    return [_found(trial, done, limit) for trial, done in zip(trials, running, strict=True)]
 
 
 async def _run(trial: Trial, seconds: float) -> Result:
@@ -41,12 +48,20 @@ async def _run(trial: Trial, seconds: float) -> Result:
         async with asyncio.timeout(seconds) as limit:
             found, ok = await trial.work(), True
     except TimeoutError as error:
-        found, ok = f"no answer within {seconds:g} s" if limit.expired() else _told(error), False
+        found, ok = _late(seconds) if limit.expired() else _told(error), False
     except (MeshscribeError, OSError) as error:
         found, ok = _told(error), False
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the other trials have results
         found, ok = f"{type(error).__name__}: {error}", False
     return Result(trial.setting, trial.where, ok, found)
+
+
+def _found(trial: Trial, done: Future[Result], seconds: float) -> Result:
+    return done.result() if done.done() else Result(trial.setting, trial.where, False, _late(seconds))
+
+
+def _late(seconds: float) -> str:
+    return f"no answer within {seconds:g} s"
 
 
 def _told(error: BaseException) -> str:

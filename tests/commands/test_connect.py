@@ -6,6 +6,9 @@ import asyncio
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -122,7 +125,7 @@ def test_brokers_that_are_not_there_are_told(tmp_path: Path) -> None:
     assert " FAILS " in lines["kafka.bootstrap_servers"]
 
 
-async def test_a_bug_in_one_trial_is_its_result() -> None:
+def test_a_bug_in_one_trial_is_its_result() -> None:
     async def broken() -> str:
         raise ZeroDivisionError("oh")
 
@@ -130,5 +133,40 @@ async def test_a_bug_in_one_trial_is_its_result() -> None:
         await asyncio.sleep(0)
         return "fine"
 
-    found = await trials.run([trials.Trial("a", "x", broken), trials.Trial("b", "y", fine)])
+    found = trials.run([trials.Trial("a", "x", broken), trials.Trial("b", "y", fine)])
     assert [(one.ok, one.detail) for one in found] == [(False, "ZeroDivisionError: oh"), (True, "fine")]
+
+
+def test_a_trial_that_hangs_in_its_loop_holds_up_no_other() -> None:
+    mended = threading.Event()
+
+    async def hangs() -> str:
+        return str(mended.wait())
+
+    async def fine() -> str:
+        return "fine"
+
+    found = trials.run([trials.Trial("a", "x", hangs), trials.Trial("b", "y", fine)], 0.1)
+    mended.set()
+    assert [(one.ok, one.detail) for one in found] == [(False, "no answer within 0.1 s"), (True, "fine")]
+
+
+HUNG_NAMES = "import socket, threading; socket.getaddrinfo = lambda *_, **__: threading.Event().wait()"
+COMMAND = "from collector import trials; trials.SECONDS = 0.5; from collector.cli import main; main()"
+
+
+def test_a_process_ends_whatever_hangs(tmp_path: Path) -> None:
+    """Neither a read of a dead disk nor a name lookup can be cancelled: for them stand a pipe that nobody writes to, and a resolver that waits."""
+    os.mkfifo(tmp_path / "pipe")
+    hung = {
+        "SERVICES__SOURCE": "file",
+        "SERVICES__FILE": f"{tmp_path}/pipe",
+        "SINK__URL": "postgresql://u@names.hang/d",
+    }
+    environment = {**os.environ, **settings(tmp_path, **hung), "COLUMNS": "200"}
+    arguments = [sys.executable, "-c", f"{HUNG_NAMES}\n{COMMAND}", "config", "check", "--connect"]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    late = {line.split()[0] for line in done.stdout.splitlines() if "no answer within 0.5 s" in line}
+    assert late >= {"services.file", "sink.url"}, done.stdout
+    assert any(line.startswith("journal.path") and " ok " in line for line in done.stdout.splitlines())

@@ -21,7 +21,7 @@ from collector.errors import PermanentError, RetryableError, SettingsError
 from collector.messages.event import Event, Place
 from collector.relays.http_client import Client
 from collector.relays.http_events import binary
-from collector.relays.http_target import HttpTarget, meaning, retry_after
+from collector.relays.http_target import HttpTarget, meaning
 from collector.relays.protocol import BEGINNING, LaterError, PoisonError
 from collector.settings import Relay
 from tests.support.clocks import TurnedClock
@@ -217,11 +217,3 @@ def test_what_an_answer_means(status: int, means: type[Exception] | None) -> Non
         assert "because" in str(found)
     if isinstance(found, LaterError):
         assert found.seconds == 7
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, None), ("12", 12.0), ("Sat, 22 Nov 2025 08:27:40 GMT", 59.876544), ("Sat, 22 Nov 2020 08:00:00 GMT", 0.0), ("soon", None)],
-)
-def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, NOW_US) == (pytest.approx(seconds) if seconds is not None else None)
