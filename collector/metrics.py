@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from collector.connections import REASONS
+from collector.messages.ledger import ACCESS_LOG_ENTRIES, ANNOUNCED, BY_REASON, GAPS, MISSING, RECEIVED
 from collector.waiting import Waiting
 
 # Coarse on purpose: an fsync takes from 0.1 ms (good disk) to 100 ms (busy network volume).
@@ -206,8 +207,7 @@ class LedgerMetrics:
     Reasons come from outside: of each kind so many have a label of their own, in the order in which they came.
     """
 
-    COUNTS = ("announced", "received", "missing", "access_log_entries", "without_tap", "without_access_log")
-    BY_REASON = ("dropped", "refused", "malformed")
+    COUNTS = (ANNOUNCED, RECEIVED, MISSING, ACCESS_LOG_ENTRIES, *GAPS)
     REASONS = 32
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -217,13 +217,13 @@ class LedgerMetrics:
         }
         self._by_reason = {
             name: Counter(f"meshscribe_ledger_{name}_total", f"The ledger's {name}, by reason", ["reason"], registry=registry)
-            for name in self.BY_REASON
+            for name in BY_REASON
         }
         self._cured = Counter("meshscribe_ledger_cured_total", "What was counted and came after all", ["count"], registry=registry)
         self._away = Counter(
             "meshscribe_ledger_away_seconds_total", "Time in which the collector took nothing", ["reason"], registry=registry
         )
-        self._labels: dict[str, set[str]] = {name: set() for name in (*self.BY_REASON, "cured", "away")}
+        self._labels: dict[str, set[str]] = {name: set() for name in (*BY_REASON, "cured", "away")}
 
     def window(self, data: Mapping[str, Any]) -> None:
         """Counts a window: see messages/ledger_data.py."""

@@ -28,7 +28,7 @@ from collector.audit.parameters import LARGEST, LedgerQuery, LedgerWindows
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.snapshot import snapshot
 from collector.clock import Clock
-from collector.messages.ledger_data import BY_REASON
+from collector.messages.ledger import BY_REASON, MISSING
 from collector.settings import Audit
 
 AWAY_READ = 10_000  # the newest absences, for the items of a page
@@ -100,7 +100,7 @@ async def _losers(connection: AsyncConnection, query: LedgerQuery, within: Span,
     async with connection.stream(queries.losers(query, within), execution_options={"yield_per": 500}) as rows:
         async for row in rows:
             back = cured.get((row.node, row.sender), {}).get("missing", 0)
-            lost = max(0, queries.whole(row, "missing") - back) + sum(queries.whole(row, name) for name in BY_REASON)
+            lost = max(0, queries.whole(row, MISSING) - back) + sum(queries.whole(row, name) for name in BY_REASON)
             if lost:
                 found.append((row.node or "no name", lost))
     return found

@@ -16,10 +16,11 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
-from collector.audit.ledger_queries import CURABLE, Proxy
+from collector.audit.ledger_queries import Proxy
 from collector.audit.ledger_stored import Cures, read_cures
 from collector.audit.moments import Span
 from collector.audit.parameters import LedgerQuery
+from collector.messages.ledger import CURABLE
 
 CHUNK = 10_000  # windows that are looked up together: what is held in memory
 _STARTS = 500  # in one statement

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from collector.audit import ledger_queries as queries
-from collector.audit.ledger_queries import CURABLE
 from collector.audit.ledger_stored import REASONS_DAMAGED, read_window
 from collector.audit.moments import rfc3339
 from collector.audit.verdicts import Facts, Verdict, judge
-from collector.messages.ledger_data import BY_REASON, LARGEST
+from collector.messages.ledger import ACCESS_LOG_ENTRIES, ANNOUNCED, BY_REASON, CURABLE
+from collector.messages.ledger_data import LARGEST
 
 _DAMAGED = "the window's JSON is damaged: what follows is of the row's columns alone (meshscribe verify)"
 
@@ -112,7 +112,7 @@ def absence(row: Row[Any]) -> dict[str, Any]:
 
 
 def _is_log_only(counts: Mapping[str, int]) -> bool:
-    return counts["access_log_entries"] > 0 and not counts["announced"]
+    return counts[ACCESS_LOG_ENTRIES] > 0 and not counts[ANNOUNCED]
 
 
 def _number(row: Row[Any], name: str) -> int:

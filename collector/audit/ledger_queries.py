@@ -12,14 +12,12 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select,
 
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import LedgerQuery
-from collector.messages.ledger_data import BY_REASON, COUNTS
+from collector.messages.ledger import BY_REASON, COUNTS, CURABLE, LOSSES
 from collector.sinks.schema import AWAY, CURING, ledger
 
 Proxy = tuple[str, str]  # node id, sender
 
 SUMMED = (*COUNTS, *BY_REASON)
-LOSSES = ("missing", *BY_REASON)
-CURABLE = ("missing", "without_tap", "without_access_log")
 _HALF = 32
 _column = ledger.c
 _proxy = tuple_(_column.node, _column.sender)

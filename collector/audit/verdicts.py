@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
+from collector.messages.ledger import ANNOUNCED, BY_REASON, DROPPED, MALFORMED, MISSING, REFUSED, WITHOUT_ACCESS_LOG, WITHOUT_TAP
+
 NOTHING_LOST, LOST, GAPS, NOTHING_REPORTED = "nothing_lost", "lost", "gaps", "nothing_reported"
 NAMED = 3  # proxies that the sentence names, those that lost most
 REASONS_NAMED = 6  # of one kind
@@ -43,7 +45,7 @@ class Verdict(NamedTuple):
 def judge(facts: Facts) -> Verdict:
     """The verdict. `lost` and `gaps` are sums, over proxies and windows, of numbers of which none is below 0."""
     missing, without = _missing(facts), _without(facts)
-    lost = missing + sum(facts.counts[name] for name in ("dropped", "refused", "malformed"))
+    lost = missing + sum(facts.counts[name] for name in BY_REASON)
     gaps = sum(without.values()) + facts.away
     behind = _unknown(facts.log_only) + (f"; as of {facts.as_of}" if facts.as_of else "")
     gap_text = f"; {_gaps(gaps, without, facts.away)}" if gaps else ""
@@ -51,7 +53,7 @@ def judge(facts: Facts) -> Verdict:
         return Verdict(LOST, lost, gaps, f"lost {lost} ({_losses(facts, missing)}{_where(facts.losers)}){gap_text}{behind}")
     if not facts.proxies:
         return Verdict(NOTHING_REPORTED, 0, gaps, f"nothing reported{gap_text}")
-    late = f"; {facts.cured['missing']} came after all" if facts.cured.get("missing") else ""
+    late = f"; {facts.cured[MISSING]} came after all" if facts.cured.get(MISSING) else ""
     said = "nothing lost of what was announced" if gaps or facts.log_only else "nothing lost"
     return Verdict(GAPS if gaps else NOTHING_LOST, 0, gaps, f"{said}{gap_text}{late}{behind}")
 
@@ -66,11 +68,11 @@ def _unknown(log_only: int) -> str:
 
 
 def _missing(facts: Facts) -> int:
-    return max(0, facts.counts["missing"] - facts.cured.get("missing", 0))
+    return max(0, facts.counts[MISSING] - facts.cured.get(MISSING, 0))
 
 
 def _without(facts: Facts) -> dict[str, int]:
-    names = {"without_tap": "the tap", "without_access_log": "the access log"}
+    names = {WITHOUT_TAP: "the tap", WITHOUT_ACCESS_LOG: "the access log"}
     return {said: max(0, facts.counts[name] - facts.cured.get(name, 0)) for name, said in names.items()}
 
 
@@ -78,13 +80,13 @@ def _losses(facts: Facts, missing: int) -> str:
     """What, and why."""
     counts, reasons = facts.counts, facts.reasons
     said = []
-    if ends := counts["dropped"] + missing:
+    if ends := counts[DROPPED] + missing:
         never = [f"sent and never arrived {missing}"] if missing else []
-        said.append(f"{ends} of {counts['announced']} ends of streams: {_why(counts['dropped'], reasons.get('dropped', {}), never)}")
-    if refused := counts["refused"]:
-        said.append(f"{refused} access log entries refused by the collector: {_why(refused, reasons.get('refused', {}))}")
-    if malformed := counts["malformed"]:
-        said.append(f"{malformed} messages unreadable: {_why(malformed, reasons.get('malformed', {}))}")
+        said.append(f"{ends} of {counts[ANNOUNCED]} ends of streams: {_why(counts[DROPPED], reasons.get(DROPPED, {}), never)}")
+    if refused := counts[REFUSED]:
+        said.append(f"{refused} access log entries refused by the collector: {_why(refused, reasons.get(REFUSED, {}))}")
+    if malformed := counts[MALFORMED]:
+        said.append(f"{malformed} messages unreadable: {_why(malformed, reasons.get(MALFORMED, {}))}")
     return "; ".join(said)
 
 

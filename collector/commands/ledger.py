@@ -10,11 +10,12 @@ import typer
 from collector.commands import options
 from collector.commands.exits import Exit
 from collector.commands.options import Format
+from collector.messages.ledger import ACCOUNT, GAPS, MALFORMED, REFUSED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_COUNTS = ("announced", "received", "dropped", "missing", "refused", "malformed", "lost", "without_tap", "without_access_log")
+_COUNTS = (*ACCOUNT, REFUSED, MALFORMED, "lost", *GAPS)
 _STYLES = {"lost": "red", "gaps": "yellow"}
 
 

@@ -22,3 +22,13 @@ GAPS = (WITHOUT_TAP, WITHOUT_ACCESS_LOG)
 CURABLE = (MISSING, *GAPS)
 
 LATE = "late"  # pieces that came after their exchange was closed
+
+# By reason.
+DROPPED = "dropped"  # ends that the tap dropped before it sent them
+REFUSED = "refused"  # access log entries that the collector refused
+MALFORMED = "malformed"  # messages that could not be read, and dead letters
+
+COUNTS = (ANNOUNCED, RECEIVED, MISSING, BOTH, TAP_ONLY, ACCESS_LOG_ONLY, WITHOUT_TAP, WITHOUT_ACCESS_LOG, LATE, ACCESS_LOG_ENTRIES)
+BY_REASON = (DROPPED, REFUSED, MALFORMED)
+LOSSES = (MISSING, *BY_REASON)
+ACCOUNT = (ANNOUNCED, RECEIVED, DROPPED, MISSING)  # the first is the sum of the others

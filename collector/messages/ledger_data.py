@@ -10,25 +10,14 @@ from heapq import nlargest
 from typing import Any
 
 from collector.messages.exchange import LedgerWindow
+from collector.messages.ledger import BY_REASON, COUNTS, DROPPED, MALFORMED, REFUSED
 from collector.messages.times import microseconds, timestamp
 
 LARGEST = (1 << 63) - 1  # what a column holds; a number beyond stands still there
 REASONS_KEPT = 64  # of one kind, in one window; the smallest of more are put together
 OTHER = "other"
 
-COUNTS = (
-    "announced",
-    "received",
-    "missing",
-    "both",
-    "tap_only",
-    "access_log_only",
-    "without_tap",
-    "without_access_log",
-    "late",
-    "access_log_entries",
-)
-BY_REASON = ("dropped", "refused", "malformed")  # columns hold their sums, the data their reasons
+# Of what is counted by reason, columns hold the sums and the data the reasons.
 COLUMNS = ("node", "sender", "namespace", "workload", "window_us", *COUNTS, *BY_REASON, "cured", "away_from_us", "away_to_us")
 
 
@@ -41,10 +30,10 @@ def data(window: LedgerWindow) -> dict[str, Any]:
         "workload": node.workload,
         "window": {"start": timestamp(window.start_us), "seconds": window.window_us / 1_000_000},
         **_bounded(window.counts),
-        "dropped": _bounded(window.dropped),
+        DROPPED: _bounded(window.dropped),
         "abandoned": _bounded(window.abandoned),
-        "refused": _bounded(window.refused),
-        "malformed": _bounded(window.malformed),
+        REFUSED: _bounded(window.refused),
+        MALFORMED: _bounded(window.malformed),
     }
     if node.sender:
         said["sender"] = node.sender

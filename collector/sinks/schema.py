@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
 )
 
+from collector.messages import ledger as names
 from collector.messages.completeness import Completeness
 
 metadata = MetaData(
@@ -121,22 +122,22 @@ payloads = Table(
 )
 
 _LEDGER = {  # in the order of messages.ledger_data.COLUMNS: what is counted, and what it means
-    "announced": "streams that the tap says ended",
-    "received": "ends of streams received from the tap",
-    "missing": "ends in batches that were sent and had not arrived; `cured` of later windows takes back",
-    "both": "exchanges closed with both witnesses",
-    "tap_only": None,
-    "access_log_only": None,
-    "without_tap": "of access_log_only: those of which a tap was expected",
-    "without_access_log": "of tap_only: those of which a log entry was expected",
-    "late": "pieces that came after their exchange was closed",
-    "access_log_entries": "access log entries received",
-    "dropped": "ends that the tap says it dropped before sending, all reasons",
-    "refused": "access log entries that the collector refused, all reasons",
-    "malformed": "messages that could not be read, and dead letters, all reasons",
+    names.ANNOUNCED: "streams that the tap says ended",
+    names.RECEIVED: "ends of streams received from the tap",
+    names.MISSING: "ends in batches that were sent and had not arrived; `cured` of later windows takes back",
+    names.BOTH: "exchanges closed with both witnesses",
+    names.TAP_ONLY: None,
+    names.ACCESS_LOG_ONLY: None,
+    names.WITHOUT_TAP: "of access_log_only: those of which a tap was expected",
+    names.WITHOUT_ACCESS_LOG: "of tap_only: those of which a log entry was expected",
+    names.LATE: "pieces that came after their exchange was closed",
+    names.ACCESS_LOG_ENTRIES: "access log entries received",
+    names.DROPPED: "ends that the tap says it dropped before sending, all reasons",
+    names.REFUSED: "access log entries that the collector refused, all reasons",
+    names.MALFORMED: "messages that could not be read, and dead letters, all reasons",
     "cured": "what earlier windows counted as missing or without a witness, and came in this one",
 }
-_LATER = {"without_tap", "without_access_log", "access_log_entries", "refused", "malformed", "cured"}  # have a default: migration 0006
+_LATER = {*names.GAPS, names.ACCESS_LOG_ENTRIES, names.REFUSED, names.MALFORMED, "cured"}  # have a default: migration 0006
 
 
 def _counted(name: str) -> Column[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from collector.errors import RetryableError
 from collector.journal.file import connect_reader
-from collector.verify import EXAMPLES
+from collector.verify import EXAMPLES, Finding
 
 BUSY_SECONDS = 5  # that a lock is waited for
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
@@ -27,6 +28,8 @@ def integrity(path: Path) -> list[str]:
     return [line for row in rows for line in row.splitlines() if line != "ok"]
 
 
-def told(lines: list[str], remedy: str) -> str:
-    """The first of the lines, and what helps."""
-    return f"{'; '.join(lines[:EXAMPLES])}: {remedy}" if lines else "sound"
+async def looked(check: str, path: Path, remedy: str) -> Finding:
+    """What it finds, as a finding of this check: the first of the lines, and what helps. Raises RetryableError."""
+    lines = await asyncio.to_thread(integrity, path)
+    said = f"{'; '.join(lines[:EXAMPLES])}: {remedy}" if lines else "sound"
+    return Finding(check, f"{path} (integrity_check)", len(lines), said)

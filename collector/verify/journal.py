@@ -13,15 +13,16 @@ from collector.journal.file import connect_reader
 from collector.messages.entry import Kind
 from collector.replay.history import History
 from collector.verify import EXAMPLES, Finding
-from collector.verify.integrity import integrity, told
+from collector.verify.integrity import looked
 
 CHECK = "journal file"
+_REMEDY = "what is not damaged is processed all the same (docs/damage.md)"
 Step = Callable[[str, int, int], None]  # (what is read, how much, of how much)
 
 
 async def journal_file(path: Path, step: Step) -> list[Finding]:
     """What is damaged in it, where, and what that means. Raises RetryableError: it is busy."""
-    found = [await asyncio.to_thread(_integrity, path)]
+    found = [await looked(CHECK, path, _REMEDY)]
     try:
         history = History(path)
         try:
@@ -30,13 +31,6 @@ async def journal_file(path: Path, step: Step) -> list[Finding]:
             history.close()
     except DamagedError as error:
         return [*found, Finding(CHECK, str(path), 1, f"cannot be read: {error}")]
-
-
-def _integrity(path: Path) -> Finding:
-    lines = integrity(path)
-    return Finding(
-        CHECK, f"{path} (integrity_check)", len(lines), told(lines, "what is not damaged is processed all the same (docs/damage.md)")
-    )
 
 
 async def _entries(history: History, path: Path, step: Step) -> Finding:

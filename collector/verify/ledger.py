@@ -17,14 +17,14 @@ from collector.audit.ledger_stored import read_window
 from collector.audit.moments import Span
 from collector.messages import ledger_data
 from collector.messages.event import Place
-from collector.messages.ledger_data import BY_REASON, COUNTS, LARGEST
+from collector.messages.ledger import ACCOUNT, BY_REASON, COUNTS
+from collector.messages.ledger_data import LARGEST
 from collector.relays.protocol import BEGINNING
 from collector.sinks.schema import exchanges, ledger
 from collector.sql_errors import retryable
 from collector.verify import Finding, named
 
 SUMS, CLOSED, WINDOWS = "ledger", "stored", "windows"
-_ACCOUNT = ("announced", "received", "dropped", "missing")
 
 
 class _Cut(NamedTuple):
@@ -45,18 +45,18 @@ async def sums(engine: AsyncEngine, span: Span) -> list[Finding]:
 
 def _accounts(span: Span) -> Select[Any]:
     """By proxy: the sums, by how much each window is off in itself, and how many hold a number too large to be true."""
-    announced, *others = (cast(ledger.c[name], Numeric) for name in _ACCOUNT)
-    saturated = or_(*(ledger.c[name] >= LARGEST for name in _ACCOUNT))
+    announced, *others = (cast(ledger.c[name], Numeric) for name in ACCOUNT)
+    saturated = or_(*(ledger.c[name] >= LARGEST for name in ACCOUNT))
     off = func.sum(case((saturated, 0), else_=func.abs(announced - others[0] - others[1] - others[2])))
     unknown = func.sum(case((saturated, 1), else_=0))
-    sums = [half for name in _ACCOUNT for half in halves(name)]
+    sums = [half for name in ACCOUNT for half in halves(name)]
     by = (ledger.c.node, ledger.c.sender)
     wanted = [*_within(span), ledger.c.away_from_us.is_(None)]
     return select(*by, off.label("off"), unknown.label("unknown"), *sums).where(*wanted).group_by(*by).order_by(*by)
 
 
 def _even(row: Row[Any]) -> Finding:
-    announced, received, dropped, missing = (whole(row, name) for name in _ACCOUNT)
+    announced, received, dropped, missing = (whole(row, name) for name in ACCOUNT)
     said, off = f"announced {announced} = received {received} + dropped {dropped} + missing {missing}", int(row.off)
     said = said if not off else f"{said.replace('=', '≠')}: windows are off by {off}"
     if row.unknown:

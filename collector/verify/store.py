@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from sqlalchemy import text
@@ -12,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.sql_errors import retryable
 from collector.verify import Finding
 from collector.verify.indexes import check, make_anew
-from collector.verify.integrity import integrity, told
+from collector.verify.integrity import looked
 
 CHECK = "store"
 _REMEDY = (
@@ -39,9 +38,7 @@ async def _sqlite(engine: AsyncEngine, repair: bool) -> Finding:
 
 
 async def _file(engine: AsyncEngine) -> Finding:
-    path = engine.url.database or ""
-    lines = await asyncio.to_thread(integrity, Path(path))
-    return Finding(CHECK, f"{path} (integrity_check)", len(lines), told(lines, _REMEDY))
+    return await looked(CHECK, Path(engine.url.database or ""), _REMEDY)
 
 
 async def _mended_file(engine: AsyncEngine) -> bool:

@@ -156,7 +156,7 @@ COMMAND = "from collector import trials; trials.SECONDS = 0.5; from collector.cl
 
 
 def test_a_process_ends_whatever_hangs(tmp_path: Path) -> None:
-    """Neither a read of a dead disk nor a name lookup can be cancelled: for them stand a pipe that nobody writes to, and a resolver that waits."""
+    """Neither a read of a dead disk, here a pipe without a writer, nor a name lookup can be cancelled."""
     os.mkfifo(tmp_path / "pipe")
     hung = {
         "SERVICES__SOURCE": "file",

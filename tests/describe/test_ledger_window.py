@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import orjson
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.audit.documents import Counts
 from collector.describe import describe_ledger
 from collector.kafka.columns import columns
+from collector.messages import ledger
 from collector.messages.event import LEDGER_TYPE, Output, Place
 from collector.messages.exchange import LedgerWindow, Node
 from collector.messages.ledger_data import COLUMNS, LARGEST, REASONS_KEPT
@@ -106,3 +109,17 @@ def test_data_of_another_shape_are_refused_as_such(damage: bytes) -> None:
     data = orjson.loads(damage)
     with pytest.raises((ValueError, KeyError, TypeError)):
         columns(LEDGER_TYPE, {}, None, orjson.dumps({**base, **data} if isinstance(data, dict) else data))
+
+
+def test_the_counts_have_their_names_from_one_place() -> None:
+    """A count that is added or renamed is so for store, API, metrics and command line: no other file writes down a name of its own."""
+    own = (ledger.ANNOUNCED, ledger.UNANNOUNCED, ledger.ACCESS_LOG_ENTRIES, ledger.TAP_ONLY, *ledger.GAPS)  # others are common words
+    folder = Path(ledger.__file__).parents[1]
+    found = {path.relative_to(folder) for path in folder.rglob("*.py") if any(f'"{name}"' in path.read_text() for name in own)}
+    assert found == {Path("messages/ledger.py")}
+
+
+def test_each_count_is_a_column_and_a_member_of_the_answer() -> None:
+    names = {*ledger.COUNTS, *ledger.BY_REASON}
+    assert names <= schema.ledger.c.keys() & Counts.model_fields.keys()
+    assert {*ledger.LOSSES, *ledger.CURABLE, *ledger.ACCOUNT} <= names

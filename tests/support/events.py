@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from collector.describe.identity import event_id, uuid7
-from collector.messages import ledger_data
+from collector.messages import ledger
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 
 NOW_US = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
@@ -79,7 +79,7 @@ def _columns(name: str, revision: int, request_bytes: int, response_bytes: int) 
 
 def window(place: Place, start_us: int = NOW_US, node: str = NODE, **counts: int) -> Output:
     """A ledger window."""
-    numbers = dict.fromkeys((*ledger_data.COUNTS, *ledger_data.BY_REASON, "cured"), 0)
+    numbers = dict.fromkeys((*ledger.COUNTS, *ledger.BY_REASON, "cured"), 0)
     of = {"node": node, "sender": "", "namespace": "prod", "workload": "llama", "window_us": 60 * SECOND_US}
     columns = {**of, **numbers, "away_from_us": None, "away_to_us": None, **counts}
     name = uuid7(start_us // 1000, f"ledger{node}{start_us}{place}".encode())
