@@ -212,6 +212,8 @@ class LedgerItem(Counts):
     windows: int | None = Field(None, description="With group=proxy: how many were summed, from `first` to `last`.")
     first: str | None = None
     last: str | None = None
+    damaged: bool | None = Field(None, description="true: the window's JSON is damaged; its numbers are those of the row's columns.")
+    why: str | None = Field(None, description="With damaged.")
     cures: dict[str, dict[str, int]] | None = Field(
         None, description="Unless group=proxy: what this window takes back, by the start of the window that counted it."
     )
@@ -266,6 +268,7 @@ _FAULTS: Responses = {
     400: _problem("Wrong parameters"),
     421: _problem("Not a name of this listener (audit.hosts)"),
     429: _problem("Too many queries of this client wait"),
+    500: _problem("What is stored there is damaged, or a fault of the collector"),
     503: _problem("The store does not answer, or not in time"),
 }
 _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}

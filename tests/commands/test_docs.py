@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.main import get_command
 
+from collector.audit import documents, problems
 from collector.audit.calls import MOST
-from collector.audit.documents import Call, Counts, Hop
+from collector.audit.documents import Call, Counts, Hop, LedgerItem, Totals
 from collector.audit.folding import SKEW_US
 from collector.audit.parameters import CallQuery, ExchangeQuery, LedgerQuery, RevisionQuery, ServiceQuery
 from collector.cli import app
@@ -38,8 +39,8 @@ def test_every_parameter_of_the_api_is_in_its_page(model: Any) -> None:
     assert not [name for name in model.model_fields if f"`{name}`" not in text]
 
 
-@pytest.mark.parametrize("model", [Call, Hop])
-def test_every_member_of_a_call_is_in_the_apis_page(model: Any) -> None:
+@pytest.mark.parametrize("model", [Call, Hop, LedgerItem, Totals])
+def test_every_member_of_calls_and_of_the_ledger_is_in_the_apis_page(model: Any) -> None:
     text = (DOCS / "api.md").read_text()
     assert not [name for name in model.model_fields if f"`{name}`" not in text and f'"{name}"' not in text]
 
@@ -49,9 +50,24 @@ def test_the_page_has_the_tolerance_that_the_code_has() -> None:
     assert f"{MOST} exchanges are put together" in (DOCS / "api.md").read_text()
 
 
-def test_every_count_of_the_ledger_is_in_the_apis_page() -> None:
+def test_every_problem_and_every_header_of_a_body_is_in_the_apis_page() -> None:
     text = (DOCS / "api.md").read_text()
-    assert not [name for name in Counts.model_fields if f"`{name}`" not in text]
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, str) and kind.startswith("urn:")]
+    assert problems.DAMAGED in kinds
+    assert not [kind for kind in kinds if f"`{kind}`" not in text]
+    assert not [name for name in documents.BODY[200]["headers"] if f"`{name}`" not in text]
+
+
+def test_the_problems_of_the_page_are_in_order() -> None:
+    statuses = re.findall(r"^\| (\d{3})[^|]*\| `(?:urn|about):", (DOCS / "api.md").read_text(), re.MULTILINE)
+    assert statuses == sorted(statuses)
+    assert len(statuses) > 5
+
+
+def test_every_state_of_the_ledger_is_where_people_look() -> None:
+    texts = [(DOCS / "api.md").read_text(), (DOCS / "ledger.md").read_text()]
+    assert not [state for state in get_args(Counts.model_fields["state"].annotation) for text in texts if f"`{state}`" not in text]
+    assert "N gaps" in (DOCS.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
