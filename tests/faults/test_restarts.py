@@ -50,6 +50,7 @@ def test_a_restart_loses_no_entry_that_envoy_does_not_count(make_rig: Callable[.
     assert kinds[Completeness.COMPLETE] == written(rig.envoy), "what Envoy sent is stored"
     assert kinds[Completeness.ACCESS_LOG_MISSING] == dropped(rig.envoy), "what it could not send it has counted"
     assert kinds.total() == answered
+    print(f"\n{restarts} restarts: {dropped(rig.envoy)} entries of {answered} lost, all counted by Envoy")
     reasons = {one["reason"] for one in rig.ledger()["away"]}
     assert "stopped" in reasons, "and the ledger says when nobody listened"
     assert reasons <= {"stopped", "hung"}, "a busy machine lets it stand still"
