@@ -1,14 +1,14 @@
-"""Alembic's entry: runs the migrations on the URL that collector.sinks.migrate (or `alembic -x url=…`) gives."""
+"""Alembic's entry: runs the migrations on the URL that collector.store.migrate (or `alembic -x url=…`) gives."""
 
 import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, event, pool, text
 
-from collector.postgres_url import is_postgres
-from collector.sinks.partitions import is_partition
-from collector.sinks.postgres_server import PostgresServer
-from collector.sinks.schema import metadata
+from collector.settings.postgres_url import is_postgres
+from collector.store.partitions import is_partition
+from collector.store.postgres_server import PostgresServer
+from collector.store.schema import metadata
 
 LOCK = 0x6D657368736D6967  # one migration of a server at a time; the number is arbitrary, and only this program's
 

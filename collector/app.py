@@ -19,11 +19,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from collector.cancelled import cancel
 from collector.clock import SystemClock
 from collector.roles.parts import Addresses, Running, Starting
 from collector.roles.phase import HARD_SECONDS, Phase
 from collector.settings import Settings
+from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe")
 

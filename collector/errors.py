@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class MeshscribeError(Exception):
@@ -57,3 +59,15 @@ def blamed(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "collector/" in frame.filename]
     where = f" in {frames[-1].filename.rpartition('collector/')[2]}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + where
+
+
+def unusable(setting: str, path: Path | None, error: Exception) -> SettingsError:
+    """What to raise in place of the system's or a library's error. The file that the error names wins over `path`."""
+    why, where = str(error), str(path)
+    if isinstance(error, OSError) and error.strerror:
+        why, where = error.strerror, str(error.filename or path)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        why = "it is a file, and a folder is needed"
+    elif path is not None and os.path.isdir(path):  # noqa: PTH112 - the path's own method raises where it may not look
+        why, where = "it is a folder, and a file is needed", str(path)
+    return SettingsError([f"{setting}: {where} cannot be used: {why}"])

@@ -5,8 +5,12 @@ A `Health` answers from memory and at once: it does no I/O, so that a probe neve
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+RECENT_SECONDS = 10.0  # who was refused comes again within seconds: so long a refusal may still hold
+SILENT_SECONDS = 4.0  # without an answer something counts as hung: so it is told within five
 
 
 class Component(NamedTuple):
@@ -23,3 +27,46 @@ class Health(Protocol):
     def components(self) -> Sequence[Component]:
         """Every part, in the order of the data. The process is ready when all are ok."""
         ...
+
+
+class LastRefusal:
+    """The last refusal of a place that refuses for several reasons, told as long as it may still hold."""
+
+    def __init__(self) -> None:
+        self._reason, self._at = "", 0.0
+
+    def add(self, reason: str) -> None:
+        """Something was refused just now."""
+        self._reason, self._at = reason, time.monotonic()
+
+    @property
+    def reason(self) -> str | None:
+        """None: nothing was of late."""
+        return self._reason if self._reason and time.monotonic() - self._at < RECENT_SECONDS else None
+
+
+class Waiting:
+    """How long an answer is waited for, one wait at a time. What hangs says nothing and raises nothing: only who waits can tell."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        """From now on an answer is waited for."""
+        self._since = time.monotonic()
+
+    def end(self) -> None:
+        """It came, whatever it said."""
+        self._since = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been waited for; 0 if it is not."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def silence(self) -> str | None:
+        """`has not answered for N s`, once that is too long."""
+        seconds = self.seconds
+        return f"has not answered for {seconds:.0f} s" if seconds > SILENT_SECONDS else None

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from collector.connections import REASONS
+from collector.health import Waiting
+from collector.http.connections import REASONS
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, ANNOUNCED, BY_REASON, GAPS, MISSING, RECEIVED
-from collector.waiting import Waiting
 
 # Coarse on purpose: an fsync takes from 0.1 ms (good disk) to 100 ms (busy network volume).
 STAGES = ("feed", "describe", "enrich", "decode", "row")  # that dead letters come from, told from the start
@@ -23,7 +23,7 @@ APPEND_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
 
 class ListenerMetrics:
-    """Connections that an HTTP listener ended by itself, by reason (connections.py)."""
+    """Connections that an HTTP listener ended by itself, by reason (http/connections.py)."""
 
     def __init__(self, registry: CollectorRegistry, listener: str) -> None:
         name = f"meshscribe_{listener}_connections_refused_total"

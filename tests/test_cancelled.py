@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from collector.cancelled import escaped
 from collector.errors import RetryableError
+from collector.tasks import escaped
 
 
 async def work(inner: asyncio.Future[None]) -> None:

@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from fastapi import FastAPI, Request
 
-from collector import connections
-from collector.connections import AHEAD, IDLE, TOO_LARGE, TOO_MANY, TOO_SLOW, Bounds
-from collector.servers import HttpServer
+from collector.http import connections
+from collector.http.connections import AHEAD, IDLE, TOO_LARGE, TOO_MANY, TOO_SLOW, Bounds
+from collector.http.servers import HttpServer
 from tests.support.waits import until_holds
 
 GET = b"GET /size HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector import waiting
+from collector import health as waiting
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Kind
 from collector.metrics import PipelineMetrics
-from collector.pipeline import Pipeline
-from collector.sinks.migrate import migrate
+from collector.pipeline.pipeline import Pipeline
 from collector.sinks.postgres import PostgresSink
 from collector.sinks.sqlite import SqliteSink
+from collector.store.migrate import migrate
 from tests.support.pipelines import running
 from tests.support.postgres import Database
 from tests.support.waits import until_holds
@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.05
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch, no_ticks: None) -> None:
     monkeypatch.setattr(waiting, "SILENT_SECONDS", 1.0)
-    monkeypatch.setattr("collector.pipeline.LOOK_SECONDS", LOOK_SECONDS)
+    monkeypatch.setattr("collector.pipeline.pipeline.LOOK_SECONDS", LOOK_SECONDS)
 
 
 @asynccontextmanager

@@ -18,14 +18,14 @@ from collector.dead_letters.burials import Burials
 from collector.dead_letters.events import read_batch
 from collector.describe import describe_fault
 from collector.errors import PermanentError, RetryableError
-from collector.isolation import IsolatingSink, isolate
 from collector.messages.event import Output, Place
 from collector.messages.exchange import Fault, Node
+from collector.pipeline.isolation import IsolatingSink, isolate
 from collector.settings import Settings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import records
-from collector.sinks.migrate import migrate
 from collector.sinks.open import open_sink
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
 from tests.support.relays import Letters

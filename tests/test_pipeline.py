@@ -17,10 +17,10 @@ from collector.errors import RetryableError
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
-from collector.pipeline import Pipeline
+from collector.pipeline.pipeline import Pipeline
 from collector.settings import Journal as JournalSettings
-from collector.sinks.migrate import migrate
 from collector.sinks.sqlite import SqliteSink
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import running
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
@@ -154,7 +154,7 @@ class Flaky:
 
 @pytest.mark.usefixtures("no_ticks")
 async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.pipeline.RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr("collector.pipeline.pipeline.RETRY_SECONDS", (0.0,))
     entries = tape(Random(99)).entries
     expected = await uninterrupted(tmp_path / "whole", entries)
     folder = tmp_path / "flaky"
@@ -171,7 +171,7 @@ async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monk
 
 
 async def test_time_passes_although_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.pipeline.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("collector.pipeline.pipeline.TICK_SECONDS", 0.01)
     migrate(f"sqlite:///{tmp_path}/events.db")
     clock = TurnedClock(0)
     journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")

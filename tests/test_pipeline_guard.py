@@ -18,16 +18,16 @@ from collector.dead_letters import DeadLetter
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.describe.record import Seen
-from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import Fault, Node
-from collector.pipeline import Pipeline
+from collector.pipeline.isolation import IsolatingSink
+from collector.pipeline.pipeline import Pipeline
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import running
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts

@@ -14,10 +14,10 @@ from collector.correlate import Correlator
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Entry
 from collector.messages.event import Output, Place
-from collector.pipeline import Pipeline
-from collector.sinks.migrate import migrate
+from collector.pipeline.pipeline import Pipeline
 from collector.sinks.protocol import WHOLE
 from collector.sinks.sqlite import SqliteSink
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import running
 from tests.support.witnesses import T0, Tape, Told, log_message

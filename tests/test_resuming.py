@@ -18,15 +18,15 @@ import pytest
 from collector.correlate import Correlator
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.errors import RetryableError
-from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Incident
 from collector.messages.event import Place
-from collector.pipeline import Pipeline
+from collector.pipeline.isolation import IsolatingSink
+from collector.pipeline.pipeline import Pipeline
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
 from collector.sinks.sqlite import SqliteSink
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.support.pipelines import running
 from tests.support.witnesses import Tape, Told, Vm, parts
 from tests.test_pipeline import LIMITS, NoMeaning, Recording, TurnedClock, append, opened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.retry_after import retry_after
+from collector.retry import retry_after
 
 NOW_US = 1_763_800_000_123_456  # 2025-11-22T08:26:40
 

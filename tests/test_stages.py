@@ -11,12 +11,12 @@ import pytest
 from collector.correlate import Closed
 from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages import kept
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from collector.settings import Settings
-from collector.stages import Stages
 from tests.support.outputs import chats
 from tests.support.traffic import exchanges_of
 from tests.support.witnesses import NODE, T0
@@ -125,7 +125,7 @@ def test_a_decoder_that_fails_leaves_the_record_and_the_raw_body_where_nothing_i
 ) -> None:
     told = chats(1, request=f'{{"model":"m","messages":[{{"role":"user","content":"{SECRET}"}}]}}'.encode())
     meaning = hiding() if rules else ExchangeMeaning(Catalogue())
-    monkeypatch.setattr("collector.meaning.captured", _raise)
+    monkeypatch.setattr("collector.pipeline.meaning.captured", _raise)
     output = Stages(meaning, True).output(exchanges_of(told)[0], Place(1, 0))
     assert output.fault is None
     own = orjson.loads(next(event.data for event in output.events if event.type == EXCHANGE_TYPE))

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from collector.clock_steps import Steps
 from collector.complaints import Complaints
 from collector.correlate import Correlator, Limits
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.messages.entry import Entry, Kind
 from collector.settings import Journal as JournalSettings
-from collector.steps import Steps
 from tests.support.clocks import TurnedClock
 from tests.support.effort import examples
 from tests.support.witnesses import Told, Vm, log_message, parts

@@ -27,8 +27,8 @@ from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.completeness import names
 from collector.messages.event import REQUEST_TYPE
-from collector.sinks.schema import exchanges
-from collector.sinks.sound import body, remains
+from collector.store.schema import exchanges
+from collector.store.sound import body, remains
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from collector.audit.moments import Span, first_id, past_id
 from collector.describe.record import call_id
-from collector.sinks.schema import exchanges
+from collector.store.schema import exchanges
 
 _column = exchanges.c
 _MASKED = 14  # the character that describe.record.call_id masks

@@ -26,8 +26,8 @@ from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
 from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE
-from collector.sinks.schema import exchanges
-from collector.sinks.sound import body
+from collector.store.schema import exchanges
+from collector.store.sound import body
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
 _COLUMNS = (

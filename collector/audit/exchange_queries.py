@@ -16,7 +16,7 @@ from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
-from collector.sinks.schema import (
+from collector.store.schema import (
     FLAGGED,
     INDEXED,
     NOT_COMPLETE,

@@ -19,7 +19,7 @@ from collector.audit.revisions import find
 from collector.clock import Clock
 from collector.messages.event import Place
 from collector.settings import Audit
-from collector.sinks.schema import exchanges
+from collector.store.schema import exchanges
 
 _BEGINNING = Place(-1, -1)
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select,
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import LedgerQuery
 from collector.messages.ledger import BY_REASON, COUNTS, CURABLE, LOSSES
-from collector.sinks.schema import AWAY, CURING, ledger
+from collector.store.schema import AWAY, CURING, ledger
 
 Proxy = tuple[str, str]  # node id, sender
 

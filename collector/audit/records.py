@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.sinks.schema import exchanges
-from collector.sinks.sound import COLUMNS, fault_of, placeholder
+from collector.store.schema import exchanges
+from collector.store.sound import COLUMNS, fault_of, placeholder
 
 log = logging.getLogger(__name__)
 

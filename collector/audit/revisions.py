@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
 from collector.audit.problems import NotFoundError
-from collector.sinks.schema import exchanges
+from collector.store.schema import exchanges
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 

@@ -1,7 +1,7 @@
 """Queries share the store: so many at a time, of one client no more than its share, and none longer than the limit.
 
 Who waits is let in by clients in turn, so that a hundred queries of one are no longer a wait for another than one of them. A client is an
-address. The limit is told to the store's connections (sinks/deadlines.py, statement_timeout); a store that answers nothing at all is
+address. The limit is told to the store's connections (sqlite/deadlines.py, statement_timeout); a store that answers nothing at all is
 given up here.
 """
 
@@ -18,7 +18,7 @@ from collector.audit.problems import STORE_UNAVAILABLE, problem
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.settings import Audit
-from collector.sinks.deadlines import DEADLINE
+from collector.sqlite.deadlines import DEADLINE
 
 WAITING_EACH = 16  # queries of one client that wait for their turn
 GRACE_SECONDS = 1.0  # for the store to end a query by itself, and say so

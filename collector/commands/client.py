@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from collector.commands.exits import NothingThereError, RefusedError, UnreachableError
-from collector.retry_after import retry_after
+from collector.retry import retry_after
 
 SECONDS = 30.0  # for an answer: a query may wait for its turn as long as it may take, 10 s each unless the server says otherwise
 TIMEOUT = httpx.Timeout(SECONDS, connect=5.0)

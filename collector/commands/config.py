@@ -53,8 +53,8 @@ def _connect(settings: Settings) -> None:
     from rich.text import Text
 
     from collector.commands import screen
-    from collector.trials import run
-    from collector.trials.choose import choose
+    from collector.upkeep.trials import run
+    from collector.upkeep.trials.choose import choose
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, by us
     results = run(choose(settings))

@@ -144,7 +144,7 @@ def _wanted(ids: list[str] | None, all_: bool, origin: str | None) -> Callable[[
 
 async def _replay(settings: Any, letters: DeadLetters, wanted: Callable[[DeadLetter], bool]) -> list[Any]:
     from collector.clock import SystemClock
-    from collector.dead_letters.again import Resender
+    from collector.upkeep.resend import Resender
 
     async with Resender(settings, letters, SystemClock()) as resender:
         return [sent async for sent in resender.send(wanted)]

@@ -85,7 +85,7 @@ def migrate(config: options.Config = None) -> None:
     - `meshscribe migrate --config meshscribe.yaml`: before a new version is rolled out
     """
     from collector.settings import load
-    from collector.sinks.migrate import migrate as run
+    from collector.store.migrate import migrate as run
 
     sink = load(config).sink
     done = run(sink.url, sink.password_file)

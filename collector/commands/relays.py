@@ -10,7 +10,7 @@ from collector.commands import options
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
-    from collector.relays.look import Reached
+    from collector.relays.reached import Reached
 
 
 def relays(output: options.Output = Format.TABLE, config: options.Config = None) -> None:
@@ -27,7 +27,7 @@ def relays(output: options.Output = Format.TABLE, config: options.Config = None)
     import orjson
 
     from collector.commands import screen
-    from collector.relays.look import look
+    from collector.relays.reached import look
     from collector.settings import load
 
     settings = load(config)

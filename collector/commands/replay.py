@@ -12,10 +12,10 @@ from collector.commands.exits import InputError
 if TYPE_CHECKING:
     from collector.audit.moments import Span
     from collector.correlate import Limits
-    from collector.meaning import ExchangeMeaning
-    from collector.replay.into import Into
-    from collector.replay.sources import Source
+    from collector.pipeline.meaning import ExchangeMeaning
     from collector.settings import Settings
+    from collector.upkeep.replay.into import Into
+    from collector.upkeep.replay.sources import Source
 
 BATCH = 500
 
@@ -63,10 +63,10 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
 
     from collector.clock import SystemClock
     from collector.commands import screen
-    from collector.replay.into import open_into
-    from collector.replay.meaning import stored_meaning
-    from collector.replay.sources import open_sources
     from collector.roles.limits import limits
+    from collector.upkeep.replay.into import open_into
+    from collector.upkeep.replay.meaning import stored_meaning
+    from collector.upkeep.replay.sources import open_sources
 
     bounds = limits(settings)
     async with AsyncExitStack() as stack:
@@ -87,8 +87,8 @@ async def _one(source: Source, wanted: Span, bounds: Limits, meaning: ExchangeMe
     from rich.console import Console
     from rich.progress import Progress
 
-    from collector.replay.into import IntoSql
-    from collector.replay.rebuild import rebuild
+    from collector.upkeep.replay.into import IntoSql
+    from collector.upkeep.replay.rebuild import rebuild
 
     way, events = source.way, 0
     with Progress(console=Console(stderr=True), transient=True) as progress:

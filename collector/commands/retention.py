@@ -48,8 +48,8 @@ def _days(text: str) -> int:
 async def _end(settings: Settings, keep_days: int, dry_run: bool, uncopied: bool) -> None:
     from collector.clock import SystemClock
     from collector.relays.hold import RelayHold
-    from collector.sinks.open import open_expiry
-    from collector.sinks.retention import first_kept
+    from collector.store.engine import open_expiry
+    from collector.store.retention import first_kept
 
     verb, steps = "would delete" if dry_run else "deleted", 0
     before = by_age = first_kept(SystemClock().now_us(), keep_days)

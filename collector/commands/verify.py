@@ -13,7 +13,7 @@ from collector.commands.exits import Exit, InputError
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
-    from collector.verify import Finding
+    from collector.upkeep.verify import Finding
 
 
 def verify(
@@ -47,8 +47,8 @@ def verify(
     from collector.clock import SystemClock
     from collector.commands import screen
     from collector.settings import load
-    from collector.verify.all import Manner
-    from collector.verify.all import verify as check
+    from collector.upkeep.verify.all import Manner
+    from collector.upkeep.verify.all import verify as check
 
     settings = load(config)
     try:

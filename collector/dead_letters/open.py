@@ -9,7 +9,7 @@ from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.dead_letters.several import Several
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.settings import Settings
-from collector.sinks.open import open_engine
+from collector.store.engine import open_engine
 
 
 def open_letters(settings: Settings) -> DeadLetters:

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.dead_letters import DeadLetter, Heap
 from collector.messages.event import Place
-from collector.sinks.schema import dead_letters
-from collector.sinks.sound import remains
-from collector.sql_errors import retryable
+from collector.store.errors import retryable
+from collector.store.schema import dead_letters
+from collector.store.sound import remains
 
 PAGE = 100
 _DROPPED_AT_ONCE = 1000

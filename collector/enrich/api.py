@@ -20,7 +20,7 @@ import yaml
 
 from collector.enrich import kubernetes_client
 from collector.errors import RetryableError
-from collector.retry_after import retry_after
+from collector.retry import retry_after
 
 GONE = 410
 MAX_ERROR_BODY = 4096

@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from collector.enrich.backoff import Backoff
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.selection import Selection
 from collector.enrich.store import VersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
+from collector.retry import Backoff
 
 BATCH = 500
 log = logging.getLogger(__name__)

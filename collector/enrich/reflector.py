@@ -17,12 +17,12 @@ import orjson
 
 from collector.clock import Clock
 from collector.enrich.api import GONE, Api, ApiError, Timings
-from collector.enrich.backoff import Backoff
 from collector.enrich.resource import changed_us, fingerprint, identity, in_force_from, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.status import ReflectorStatus
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.errors import BadInputError
+from collector.retry import Backoff
 
 GROUP = "serving.kserve.io"
 PAGE = 250

@@ -15,11 +15,11 @@ from typing import Any
 
 from collector.clock import Clock, SystemClock
 from collector.enrich.api import Api, Connect, Timings
-from collector.enrich.backoff import Backoff
 from collector.enrich.reflector import RESOURCES, Reflector, Resource
 from collector.enrich.selection import Selection
 from collector.enrich.status import WatchStatus
 from collector.enrich.version import ServiceVersion
+from collector.retry import Backoff
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import asyncio
 import sqlite3
 from contextlib import suppress
 
-from collector.cancelled import cancel
 from collector.errors import RetryableError
 from collector.journal.writer import Writer
+from collector.tasks import cancel
 
 TRY_SECONDS = 1.0
 

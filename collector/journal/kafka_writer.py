@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from collector.cancelled import cancel, escaped
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import JournalFullError, RetryableError, blamed
@@ -32,6 +31,7 @@ from collector.kafka.quiet import quieten
 from collector.kafka.transactions import partition as partition_of
 from collector.messages.entry import Kind
 from collector.settings import Kafka
+from collector.tasks import cancel, escaped
 
 log = logging.getLogger("meshscribe.journal")
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from collector import sqlite_wal as wal
 from collector.journal import standing
 from collector.journal.checksum import checksum
 from collector.journal.place import Place
 from collector.journal.salvage import entries_in
 from collector.messages.entry import Entry, Incident
+from collector.sqlite import wal
 
 log = logging.getLogger("meshscribe.journal")
 

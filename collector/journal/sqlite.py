@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from collector.clock import Clock
-from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, SettingsError
+from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, SettingsError, unusable
+from collector.health import LastRefusal
 from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
 from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
@@ -28,8 +29,6 @@ from collector.journal.received import ReceivedTime
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Append, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
-from collector.paths import unusable
-from collector.refusal import LastRefusal
 from collector.settings import Journal as JournalSettings
 
 log = logging.getLogger("meshscribe.journal")

@@ -15,11 +15,11 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from collector.errors import RetryableError
+from collector.health import Waiting
 from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
 from collector.journal.place import Place
 from collector.messages.entry import Entry, Kind
-from collector.waiting import Waiting
 
 T = TypeVar("T")
 GROUP_ENTRIES = 128

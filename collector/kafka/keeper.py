@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from collector.cancelled import cancel
 from collector.errors import MeshscribeError
+from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe.kafka")
 

@@ -29,7 +29,7 @@ class Event(NamedTuple):
     datacontenttype: str | None
     data: bytes
     extensions: Mapping[str, str | int | bool]
-    columns: Mapping[str, Any]  # what the SQL store keeps in columns of its own (sinks/schema.py)
+    columns: Mapping[str, Any]  # what the SQL store keeps in columns of its own (store/schema.py)
 
 
 class Place(NamedTuple):

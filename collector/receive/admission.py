@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from collector.errors import JournalFullError, OverShareError
+from collector.health import LastRefusal
 from collector.messages.entry import Kind
 from collector.metrics import AdmissionMetrics
 from collector.receive import Appender
 from collector.receive.refusals import Refusals
 from collector.receive.shares import Charge, Progress, Reason, Shares, charge, share_key
-from collector.refusal import LastRefusal
 
 log = logging.getLogger("meshscribe.ingest")
 

@@ -10,14 +10,14 @@ import logging
 
 from collector.errors import RetryableError
 from collector.messages.event import Place
-from collector.relays.look import look
 from collector.relays.open import wanted
 from collector.relays.protocol import BEGINNING
+from collector.relays.reached import look
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Relay as RelaySettings
 from collector.settings import Settings
-from collector.sinks.open import open_engine
-from collector.sinks.partitions import day_of
+from collector.store.engine import open_engine
+from collector.store.partitions import day_of
 
 log = logging.getLogger("meshscribe.retention")
 

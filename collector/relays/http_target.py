@@ -19,7 +19,7 @@ from collector.relays.http_client import Client
 from collector.relays.http_events import binary
 from collector.relays.places import Places
 from collector.relays.protocol import LaterError, Poison, PoisonError
-from collector.retry_after import retry_after
+from collector.retry import retry_after
 
 # Answers that speak of the endpoint, its address or our credentials, not of this event: people can mend that, and no event is lost by it.
 _OF_THE_ENDPOINT = frozenset({401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 423, 425, 429})

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from collector.sql_errors import retryable
+from collector.store.errors import retryable
 
 
 class Lease:

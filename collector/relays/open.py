@@ -21,7 +21,8 @@ from collector.settings import Relay as RelaySettings
 from collector.settings import Settings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import event_topics
-from collector.sinks.open import open_engine, open_sink
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine
 
 TYPES = {
     "exchange": EXCHANGE_TYPE,

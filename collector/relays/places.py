@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.messages.event import Place
 from collector.relays.protocol import BEGINNING
-from collector.sinks.schema import relays
-from collector.sql_errors import retryable
+from collector.store.errors import retryable
+from collector.store.schema import relays
 
 
 class Places(Protocol):

@@ -10,7 +10,7 @@ import zstandard
 from collector.errors import DamagedError
 from collector.messages import ledger_data
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
-from collector.sinks.sound import body, checked
+from collector.store.sound import body, checked
 
 EXCHANGE_COLUMNS = (
     "exchange",

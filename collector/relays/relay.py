@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
-from collector.cancelled import escaped
 from collector.clock import Clock
 from collector.complaints import Complaints, Outage
 from collector.dead_letters import DeadLetters, damaged, letter
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, SettingsError
-from collector.isolation import isolate
+from collector.health import Waiting
 from collector.messages.event import Output, Place
+from collector.pipeline.isolation import isolate
 from collector.relays.protocol import Feed, LaterError, PoisonError, Read, Target
-from collector.waiting import Waiting
+from collector.tasks import escaped
 
 T = TypeVar("T")
 

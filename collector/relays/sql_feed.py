@@ -22,10 +22,10 @@ from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, R
 from collector.relays.lease import Lease
 from collector.relays.protocol import BEGINNING, Damaged, Read
 from collector.relays.rebuild import exchange_event, ledger_event, payload_event
-from collector.sinks.partitions import edge
-from collector.sinks.schema import exchanges, ledger, payloads, places
-from collector.sinks.sound import remains
-from collector.sql_errors import retryable
+from collector.store.errors import retryable
+from collector.store.partitions import edge
+from collector.store.schema import exchanges, ledger, payloads, places
+from collector.store.sound import remains
 
 _DIRECTIONS = {REQUEST_TYPE: "request", RESPONSE_TYPE: "response"}
 _READING = "relay: the SQL store"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from collector.clock_steps import Steps
 from collector.health import Component
 from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal, open_journal
@@ -22,7 +23,6 @@ from collector.roles.ingest import start_ingest
 from collector.roles.parts import Addresses, Running, Starting
 from collector.roles.phase import Phase
 from collector.roles.steps import start_steps
-from collector.steps import Steps
 
 if TYPE_CHECKING:
     from collector.roles.behind import Behind

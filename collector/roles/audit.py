@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from collector.audit.app import create_app
-from collector.directory import Directory, open_versions
+from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
 from collector.roles.steps import clock_part
-from collector.sinks.open import open_engine, prepare
+from collector.store.engine import open_engine, prepare
 
 
 async def start(starting: Starting) -> Running:

@@ -19,13 +19,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from collector.cancelled import cancel
 from collector.clock import Clock
-from collector.errors import MeshscribeError
+from collector.errors import MeshscribeError, unusable
 from collector.messages.entry import Away, Incident, Kind
-from collector.paths import unusable
 from collector.receive import Appender
 from collector.roles.parts import Starting
+from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe")
 

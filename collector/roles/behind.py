@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.app import create_app
-from collector.cancelled import cancel
 from collector.correlate import Correlator
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.open import open_letters
-from collector.directory import Directory, open_versions
+from collector.enrich.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component, Health
-from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal
-from collector.meaning import ExchangeMeaning
 from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
-from collector.pipeline import Pipeline
+from collector.pipeline.isolation import IsolatingSink
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
 from collector.receive.shares import Progress
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
@@ -34,9 +33,11 @@ from collector.roles.phase import Phase, PhasedHealth
 from collector.roles.probes import Front
 from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
-from collector.sinks.open import open_engine, open_expiry, open_sink, prepare
+from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
-from collector.sinks.retention import Retention
+from collector.store.engine import open_engine, open_expiry, prepare
+from collector.store.retention import Retention
+from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from collector.cancelled import cancel
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.open import open_letters
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.metrics import DeadLetterMetrics
 from collector.roles.parts import Starting
+from collector.tasks import cancel
 
 LOOK_SECONDS, LOOK_TOPIC_SECONDS = 10.0, 300.0
 

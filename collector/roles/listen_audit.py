@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from collector.audit.probes import PATHS, OnlyProbes
-from collector.connections import Bounds
+from collector.http.connections import Bounds
+from collector.http.servers import HttpServer
 from collector.metrics import ListenerMetrics
-from collector.servers import HttpServer
 from collector.settings import Audit
 
 PROBE_CONNECTIONS = 32

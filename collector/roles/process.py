@@ -14,16 +14,16 @@ from collector.clock import Clock
 from collector.correlate import Correlator
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.kafka import KafkaDeadLetters
-from collector.directory import Directory, open_versions
+from collector.enrich.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
-from collector.isolation import IsolatingSink
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_reader import Lost
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
-from collector.meaning import ExchangeMeaning
 from collector.metrics import LedgerMetrics, RelayMetrics
-from collector.pipeline import Pipeline
+from collector.pipeline.isolation import IsolatingSink
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
 from collector.roles.burials import start_burials
 from collector.roles.limits import limits, microseconds
 from collector.roles.membership import Membership, work_together

@@ -5,11 +5,11 @@ It never holds up the store's relay; without the topic it says so and asks again
 
 from __future__ import annotations
 
-from collector.directory import Directory, open_versions
+from collector.enrich.directory import Directory, open_versions
 from collector.enrich.kafka import KafkaVersionStore
 from collector.enrich.metrics import ServicesMetrics
 from collector.roles.parts import RoleHealth, Starting
-from collector.sinks.open import open_engine
+from collector.store.engine import open_engine
 
 
 async def start_services_copy(starting: Starting, health: RoleHealth) -> None:

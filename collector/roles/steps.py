@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from collector.cancelled import cancel
+from collector.clock_steps import Steps
 from collector.health import Component
 from collector.metrics import ClockMetrics
 from collector.roles.parts import Starting
-from collector.steps import Steps
+from collector.tasks import cancel
 
 
 def start_steps(starting: Starting) -> Steps:

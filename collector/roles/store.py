@@ -11,7 +11,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from collector.cancelled import cancel
 from collector.dead_letters.open import open_letters
 from collector.health import Component
 from collector.metrics import RelayMetrics
@@ -28,8 +27,10 @@ from collector.roles.steps import clock_part
 from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
-from collector.sinks.open import open_expiry, open_sink, prepare
-from collector.sinks.retention import Retention
+from collector.sinks.open import open_sink
+from collector.store.engine import open_expiry, prepare
+from collector.store.retention import Retention
+from collector.tasks import cancel
 
 BATCH_BYTES = 8 << 20
 STOP_SECONDS = 5.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collector.connections import Bounds
+from collector.http.connections import Bounds
+from collector.http.servers import HttpServer
 from collector.metrics import ListenerMetrics, TapMetrics
 from collector.receive import Appender
 from collector.receive.tap import create_ingest_app
 from collector.roles.parts import Starting
-from collector.servers import HttpServer
 
 
 async def start(starting: Starting, journal: Appender) -> str:

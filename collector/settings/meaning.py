@@ -77,7 +77,7 @@ class Redaction(Section):
     @field_validator("paths")
     @classmethod
     def _readable(cls, paths: list[str]) -> list[str]:
-        from collector.redaction.paths import parse
+        from collector.rule_language.paths import parse
 
         for path in paths:
             parse(path)
@@ -87,7 +87,7 @@ class Redaction(Section):
     @classmethod
     def _compiled(cls, patterns: list[str]) -> list[str]:
         if patterns:
-            from collector.redaction.patterns import check
+            from collector.rule_language.patterns import check
 
             for pattern in patterns:
                 check(pattern)

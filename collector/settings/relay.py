@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from collector.postgres_url import fault, is_postgres
+from collector.settings.postgres_url import fault, is_postgres
 from collector.settings.section import MIB, Section, is_there
 
 

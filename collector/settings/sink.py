@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from collector.postgres_url import fault, is_postgres
+from collector.settings.postgres_url import fault, is_postgres
 from collector.settings.section import Section
 
 

@@ -1,92 +1,16 @@
-"""The SQL sink that a URL names: the sink itself, the audit API's engine, what makes its tables ready, what ends old data."""
+"""The SQL sink that a URL names."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-
 from collector.clock import Clock
-from collector.errors import RetryableError, SettingsError
-from collector.postgres_url import is_postgres
 from collector.settings import Sink as SinkSettings
-from collector.sinks.deadlines import keep_deadlines
-from collector.sinks.migrate import head, migrate, revisions, server_revision
 from collector.sinks.postgres import PostgresSink
-from collector.sinks.postgres_server import PostgresServer
 from collector.sinks.protocol import Sink
-from collector.sinks.retention import PostgresExpiry, SqliteExpiry
 from collector.sinks.sqlite import SqliteSink
-
-log = logging.getLogger("meshscribe")
-
-# A query is planned for its own values: those decide which partitions and which partial indexes serve it.
-AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
-STATEMENT_SECONDS = 30.0
-
-
-def server(settings: SinkSettings) -> PostgresServer | None:
-    """The Postgres server, if the sink is one."""
-    return PostgresServer(settings.url, settings.password_file) if is_postgres(settings.url) else None
+from collector.store.engine import file_of, server
 
 
 def open_sink(settings: SinkSettings, clock: Clock) -> Sink:
     """The sink. Connects when it is first asked for something."""
     postgres = server(settings)
-    return PostgresSink(postgres, clock) if postgres else SqliteSink(_path(settings))
-
-
-def open_engine(settings: SinkSettings, statement_seconds: float = STATEMENT_SECONDS) -> AsyncEngine:
-    """The audit API's own connections: they read, and never wait for the sink's writer. A server gives up longer statements by itself;
-    in a file they end at their task's deadline (deadlines.py).
-    """
-    postgres = server(settings)
-    if postgres:
-        return postgres.engine("meshscribe audit", **AUDIT_SETTINGS, statement_timeout=f"{statement_seconds * 1000:.0f}ms")
-    url = make_url(settings.url).set(drivername="sqlite+aiosqlite")
-    engine = create_async_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
-    event.listen(engine.sync_engine, "connect", _lenient)
-    keep_deadlines(engine)
-    return engine
-
-
-def _lenient(connection: Any, _: object) -> None:
-    """A damaged text costs itself, not the page that it is on."""
-    connection.driver_connection.text_factory = _text
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def open_expiry(settings: SinkSettings) -> PostgresExpiry | SqliteExpiry:
-    """What deletes old data."""
-    postgres = server(settings)
-    return PostgresExpiry(postgres) if postgres else SqliteExpiry(_path(settings))
-
-
-async def prepare(settings: SinkSettings) -> None:
-    """Migrates an SQLite file, which is this process's alone. A server's tables are migrated by `meshscribe migrate`, because several
-    collectors start at once: raises SettingsError if that was not done. A server that does not answer is waited for later.
-    """
-    postgres = server(settings)
-    if postgres is None:
-        await asyncio.to_thread(migrate, settings.url)
-        return
-    try:
-        found = await server_revision(postgres)
-    except RetryableError as error:
-        log.warning("the sink does not answer; what is received waits in the journal: %s", error)
-        return
-    if found is not None and found not in revisions():
-        raise SettingsError([f"sink.url: {postgres.name} is at revision {found}, which this version does not know: it is of a newer one"])
-    if found != head():
-        raise SettingsError([f"sink.url: {postgres.name} is at revision {found or 'none'}, needed is {head()}: run `meshscribe migrate`"])
-
-
-def _path(settings: SinkSettings) -> Path:
-    return Path(make_url(settings.url).database or "")
+    return PostgresSink(postgres, clock) if postgres else SqliteSink(file_of(settings))

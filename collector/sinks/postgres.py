@@ -18,12 +18,12 @@ import asyncpg
 from collector.clock import Clock
 from collector.errors import PermanentError
 from collector.messages.event import Output, Place
-from collector.sinks.fitting import fitted
-from collector.sinks.postgres_days import Days
-from collector.sinks.postgres_rows import STATEMENTS, chunks
-from collector.sinks.postgres_server import FAILURES, PostgresServer
 from collector.sinks.protocol import WHOLE
-from collector.sinks.rows import Row, RowMaker, Rows
+from collector.store.fitting import fitted
+from collector.store.postgres_days import Days
+from collector.store.postgres_rows import STATEMENTS, chunks
+from collector.store.postgres_server import FAILURES, PostgresServer
+from collector.store.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
 

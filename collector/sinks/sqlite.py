@@ -20,13 +20,13 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.dialects.sqlite import insert
 
-from collector import sqlite_wal as wal
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
-from collector.sinks import schema
-from collector.sinks.fitting import fitted
 from collector.sinks.protocol import WHOLE
-from collector.sinks.rows import Row, RowMaker, Rows
+from collector.sqlite import wal
+from collector.store import schema
+from collector.store.fitting import fitted
+from collector.store.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
 
@@ -142,7 +142,7 @@ class SqliteSink:
 
     def _look_behind(self, connection: sqlite3.Connection) -> None:
         """Once, before the first write: what SQLite does not use of its log, because a frame is damaged. The journal feeds anew what is
-        gone of it, as far as it still has it: see resuming.py.
+        gone of it, as far as it still has it: see pipeline/resuming.py.
         """
         if self._looked:
             return

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.settings import Sink
-from collector.sinks.open import open_engine
+from collector.store.engine import open_engine
 from tests.audit.rows import Store
 from tests.support.postgres import Database, in_thread
 

@@ -16,7 +16,7 @@ from collector.describe.identity import event_id, uuid7
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Place
 from collector.messages.exchange import LedgerWindow, Node
-from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
+from collector.store.schema import exchanges, ledger, metadata, payloads, places
 
 NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
 SECOND = 1_000_000

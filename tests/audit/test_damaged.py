@@ -17,8 +17,8 @@ from collector.audit.app import create_app
 from collector.audit.moments import Span
 from collector.audit.problems import DAMAGED
 from collector.settings import Audit, Sink
-from collector.sinks.open import open_engine
-from collector.verify.payloads import bodies
+from collector.store.engine import open_engine
+from collector.upkeep.verify.payloads import bodies
 from tests.audit.conftest import Api, Parts
 from tests.audit.rows import MINUTE, NOW, SECOND, Clock, Store, away, exchange, payload, window
 

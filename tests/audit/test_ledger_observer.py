@@ -18,7 +18,7 @@ from collector.audit import ledger_cures
 from collector.audit.app import create_app
 from collector.audit.moments import rfc3339
 from collector.settings import Audit
-from collector.sinks.schema import ledger
+from collector.store.schema import ledger
 from tests.audit.conftest import Parts
 from tests.audit.rows import MINUTE, Clock, Store, away, window
 

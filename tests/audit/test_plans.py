@@ -12,7 +12,7 @@ from collector.audit.moments import span
 from collector.audit.parameters import ExchangeQuery
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
-from collector.sinks.schema import exchanges
+from collector.store.schema import exchanges
 from tests.audit.rows import JOURNAL, NOW, Store, name
 
 

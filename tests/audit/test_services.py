@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.audit.app import create_app
 from collector.audit.services import Known
-from collector.directory import Directory
+from collector.enrich.directory import Directory
 from collector.enrich.version import LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.settings import Audit, Services
 from tests.audit.conftest import Parts

@@ -21,9 +21,9 @@ from collector.audit.parameters import MOST_VALUES
 from collector.audit.turns import WAITING_EACH, Line, TooManyError, Turns
 from collector.clock import SystemClock
 from collector.settings import Audit, Sink
-from collector.sinks.deadlines import DEADLINE
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
+from collector.sqlite.deadlines import DEADLINE
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.audit.conftest import Api, Parts
 from tests.support.postgres import Database
 

@@ -21,12 +21,12 @@ import asyncpg
 
 from collector.clock import SystemClock
 from collector.messages.event import Output, Place
-from collector.sinks import schema
-from collector.sinks.migrate import migrate
 from collector.sinks.postgres import PostgresSink
-from collector.sinks.postgres_rows import statement
-from collector.sinks.postgres_server import PostgresServer
-from collector.sinks.rows import RowMaker, Rows
+from collector.store import schema
+from collector.store.migrate import migrate
+from collector.store.postgres_rows import statement
+from collector.store.postgres_server import PostgresServer
+from collector.store.rows import RowMaker, Rows
 from tests.support.events import exchange
 from tests.support.postgres import Postgres
 

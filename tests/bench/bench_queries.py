@@ -28,9 +28,9 @@ from collector.clock import SystemClock
 from collector.health import Component
 from collector.messages.event import Place
 from collector.settings import Audit, Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
-from collector.sinks.partitions import edge, name
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.store.partitions import edge, name
 from tests.support.postgres import Postgres
 
 COUNT = int(os.environ.get("MESHSCRIBE_BENCH_EXCHANGES", "200000"))

@@ -22,9 +22,9 @@ from prometheus_client import CollectorRegistry
 from collector.audit.app import create_app
 from collector.clock import SystemClock
 from collector.settings import Audit, Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
-from collector.sinks.schema import exchanges
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.store.schema import exchanges
 from tests.bench.bench_queries import DAY_US, DAYS, QUERIES, ROUNDS, Healthy, measure
 
 COUNT = int(os.environ.get("MESHSCRIBE_BENCH_EXCHANGES", "500000"))

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from collector import trials
 from collector.cli import app
 from collector.demo.ports import Ports
 from collector.journal.file import open_file
-from collector.sinks.migrate import migrate
+from collector.store.migrate import migrate
+from collector.upkeep import trials
 from tests.support.postgres import Database
 
 

@@ -17,13 +17,13 @@ from collector.cli import app
 from collector.dead_letters import damaged, letter, undone
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages.event import Output, Place
 from collector.messages.exchange import Exchange, Fault, Node
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
-from collector.stages import Stages
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.support.events import JOURNAL, NOW_US, exchange
 from tests.support.outputs import chats
 from tests.support.posted import Posted, taking

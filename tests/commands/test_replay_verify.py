@@ -20,15 +20,16 @@ from collector.dead_letters import damaged, undone
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.enrich.catalogue import Catalogue
 from collector.journal.sqlite import SqliteJournal, open_journal
-from collector.meaning import ExchangeMeaning
 from collector.messages.entry import Entry
 from collector.messages.event import Place
 from collector.messages.exchange import Fault, Node
-from collector.pipeline import Pipeline
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
 from collector.settings import Journal as JournalSettings
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine, open_sink
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.outputs import chats, entries
 from tests.support.pipelines import running

@@ -20,7 +20,7 @@ import pytest_asyncio
 from collector.dead_letters.events import read_batch
 from collector.messages.event import EXCHANGE_TYPE, Event, Output, Place
 from collector.relays.relay import Relay
-from collector.sinks.migrate import migrate
+from collector.store.migrate import migrate
 from tests.support.events import JOURNAL, NOW_US, exchange
 from tests.support.kafka import new_topics
 from tests.support.outputs import chats, outputs

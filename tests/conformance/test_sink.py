@@ -23,11 +23,12 @@ from collector.kafka.topics import create
 from collector.messages.event import Output, Place
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import KafkaSink, event_topics
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine, open_sink
+from collector.sinks.open import open_sink
 from collector.sinks.protocol import WHOLE, Sink
-from collector.sinks.schema import exchanges as exchange_table
-from collector.sinks.schema import ledger, payloads
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.store.schema import exchanges as exchange_table
+from collector.store.schema import ledger, payloads
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, exchanges, identity, window
 from tests.support.kafka import event_ids, read_all, settings_for

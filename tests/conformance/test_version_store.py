@@ -20,9 +20,9 @@ from collector.enrich.store import MemoryVersionStore, VersionStore, identity
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
 from collector.settings import Kafka, Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
-from collector.sinks.schema import service_versions
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.store.schema import service_versions
 from tests.support.kafka import create_topic, new_topics, read_all, settings_for
 
 Open = Callable[[], VersionStore]

@@ -22,8 +22,8 @@ from collector.messages import kept
 from collector.messages.event import Event, Output, Place
 from collector.messages.exchange import Exchange, Fault, Node
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
 from tests.support.kafka import new_topics
 from tests.support.outputs import chats

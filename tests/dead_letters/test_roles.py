@@ -7,14 +7,14 @@ from pathlib import Path
 
 from collector.clock import SystemClock
 from collector.dead_letters import DeadLetters, letter
-from collector.dead_letters.again import Resender
 from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.dead_letters.open import open_all_letters, open_letters
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.demo.kafka_broker import KafkaBroker
 from collector.settings import Settings, Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.upkeep.resend import Resender
 from tests.support.events import JOURNAL, NOW_US
 from tests.support.kafka import event_ids, new_topics, read_all
 from tests.support.outputs import chats, outputs

@@ -8,8 +8,8 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from collector.decode import decode
 from collector.errors import SettingsError
+from collector.pipeline.tokenizers import open_estimator
 from collector.settings import Tokenizer
-from collector.tokens import open_estimator
 from tests.decode import transcripts as t
 
 ENDED = t.delta({}, finish="stop")

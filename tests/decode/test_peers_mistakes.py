@@ -14,10 +14,10 @@ from collector.describe import describe
 from collector.describe.record import Seen
 from collector.describe.usage import usage_event
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages import tap_pb2
 from collector.messages.event import Place
 from collector.messages.headers import pack
+from collector.pipeline.meaning import ExchangeMeaning
 from tests.decode import transcripts as t
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 

@@ -11,10 +11,10 @@ from collector.correlate import Correlator, Limits
 from collector.describe import describe
 from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event
 from collector.messages.exchange import Exchange
 from collector.messages.headers import pack
+from collector.pipeline.meaning import ExchangeMeaning
 from collector.settings import Settings
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from collector.correlate import Closed
 from collector.dead_letters.burials import Burials
 from collector.enrich.catalogue import Catalogue
-from collector.isolation import IsolatingSink
-from collector.meaning import ExchangeMeaning
 from collector.messages.event import Place
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
+from collector.pipeline.isolation import IsolatingSink
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from collector.settings import Settings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import records
-from collector.sinks.migrate import migrate
 from collector.sinks.open import open_sink
-from collector.stages import Stages
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.relays import Letters
 

@@ -19,8 +19,8 @@ from collector.messages.exchange import LedgerWindow, Node
 from collector.messages.ledger_data import COLUMNS, LARGEST, REASONS_KEPT
 from collector.messages.times import microseconds, timestamp
 from collector.relays.rebuild import ledger_event
-from collector.sinks import schema
-from collector.sinks.rows import RowMaker
+from collector.store import schema
+from collector.store.rows import RowMaker
 
 YEAR_9999 = 253_402_300_799_999_999
 times = st.integers(-62_135_596_800_000_000, YEAR_9999)

@@ -14,17 +14,17 @@ from collector.correlate import Correlator, Limits
 from collector.decode.json_text import loads
 from collector.describe.identity import exchange_id
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages import tap_pb2
 from collector.messages.event import Output, Place
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
 from collector.messages.plain import DEPTH, UNKNOWN, plain
 from collector.messages.times import timestamp
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
 from collector.sinks.open import open_sink
-from collector.stages import Stages
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.witnesses import NODE, T0, Tape, Told, Vm, log_message, parts
 

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from collector.decode.redact import Rules
 from collector.describe.hops import ROLES
 from collector.errors import SettingsError
+from collector.redact import Rules
 from collector.settings import Settings, load
 from collector.settings.meaning import Hop
 

@@ -16,12 +16,12 @@ from collector.describe.hops import role
 from collector.describe.record import Seen
 from collector.describe.usage import usage_event
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event, Output, Place
 from collector.messages.exchange import AccessLog, Exchange, Key, Node
 from collector.messages.headers import pack
 from collector.messages.times import timestamp
-from collector.stages import Stages
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/usage-event.schema.json").read_text())

@@ -12,9 +12,9 @@ from collector.describe import describe
 from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.version import ServiceVersion
-from collector.meaning import ExchangeMeaning
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event
 from collector.messages.exchange import Exchange
+from collector.pipeline.meaning import ExchangeMeaning
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 ASKED = b'{"model":"m","messages":[{"role":"user","content":"my secret question"}]}'

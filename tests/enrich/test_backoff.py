@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collector.enrich.backoff import Backoff
+from collector.retry import Backoff
 
 
 def test_waits_double_up_to_the_cap_and_begin_anew_after_a_success() -> None:

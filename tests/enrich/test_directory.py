@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collector import directory as module
-from collector.directory import DAY_US, Directory
+from collector.enrich import directory as module
+from collector.enrich.directory import DAY_US, Directory
 from collector.enrich.store import MemoryVersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import RetryableError

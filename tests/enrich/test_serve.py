@@ -18,13 +18,13 @@ from collector.clock import SystemClock
 from collector.demo.audit import Audit
 from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
-from collector.directory import DAY_US
+from collector.enrich.directory import DAY_US
 from collector.enrich.sql import SqlVersionStore
 from collector.enrich.version import ServiceVersion
 from collector.settings import Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
-from collector.sinks.schema import service_versions
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.store.schema import service_versions
 from tests.enrich.versions import tombstone, version
 from tests.support.posts import post
 from tests.support.waits import until

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from collector.enrich.sql import OVERLAP_US, SqlVersionStore
 from collector.errors import RetryableError
-from collector.sinks.migrate import migrate
-from collector.sinks.schema import service_versions
+from collector.store.migrate import migrate
+from collector.store.schema import service_versions
 from tests.enrich.versions import version
 
 

@@ -19,19 +19,19 @@ from collector.correlate import Correlator, Limits
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.enrich.catalogue import Catalogue
 from collector.errors import DamagedError, MeshscribeError, RetryableError
-from collector.isolation import IsolatingSink
 from collector.journal.sqlite import SqliteJournal, open_journal
-from collector.meaning import ExchangeMeaning
 from collector.messages.event import Place
-from collector.pipeline import Pipeline
+from collector.pipeline.isolation import IsolatingSink
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
 from collector.roles.away import Presence
 from collector.settings import Journal, Settings, Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine
-from collector.sinks.schema import exchanges, payloads
-from collector.sinks.sound import fault_of
 from collector.sinks.sqlite import SqliteSink
-from collector.verify.all import verify
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
+from collector.store.schema import exchanges, payloads
+from collector.store.sound import fault_of
+from collector.upkeep.verify.all import verify
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import running
 from tests.support.witnesses import T0, Tape, Told, Vm, parts

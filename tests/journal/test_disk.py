@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from collector import waiting
+from collector import health as waiting
 from collector.errors import JournalFullError
 from collector.journal import Checkpoint, disk
 from collector.journal.component import journal_component

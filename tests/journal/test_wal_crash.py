@@ -12,9 +12,9 @@ from types import ModuleType
 
 import pytest
 
-from collector import sqlite_wal as wal
 from collector.journal import recovery, standing
 from collector.messages.entry import Kind
+from collector.sqlite import wal
 from tests.journal.conftest import Open
 from tests.journal.test_damage import payload
 from tests.journal.test_wal import FRAME, HEADER, all_of, flip, killed

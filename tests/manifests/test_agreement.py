@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from collector import settings
-from collector.connections import Bounds
+from collector.http.connections import Bounds
 from tests.manifests.conftest import ROOT, wasm_sha256
 from tests.manifests.world import World
 

@@ -1,4 +1,4 @@
-"""The migrations make what collector/sinks/schema.py declares, on both databases, also out of a store with data in it."""
+"""The migrations make what collector/store/schema.py declares, on both databases, also out of a store with data in it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sqlalchemy.schema import CreateIndex
 
 from collector.errors import DamagedError, RetryableError, SettingsError
 from collector.settings import Sink
-from collector.sinks import migrate as migrating
-from collector.sinks.migrate import head, migrate, revisions
-from collector.sinks.open import prepare
-from collector.sinks.partitions import TABLES, is_partition
-from collector.sinks.postgres_server import PostgresServer
-from collector.sinks.schema import exchanges, ledger, metadata, payloads, places
+from collector.store import migrate as migrating
+from collector.store.engine import prepare
+from collector.store.migrate import head, migrate, revisions
+from collector.store.partitions import TABLES, is_partition
+from collector.store.postgres_server import PostgresServer
+from collector.store.schema import exchanges, ledger, metadata, payloads, places
 from tests.audit.rows import NOW, exchange, payload, window
 from tests.support.postgres import Database, in_thread
 
@@ -199,7 +199,7 @@ def test_bytes_are_stored_as_they_are_in_every_partition(database: Database) -> 
 
 def at_once(url: str) -> list[int]:
     """The exit codes of three processes that migrate the same store."""
-    program = f"from collector.sinks.migrate import migrate; migrate({url!r})"
+    program = f"from collector.store.migrate import migrate; migrate({url!r})"
     running = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) for _ in range(3)]
     return [process.wait(60) for process in running]
 

@@ -13,11 +13,11 @@ from collector.clock import SystemClock
 from collector.correlate import Correlator, Limits
 from collector.enrich.catalogue import Catalogue
 from collector.journal.sqlite import open_journal
-from collector.meaning import ExchangeMeaning
-from collector.pipeline import Pipeline
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
 from collector.settings import Audit, Journal, Sink
-from collector.sinks.open import open_engine
 from collector.sinks.postgres import PostgresSink
+from collector.store.engine import open_engine
 from tests.bench.bench_queries import Healthy
 from tests.support.clocks import RunningClock
 from tests.support.outputs import chats, entries, events, outputs

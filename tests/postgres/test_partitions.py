@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from collector.describe.identity import event_id
 from collector.messages.event import Place
-from collector.sinks import partitions
-from collector.sinks.partitions import TABLES, day_of, edge, name
 from collector.sinks.postgres import PostgresSink
-from collector.sinks.postgres_days import AHEAD_DAYS, BEHIND_DAYS
+from collector.store import partitions
+from collector.store.partitions import TABLES, day_of, edge, name
+from collector.store.postgres_days import AHEAD_DAYS, BEHIND_DAYS
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, identity, window
 from tests.support.postgres import Database

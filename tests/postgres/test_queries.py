@@ -14,10 +14,10 @@ from collector.audit.moments import span
 from collector.audit.parameters import ExchangeQuery, LedgerQuery
 from collector.messages.event import Place
 from collector.settings import Sink
-from collector.sinks.open import open_engine
-from collector.sinks.partitions import create, is_partition, name
 from collector.sinks.postgres import PostgresSink
-from collector.sinks.schema import exchanges as table
+from collector.store.engine import open_engine
+from collector.store.partitions import create, is_partition, name
+from collector.store.schema import exchanges as table
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, identity
 from tests.support.postgres import Database

@@ -17,9 +17,9 @@ from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Place
 from collector.settings import Sink
 from collector.sinks import postgres as postgres_sink
-from collector.sinks.open import open_engine
 from collector.sinks.postgres import PostgresSink
-from collector.sinks.postgres_server import PostgresServer
+from collector.store.engine import open_engine
+from collector.store.postgres_server import PostgresServer
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchanges
 from tests.support.postgres import Database, run

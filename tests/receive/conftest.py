@@ -17,7 +17,8 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from prometheus_client import CollectorRegistry
 
 from collector import settings
-from collector.connections import Bounds
+from collector.http.connections import Bounds
+from collector.http.servers import HttpServer
 from collector.journal.sqlite import SqliteJournal, open_journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.tap_pb2 import Batch
@@ -26,7 +27,6 @@ from collector.receive.access_log import METHOD, SERVICE, AccessLogServer
 from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares
 from collector.receive.tap import create_ingest_app
-from collector.servers import HttpServer
 from tests.support.clocks import TurnedClock
 
 TYPE = {"content-type": "application/x-protobuf"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.redaction.paths import parse
+from collector.rule_language.paths import parse
 
 ASKED = {"user": "jo", "messages": [{"content": "a"}, {"content": None}, {"content": "c"}], "meta": {"deep": {"ssn": 1}}, "ssn": "2"}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.redaction.patterns import MARK, Mark, Patterns, check
+from collector.rule_language.patterns import MARK, Mark, Patterns, check
 
 CARD = r"\b\d{16}\b"
 MAIL = r"[\w.]+@[\w.]+"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.sinks.migrate import migrate
+from collector.store.migrate import migrate
 from tests.support.events import exchanges
 from tests.support.relays import HttpEnd, Letters, SqlOrigin, relay, running, until
 

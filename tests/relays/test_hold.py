@@ -13,9 +13,10 @@ from collector.metrics import RetentionMetrics
 from collector.relays.hold import RelayHold
 from collector.relays.places import SqlPlaces
 from collector.settings import Kafka, Relay, Settings, Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine, open_expiry, open_sink
-from collector.sinks.retention import Retention
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine, open_expiry
+from collector.store.migrate import migrate
+from collector.store.retention import Retention
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, window
 from tests.support.postgres import Database

@@ -8,7 +8,8 @@ from collector.errors import RetryableError
 from collector.relays.open import TYPES
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Sink as SinkSettings
-from collector.sinks.open import open_engine, open_sink
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchanges
 from tests.support.postgres import Database

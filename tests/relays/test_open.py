@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.metrics import RelayMetrics
-from collector.relays.look import look
+from collector.relays.reached import look
 from collector.relays.start import start_relays
 from collector.settings import Relay, Settings, Sink
 from tests.support.clocks import TurnedClock

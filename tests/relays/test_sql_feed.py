@@ -18,9 +18,10 @@ from collector.relays.open import TYPES
 from collector.relays.protocol import BEGINNING
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Sink as SinkSettings
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine, open_sink
+from collector.sinks.open import open_sink
 from collector.sinks.protocol import WHOLE
+from collector.store.engine import open_engine
+from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges, window
 from tests.support.outputs import chats, outputs

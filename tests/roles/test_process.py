@@ -11,7 +11,7 @@ import pytest
 
 from collector.clock import SystemClock
 from collector.demo.kafka_broker import KafkaBroker
-from collector.directory import Directory
+from collector.enrich.directory import Directory
 from collector.errors import FencedError
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter

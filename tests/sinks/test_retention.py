@@ -12,10 +12,11 @@ from collector.cli import app
 from collector.clock import SystemClock
 from collector.messages.event import Output, Place
 from collector.settings import Sink
-from collector.sinks.migrate import migrate
-from collector.sinks.open import open_engine, open_expiry, open_sink
-from collector.sinks.partitions import TABLES
-from collector.sinks.retention import Retention, first_kept
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine, open_expiry
+from collector.store.migrate import migrate
+from collector.store.partitions import TABLES
+from collector.store.retention import Retention, first_kept
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, window
 from tests.support.postgres import Database

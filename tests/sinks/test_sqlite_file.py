@@ -9,8 +9,8 @@ import pytest
 
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Place
-from collector.sinks.migrate import migrate
 from collector.sinks.sqlite import SqliteSink
+from collector.store.migrate import migrate
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
 
 

@@ -9,11 +9,11 @@ from collector.correlate import Correlator, Limits
 from collector.describe import describe
 from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages import tap_pb2
 from collector.messages.event import Output
 from collector.messages.exchange import Exchange
 from collector.messages.headers import pack
+from collector.pipeline.meaning import ExchangeMeaning
 from tests.support.outputs import ANSWER, CHAT
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 

@@ -11,10 +11,10 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from fastapi import FastAPI, Request, Response
 
-from collector.connections import Bounds
 from collector.dead_letters.events import BATCH_TYPE
 from collector.demo.ports import Ports
-from collector.servers import HttpServer
+from collector.http.connections import Bounds
+from collector.http.servers import HttpServer
 
 
 class Receiver:

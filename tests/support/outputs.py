@@ -8,10 +8,10 @@ from collector.correlate import Correlator, Limits
 from collector.describe import describe, describe_ledger
 from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
-from collector.meaning import ExchangeMeaning
 from collector.messages.entry import Entry
 from collector.messages.event import Event, Output
 from collector.messages.exchange import Exchange
+from collector.pipeline.meaning import ExchangeMeaning
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 CHAT = b'{"model":"m-7b","messages":[{"role":"user","content":"Hello"}]}'

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from collector.pipeline import Pipeline
+from collector.pipeline.pipeline import Pipeline
 
 
 class Closing(Protocol):
@@ -34,4 +34,4 @@ async def running(journal: Closing, pipeline: Pipeline, sink: Closing) -> AsyncI
 @pytest.fixture
 def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """No tick of the pipeline's own takes a position: where stores are compared, how long a test takes must be nothing to them."""
-    monkeypatch.setattr("collector.pipeline.TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("collector.pipeline.pipeline.TICK_SECONDS", 3600.0)

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
-from collector.sinks.migrate import migrate
-from collector.sinks.postgres_server import PostgresServer
+from collector.store.migrate import migrate
+from collector.store.postgres_server import PostgresServer
 
 T = TypeVar("T")
 

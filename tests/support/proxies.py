@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc.aio
 
-from collector.cancelled import escaped
+from collector.tasks import escaped
 from tests.support.witnesses import Told, Vm, log_message, parts
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"

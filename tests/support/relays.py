@@ -29,8 +29,9 @@ from collector.settings import Kafka
 from collector.settings import Relay as RelaySettings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import KafkaSink, event_topics
-from collector.sinks.open import open_engine, open_sink
-from collector.sinks.schema import exchanges, ledger, payloads
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine
+from collector.store.schema import exchanges, ledger, payloads
 from tests.support.clocks import TurnedClock
 from tests.support.events import NOW_US
 from tests.support.http_receiver import Receiver

@@ -12,8 +12,8 @@ from collector.audit import ledger_queries
 from collector.audit.moments import Span
 from collector.audit.parameters import LedgerQuery
 from collector.messages.ledger_data import LARGEST
-from collector.verify import Finding
-from collector.verify.ledger import sums, windows
+from collector.upkeep.verify import Finding
+from collector.upkeep.verify.ledger import sums, windows
 from tests.audit.rows import MINUTE, NOW, Store, away, window
 
 

@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from collector.errors import RetryableError
 from collector.settings import Sink
-from collector.sinks.open import open_engine
-from collector.verify import Finding, indexes
-from collector.verify.integrity import integrity
-from collector.verify.store import sound
+from collector.store.engine import open_engine
+from collector.upkeep.verify import Finding, indexes
+from collector.upkeep.verify.integrity import integrity
+from collector.upkeep.verify.store import sound
 from tests.audit.rows import Store
 from tests.support.postgres import Database
 
@@ -91,7 +91,7 @@ async def test_a_server_without_amcheck_is_told_as_such(database: Database) -> N
 async def test_a_file_that_is_locked_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "events.db")
     engine = store.opened()
-    monkeypatch.setattr("collector.verify.integrity.BUSY_SECONDS", 0)
+    monkeypatch.setattr("collector.upkeep.verify.integrity.BUSY_SECONDS", 0)
     with closing(sqlite3.connect(tmp_path / "events.db", isolation_level=None)) as holder:
         holder.execute("PRAGMA locking_mode = EXCLUSIVE")
         holder.execute("BEGIN EXCLUSIVE")

@@ -12,12 +12,12 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from collector.audit.moments import Span
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.transactions import Transactions
-from collector.relays.look import look
+from collector.relays.reached import look
 from collector.settings import Journal, Kafka, Relay, Settings, Sink
 from collector.sinks.kafka import records
-from collector.sinks.migrate import migrate
-from collector.verify import Finding
-from collector.verify.all import verify
+from collector.store.migrate import migrate
+from collector.upkeep.verify import Finding
+from collector.upkeep.verify.all import verify
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL
 from tests.support.kafka import new_topics

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from collector.decode import Limits, decode
-from collector.decode.redact import Rules, conceal
+from collector.redact import Rules, conceal
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 

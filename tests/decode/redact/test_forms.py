@@ -11,7 +11,7 @@ import zstandard
 from msgspec import structs
 
 from collector.decode import decode
-from collector.decode.redact import Rules, conceal
+from collector.redact import Rules, conceal
 from tests.decode import transcripts as t
 
 WHOLE = (False, False)

@@ -19,7 +19,7 @@ from collector.decode import DEFAULT
 from collector.decode.decoder import joined
 from collector.decode.form import FIELDS, TEXT
 from collector.decode.opening import open_body
-from collector.decode.redact import Rules, conceal
+from collector.redact import Rules, conceal
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 from tests.decode.test_properties import FUZZ_BYTES, NAMES, SMALL, check, mutated

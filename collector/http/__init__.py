@@ -1,0 +1,1 @@
+"""Serving HTTP: bound listeners and their connections. Receivers, audit API and probes stand on it."""

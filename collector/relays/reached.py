@@ -1,0 +1,104 @@
+"""How far relays are, looked at from outside: what is only read disturbs no relay that runs. For `meshscribe relays` and `verify`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from collector.clock import SystemClock
+from collector.errors import RetryableError
+from collector.kafka.connection import client_arguments
+from collector.kafka.consumers import end
+from collector.kafka.reading import partitions
+from collector.kafka.transactions import committed
+from collector.messages.event import Place
+from collector.relays.kafka_target import KafkaTarget
+from collector.relays.open import wanted
+from collector.relays.places import SqlPlaces
+from collector.relays.protocol import BEGINNING
+from collector.relays.sql_feed import SqlFeed
+from collector.settings import Relay as RelaySettings
+from collector.settings import Settings
+from collector.settings import Sink as SinkSettings
+from collector.sinks.kafka import event_topics
+from collector.sinks.open import open_sink
+from collector.store.engine import open_engine
+
+
+class Reached(NamedTuple):
+    """How far a relay is in one journal. `high`: how far it could be."""
+
+    relay: str
+    to: str
+    journal: str
+    place: Place
+    high: Place
+
+    @property
+    def behind(self) -> int:
+        """Positions; of a Kafka partition, records with the markers of transactions."""
+        return max(0, self.high.position - self.place.position)
+
+
+async def look(relay: RelaySettings, settings: Settings) -> list[Reached]:
+    """By journal. Raises RetryableError: one of both ends does not answer."""
+    if settings.sinks_in_kafka:
+        return await _from_kafka(relay, settings)
+    feed = SqlFeed(open_engine(settings.sink), wanted(relay), 1, 1)
+    try:
+        found = []
+        for journal in await feed.journals():
+            place = await _in_kafka(relay, settings, journal) if relay.to == "kafka" else await _in_sql(relay, settings, journal)
+            found.append(Reached(relay.name, relay.to, journal, place, await feed.high(journal)))
+        return found
+    finally:
+        await feed.close()
+
+
+async def _in_kafka(relay: RelaySettings, settings: Settings, journal: str) -> Place:
+    """What the group has committed; asked of the brokers, not of a producer, which would fence the relay's own."""
+    at = TopicPartition(settings.kafka.exchanges_topic, 0)
+    group = KafkaTarget(settings.kafka, relay.name, "").group(journal)
+    try:
+        found = (await committed(settings.kafka, group, [at])).get(at)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise _unanswered(relay, settings, error) from error
+    return Place(found.offset, int(found.metadata)) if found is not None else BEGINNING
+
+
+async def _in_sql(relay: RelaySettings, settings: Settings, journal: str) -> Place:
+    places = SqlPlaces(open_engine(settings.sink), relay.name)
+    try:
+        return await places.get(journal)
+    finally:
+        await places.close()
+
+
+async def _from_kafka(relay: RelaySettings, settings: Settings) -> list[Reached]:
+    topics = {topic for kind, topic in event_topics(settings.kafka).items() if kind in wanted(relay)}
+    consumer = AIOKafkaConsumer(
+        **client_arguments(settings.kafka), group_id=f"meshscribe-relay-{relay.name}", isolation_level="read_committed",
+        enable_auto_commit=False,
+    )  # fmt: skip
+    sink = open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), SystemClock()) if relay.to == "sql" else None
+    try:
+        await consumer.start()
+        found = []
+        for topic in sorted(topics):
+            for at, last in (await consumer.end_offsets(await partitions(consumer, topic))).items():
+                journal = f"{at.topic}:{at.partition}"
+                place = await sink.high(journal) if sink is not None else Place(await consumer.committed(at) or 0, 0)
+                found.append(Reached(relay.name, relay.to, journal, place, Place(last, 0)))
+        return found
+    except (KafkaError, OSError, AssertionError) as error:
+        raise _unanswered(relay, settings, error) from error
+    finally:
+        if sink is not None:
+            await sink.close()
+        await end(consumer)
+
+
+def _unanswered(relay: RelaySettings, settings: Settings, error: BaseException) -> RetryableError:
+    return RetryableError(f"relay {relay.name}: Kafka at {settings.kafka.bootstrap_servers}: {str(error) or type(error).__name__}")

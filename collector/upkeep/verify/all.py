@@ -1,0 +1,122 @@
+"""All checks that the settings have parts for, one after the other."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.audit.moments import Span
+from collector.clock import Clock
+from collector.dead_letters.open import open_all_letters
+from collector.errors import DamagedError, RetryableError, SettingsError
+from collector.relays.reached import Reached, look
+from collector.settings import Relay, Settings
+from collector.settings import Sink as SinkSettings
+from collector.store.engine import open_engine
+from collector.upkeep.replay.history import History
+from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, store, topics
+from collector.upkeep.verify.journal import Step
+
+_DAY_US = 86_400_000_000
+
+
+class Manner(NamedTuple):
+    """`quick`: what is written is not read as a whole; `repair`: what can be mended without loss is; `step`: told how far reading is."""
+
+    quick: bool = False
+    repair: bool = False
+    step: Step = lambda *_: None
+
+
+WHOLE = Manner()
+
+
+async def verify(settings: Settings, span: Span, clock: Clock, manner: Manner = WHOLE) -> AsyncIterator[Finding]:
+    """Every finding. Raises RetryableError: a part does not answer; SettingsError: there is no SQL store to compare with."""
+    copies = [relay for relay in settings.relays if relay.to == "sql"]
+    if settings.sink.is_kafka and not copies:
+        raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there is nothing to compare"])
+    kept_in = SinkSettings(url=copies[0].url, password_file=copies[0].password_file) if settings.sink.is_kafka else settings.sink
+    engine = open_engine(kept_in)
+    try:
+        async for finding in _checked(settings, engine, kept(span, settings, clock), copies[0] if settings.sink.is_kafka else None, manner):
+            yield finding
+        dead = open_all_letters(settings)
+        try:
+            for finding in await readable(letters.CHECK, letters.letters(dead)):
+                yield finding
+        finally:
+            await dead.close()
+    finally:
+        await engine.dispose()
+
+
+def kept(span: Span, settings: Settings, clock: Clock) -> Span:
+    """Days that retention may have taken are not asked for; a day more, because exchanges end later than they begin."""
+    if span.since_us is not None or settings.sink.retention_days is None:
+        return span
+    return span._replace(since_us=clock.now_us() - (settings.sink.retention_days - 1) * _DAY_US)
+
+
+async def readable(check: str, finding: Awaitable[list[Finding]]) -> list[Finding]:
+    """The findings; one that says so where the store's file is too damaged to be asked. Raises RetryableError for all else."""
+    try:
+        return await finding
+    except RetryableError as error:
+        code = getattr(getattr(error.__cause__, "orig", None), "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        return [Finding(check, "all", 1, f"cannot be looked at, the store's file is damaged: {error}")]
+
+
+async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Relay | None, manner: Manner) -> AsyncIterator[Finding]:
+    if not settings.journal.url and copy is None and settings.journal.path.is_file():
+        async for finding in _journal(settings.journal.path, engine, manner):
+            yield finding
+    if not manner.quick or manner.repair:
+        for finding in await store.sound(engine, repair=manner.repair):
+            yield finding
+    bodies = payloads.bodies(engine, span, quick=manner.quick, step=lambda done: manner.step("records", done, 0))
+    checks = [(ledger.SUMS, ledger.sums(engine, span)), (ledger.CLOSED, ledger.closed(engine, span)), (payloads.CHECK, bodies)]
+    if not manner.quick:
+        checks.insert(1, (ledger.WINDOWS, ledger.windows(engine, span)))
+    for check, found in checks:
+        for finding in await readable(check, found):
+            yield finding
+    if not settings.sink.is_kafka and settings.kafka.bootstrap_servers:
+        copied = await places.partitions(engine, settings.kafka.exchanges_topic)
+        for finding in await topics.topic(engine, settings.kafka, span, copied, into_topic=False) if copied else []:
+            yield finding
+    for relay in settings.relays:
+        reached = await look(relay, settings)
+        for finding in [*places.relays(reached), *await _topic(settings, engine, span, relay, reached, copy)]:
+            yield finding
+
+
+async def _topic(
+    settings: Settings, engine: AsyncEngine, span: Span, relay: Relay, reached: list[Reached], copy: Relay | None
+) -> list[Finding]:
+    """Of a relay that has the exchanges topic at one of its ends and this store at the other."""
+    if "exchange" not in relay.types or (relay.to != "kafka" and relay is not copy):
+        return []
+    return await topics.topic(engine, settings.kafka, span, reached, into_topic=relay.to == "kafka")
+
+
+async def _journal(path: Path, engine: AsyncEngine, manner: Manner) -> AsyncIterator[Finding]:
+    try:
+        history = History(path)
+        try:
+            extent = history.extent()
+        finally:
+            history.close()
+    except DamagedError as error:
+        yield Finding(journal.CHECK, str(path), 1, f"cannot be read: {error}: keep a copy and move it away (docs/damage.md)")
+        return
+    for finding in await readable(places.JOURNAL, places.journal(engine, extent)):
+        yield finding
+    for finding in [] if manner.quick else await journal.journal_file(path, manner.step):
+        yield finding

@@ -1,0 +1,72 @@
+"""The SQL store against itself: SQLite's integrity_check, Postgres's amcheck; and the repair that loses nothing, of indexes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.store.errors import retryable
+from collector.upkeep.verify import Finding
+from collector.upkeep.verify.indexes import check, make_anew
+from collector.upkeep.verify.integrity import looked
+
+CHECK = "store"
+_REMEDY = (
+    "`meshscribe verify --repair` makes indexes anew, if these alone are damaged; else stop, keep a copy, and put a backup back or run"
+    " `sqlite3 FILE .recover`: the journal waits meanwhile (docs/damage.md)"
+)
+
+
+async def sound(engine: AsyncEngine, *, repair: bool = False) -> list[Finding]:
+    """What the database says of its own files. `repair`: indexes that are damaged are made anew, and looked at once more.
+
+    Raises RetryableError.
+    """
+    return [await (_postgres(engine, repair) if engine.dialect.name == "postgresql" else _sqlite(engine, repair))]
+
+
+async def _sqlite(engine: AsyncEngine, repair: bool) -> Finding:
+    found = await _file(engine)
+    if not repair or found.ok:
+        return found
+    with retryable("store"):
+        mended = await _mended_file(engine)
+    return _repaired(found, await _file(engine)) if mended else found
+
+
+async def _file(engine: AsyncEngine) -> Finding:
+    return await looked(CHECK, Path(engine.url.database or ""), _REMEDY)
+
+
+async def _mended_file(engine: AsyncEngine) -> bool:
+    """All or nothing: the pages of a damaged index may speak of those of a table, so the file is looked at before it counts."""
+    async with engine.connect() as connection:
+        try:
+            await connection.execute(text("BEGIN IMMEDIATE"))
+            await connection.execute(text("REINDEX"))
+            sound = [row[0] for row in await connection.execute(text("PRAGMA integrity_check(1)"))] == ["ok"]
+            await connection.execute(text("COMMIT" if sound else "ROLLBACK"))
+        except DatabaseError as error:
+            if isinstance(error, OperationalError):
+                raise
+            return False
+        return sound
+
+
+async def _postgres(engine: AsyncEngine, repair: bool) -> Finding:
+    with retryable("amcheck"):
+        looked = await check(engine)
+        found = Finding(CHECK, "indexes (amcheck)", len(looked.broken), looked.said)
+        if not repair or found.ok:
+            return found
+        failed = await make_anew(engine, looked.broken)
+        again = await check(engine)
+    left = "".join(f"; cannot be made anew: {one}" for one in failed)
+    return _repaired(found, found._replace(missing=len(again.broken), said=again.said + left))
+
+
+def _repaired(before: Finding, after: Finding) -> Finding:
+    return after._replace(said=f"{after.said}; before, and repaired: {before.said}")
