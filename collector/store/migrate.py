@@ -46,6 +46,8 @@ def _migrate(url: str, server: PostgresServer | None) -> list[str]:
     known = revisions()
     if before is not None and before not in known:
         raise DamagedError(f"{shown(url)}: revision {before} is not known here: the store is of a newer version")
+    if before == known[-1]:  # no lock is asked for where nothing is to be done
+        return []
     try:
         command.upgrade(config, "head")
     except FAILURES as error:

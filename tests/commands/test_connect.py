@@ -152,7 +152,7 @@ def test_a_trial_that_hangs_in_its_loop_holds_up_no_other() -> None:
 
 
 HUNG_NAMES = "import socket, threading; socket.getaddrinfo = lambda *_, **__: threading.Event().wait()"
-COMMAND = "from collector import trials; trials.SECONDS = 0.5; from collector.cli import main; main()"
+COMMAND = "from collector.upkeep import trials; trials.SECONDS = 0.5; from collector.cli import main; main()"
 
 
 def test_a_process_ends_whatever_hangs(tmp_path: Path) -> None:
