@@ -134,7 +134,7 @@ class _Page(_Parameters):
     until: When | None = Field(None, description=f"Before this time. {_TIME}")
     node: Text | None = Field(None, description="Node id of the proxy.")
     namespace: Text | None = Field(None, description="Kubernetes namespace.")
-    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 unless told. A page may be shorter.")
+    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default. A page may be shorter.")
     cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
 
 
@@ -168,7 +168,7 @@ class ServiceQuery(_Parameters):
     """Parameters of GET /v1/services."""
 
     namespace: Text | None = Field(None, description="Kubernetes namespace.")
-    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 unless told.")
+    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default.")
     cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
 
 
@@ -182,7 +182,7 @@ class CallQuery(_Parameters):
 class RevisionQuery(_Parameters):
     """Parameters of GET /v1/exchanges/{id} and of its bodies."""
 
-    revision: int | None = Field(None, ge=0, le=32_767, description="This revision; the newest unless told.")
+    revision: int | None = Field(None, ge=0, le=32_767, description="This revision; the newest by default.")
 
 
 class NoQuery(_Parameters):

@@ -16,7 +16,7 @@ SECONDS = 30.0  # for an answer: a query may wait for its turn as long as it may
 TIMEOUT = httpx.Timeout(SECONDS, connect=5.0)
 BUSY_TRIES = 5  # where the server says that this client has too many queries under way
 BUSY_SECONDS = 5.0  # that one try waits at most, whatever Retry-After says
-PAGE = 100  # what the API gives unless told; asking for no more, no setting of the server's can refuse it
+PAGE = 100  # what the API gives by default; asking for no more, no setting of the server's can refuse it
 
 
 class Page(msgspec.Struct):

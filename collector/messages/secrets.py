@@ -1,4 +1,4 @@
-"""Which headers hold secrets: the names that the tap filter hides unless told otherwise (wasm-config/README.md, `redact_headers` and
+"""Which headers hold secrets: the names that the tap filter hides by default (wasm-config/README.md, `redact_headers` and
 `redact_header_words`), for what comes by another way than the filter.
 """
 

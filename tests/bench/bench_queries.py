@@ -1,6 +1,6 @@
 """How long the audit API takes for a page of 100 out of many exchanges in Postgres, for every filter it documents.
 
-`python tests/bench/bench_queries.py` fills a server of its own with MESHSCRIBE_BENCH_EXCHANGES exchanges (200,000 unless told) over ten
+`python tests/bench/bench_queries.py` fills a server of its own with MESHSCRIBE_BENCH_EXCHANGES exchanges (200,000 by default) over ten
 days and asks for pages through the API's whole application, in this process. Values are common, rare and absent ones: an absent one
 makes the store look everywhere. Prints milliseconds as the API's caller waits for them, which falls with whatever else this machine does,
 and what the store itself says of one such page: milliseconds, and blocks of 8 KiB that it touched.

@@ -104,7 +104,7 @@ class Member:
 
 
 def collector_alone(folder: Path, stack: ExitStack, environment: dict[str, str], page: str = "readyz") -> Member:
-    """A collector of role all that runs until the stack ends, and expects the tap as its only witness unless told."""
+    """A collector of role all that runs until the stack ends, and expects the tap as its only witness by default."""
     settings = {"MESHSCRIBE_JOURNAL__PATH": str(folder / "journal.db"), "MESHSCRIBE_CORRELATE__EXPECT": "tap"}
     collector = Member("collector", "all", folder, stack.enter_context(Ports()), {**settings, **environment})
     stack.callback(collector.process.stop)

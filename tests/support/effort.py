@@ -1,4 +1,4 @@
-"""How hard property tests try. Profiles of Hypothesis: `full` unless told, `quick` for `make check` (--hypothesis-profile=quick).
+"""How hard property tests try. Profiles of Hypothesis: `full` by default, `quick` for `make check` (--hypothesis-profile=quick).
 
 Neither has a deadline, or minds slow inputs: a test that fails because the machine was busy tells nothing.
 """
