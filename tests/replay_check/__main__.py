@@ -78,13 +78,13 @@ def _check(options: Any) -> int:
         print(f"{len(found)} events differ from those of commit {old.commit[:12]}. The first:")
         print(*(f"  {one}" for one in found[:SHOWN]), sep="\n")
         return _fail(f"which fields: python -m tests.replay_check check --against {old.commit[:12]}")
-    _told(recorded, new, time.perf_counter() - began)
+    _told(recorded, new, time.perf_counter() - began, "all as before")
     return 0
 
 
-def _told(recorded: Recording, new: dict[str, baseline.Digests], seconds: float) -> None:
+def _told(recorded: Recording, new: dict[str, baseline.Digests], seconds: float, how: str) -> None:
     by_type = sum((one.by_type() for one in new.values()), Counter[str]())
-    print(f"{len(recorded.entries)} entries under {len(new)} settings: {by_type.total()} events, all as before ({seconds:.0f} s)")
+    print(f"{len(recorded.entries)} entries under {len(new)} settings: {by_type.total()} events, {how} ({seconds:.0f} s)")
     print(*(f"  {number:7} {name}" for name, number in by_type.most_common()), sep="\n")
 
 
@@ -131,7 +131,7 @@ def _write(recorded: Recording) -> int:
         return _fail("commit the code first: the digests name the commit that they are of")
     began, new = time.perf_counter(), digests(recorded)
     baseline.write(baseline.FILE, recorded.digest, _git("rev-parse", "HEAD"), new)
-    _told(recorded, new, time.perf_counter() - began)
+    _told(recorded, new, time.perf_counter() - began, "written down")
     return 0
 
 
