@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tests.replay_check.recording import Recording
 
 SEED = 14
 SHOWN, FIELDS_SHOWN, VALUE_SHOWN = 10, 6, 100
+_NUMBER = re.compile(r"\.\d+")  # of an element of a list
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,11 +90,14 @@ def _told(recorded: Recording, new: dict[str, baseline.Digests], seconds: float,
 
 
 def _check_against(commit: str, recorded: Recording) -> int:
-    found = list(islice(compare(commit, recorded, on_purpose.read()), SHOWN))
-    for one in found:
-        _show(one)
-    if found:
-        return _fail(f"at least {len(found)} events differ from those of {commit}, and on_purpose.toml does not say why")
+    number, fields = 0, Counter[str]()
+    for number, one in enumerate(compare(commit, recorded, on_purpose.read()), 1):
+        fields.update({f"{one.type}: {_NUMBER.sub('.*', change.path)}" for change in one.changes})
+        if number <= SHOWN:
+            _show(one)
+    if number:
+        print("Events by field that differs:", *(f"  {events:7} {field}" for field, events in fields.most_common()), sep="\n")
+        return _fail(f"{number} events differ from those of {commit}, and on_purpose.toml does not say why")
     print(f"nothing differs from {commit}, but for {len(on_purpose.read())} kinds of differences that are on purpose")
     return 0
 

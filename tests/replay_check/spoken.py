@@ -192,6 +192,7 @@ def _log(chance: Random, message: Any, proxy: Proxy, captured_: Captured, reques
     if chance.random() < 0.1:
         flags = common.response_flags
         setattr(flags, chance.choice(("upstream_request_timeout", "downstream_connection_termination", "no_healthy_upstream")), True)
+    _log_more(chance, entry)
     common.upstream_request_attempt_count = chance.choice((1, 1, 1, 3))
     common.route_name = chance.choice(("", "", "default", "models.chat-kserve-route.0", "models.llama-predictor.1", "demo.quiet.0"))
     entry.protocol_version = chance.choice((0, 2, 3))
@@ -204,3 +205,21 @@ def _log(chance: Random, message: Any, proxy: Proxy, captured_: Captured, reques
             request.request_headers[name] = value
     response.response_code.value = captured_.status or 0
     response.response_code_details = chance.choice(("", "via_upstream", "rbac_access_denied_matched_policy[none]"))
+
+
+def _log_more(chance: Random, entry: Any) -> None:
+    """What Envoy tells of some exchanges only."""
+    common, response = entry.common_properties, entry.response
+    if chance.random() < 0.4:
+        for address, ip in ((common.upstream_remote_address, "10.2.0.3"), (common.downstream_local_address, "172.20.0.9")):
+            address.socket_address.address, address.socket_address.port_value = ip, 8080
+        common.time_to_first_downstream_tx_byte.nanos, common.time_to_last_downstream_tx_byte.nanos = 950_000, 1_900_000
+        entry.request.scheme = "http"
+    if chance.random() < 0.06:
+        common.upstream_transport_failure_reason = "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED"
+    if chance.random() < 0.06:
+        common.connection_termination_details = "rbac_access_denied_matched_policy[none]"
+    for name, value in (("content-type", "application/json"), ("set-cookie", "id=1"), ("x-request-cost", "7")):
+        if chance.random() < 0.1:
+            response.response_headers[name] = value
+            response.response_trailers[f"{name}-last"] = value
