@@ -10,7 +10,7 @@ STORE ?= sqlite
 TESTERS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check lint bench soak fuzz lock proto wasm wasm-verify test-kubernetes clean
+.PHONY: help venv demo test check lint bench replay-check soak fuzz lock proto wasm wasm-verify test-kubernetes clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -42,6 +42,9 @@ lint: venv ## Format, lint, types, import rules
 
 bench: venv ## Measures, prints ratios from one run, writes tests/bench/results/*.json
 	$(BIN)/python -m tests.bench
+
+replay-check: venv ## Does the code make the same events of a recorded journal as before? (AGAINST=commit: field by field)
+	$(BIN)/python -m tests.replay_check check $(if $(AGAINST),--against $(AGAINST))
 
 soak: venv ## The long forms of the load and fault tests
 	$(PYTEST) -m soak

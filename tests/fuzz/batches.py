@@ -20,11 +20,16 @@ FAR_US = (0, 1, -1, -(1 << 63), (1 << 63) - 1, 253_402_300_800_000_000, -9_161_0
 STATUSES = ("200", "200", "200", "404", "9" * 26, "-1", "", "2e2", "٢٠٠", "200 OK", "0", "99999")
 
 
+def wall_us() -> int:
+    """Now, in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
 class Batches:
     """Makes one after the other. `victim` is the VM of somebody else, whose name a hostile sender may take."""
 
-    def __init__(self, chance: Random, victim: str) -> None:
-        self._chance, self._victim = chance, victim
+    def __init__(self, chance: Random, victim: str, now_us: Callable[[], int] = wall_us) -> None:
+        self._chance, self._victim, self._now_us = chance, victim, now_us
         self._sequences = [0] * SENDERS
         self._stream = 0
         self._made: list[bytes] = []
@@ -50,7 +55,7 @@ class Batches:
         """An earlier one under another number and VM, put in behind it: of a field that comes twice the last one counts."""
         chance = self._chance
         numbered = tap_pb2.Batch(sequence=chance.choice((1, 2, 3, 1 << 40)), vm=f"{chance.getrandbits(8):016x}")
-        return chance.choice(self._made) + numbered.SerializeToString()
+        return chance.choice(self._made) + numbered.SerializeToString(deterministic=True)
 
     def _fresh(self) -> bytes:
         chance = self._chance
@@ -58,7 +63,7 @@ class Batches:
         chance.choice(self._kinds)(batch)
         if chance.random() < 0.4:
             spoil(batch, chance, chance.choice((1, 1, 2, 6)))
-        payload = batch.SerializeToString()
+        payload = batch.SerializeToString(deterministic=True)  # a map's order is random else
         return damage(payload, chance) if chance.random() < 0.1 else payload
 
     def _sealed(self) -> tap_pb2.Batch:
@@ -75,7 +80,7 @@ class Batches:
         self._stream += 1
         part = batch.parts.add(stream=self._stream & 0xFFFFFFFF, index=index, level=tap_pb2.REQUEST_RESPONSE)
         part.request_id = b"evil-%d" % self._stream
-        part.start_us = time.time_ns() // 1000
+        part.start_us = self._now_us()
         return part
 
     def _end(self, part: tap_pb2.Part) -> None:

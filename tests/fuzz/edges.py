@@ -117,7 +117,7 @@ def _omit(items: Any, chance: Random) -> None:
 def _swap(items: Any, chance: Random) -> None:
     kept = list(items)
     chance.shuffle(kept)
-    copies = [type(one).FromString(one.SerializeToString()) for one in kept]
+    copies = [type(one).FromString(one.SerializeToString(deterministic=True)) for one in kept]
     del items[:]
     items.extend(copies)
 

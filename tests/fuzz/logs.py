@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
+from tests.fuzz.batches import wall_us
 from tests.fuzz.edges import I32, I64, TEXTS, U32, U64, damage, spoil
 
 SENDERS = 8
@@ -27,8 +27,8 @@ def first(sender: int) -> StreamAccessLogsMessage:
 class Logs:
     """Makes one after the other, each to be sent on a stream that `opening` began."""
 
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
+    def __init__(self, chance: Random, now_us: Callable[[], int] = wall_us) -> None:
+        self._chance, self._now_us = chance, now_us
         self._number = 0
         self._behind = b""
         self._kinds: tuple[Callable[[StreamAccessLogsMessage], None], ...] = (
@@ -47,7 +47,7 @@ class Logs:
             spoil(message, chance)
         if chance.random() < 0.05:
             _deepen(message, chance.choice((5, 40)))
-        return bytes(message.SerializeToString())
+        return bytes(message.SerializeToString(deterministic=True))
 
     def next(self) -> bytes:
         """The next one as bytes; few are no message any more, because such a one ends its stream."""
@@ -56,7 +56,7 @@ class Logs:
         chance.choice(self._kinds)(message)
         if chance.random() < 0.4:
             spoil(message.http_logs, chance, chance.choice((1, 1, 2, 6)))
-        payload: bytes = message.SerializeToString() + self._behind
+        payload: bytes = message.SerializeToString(deterministic=True) + self._behind
         self._behind = b""
         return damage(payload, chance) if chance.random() < 0.02 else payload
 
@@ -64,7 +64,7 @@ class Logs:
         self._number += 1
         entry = message.http_logs.log_entry.add()
         common = entry.common_properties
-        common.start_time.seconds, micro = divmod(time.time_ns() // 1000, 1_000_000)
+        common.start_time.seconds, micro = divmod(self._now_us(), 1_000_000)
         common.start_time.nanos = micro * 1000
         common.duration.nanos = 1_000_000
         common.upstream_cluster = "inbound|8080||"

@@ -111,7 +111,7 @@ def outputs(passages: Sequence[Passage]) -> list[Output]:
     """What the pipeline makes of them, in the order in which they are given."""
     tape = Tape()
     for number, passage in enumerate(passages):
-        _tell(tape, number, passage)
+        tell(tape, number, passage)
     tape.tick(61)
     correlator, meaning = Correlator(Limits()), ExchangeMeaning(Catalogue())
     found = []
@@ -123,11 +123,12 @@ def outputs(passages: Sequence[Passage]) -> list[Output]:
     return found
 
 
-def _tell(tape: Tape, number: int, passage: Passage) -> None:
+def tell(tape: Tape, number: int, passage: Passage, began_us: int = T0) -> None:
+    """Puts it on the tape: the batch of a VM of its own, which `number` names, and the access log entry."""
     told = Told(
         number,
         request_id=passage.request_id,
-        start_us=T0 + passage.start_us,
+        start_us=began_us + passage.start_us,
         downstream=passage.downstream,
         path="/v1/chat/completions",
         status=passage.status,

@@ -131,10 +131,10 @@ class Tape:
         return entry
 
     def tap(self, batch: tap_pb2.Batch, seconds: float = 0.001, sender: str = "") -> Entry:
-        return self.add(Kind.TAP, batch.node.id, batch.SerializeToString(), seconds, sender)
+        return self.add(Kind.TAP, batch.node.id, batch.SerializeToString(deterministic=True), seconds, sender)
 
     def log(self, message: als_pb2.StreamAccessLogsMessage, seconds: float = 0.001, node: str = NODE, sender: str = "") -> Entry:
-        return self.add(Kind.ACCESS_LOG, node, message.SerializeToString(), seconds, sender)
+        return self.add(Kind.ACCESS_LOG, node, message.SerializeToString(deterministic=True), seconds, sender)
 
     def tick(self, seconds: float) -> Entry:
         return self.add(Kind.TICK, "", b"", seconds)
