@@ -14,15 +14,15 @@ from pathlib import Path
 
 from collector.correlate import Correlator
 from collector.dead_letters import DeadLetter, undone
-from collector.directory import selection_of
 from collector.enrich.catalogue import Catalogue
+from collector.enrich.directory import selection_of
 from collector.enrich.static import read_services
-from collector.isolation import SINK
 from collector.journal.sqlite import open_journal
-from collector.meaning import ExchangeMeaning
 from collector.messages.entry import Kind
 from collector.messages.event import Output, Place
-from collector.pipeline import Pipeline
+from collector.pipeline.isolation import SINK
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
 from collector.roles.limits import limits
 from collector.settings import Journal as JournalSettings
 from collector.settings import Settings

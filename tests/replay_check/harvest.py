@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 import collector.decode
-import collector.decode.redact
+import collector.redact
 from collector.decode import Captured
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     gzip.compress = partial(gzip.compress, mtime=0)  # which tells the time else
     collector.decode.decode = _noting(collector.decode.decode)
-    collector.decode.redact.conceal = _noting(collector.decode.redact.conceal)
+    collector.redact.conceal = _noting(collector.redact.conceal)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
