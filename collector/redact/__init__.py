@@ -5,10 +5,8 @@ applied surely, nothing of the body is (fail closed), and the reason is told. Bo
 for byte. Next stop: decode.
 """
 
-from collector.redact.conceal import Concealed, conceal
 from collector.redact.consumers import Consumers
 from collector.redact.rules import Rules
-from collector.redact.second_look import look_again
 from collector.redact.stage import Redactor
 
-__all__ = ["Concealed", "Consumers", "Redactor", "Rules", "conceal", "look_again"]
+__all__ = ["Consumers", "Redactor", "Rules"]
