@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from collector.correlate import Correlator, Limits
-from collector.describe.record import Seen
+from collector.enrich.catalogue import Catalogue
 from collector.errors import RetryableError
 from collector.journal.sqlite import SqliteJournal, open_journal
+from collector.messages.captured import Decoded
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
+from collector.messages.redacted import Redacted
+from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
 from collector.settings import Journal as JournalSettings
 from collector.sinks.sqlite import SqliteSink
@@ -28,13 +31,16 @@ from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000)
 
 
-class NoMeaning:
-    hides = False
+class NoMeaning(ExchangeMeaning):
+    """Without a decoder and a catalogue."""
 
-    def decode(self, seen: Seen) -> dict[str, Any]:
-        return {}
+    def __init__(self) -> None:
+        super().__init__(Catalogue())
 
-    def enrich(self, seen: Seen) -> dict[str, Any]:
+    def decode(self, redacted: Redacted) -> tuple[Redacted, Decoded]:
+        return redacted, Decoded()
+
+    def enrich(self, redacted: Redacted) -> dict[str, Any]:
         return {}
 
 
@@ -232,11 +238,12 @@ class Blocked(SqliteSink):
 
 class Counting(NoMeaning):
     def __init__(self) -> None:
+        super().__init__()
         self.decoded = 0
 
-    def decode(self, seen: Seen) -> dict[str, Any]:
+    def decode(self, redacted: Redacted) -> tuple[Redacted, Decoded]:
         self.decoded += 1
-        return {}
+        return super().decode(redacted)
 
 
 async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_writes(tmp_path: Path) -> None:

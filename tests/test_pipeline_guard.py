@@ -17,11 +17,11 @@ from collector.correlate import Closed, Correlator
 from collector.dead_letters import DeadLetter
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.sql import SqlDeadLetters
-from collector.describe.record import Seen
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import Fault, Node
+from collector.messages.redacted import Redacted
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.pipeline import Pipeline
 from collector.settings import Sink as SinkSettings
@@ -39,8 +39,8 @@ POISON = ("/poison", "/x")
 class Choosy(NoMeaning):
     """Cannot tell whose the poison was."""
 
-    def enrich(self, seen: Seen) -> dict[str, Any]:
-        if seen.path == POISON[0]:
+    def enrich(self, redacted: Redacted) -> dict[str, Any]:
+        if redacted.path == POISON[0]:
             raise OverflowError("too large")
         return {}
 

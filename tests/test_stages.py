@@ -9,11 +9,13 @@ import orjson
 import pytest
 
 from collector.correlate import Closed
-from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
 from collector.messages import kept
+from collector.messages.captured import Decoded
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
+from collector.messages.redacted import Redacted
+from collector.messages.seen import Seen
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Stages
 from collector.settings import Settings
@@ -31,15 +33,20 @@ class Poisoned(ExchangeMeaning):
         super().__init__(Catalogue())
         self._stage, self._error = stage, error
 
-    def enrich(self, seen: Seen) -> dict[str, Any]:
-        if self._stage == "enrich" and seen.path == "/poison":
+    def redact(self, seen: Seen) -> Redacted:
+        if self._stage == "redact" and seen.path == "/poison":
             raise self._error
-        return super().enrich(seen) if self._stage != "describe" or seen.path != "/poison" else {"logger": 1}
+        return super().redact(seen)
 
-    def decode(self, seen: Seen) -> dict[str, Any]:
-        if self._stage == "decode" and seen.path == "/poison":
+    def decode(self, redacted: Redacted) -> tuple[Redacted, Decoded]:
+        if self._stage == "decode" and redacted.path == "/poison":
             raise self._error
-        return super().decode(seen)
+        return super().decode(redacted)
+
+    def enrich(self, redacted: Redacted) -> dict[str, Any]:
+        if self._stage == "enrich" and redacted.path == "/poison":
+            raise self._error
+        return super().enrich(redacted) if self._stage != "describe" or redacted.path != "/poison" else {"logger": 1}
 
 
 def closed(*poisoned: int, count: int = 6) -> list[Closed]:
@@ -50,7 +57,7 @@ def closed(*poisoned: int, count: int = 6) -> list[Closed]:
 
 
 @pytest.mark.parametrize("error", [ValueError(SECRET), OverflowError(), RecursionError(), MemoryError(), AssertionError()])
-@pytest.mark.parametrize("stage", ["decode", "enrich", "describe"])
+@pytest.mark.parametrize("stage", ["redact", "decode", "enrich", "describe"])
 def test_one_exchange_is_one_fault_and_all_others_are_as_they_would_be(stage: str, error: Exception) -> None:
     given = closed(2, 4)
     found = Stages(Poisoned(stage, error), True).outputs(given)
@@ -119,13 +126,16 @@ def test_with_rules_no_letter_holds_what_they_might_hide(monkeypatch: pytest.Mon
     assert Stages(meaning).output(fault, Place(1, 0)).fault.data == b""  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("rules", [False, True])
+@pytest.mark.parametrize(
+    ("rules", "failing"),
+    [(False, "decode.stage.decode"), (True, "decode.stage.decode"), (True, "redact.stage.conceal"), (True, "redact.stage.look_again")],
+)
 def test_a_decoder_that_fails_leaves_the_record_and_the_raw_body_where_nothing_is_hidden(
-    rules: bool, monkeypatch: pytest.MonkeyPatch
+    rules: bool, failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = chats(1, request=f'{{"model":"m","messages":[{{"role":"user","content":"{SECRET}"}}]}}'.encode())
     meaning = hiding() if rules else ExchangeMeaning(Catalogue())
-    monkeypatch.setattr("collector.pipeline.meaning.captured", _raise)
+    monkeypatch.setattr(f"collector.{failing}", _raise)
     output = Stages(meaning, True).output(exchanges_of(told)[0], Place(1, 0))
     assert output.fault is None
     own = orjson.loads(next(event.data for event in output.events if event.type == EXCHANGE_TYPE))
@@ -148,5 +158,5 @@ def test_a_letters_exchange_loses_the_ends_of_its_bodies_and_nothing_else() -> N
     assert msgspec.structs.asdict(short.access_log) == msgspec.structs.asdict(exchange.access_log)
 
 
-def _raise(*_: object) -> Any:
+def _raise(*_: object, **__: object) -> Any:
     raise ZeroDivisionError(SECRET)

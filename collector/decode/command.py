@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from collector.decode.captured import Captured
 from collector.decode.decoder import decode
 from collector.decode.json_text import NotJSONError, loads
+from collector.messages.captured import Captured
 
 
 def decode_files(

@@ -24,13 +24,13 @@ from collector.decode import (
     tgi,
     timing,
 )
-from collector.decode.captured import Captured, Decoded
 from collector.decode.estimate import estimate
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.opening import is_plain, open_body
 from collector.decode.reading import Body, Headers, Reading
 from collector.decode.sse import count_is_over
 from collector.decode.usage import Estimator
+from collector.messages.captured import Captured, Decoded
 
 _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProxyType({
     "openai_chat": openai_chat.read,

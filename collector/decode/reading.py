@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 
 from collector.decode import ndjson, sse
-from collector.decode.captured import Captured
 from collector.decode.choices import Choices
 from collector.decode.form import EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
 from collector.decode.json_text import NotJSONError, complete_part, first_value, lenient
 from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.usage import Usage
+from collector.messages.captured import Captured
 
 Headers = dict[str, str]
 _JSON = (JSON, LINES, TENSORS)  # looked through by identity: an Enum is slow to hash

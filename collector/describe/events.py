@@ -10,24 +10,29 @@ from typing import Any
 
 import orjson
 
+from collector.describe.hops import DEFAULT, Billing
 from collector.describe.identity import event_id, exchange_id, uuid7
 from collector.describe.payloads import owner, payload_events
-from collector.describe.record import Seen, build
+from collector.describe.record import build
 from collector.describe.usage import usage_event
 from collector.messages import ledger_data
+from collector.messages.captured import Decoded
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.plain import plain
+from collector.messages.redacted import Redacted
 
 
-def describe(seen: Seen, place: Place, decoded: dict[str, Any], service: dict[str, Any], with_usage: bool) -> Output:
+def describe(
+    seen: Redacted, place: Place, decoded: Decoded, service: dict[str, Any], with_usage: bool, billing: Billing = DEFAULT
+) -> Output:
     """The events of an exchange: its own first, then those of its bodies, then its usage.
 
     `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record.
     """
     exchange = seen.exchange
     identity = exchange_id(exchange.key)
-    record, data = _encoded(build(seen, identity, decoded, service))
+    record, data = _encoded(build(seen, identity, decoded, service, billing))
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None
@@ -86,7 +91,7 @@ def describe_ledger(window: LedgerWindow, place: Place) -> Output:
     return Output(place, (event,))
 
 
-def _columns(seen: Seen, identity: str, namespace: str | None, name: str | None, record: dict[str, Any]) -> dict[str, Any]:
+def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | None, record: dict[str, Any]) -> dict[str, Any]:
     exchange = seen.exchange
     inference = record.get("inference", {})
     return {

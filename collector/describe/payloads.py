@@ -3,7 +3,7 @@
 Source: kserve/kserve pkg/logger and captures of its agent. Types, source, times and extensions (`inferenceservicename`, `namespace`,
 `component`, `endpoint`, `metadata`, `annotations`, `recordedtime`) are KServe's. Ours differ where KServe is wrong: each event has an id of
 its own and the extension `exchange` links the pair; each has its own message's content type; errors and aborted streams are told too;
-secrets are redacted. `revision`, `requestid` and `statuscode` are added.
+secrets are blank. `revision`, `requestid` and `statuscode` are added.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from typing import Any
 import orjson
 
 from collector.describe.identity import event_id
-from collector.describe.record import Seen
 from collector.describe.withheld import left_out
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
-from collector.messages.secrets import REDACTED, is_secret
+from collector.messages.redacted import Redacted
 from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
 from collector.messages.times import timestamp
 
 Extensions = dict[str, str | int | bool]
 
 
-def payload_events(seen: Seen, identity: str, service: dict[str, Any]) -> list[Event]:
+def payload_events(seen: Redacted, identity: str, service: dict[str, Any]) -> list[Event]:
     """One event for each body that the tap captured, also for an empty one, unless the service leaves it out. Both share the extensions."""
     exchange = seen.exchange
     tap = exchange.tap
@@ -48,7 +47,7 @@ def owner(node: Node, service: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _payload(
-    seen: Seen,
+    seen: Redacted,
     kind: str,
     type_: str,
     time_us: int,
@@ -58,7 +57,7 @@ def _payload(
     source: str,
     extensions: Extensions,
 ) -> Event:
-    content_type, revision, redacted = named.get("content-type"), seen.exchange.revision, seen.redacted.get(kind)
+    content_type, revision, redacted = named.get("content-type"), seen.exchange.revision, seen.extents.get(kind)
     if redacted:
         extensions = {**extensions, "redacted": redacted}
     whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
@@ -73,7 +72,7 @@ def _payload(
     return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)
 
 
-def _extensions(seen: Seen, identity: str, service: dict[str, Any]) -> Extensions:
+def _extensions(seen: Redacted, identity: str, service: dict[str, Any]) -> Extensions:
     exchange = seen.exchange
     node = exchange.node
     extensions: Extensions = {"exchange": identity, "revision": exchange.revision}
@@ -98,14 +97,14 @@ def _extensions(seen: Seen, identity: str, service: dict[str, Any]) -> Extension
     return extensions
 
 
-def _metadata(seen: Seen, service: dict[str, Any]) -> str:
+def _metadata(seen: Redacted, service: dict[str, Any]) -> str:
     """The request headers that the InferenceService's `logger.metadataHeaders` names: {"X-User": ["ann"]}, as Go spells and sorts them."""
     wanted = service.get("logger", {}).get("metadata_headers")
     if not wanted:
         return "{}"
     found: dict[str, list[str]] = {}
     for name in sorted({name.lower() for name in wanted}):
-        values = [REDACTED if is_secret(name) else value for key, value in seen.request_headers if key == name]
+        values = [value for key, value in seen.forwarded_headers if key == name]
         if values:
             found["-".join(part.capitalize() for part in name.split("-"))] = values
     return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()

@@ -5,128 +5,22 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from msgspec import structs
-
-from collector.describe.hops import hop
-from collector.describe.manner import Manner
+from collector.describe.hops import DEFAULT, Billing, hop
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
-from collector.errors import BadInputError
-from collector.messages import completeness, flags, headers
-from collector.messages.exchange import AccessLog, Body, Exchange, Node, Tap
-from collector.messages.secrets import REDACTED, is_secret
+from collector.messages import completeness, flags
+from collector.messages.captured import Decoded
+from collector.messages.exchange import AccessLog, Body, Node, Tap
+from collector.messages.redacted import Redacted
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
-from collector.messages.times import is_span, of_epoch, timestamp
+from collector.messages.times import is_span, timestamp
 
-_PLAINLY = Manner()
 _LEVELS = {value: name.lower() for name, value in Level.items()}
-
-Headers = list[tuple[str, str]]
-
-
-class Seen:
-    """An exchange with its header blocks read, once for all that need it. Bodies' texts are not touched.
-
-    `method`, `path` (with its query), `status` (that the client got), `authority`, `duration_us` (first byte of the request to last of
-    the response) and `flags` (Envoy's response flags) are as the better witness told them; absent if none did, or told what none can be.
-    `request` and `response` map header names to their first value. `consumer` is the caller's hash, `redacted` says of each body
-    (`request`, `response`) whether rules took `part` or `all` of it; `tell` sets what an operator decides.
-    """
-
-    __slots__ = (
-        "authority",
-        "consumer",
-        "duration_us",
-        "exchange",
-        "flags",
-        "manner",
-        "method",
-        "path",
-        "problems",
-        "redacted",
-        "request",
-        "request_headers",
-        "request_id",
-        "request_trailers",
-        "response",
-        "response_headers",
-        "response_trailers",
-        "start_us",
-        "status",
-    )
-
-    def __init__(self, exchange: Exchange) -> None:
-        tap, log = exchange.tap, exchange.access_log or _NO_LOG
-        self.exchange = exchange
-        self.problems: list[str] = list(exchange.problems)
-        self.manner = _PLAINLY
-        self.consumer: str | None = None
-        self.redacted: dict[str, str] = {}
-        self.request_headers = self._block(tap.request_headers if tap else None) or _logged(log.request_headers)
-        self.response_headers = self._block(tap.response_headers if tap else None) or _logged(log.response_headers)
-        self.request_trailers = self._block(tap.request_trailers if tap else None)
-        self.response_trailers = self._block(tap.response_trailers if tap else None) or _logged(log.response_trailers)
-        self.request = request = dict(self.request_headers[::-1])
-        self.response = dict(self.response_headers[::-1])
-        self.request_id = exchange.key.request_id.decode("utf-8", "replace")
-        self.method: str | None = log.method or request.get(":method")
-        self.path: str | None = request.get(":path") or log.path or None
-        self.authority: str | None = log.authority or request.get(":authority")
-        self.status = self._status(log, tap)
-        self.duration_us = duration = log.duration_us if log.duration_us is not None or tap is None else tap.end_us
-        if duration is not None and not is_span(duration):
-            self.duration_us = None
-            self.problems.append("a duration that is none (less than nothing, or of centuries) is left out")
-        self.start_us = of_epoch(exchange.key.start_us)
-        if self.start_us != exchange.key.start_us:
-            self.problems.append("the request's start is no time between 1970 and 9999: it is told as 1970")
-        self.flags = log.flags | (tap.flags if tap is not None else 0)
-
-    def tell(self, manner: Manner) -> None:
-        """Tells the exchange in this manner."""
-        self.manner = manner
-        if manner.consumers is not None:
-            log = self.exchange.access_log or _NO_LOG
-            self.consumer = manner.consumers.of(self.request, log.request_headers)
-            self.request_headers = manner.consumers.hide(self.request_headers)
-            self.request = dict(self.request_headers[::-1])
-
-    def redact(self, side: str, data: bytes, extent: str) -> None:
-        """Leaves these bytes of a body in place of what was captured. `extent`: part, or all."""
-        tap = self.exchange.tap
-        if tap is not None:
-            body = structs.replace(getattr(tap, side), data=data)
-            self.exchange = structs.replace(self.exchange, tap=structs.replace(tap, **{side: body}))
-            self.redacted[side] = extent
-
-    def _status(self, log: AccessLog, tap: Tap | None) -> int | None:
-        """What the client got, a number of three digits, by the first witness that told one."""
-        if 100 <= log.status <= 999:
-            return log.status
-        told = self.response.get(":status")
-        if told is not None and len(told) == 3 and told.isascii() and told.isdigit() and told >= "100":
-            found: int | None = int(told)
-        else:
-            found = tap.code if tap is not None and 100 <= tap.code <= 999 else None
-        if log.status or (found is None and (told or (tap is not None and tap.code))):
-            self.problems.append("a response status that is no number of three digits is left out")
-        return found
-
-    def _block(self, block: bytes | None) -> Headers:
-        if block is None:
-            return []
-        try:
-            return headers.pairs(block)
-        except BadInputError as error:
-            self.problems.append(str(error))
-            return []
-
-
 _NO_LOG = AccessLog()
 
 
-def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
-    """The record as a JSON object. `decoded`: inference, usage and timing, as far as known; `service`: the service it met."""
+def build(seen: Redacted, identity: str, decoded: Decoded, service: dict[str, Any], billing: Billing = DEFAULT) -> dict[str, Any]:
+    """The record as a JSON object. `service`: the service it met."""
     exchange = seen.exchange
     tap, logged = exchange.tap, exchange.access_log is not None
     log = exchange.access_log or _NO_LOG
@@ -137,8 +31,8 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
     record["proxy"] = _proxy(exchange.node, log)
     if service:
         record["service"] = service
-    operation, metered = decoded.get("inference", {}).get("operation", ""), bool(decoded.get("usage"))
-    record["hop"] = hop(exchange, service, seen.manner.billing, operation, metered)
+    operation = decoded.inference.get("operation", "")
+    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage))
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)
@@ -146,22 +40,21 @@ def build(seen: Seen, identity: str, decoded: dict[str, Any], service: dict[str,
             record["trace"] = traced
     record["request"] = _request(seen, log, tap, logged, identity)
     record["response"] = _response(seen, log, tap, logged, identity)
-    if decoded.get("inference"):
-        record["inference"] = decoded["inference"]
-    if decoded.get("usage"):
-        record["usage"] = decoded["usage"]
+    if decoded.inference:
+        record["inference"] = decoded.inference
+    if decoded.usage:
+        record["usage"] = decoded.usage
     record["timing"] = _timing(log, tap)
-    if decoded.get("timing"):
-        record["timing"].update(decoded["timing"])
+    record["timing"].update(decoded.timing)
     record["completeness"] = completeness.names(exchange.completeness)
     if tap is not None:
         record["policy"] = {"rule": tap.rule or "default", "level": _LEVELS.get(tap.level, "unknown")}
     if log.upstream_cluster:
         record["upstream"] = _upstream(log)
-    problems = seen.problems + list(decoded.get("problems", ()))
+    problems = [*seen.problems, *seen.reasons.values(), *decoded.problems]
     if problems:
         record["problems"] = problems
-    for side, extent in seen.redacted.items():
+    for side, extent in seen.extents.items():
         record[side]["body"]["redacted"] = extent
     if "logger" in service:
         without_bodies(record, service)
@@ -173,15 +66,10 @@ def call_id(request_id: str) -> str:
     return f"{request_id[:14]}x{request_id[15:]}" if len(request_id) == 36 and request_id[8:24:5] == "----" else request_id
 
 
-def _logged(named: dict[str, str]) -> Headers:
-    """Headers that the access log carries. The tap redacts its own; these come as the mesh's configuration lists them."""
-    return [(name, REDACTED if is_secret(name) else value) for name, value in named.items()]
-
-
 # The functions below run once per exchange and build one dict each, key by key: that is three times as fast as filtering and merging.
 
 
-def _when(record: dict[str, Any], seen: Seen) -> None:
+def _when(record: dict[str, Any], seen: Redacted) -> None:
     record["start"] = timestamp(seen.start_us)
     told = seen.exchange.start_told
     if told is not None:
@@ -205,15 +93,13 @@ def _proxy(node: Node, log: AccessLog) -> dict[str, Any]:
     return proxy
 
 
-def _caller(seen: Seen, log: AccessLog) -> dict[str, Any]:
+def _caller(seen: Redacted, log: AccessLog) -> dict[str, Any]:
     caller: dict[str, Any] = {}
     tap = seen.exchange.tap
     told = tap.principal if tap is not None else ""
     if log.principal or told:
         caller["principal"] = log.principal or told
         caller["principal_by"] = "access_log" if log.principal else "tap"
-        if told and log.principal and told != log.principal:
-            seen.problems.append(f"the tap names another caller than the access log: {told}")
     if seen.consumer:
         caller["consumer"] = seen.consumer
     address = log.caller_address or (tap.caller_address if tap is not None else "")
@@ -225,7 +111,7 @@ def _caller(seen: Seen, log: AccessLog) -> dict[str, Any]:
     return caller
 
 
-def _request(seen: Seen, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> dict[str, Any]:
+def _request(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> dict[str, Any]:
     request: dict[str, Any] = {}
     if seen.request_id:
         request["id"] = seen.request_id
@@ -251,7 +137,7 @@ def _request(seen: Seen, log: AccessLog, tap: Tap | None, logged: bool, identity
     return request
 
 
-def _response(seen: Seen, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> dict[str, Any]:
+def _response(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> dict[str, Any]:
     response: dict[str, Any] = {}
     if seen.status is not None:
         response["status"] = seen.status

@@ -12,10 +12,12 @@ from struct import unpack_from
 
 from collector.errors import BadInputError
 
+Headers = list[tuple[str, str]]
+
 _U32 = Layout("<I")
 
 
-def pairs(block: bytes) -> list[tuple[str, str]]:
+def pairs(block: bytes) -> Headers:
     """[(name, value)] in the block's order. Raises BadInputError if the lengths do not fit the block."""
     if not block:
         return []
@@ -40,14 +42,14 @@ def pairs(block: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def pack(headers: list[tuple[str, str]]) -> bytes:
+def pack(headers: Headers) -> bytes:
     """The block of these pairs: the inverse of `pairs`."""
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     parts = [_U32.pack(len(raw)), *(_U32.pack(len(n)) + _U32.pack(len(v)) for n, v in raw), *(n + b"\0" + v + b"\0" for n, v in raw)]
     return b"".join(parts)
 
 
-def first(headers: list[tuple[str, str]], name: str) -> str | None:
+def first(headers: Headers, name: str) -> str | None:
     """The first value under this (lower-case) name."""
     for key, value in headers:
         if key == name:

@@ -12,35 +12,52 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from collector.correlate import Closed
+from collector.decode import Decoded
 from collector.describe import describe, describe_fault, describe_ledger
-from collector.describe.record import Seen
+from collector.describe.hops import Billing
 from collector.errors import blamed
 from collector.messages import kept
 from collector.messages.event import Output, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow
+from collector.messages.redacted import Redacted
+from collector.messages.seen import Seen
 
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
 
 class Meaning(Protocol):
-    """Decode and enrich: what an exchange means and whose it was. Pure functions of the exchange and the catalogue."""
+    """Redact, decode and enrich: what may be told of an exchange, what it means and whose it was. Pure functions of the exchange and the
+    catalogue.
+    """
 
     @property
     def hides(self) -> bool:
         """Whether anything of what comes in must not be stored as it is."""
         ...
 
-    def decode(self, seen: Seen) -> dict[str, Any]:
-        """inference, usage, timing, problems, as far as known."""
+    @property
+    def billing(self) -> Billing:
+        """The rule by which a hop is billed."""
         ...
 
-    def enrich(self, seen: Seen) -> dict[str, Any]:
+    def redact(self, seen: Seen) -> Redacted:
+        """The exchange as it may be told: from here on nobody sees it otherwise."""
+        ...
+
+    def decode(self, redacted: Redacted) -> tuple[Redacted, Decoded]:
+        """What it meant, as far as known; and the exchange, of which more is hidden if rules found something in what was put together."""
+        ...
+
+    def enrich(self, redacted: Redacted) -> dict[str, Any]:
         """The record's `service`; empty if there is none."""
         ...
 
 
 class Stages:
-    """`with_usage`: the sink takes usage events (Kafka)."""
+    """From an exchange to its output, for all who describe one: `serve`, `replay`, dead letters that are sent again, and tests.
+
+    `with_usage`: the sink takes usage events (Kafka).
+    """
 
     def __init__(self, meaning: Meaning, with_usage: bool = False) -> None:
         self._meaning, self._with_usage = meaning, with_usage
@@ -53,32 +70,36 @@ class Stages:
             return [self.output(one.item, one.place) for one in closed]
 
     def _together(self, closed: Sequence[Closed]) -> Iterator[Output]:
-        seen = [Seen(one.item) if isinstance(one.item, Exchange) else None for one in closed]
-        decoded = [self._meaning.decode(one) if one is not None else {} for one in seen]
-        services = [self._meaning.enrich(one) if one is not None else {} for one in seen]
-        for one, exchange, meaning, service in zip(closed, seen, decoded, services, strict=True):
-            if exchange is not None:
-                yield describe(exchange, one.place, meaning, service, self._with_usage)
-            elif isinstance(one.item, LedgerWindow):
-                yield describe_ledger(one.item, one.place)
-            elif isinstance(one.item, Fault):
-                yield self._fault(one.item, one.place)
+        meaning = self._meaning
+        redacted = [meaning.redact(Seen(one.item)) for one in closed if isinstance(one.item, Exchange)]
+        decoded = [meaning.decode(one) for one in redacted]
+        services = [meaning.enrich(one) for one, _ in decoded]
+        exchanges = zip(decoded, services, strict=True)
+        for place, item in closed:
+            if isinstance(item, Exchange):
+                (told, meant), service = next(exchanges)
+                yield describe(told, place, meant, service, self._with_usage, meaning.billing)
+            elif isinstance(item, LedgerWindow):
+                yield describe_ledger(item, place)
+            else:
+                yield self._fault(item, place)
 
     def output(self, item: Exchange | LedgerWindow | Fault, place: Place) -> Output:
         """The output of one item alone; its fault, if a stage fails on it."""
         if isinstance(item, Fault):
             return self._fault(item, place)
-        stage = "describe"
+        stage, meaning = "describe", self._meaning
         try:
             if isinstance(item, LedgerWindow):
                 return describe_ledger(item, place)
-            seen = Seen(item)
+            stage = "redact"
+            redacted = meaning.redact(Seen(item))
             stage = "decode"
-            decoded = self._meaning.decode(seen)
+            redacted, decoded = meaning.decode(redacted)
             stage = "enrich"
-            service = self._meaning.enrich(seen)
+            service = meaning.enrich(redacted)
             stage = "describe"
-            return describe(seen, place, decoded, service, self._with_usage)
+            return describe(redacted, place, decoded, service, self._with_usage, meaning.billing)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is the fault of what it was given
             return self._failed(item, place, stage, error)
 

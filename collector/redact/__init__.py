@@ -1,11 +1,12 @@
-"""Takes out of bodies what an operator's rules name, before anything of them is decoded for a record or stored.
+"""Hides what must not be stored: header secrets, consumers' keys, and of bodies what an operator's rules name.
 
-Guarantees: what a rule names is in nothing that `conceal` gives; where the rules cannot be applied surely, nothing of the body is (fail
-closed), and the reason is told. Bodies that hold nothing to hide stay as they passed, byte for byte. Next stop: describe.
+Guarantees: it makes the only type that decode and describe accept, and what a rule names is nowhere in it; where the rules cannot be
+applied surely, nothing of the body is (fail closed), and the reason is told. Bodies that hold nothing to hide stay as they passed, byte
+for byte. Next stop: decode.
 """
 
-from collector.redact.bodies import Kept
-from collector.redact.conceal import Concealed, conceal
+from collector.redact.consumers import Consumers
 from collector.redact.rules import Rules
+from collector.redact.stage import Redactor
 
-__all__ = ["Concealed", "Kept", "Rules", "conceal"]
+__all__ = ["Consumers", "Redactor", "Rules"]

@@ -15,6 +15,7 @@ from collector.redact.streams import redact_stream
 from collector.redact.texts import redact_json, redact_text
 
 PART, ALL = "part", "all"
+SIDES = ("request", "response")
 
 
 class Kept(NamedTuple):

@@ -10,14 +10,13 @@ import pytest
 
 from collector.correlate import Correlator, Limits
 from collector.decode import decode
-from collector.describe import describe
-from collector.describe.record import Seen
 from collector.describe.usage import usage_event
 from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
 from collector.messages.event import Place
 from collector.messages.headers import pack
 from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from tests.decode import transcripts as t
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
@@ -255,7 +254,6 @@ def described(told, kind):
     part.response_headers.map = pack([(":status", "200"), *kind])
     tape.tap(Vm().seal([part]))
     tape.log(log_message([told]))
-    correlator, meaning = Correlator(Limits()), ExchangeMeaning(Catalogue())
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(Catalogue()), True)
     [closed] = [closed for entry in tape.entries for closed in correlator.feed(entry)]
-    seen = Seen(closed.item)
-    return describe(seen, Place(1, 0), meaning.decode(seen), meaning.enrich(seen), True).events
+    return stages.output(closed.item, Place(1, 0)).events

@@ -8,13 +8,12 @@ from typing import Any
 import orjson
 
 from collector.correlate import Correlator, Limits
-from collector.describe import describe
-from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event
 from collector.messages.exchange import Exchange
 from collector.messages.headers import pack
 from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from collector.settings import Settings
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
@@ -45,10 +44,9 @@ def described(
     tape.tap(Vm().seal(made))
     tape.log(message)
     tape.tick(11)
-    correlator, meaning = Correlator(Limits()), ExchangeMeaning.of(settings, Catalogue())
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning.of(settings, Catalogue()), True)
     [closed] = [c for entry in tape.entries for c in correlator.feed(entry) if isinstance(c.item, Exchange)]
-    seen = Seen(closed.item)
-    return describe(seen, closed.place, meaning.decode(seen), meaning.enrich(seen), True).events
+    return stages.output(closed.item, closed.place).events
 
 
 def record(events: tuple[Event, ...]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from collector.describe.record import Seen, build
+from collector.describe.record import build
+from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.tap_pb2 import REQUEST_RESPONSE
+from tests.support.traffic import plainly
 from tests.support.witnesses import NODE, T0
 
 ONE, TWO = "spiffe://cluster.local/ns/clients/sa/one", "spiffe://cluster.local/ns/clients/sa/two"
@@ -18,7 +20,7 @@ def record(tap: str | None, log: str | None) -> dict[str, Any]:
     """Of an exchange whose witnesses tell these principals. None: there is no such witness."""
     told = None if tap is None else Tap("vm", 1, REQUEST_RESPONSE, "", Body(), Body(), principal=tap)
     logged = None if log is None else AccessLog(principal=log)
-    return build(Seen(Exchange(Key(NODE, b"id", T0), 0, Node(NODE), 0, told, logged)), "an-id", {}, {})
+    return build(plainly(Exchange(Key(NODE, b"id", T0), 0, Node(NODE), 0, told, logged)), "an-id", Decoded(), {})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 
 from collector.correlate import Correlator, Limits
 from collector.describe import describe
-from collector.describe.record import Seen
+from collector.messages.captured import Decoded
 from collector.messages.event import Event, Place
 from collector.messages.exchange import Exchange
 from collector.messages.headers import pack
+from tests.support.traffic import plainly
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 CAPTURE = Path(__file__).with_name("kserve-capture.txt")
@@ -66,7 +67,7 @@ def ours(request: Posted, response: Posted, status: int = 200) -> tuple[Event, .
     tape.log(log_message([told]))
     correlator = Correlator(Limits())
     [exchange] = [c.item for e in tape.entries for c in correlator.feed(e) if isinstance(c.item, Exchange)]
-    return describe(Seen(exchange), Place(1, 0), {}, SERVICE, False).events[1:]
+    return describe(plainly(exchange), Place(1, 0), Decoded(), SERVICE, False).events[1:]
 
 
 def headers_of(event: Event) -> dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from collector.describe.record import Seen, build
+from collector.describe.record import build
 from collector.describe.trace import trace
+from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Exchange, Key, Node
+from tests.support.traffic import plainly
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
@@ -48,7 +50,7 @@ def test_baggage_is_bounded() -> None:
 
 def record(log: AccessLog) -> dict[str, object]:
     exchange = Exchange(Key("n", b"r", 1), 0, Node("n"), 1, None, log)
-    found: dict[str, object] = orjson.loads(orjson.dumps(build(Seen(exchange), "id", {}, {})))
+    found: dict[str, object] = orjson.loads(orjson.dumps(build(plainly(exchange), "id", Decoded(), {})))
     return found
 
 

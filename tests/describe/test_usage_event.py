@@ -11,9 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from collector.correlate import Correlator, Limits
-from collector.describe import describe
 from collector.describe.hops import role
-from collector.describe.record import Seen
 from collector.describe.usage import usage_event
 from collector.enrich.catalogue import Catalogue
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Event, Output, Place
@@ -43,13 +41,8 @@ def output(response: bytes = ANSWER, path: str = "/v1/chat/completions", late: b
     if late:
         tape.tick(11)
     tape.log(log_message([told]))
-    correlator, meaning, found = Correlator(Limits()), ExchangeMeaning(Catalogue()), []
-    for entry in tape.entries:
-        for closed in correlator.feed(entry):
-            assert isinstance(closed.item, Exchange)
-            seen = Seen(closed.item)
-            found.append(describe(seen, Place(1, 0), meaning.decode(seen), meaning.enrich(seen), True))
-    return found
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(Catalogue()), True)
+    return [stages.output(closed.item, Place(1, 0)) for entry in tape.entries for closed in correlator.feed(entry)]
 
 
 def usage(made: Output) -> Event:

@@ -8,13 +8,12 @@ import orjson
 import pytest
 
 from collector.correlate import Correlator, Limits
-from collector.describe import describe
-from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.version import ServiceVersion
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event
 from collector.messages.exchange import Exchange
 from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 ASKED = b'{"model":"m","messages":[{"role":"user","content":"my secret question"}]}'
@@ -41,11 +40,9 @@ def told(setting: str, *versions: ServiceVersion, answer: dict[str, Any] = ANSWE
     tape = Tape()
     tape.tap(Vm().seal(parts(exchange)))
     tape.log(log_message([exchange]))
-    correlator, meaning = Correlator(Limits()), ExchangeMeaning(catalogue, setting)
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(catalogue, setting), True)
     [closed] = [c for entry in tape.entries for c in correlator.feed(entry) if isinstance(c.item, Exchange)]
-    assert isinstance(closed.item, Exchange)
-    seen = Seen(closed.item)
-    events = list(describe(seen, closed.place, meaning.decode(seen), meaning.enrich(seen), True).events)
+    events = list(stages.output(closed.item, closed.place).events)
     return orjson.loads(events[0].data), events
 
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from collector.correlate import Correlator, Limits
-from collector.describe import describe
-from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
 from collector.messages.event import Output
 from collector.messages.exchange import Exchange
 from collector.messages.headers import pack
 from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from tests.support.outputs import ANSWER, CHAT
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
@@ -113,14 +112,13 @@ def outputs(passages: Sequence[Passage]) -> list[Output]:
     for number, passage in enumerate(passages):
         tell(tape, number, passage)
     tape.tick(61)
-    correlator, meaning = Correlator(Limits()), ExchangeMeaning(Catalogue())
-    found = []
-    for entry in tape.entries:
-        for closed in correlator.feed(entry):
-            if isinstance(closed.item, Exchange):
-                seen = Seen(closed.item)
-                found.append(describe(seen, closed.place, meaning.decode(seen), meaning.enrich(seen), with_usage=False))
-    return found
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(Catalogue()))
+    return [
+        stages.output(closed.item, closed.place)
+        for entry in tape.entries
+        for closed in correlator.feed(entry)
+        if isinstance(closed.item, Exchange)
+    ]
 
 
 def tell(tape: Tape, number: int, passage: Passage, began_us: int = T0) -> None:

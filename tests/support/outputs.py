@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collector.correlate import Correlator, Limits
-from collector.describe import describe, describe_ledger
-from collector.describe.record import Seen
 from collector.enrich.catalogue import Catalogue
 from collector.messages.entry import Entry
 from collector.messages.event import Event, Output
-from collector.messages.exchange import Exchange
 from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 CHAT = b'{"model":"m-7b","messages":[{"role":"user","content":"Hello"}]}'
@@ -51,16 +49,8 @@ def entries(told: Sequence[Told], per_batch: int = 10) -> list[Entry]:
 
 def outputs(told: Sequence[Told], with_usage: bool = True) -> list[Output]:
     """What the pipeline would hand to the sink: every exchange, and the ledger's windows."""
-    correlator, meaning = Correlator(Limits()), ExchangeMeaning(Catalogue())
-    found = []
-    for entry in entries(told):
-        for closed in correlator.feed(entry):
-            if not isinstance(closed.item, Exchange):
-                found.append(describe_ledger(closed.item, closed.place))
-                continue
-            seen = Seen(closed.item)
-            found.append(describe(seen, closed.place, meaning.decode(seen), meaning.enrich(seen), with_usage))
-    return found
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(Catalogue()), with_usage)
+    return [output for entry in entries(told) for output in stages.outputs(correlator.feed(entry))]
 
 
 def events(of: Sequence[Output]) -> list[Event]:

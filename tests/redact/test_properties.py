@@ -19,10 +19,11 @@ from collector.decode import DEFAULT
 from collector.decode.decoder import joined
 from collector.decode.form import FIELDS, TEXT
 from collector.decode.opening import open_body
-from collector.redact import Rules, conceal
+from collector.redact import Rules
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 from tests.decode.test_properties import FUZZ_BYTES, NAMES, SMALL, check, mutated
+from tests.redact.concealing import conceal
 
 SECRET = "sk-0123456789abcdef"
 RULES = Rules(patterns=[r"sk-[0-9a-f]{16}"])

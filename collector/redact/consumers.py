@@ -1,4 +1,4 @@
-"""What an operator decides on how exchanges are told: which hops are billed, and by which header consumers are told apart.
+"""By which header consumers are told apart, and their hashes.
 
 A consumer's key is never stored: its value is replaced in the record by a mark, and the record and the usage event carry a hash of it,
 which without the operator's secret key says nothing.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
-from collector.describe.hops import DEFAULT, Billing
+from collector.messages.headers import Headers
 from collector.messages.secrets import REDACTED
 
 _DIGITS = 32  # 128 bits, as the tap filter tells them
@@ -29,16 +28,16 @@ class Consumers:
         self.headers = tuple(headers)
         self._key = key
 
-    def of(self, *told: Mapping[str, str]) -> str | None:
+    def of(self, *witnesses: Mapping[str, str]) -> str | None:
         """The consumer's hash, by the headers that the witnesses told; None if none did. A value that the proxy redacted says nothing."""
         for name in self.headers:
-            for headers in told:
+            for headers in witnesses:
                 value = headers.get(name, "")
                 if value and value != REDACTED and (found := self._hash(name, value)):
                     return found
         return None
 
-    def hide(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    def hide(self, headers: Headers) -> Headers:
         """The headers without the keys."""
         return [(name, REDACTED if name in self.headers and not _HASHED.fullmatch(value) else value) for name, value in headers]
 
@@ -47,14 +46,6 @@ class Consumers:
             return hashed[1]
         secret = _credential(value) if name in _WITH_SCHEME else value
         return hmac.new(self._key, secret.encode("latin-1", "replace"), sha256).hexdigest()[:_DIGITS] if self._key else None
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """All of it. `consumers`: None: they are not told apart."""
-
-    billing: Billing = DEFAULT
-    consumers: Consumers | None = None
 
 
 def _credential(value: str) -> str:

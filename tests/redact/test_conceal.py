@@ -9,9 +9,10 @@ import pytest
 from msgspec import structs
 
 from collector.decode import Limits, decode
-from collector.redact import Rules, conceal
+from collector.redact import Rules
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
+from tests.redact.concealing import conceal
 
 CARD = "4111111111111111"
 WHOLE = (False, False)

@@ -11,8 +11,9 @@ import zstandard
 from msgspec import structs
 
 from collector.decode import decode
-from collector.redact import Rules, conceal
+from collector.redact import Rules
 from tests.decode import transcripts as t
+from tests.redact.concealing import conceal
 
 WHOLE = (False, False)
 SECRET = "jane of the tower"

@@ -32,7 +32,7 @@ class Captured(Struct, frozen=True, gc=False):
 class Decoded(Struct, gc=False):
     """The record's `inference`, `usage` and `timing` (DESIGN §3; a key that is not known is absent), and what could not be read."""
 
-    inference: dict[str, Any]
-    usage: dict[str, Any]
-    timing: dict[str, Any]
-    problems: list[str]
+    inference: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
+    timing: dict[str, Any] = {}
+    problems: list[str] = []

@@ -1,0 +1,60 @@
+"""What the tap's level leaves of bodies: of one that it leaves out nothing is kept or decoded, even if a proxy sent it."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from collector.messages.captured import Captured
+from collector.messages.exchange import Body, Tap
+from collector.messages.headers import Headers
+from collector.messages.seen import Seen
+from collector.messages.tap_pb2 import METADATA, REQUEST, REQUEST_RESPONSE
+from collector.messages.times import is_span
+
+DECODED = (METADATA, REQUEST, REQUEST_RESPONSE)
+WITH_REQUEST = (REQUEST, REQUEST_RESPONSE)
+
+
+def bodies(tap: Tap) -> tuple[Body, Body]:
+    """The bodies of the request and of the response as far as the level goes."""
+    return _body(tap.request, tap.level in WITH_REQUEST), _body(tap.response, tap.level == REQUEST_RESPONSE)
+
+
+def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: Headers) -> Captured:
+    """What the decoder may read before rules are applied, with these headers."""
+    log = seen.exchange.access_log
+    upstream = log.upstream_first_byte_us if log is not None else None
+    return Captured(
+        method=seen.method or "",
+        path=seen.path or "",
+        status=seen.status,
+        request_headers=asked,
+        request_body=tap.request.prefix if tap.level in WITH_REQUEST else b"",
+        request_whole=_is_whole(tap.request, tap.level in WITH_REQUEST, tap.request_complete),
+        response_headers=answered,
+        response_trailers=trailers,
+        response_body=tap.response.prefix if tap.level == REQUEST_RESPONSE else b"",
+        response_whole=_is_whole(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete),
+        chunks=[(offset, length, at / 1e6) for offset, length, at in tap.response.chunks],
+        duration=None if seen.duration_us is None else seen.duration_us / 1e6,
+        upstream_first_byte=upstream / 1e6 if upstream is not None and is_span(upstream) else None,
+    )
+
+
+def cut(tap: Tap) -> tuple[bool, bool]:
+    """Of the request's and of the response's body: whether some of its bytes were captured, but not all that passed."""
+    return _is_cut(tap.request, tap.level in WITH_REQUEST), _is_cut(tap.response, tap.level == REQUEST_RESPONSE)
+
+
+def _body(body: Body, kept: bool) -> Body:
+    return body if kept or not body.data else structs.replace(body, data=b"")
+
+
+def _is_whole(body: Body, kept: bool, complete: bool) -> bool:
+    if body.data and not kept:
+        return False
+    return complete and not body.gaps and not body.truncated
+
+
+def _is_cut(body: Body, kept: bool) -> bool:
+    return kept and bool(body.data) and bool(body.gaps or body.truncated)

@@ -1,0 +1,167 @@
+"""The stage between correlate and decode: the only maker of what decode and describe accept, so that nothing gets round what hides.
+
+Guarantees: pure; where rules cannot be applied surely, or the decoder failed, nothing of the body is kept. Without rules bodies stay as
+they passed. Next stop: decode, and back here for a second look at what it put together.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from collector.decode.usage import Estimator
+from collector.errors import blamed
+from collector.messages.captured import Decoded
+from collector.messages.exchange import AccessLog, Exchange, Tap
+from collector.messages.redacted import Redacted
+from collector.messages.seen import Seen
+from collector.redact import levels
+from collector.redact.bodies import ALL, SIDES, Kept
+from collector.redact.conceal import conceal
+from collector.redact.consumers import Consumers
+from collector.redact.headers import without_messages, without_quotes, without_secrets
+from collector.redact.rules import Rules
+from collector.redact.second_look import JOINED, look_again
+
+_NO_LOG = AccessLog()
+
+
+class Redactor:
+    """`rules`: what is hidden of bodies. `consumers`: None: they are not told apart. `estimator` counts the tokens of what passed."""
+
+    def __init__(self, rules: Rules | None = None, consumers: Consumers | None = None, estimator: Estimator | None = None) -> None:
+        self._rules, self._consumers, self._estimator = rules or None, consumers, estimator
+
+    @property
+    def hides(self) -> bool:
+        """Whether anything of what comes in must not be stored as it is."""
+        return self._rules is not None or self._consumers is not None
+
+    def redact(self, seen: Seen) -> Redacted:
+        """The exchange as it may be told and decoded."""
+        redacted, tap = self._with_headers(seen), seen.exchange.tap
+        if self._rules is None or tap is None or redacted.captured is None:
+            return redacted
+        try:
+            return self._with_rules(redacted, levels.cut(tap), self._rules)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known to be free of what rules hide
+            return _without_bodies(redacted, blamed(error))
+
+    def look_again(self, redacted: Redacted, decoded: Decoded) -> tuple[Redacted, Decoded]:
+        """Both, without what rules find in what the decoder put together."""
+        if self._rules is None or redacted.captured is None:
+            return redacted, decoded
+        withheld = [side for side, extent in redacted.extents.items() if extent == ALL]
+        decoded, found = look_again(decoded, withheld, redacted.counted, self._rules)
+        return (_with_kept(redacted, dict.fromkeys(found, JOINED)) if found else redacted), decoded
+
+    def undecoded(self, redacted: Redacted, fault: str) -> tuple[Redacted, Decoded]:
+        """The same where the decoder failed. With rules nothing is known to be free of what they hide: the bodies are withheld."""
+        if self._rules is None:
+            return redacted, Decoded(problems=[f"the decoder failed: {fault}"])
+        return _without_bodies(redacted, fault), Decoded()
+
+    def _with_headers(self, seen: Seen) -> Redacted:
+        """Headers are redacted; of bodies there is what the tap's level leaves."""
+        tap, asked, consumer = seen.exchange.tap, seen.request_headers, None
+        answered, trailers = seen.response_headers, seen.response_trailers
+        if seen.by_log:
+            asked = without_secrets(asked) if "request_headers" in seen.by_log else asked
+            answered = without_secrets(answered) if "response_headers" in seen.by_log else answered
+            trailers = without_secrets(trailers) if "response_trailers" in seen.by_log else trailers
+        if self._consumers is not None:
+            consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
+            asked = self._consumers.hide(asked)
+        is_decoded = tap is not None and tap.level in levels.DECODED
+        captured = levels.captured(seen, tap, asked, answered, trailers) if tap is not None and is_decoded else None
+        if self._rules is not None and self._rules.patterns:
+            answered, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
+        return Redacted(
+            exchange=_bare(seen.exchange),
+            problems=seen.problems,
+            request_headers=asked,
+            request_trailers=seen.request_trailers,
+            response_headers=answered,
+            response_trailers=trailers,
+            forwarded_headers=without_secrets(asked) if tap is not None and tap.level in levels.WITH_REQUEST else [],
+            request=seen.request if asked is seen.request_headers else dict(asked[::-1]),
+            response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
+            request_id=seen.request_id,
+            method=seen.method,
+            path=seen.path,
+            authority=seen.authority,
+            status=seen.status,
+            start_us=seen.start_us,
+            duration_us=seen.duration_us,
+            flags=seen.flags,
+            consumer=consumer,
+            captured=captured,
+            all_passed=tap is not None and not any(levels.cut(tap)),
+        )
+
+    def _with_rules(self, redacted: Redacted, cut: tuple[bool, bool], rules: Rules) -> Redacted:
+        if redacted.captured is None:
+            return redacted
+        concealed = conceal(redacted.captured, rules, cut, estimator=self._estimator if redacted.all_passed else None)
+        redacted = structs.replace(redacted, captured=concealed.captured, counted=concealed.counted)
+        return _with_kept(redacted, {"request": concealed.request, "response": concealed.response})
+
+
+def _bare(exchange: Exchange) -> Exchange:
+    """The exchange without its header blocks, and without bodies that its level leaves out."""
+    tap, log = exchange.tap, exchange.access_log
+    if tap is not None:
+        request, response = levels.bodies(tap)
+        tap = structs.replace(
+            tap, request=request, response=response,
+            request_headers=None, request_trailers=None, response_headers=None, response_trailers=None,
+        )  # fmt: skip
+    if log is not None and (log.request_headers or log.response_headers or log.response_trailers):
+        log = structs.replace(log, request_headers={}, response_headers={}, response_trailers={})
+    return structs.replace(exchange, tap=tap, access_log=log)
+
+
+def _with_kept(redacted: Redacted, kept: dict[str, Kept]) -> Redacted:
+    """With these in place of the bodies, where something was hidden."""
+    tap = redacted.exchange.tap
+    hidden = {side: one for side, one in kept.items() if one.redacted}
+    if not hidden or tap is None:
+        return redacted
+    tap = _with_bodies(tap, {side: one.data for side, one in hidden.items()})
+    extents = redacted.extents | {side: one.redacted for side, one in hidden.items()}
+    reasons = redacted.reasons | {side: _reason(side, one) for side, one in hidden.items() if one.why}
+    return structs.replace(
+        redacted, exchange=structs.replace(redacted.exchange, tap=tap), extents=_in_order(extents), reasons=_in_order(reasons)
+    )
+
+
+def _with_bodies(tap: Tap, data: dict[str, bytes]) -> Tap:
+    return structs.replace(tap, **{side: structs.replace(getattr(tap, side), data=data[side]) for side in data})
+
+
+def _in_order(of: dict[str, str]) -> dict[str, str]:
+    """The request first, whichever was found first."""
+    return {side: of[side] for side in SIDES if side in of}
+
+
+def _reason(side: str, kept: Kept) -> str:
+    return f"{side} body: {'withheld: ' if kept.redacted == ALL else ''}{kept.why}"
+
+
+def _without_bodies(redacted: Redacted, fault: str) -> Redacted:
+    """Nothing is kept but what no body and no error says."""
+    tap, extents = redacted.exchange.tap, redacted.extents
+    if tap is not None:
+        held = [side for side in SIDES if getattr(tap, side).data]
+        tap = _with_bodies(tap, dict.fromkeys(held, b""))
+        extents = _in_order(extents | dict.fromkeys(held, ALL))
+    return structs.replace(
+        redacted,
+        exchange=structs.replace(redacted.exchange, tap=tap),
+        problems=[*redacted.problems, f"the decoder failed, so that bodies are withheld: {fault}"],
+        response_headers=without_messages(redacted.response_headers),
+        response_trailers=without_messages(redacted.response_trailers),
+        extents=extents,
+        reasons={},
+        captured=None,
+        counted=None,
+    )
