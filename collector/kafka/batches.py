@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 
+from collector.kafka.private import murmur2
 from collector.kafka.record_batch import RecordBatch, packed, unpacked
 
 BATCH_BYTES = 512 << 10  # uncompressed; a single larger record gets a batch of its own
