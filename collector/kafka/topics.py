@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -20,6 +20,18 @@ DAY_MS = 86_400_000
 PARTITIONS = 6  # of a new topic, where nothing else is said
 PATIENCE_SECONDS = 3.0
 COMPARED = ("cleanup.policy", "max.message.bytes", "min.insync.replicas")
+
+
+class _Partition(TypedDict):
+    replicas: list[int]
+
+
+class _Described(TypedDict):
+    """A topic in a broker's answer: what of it we read."""
+
+    topic: str
+    error_code: int
+    partitions: list[_Partition]
 
 
 class Topic(NamedTuple):
@@ -161,7 +173,7 @@ async def _describe(client: AIOKafkaAdminClient, names: Sequence[str], patience_
     return {name: _found(topic, configs[name]) for name, topic in topics.items()}
 
 
-def _exists(topic: dict[str, Any]) -> bool:
+def _exists(topic: _Described) -> bool:
     """Raises KafkaError where the broker does not say."""
     error = for_code(topic["error_code"])
     if error.errno not in (0, 3):  # none, unknown topic
@@ -169,6 +181,6 @@ def _exists(topic: dict[str, Any]) -> bool:
     return bool(error.errno == 0)
 
 
-def _found(topic: dict[str, Any], configs: dict[str, str]) -> Found:
+def _found(topic: _Described, configs: dict[str, str]) -> Found:
     partitions = topic["partitions"]
     return Found(len(partitions), min((len(one["replicas"]) for one in partitions), default=0), configs)
