@@ -47,16 +47,15 @@ def check(
 
 def _connect(settings: Settings) -> None:
     """One line each. Raises typer.Exit if something cannot be used."""
-    import logging
-
     from rich.table import Table
     from rich.text import Text
 
     from collector.commands import screen
+    from collector.kafka.faults import silence
     from collector.upkeep.trials import run
     from collector.upkeep.trials.choose import choose
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, by us
+    silence()
     results = run(choose(settings))
     table = Table("setting", "", "where", "found", box=None, pad_edge=False)
     for result in results:

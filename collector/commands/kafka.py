@@ -39,12 +39,12 @@ def topics(
     - `meshscribe kafka topics --check`: for a pipeline that deploys
     """
     import asyncio
-    import logging
 
     from collector.kafka import topics as made
+    from collector.kafka.faults import silence
     from collector.settings import load
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, by us
+    silence()
     if create == check:
         raise SettingsError(["say either --create or --check"])
     settings = load(config).kafka

@@ -11,7 +11,6 @@ from aiokafka import ConsumerRecord
 from collector.dead_letters import DeadLetter, Heap, heaped
 from collector.dead_letters.events import BATCH_TYPE, columns_of, read_batch, write_batch
 from collector.errors import DamagedError
-from collector.kafka.quiet import quieten
 from collector.kafka.reading import whole_topic
 from collector.kafka.transactions import Record, Transactions
 from collector.messages.event import Place
@@ -25,7 +24,6 @@ class KafkaDeadLetters:
     """See DeadLetters."""
 
     def __init__(self, settings: Kafka) -> None:
-        quieten()
         self._settings = settings
         self._writer = Transactions(settings, f"meshscribe-dead-letters-{uuid.uuid4().hex}")
 

@@ -6,17 +6,14 @@ A crash between the two would repeat events, and repeated events change no bill.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-
 from collector.demo.bills import Bill, Bills
 from collector.demo.child import ChildError
-from collector.kafka.consumers import end
+from collector.kafka.clients import consumer
+from collector.kafka.faults import AWAY, silence
 from collector.settings import Kafka
 
 GROUP = "meshscribe-demo-billing"
@@ -37,7 +34,7 @@ class BillingJob:
         self._thread = threading.Thread(target=self._run, name="billing", daemon=True)
 
     def __enter__(self) -> BillingJob:
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, by us
+        silence()
         self._thread.start()
         return self
 
@@ -70,28 +67,19 @@ class BillingJob:
     def _run(self) -> None:
         try:
             asyncio.run(self._bill())
-        except (KafkaError, OSError, ValueError, KeyError) as error:
+        except (*AWAY, ValueError, KeyError) as error:
             self._failure = error
 
     async def _bill(self) -> None:
-        consumer = AIOKafkaConsumer(
-            self._topic,
-            bootstrap_servers=self._bootstrap,
-            group_id=GROUP,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-        )
-        try:
-            await consumer.start()
+        settings = Kafka(bootstrap_servers=self._bootstrap)
+        async with consumer(settings, group_id=GROUP, isolation_level="read_committed", auto_offset_reset="earliest") as reader:
+            reader.subscribe([self._topic])
             while not self._stop.is_set():
-                found = await consumer.getmany(timeout_ms=POLL_MS)
+                found = await reader.getmany(timeout_ms=POLL_MS)
                 events = [(dict(record.headers)["ce_id"].decode(), record.value) for records in found.values() for record in records]
                 self._take(events)
                 if events:
-                    await consumer.commit()
-        finally:
-            await end(consumer)
+                    await reader.commit()
 
     def _take(self, events: list[tuple[str, bytes]]) -> None:
         with self._changed:

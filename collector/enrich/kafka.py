@@ -15,18 +15,15 @@ from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from collector.enrich.store import identity, superseded
 from collector.enrich.stored import data_of, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import DamagedError, PermanentError, RetryableError, SettingsError
 from collector.kafka.batches import partition
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
-from collector.kafka.discard import discard
-from collector.kafka.quiet import quieten
-from collector.kafka.reading import partitions, whole_topic
+from collector.kafka.clients import discard, end, partitions, start_consumer, start_producer
+from collector.kafka.faults import translated
+from collector.kafka.reading import whole_topic
 from collector.kafka.topics import check_limits
 from collector.settings import Kafka
 
@@ -49,7 +46,6 @@ class KafkaVersionStore:
     """See store.VersionStore. Connects when it is first asked for something."""
 
     def __init__(self, settings: Kafka) -> None:
-        quieten()
         self._settings, self._topic = settings, settings.services_topic
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -66,11 +62,10 @@ class KafkaVersionStore:
         """See store.VersionStore.news. After an error the same comes again."""
         async with self._lock:
             try:
-                found, places = await self._read(await self._started())
-            except BaseException as error:
+                with translated(self._settings):
+                    found, places = await self._read(await self._started())
+            except BaseException:
                 await self._drop()
-                if isinstance(error, KafkaError | OSError | TimeoutError):
-                    raise self._away(error) from error
                 raise
         self._given = places
         return found
@@ -113,18 +108,14 @@ class KafkaVersionStore:
                 await check_limits(self._settings, [self._topic])
             except SettingsError as error:
                 raise RetryableError(str(error)) from error
-            self._consumer = consumer = AIOKafkaConsumer(
-                **client_arguments(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
-            )
             try:
-                await consumer.start()
-                self._partitions = await partitions(consumer, self._topic)
-            except BaseException as error:
+                with translated(self._settings):
+                    self._consumer = await start_consumer(self._settings, auto_offset_reset="earliest")
+                    self._partitions = await partitions(self._consumer, self._topic)
+            except BaseException:
                 await self._drop()
-                if isinstance(error, KafkaError | OSError):
-                    raise self._away(error) from error
                 raise
-            consumer.assign(self._partitions)
+            self._consumer.assign(self._partitions)
         return self._consumer
 
     async def _drop(self) -> None:
@@ -165,28 +156,20 @@ class KafkaVersionStore:
     async def _send(self, records: Sequence[Message]) -> None:
         """Durable when it returns. No transaction: one that a dead process left open would hold up all readers."""
         try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
-                producer = await self._producing()
-                sent = [await producer.send(self._topic, value, key, partition=place) for key, value, place in records]
-                await asyncio.gather(*sent)
-        except BaseException as error:
+            with translated(self._settings, "versions of services: "):
+                async with asyncio.timeout(self._settings.timeout_seconds):
+                    producer = await self._producing()
+                    sent = [await producer.send(self._topic, value, key, partition=place) for key, value, place in records]
+                    await asyncio.gather(*sent)
+        except BaseException:
             await self._discard()
-            if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
-                raise PermanentError(f"Kafka refuses versions of services for ever: {error or type(error).__name__}") from error
-            if isinstance(error, KafkaError | OSError | TimeoutError):
-                raise self._away(error) from error
             raise
 
     async def _producing(self) -> AIOKafkaProducer:
         if self._producer is None:
-            compression = None if self._settings.compression == "none" else self._settings.compression
-            self._producer = AIOKafkaProducer(
-                **client_arguments(self._settings),
-                enable_idempotence=True,
-                compression_type=compression,
-                max_request_size=self._settings.max_record_bytes,
+            self._producer = await start_producer(
+                self._settings, self._settings.compression, enable_idempotence=True, max_request_size=self._settings.max_record_bytes
             )
-            await self._producer.start()
         return self._producer
 
     async def _discard(self) -> None:
@@ -210,9 +193,6 @@ class KafkaVersionStore:
 
     def _partition(self, version: ServiceVersion) -> int:
         return partition(f"{version.namespace}/{version.name}".encode(), len(self._partitions))
-
-    def _away(self, error: BaseException) -> RetryableError:
-        return RetryableError(f"Kafka at {self._settings.bootstrap_servers}: {str(error) or type(error).__name__}")
 
 
 def _key(version: ServiceVersion) -> bytes:

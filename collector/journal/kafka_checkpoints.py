@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint
 from collector.journal.kafka_topic import RawTopic
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
+from collector.kafka.clients import consumer
+from collector.kafka.faults import AWAY, said
 from collector.kafka.transactions import Record, Transactions
 from collector.settings import Kafka
 
@@ -126,58 +126,40 @@ class Checkpoints:
         return f"{self._prefix}/{slot}/{chunk}".encode()
 
     async def _end(self) -> int:
-        async with _Consumer(self._settings, self._at) as consumer:
-            return int((await consumer.end_offsets([self._at]))[self._at])
+        async with self._consumer() as reader:
+            return int((await reader.end_offsets([self._at]))[self._at])
 
     async def _state(self, saved: Saved) -> bytes:
         """Raises RetryableError: the chunks do not come."""
         chunks: dict[bytes, bytes] = {}
         try:
-            async with asyncio.timeout(LOAD_SECONDS), _Consumer(self._settings, self._at) as consumer:
-                consumer.seek(self._at, saved.offset)
+            async with asyncio.timeout(LOAD_SECONDS), self._consumer() as reader:
+                reader.seek(self._at, saved.offset)
                 while len(chunks) < saved.chunks:
-                    for record in (await consumer.getmany(timeout_ms=1000)).get(self._at, ()):
+                    for record in (await reader.getmany(timeout_ms=1000)).get(self._at, ()):
                         if _generation(record) == saved.generation:
                             chunks[record.key] = record.value
         except TimeoutError:
             raise RetryableError(f"{len(chunks)} of {saved.chunks} chunks of the checkpoint of {self._prefix} were found") from None
         return b"".join([chunks[self._key(saved.slot, number)] for number in range(saved.chunks)])
 
+    def _consumer(self) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
+        """For a moment."""
+        return consumer(
+            self._settings, [self._at], auto_offset_reset="earliest", isolation_level="read_committed", max_partition_fetch_bytes=4 << 20
+        )
+
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         told = False
         while True:
             try:
                 return await attempt()
-            except (RetryableError, KafkaError, OSError) as error:
+            except (RetryableError, *AWAY) as error:
                 if not told:
-                    log.warning("journal: checkpoints of %s, trying again: %s", self._prefix, error)
+                    why = str(error) if isinstance(error, RetryableError) else said(error)
+                    log.warning("journal: checkpoints of %s, trying again: %s", self._prefix, why)
                 told = True
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-class _Consumer:
-    """A consumer of one partition for a moment."""
-
-    def __init__(self, settings: Kafka, at: TopicPartition) -> None:
-        self._consumer = AIOKafkaConsumer(
-            **client_arguments(settings),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=4 << 20,
-        )
-        self._consumer.assign([at])
-
-    async def __aenter__(self) -> AIOKafkaConsumer:
-        try:
-            await self._consumer.start()
-        except BaseException:
-            await end(self._consumer)
-            raise
-        return self._consumer
-
-    async def __aexit__(self, *_: object) -> None:
-        await end(self._consumer)
 
 
 def _settled(note: Note, before: Saved | None = None) -> Note:
@@ -186,5 +168,5 @@ def _settled(note: Note, before: Saved | None = None) -> Note:
     return msgspec.structs.replace(note, kept=max(fitting, key=lambda saved: saved.position, default=None))
 
 
-def _generation(record: Any) -> str:
+def _generation(record: ConsumerRecord) -> str:
     return next((value.decode("ascii", "replace") for name, value in record.headers if name == _GENERATION), "")

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError
 
 from collector.errors import DamagedError, RetryableError
 from collector.journal.kafka_records import entry_of
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
-from collector.kafka.quiet import quieten
+from collector.kafka.clients import end, start_consumer
+from collector.kafka.faults import AWAY, said
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 
@@ -51,7 +50,6 @@ class PartitionReader:
     """Entries say the time as their writers do. `lost` counts for the readers of this partition that come behind as well."""
 
     def __init__(self, settings: Kafka, at: TopicPartition, lost: Lost | None = None) -> None:
-        quieten()
         self._settings, self._at = settings, at
         self._consumer: AIOKafkaConsumer | None = None
         self._fetched: deque[ConsumerRecord] = deque()
@@ -77,8 +75,8 @@ class PartitionReader:
                     found = await self._read(after, max_bytes)
                 except ConsumerStoppedError:
                     continue
-                except (KafkaError, OSError) as error:
-                    log.warning("journal: partition %d cannot be read, trying again: %s", self._at.partition, error)
+                except AWAY as error:
+                    log.warning("journal: partition %d cannot be read, trying again: %s", self._at.partition, said(error))
                     await self._restart()
                 else:
                     if found:
@@ -92,8 +90,8 @@ class PartitionReader:
                 try:
                     consumer = await self._started()
                     return int((await consumer.end_offsets([self._at]))[self._at])
-                except (KafkaError, OSError) as error:
-                    log.warning("journal: partition %d cannot be asked, trying again: %s", self._at.partition, error)
+                except AWAY as error:
+                    log.warning("journal: partition %d cannot be asked, trying again: %s", self._at.partition, said(error))
                     await self._restart()
         raise RetryableError(CLOSED)
 
@@ -149,20 +147,10 @@ class PartitionReader:
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                **client_arguments(self._settings),
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                max_partition_fetch_bytes=FETCH_BYTES,
-                fetch_max_bytes=FETCH_BYTES,
+            self._consumer = await start_consumer(
+                self._settings, [self._at], auto_offset_reset="earliest", max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES
             )
-            consumer.assign([self._at])
-            try:
-                await consumer.start()
-            except BaseException:
-                await end(consumer)
-                raise
-            self._consumer, self._next = consumer, None
+            self._next = None
         return self._consumer
 
     async def _restart(self) -> None:

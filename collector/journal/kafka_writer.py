@@ -17,7 +17,7 @@ from random import randint
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from collector.clock import Clock
 from collector.complaints import Complaints
@@ -25,9 +25,8 @@ from collector.errors import JournalFullError, RetryableError, blamed
 from collector.journal.kafka_records import OVERHEAD, Stamp, headers_of, key_of
 from collector.journal.kafka_topic import RawTopic
 from collector.journal.received import ReceivedTime
-from collector.kafka.connection import client_arguments
-from collector.kafka.discard import discard
-from collector.kafka.quiet import quieten
+from collector.kafka.clients import discard, start_producer
+from collector.kafka.faults import AWAY, NEVER, said
 from collector.kafka.transactions import partition as partition_of
 from collector.messages.entry import Kind
 from collector.settings import Kafka
@@ -39,7 +38,6 @@ CLOSED = "journal: it is closed"
 GROUP_BYTES = 512 << 10  # uncompressed; a larger record is a batch of its own
 STALLED_SECONDS = 2.0  # as long as the filter waits for an answer
 RETRY_SECONDS = 0.5
-_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 
 
 class Append(NamedTuple):
@@ -57,7 +55,6 @@ class RawWriter:
     """See the module's text. Made in the event loop that uses it; `close` ends it."""
 
     def __init__(self, settings: Kafka, topic: RawTopic, clock: Clock, max_waiting_bytes: int) -> None:
-        quieten()
         self._settings, self._topic, self._clock = settings, topic, clock
         self._max_waiting_bytes, self._batch_bytes = max_waiting_bytes, min(GROUP_BYTES, topic.record_bytes)
         self.waiting_bytes = 0
@@ -145,27 +142,20 @@ class RawWriter:
             while self._producer is None:
                 try:
                     self._producer = await self._made()
-                except (KafkaError, OSError) as error:
-                    log.debug("journal: Kafka does not answer: %s", error)
+                except AWAY as error:
+                    log.debug("journal: Kafka does not answer: %s", said(error))
                     await asyncio.sleep(RETRY_SECONDS)
             return self._producer
 
     async def _made(self) -> AIOKafkaProducer:
-        compression = None if self._settings.compression == "none" else self._settings.compression
-        producer = AIOKafkaProducer(
-            **client_arguments(self._settings),
+        return await start_producer(
+            self._settings,
+            self._settings.compression,
             enable_idempotence=True,
             acks="all",
-            compression_type=compression,
             max_batch_size=self._batch_bytes,
             max_request_size=self._topic.record_bytes,
         )
-        try:
-            await producer.start()
-        except BaseException:
-            await discard(producer)
-            raise
-        return producer
 
     async def _give_up(self, producer: AIOKafkaProducer | None) -> None:
         """After any error: its sequence numbers are not those that the broker expects any more."""
@@ -260,13 +250,13 @@ class _Lane:
                 base = await self._sent(producer, group)
             except KafkaTimeoutError:
                 continue  # the broker is away; the batch before this one still waits
-            except _NEVER as error:
+            except NEVER as error:
                 await self._writer._give_up(producer)
                 self._writer._refuse(group, RetryableError(f"journal: Kafka refuses a record: {type(error).__name__}"))
                 return
             except (KafkaError, asyncio.CancelledError) as error:
                 fault = escaped(error, "aiokafka") if isinstance(error, asyncio.CancelledError) else error
-                log.warning("journal: writing to Kafka again with a new producer: %s: %s", type(fault).__name__, fault)
+                log.warning("journal: writing to Kafka again with a new producer: %s", said(fault))
                 await self._writer._give_up(producer)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

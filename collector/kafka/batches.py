@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 
+from collector.kafka.private import murmur2
 from collector.kafka.record_batch import RecordBatch, packed, unpacked
 
 BATCH_BYTES = 512 << 10  # uncompressed; a single larger record gets a batch of its own
@@ -46,7 +46,7 @@ class Batches:
         self._partitions: dict[str, int] = {}
         self._open: dict[tuple[str, int], RecordBatch] = {}
         self._chosen: dict[tuple[str, bytes], tuple[str, int]] = {}
-        self._sent: list[asyncio.Future[Any]] = []
+        self._sent: list[asyncio.Future[object]] = []
         self._now = int(time.time() * 1000)  # not the event's time: brokers refuse the future, and delete by this time
 
     async def add(self, records: Iterable[Record]) -> None:
@@ -100,7 +100,7 @@ class Batches:
         self._sent.append(sent)
 
 
-def _look_at(sent: asyncio.Future[Any]) -> None:
+def _look_at(sent: asyncio.Future[object]) -> None:
     """A transaction that fails does not wait for its batches; an exception that nobody looked at would be logged."""
     if not sent.cancelled():
         sent.exception()

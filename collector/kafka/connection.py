@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 from collector.errors import SettingsError
 from collector.settings import Kafka
@@ -11,9 +10,9 @@ from collector.settings import Kafka
 CLIENT_ID = "meshscribe"
 
 
-def client_arguments(settings: Kafka) -> dict[str, Any]:
+def client_arguments(settings: Kafka) -> dict[str, object]:
     """Arguments of AIOKafkaProducer, AIOKafkaConsumer and AIOKafkaAdminClient alike. Raises SettingsError: files that do not fit."""
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",") if server.strip()],
         "client_id": CLIENT_ID,
         "security_protocol": settings.security_protocol,

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 
 import zstandard
-from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode
-from aiokafka.record.util import calc_crc32c, decode_varint, encode_varint
+
+from collector.kafka.private import calc_crc32c, decode_varint, encode_varint, gzip_encode, lz4_encode, snappy_encode
 
 ZSTD_LEVEL = 1
 # offset, length, leader epoch, magic, CRC, attributes, last offset, first and last timestamp, producer id and epoch, sequence, count

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from collector.errors import RetryableError, SettingsError
-from collector.kafka.connection import client_arguments
+from collector.kafka.clients import admin
+from collector.kafka.faults import translated
 from collector.settings import Kafka
 
 MARGIN_BYTES = 64 << 10  # between our largest record and the topic's limit: a batch's own bytes, and what zstd adds to noise
@@ -19,6 +20,18 @@ DAY_MS = 86_400_000
 PARTITIONS = 6  # of a new topic, where nothing else is said
 PATIENCE_SECONDS = 3.0
 COMPARED = ("cleanup.policy", "max.message.bytes", "min.insync.replicas")
+
+
+class _Partition(TypedDict):
+    replicas: list[int]
+
+
+class _Described(TypedDict):
+    """A topic in a broker's answer: what of it we read."""
+
+    topic: str
+    error_code: int
+    partitions: list[_Partition]
 
 
 class Topic(NamedTuple):
@@ -63,18 +76,14 @@ def wanted(settings: Kafka, replication_factor: int) -> list[Topic]:
 
 async def create(settings: Kafka, partitions: int, replication_factor: int | None) -> list[str]:
     """Creates the topics that are not there. Returns their names. Raises RetryableError: the brokers are not reached or refuse."""
-    admin = await _admin(settings)
-    try:
-        factor = replication_factor or min(3, len((await admin.describe_cluster())["brokers"]))
-        made = [NewTopic(topic.name, partitions, factor, topic_configs=topic.configs) for topic in wanted(settings, factor)]
-        answer = await admin.create_topics(made)
-        faults = {name: fault for name, code, fault in answer.topic_errors if code and for_code(code) is not TopicAlreadyExistsError}
-        if not faults:
-            await _describe(admin, [topic.name for topic in made], PATIENCE_SECONDS)
-    except KafkaError as error:
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await admin.close()
+    with translated(settings):
+        async with admin(settings) as client:
+            factor = replication_factor or min(3, len((await client.describe_cluster())["brokers"]))
+            made = [NewTopic(topic.name, partitions, factor, topic_configs=topic.configs) for topic in wanted(settings, factor)]
+            answer = await client.create_topics(made)
+            faults = {name: fault for name, code, fault in answer.topic_errors if code and for_code(code) is not TopicAlreadyExistsError}
+            if not faults:
+                await _describe(client, [topic.name for topic in made], PATIENCE_SECONDS)
     if faults:
         raise RetryableError("; ".join(f"topic {name} was not created: {fault}" for name, fault in faults.items()))
     return [name for name, code, _ in answer.topic_errors if not code]
@@ -82,15 +91,11 @@ async def create(settings: Kafka, partitions: int, replication_factor: int | Non
 
 async def differences(settings: Kafka, partitions: int | None, replication_factor: int | None) -> list[str]:
     """What is not as it should be, one a line. A larger max.message.bytes is fine; partitions and replicas count where they are given."""
-    admin = await _admin(settings)
-    try:
-        factor = replication_factor or min(3, len((await admin.describe_cluster())["brokers"]))
-        topics = wanted(settings, factor)
-        found = await _describe(admin, [topic.name for topic in topics])
-    except KafkaError as error:
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    finally:
-        await admin.close()
+    with translated(settings):
+        async with admin(settings) as client:
+            factor = replication_factor or min(3, len((await client.describe_cluster())["brokers"]))
+            topics = wanted(settings, factor)
+            found = await _describe(client, [topic.name for topic in topics])
     told = []
     for topic in topics:
         if topic.name not in found:
@@ -140,14 +145,10 @@ class Existing(NamedTuple):
 
 async def existing(settings: Kafka, names: Sequence[str], patience_seconds: float = PATIENCE_SECONDS) -> Existing:
     """Those topics that exist; who is missing is waited for. Raises RetryableError: the brokers do not tell."""
-    admin = await _admin(settings)
-    try:
-        cluster = (await admin.describe_cluster())["cluster_id"]
-        return Existing(cluster, await _describe(admin, names, patience_seconds))
-    except (KafkaError, OSError) as error:
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
-    finally:
-        await admin.close()
+    with translated(settings):
+        async with admin(settings) as client:
+            cluster = (await client.describe_cluster())["cluster_id"]
+            return Existing(cluster, await _describe(client, names, patience_seconds))
 
 
 def missing(names: Iterable[str], found: Mapping[str, Found]) -> list[str]:
@@ -155,26 +156,16 @@ def missing(names: Iterable[str], found: Mapping[str, Found]) -> list[str]:
     return [f"kafka: there is no topic {name}: run `meshscribe kafka topics --create`" for name in names if name not in found]
 
 
-async def _admin(settings: Kafka) -> AIOKafkaAdminClient:
-    admin = AIOKafkaAdminClient(**client_arguments(settings))
-    try:
-        await admin.start()
-    except (KafkaError, OSError) as error:
-        await admin.close()
-        raise RetryableError(f"Kafka at {settings.bootstrap_servers}: {error}") from error
-    return admin
-
-
-async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str], patience_seconds: float = 0.0) -> dict[str, Found]:
+async def _describe(client: AIOKafkaAdminClient, names: Sequence[str], patience_seconds: float = 0.0) -> dict[str, Found]:
     """The topics that exist. Brokers hear of a new topic a moment later: so long it waits for those missing. Raises KafkaError."""
     deadline = asyncio.get_running_loop().time() + patience_seconds
     while True:
-        topics = {topic["topic"]: topic for topic in await admin.describe_topics(list(names)) if _exists(topic)}
+        topics = {topic["topic"]: topic for topic in await client.describe_topics(list(names)) if _exists(topic)}
         if len(topics) == len(names) or asyncio.get_running_loop().time() >= deadline:
             break
         await asyncio.sleep(0.1)
     configs: dict[str, dict[str, str]] = {}
-    for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]):
+    for answer in await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]):
         for resource in answer.to_object()["resources"]:
             if resource["error_code"]:
                 raise for_code(resource["error_code"])(resource["resource_name"])
@@ -182,7 +173,7 @@ async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str], patience_s
     return {name: _found(topic, configs[name]) for name, topic in topics.items()}
 
 
-def _exists(topic: dict[str, Any]) -> bool:
+def _exists(topic: _Described) -> bool:
     """Raises KafkaError where the broker does not say."""
     error = for_code(topic["error_code"])
     if error.errno not in (0, 3):  # none, unknown topic
@@ -190,6 +181,6 @@ def _exists(topic: dict[str, Any]) -> bool:
     return bool(error.errno == 0)
 
 
-def _found(topic: dict[str, Any], configs: dict[str, str]) -> Found:
+def _found(topic: _Described, configs: dict[str, str]) -> Found:
     partitions = topic["partitions"]
     return Found(len(partitions), min((len(one["replicas"]) for one in partitions), default=0), configs)

@@ -8,44 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    InvalidTimestampError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    ProducerFenced,
-    RecordListTooLargeError,
-    UnknownError,
-)
+from aiokafka.errors import ProducerFenced, UnknownError
 from aiokafka.structs import OffsetAndMetadata
 
-from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError
+from collector.errors import FencedError, PermanentError
 from collector.kafka.batches import BATCH_BYTES, Batches, Record, partition
-from collector.kafka.connection import client_arguments
-from collector.kafka.discard import discard, failure, overtaken
-from collector.kafka.mending import Mending
+from collector.kafka.clients import discard, start_producer
+from collector.kafka.faults import AWAY, meaning
+from collector.kafka.offsets import Mending, committed
+from collector.kafka.private import failure, overtaken
 from collector.settings import Kafka
 
-__all__ = ["Record", "Transactions", "committed", "partition"]
+__all__ = ["Record", "Transactions", "partition"]
 
 log = logging.getLogger("meshscribe.kafka")
 
 ABORT_SECONDS = 5.0
 RETRY_MS = 25  # a transaction that follows another at once is turned away until the broker has ended that; the default is 100
 ABANDONED_MS = 60_000  # an open transaction of a process that never comes back holds up readers for so long
-_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTimestampError)
 
 
 class Transactions:
     """A producer under this transactional id. One call at a time has it, the others wait.
 
     Every method raises RetryableError (nothing happened, or `offsets` will tell), and FencedError once another process uses the id.
-    After any error the producer is gone, and the next call makes a new one. `mending`: see collector.kafka.mending.
+    After any error the producer is gone, and the next call makes a new one. `mending`: see collector.kafka.offsets.
     """
 
     def __init__(self, settings: Kafka, transactional_id: str, mending: Mending | None = None) -> None:
@@ -86,13 +77,13 @@ class Transactions:
             async with asyncio.timeout(ABORT_SECONDS):
                 if self._producer is not None:
                     await self._producer.abort_transaction()
-        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+        except (*AWAY, AssertionError) as error:
             log.warning("a transaction of %s stays open for up to %d s: %s", self._id, ABANDONED_MS // 1000, error)
 
     async def _overtaken(self, cause: BaseException) -> bool:
         """Asked where the broker gave no reason: a new producer would take the id back from who has it now."""
         if self._producer is not None and isinstance(cause.__cause__, UnknownError):
-            with suppress(KafkaError, OSError, TimeoutError):
+            with suppress(*AWAY):
                 async with asyncio.timeout(ABORT_SECONDS):
                     return await overtaken(self._producer)
         return False
@@ -113,14 +104,10 @@ class Transactions:
         return await self._new()
 
     async def _new(self) -> AIOKafkaProducer:
-        self._producer = producer = AIOKafkaProducer(
-            **client_arguments(self._settings),
-            transactional_id=self._id,
-            transaction_timeout_ms=ABANDONED_MS,
-            retry_backoff_ms=RETRY_MS,
+        self._producer = await start_producer(
+            self._settings, transactional_id=self._id, transaction_timeout_ms=ABANDONED_MS, retry_backoff_ms=RETRY_MS
         )
-        await producer.start()
-        return producer
+        return self._producer
 
     @asynccontextmanager
     async def _guarded(self) -> AsyncIterator[None]:
@@ -141,44 +128,7 @@ class Transactions:
 
     def _meant(self, error: BaseException) -> Exception | None:
         """What an error means to the caller; None if it is no matter of Kafka's."""
-        servers = self._settings.bootstrap_servers
-        if isinstance(error, MeshscribeError):
-            return None
         if isinstance(error, ProducerFenced):
             self._fenced = True
             return FencedError(f"another process took over {self._id}")
-        if isinstance(error, _NEVER):
-            return PermanentError(f"Kafka at {servers} refuses a record for ever: {error or type(error).__name__}")
-        if isinstance(error, TimeoutError):
-            return RetryableError(f"Kafka at {servers} did not finish within {self._settings.timeout_seconds:g} s")
-        if isinstance(error, (KafkaError, OSError)) or _of_aiokafka(error):
-            under = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ is not None else ""
-            return RetryableError(f"Kafka at {servers}: {type(error).__name__}: {error}{under}")
-        return None
-
-
-def _of_aiokafka(error: BaseException) -> bool:
-    """Whether aiokafka found itself in a wrong state, which it asserts: a new producer is in a good one."""
-    if not isinstance(error, AssertionError) or error.__traceback__ is None:
-        return False
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals["__name__"]).startswith("aiokafka.")
-
-
-async def committed(settings: Kafka, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
-    """The group's committed offsets with their metadata. Raises KafkaError and TimeoutError of aiokafka."""
-    admin = AIOKafkaAdminClient(**client_arguments(settings))
-    try:
-        await admin.start()
-        while True:
-            try:
-                found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
-            except KafkaError as error:
-                if not error.retriable:
-                    raise
-            else:
-                if all(part in found for part in partitions):  # an answer without them is an error that aiokafka does not tell
-                    return {part: value for part, value in found.items() if value.offset >= 0}
-            await asyncio.sleep(0.1)
-    finally:
-        await admin.close()
+        return meaning(error, self._settings)

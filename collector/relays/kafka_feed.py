@@ -15,15 +15,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import BadInputError, RetryableError
+from collector.kafka.clients import end, start_member
 from collector.kafka.cloudevents import decode
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
-from collector.kafka.quiet import quieten
+from collector.kafka.faults import meaning
 from collector.messages.event import Output, Place
 from collector.relays.protocol import BEGINNING, Damaged, Read
 from collector.settings import Kafka
@@ -38,7 +36,6 @@ class KafkaFeed:
     """See protocol.Feed. `group`: the consumer group; its members share the partitions. `batch`: records."""
 
     def __init__(self, settings: Kafka, group: str, topics: Sequence[str], batch: int, batch_bytes: int) -> None:
-        quieten()
         self._settings, self._group, self._topics = settings, group, sorted(set(topics))
         self._batch, self._batch_bytes = batch, batch_bytes
         self._consumer: AIOKafkaConsumer | None = None
@@ -116,36 +113,29 @@ class KafkaFeed:
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 yield await self._started()
-        except (KafkaError, OSError, TimeoutError, AssertionError) as error:  # of a partition that is not ours any more, too
+        except Exception as error:
+            raised = meaning(error, self._settings)  # of a partition that is not ours any more, too
+            if raised is None:
+                raise
             self._next.clear()
             if isinstance(error, TimeoutError | KafkaTimeoutError):
                 await self.close()
-            raise RetryableError(f"Kafka at {self._settings.bootstrap_servers}: {type(error).__name__}: {error}") from error
+            raise raised from error
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            session = int(self._settings.session_seconds * 1000)
-            consumer = AIOKafkaConsumer(
-                **client_arguments(self._settings),
-                group_id=self._group,
+            self._consumer = await start_member(
+                self._settings,
+                self._group,
+                self._topics,
+                lambda _: _Listener(self),
                 isolation_level="read_committed",
-                enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                session_timeout_ms=session,
-                heartbeat_interval_ms=session // 6,
                 max_poll_interval_ms=PATIENCE_MS,
-                rebalance_timeout_ms=session,
-                partition_assignment_strategy=(StickyPartitionAssignor,),
+                rebalance_timeout_ms=int(self._settings.session_seconds * 1000),
                 max_partition_fetch_bytes=max(1 << 20, self._batch_bytes // 4),
                 fetch_max_bytes=self._batch_bytes,
             )
-            consumer.subscribe(self._topics, listener=_Listener(self))
-            try:
-                await consumer.start()
-            except BaseException:
-                await end(consumer)
-                raise
-            self._consumer = consumer
         return self._consumer
 
 

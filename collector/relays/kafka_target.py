@@ -13,9 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import FencedError, PermanentError
-from collector.kafka.keeper import Keeper
-from collector.kafka.mending import mending
-from collector.kafka.quiet import quieten
+from collector.kafka.offsets import Keeper, mending
 from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Transactions
 from collector.messages.event import Output, Place
@@ -28,7 +26,6 @@ class KafkaTarget:
     """See protocol.Target. `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut."""
 
     def __init__(self, settings: Kafka, relay: str, bodies_url: str) -> None:
-        quieten()
         self._settings, self._relay, self._bodies_url = settings, relay, bodies_url or None
         self._at = TopicPartition(settings.exchanges_topic, 0)
         self._writers: dict[str, Transactions] = {}

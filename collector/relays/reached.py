@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 
 from collector.clock import SystemClock
-from collector.errors import RetryableError
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
-from collector.kafka.reading import partitions
-from collector.kafka.transactions import committed
+from collector.kafka.clients import consumer, partitions
+from collector.kafka.faults import translated
+from collector.kafka.offsets import committed
 from collector.messages.event import Place
 from collector.relays.kafka_target import KafkaTarget
 from collector.relays.open import wanted
@@ -61,10 +59,8 @@ async def _in_kafka(relay: RelaySettings, settings: Settings, journal: str) -> P
     """What the group has committed; asked of the brokers, not of a producer, which would fence the relay's own."""
     at = TopicPartition(settings.kafka.exchanges_topic, 0)
     group = KafkaTarget(settings.kafka, relay.name, "").group(journal)
-    try:
+    with _translated(relay, settings):
         found = (await committed(settings.kafka, group, [at])).get(at)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise _unanswered(relay, settings, error) from error
     return Place(found.offset, int(found.metadata)) if found is not None else BEGINNING
 
 
@@ -78,27 +74,21 @@ async def _in_sql(relay: RelaySettings, settings: Settings, journal: str) -> Pla
 
 async def _from_kafka(relay: RelaySettings, settings: Settings) -> list[Reached]:
     topics = {topic for kind, topic in event_topics(settings.kafka).items() if kind in wanted(relay)}
-    consumer = AIOKafkaConsumer(
-        **client_arguments(settings.kafka), group_id=f"meshscribe-relay-{relay.name}", isolation_level="read_committed",
-        enable_auto_commit=False,
-    )  # fmt: skip
     sink = open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), SystemClock()) if relay.to == "sql" else None
+    group, found = f"meshscribe-relay-{relay.name}", []
     try:
-        await consumer.start()
-        found = []
-        for topic in sorted(topics):
-            for at, last in (await consumer.end_offsets(await partitions(consumer, topic))).items():
-                journal = f"{at.topic}:{at.partition}"
-                place = await sink.high(journal) if sink is not None else Place(await consumer.committed(at) or 0, 0)
-                found.append(Reached(relay.name, relay.to, journal, place, Place(last, 0)))
-        return found
-    except (KafkaError, OSError, AssertionError) as error:
-        raise _unanswered(relay, settings, error) from error
+        with _translated(relay, settings):
+            async with consumer(settings.kafka, group_id=group, isolation_level="read_committed") as reader:
+                for topic in sorted(topics):
+                    for at, last in (await reader.end_offsets(await partitions(reader, topic))).items():
+                        journal = f"{at.topic}:{at.partition}"
+                        place = await sink.high(journal) if sink is not None else Place(await reader.committed(at) or 0, 0)
+                        found.append(Reached(relay.name, relay.to, journal, place, Place(last, 0)))
     finally:
         if sink is not None:
             await sink.close()
-        await end(consumer)
+    return found
 
 
-def _unanswered(relay: RelaySettings, settings: Settings, error: BaseException) -> RetryableError:
-    return RetryableError(f"relay {relay.name}: Kafka at {settings.kafka.bootstrap_servers}: {str(error) or type(error).__name__}")
+def _translated(relay: RelaySettings, settings: Settings) -> AbstractContextManager[None]:
+    return translated(settings.kafka, f"relay {relay.name}: ")

@@ -12,13 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError
 
 from collector.health import Component
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
-from collector.kafka.quiet import quieten
+from collector.kafka.clients import end, start_member
+from collector.kafka.faults import AWAY, said
 from collector.roles.supervisor import Supervisor
 from collector.settings import Kafka
 
@@ -33,7 +30,6 @@ class Membership:
     """`run` stays in the group until it is cancelled, and calls `assign` with all of this process's partitions at each change."""
 
     def __init__(self, settings: Kafka, group: str, topics: Sequence[str], assign: Assign) -> None:
-        quieten()
         self._settings, self._group, self._topics, self._assign = settings, group, topics, assign
         self._partitions: frozenset[TopicPartition] | None = None
 
@@ -41,8 +37,8 @@ class Membership:
         while True:
             try:
                 await self._member()
-            except (KafkaError, OSError) as error:
-                log.warning("group %s: %s: %s; joining again", self._group, type(error).__name__, error)
+            except AWAY as error:
+                log.warning("group %s: %s; joining again", self._group, said(error))
             await asyncio.sleep(RETRY_SECONDS)
 
     def component(self) -> Component:
@@ -58,19 +54,10 @@ class Membership:
         await self._assign(partitions)
 
     async def _member(self) -> None:
-        session = int(self._settings.session_seconds * 1000)
-        consumer = AIOKafkaConsumer(
-            **client_arguments(self._settings),
-            group_id=self._group,
-            enable_auto_commit=False,
-            session_timeout_ms=session,
-            heartbeat_interval_ms=session // 6,
-            partition_assignment_strategy=(StickyPartitionAssignor,),
-            max_partition_fetch_bytes=1,
+        consumer = await start_member(
+            self._settings, self._group, self._topics, lambda made: _Listener(made, self), max_partition_fetch_bytes=1
         )
-        consumer.subscribe(self._topics, listener=_Listener(consumer, self))
         try:
-            await consumer.start()
             while True:
                 await consumer.getmany(timeout_ms=POLL_MS)  # the partitions are paused: this only shows that we live
         finally:

@@ -15,10 +15,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import MeshscribeError, PermanentError, blamed
 from collector.kafka.cloudevents import Encoder
-from collector.kafka.keeper import Keeper
-from collector.kafka.mending import mending
+from collector.kafka.offsets import Keeper, mending
 from collector.kafka.oversized import OVERHEAD, fit
-from collector.kafka.quiet import quieten
 from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Record, Transactions
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Output, Place
@@ -52,7 +50,6 @@ class KafkaSink:
     """
 
     def __init__(self, settings: Kafka) -> None:
-        quieten()
         self._settings = settings
         self._topics = event_topics(settings)
         self._at = TopicPartition(settings.exchanges_topic, 0)

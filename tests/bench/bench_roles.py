@@ -15,7 +15,7 @@ from pathlib import Path
 from aiokafka import TopicPartition
 
 from collector.journal.kafka_topic import find_raw_topic
-from collector.kafka.transactions import committed
+from collector.kafka.offsets import committed
 from collector.sinks.kafka import group_of
 from tests.bench.bench_collector import _cpu, _peak, _send
 from tests.bench.inputs import Input, make

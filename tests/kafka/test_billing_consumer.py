@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from collector.demo.kafka_broker import KafkaBroker
-from collector.kafka.discard import discard
+from collector.kafka.clients import discard
 from collector.kafka.transactions import Transactions
 from collector.messages.event import USAGE_TYPE, Output, Place
 from collector.settings import Kafka

@@ -70,7 +70,7 @@ async def test_random_kills_of_writer_and_broker_lose_and_double_nothing(kafka: 
             for _ in range(chance.randint(1, 12)):
                 if not process.stdout.readline():
                     break
-            if kill % 2 == 0:  # a broker that is killed may leave a transaction half marked: see collector/kafka/mending.py
+            if kill % 2 == 0:  # a broker that is killed may leave a transaction half marked: see collector/kafka/offsets.py
                 kafka.kill()
                 kafka.start()
             process.kill()

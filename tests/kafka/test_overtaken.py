@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.connection import client_arguments
-from collector.kafka.discard import discard, overtaken
+from collector.kafka.private import discard, overtaken
 from tests.support.kafka import new_topics
 
 

@@ -17,7 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.demo.ports import Ports
-from collector.kafka.consumers import end
+from collector.kafka.clients import end
 from collector.kafka.topics import create
 from collector.settings import Kafka
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from collector.correlate import Limits
-from collector.errors import BadInputError, RetryableError
+from collector.errors import BadInputError
 from collector.journal.kafka_records import entry_of
 from collector.journal.kafka_topic import find_raw_topic
-from collector.kafka.connection import client_arguments
-from collector.kafka.consumers import end
-from collector.kafka.quiet import quieten
+from collector.kafka.clients import consumer
+from collector.kafka.faults import translated
 from collector.messages.entry import Entry
 from collector.messages.times import timestamp
 from collector.settings import Kafka
@@ -72,25 +71,20 @@ class TopicHistory:
     """All partitions of the raw topic. `open` first, `close` at the end."""
 
     def __init__(self, settings: Kafka) -> None:
-        quieten()
-        self._settings = settings
-        self._consumer = AIOKafkaConsumer(
-            **client_arguments(settings), enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES
-        )
+        self._settings, self._stack = settings, AsyncExitStack()
 
     async def open(self) -> Sequence[PartitionHistory]:
         """One for each partition. Raises RetryableError; SettingsError: there is no such topic; BadInputError: it is empty."""
         topic = await find_raw_topic(self._settings)
-        try:
-            await self._consumer.start()
-            parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-            self._consumer.assign(parts)
-            firsts, ends = await self._consumer.beginning_offsets(parts), await self._consumer.end_offsets(parts)
-        except (KafkaError, OSError) as error:
-            raise RetryableError(f"Kafka at {self._settings.bootstrap_servers}: {str(error) or type(error).__name__}") from error
+        parts = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
+        with translated(self._settings):
+            reader = await self._stack.enter_async_context(
+                consumer(self._settings, parts, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES)
+            )
+            firsts, ends = await reader.beginning_offsets(parts), await reader.end_offsets(parts)
         if all(firsts[at] == ends[at] for at in parts):
             raise BadInputError(f"topic {topic.name} keeps no entries: its retention.ms says how long they stay")
-        return [PartitionHistory(self._consumer, at, topic.journal(at.partition), firsts[at], ends[at]) for at in parts]
+        return [PartitionHistory(reader, at, topic.journal(at.partition), firsts[at], ends[at]) for at in parts]
 
     async def close(self) -> None:
-        await end(self._consumer)
+        await self._stack.aclose()

@@ -1,29 +1,68 @@
-"""Ends an aiokafka producer whose transaction failed or whose broker is gone.
+"""All that relies on what aiokafka does not promise: its private attributes, and its modules that no documentation names.
 
-`AIOKafkaProducer.stop` first flushes, and an idempotent batch never expires: with a dead broker it would wait for ever, and its tasks
-with it. Here everything is cancelled instead; the broker aborts the open transaction when the next producer registers the same id.
-Only this module reaches into aiokafka's private parts; record_batch.py stands in for its builder.
+Nothing else in the collector may (tested). Each shape that is relied on has its test in `tests/kafka/test_private.py`, and the wheel takes
+no version of aiokafka that those tests have not seen. `record_batch.RecordBatch` stands in for its builder of batches.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TypeAlias
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import ConcurrentTransactions, InvalidProducerEpoch, UnknownError, for_code
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.sender import Sender
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.transaction import EndTxnRequest
+from aiokafka.record.util import calc_crc32c, decode_varint, encode_varint
+
+__all__ = [
+    "StickyPartitionAssignor",
+    "calc_crc32c",
+    "close_connections",
+    "decode_varint",
+    "discard",
+    "encode_varint",
+    "enlist",
+    "failure",
+    "gzip_encode",
+    "lz4_encode",
+    "murmur2",
+    "overtaken",
+    "partitions",
+    "snappy_encode",
+]
+
+Future: TypeAlias = "asyncio.Future[object]"
 
 ASK_AGAIN_SECONDS = 0.05
 _ASK_AGAIN = (UnknownError, ConcurrentTransactions)
 
 
+async def close_connections(consumer: AIOKafkaConsumer) -> None:
+    """Those that `AIOKafkaConsumer.stop` leaves open when it fails."""
+    await consumer._client.close()
+
+
+async def partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Those of a topic that this consumer is not subscribed to; aiokafka has no public way to ask."""
+    await consumer._client._wait_on_metadata(topic)
+    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+
+
 async def discard(producer: AIOKafkaProducer) -> None:
-    """Nothing of this producer is left running when it returns. What was not acknowledged is given up."""
+    """Ends a producer whose transaction failed or whose broker is gone. What was not acknowledged is given up, and nothing is left running.
+
+    `AIOKafkaProducer.stop` first flushes, and an idempotent batch never expires: with a dead broker it would wait for ever, and its tasks
+    with it. Here everything is cancelled instead; the broker aborts the open transaction when the next producer registers the same id.
+    """
     sender, accumulator = producer._sender, producer._message_accumulator
     batches = [*accumulator._pending_batches, *(batch for queue in accumulator._batches.values() for batch in queue)]
-    tasks = _tasks_of(sender)
+    tasks = tasks_of(sender)
     for task in tasks:
         task.cancel()
     if tasks:
@@ -38,6 +77,12 @@ async def discard(producer: AIOKafkaProducer) -> None:
     waiter = producer._txn_manager._transaction_waiter if producer._txn_manager is not None else None
     if waiter is not None and waiter.done():
         _look_at(waiter)
+
+
+def failure(producer: AIOKafkaProducer) -> BaseException | None:
+    """Why the producer's sender ended by itself, if it did: that is the cause of whatever failed afterwards."""
+    task: Future | None = producer._sender.sender_task
+    return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
 
 def enlist(producer: AIOKafkaProducer, partition: TopicPartition) -> None:
@@ -66,19 +111,7 @@ async def overtaken(producer: AIOKafkaProducer) -> bool:
         await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
-def _manager(producer: AIOKafkaProducer) -> Any:
-    if producer._txn_manager is None:
-        raise AssertionError("only a transactional producer has transactions")
-    return producer._txn_manager
-
-
-def failure(producer: AIOKafkaProducer) -> BaseException | None:
-    """Why the producer's sender ended by itself, if it did: that is the cause of whatever failed afterwards."""
-    task = producer._sender.sender_task
-    return task.exception() if task is not None and task.done() and not task.cancelled() else None
-
-
-def _tasks_of(sender: Any) -> set[asyncio.Task[Any]]:
+def tasks_of(sender: Sender) -> set[asyncio.Task[object]]:
     """The sender's own task comes to an end only after those that it started, and they wait for the broker: so all are needed."""
     found = set()
     for task in asyncio.all_tasks():
@@ -88,7 +121,13 @@ def _tasks_of(sender: Any) -> set[asyncio.Task[Any]]:
     return found
 
 
-def _look_at(done: asyncio.Future[Any]) -> None:
+def _manager(producer: AIOKafkaProducer) -> TransactionManager:
+    if producer._txn_manager is None:
+        raise AssertionError("only a transactional producer has transactions")
+    return producer._txn_manager
+
+
+def _look_at(done: Future) -> None:
     """An exception that nobody looks at is logged when it is collected."""
     if not done.cancelled():
         done.exception()

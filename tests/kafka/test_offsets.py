@@ -11,9 +11,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import RetryableError
-from collector.kafka import keeper
-from collector.kafka.keeper import Keeper
-from collector.kafka.transactions import committed
+from collector.kafka import offsets
+from collector.kafka.offsets import Keeper, committed
 from collector.messages.event import Place
 from collector.relays.kafka_target import KafkaTarget
 from collector.settings import Kafka
@@ -24,7 +23,7 @@ from tests.support.outputs import chats, outputs
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "EVERY_SECONDS", 0.2)
+    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.2)
 
 
 async def forgotten(settings: Kafka, group: str) -> None:
@@ -67,7 +66,7 @@ async def test_a_relays_place_is_committed_again_while_nothing_happens(kafka: Ka
 
 
 async def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.0)
     tries, enough = 0, asyncio.Event()
 
     async def keep() -> None:
