@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.audit.problems import fault
+from collector.metrics.listed import answering
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -21,7 +22,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
 }
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class SecurityHeaders:
@@ -71,8 +71,8 @@ class Meter:
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self.app = app
-        self.requests = Counter("meshscribe_audit_requests", "Requests of the audit API.", ["route", "status"], registry=registry)
-        self.seconds = Histogram("meshscribe_audit_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, registry=registry)
+        self.requests = answering.REQUESTS.make(registry)
+        self.seconds = answering.REQUEST_SECONDS.make(registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0

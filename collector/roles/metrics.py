@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+
+from collector.metrics.listed import storing
 
 if TYPE_CHECKING:
     from collector.journal.kafka_writer import RawWriter
@@ -21,15 +23,11 @@ class PartitionMetrics(Collector):
         self._supervisor = supervisor
         registry.register(self)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        lag = GaugeMetricFamily("meshscribe_partition_lag", "Records not processed yet", labels=["topic", "partition"])
-        failing = GaugeMetricFamily("meshscribe_partition_failing", "1 while it does not get on", labels=["topic", "partition"])
-        oldest = GaugeMetricFamily(
-            "meshscribe_pipeline_oldest_unstored_seconds", "Age of the oldest entry that is not stored yet", labels=["topic", "partition"]
-        )
-        lost = GaugeMetricFamily(
-            "meshscribe_partition_lost", "Records that retention took before they were read", labels=["topic", "partition"]
-        )
+    def collect(self) -> Iterator[Metric]:
+        lag = storing.PARTITION_LAG.family()
+        failing = storing.PARTITION_FAILING.family()
+        oldest = storing.PARTITION_UNSTORED_SECONDS.family()
+        lost = storing.PARTITION_LOST.family()
         works = self._supervisor.works
         for at, work in works.items():
             oldest.add_metric([at.topic, str(at.partition)], work.oldest_unstored_seconds)
@@ -51,10 +49,7 @@ class RawMetrics(Collector):
         self._writer = writer
         registry.register(self)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        for name, help_text, value in (
-            ("waiting_bytes", "Memory taken by entries that are not durable yet", self._writer.waiting_bytes),
-            ("stalled_seconds", "How long the slowest partition has been waiting for Kafka", self._writer.stalled_seconds),
-            ("appended", "Entries that became durable since the start", self._writer.appended),
-        ):
-            yield GaugeMetricFamily(f"meshscribe_journal_{name}", help_text, value=value)
+    def collect(self) -> Iterator[Metric]:
+        yield storing.JOURNAL_WAITING_BYTES.family(self._writer.waiting_bytes)
+        yield storing.JOURNAL_STALLED_SECONDS.family(self._writer.stalled_seconds)
+        yield storing.JOURNAL_APPENDED.family(self._writer.appended)

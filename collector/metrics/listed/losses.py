@@ -1,0 +1,96 @@
+"""Metrics of the ledger: what proxies say that they sent, against what came. Counted when a window is stored, over all proxies.
+
+They begin at 0 after a restart. What lasts, and what is told by proxy, is the ledger itself.
+"""
+
+from __future__ import annotations
+
+from collector.messages.ledger import CURABLE
+from collector.metrics.metric import PROCESSING, ListedCounter
+
+ANNOUNCED = ListedCounter(
+    name="meshscribe_ledger_announced_total",
+    unit="ends of streams",
+    means="The ledger's announced, over all proxies",
+    act="What taps say they saw, to compare with.",
+    roles=PROCESSING,
+)
+RECEIVED = ListedCounter(
+    name="meshscribe_ledger_received_total",
+    unit="ends of streams",
+    means="The ledger's received, over all proxies",
+    act="Below `announced` for long: see `missing` and `dropped`.",
+    roles=PROCESSING,
+)
+MISSING = ListedCounter(
+    name="meshscribe_ledger_missing_total",
+    unit="ends of streams",
+    means="The ledger's missing, over all proxies",
+    act="Grows, and `cured` does not follow: the filter gave batches up. `meshscribe ledger` says of which proxy (docs/ledger.md).",
+    roles=PROCESSING,
+)
+ACCESS_LOG_ENTRIES = ListedCounter(
+    name="meshscribe_ledger_access_log_entries_total",
+    unit="entries",
+    means="The ledger's access_log_entries, over all proxies",
+    act="Stands still while `received` grows: the access log service is not set up.",
+    roles=PROCESSING,
+)
+WITHOUT_TAP = ListedCounter(
+    name="meshscribe_ledger_without_tap_total",
+    unit="exchanges",
+    means="The ledger's without_tap, over all proxies",
+    act="Grows: a pod that should have the filter tells nothing by it: is it loaded? (docs/ledger.md)",
+    roles=PROCESSING,
+)
+WITHOUT_ACCESS_LOG = ListedCounter(
+    name="meshscribe_ledger_without_access_log_total",
+    unit="exchanges",
+    means="The ledger's without_access_log, over all proxies",
+    act="Grows beyond restarts of the collector: log entries are not sent, or refused (docs/restarts.md).",
+    roles=PROCESSING,
+)
+
+# Reasons come from outside, so their number is bounded (LedgerMetrics).
+_REASON = {"reason": "the first 32 that came, then `other`"}
+DROPPED = ListedCounter(
+    name="meshscribe_ledger_dropped_total",
+    unit="ends of streams",
+    means="The ledger's dropped, by reason",
+    act="Grows: the filter's queue was full: the collector was slow or away. Look at /readyz and the load (docs/ledger.md).",
+    labels=_REASON,
+    roles=PROCESSING,
+)
+REFUSED = ListedCounter(
+    name="meshscribe_ledger_refused_total",
+    unit="entries",
+    means="The ledger's refused, by reason",
+    act="Grows: log entries are lost for want of room: raise `journal.quota_bytes`, find what keeps the sink, or who floods.",
+    labels=_REASON,
+    roles=PROCESSING,
+)
+MALFORMED = ListedCounter(
+    name="meshscribe_ledger_malformed_total",
+    unit="messages",
+    means="The ledger's malformed, by reason",
+    act="`dead_letter_…`: docs/dead-letters.md. Others: a filter of another version, or somebody who does not speak the protocol.",
+    labels=_REASON,
+    roles=PROCESSING,
+)
+CURED = ListedCounter(
+    name="meshscribe_ledger_cured_total",
+    unit="as `count` says",
+    means="What was counted and came after all",
+    act="Take it off `missing`, `without_tap`, `without_access_log` in alerts (docs/ledger.md).",
+    labels={"count": CURABLE},
+    roles=PROCESSING,
+)
+AWAY_SECONDS = ListedCounter(
+    name="meshscribe_ledger_away_seconds_total",
+    unit="seconds",
+    means="Time in which the collector took nothing",
+    act="`hung`: too little CPU, or a suspended machine. `killed`: out of memory, or a fault: the log before it. `damaged`: docs/damage.md."
+    " `stopped`: roll-outs.",
+    labels={"reason": ("stopped", "killed", "hung", "damaged", "unknown", "other")},
+    roles=PROCESSING,
+)
