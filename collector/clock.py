@@ -1,4 +1,4 @@
-"""The clock, injected wherever time is read, so that tests can turn it.
+"""The clock, injected wherever time is read or waited for, so that tests can turn it.
 
 Dates come from `now_us`, which somebody may set, either way and at any moment. Spans within one process come from `monotonic_us`, which
 nobody can. What is done for good by the date (deleting) or for ever after it (received time) goes by a HeldClock.
@@ -6,6 +6,7 @@ nobody can. What is done for good by the date (deleting) or for ever after it (r
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Protocol
 
@@ -24,6 +25,10 @@ class Clock(Protocol):
         """Microseconds that have passed since some moment, also while the machine was suspended. Never goes back."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Returns when so much time has passed."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -33,6 +38,19 @@ class SystemClock:
 
     def monotonic_us(self) -> int:
         return time.clock_gettime_ns(_PASSING) // 1000
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def sleep_unless(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Sleeps; returns early as soon as the event is set."""
+    parts = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(seconds))]
+    try:
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for part in parts:
+            part.cancel()
 
 
 class HeldClock:
@@ -62,6 +80,10 @@ class HeldClock:
     def monotonic_us(self) -> int:
         """See Clock."""
         return self._clock.monotonic_us()
+
+    async def sleep(self, seconds: float) -> None:
+        """See Clock."""
+        await self._clock.sleep(seconds)
 
     def look(self) -> tuple[int, int]:
         """`now_us` and `monotonic_us` of one moment."""

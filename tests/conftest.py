@@ -16,7 +16,7 @@ import tests.support.effort  # noqa: F401 before any test: it sets the profile
 # and can end it with a segmentation fault. No test forks and then uses gRPC in the child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-pytest_plugins = ["tests.support.kafka", "tests.support.pipelines", "tests.support.postgres"]
+pytest_plugins = ["tests.support.kafka", "tests.support.postgres"]
 
 SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them
 NEED_GO = Path(__file__).parent / "manifests"

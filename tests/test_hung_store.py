@@ -32,14 +32,15 @@ LOOK_SECONDS = 0.05
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch, no_ticks: None) -> None:
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "SILENT_SECONDS", 1.0)
-    monkeypatch.setattr("collector.pipeline.pipeline.LOOK_SECONDS", LOOK_SECONDS)
 
 
 @asynccontextmanager
 async def storing(folder: Path, sink: Any) -> AsyncIterator[tuple[SqliteJournal, Pipeline]]:
-    journal = await opened(folder, TurnedClock())
+    clock = TurnedClock()
+    clock.longest_sleep = LOOK_SECONDS
+    journal = await opened(folder, clock)
     made = pipeline(journal, sink)
     async with running(journal, made, sink):
         yield journal, made

@@ -25,7 +25,7 @@ from collector.settings import Journal as JournalSettings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import running
+from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000)
@@ -62,8 +62,9 @@ def tape(chance: Random, number: int = 60) -> Tape:
     return made
 
 
-def pipeline(journal: SqliteJournal, sink: Any, batch: int = 7) -> Pipeline:
-    return Pipeline(journal, sink, Correlator(LIMITS), NoMeaning(), journal._clock, batch=batch, checkpoint_us=1, checkpoint_bytes=2_000)
+def pipeline(journal: SqliteJournal, sink: Any, batch: int = 7, tick_seconds: float = NO_TICKS) -> Pipeline:
+    bounds = {"batch": batch, "checkpoint_us": 1, "checkpoint_bytes": 2_000}
+    return Pipeline(journal, sink, Correlator(LIMITS), NoMeaning(), journal._clock, **bounds, tick_seconds=tick_seconds)
 
 
 async def opened(folder: Path, clock: TurnedClock) -> SqliteJournal:
@@ -99,7 +100,6 @@ async def uninterrupted(folder: Path, entries: Sequence[Entry]) -> list[tuple[An
     return stored(folder)
 
 
-@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("seed", range(6))
 async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, seed: int) -> None:
     chance = Random(seed)
@@ -158,15 +158,14 @@ class Flaky:
         await self._sink.write(journal, outputs, high)
 
 
-@pytest.mark.usefixtures("no_ticks")
-async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.pipeline.pipeline.RETRY_SECONDS", (0.0,))
+async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path) -> None:
     entries = tape(Random(99)).entries
     expected = await uninterrupted(tmp_path / "whole", entries)
     folder = tmp_path / "flaky"
     folder.mkdir()
     migrate(f"sqlite:///{folder}/events.db")
     clock = TurnedClock(0)
+    clock.longest_sleep = 0.001  # between tries
     journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
     flaky = pipeline(journal, Flaky(sink, Random(7)))
     async with running(journal, flaky, sink):
@@ -176,12 +175,11 @@ async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path, monk
     assert stored(folder) == expected
 
 
-async def test_time_passes_although_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.pipeline.pipeline.TICK_SECONDS", 0.01)
+async def test_time_passes_although_nothing_comes(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path}/events.db")
     clock = TurnedClock(0)
     journal, sink = await opened(tmp_path, clock), SqliteSink(tmp_path / "events.db")
-    ticking = pipeline(journal, sink)
+    ticking = pipeline(journal, sink, tick_seconds=0.01)
     async with running(journal, ticking, sink):
         await append(journal, clock, [Tape().tap(Vm().seal(parts(Told(1))))])
         clock.now += 1_500_000

@@ -23,13 +23,13 @@ from collector.messages.event import Place
 from collector.messages.exchange import Fault, Node
 from collector.messages.redacted import Redacted
 from collector.pipeline.isolation import IsolatingSink
-from collector.pipeline.pipeline import Pipeline
+from collector.pipeline.pipeline import TICK_SECONDS, Pipeline
 from collector.settings import Sink as SinkSettings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import running
+from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
 from tests.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 
@@ -62,6 +62,8 @@ def tape(count: int = 40) -> list[Entry]:
 
 
 class Lab:
+    tick_seconds = TICK_SECONDS
+
     def __init__(self, folder: Path) -> None:
         self.folder, self.clock, self.burials = folder, TurnedClock(0), Burials()
         self.url = f"sqlite:///{folder}/events.db"
@@ -74,7 +76,7 @@ class Lab:
         journal = await opened(self.folder, self.clock)
         inner = sink or SqliteSink(self.folder / "events.db")
         isolating = IsolatingSink(inner, SqlDeadLetters(open_engine(SinkSettings(url=self.url))), self.clock, self.burials)
-        chosen = {"batch": 7, "checkpoint_us": 1, "checkpoint_bytes": 2_000, **more}
+        chosen = {"batch": 7, "checkpoint_us": 1, "tick_seconds": self.tick_seconds, "checkpoint_bytes": 2_000, **more}
         pipeline = Pipeline(journal, isolating, correlator or Correlator(LIMITS), Choosy(), self.clock, **chosen)
         async with running(journal, pipeline, isolating):
             yield journal, pipeline
@@ -112,7 +114,6 @@ async def test_poison_is_a_letter_and_a_count_and_all_else_is_stored(tmp_path: P
     assert len(said) == 1, "one kind of failure fills no log"
 
 
-@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -> None:
     whole, cut, chance = tmp_path / "whole", tmp_path / "cut", Random(seed)
@@ -120,10 +121,12 @@ async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -
         folder.mkdir()
     entries = tape()
     lab = Lab(whole)
+    lab.tick_seconds = NO_TICKS
     async with lab.running() as (journal, pipeline):
         await append(journal, lab.clock, entries)
         assert await pipeline.drained(journal.last_position, 20)
     again, left = Lab(cut), list(entries)
+    again.tick_seconds = NO_TICKS
     while left:
         async with again.running(batch=chance.choice([1, 3, 50])) as (journal, pipeline):
             some = left[: chance.randint(1, 9)]

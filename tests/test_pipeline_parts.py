@@ -19,7 +19,7 @@ from collector.sinks.protocol import WHOLE
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import running
+from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import T0, Tape, Told, log_message
 from tests.test_pipeline import LIMITS, Blocked, Counting, NoMeaning, append, opened, stored
 
@@ -27,8 +27,8 @@ LOGS = LIMITS._replace(expects_tap=False)  # each log entry closes an exchange
 
 
 @pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch, no_ticks: None) -> None:
-    """Eight log entries are a step; and no tick of the pipeline's own moves a position."""
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight log entries are a step."""
     monkeypatch.setattr("collector.correlate.correlator.STEP", 8)
 
 
@@ -49,7 +49,8 @@ async def fed(
     journal = await opened(folder, clock)
     await append(journal, clock, entries)
     made = meaning or NoMeaning()
-    pipeline = Pipeline(journal, sink, Correlator(LOGS), made, clock, batch=batch, checkpoint_us=10**18, checkpoint_bytes=1)
+    bounds = {"batch": batch, "checkpoint_us": 10**18, "checkpoint_bytes": 1}
+    pipeline = Pipeline(journal, sink, Correlator(LOGS), made, clock, **bounds, tick_seconds=NO_TICKS)
     async with running(journal, pipeline, sink):
         yield journal, pipeline
 

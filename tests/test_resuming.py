@@ -22,12 +22,12 @@ from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Incident
 from collector.messages.event import Place
 from collector.pipeline.isolation import IsolatingSink
-from collector.pipeline.pipeline import Pipeline
+from collector.pipeline.pipeline import TICK_SECONDS, Pipeline
 from collector.settings import Sink as SinkSettings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
-from tests.support.pipelines import running
+from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import Tape, Told, Vm, parts
 from tests.test_pipeline import LIMITS, NoMeaning, Recording, TurnedClock, append, opened
 
@@ -35,6 +35,8 @@ T0 = 1_780_000_000_000_000
 
 
 class Lab:
+    tick_seconds = TICK_SECONDS
+
     """A proxy whose exchanges are told by the tap alone, each in a batch of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +49,7 @@ class Lab:
         journal = await opened(self.folder, self.clock)
         letters = SqlDeadLetters(open_engine(SinkSettings(url=f"sqlite:///{self.folder}/events.db")))
         whole = IsolatingSink(sink or SqliteSink(self.folder / "events.db"), letters, self.clock)
-        chosen = {"batch": 7, "checkpoint_us": 10**15, "checkpoint_bytes": 4_000, **more}
+        chosen = {"batch": 7, "checkpoint_us": 10**15, "tick_seconds": self.tick_seconds, "checkpoint_bytes": 4_000, **more}
         correlator = Correlator(LIMITS._replace(expects_access_log=False))
         pipeline = Pipeline(journal, whole, correlator, NoMeaning(), self.clock, **chosen)
         async with running(journal, pipeline, whole):
@@ -151,11 +153,11 @@ async def _hang(reached: asyncio.Event) -> None:
 WRITES = {"place": 0, "first write": 1}  # which of them is to hang
 
 
-@pytest.mark.usefixtures("no_ticks")
 @pytest.mark.parametrize("step", ["place", "rename", "renamed", "first write"])
 async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
+    lab.tick_seconds = NO_TICKS
     await lab.sent_and_stored(10)
     lab.copy("journal.db", "old.db")
     await lab.sent_and_stored(10)

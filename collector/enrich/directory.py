@@ -70,7 +70,7 @@ class Directory:
         self._selection = selection_of(settings)
         # What is only passed on stays as it is: whoever reads it for records or people narrows it to what is allowed now.
         narrows = self._selection if follows is None else None
-        self._keeper = VersionKeeper(self.catalogue, store, selection=narrows) if store is not None else None
+        self._keeper = VersionKeeper(self.catalogue, store, clock, selection=narrows) if store is not None else None
         self._loaded, self._unread = self._keeper is None, ""
         self._source: Source | None = None
         self._sourcing: asyncio.Task[None] | None = None
@@ -186,7 +186,7 @@ class Directory:
     async def _refresh(self, keeper: VersionKeeper, group: asyncio.TaskGroup) -> None:
         """Takes in what other collectors saved."""
         while True:
-            await asyncio.sleep(self._settings.refresh_seconds)
+            await self._clock.sleep(self._settings.refresh_seconds)
             if not self._loaded:
                 await self._load(keeper)
                 if self._loaded:
@@ -208,7 +208,7 @@ class Directory:
     async def _prune_often(self) -> None:
         while True:
             await self.prune()
-            await asyncio.sleep(PRUNE_SECONDS)
+            await self._clock.sleep(PRUNE_SECONDS)
 
 
 def open_versions(kafka: Kafka, engine: AsyncEngine | None, clock: Clock) -> VersionStore:

@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from collector.clock import Clock
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.selection import Selection
 from collector.enrich.store import VersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
-from collector.retry import Backoff
+from collector.retry import Backoff, until_it_works
 
 BATCH = 500
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class VersionKeeper:
         self,
         catalogue: Catalogue,
         store: VersionStore,
+        clock: Clock,
         *,
         selection: Selection | None = None,
         max_waiting: int = 100_000,
@@ -52,6 +54,7 @@ class VersionKeeper:
         """At most ``max_waiting`` versions wait for the store. ``selection``: what may be taken from it; None: all that it holds."""
         self._catalogue = catalogue
         self._store = store
+        self._clock = clock
         self._narrowed = selection.narrowed if selection is not None else _as_it_is
         self._waiting: deque[ServiceVersion] = deque()
         self._max_waiting = max_waiting
@@ -101,12 +104,11 @@ class VersionKeeper:
             await self._woken.wait()
             self._woken.clear()
             while self._waiting:
-                try:
-                    await self._save_batch()
-                except RetryableError as error:
-                    self._status.failures += 1
-                    self._note(f"versions of services are not saved: {error}")
-                    await asyncio.sleep(self._backoff.next_s())
+                await until_it_works(self._save_batch, self._backoff, self._clock.sleep, self._failed, RetryableError)
+
+    def _failed(self, error: RetryableError) -> None:
+        self._status.failures += 1
+        self._note(f"versions of services are not saved: {error}")
 
     async def flush(self) -> None:
         """Saves all that waits. Raises what the store raises; what is not saved still waits."""
@@ -133,7 +135,6 @@ class VersionKeeper:
         self._size = min(2 * self._size, BATCH)
         self._status.saved += len(batch)
         self._status.detail = ""
-        self._backoff.reset()
 
     def _note(self, detail: str) -> None:
         if not self._status.detail:

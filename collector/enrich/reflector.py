@@ -189,7 +189,7 @@ class Reflector:
         """A watch that ends within a second would make us spin; one that never says anything may watch a future."""
         if not lines:
             self._give_up_after_some_tries()
-        await asyncio.sleep(self._backoff.next_s())
+        await self._clock.sleep(self._backoff.next_s())
 
     def _give_up_after_some_tries(self) -> None:
         self._tries += 1
@@ -282,7 +282,7 @@ class Reflector:
             self._say("failing", f"{self._resource.plural}: {error} (status {error.status})")
         if error.status == 401:
             await self._api.renew()
-        await asyncio.sleep(self._backoff.next_s(error.retry_after_s))
+        await self._clock.sleep(self._backoff.next_s(error.retry_after_s))
 
     def _missing_right(self, error: ApiError) -> str:
         scope = f"namespace {self._namespace}" if self._namespace else "all namespaces"

@@ -10,6 +10,7 @@ import asyncio
 import sqlite3
 from contextlib import suppress
 
+from collector.clock import Clock
 from collector.errors import RetryableError
 from collector.journal.writer import Writer
 from collector.tasks import cancel
@@ -20,8 +21,8 @@ TRY_SECONDS = 1.0
 class Disk:
     """`fault`: why nothing can be written now; None as far as known it can."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer, self._clock = writer, clock
         self._task: asyncio.Task[None] | None = None
         self._reason: str | None = None
 
@@ -48,7 +49,7 @@ class Disk:
 
     async def _try(self) -> None:
         while self._reason is not None:
-            await asyncio.sleep(TRY_SECONDS)
+            await self._clock.sleep(TRY_SECONDS)
             with suppress(RetryableError):
                 await self._writer.run(_touch)
                 self._reason = None

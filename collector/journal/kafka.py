@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from aiokafka import TopicPartition
 
+from collector.clock import Clock
 from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint, Standing
 from collector.journal.kafka_checkpoints import Checkpoints
@@ -26,12 +27,12 @@ from collector.settings import Kafka
 class KafkaJournal:
     """See Journal. Positions may have holes, entries carry no `message`, there is no quota, and truncation only lets checkpoints go."""
 
-    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter, lost: Lost | None = None) -> None:
+    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter, clock: Clock, lost: Lost | None = None) -> None:
         """`lost` counts on what retention took from the partition before it was read."""
         self.id = topic.journal(partition)
         self._partition, self._writer = partition, writer
-        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition), lost)
-        self._checkpoints = Checkpoints(settings, topic, partition)
+        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition), clock, lost)
+        self._checkpoints = Checkpoints(settings, topic, partition, clock)
         self._closed = False
 
     @property

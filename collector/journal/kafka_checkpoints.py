@@ -19,12 +19,14 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from collector.clock import Clock
 from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint
 from collector.journal.kafka_topic import RawTopic
 from collector.kafka.clients import consumer
 from collector.kafka.faults import AWAY, said
 from collector.kafka.transactions import Record, Transactions
+from collector.retry import steady, until_it_works
 from collector.settings import Kafka
 
 T = TypeVar("T")
@@ -60,8 +62,8 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
 class Checkpoints:
     """See collector.journal.Journal for what is kept. Raises FencedError once another process owns the partition."""
 
-    def __init__(self, settings: Kafka, topic: RawTopic, partition: int) -> None:
-        self._settings = settings
+    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
         self._group = f"meshscribe-{topic.journal(partition)}-checkpoints"
         self._prefix = topic.journal(partition)
         self._at = TopicPartition(settings.checkpoints_topic, partition % topic.checkpoint_partitions)
@@ -150,16 +152,14 @@ class Checkpoints:
         )
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        told = False
-        while True:
-            try:
-                return await attempt()
-            except (RetryableError, *AWAY) as error:
-                if not told:
-                    why = str(error) if isinstance(error, RetryableError) else said(error)
-                    log.warning("journal: checkpoints of %s, trying again: %s", self._prefix, why)
-                told = True
-                await asyncio.sleep(RETRY_SECONDS)
+        waits = steady(RETRY_SECONDS)
+
+        def fails(error: Exception) -> None:
+            if not waits.tries:
+                why = str(error) if isinstance(error, RetryableError) else said(error)
+                log.warning("journal: checkpoints of %s, trying again: %s", self._prefix, why)
+
+        return await until_it_works(attempt, waits, self._clock.sleep, fails, (RetryableError, *AWAY))
 
 
 def _settled(note: Note, before: Saved | None = None) -> Note:

@@ -16,6 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError
 
+from collector.clock import Clock
 from collector.errors import DamagedError, RetryableError
 from collector.journal.kafka_records import entry_of
 from collector.kafka.clients import end, start_consumer
@@ -49,8 +50,8 @@ class Lost:
 class PartitionReader:
     """Entries say the time as their writers do. `lost` counts for the readers of this partition that come behind as well."""
 
-    def __init__(self, settings: Kafka, at: TopicPartition, lost: Lost | None = None) -> None:
-        self._settings, self._at = settings, at
+    def __init__(self, settings: Kafka, at: TopicPartition, clock: Clock, lost: Lost | None = None) -> None:
+        self._settings, self._at, self._clock = settings, at, clock
         self._consumer: AIOKafkaConsumer | None = None
         self._fetched: deque[ConsumerRecord] = deque()
         self._next: int | None = None  # offset that the next record must not be below; None: nothing was read yet
@@ -157,7 +158,7 @@ class PartitionReader:
         consumer, self._consumer, self._next = self._consumer, None, None
         if consumer is not None:
             await end(consumer)
-        await asyncio.sleep(RETRY_SECONDS)
+        await self._clock.sleep(RETRY_SECONDS)
 
 
 def _said(at: TopicPartition, after: int, up_to: int) -> str:

@@ -29,6 +29,7 @@ from collector.kafka.clients import discard, start_producer
 from collector.kafka.faults import AWAY, NEVER, said
 from collector.kafka.transactions import partition as partition_of
 from collector.messages.entry import Kind
+from collector.retry import steady, until_it_works
 from collector.settings import Kafka
 from collector.tasks import cancel, escaped
 
@@ -120,7 +121,7 @@ class RawWriter:
         await self._give_up(self._producer)
 
     async def _end_in(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await self._clock.sleep(seconds)
         self._closed = True
         if self.waiting_bytes:
             log.error("journal: Kafka did not take %d bytes that were waiting", self.waiting_bytes)
@@ -139,12 +140,9 @@ class RawWriter:
     async def _started(self) -> AIOKafkaProducer:
         """The producer; a new one if the last was given up. Tries until Kafka answers."""
         async with self._alone:
-            while self._producer is None:
-                try:
-                    self._producer = await self._made()
-                except AWAY as error:
-                    log.debug("journal: Kafka does not answer: %s", said(error))
-                    await asyncio.sleep(RETRY_SECONDS)
+            if self._producer is None:
+                waits = steady(RETRY_SECONDS)
+                self._producer = await until_it_works(self._made, waits, self._clock.sleep, _no_answer, AWAY)
             return self._producer
 
     async def _made(self) -> AIOKafkaProducer:
@@ -183,6 +181,10 @@ class RawWriter:
         self.fault = f"records are refused for an error in the collector: {blamed(error)}"
         self._complaints.tell(self.fault, f"journal: {self.fault}")
         self._refuse(group, RetryableError(f"journal: {self.fault}"))
+
+
+def _no_answer(error: Exception) -> None:
+    log.debug("journal: Kafka does not answer: %s", said(error))
 
 
 class _Lane:
@@ -258,7 +260,7 @@ class _Lane:
                 fault = escaped(error, "aiokafka") if isinstance(error, asyncio.CancelledError) else error
                 log.warning("journal: writing to Kafka again with a new producer: %s", said(fault))
                 await self._writer._give_up(producer)
-                await asyncio.sleep(RETRY_SECONDS)
+                await self._writer._clock.sleep(RETRY_SECONDS)
                 continue
             except Exception:
                 await self._writer._give_up(producer)

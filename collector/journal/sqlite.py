@@ -70,7 +70,7 @@ class SqliteJournal:
         self._lock = opened.lock
         self._reader = reader
         self._writer = Writer(opened.connection, opened.end, self)
-        self._disk = Disk(self._writer)
+        self._disk = Disk(self._writer, clock)
         self._writer.start()
 
     @property

@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from random import random
 from typing import TypeVar
 
 from collector.clock import Clock
@@ -24,6 +25,7 @@ from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
 from collector.pipeline.resuming import find_start
 from collector.pipeline.stages import Meaning, Stages
+from collector.retry import Backoff, until_it_works
 from collector.sinks.protocol import WHOLE, Sink
 from collector.tasks import cancel, escaped
 
@@ -35,7 +37,7 @@ AT_ONCE = 256  # exchanges described before others have their turn
 WITHIN = 2  # batches that an entry may have given before they are stored: an exchange takes 12 KiB until then
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open
-RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+RETRY_SECONDS, RETRY_SECONDS_AT_MOST = 0.1, 5.0
 AWAY_SECONDS = 2.0  # without an answer the sink counts as away
 LOOK_SECONDS = 0.5  # how often it is looked whether the sink hangs
 QUIET_POSITIONS = 1000  # journal entries without output after which `high` moves all the same
@@ -56,10 +58,12 @@ class Pipeline:
         checkpoint_us: int,
         checkpoint_bytes: int,
         with_usage: bool = False,
+        tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._journal, self._sink, self._correlator, self._clock = journal, sink, correlator, clock
         self._stages = Stages(meaning, with_usage)
         self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
+        self._tick_seconds = tick_seconds
         self.fed = 0  # position of the last entry fed
         self.settled = 0  # up to there all output is stored
         self._ticked = 0  # and what it was when the ticker last looked
@@ -239,25 +243,20 @@ class Pipeline:
         return await self._until_it_works(attempt, self._unnoted, "nothing is stored, as the journal refuses what the start needs")
 
     async def _until_it_works(self, attempt: Callable[[], Awaitable[T]], outage: Outage, refusal: str) -> T:
-        tries = 0
-        while True:
-            try:
-                result = await attempt()
-            except RetryableError as error:
-                fault = error
-            else:
-                self._fault = None
-                outage.works()
-                return result
-            self._fault = str(fault)
-            outage.fails(self._fault, f"{refusal}, trying again: {fault}")
-            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
-            tries += 1
+        def fails(error: RetryableError) -> None:
+            self._fault = str(error)
+            outage.fails(self._fault, f"{refusal}, trying again: {error}")
+
+        waits = Backoff(RETRY_SECONDS, RETRY_SECONDS_AT_MOST, random)
+        result = await until_it_works(attempt, waits, self._clock.sleep, fails, RetryableError)
+        self._fault = None
+        outage.works()
+        return result
 
     async def _watch(self) -> None:
         """Says in the log when the sink hangs: whoever waits for it says nothing."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._clock.sleep(LOOK_SECONDS)
             if silence := self._waiting.silence:
                 self._outage.fails("silence", f"the sink {silence}: what comes waits in the journal")
 
@@ -307,7 +306,7 @@ class Pipeline:
     async def _tick(self) -> None:
         """Lets time pass in the journal while something is open and nothing comes in."""
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await self._clock.sleep(self._tick_seconds)
             if not self._correlator.quiet and self.fed == self._ticked:
                 try:
                     await self._journal.append(Kind.TICK, "", b"")

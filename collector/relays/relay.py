@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
-from collector.clock import Clock
+from collector.clock import Clock, sleep_unless
 from collector.complaints import Complaints, Outage
 from collector.dead_letters import DeadLetters, damaged, letter
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, SettingsError
@@ -20,6 +20,7 @@ from collector.health import Waiting
 from collector.messages.event import Output, Place
 from collector.pipeline.isolation import isolate
 from collector.relays.protocol import Feed, LaterError, PoisonError, Read, Target
+from collector.retry import Backoff, until_it_works
 from collector.tasks import escaped
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ log = logging.getLogger("meshscribe.relay")
 FIRST_WAIT, LONGEST_WAIT, GROWTH = 0.001, 30.0, 1.5  # seconds between tries, jittered
 AT_ONCE = 2  # tries that do not wait: where one request in ten fails, waiting is what costs
 LATER_WAIT = 300.0  # what a Retry-After may ask for at most
+_PASSING = (RetryableError, FencedError, SettingsError)
 STAND_ASIDE = 30.0  # another process has the relay: seconds until it is looked whether it still does
 
 
@@ -175,34 +177,36 @@ class Relay:
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Tries until it works. Raises PermanentError, and _StoppedError when it failed and is to stop."""
-        tries = 0
-        while True:
-            self._waiting.begin()
-            try:
-                result = await attempt()
-            except (RetryableError, FencedError, SettingsError) as error:
-                fault: Exception = error
-            except asyncio.CancelledError as error:
-                fault = escaped(error, "a client")
-            else:
-                self._works()
-                return result
-            finally:
-                self._waiting.end()
-            self._fails(str(fault), tries >= AT_ONCE)
-            tries = 0 if isinstance(fault, RetryableError) and fault.progressed else tries
-            await self._wait_out(self._wait(fault, tries))
-            tries += 1
-            if self._stopping.is_set():
-                raise _StoppedError from fault
+        waits = self._waits()
 
-    def _wait(self, error: Exception, tries: int) -> float:
-        """Seconds, jittered, so that relays of several processes do not come all at once."""
-        step = min(LONGEST_WAIT, FIRST_WAIT * GROWTH ** min(tries - AT_ONCE, 100)) if tries >= AT_ONCE else 0.0
-        if isinstance(error, FencedError):
-            step = STAND_ASIDE
-        wait = step * (0.5 + self._random() / 2)
-        return max(wait, min(error.seconds, LATER_WAIT)) if isinstance(error, LaterError) else wait
+        def fails(error: MeshscribeError) -> None:
+            self._fails(str(error), waits.tries >= AT_ONCE)
+            if isinstance(error, RetryableError) and error.progressed:
+                waits.reset()
+
+        result = await until_it_works(partial(self._answer, attempt), waits, self._wait_out, fails, _PASSING, self._asked)
+        self._works()
+        return result
+
+    async def _answer(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Of target or feed; how long it is waited for is known meanwhile."""
+        self._waiting.begin()
+        try:
+            return await attempt()
+        except asyncio.CancelledError as error:
+            raise escaped(error, "a client") from error
+        finally:
+            self._waiting.end()
+
+    def _waits(self) -> Backoff:
+        """Jittered, so that relays of several processes do not come all at once."""
+        return Backoff(FIRST_WAIT, LONGEST_WAIT, self._random, growth=GROWTH, at_once=AT_ONCE, asked_cap_s=LATER_WAIT)
+
+    def _asked(self, error: MeshscribeError) -> float:
+        """Seconds that this error asks for."""
+        if isinstance(error, LaterError):
+            return error.seconds
+        return STAND_ASIDE * (0.5 + self._random() / 2) if isinstance(error, FencedError) else 0.0
 
     def _fails(self, why: str, is_worth_a_line: bool = True) -> None:
         if self._failing is None:
@@ -223,14 +227,16 @@ class Relay:
         return self._failing if silence is None else f"its target or feed {silence}"
 
     async def _wait_out(self, seconds: float) -> None:
-        """Rests, and looks meanwhile how much waits: the lag of a relay that fails must not stand still."""
+        """Rests, and looks meanwhile how much waits: the lag of a relay that fails must not stand still. Raises _StoppedError."""
         while True:
             piece = min(seconds, self._look_seconds)
             await self._rest(piece)
             seconds -= piece
             if self._lag_is_old():
                 await self._look()
-            if seconds <= 0 or self._stopping.is_set():
+            if self._stopping.is_set():
+                raise _StoppedError
+            if seconds <= 0:
                 return
 
     def _lag_is_old(self) -> bool:
@@ -245,11 +251,7 @@ class Relay:
                 log.debug("relay %s: cannot see how much waits: %s", self.name, error)
 
     async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+        await sleep_unless(self._stopping, self._clock, seconds)
 
 
 class _StoppedError(MeshscribeError):

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from collector.clock import Clock
 from collector.health import Component
 from collector.kafka.clients import end, start_member
 from collector.kafka.faults import AWAY, said
@@ -29,8 +30,8 @@ RETRY_SECONDS = 1.0
 class Membership:
     """`run` stays in the group until it is cancelled, and calls `assign` with all of this process's partitions at each change."""
 
-    def __init__(self, settings: Kafka, group: str, topics: Sequence[str], assign: Assign) -> None:
-        self._settings, self._group, self._topics, self._assign = settings, group, topics, assign
+    def __init__(self, settings: Kafka, group: str, topics: Sequence[str], assign: Assign, clock: Clock) -> None:
+        self._settings, self._group, self._topics, self._assign, self._clock = settings, group, topics, assign, clock
         self._partitions: frozenset[TopicPartition] | None = None
 
     async def run(self) -> None:
@@ -39,7 +40,7 @@ class Membership:
                 await self._member()
             except AWAY as error:
                 log.warning("group %s: %s; joining again", self._group, said(error))
-            await asyncio.sleep(RETRY_SECONDS)
+            await self._clock.sleep(RETRY_SECONDS)
 
     def component(self) -> Component:
         """For readiness."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from collector.clock import Clock
 from collector.errors import RetryableError
 from collector.health import Component
+from collector.retry import steady, until_it_works
 from collector.roles.phase import Phase
 from collector.settings import Settings
 
@@ -61,14 +62,14 @@ class RoleHealth:
         return found or [Component("role", False, "starting")]
 
 
-async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+async def patiently(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Until it works: what is asked for may start after us."""
-    told = ""
-    while True:
-        try:
-            return await attempt()
-        except RetryableError as error:
-            if str(error) != told:
-                log.warning("waiting: %s", error)
-            told = str(error)
-            await asyncio.sleep(RETRY_SECONDS)
+    outage = ""
+
+    def fails(error: RetryableError) -> None:
+        nonlocal outage
+        if str(error) != outage:
+            log.warning("waiting: %s", error)
+        outage = str(error)
+
+    return await until_it_works(attempt, steady(RETRY_SECONDS), clock.sleep, fails, RetryableError)

@@ -66,7 +66,7 @@ class PartitionPipeline:
     async def run(self) -> None:
         """Begins with what the newest checkpoint and the sink's `high` say."""
         settings = self._settings
-        journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer, self._lost)
+        journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer, self._clock, self._lost)
         events = KafkaSink(settings.kafka)
         counted = CountedSink(events, self._ledger) if self._ledger is not None else events
         sink = IsolatingSink(counted, KafkaDeadLetters(settings.kafka), self._clock, self._burials)
@@ -121,7 +121,7 @@ async def start(starting: Starting) -> Running:
 async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWriter | None = None) -> asyncio.Task[None]:
     """The role without its listener. `writer`: of a process that receives as well."""
     settings, clock, stack, registry = starting[:4]
-    topic = await patiently(lambda: find_raw_topic(settings.kafka))
+    topic = await patiently(lambda: find_raw_topic(settings.kafka), clock)
     # Every process watches; what one has seen all of them know after a restart, also without the API server.
     versions = open_versions(settings.kafka, None, clock)
     directory = Directory(settings.services, versions, clock, retention_days=settings.sink.retention_days)
@@ -138,8 +138,8 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
     def make(at: TopicPartition) -> PartitionPipeline:
         return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning, burials, ledger)
 
-    supervisor = Supervisor(make, settings.kafka.session_seconds)
-    membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign)
+    supervisor = Supervisor(make, settings.kafka.session_seconds, clock)
+    membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign, clock)
     PartitionMetrics(registry, supervisor)
     health.parts += [lambda: [membership.component()], lambda: list(supervisor.components()), lambda: [directory.component()]]
     health.parts.append(lambda: [burials.component()])

@@ -35,7 +35,7 @@ async def start(starting: Starting) -> Running:
 async def start_writer(starting: Starting, health: RoleHealth) -> RawWriter:
     """Waits until Kafka answers."""
     settings, clock, stack, registry = starting[:4]
-    topic = await patiently(lambda: find_raw_topic(settings.kafka))
+    topic = await patiently(lambda: find_raw_topic(settings.kafka), clock)
     check_ingest(topic, settings.ingest)
     writer = RawWriter(settings.kafka, topic, clock, settings.ingest.max_waiting_bytes)
     stack.push_async_callback(writer.close)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from collector.clock import SystemClock
+from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import FencedError, MeshscribeError, RetryableError
 from collector.health import Component
@@ -55,13 +55,13 @@ class Work(Protocol):
 class Supervisor:
     """`assign` says which partitions to work on."""
 
-    def __init__(self, make: Callable[[TopicPartition], Work], session_seconds: float) -> None:
-        self._make, self._session_seconds = make, session_seconds
+    def __init__(self, make: Callable[[TopicPartition], Work], session_seconds: float, clock: Clock) -> None:
+        self._make, self._session_seconds, self._clock = make, session_seconds, clock
         self.works: dict[TopicPartition, Work] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._ended: dict[TopicPartition, str] = {}  # why a work is not running now
         self._spoken = asyncio.Event()  # set by the next assignment
-        self._complaints = Complaints(log, SystemClock())
+        self._complaints = Complaints(log, clock)
         self._bug: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def assign(self, partitions: frozenset[TopicPartition]) -> None:
@@ -129,10 +129,10 @@ class Supervisor:
                 log.warning("%s: it is still ours: taking it back", where)
         elif isinstance(fault, RetryableError):
             self._complaints.tell(f"{where}{fault}", f"{where}: trying again: {fault}", logging.WARNING)
-            await asyncio.sleep(RETRY_SECONDS)
+            await self._clock.sleep(RETRY_SECONDS)
         else:
             self._complaints.tell(f"{where}{fault}", f"{where}: stopped: {fault}")
-            await asyncio.sleep(HOPELESS_SECONDS)
+            await self._clock.sleep(HOPELESS_SECONDS)
 
 
 def _meaning(error: BaseException) -> MeshscribeError | None:

@@ -17,6 +17,7 @@ from collector.messages.completeness import Completeness, names
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Place
 from collector.messages.exchange import LedgerWindow, Node
 from collector.store.schema import exchanges, ledger, metadata, payloads, places
+from tests.support.clocks import Sleeping
 
 NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
 SECOND = 1_000_000
@@ -25,7 +26,7 @@ JOURNAL = "0192aaaa-0000-7000-8000-000000000001"
 NODE = "sidecar~10.0.0.7~llama-predictor-0.prod~prod.svc.cluster.local"
 
 
-class Clock:
+class Clock(Sleeping):
     """Stands still until it is set."""
 
     def __init__(self) -> None:

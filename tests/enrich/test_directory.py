@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from collector.enrich import directory as module
 from collector.enrich.directory import DAY_US, Directory
 from collector.enrich.store import MemoryVersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import RetryableError
 from collector.settings import Services
 from tests.enrich.versions import tombstone, version
+from tests.support.clocks import Sleeping
 from tests.support.waits import until_holds
 
 NOW = 1_000 * DAY_US
@@ -25,7 +25,7 @@ metadata: {name: iris, namespace: lab, uid: u9, annotations: {team: red, secret:
 """
 
 
-class Clock:
+class Clock(Sleeping):
     def __init__(self) -> None:
         self.us = NOW
 
@@ -84,11 +84,9 @@ async def test_versions_are_kept_as_long_as_exchanges_are(stack: AsyncExitStack)
     assert numbers(await MemoryVersionStore(store).load()) == ["1", "2", "3", "4", "5", "6"]
 
 
-async def test_pruning_goes_on_as_time_passes_and_keeps_the_newest_of_the_living(
-    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PRUNE_SECONDS", 0.01)
+async def test_pruning_goes_on_as_time_passes_and_keeps_the_newest_of_the_living(stack: AsyncExitStack) -> None:
     clock, store = Clock(), await filled(*NEW)
+    clock.longest_sleep = 0.01
     directory = await started(stack, Directory(Services(source="none"), store, clock))
     await directory.prune()
     assert len(directory.catalogue) == 2

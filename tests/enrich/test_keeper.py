@@ -10,6 +10,9 @@ from collector.enrich.store import MemoryVersionStore
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
 from tests.enrich.versions import version
+from tests.support.clocks import RunningClock
+
+CLOCK = RunningClock()
 
 
 class Failing(MemoryVersionStore):
@@ -29,20 +32,20 @@ class Failing(MemoryVersionStore):
 
 async def test_what_is_taken_is_in_the_catalogue_at_once_and_in_the_store_soon() -> None:
     catalogue, store = Catalogue(), MemoryVersionStore()
-    keeper = VersionKeeper(catalogue, store)
+    keeper = VersionKeeper(catalogue, store, CLOCK)
     task = asyncio.create_task(keeper.run())
     keeper.take(version(10, 1))
     assert catalogue.knows("models", "llama")
     await saved(keeper, 1)
     task.cancel()
     again = Catalogue()
-    assert await VersionKeeper(again, store).load() == 1
+    assert await VersionKeeper(again, store, CLOCK).load() == 1
     assert again.versions("models", "llama") == catalogue.versions("models", "llama")
 
 
 async def test_a_store_that_fails_for_a_while_gets_all_of_it_in_order() -> None:
     store = Failing(RetryableError("down"), RetryableError("down"))
-    keeper = VersionKeeper(Catalogue(), store, random=lambda: 0.0)
+    keeper = VersionKeeper(Catalogue(), store, CLOCK, random=lambda: 0.0)
     for number in range(3):
         keeper.take(version(number, number))
     task = asyncio.create_task(keeper.run())
@@ -63,7 +66,7 @@ class Refusing(MemoryVersionStore):
 
 async def test_a_version_that_the_store_refuses_is_counted_and_nothing_else_is_lost_with_it() -> None:
     store = Refusing()
-    keeper = VersionKeeper(Catalogue(), store)
+    keeper = VersionKeeper(Catalogue(), store, CLOCK)
     for number in range(1, 8):
         keeper.take(version(number, number))
     await keeper.flush()
@@ -73,14 +76,14 @@ async def test_a_version_that_the_store_refuses_is_counted_and_nothing_else_is_l
 
 
 async def test_what_waits_is_bounded_and_what_is_dropped_is_counted() -> None:
-    keeper = VersionKeeper(Catalogue(), Failing(), max_waiting=2)
+    keeper = VersionKeeper(Catalogue(), Failing(), CLOCK, max_waiting=2)
     for number in range(5):
         keeper.take(version(number, number))
     assert (keeper.status().waiting, keeper.status().dropped) == (2, 3)
 
 
 async def test_a_repeat_is_not_saved_again() -> None:
-    keeper = VersionKeeper(Catalogue(), Failing())
+    keeper = VersionKeeper(Catalogue(), Failing(), CLOCK)
     keeper.take(version(1, 1))
     keeper.take(version(1, 1))
     assert keeper.status().waiting == 1
@@ -88,7 +91,7 @@ async def test_a_repeat_is_not_saved_again() -> None:
 
 async def test_another_collectors_versions_come_with_a_refresh() -> None:
     store, catalogue = MemoryVersionStore(), Catalogue()
-    mine, theirs = VersionKeeper(catalogue, store), VersionKeeper(Catalogue(), store)
+    mine, theirs = VersionKeeper(catalogue, store, CLOCK), VersionKeeper(Catalogue(), store, CLOCK)
     theirs.take(version(1, 1))
     await theirs.flush()
     assert await mine.load() == 1
@@ -103,15 +106,15 @@ async def test_what_is_no_longer_allowed_is_not_taken_from_the_store() -> None:
     store, catalogue = MemoryVersionStore(), Catalogue()
     await store.save([version(1, 1, annotations={"team": "red", "owner": "ann", "cost": "42"}, metadata_annotations=("cost",))])
     allowed = Selection(annotations=Rules.parse(["team", "owner=hash"]))
-    assert await VersionKeeper(catalogue, store, selection=allowed).load() == 1
+    assert await VersionKeeper(catalogue, store, CLOCK, selection=allowed).load() == 1
     (loaded,) = catalogue.services()
     assert loaded.annotations.keys() == {"team", "owner", "cost"}
     assert loaded.annotations["owner"].startswith("blake2b:")
     narrower = Catalogue()
-    await VersionKeeper(narrower, store, selection=Selection()).load()
+    await VersionKeeper(narrower, store, CLOCK, selection=Selection()).load()
     assert narrower.services()[0].annotations == {"cost": "42"}
     refreshed = Catalogue()
-    await VersionKeeper(refreshed, MemoryVersionStore(store), selection=Selection(annotations=Rules.parse(["cost=drop"]))).refresh()
+    await VersionKeeper(refreshed, MemoryVersionStore(store), CLOCK, selection=Selection(annotations=Rules.parse(["cost=drop"]))).refresh()
     assert refreshed.services()[0].annotations == {}
 
 

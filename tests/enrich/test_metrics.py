@@ -7,9 +7,10 @@ from collector.enrich.keeper import KeeperStatus
 from collector.enrich.metrics import ServicesMetrics
 from collector.enrich.status import ReflectorStatus, WatchStatus
 from tests.enrich.versions import SECOND, version
+from tests.support.clocks import Sleeping
 
 
-class Clock:
+class Clock(Sleeping):
     def now_us(self) -> int:
         return 100 * SECOND
 

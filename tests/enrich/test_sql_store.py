@@ -12,9 +12,10 @@ from collector.errors import RetryableError
 from collector.store.migrate import migrate
 from collector.store.schema import service_versions
 from tests.enrich.versions import version
+from tests.support.clocks import Sleeping
 
 
-class Turned:
+class Turned(Sleeping):
     now = 10 * OVERLAP_US
 
     def now_us(self) -> int:

@@ -24,7 +24,9 @@ async def open_at(path: Path) -> AsyncIterator[Open]:
     opened: list[SqliteJournal] = []
 
     async def open_one(at: Path = path, **values: int) -> SqliteJournal:
-        opened.append(await open_journal(settings.Journal(path=at, **values), TurnedClock(), 64 << 20))
+        clock = TurnedClock()
+        clock.longest_sleep = 0.05  # between two looks whether a full disk has room
+        opened.append(await open_journal(settings.Journal(path=at, **values), clock, 64 << 20))
         return opened[-1]
 
     yield open_one

@@ -14,7 +14,7 @@ import pytest
 
 from collector import health as waiting
 from collector.errors import JournalFullError
-from collector.journal import Checkpoint, disk
+from collector.journal import Checkpoint
 from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Kind
@@ -72,9 +72,8 @@ async def test_a_full_disk_refuses_what_waits_and_takes_entries_again_when_there
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == ["journal: writing works again"]
 
 
-async def test_a_disk_that_has_room_again_is_noticed_although_nothing_comes(open_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_has_room_again_is_noticed_although_nothing_comes(open_at: Open) -> None:
     """A process that is not ready gets no traffic: what comes cannot be what tells that it is well."""
-    monkeypatch.setattr(disk, "TRY_SECONDS", 0.05)
     journal = await open_at()
     await set_pages(journal, 20)
     with pytest.raises(JournalFullError):

@@ -134,7 +134,6 @@ async def test_while_appends_fail_no_other_write_makes_it_ready(
     caplog.set_level(logging.WARNING)
     tries = []
     touch = disk._touch
-    monkeypatch.setattr(disk, "TRY_SECONDS", 0.01)
     monkeypatch.setattr(disk, "_touch", lambda connection: (tries.append(1), touch(connection)))
     journal = await open_at()
     refuse(path, "INSERT ON entries")

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from collector.clock import SystemClock
 from collector.correlate import Correlator, Limits
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import DamagedError, FencedError, JournalFullError, RetryableError, SettingsError
@@ -46,7 +47,7 @@ class Bed:
         return writer
 
     async def journal(self, writer: RawWriter, partition: int = 0) -> KafkaJournal:
-        journal = KafkaJournal(self.settings, await find_raw_topic(self.settings), partition, writer)
+        journal = KafkaJournal(self.settings, await find_raw_topic(self.settings), partition, writer, SystemClock())
         self._stack.push_async_callback(journal.close)
         return journal
 

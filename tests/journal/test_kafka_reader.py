@@ -10,11 +10,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from collector.journal import kafka_reader as module
 from collector.journal.kafka_reader import Lost, PartitionReader
 from collector.journal.kafka_records import Stamp, entry_of, headers_of
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
+from tests.support.clocks import TurnedClock
 
 AT = TopicPartition("raw", 0)
 STAMP = Stamp(1_790_000_000_000_000, 7, 42)
@@ -55,9 +55,7 @@ class Consumer:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
-
+def made() -> Any:
     def make(consumer: Consumer, lost: Lost | None = None) -> PartitionReader:
         class Reader(PartitionReader):
             async def _started(self) -> Any:
@@ -68,7 +66,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Any:
             async def _restart(self) -> None:
                 self._consumer = None
 
-        return Reader(Kafka(bootstrap_servers="nowhere:1"), AT, lost)
+        return Reader(Kafka(bootstrap_servers="nowhere:1"), AT, TurnedClock(), lost)
 
     return make
 

@@ -50,7 +50,9 @@ class Writer(RawWriter):
     """With such producers; `faults` are what the next batches meet."""
 
     def __init__(self, record_bytes: int = 16 * MIB, faults: tuple[BaseException, ...] = ()) -> None:
-        super().__init__(Kafka(bootstrap_servers="nowhere:1"), RawTopic("raw", "c", 1, record_bytes, 1), TurnedClock(), 64 * MIB)
+        clock = TurnedClock()
+        clock.longest_sleep = 0.0  # between tries
+        super().__init__(Kafka(bootstrap_servers="nowhere:1"), RawTopic("raw", "c", 1, record_bytes, 1), clock, 64 * MIB)
         self.faults, self.made = list(faults), list[Producer]()
 
     async def _made(self) -> Any:
@@ -74,7 +76,6 @@ def without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
         """Such a producer has nothing to end."""
 
     monkeypatch.setattr(module, "discard", discard)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
 
 
 async def test_records_that_are_nothing_but_a_long_key_and_a_sender_are_written() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.clock import SystemClock
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.keeper import VersionKeeper
@@ -19,6 +20,7 @@ from tests.kubernetes.cluster import Cluster, write_kubeconfig
 from tests.kubernetes.link import Link
 from tests.kubernetes.mirror import Mirror, now_us
 
+CLOCK = SystemClock()
 SECOND_US = 1_000_000
 
 
@@ -241,7 +243,7 @@ async def test_rotated_credentials_are_read_again(cluster: Cluster, link: Link, 
 
 async def test_an_api_server_down_at_the_start_is_answered_for_by_the_store(cluster: Cluster, link: Link, kubeconfig: Path) -> None:
     store = MemoryVersionStore()
-    keeper = VersionKeeper(Catalogue(), store)
+    keeper = VersionKeeper(Catalogue(), store, CLOCK)
     await cluster.operator.create("models", "llama", {"team": "red"})
     await cluster.operator.create("models", "gone", {"team": "red"})
     async with Mirror(kubeconfig, on_version=keeper.take) as mirror:
@@ -251,7 +253,7 @@ async def test_an_api_server_down_at_the_start_is_answered_for_by_the_store(clus
 
     await link.down()
     catalogue = Catalogue()
-    assert await VersionKeeper(catalogue, store).load() == 2
+    assert await VersionKeeper(catalogue, store, CLOCK).load() == 2
     async with Mirror(kubeconfig, known=await store.load()) as mirror:
         await mirror.until(lambda: "failed" in mirror.watch.status().detail, "a word about the failure")
         assert mirror.annotations("models", "llama") == {"team": "red"}

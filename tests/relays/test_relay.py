@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import pytest
-
-from collector.errors import FencedError, PermanentError, RetryableError
+from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.relays.open import TYPES
 from collector.relays.protocol import BEGINNING, Damaged, LaterError, Read
@@ -64,13 +63,15 @@ class Target:
 
 
 @asynccontextmanager
-async def running(feed: Feed, target: Target, letters: Letters | None = None) -> AsyncIterator[Relay]:
+async def running(feed: Feed, target: Target, letters: Letters | None = None, longest_sleep: float = math.inf) -> AsyncIterator[Relay]:
+    clock = TurnedClock(NOW_US)
+    clock.longest_sleep = longest_sleep
     made = Relay(
         "r",
         feed,
         target,
         letters or Letters(),
-        TurnedClock(NOW_US),
+        clock,
         types=frozenset(TYPES.values()),
         random=lambda: 0.0,
         idle_seconds=0.01,
@@ -87,17 +88,24 @@ def relay() -> Relay:
     return Relay("r", Feed(), Target(), Letters(), TurnedClock(), types=frozenset(), random=lambda: 1.0)
 
 
+def waited(error: MeshscribeError, tries: int) -> float:
+    made = relay()
+    waits = made._waits()
+    waits.tries = tries
+    return waits.next_s(made._asked(error))
+
+
 def test_waits_grow_to_a_bound_and_no_further() -> None:
-    waits = [relay()._wait(RetryableError("x"), tries) for tries in range(2000)]
+    waits = [waited(RetryableError("x"), tries) for tries in range(2000)]
     assert waits[:2] == [0, 0]
     assert waits[2:4] == [0.001, 0.0015]
     assert max(waits) == LONGEST_WAIT
 
 
 def test_a_retry_after_is_kept_to_within_reason() -> None:
-    assert relay()._wait(LaterError("x", 60), 0) == 60
-    assert relay()._wait(LaterError("x", 10**9), 0) == LATER_WAIT
-    assert relay()._wait(FencedError("x"), 0) == STAND_ASIDE
+    assert waited(LaterError("x", 60), 0) == 60
+    assert waited(LaterError("x", 10**9), 0) == LATER_WAIT
+    assert waited(FencedError("x"), 0) == STAND_ASIDE
 
 
 async def test_it_tells_since_when_and_why_it_fails_and_forgets_it_when_it_works() -> None:
@@ -170,11 +178,10 @@ async def test_when_journals_were_elsewhere_the_places_are_asked_for_anew() -> N
     assert target.asked == 2
 
 
-async def test_a_target_that_refuses_even_a_place_is_failing_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.relays.relay.LONGEST_WAIT", 0.01)
+async def test_a_target_that_refuses_even_a_place_is_failing_and_not_the_end() -> None:
     feed, target = Feed(exchanges(3)), Target()
     target.error = PermanentError("of another program")
-    async with running(feed, target) as made:
+    async with running(feed, target, longest_sleep=0.01) as made:
         await until(lambda: made.status.failing)
         target.error = None
         await until(lambda: made.status.lag == 0)

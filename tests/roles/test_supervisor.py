@@ -9,8 +9,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from collector.errors import DamagedError, FencedError, RetryableError
-from collector.roles import supervisor as module
 from collector.roles.supervisor import Supervisor
+from tests.support.clocks import RunningClock
 
 ONE, TWO = TopicPartition("raw", 1), TopicPartition("raw", 2)
 
@@ -48,14 +48,11 @@ class Script:
             await self.begun.wait()
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
-
-
 def supervising(works: dict[TopicPartition, Script], session_seconds: float = 60.0) -> Supervisor:
     make: Callable[[TopicPartition], Script] = works.__getitem__
-    return Supervisor(make, session_seconds)
+    clock = RunningClock()
+    clock.longest_sleep = 1.0 / 1024  # between tries
+    return Supervisor(make, session_seconds, clock)
 
 
 def fault(supervisor: Supervisor) -> list[bool]:

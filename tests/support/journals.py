@@ -65,7 +65,7 @@ class KafkaPlace:
         await create(self._settings, 1, None)
         topic = await find_raw_topic(self._settings)
         self._writer = RawWriter(self._settings, topic, self.clock, max_waiting_bytes)
-        self._open = KafkaJournal(self._settings, topic, 0, self._writer)
+        self._open = KafkaJournal(self._settings, topic, 0, self._writer, self.clock)
         return self._open
 
     async def close(self) -> None:

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import pytest
-
 from collector.pipeline.pipeline import Pipeline
+from tests.support.clocks import FOR_EVER
 
 
 class Closing(Protocol):
     async def close(self) -> None: ...
+
+
+NO_TICKS = FOR_EVER  # where stores are compared: no tick of the pipeline's own takes a position, however long the test takes
 
 
 @asynccontextmanager
@@ -29,9 +31,3 @@ async def running(journal: Closing, pipeline: Pipeline, sink: Closing) -> AsyncI
         await sink.close()
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
-
-
-@pytest.fixture
-def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tick of the pipeline's own takes a position: where stores are compared, how long a test takes must be nothing to them."""
-    monkeypatch.setattr("collector.pipeline.pipeline.TICK_SECONDS", 3600.0)
