@@ -6,7 +6,6 @@ other date, and whoever reads records or the ledger has to know.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -37,7 +36,7 @@ class Steps:
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._clock.sleep(LOOK_SECONDS)
             self.look()
 
     def look(self) -> None:

@@ -57,7 +57,7 @@ class Watch:
         """For ever. `each` is called after each look."""
         try:
             while True:
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._clock.sleep(LOOK_SECONDS)
                 self.look()
                 each()
         finally:

@@ -78,7 +78,7 @@ class Retention:
         """A store that does not answer is asked again an hour later."""
         while True:
             await self.once()
-            await asyncio.sleep(CHECK_SECONDS)
+            await self._clock.sleep(CHECK_SECONDS)
 
     async def once(self) -> None:
         """One look."""
