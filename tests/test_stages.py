@@ -77,9 +77,9 @@ def test_a_fault_is_counted_once_in_the_ledger_under_its_proxy() -> None:
     output = Stages(Poisoned("enrich", KeyError())).outputs(closed(0, count=1))[0]
     (event,) = output.events
     assert event.type == LEDGER_TYPE
-    assert event.columns["node"] == NODE
-    assert event.columns["window_us"] == 0
-    assert {name: event.columns[name] for name in ("announced", "received", "missing", "both")} == dict.fromkeys(
+    assert event.columns.node == NODE
+    assert event.columns.window_us == 0
+    assert {name: getattr(event.columns, name) for name in ("announced", "received", "missing", "both")} == dict.fromkeys(
         ("announced", "received", "missing", "both"), 0
     )
     assert orjson.loads(event.data)["malformed"] == {"dead_letter_enrich": 1}

@@ -15,7 +15,7 @@ import orjson
 
 from collector.errors import DamagedError
 from collector.kafka.cloudevents import time
-from collector.messages.event import Event, Place
+from collector.messages.event import COLUMNS, Event, Place
 
 EVENT_TYPE = "application/cloudevents+json"
 BATCH_TYPE = "application/cloudevents-batch+json"
@@ -56,7 +56,9 @@ def write_batch(events: Sequence[Event]) -> bytes:
 
 def columns_of(events: Sequence[Event]) -> bytes:
     """What a batch does not say of each event, as a JSON array of {"time_us", "columns"}: texts in it may be no UTF-8, numbers any."""
-    return json.dumps([{"time_us": event.time_us, "columns": dict(event.columns)} for event in events]).encode()
+    return json.dumps(
+        [{"time_us": event.time_us, "columns": event.columns._asdict() if event.columns is not None else {}} for event in events]
+    ).encode()
 
 
 def read_batch(data: bytes, columns: bytes | None) -> tuple[Event, ...]:
@@ -69,6 +71,7 @@ def read_batch(data: bytes, columns: bytes | None) -> tuple[Event, ...]:
 
 
 def _event(named: dict[str, Any], beside: dict[str, Any]) -> Event:
+    of = COLUMNS.get(named["type"])
     return Event(
         id=named["id"],
         type=named["type"],
@@ -78,7 +81,7 @@ def _event(named: dict[str, Any], beside: dict[str, Any]) -> Event:
         datacontenttype=named.get("datacontenttype"),
         data=base64.b64decode(named["data_base64"], validate=True),
         extensions={name: value for name, value in named.items() if name not in _OF_EVENTS},
-        columns=beside["columns"],
+        columns=of(**beside["columns"]) if of is not None else None,
     )
 
 

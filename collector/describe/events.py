@@ -17,6 +17,7 @@ from collector.describe.record import build
 from collector.describe.usage import usage_event
 from collector.messages import ledger_data
 from collector.messages.captured import Decoded
+from collector.messages.columns import ExchangeColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.plain import plain
@@ -91,23 +92,23 @@ def describe_ledger(window: LedgerWindow, place: Place) -> Output:
     return Output(place, (event,))
 
 
-def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | None, record: dict[str, Any]) -> dict[str, Any]:
+def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | None, record: dict[str, Any]) -> ExchangeColumns:
     exchange = seen.exchange
     inference = record.get("inference", {})
-    return {
-        "exchange": identity,
-        "revision": exchange.revision,
-        "duration_us": seen.duration_us,
-        "namespace": namespace,
-        "service": name,
-        "node": exchange.node.id,
-        "request_id": seen.request_id or None,
-        "method": seen.method,
-        "path": seen.path,
-        "status": seen.status,
-        "caller": record["caller"].get("principal"),
-        "model": inference.get("model_requested"),
-        "completeness": int(exchange.completeness),
-        "request_bytes": record["request"]["body"].get("size"),
-        "response_bytes": record["response"]["body"].get("size"),
-    }
+    return ExchangeColumns(
+        exchange=identity,
+        revision=exchange.revision,
+        duration_us=seen.duration_us,
+        namespace=namespace,
+        service=name,
+        node=exchange.node.id,
+        request_id=seen.request_id or None,
+        method=seen.method,
+        path=seen.path,
+        status=seen.status,
+        caller=record["caller"].get("principal"),
+        model=inference.get("model_requested"),
+        completeness=int(exchange.completeness),
+        request_bytes=record["request"]["body"].get("size"),
+        response_bytes=record["response"]["body"].get("size"),
+    )

@@ -14,6 +14,7 @@ import orjson
 
 from collector.describe.identity import event_id
 from collector.describe.withheld import left_out
+from collector.messages.columns import PayloadColumns
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
 from collector.messages.redacted import Redacted
@@ -61,13 +62,13 @@ def _payload(
     if redacted:
         extensions = {**extensions, "redacted": redacted}
     whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
-    columns = {
-        "exchange": identity,
-        "revision": revision,
-        "content_type": content_type,
-        "content_encoding": named.get("content-encoding") if whole else None,
-        "size": body.size if whole else None,
-    }
+    columns = PayloadColumns(
+        exchange=identity,
+        revision=revision,
+        content_type=content_type,
+        content_encoding=named.get("content-encoding") if whole else None,
+        size=body.size if whole else None,
+    )
     identity = event_id(identity, kind, revision)
     return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)
 

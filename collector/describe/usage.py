@@ -38,7 +38,7 @@ def usage_event(record: dict[str, Any], source: str, subject: str | None, time_u
     data["completeness"] = record["completeness"]
     extensions: dict[str, str | int | bool] = {"exchange": exchange, "revision": revision, "billable": record["hop"]["billable"]}
     identity = event_id(exchange, "usage", revision)
-    return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", orjson.dumps(data), extensions, {})
+    return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", orjson.dumps(data), extensions, None)
 
 
 def _copy(target: dict[str, Any], origin: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from collector.errors import BadInputError
 from collector.kafka.columns import columns
 from collector.kafka.record_batch import LENGTHS, header, unpacked
+from collector.messages.columns import PayloadColumns
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event, Place
 
 Headers = list[tuple[str, bytes]]
@@ -108,7 +109,7 @@ class Encoder:
         if key_ is None:
             self._owner = key_ = key(event)
         number, sizes = alike.number + self._extensions.number, b""
-        if kind in (REQUEST_TYPE, RESPONSE_TYPE):
+        if isinstance(columns, PayloadColumns):
             sized, sizes = _sizes(columns)
             number += sized
         id_ = identity.encode()
@@ -168,9 +169,9 @@ class _Names(dict[str, bytes]):
         return name
 
 
-def _sizes(columns: Mapping[str, Any]) -> tuple[int, bytes]:
+def _sizes(columns: PayloadColumns) -> tuple[int, bytes]:
     """How large a body was, and how it was coded: (number of headers, headers)."""
-    size, coding = columns["size"], columns["content_encoding"]
+    size, coding = columns.size, columns.content_encoding
     made = [header("ce_size", b"%d" % size)] if size is not None else []
     if coding is not None:
         made.append(header("ce_contentencoding", _bytes(coding)))

@@ -1,4 +1,4 @@
-"""What the SQL store keeps in columns of its own (messages/event.py), found again in an event that came from a topic."""
+"""What the SQL store keeps in columns of its own (messages/columns.py), found again in an event that came from a topic."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ from typing import Any
 import orjson
 
 from collector.messages import ledger_data
+from collector.messages.columns import Columns, ExchangeColumns, PayloadColumns
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE
 
 
-def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> dict[str, Any]:
-    """The columns of an event of this type. Raises ValueError, KeyError, TypeError: it does not have the shape of its type."""
+def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> Columns | None:
+    """The columns of an event of this type; None: it has none.
+
+    Raises ValueError, KeyError, TypeError: it does not have the shape of its type.
+    """
     if kind == EXCHANGE_TYPE:
         return _exchange(orjson.loads(data))
     if kind in (REQUEST_TYPE, RESPONSE_TYPE):
         size = extensions.get("size")
-        return {
-            "exchange": extensions["exchange"],
-            "revision": extensions["revision"],
-            "content_type": content_type,
-            "content_encoding": extensions.get("contentencoding"),
-            "size": int(size) if size is not None else None,
-        }
-    return ledger_data.columns(orjson.loads(data)) if kind == LEDGER_TYPE else {}
+        return PayloadColumns(
+            exchange=extensions["exchange"],
+            revision=extensions["revision"],
+            content_type=content_type,
+            content_encoding=extensions.get("contentencoding"),
+            size=int(size) if size is not None else None,
+        )
+    return ledger_data.columns(orjson.loads(data)) if kind == LEDGER_TYPE else None
 
 
-def _exchange(record: dict[str, Any]) -> dict[str, Any]:
+def _exchange(record: dict[str, Any]) -> ExchangeColumns:
     service, proxy = record.get("service", {}), record["proxy"]
     request, response, duration = record["request"], record["response"], record.get("duration_ms")
-    return {
-        "exchange": record["id"],
-        "revision": record["revision"],
-        "duration_us": round(duration * 1000) if duration is not None else None,
-        "namespace": service.get("namespace") or proxy.get("namespace"),
-        "service": service.get("name") or proxy.get("workload"),
-        "node": proxy["node"],
-        "request_id": request.get("id"),
-        "method": request.get("method"),
-        "path": request.get("path"),
-        "status": response.get("status"),
-        "caller": record["caller"].get("principal"),
-        "model": record.get("inference", {}).get("model_requested"),
-        "completeness": sum(Completeness[name.upper()] for name in record["completeness"]),
-        "request_bytes": request["body"].get("size"),
-        "response_bytes": response["body"].get("size"),
-    }
+    return ExchangeColumns(
+        exchange=record["id"],
+        revision=record["revision"],
+        duration_us=round(duration * 1000) if duration is not None else None,
+        namespace=service.get("namespace") or proxy.get("namespace"),
+        service=service.get("name") or proxy.get("workload"),
+        node=proxy["node"],
+        request_id=request.get("id"),
+        method=request.get("method"),
+        path=request.get("path"),
+        status=response.get("status"),
+        caller=record["caller"].get("principal"),
+        model=record.get("inference", {}).get("model_requested"),
+        completeness=sum(Completeness[name.upper()] for name in record["completeness"]),
+        request_bytes=request["body"].get("size"),
+        response_bytes=response["body"].get("size"),
+    )

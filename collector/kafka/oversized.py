@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from collector.errors import PermanentError
+from collector.messages.columns import PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event
 
 OVERHEAD = 512  # of a batch and a record, and of the extensions that are added here
@@ -45,9 +46,9 @@ def _payload(event: Event, room: int, dataref: str | None) -> Event:
         extensions["dataref"] = f"{dataref.rstrip('/')}/v1/exchanges/{extensions['exchange']}/{kind}?revision={extensions['revision']}"
         return event._replace(data=b"", extensions=extensions)
     extensions["truncated"] = True
-    columns = dict(event.columns)
-    if columns["size"] is None:
-        columns["size"] = len(event.data)
+    columns = event.columns
+    if isinstance(columns, PayloadColumns) and columns.size is None:
+        columns = columns._replace(size=len(event.data))
     return event._replace(data=event.data[:room], extensions=extensions, columns=columns)
 
 

@@ -7,8 +7,9 @@ Next stop: the sink.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from collector.messages.columns import Columns, ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.exchange import Fault
 
 EXCHANGE_TYPE = "meshscribe.exchange.v1"
@@ -16,6 +17,13 @@ USAGE_TYPE = "meshscribe.usage.v1"
 LEDGER_TYPE = "meshscribe.ledger.v1"
 REQUEST_TYPE = "org.kubeflow.serving.inference.request"
 RESPONSE_TYPE = "org.kubeflow.serving.inference.response"
+
+COLUMNS: Mapping[str, type[Columns]] = {  # of the types that the SQL store keeps
+    EXCHANGE_TYPE: ExchangeColumns,
+    REQUEST_TYPE: PayloadColumns,
+    RESPONSE_TYPE: PayloadColumns,
+    LEDGER_TYPE: LedgerColumns,
+}
 
 
 class Event(NamedTuple):
@@ -29,7 +37,7 @@ class Event(NamedTuple):
     datacontenttype: str | None
     data: bytes
     extensions: Mapping[str, str | int | bool]
-    columns: Mapping[str, Any]  # what the SQL store keeps in columns of its own (store/schema.py)
+    columns: Columns | None  # what the SQL store keeps in columns of its own; None: it does not store this event
 
 
 class Place(NamedTuple):

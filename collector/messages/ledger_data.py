@@ -1,4 +1,4 @@
-"""A ledger window as an event's data, and what of the data the SQL store keeps in columns of its own: written down once. Pure.
+"""A ledger window as an event's data, and the columns that are read off these data (messages/columns.py). Pure.
 
 The data are made by describe; the columns are read off the data, there and wherever an event comes from a topic, so both are the same.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from heapq import nlargest
 from typing import Any
 
+from collector.messages.columns import LedgerColumns
 from collector.messages.exchange import LedgerWindow
 from collector.messages.ledger import BY_REASON, COUNTS, DROPPED, MALFORMED, REFUSED
 from collector.messages.times import microseconds, timestamp
@@ -16,9 +17,6 @@ from collector.messages.times import microseconds, timestamp
 LARGEST = (1 << 63) - 1  # what a column holds; a number beyond stands still there
 REASONS_KEPT = 64  # of one kind, in one window; the smallest of more are put together
 OTHER = "other"
-
-# Of what is counted by reason, columns hold the sums and the data the reasons.
-COLUMNS = ("node", "sender", "namespace", "workload", "window_us", *COUNTS, *BY_REASON, "cured", "away_from_us", "away_to_us")
 
 
 def data(window: LedgerWindow) -> dict[str, Any]:
@@ -51,24 +49,24 @@ def data(window: LedgerWindow) -> dict[str, Any]:
     return said
 
 
-def columns(said: Mapping[str, Any]) -> dict[str, Any]:
+def columns(said: Mapping[str, Any]) -> LedgerColumns:
     """The columns of an event with these data. No number is below 0, so none makes up for another.
 
     Raises ValueError, KeyError, TypeError: the data do not have the shape.
     """
     node, away = said["node"], said.get("away")
-    return {
-        "node": node,
-        "sender": said.get("sender") or "",
-        "namespace": said["namespace"] or None,
-        "workload": said["workload"] or None,
-        "window_us": _fit(round(said["window"]["seconds"] * 1_000_000)),
+    return LedgerColumns(
+        node=node,
+        sender=said.get("sender") or "",
+        namespace=said["namespace"] or None,
+        workload=said["workload"] or None,
+        window_us=_fit(round(said["window"]["seconds"] * 1_000_000)),
         **{name: max(0, _fit(said.get(name, 0))) for name in COUNTS},
         **{name: _total(said.get(name)) for name in BY_REASON},
-        "cured": _fit(sum(_total(of) for of in _pairs(said.get("cured")).values())),
-        "away_from_us": microseconds(away["from"]) if away else None,
-        "away_to_us": microseconds(away["to"]) if away else None,
-    }
+        cured=_fit(sum(_total(of) for of in _pairs(said.get("cured")).values())),
+        away_from_us=microseconds(away["from"]) if away else None,
+        away_to_us=microseconds(away["to"]) if away else None,
+    )
 
 
 def _bounded(counts: Mapping[str, int]) -> dict[str, int]:

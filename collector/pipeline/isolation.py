@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import orjson
 
@@ -17,7 +16,8 @@ from collector.dead_letters import DeadLetters, letter, undone
 from collector.dead_letters.burials import Burials
 from collector.describe import describe_fault
 from collector.errors import PermanentError
-from collector.messages.event import LEDGER_TYPE, Output, Place
+from collector.messages.columns import ExchangeColumns
+from collector.messages.event import Output, Place
 from collector.messages.exchange import Fault, Node
 from collector.sinks.protocol import Sink
 
@@ -116,14 +116,14 @@ def _counting(output: Output, reason: str) -> Output | None:
 
     Its time is the output's own, so that a write that is tried again gives the same window, and counts once.
     """
-    own = next((event for event in output.events if event.columns.get("node")), None)
-    if own is None or own.type == LEDGER_TYPE:
-        return None
-    fault = Fault(_node(own.columns["node"], own.data), ROW, reason, own.time_us, "", b"")
-    return describe_fault(fault, output.place)._replace(fault=None)
+    for event in output.events:
+        if isinstance(event.columns, ExchangeColumns) and event.columns.node:
+            fault = Fault(_node(event.columns.node, event.data), ROW, reason, event.time_us, "", b"")
+            return describe_fault(fault, output.place)._replace(fault=None)
+    return None
 
 
-def _node(name: Any, record: bytes) -> Node:
+def _node(name: str, record: bytes) -> Node:
     try:
         proxy = orjson.loads(record)["proxy"]
         return Node(str(name), namespace=str(proxy.get("namespace", "")), workload=str(proxy.get("workload", "")))

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table
 
 from collector.store import schema
+from collector.store.columns import KEY
 from collector.store.rows import Row, Rows
 
 KEY_BYTES = 800  # of a text in an index, so that three of them fit an index entry of Postgres (a third of an 8 KiB page)
-_INDEXED = frozenset({"namespace", "service", "node", "caller", "journal", "workload"})
 _BITS = {SmallInteger: 15, BigInteger: 63, Integer: 31}
 
 
@@ -32,7 +32,7 @@ def _fit(table: Table, rows: Sequence[Row]) -> list[Row]:
 
 def _fit_value(column: Column[Any], value: Any) -> Any:
     if isinstance(value, str):
-        return _fit_text(column.name, value)
+        return _fit_text(value, KEY_BYTES if KEY in column.info else None)
     if isinstance(value, int) and not isinstance(column.type, Boolean):
         bound = 1 << next(bits for kind, bits in _BITS.items() if isinstance(column.type, kind))
         if -bound <= value < bound:
@@ -41,8 +41,6 @@ def _fit_value(column: Column[Any], value: Any) -> Any:
     return value
 
 
-def _fit_text(name: str, value: str) -> str:
+def _fit_text(value: str, most: int | None) -> str:
     raw = value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    if name in _INDEXED and len(raw) > KEY_BYTES:
-        raw = raw[:KEY_BYTES]
-    return raw.decode("utf-8", "ignore")
+    return raw[:most].decode("utf-8", "ignore")

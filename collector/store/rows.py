@@ -1,4 +1,7 @@
-"""Turns events into rows of the SQL store (store/schema.py): plain tuples in the order of the tables' columns."""
+"""Turns events into rows of the SQL store: plain tuples in the order of the tables' columns (schema.py).
+
+First the id, then the columns of the event's own (messages/columns.py), then the rest. events.py makes the events again.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import orjson
 import zstandard
 
 from collector.errors import PermanentError, blamed
-from collector.messages import ledger_data
-from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
+from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
+from collector.messages.event import Output
 
 COMPRESS_FROM = 128  # bytes; below, zstd's frame costs more than it saves
 
@@ -41,76 +44,27 @@ class RowMaker:
 
     def _rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
         rows = Rows([], [], [])
-        for output in outputs:
-            extensions: Mapping[str, Any] = {}
+        for (position, ordinal), events, _ in outputs:
+            extensions: Mapping[str, str | int | bool] = {}
             named = b"{}"
-            for event in output.events:
-                if event.type == EXCHANGE_TYPE:
-                    rows.exchanges.append(_exchange(event, journal, output.place))
-                elif event.type in (REQUEST_TYPE, RESPONSE_TYPE):
-                    if event.extensions is not extensions:  # the bodies of an exchange share theirs
-                        extensions = event.extensions
-                        named = orjson.dumps(extensions)
-                    rows.payloads.append(self._payload(event, named))
-                elif event.type == LEDGER_TYPE:
-                    rows.ledger.append(_ledger(event, journal, output.place))
+            for event in events:
+                id_, type_, source, subject, time_us, _, data, own, columns = event
+                if isinstance(columns, ExchangeColumns):
+                    rows.exchanges.append((
+                        id_, *columns, False, source, subject, time_us, journal, position, ordinal, crc32(data), data,
+                    ))  # fmt: skip
+                elif isinstance(columns, PayloadColumns):
+                    if own is not extensions:  # the bodies of an exchange share theirs
+                        extensions, named = own, orjson.dumps(own)
+                    rows.payloads.append((id_, *columns, type_, source, subject, time_us, named, *self._smaller(data)))
+                elif isinstance(columns, LedgerColumns):
+                    rows.ledger.append((id_, *columns, source, time_us, journal, position, ordinal, data))
         return rows
 
-    def _payload(self, event: Event, extensions: bytes) -> Row:
-        columns, data = event.columns, event.data
-        compression = None
+    def _smaller(self, data: bytes) -> tuple[str | None, bytes]:
+        """How it is compressed, and the bytes."""
         if len(data) >= COMPRESS_FROM:
             smaller = self._compress(data)
             if len(smaller) < len(data):
-                compression, data = "zstd", smaller
-        return (
-            event.id,
-            columns["exchange"],
-            columns["revision"],
-            event.type,
-            event.source,
-            event.subject,
-            event.time_us,
-            columns["content_type"],
-            columns["content_encoding"],
-            columns["size"],
-            extensions,
-            compression,
-            data,
-        )
-
-
-def _exchange(event: Event, journal: str, place: Place) -> Row:
-    c = event.columns
-    return (
-        event.id,
-        c["exchange"],
-        c["revision"],
-        False,
-        event.source,
-        event.subject,
-        event.time_us,
-        c["duration_us"],
-        c["namespace"],
-        c["service"],
-        c["node"],
-        c["request_id"],
-        c["method"],
-        c["path"],
-        c["status"],
-        c["caller"],
-        c["model"],
-        c["completeness"],
-        c["request_bytes"],
-        c["response_bytes"],
-        journal,
-        place.position,
-        place.ordinal,
-        crc32(event.data),
-        event.data,
-    )
-
-
-def _ledger(event: Event, journal: str, place: Place) -> Row:
-    values = [event.columns[name] for name in ledger_data.COLUMNS]
-    return (event.id, event.source, event.time_us, *values, journal, place.position, place.ordinal, event.data)
+                return "zstd", smaller
+        return None, data

@@ -1,8 +1,9 @@
 """The SQL store's tables, as SQLAlchemy Core declares them; alembic/versions brings a database to this state.
 
-Every row of `exchanges`, `payloads` and `ledger` is a CloudEvent: its attributes, the extensions that filters need, and its data. Times
-are microseconds since the epoch (they compare exactly with the proxies' own). Event ids are UUIDv7 and begin with the request's
-start, so ordering by `id` is ordering by time, and a time filter is a range of ids: the primary key is the only time index.
+Every row of `exchanges`, `payloads` and `ledger` is a CloudEvent: its id, the columns of messages/columns.py, its other attributes, its
+place and its data; rows.py makes rows in this order. Times are microseconds since the epoch (they compare exactly with the proxies' own).
+Event ids are UUIDv7 and begin with the request's start, so ordering by `id` is ordering by time, and a time filter is a range of ids: the
+primary key is the only time index.
 
 On Postgres these three tables are partitioned by ranges of `id`, a day each (store/partitions.py). Texts are compared byte by byte
 (collation "C"): as SQLite does, as ranges of ids need it, and no upgrade of the server's locales can damage an index. Columns that
@@ -22,7 +23,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    SmallInteger,
     String,
     Table,
     Text,
@@ -32,7 +32,9 @@ from sqlalchemy import (
 )
 
 from collector.messages import ledger as names
+from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.completeness import Completeness
+from collector.store.columns import KEY, Id, Name, declared
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
@@ -43,36 +45,23 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-Id = String(36).with_variant(String(36, collation="C"), "postgresql")
-Name = Text().with_variant(Text(collation="C"), "postgresql")
+def _place() -> list[Column[Any]]:
+    journal = Column("journal", Name, nullable=False, info={KEY: True})
+    return [journal, Column("position", BigInteger, nullable=False), Column("ordinal", Integer, nullable=False)]
+
+
 BY_DAY = "RANGE (id)"
 
 exchanges = Table(
     "exchanges",
     metadata,
     Column("id", Id, primary_key=True, comment="event id; revision 0: also the exchange's id"),
-    Column("exchange", Id, nullable=False, comment="the exchange's id, the same in all its revisions"),
-    Column("revision", SmallInteger, nullable=False),
+    *declared(ExchangeColumns),
     Column("superseded", Boolean, nullable=False, comment="a later revision of this exchange is stored"),
     Column("source", Name, nullable=False, comment="CloudEvents source: /proxy/<node id>"),
     Column("subject", Name, comment="CloudEvents subject: namespace/service, where known"),
     Column("time_us", BigInteger, nullable=False, comment="the request's start"),
-    Column("duration_us", BigInteger),
-    Column("namespace", Name, comment="of the service, else of the proxy"),
-    Column("service", Name, comment="InferenceService name, where known; else the workload"),
-    Column("node", Name, nullable=False, comment="node id of the proxy"),
-    Column("request_id", Name),
-    Column("method", Name),
-    Column("path", Name),
-    Column("status", SmallInteger),
-    Column("caller", Name, comment="SPIFFE id of the caller, where known"),
-    Column("model", Name, comment="the model that was asked"),
-    Column("completeness", Integer, nullable=False, comment="bits of messages.exchange.Completeness"),
-    Column("request_bytes", BigInteger),
-    Column("response_bytes", BigInteger),
-    Column("journal", Name, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("ordinal", Integer, nullable=False),
+    *_place(),
     Column("crc", BigInteger, comment="CRC-32 of data"),
     Column("data", LargeBinary, nullable=False, comment="the record as JSON"),
     postgresql_partition_by=BY_DAY,
@@ -106,61 +95,27 @@ payloads = Table(
     "payloads",
     metadata,
     Column("id", Id, primary_key=True, comment="event id: describe.identity.event_id(exchange, direction, revision)"),
-    Column("exchange", Id, nullable=False),
-    Column("revision", SmallInteger, nullable=False),
+    *declared(PayloadColumns),
     Column("type", Name, nullable=False, comment="CloudEvents type: KServe's request or response"),
     Column("source", Name, nullable=False),
     Column("subject", Name),
     Column("time_us", BigInteger, nullable=False, comment="request: its start; response: its end"),
-    Column("content_type", Name, comment="as the message said, absent if it did not"),
-    Column("content_encoding", Name, comment="of the message; the bytes are stored as they passed"),
-    Column("size", BigInteger, comment="bytes that passed; the stored ones may be fewer"),
     Column("extensions", LargeBinary, nullable=False, comment="CloudEvents extensions as a JSON object"),
     Column("compression", String(4), comment="zstd, or absent: how `data` is stored"),
     Column("data", LargeBinary, nullable=False),
     postgresql_partition_by=BY_DAY,
 )
 
-_LEDGER = {  # in the order of messages.ledger_data.COLUMNS: what is counted, and what it means
-    names.ANNOUNCED: "streams that the tap says ended",
-    names.RECEIVED: "ends of streams received from the tap",
-    names.MISSING: "ends in batches that were sent and had not arrived; `cured` of later windows takes back",
-    names.BOTH: "exchanges closed with both witnesses",
-    names.TAP_ONLY: None,
-    names.ACCESS_LOG_ONLY: None,
-    names.WITHOUT_TAP: "of access_log_only: those of which a tap was expected",
-    names.WITHOUT_ACCESS_LOG: "of tap_only: those of which a log entry was expected",
-    names.LATE: "pieces that came after their exchange was closed",
-    names.ACCESS_LOG_ENTRIES: "access log entries received",
-    names.DROPPED: "ends that the tap says it dropped before sending, all reasons",
-    names.REFUSED: "access log entries that the collector refused, all reasons",
-    names.MALFORMED: "messages that could not be read, and dead letters, all reasons",
-    "cured": "what earlier windows counted as missing or without a witness, and came in this one",
-}
-_LATER = {*names.GAPS, names.ACCESS_LOG_ENTRIES, names.REFUSED, names.MALFORMED, "cured"}  # have a default: migration 0006
-
-
-def _counted(name: str) -> Column[Any]:
-    return Column(name, BigInteger, nullable=False, server_default="0" if name in _LATER else None, comment=_LEDGER[name])
-
+_LATER = (*names.GAPS, names.ACCESS_LOG_ENTRIES, names.REFUSED, names.MALFORMED, "cured")  # have a default: migration 0006
 
 ledger = Table(
     "ledger",
     metadata,
     Column("id", Id, primary_key=True),
+    *declared(LedgerColumns, {"sender": text("''"), **dict.fromkeys(_LATER, "0")}),
     Column("source", Name, nullable=False),
     Column("time_us", BigInteger, nullable=False, comment="the window's start, of received time"),
-    Column("node", Name, nullable=False),
-    Column("sender", Name, nullable=False, server_default=text("''"), comment="SPIFFE id of who sent; empty: not verified"),
-    Column("namespace", Name),
-    Column("workload", Name),
-    Column("window_us", BigInteger, nullable=False, comment="the window's length"),
-    *map(_counted, _LEDGER),
-    Column("away_from_us", BigInteger, comment="set where it is no proxy's window: the collector took nothing from here"),
-    Column("away_to_us", BigInteger, comment="to here"),
-    Column("journal", Name, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("ordinal", Integer, nullable=False),
+    *_place(),
     Column("data", LargeBinary, nullable=False, comment="all counts, with the drops by reason, as JSON"),
     postgresql_partition_by=BY_DAY,
 )

@@ -146,7 +146,7 @@ def ledger_row(of: LedgerWindow, journal: str = JOURNAL) -> dict[str, Any]:
         "id": uuid7(of.start_us // 1000, salt.encode()),
         "source": event.source,
         "time_us": of.start_us,
-        **event.columns,
+        **event.columns._asdict(),
         "journal": journal,
         "position": of.start_us // SECOND,
         "ordinal": 0,

@@ -21,15 +21,17 @@ from prometheus_client import CollectorRegistry
 
 from collector.audit.app import create_app
 from collector.clock import SystemClock
+from collector.messages.columns import ExchangeColumns
 from collector.settings import Audit, Sink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
-from collector.store.schema import exchanges
 from tests.bench.bench_queries import DAY_US, DAYS, QUERIES, ROUNDS, Healthy, measure
 
 COUNT = int(os.environ.get("MESHSCRIBE_BENCH_EXCHANGES", "500000"))
 AT_ONCE = 5_000
-_COLUMNS = [column.name for column in exchanges.columns]
+# In the order of _rows.
+_OTHERS = ("id", "superseded", "source", "subject", "time_us", "journal", "position", "ordinal", "crc", "data")
+_COLUMNS = (*_OTHERS[:5], *ExchangeColumns._fields, *_OTHERS[5:])
 INSERT = f"INSERT INTO exchanges ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
@@ -69,7 +71,7 @@ def _rows(count: int, chance: Random) -> Iterator[tuple[object, ...]]:
         node = f"sidecar~10.0.{round(4 * r5)}.{round(250 * r1)}~pod"
         data = b'{"id":"%s","headers":["%s"],"usage":{"prompt_tokens":12}}' % (key.encode(), rest.encode() * 43)
         yield (
-            *(key, key, 0, r2 < 0.001, f"/proxy/{node}", f"{namespace}/{service}", us, int(r1 * 5e6), namespace, service, node, rest),
+            *(key, r2 < 0.001, f"/proxy/{node}", f"{namespace}/{service}", us, key, 0, int(r1 * 5e6), namespace, service, node, rest),
             *("POST" if r2 < 0.99 else "GET" if r2 < 0.99999 else "DELETE", _path(r1, r2, r3), _status(r4)),
             *(f"spiffe://cluster.local/ns/app/sa/c{round(300 * r1**3)}", f"model-{round(60 * r3**6)}", _completeness(r1)),
             *(1000, 2000, "bench", number, 0, None, data),

@@ -14,12 +14,13 @@ from collector.audit.documents import Counts
 from collector.describe import describe_ledger
 from collector.kafka.columns import columns
 from collector.messages import ledger
+from collector.messages.columns import LedgerColumns
 from collector.messages.event import LEDGER_TYPE, Output, Place
 from collector.messages.exchange import LedgerWindow, Node
-from collector.messages.ledger_data import COLUMNS, LARGEST, REASONS_KEPT
+from collector.messages.ledger_data import LARGEST, REASONS_KEPT
 from collector.messages.times import microseconds, timestamp
-from collector.relays.rebuild import ledger_event
 from collector.store import schema
+from collector.store.events import ledger_event
 from collector.store.rows import RowMaker
 
 YEAR_9999 = 253_402_300_799_999_999
@@ -54,7 +55,6 @@ def output(window: LedgerWindow) -> Output:
 def test_the_columns_are_the_same_behind_a_topic_and_behind_a_row(window: LedgerWindow) -> None:
     found = output(window)
     (event,) = found.events
-    assert tuple(event.columns) == COLUMNS
     assert columns(LEDGER_TYPE, {}, "application/json", event.data) == event.columns
     (row,) = RowMaker().rows("j", [found]).ledger
     named = SimpleNamespace(**dict(zip((column.name for column in schema.ledger.columns), row, strict=True)))
@@ -64,7 +64,7 @@ def test_the_columns_are_the_same_behind_a_topic_and_behind_a_row(window: Ledger
 @given(windows)
 def test_no_number_is_below_0_nor_beyond_what_a_column_holds(window: LedgerWindow) -> None:
     (event,) = output(window).events
-    counted = {name: value for name, value in event.columns.items() if isinstance(value, int) and not name.startswith("away")}
+    counted = {name: value for name, value in event.columns._asdict().items() if isinstance(value, int) and not name.startswith("away")}
     assert all(0 <= value <= LARGEST for value in counted.values())
 
 
@@ -74,7 +74,7 @@ def test_many_reasons_are_put_together_and_their_sum_stays() -> None:
     said = orjson.loads(event.data)
     for name in ("dropped", "refused", "malformed"):
         assert len(said[name]) == REASONS_KEPT
-        assert sum(said[name].values()) == event.columns[name] == sum(many.values())
+        assert sum(said[name].values()) == getattr(event.columns, name) == sum(many.values())
     assert len(event.data) < 10_000
 
 
@@ -85,7 +85,7 @@ def test_what_a_window_takes_back_is_named_by_the_start_of_the_window_that_count
     ).events
     said = orjson.loads(event.data)
     assert said["cured"] == {"missing": {timestamp(start - 60): 2}, "without_tap": {}}
-    assert (said["sender"], event.columns["cured"]) == ("s", 2)
+    assert (said["sender"], event.columns.cured) == ("s", 2)
 
 
 @given(times)
@@ -122,4 +122,5 @@ def test_the_counts_have_their_names_from_one_place() -> None:
 def test_each_count_is_a_column_and_a_member_of_the_answer() -> None:
     names = {*ledger.COUNTS, *ledger.BY_REASON}
     assert names <= schema.ledger.c.keys() & Counts.model_fields.keys()
+    assert LedgerColumns._fields[5:-3] == (*ledger.COUNTS, *ledger.BY_REASON)
     assert {*ledger.LOSSES, *ledger.CURABLE, *ledger.ACCOUNT} <= names

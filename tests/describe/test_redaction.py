@@ -66,7 +66,7 @@ def test_the_record_speaks_of_the_bytes_that_are_stored() -> None:
     body, stored = record(events)["response"]["body"], payload(events, "response")
     assert body["sha256"] == hashlib.sha256(stored.data).hexdigest()
     assert (body["size"], body["encoding"], body["captured"]) == (len(told.response_body), "gzip", len(stored.data))
-    assert (stored.columns["content_encoding"], stored.columns["size"]) == (None, None)
+    assert (stored.columns.content_encoding, stored.columns.size) == (None, None)
     assert stored.extensions["redacted"] == "part"
     assert json.loads(stored.data)["choices"][0]["message"]["content"] == "[redacted]"
 

@@ -95,7 +95,7 @@ class KafkaTopics:
     def requests(self) -> list[tuple[str, str]]:
         records = asyncio.run(read_all(self._settings.bootstrap_servers, self._settings.exchanges_topic))
         columns = [decode(record.headers, record.value).event.columns for record in records]
-        return [(str(found["node"]), str(found["request_id"])) for found in columns if not found["revision"]]
+        return [(str(found.node), str(found.request_id)) for found in columns if not found.revision]
 
 
 @pytest.fixture

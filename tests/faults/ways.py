@@ -87,7 +87,7 @@ class Events:
             self._consumer.assign([TopicPartition(self._settings.exchanges_topic, 0)])
             await self._consumer.start()
         for records in (await self._consumer.getmany(timeout_ms=200)).values():
-            self._requests.update(str(decode(record.headers, record.value).event.columns["request_id"]) for record in records)
+            self._requests.update(str(decode(record.headers, record.value).event.columns.request_id) for record in records)
 
     def close(self) -> None:
         if self._consumer is not None:

@@ -38,8 +38,8 @@ def by_sdk(event: Event) -> KafkaMessage:
     for name, value in event.extensions.items():
         attributes[name] = str(value).lower() if isinstance(value, bool) else value  # the SDK would write Python's True
     for column, name in (("size", "size"), ("content_encoding", "contentencoding")):
-        if event.type in (REQUEST_TYPE, RESPONSE_TYPE) and event.columns[column] is not None:
-            attributes[name] = event.columns[column]
+        if event.type in (REQUEST_TYPE, RESPONSE_TYPE) and getattr(event.columns, column) is not None:
+            attributes[name] = getattr(event.columns, column)
     attributes["partitionkey"] = "demo/iris"
     attributes |= {"journal": JOURNAL, "position": PLACE.position, "ordinal": PLACE.ordinal}
     return to_binary_event(CloudEvent(attributes, event.data))

@@ -43,7 +43,7 @@ class Bed(NamedTuple):
         """The request ids of all exchange events that a read_committed consumer sees."""
         kafka = self.settings.kafka
         records = await read_all(kafka.bootstrap_servers, kafka.exchanges_topic)
-        return sorted(str(decode(record.headers, record.value).event.columns["request_id"]) for record in records)
+        return sorted(str(decode(record.headers, record.value).event.columns.request_id) for record in records)
 
     async def has(self, count: int) -> list[str]:
         """The request ids once there are so many."""

@@ -204,13 +204,13 @@ class Events:
         self._events = events
         self.ids = Counter(event.id for event in events)
         exchanges = [event for event in events if event.type == EXCHANGE_TYPE]
-        self.requests = Counter(str(event.columns["request_id"]) for event in exchanges if event.columns["revision"] == 0)
+        self.requests = Counter(str(event.columns.request_id) for event in exchanges if event.columns.revision == 0)
         self.usages = Counter((event.extensions["exchange"], event.extensions["revision"]) for event in events if event.type == USAGE_TYPE)
         # An exchange of which only the access log came has no inference, and so no usage: its revision, with the tap, has.
         told = (event for event in exchanges if b'"inference":{' in event.data)
-        self.billable = Counter((event.columns["exchange"], event.columns["revision"]) for event in told)
-        newest = {event.columns["request_id"]: event.columns for event in sorted(exchanges, key=lambda event: event.columns["revision"])}
-        self.completeness = Counter(Completeness(columns["completeness"]) for columns in newest.values())
+        self.billable = Counter((event.columns.exchange, event.columns.revision) for event in told)
+        newest = {event.columns.request_id: event.columns for event in sorted(exchanges, key=lambda event: event.columns.revision)}
+        self.completeness = Counter(Completeness(columns.completeness) for columns in newest.values())
 
     def of(self, kind: str) -> Counter[str]:
         """The ids of this type."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from collector.describe.identity import event_id, uuid7
 from collector.messages import ledger
+from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event, Output, Place
 
 NOW_US = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
@@ -33,9 +34,9 @@ def exchange(
     **columns: Any,
 ) -> Output:
     """An exchange with its payloads. The response ends two days after the request began."""
-    of = {**_columns(identity(start_us, salt), revision, len(request), len(response)), **columns}
-    name, subject = of["exchange"], f"{of['namespace']}/{of['service']}"
-    source = f"/proxy/{of['node']}"
+    of = _columns(identity(start_us, salt), revision, len(request), len(response))._replace(**columns)
+    name, subject = of.exchange, f"{of.namespace}/{of.service}"
+    source = f"/proxy/{of.node}"
     extensions: dict[str, str | int | bool] = {"exchange": name, "revision": revision}
     record = data if data is not None else json.dumps({"id": name, "revision": revision}).encode()
     events = [
@@ -44,44 +45,39 @@ def exchange(
     bodies = (("request", REQUEST_TYPE, request, start_us), ("response", RESPONSE_TYPE, response, start_us + 2 * DAY_US))
     for kind, type_, body, time_us in bodies:
         if body:
-            named = {
-                "exchange": name,
-                "revision": revision,
-                "content_type": "application/json",
-                "content_encoding": None,
-                "size": len(body),
-            }
+            named = PayloadColumns(name, revision, "application/json", None, len(body))
             events.append(
                 Event(event_id(name, kind, revision), type_, source, subject, time_us, "application/json", body, extensions, named)
             )
     return Output(place, tuple(events))
 
 
-def _columns(name: str, revision: int, request_bytes: int, response_bytes: int) -> dict[str, Any]:
-    return {
-        "exchange": name,
-        "revision": revision,
-        "duration_us": 12_500,
-        "namespace": "prod",
-        "service": "llama",
-        "node": NODE,
-        "request_id": f"req-{name}",
-        "method": "POST",
-        "path": "/v1/chat/completions",
-        "status": 200,
-        "caller": "spiffe://cluster.local/ns/app/sa/web",
-        "model": "llama-3",
-        "completeness": 1,
-        "request_bytes": request_bytes,
-        "response_bytes": response_bytes,
-    }
+def _columns(name: str, revision: int, request_bytes: int, response_bytes: int) -> ExchangeColumns:
+    return ExchangeColumns(
+        exchange=name,
+        revision=revision,
+        duration_us=12_500,
+        namespace="prod",
+        service="llama",
+        node=NODE,
+        request_id=f"req-{name}",
+        method="POST",
+        path="/v1/chat/completions",
+        status=200,
+        caller="spiffe://cluster.local/ns/app/sa/web",
+        model="llama-3",
+        completeness=1,
+        request_bytes=request_bytes,
+        response_bytes=response_bytes,
+    )
 
 
 def window(place: Place, start_us: int = NOW_US, node: str = NODE, **counts: int) -> Output:
     """A ledger window."""
     numbers = dict.fromkeys((*ledger.COUNTS, *ledger.BY_REASON, "cured"), 0)
+    numbers |= {name: number for name, number in counts.items() if name in LedgerColumns._fields}
     of = {"node": node, "sender": "", "namespace": "prod", "workload": "llama", "window_us": 60 * SECOND_US}
-    columns = {**of, **numbers, "away_from_us": None, "away_to_us": None, **counts}
+    columns = LedgerColumns(**{**of, "away_from_us": None, "away_to_us": None, **numbers})
     name = uuid7(start_us // 1000, f"ledger{node}{start_us}{place}".encode())
     event = Event(name, LEDGER_TYPE, f"/proxy/{node}", None, start_us, "application/json", json.dumps(counts).encode(), {}, columns)
     return Output(place, (event,))

@@ -220,7 +220,7 @@ class SqlEnd(End):
         return [*found.values(), *([row.id] for row in await self._read(select(payloads.c.id)))]
 
     async def data(self) -> dict[str, bytes]:
-        from collector.relays.rebuild import payload_event
+        from collector.store.events import payload_event
 
         found = {row.id: bytes(row.data) for t in (exchanges, ledger) for row in await self._read(select(t.c.id, t.c.data))}
         return {**found, **{row.id: payload_event(row).data for row in await self._read(select(payloads))}}

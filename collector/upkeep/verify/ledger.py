@@ -89,7 +89,7 @@ def _fault(row: Row[Any]) -> str | None:
         told = ledger_data.columns(stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"no window: {error!r}"
-    other = [name for name in (*COUNTS, *BY_REASON) if told[name] != getattr(row, name)]
+    other = [name for name in (*COUNTS, *BY_REASON) if getattr(told, name) != getattr(row, name)]
     return f"another number in its column: {', '.join(other)}" if other else None
 
 

@@ -1,35 +1,21 @@
-"""Makes events again from the rows of the SQL store, equal to those that were stored. Pure. Next stop: a relay's target."""
+"""Makes events again from the rows of the SQL store, equal to those that rows.py made them of. Pure. Next stop: a relay's target."""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import orjson
 import zstandard
 
 from collector.errors import DamagedError
-from collector.messages import ledger_data
+from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
 from collector.store.sound import body, checked
 
-EXCHANGE_COLUMNS = (
-    "exchange",
-    "revision",
-    "duration_us",
-    "namespace",
-    "service",
-    "node",
-    "request_id",
-    "method",
-    "path",
-    "status",
-    "caller",
-    "model",
-    "completeness",
-    "request_bytes",
-    "response_bytes",
-)
-PAYLOAD_COLUMNS = ("exchange", "revision", "content_type", "content_encoding", "size")
+_OF_EXCHANGE = attrgetter(*ExchangeColumns._fields)
+_OF_PAYLOAD = attrgetter(*PayloadColumns._fields)
+_OF_LEDGER = attrgetter(*LedgerColumns._fields)
 
 
 def exchange_event(row: Any) -> Event:
@@ -43,14 +29,14 @@ def exchange_event(row: Any) -> Event:
         "application/json",
         checked(row.id, row.data, row.crc),
         {"exchange": row.exchange, "revision": row.revision},
-        {name: getattr(row, name) for name in EXCHANGE_COLUMNS},
+        ExchangeColumns(*_OF_EXCHANGE(row)),
     )
 
 
 def ledger_event(row: Any) -> Event:
     """Of a row of `ledger`. Raises DamagedError."""
     subject = f"{row.namespace}/{row.workload}" if row.namespace and row.workload else None
-    columns = {name: getattr(row, name) for name in ledger_data.COLUMNS}
+    columns = LedgerColumns(*_OF_LEDGER(row))
     return Event(row.id, LEDGER_TYPE, row.source, subject, row.time_us, "application/json", checked(row.id, row.data, None), {}, columns)
 
 
@@ -60,7 +46,7 @@ def payload_event(row: Any) -> Event:
         extensions = orjson.loads(body(row.id, row.extensions))
     except orjson.JSONDecodeError as error:
         raise DamagedError(f"payload {row.id}: its extensions are no JSON: {error}") from error
-    columns = {name: getattr(row, name) for name in PAYLOAD_COLUMNS}
+    columns = PayloadColumns(*_OF_PAYLOAD(row))
     return Event(row.id, row.type, row.source, row.subject, row.time_us, row.content_type, _data(row), extensions, columns)
 
 
