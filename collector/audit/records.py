@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.messages.columns import ExchangeColumns
+from collector.store.events import exchange_columns
 from collector.store.schema import exchanges
-from collector.store.sound import COLUMNS, fault_of, placeholder
+from collector.store.sound import fault_of, placeholder
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,6 @@ async def records(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list
 
 async def _instead(connection: AsyncConnection, name: str, why: str) -> bytes:
     log.error("record %s is damaged: %s", name, why)
-    columns = select(*(exchanges.c[column] for column in COLUMNS)).where(exchanges.c.id == name)
-    row = (await connection.execute(columns)).one_or_none()
-    return placeholder(row if row is not None else _Named(name), why)
-
-
-class _Named:
-    """A row of which only the id is known."""
-
-    def __init__(self, name: str) -> None:
-        self.id = name
+    wanted = select(exchanges.c.time_us, *(exchanges.c[column] for column in ExchangeColumns._fields)).where(exchanges.c.id == name)
+    row = (await connection.execute(wanted)).one_or_none()
+    return placeholder(name, why, row and row.time_us, exchange_columns(row) if row is not None else None)

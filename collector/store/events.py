@@ -29,8 +29,13 @@ def exchange_event(row: Any) -> Event:
         "application/json",
         checked(row.id, row.data, row.crc),
         {"exchange": row.exchange, "revision": row.revision},
-        ExchangeColumns(*_OF_EXCHANGE(row)),
+        exchange_columns(row),
     )
+
+
+def exchange_columns(row: Any) -> ExchangeColumns:
+    """Of a row with at least these."""
+    return ExchangeColumns(*_OF_EXCHANGE(row))
 
 
 def ledger_event(row: Any) -> Event:

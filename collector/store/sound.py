@@ -8,13 +8,9 @@ from zlib import crc32
 import orjson
 
 from collector.errors import DamagedError
+from collector.messages.columns import ExchangeColumns
 from collector.messages.completeness import names
 from collector.messages.times import timestamp
-
-COLUMNS = (
-    *("id", "revision", "time_us", "duration_us", "namespace", "service"),
-    *("node", "request_id", "method", "path", "status", "model", "completeness"),
-)
 
 
 def fault_of(data: object, crc: int | None) -> str | None:
@@ -51,25 +47,32 @@ def remains(data: object) -> bytes:
     return data if isinstance(data, bytes) else b"" if data is None else str(data).encode("utf-8", "replace")
 
 
-def placeholder(row: object, why: str) -> bytes:
-    """What stands for a damaged record: its id, and what the row's columns, which are stored apart from it, say."""
-    get = {name: getattr(row, name, None) for name in COLUMNS}
-    start, duration = get["time_us"], get["duration_us"]
-    told = {
-        "id": get["id"],
+def placeholder(name: str, why: str, start: object, columns: ExchangeColumns | None) -> bytes:
+    """What stands for a damaged record: its id, and what the row's columns, which are stored apart from it, say.
+
+    Of a damaged row a column may hold a value of any kind; None: the row is gone.
+    """
+    told: dict[str, object] = {
+        "id": name,
         "damaged": True,
         "why": f"{why}: what follows is of the row's columns alone (meshscribe verify)",
-        "revision": get["revision"],
-        "start": timestamp(start) if isinstance(start, int) and 0 <= start < 1 << 53 else None,
-        "duration_ms": duration / 1000 if isinstance(duration, int) else None,
-        "proxy": {"node": get["node"]},
-        "service": {"namespace": get["namespace"], "name": get["service"]},
-        "request": {"id": get["request_id"], "method": get["method"], "path": get["path"]},
-        "response": {"status": get["status"]},
-        "inference": {"model_requested": get["model"]},
-        "completeness": names(get["completeness"]) if isinstance(get["completeness"], int) else [],
+        **(_told(start, columns) if columns is not None else {"completeness": []}),
     }
     return orjson.dumps(_without_absent(told), default=str)
+
+
+def _told(start: object, row: ExchangeColumns) -> dict[str, object]:
+    return {
+        "revision": row.revision,
+        "start": timestamp(start) if isinstance(start, int) and 0 <= start < 1 << 53 else None,
+        "duration_ms": row.duration_us / 1000 if isinstance(row.duration_us, int) else None,
+        "proxy": {"node": row.node},
+        "service": {"namespace": row.namespace, "name": row.service},
+        "request": {"id": row.request_id, "method": row.method, "path": row.path},
+        "response": {"status": row.status},
+        "inference": {"model_requested": row.model},
+        "completeness": names(row.completeness) if isinstance(row.completeness, int) else [],
+    }
 
 
 def _without_absent(told: dict[str, object]) -> dict[str, object]:
