@@ -77,7 +77,7 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
             into = await open_into(url, settings.kafka, SystemClock(), screen.emit)
         except ValidationError as error:
             raise InputError(f"--into: {error.errors()[0]['msg']}") from None
-        stack.push_async_callback(into.close)
+        stack.push_async_callback(into.writer.close)
         meaning = await stored_meaning(settings, SystemClock())
         return sum([await _one(source, wanted, bounds, meaning, into) for source in sources])
 
@@ -87,7 +87,6 @@ async def _one(source: Source, wanted: Span, bounds: Limits, meaning: ExchangeMe
     from rich.console import Console
     from rich.progress import Progress
 
-    from collector.upkeep.replay.into import IntoSql
     from collector.upkeep.replay.rebuild import rebuild
 
     way, events = source.way, 0
@@ -95,15 +94,15 @@ async def _one(source: Source, wanted: Span, bounds: Limits, meaning: ExchangeMe
         bar = progress.add_task("journal", total=max(1, way.last - way.after))
         batch = []
         outputs = rebuild(
-            source.history, way, wanted, bounds, meaning, not isinstance(into, IntoSql),
+            source.history, way, wanted, bounds, meaning, into.with_usage,
             lambda position: progress.update(bar, completed=position - way.after),
         )  # fmt: skip
         async for output in outputs:
             batch.append(output)
             events += len(output.events)
             if len(batch) >= BATCH:
-                await into.write(source.journal, batch)
+                await into.writer.resend(source.journal, batch)
                 batch = []
         if batch:
-            await into.write(source.journal, batch)
+            await into.writer.resend(source.journal, batch)
     return events

@@ -11,11 +11,11 @@ import logging
 from collector.errors import RetryableError
 from collector.messages.event import Place
 from collector.relays.open import wanted
-from collector.relays.protocol import BEGINNING
 from collector.relays.reached import look
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Relay as RelaySettings
 from collector.settings import Settings
+from collector.sinks.protocol import BEGINNING
 from collector.store.engine import open_engine
 from collector.store.partitions import day_of
 

@@ -34,26 +34,26 @@ class _Placed(NamedTuple):
 
 
 class HttpTarget:
-    """See protocol.Target. `batch`: events in one request of batch mode, `batch_bytes`: their bytes, about."""
+    """See collector.sinks.protocol.Target. `batch`: events in one request of batch mode, `batch_bytes`: their bytes, about."""
 
     def __init__(self, client: Client, places: Places, clock: Clock, *, mode: str, batch: int, batch_bytes: int) -> None:
         self._client, self._places, self._clock = client, places, clock
         self._mode, self._batch, self._batch_bytes = mode, batch, batch_bytes
         self._accepted: set[str] = set()  # since the last place: what is tried again leaves these out
 
-    async def place(self, journal: str) -> Place:
+    async def high(self, journal: str) -> Place:
         """See Target."""
         return await self._places.get(journal)
 
-    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
-        """See Target."""
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        """See Target. Raises PoisonError too."""
         poisons = await self._send(journal, outputs)
         if poisons:
             raise PoisonError(poisons)
-        await self._places.set(journal, place)
+        await self._places.set(journal, high)
         self._accepted.clear()
 
-    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
+    async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
         """See Target."""
         poisons = await self._send(journal, outputs)
         self._accepted.clear()

@@ -23,8 +23,9 @@ from collector.kafka.clients import end, start_member
 from collector.kafka.cloudevents import decode
 from collector.kafka.faults import meaning
 from collector.messages.event import Output, Place
-from collector.relays.protocol import BEGINNING, Damaged, Read
+from collector.relays.protocol import Damaged, Read
 from collector.settings import Kafka
+from collector.sinks.protocol import BEGINNING
 
 log = logging.getLogger("meshscribe.relay")
 

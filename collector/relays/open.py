@@ -11,17 +11,16 @@ from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, R
 from collector.relays.http_client import Client
 from collector.relays.http_target import HttpTarget
 from collector.relays.kafka_feed import KafkaFeed, KafkaPlaces
-from collector.relays.kafka_target import KafkaTarget
 from collector.relays.places import SqlPlaces
-from collector.relays.protocol import Feed, Target
+from collector.relays.protocol import Feed
 from collector.relays.relay import Meter, Relay
 from collector.relays.sql_feed import SqlFeed
-from collector.relays.sql_target import SqlTarget
 from collector.settings import Relay as RelaySettings
 from collector.settings import Settings
 from collector.settings import Sink as SinkSettings
-from collector.sinks.kafka import event_topics
+from collector.sinks.kafka import KafkaSink, event_topics
 from collector.sinks.open import open_sink
+from collector.sinks.protocol import Target
 from collector.store.engine import open_engine
 
 TYPES = {
@@ -46,9 +45,9 @@ def open_ends(relay: RelaySettings, settings: Settings, clock: Clock) -> Ends:
     """The two ends that a relay joins. Raises SettingsError: files that do not fit."""
     feed = open_feed(relay, settings)
     if relay.to == "kafka":
-        return Ends(feed, KafkaTarget(settings.kafka, relay.name, relay.bodies_url))
+        return Ends(feed, KafkaSink(settings.kafka, relay.name, relay.bodies_url))
     if relay.to == "sql":
-        return Ends(feed, SqlTarget(open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), clock)))
+        return Ends(feed, open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), clock))
     places = KafkaPlaces(feed) if isinstance(feed, KafkaFeed) else SqlPlaces(open_engine(settings.sink), relay.name)
     batch_bytes = min(relay.batch_bytes, 1 << 20)
     return Ends(feed, HttpTarget(Client(relay), places, clock, mode=relay.mode, batch=HTTP_BATCH, batch_bytes=batch_bytes))

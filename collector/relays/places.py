@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.messages.event import Place
-from collector.relays.protocol import BEGINNING
+from collector.sinks.protocol import BEGINNING
 from collector.store.errors import retryable
 from collector.store.schema import relays
 

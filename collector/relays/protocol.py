@@ -1,4 +1,4 @@
-"""What a relay is made of: a feed that it reads in order, and a target that it writes to.
+"""What a relay is made of: a feed that it reads in order, and a target (sinks/protocol.py) that it writes to.
 
 tests/conformance/test_relay.py runs on every pair.
 A relay holds one batch in memory and nothing else: a target that is dead for a week costs no memory, and holds up nobody.
@@ -11,9 +11,6 @@ from typing import NamedTuple, Protocol
 
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
-from collector.sinks.protocol import WHOLE
-
-BEGINNING = Place(0, WHOLE)
 
 
 class Damaged(NamedTuple):
@@ -40,7 +37,7 @@ class Poison(NamedTuple):
 
 
 class PoisonError(PermanentError):
-    """Everything was written but these."""
+    """Everything was written but these, and the place."""
 
     def __init__(self, poisons: Sequence[Poison]) -> None:
         super().__init__("; ".join(poison.reason for poison in poisons[:3]))
@@ -77,29 +74,4 @@ class Feed(Protocol):
 
     async def close(self) -> None:
         """Gives up the connections."""
-        ...
-
-
-class Target(Protocol):
-    """Where a relay writes. What it acknowledged is durable."""
-
-    async def place(self, journal: str) -> Place:
-        """The last place that this relay has written of this journal; BEGINNING if none. Raises RetryableError."""
-        ...
-
-    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
-        """Writes the outputs and the place: in one transaction where the target has them, else in that order (then a crash repeats events,
-        with the same ids).
-
-        Raises RetryableError (nothing was written, or a repeat finds what was), PoisonError (everything was written but some events and
-        the place), or PermanentError (nothing was written: one of the outputs is at fault).
-        """
-        ...
-
-    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
-        """Writes outputs out of their order, and no place. Raises as `put`."""
-        ...
-
-    async def close(self) -> None:
-        """Ends after what was begun."""
         ...

@@ -12,16 +12,15 @@ from collector.kafka.clients import consumer, partitions
 from collector.kafka.faults import translated
 from collector.kafka.offsets import committed
 from collector.messages.event import Place
-from collector.relays.kafka_target import KafkaTarget
 from collector.relays.open import wanted
 from collector.relays.places import SqlPlaces
-from collector.relays.protocol import BEGINNING
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Relay as RelaySettings
 from collector.settings import Settings
 from collector.settings import Sink as SinkSettings
-from collector.sinks.kafka import event_topics
+from collector.sinks.kafka import event_topics, group_of
 from collector.sinks.open import open_sink
+from collector.sinks.protocol import BEGINNING
 from collector.store.engine import open_engine
 
 
@@ -58,7 +57,7 @@ async def look(relay: RelaySettings, settings: Settings) -> list[Reached]:
 async def _in_kafka(relay: RelaySettings, settings: Settings, journal: str) -> Place:
     """What the group has committed; asked of the brokers, not of a producer, which would fence the relay's own."""
     at = TopicPartition(settings.kafka.exchanges_topic, 0)
-    group = KafkaTarget(settings.kafka, relay.name, "").group(journal)
+    group = group_of(journal, relay.name)
     with _translated(relay, settings):
         found = (await committed(settings.kafka, group, [at])).get(at)
     return Place(found.offset, int(found.metadata)) if found is not None else BEGINNING

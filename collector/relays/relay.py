@@ -19,8 +19,9 @@ from collector.errors import FencedError, MeshscribeError, PermanentError, Retry
 from collector.health import Waiting
 from collector.messages.event import Output, Place
 from collector.pipeline.isolation import isolate
-from collector.relays.protocol import Feed, LaterError, PoisonError, Read, Target
+from collector.relays.protocol import Feed, LaterError, PoisonError, Read
 from collector.retry import Backoff, until_it_works
+from collector.sinks.protocol import Sink
 from collector.tasks import escaped
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Relay:
         self,
         name: str,
         feed: Feed,
-        target: Target,
+        target: Sink,
         letters: DeadLetters,
         clock: Clock,
         *,
@@ -129,7 +130,7 @@ class Relay:
     async def _step(self, journal: str) -> bool:
         after = self._places.get(journal)
         if after is None:
-            after = self._places[journal] = await self._retried(partial(self._target.place, journal))
+            after = self._places[journal] = await self._retried(partial(self._target.high, journal))
         self._highs[journal] = await self._retried(partial(self._feed.high, journal))
         read = await self._retried(partial(self._feed.read, journal, after))
         if read.place <= after:
@@ -158,11 +159,11 @@ class Relay:
 
     async def _put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
         try:
-            await self._retried(partial(self._target.put, journal, outputs, place))
+            await self._retried(partial(self._target.write, journal, outputs, place))
         except PoisonError as error:
             for poison in error.poisons:
                 await self._bury(journal, poison.output, poison.reason)
-            await self._retried(partial(self._target.put, journal, [], place))
+            await self._retried(partial(self._target.write, journal, [], place))
 
     async def _bury(self, journal: str, output: Output, reason: str) -> None:
         made = letter(f"relay:{self.name}", journal, output, reason, self._clock.now_us())

@@ -20,7 +20,8 @@ from collector.describe.usage import usage_event
 from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event, Output, Place
 from collector.relays.lease import Lease
-from collector.relays.protocol import BEGINNING, Damaged, Read
+from collector.relays.protocol import Damaged, Read
+from collector.sinks.protocol import BEGINNING
 from collector.store.errors import retryable
 from collector.store.events import exchange_event, ledger_event, payload_event
 from collector.store.partitions import edge

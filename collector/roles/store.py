@@ -17,7 +17,6 @@ from collector.metrics import RelayMetrics
 from collector.relays.kafka_feed import KafkaFeed
 from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
-from collector.relays.sql_target import SqlTarget
 from collector.relays.start import told
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
 from collector.roles.probes import start_probes
@@ -44,7 +43,7 @@ async def start(starting: Starting) -> Running:
     await prepare(settings.sink)
     feed = _feed(settings)
     stack.push_async_callback(feed.close)
-    target = SqlTarget(open_sink(settings.sink, clock))
+    target = open_sink(settings.sink, clock)
     stack.push_async_callback(target.close)
     letters = open_letters(settings)
     stack.push_async_callback(letters.close)

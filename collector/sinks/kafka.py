@@ -1,19 +1,21 @@
-"""The sink on Kafka: the events of a batch and the place that they bring the journal to, in one transaction.
+"""The sink on Kafka, a pipeline's or a relay's: the events of a batch and the place they bring the journal to, in one transaction.
 
-`high` is the offset that the group `meshscribe-<journal>` has committed for partition 0 of the exchanges topic, with the ordinal as its
-metadata. A second sink for the same journal fences the first. Next stop: billing and other consumers with isolation level
-read_committed, and the relay to SQL.
+`high` is the offset that the group `meshscribe-<journal>`, of a relay `meshscribe-relay-<relay>-<journal>`, has committed for partition 0
+of the exchanges topic, with the ordinal as its metadata. A second sink for the same journal fences the first. Next stop: billing and other
+consumers with isolation level read_committed, and the relay to SQL.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from collector.errors import MeshscribeError, PermanentError, blamed
+from collector.errors import FencedError, MeshscribeError, PermanentError, blamed
 from collector.kafka.cloudevents import Encoder
 from collector.kafka.offsets import Keeper, mending
 from collector.kafka.oversized import OVERHEAD, fit
@@ -21,14 +23,14 @@ from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Record, Transactions
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE, USAGE_TYPE, Output, Place
 from collector.settings import Kafka
-from collector.sinks.protocol import WHOLE
+from collector.sinks.protocol import BEGINNING
 
 _new = tuple.__new__  # a NamedTuple's own constructor takes three times as long
 
 
-def group_of(journal: str) -> str:
-    """The consumer group that keeps this journal's place; the transactional id is the same."""
-    return f"meshscribe-{journal}"
+def group_of(journal: str, relay: str | None = None) -> str:
+    """The consumer group that keeps this journal's place, the pipeline's or a relay's; the transactional id is the same."""
+    return f"meshscribe-{journal}" if relay is None else f"meshscribe-relay-{relay}-{journal}"
 
 
 def event_topics(settings: Kafka) -> dict[str, str]:
@@ -43,17 +45,22 @@ def event_topics(settings: Kafka) -> dict[str, str]:
 
 
 class KafkaSink:
-    """See collector.sinks.protocol.Sink. Raises FencedError too: another process writes for this journal.
+    """See collector.sinks.protocol.Target. Raises FencedError too: another process writes for this journal.
 
     An event is known by its place: outputs not above `high` are passed over. `high` raises SettingsError: topics are missing or do not
     take our largest record.
     """
 
-    def __init__(self, settings: Kafka) -> None:
-        self._settings = settings
+    def __init__(self, settings: Kafka, relay: str | None = None, bodies_url: str = "") -> None:
+        """`relay`: whose places it keeps; None: the pipeline's. Fenced, a relay that tries again takes the journal back; a pipeline ends.
+
+        `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut.
+        """
+        self._settings, self._relay, self._bodies_url = settings, relay, bodies_url or None
         self._topics = event_topics(settings)
         self._at = TopicPartition(settings.exchanges_topic, 0)
         self._writers: dict[str, Transactions] = {}
+        self._resender = Transactions(settings, f"meshscribe-resend-{uuid.uuid4().hex}")
         self._highs: dict[str, Place] = {}
         self._checked = False
         self._lock = asyncio.Lock()
@@ -70,8 +77,9 @@ class KafkaSink:
         if not self._checked:
             await check_limits(self._settings, sorted(set(self._topics.values())))
             self._checked = True
-        found = (await self._writer(journal).offsets(group_of(journal), [self._at])).get(self._at)
-        self._highs[journal] = place = _place(found) if found is not None else Place(0, WHOLE)
+        async with self._fenced(journal):
+            found = (await self._writer(journal).offsets(group_of(journal, self._relay), [self._at])).get(self._at)
+        self._highs[journal] = place = _place(found) if found is not None else BEGINNING
         self._keeper.start()
         return place
 
@@ -79,36 +87,50 @@ class KafkaSink:
         """Commits each place again, so that no broker forgets it while nothing happens."""
         async with self._lock:
             for journal, place in list(self._highs.items()):
-                if place.position:
-                    del self._highs[journal]
-                    offset = {self._at: OffsetAndMetadata(place.position, str(place.ordinal))}
-                    await self._writer(journal).commit([], group_of(journal), offset)
-                    self._highs[journal] = place
+                if place != BEGINNING:
+                    await self._commit(journal, [], place)
 
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         async with self._lock:
             stored = await self._high(journal)
-            if high <= stored:
-                return  # a replay, or the attempt before this one counted after all
-            new = [output for output in outputs if output.place > stored]
-            place = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
-            del self._highs[journal]  # unknown until it is known
-            await self._writer(journal).commit(records(self._settings, journal, new), group_of(journal), place)
-            self._highs[journal] = high
+            if high > stored:  # else it is a replay, or the attempt before this one counted after all
+                await self._commit(journal, [output for output in outputs if output.place > stored], high)
+
+    async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
+        """See Resends. Under a transactional id of its own. Readers see these events once more, with the ids that they had."""
+        await self._resender.commit(records(self._settings, journal, outputs, self._bodies_url))
+
+    async def _commit(self, journal: str, new: Sequence[Output], high: Place) -> None:
+        offset = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
+        del self._highs[journal]  # unknown until it is known
+        made = records(self._settings, journal, new, self._bodies_url)
+        async with self._fenced(journal):
+            await self._writer(journal).commit(made, group_of(journal, self._relay), offset)
+        self._highs[journal] = high
 
     async def close(self) -> None:
         await self._keeper.stop()
         async with self._lock:
-            for writer in self._writers.values():
+            for writer in (*self._writers.values(), self._resender):
                 await writer.close()
             self._writers.clear()
             self._highs.clear()
 
     def _writer(self, journal: str) -> Transactions:
         if journal not in self._writers:
-            group = group_of(journal)
+            group = group_of(journal, self._relay)
             self._writers[journal] = Transactions(self._settings, group, mending(group, sorted(set(self._topics.values())), self._at))
         return self._writers[journal]
+
+    @asynccontextmanager
+    async def _fenced(self, journal: str) -> AsyncIterator[None]:
+        """A relay gives up the writer that another process took over: the next try has a new one."""
+        try:
+            yield
+        except FencedError:
+            if self._relay is not None:
+                await self._writers.pop(journal).close()
+            raise
 
 
 def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:

@@ -18,7 +18,7 @@ import asyncpg
 from collector.clock import Clock
 from collector.errors import PermanentError
 from collector.messages.event import Output, Place
-from collector.sinks.protocol import WHOLE
+from collector.sinks.protocol import BEGINNING
 from collector.store.fitting import fitted
 from collector.store.postgres_days import Days
 from collector.store.postgres_rows import STATEMENTS, chunks
@@ -53,7 +53,7 @@ WHERE exchange = $1 AND revision < $2 AND NOT superseded AND id >= $3 AND id < $
 
 
 class PostgresSink:
-    """See collector.sinks.protocol.Sink. The tables must have been migrated."""
+    """See collector.sinks.protocol.Target. The tables must have been migrated."""
 
     def __init__(self, server: PostgresServer, clock: Clock) -> None:
         self._server = server
@@ -71,6 +71,10 @@ class PostgresSink:
         async with self._alone:
             rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
             await self._guarded(lambda connection: self._write(connection, journal, rows, high))
+
+    async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
+        """See Resends. A place before all others moves nothing."""
+        await self.write(journal, outputs, BEGINNING)
 
     async def close(self) -> None:
         async with self._alone:
@@ -90,7 +94,7 @@ class PostgresSink:
 
     async def _read_high(self, connection: asyncpg.Connection, journal: str) -> Place:
         row = await connection.fetchrow(_HIGH, journal)
-        return Place(*row) if row else Place(0, WHOLE)
+        return Place(*row) if row else BEGINNING
 
     async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place) -> None:
         await self._days.cover(connection, [row[0] for row in (*rows.exchanges, *rows.ledger)])

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
-from collector.sinks.protocol import WHOLE
+from collector.sinks.protocol import BEGINNING
 from collector.sqlite import wal
 from collector.store import schema
 from collector.store.fitting import fitted
@@ -64,7 +64,7 @@ def _insert(table: Table, rows: int) -> str:
 
 
 class SqliteSink:
-    """See collector.sinks.protocol.Sink. The file must have been migrated."""
+    """See collector.sinks.protocol.Target. The file must have been migrated."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -80,13 +80,17 @@ class SqliteSink:
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         await self._run(lambda c: self._write(c, journal, outputs, high))
 
+    async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
+        """See Resends. A place before all others moves nothing."""
+        await self.write(journal, outputs, BEGINNING)
+
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
     def _read_high(self, connection: sqlite3.Connection, journal: str) -> Place:
         row = connection.execute(_HIGH, (journal,)).fetchone()
-        return Place(*row) if row else Place(0, WHOLE)
+        return Place(*row) if row else BEGINNING
 
     def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place) -> None:
         rows = self._maker.rows(journal, outputs)

@@ -17,13 +17,12 @@ from collector.messages.event import Output
 from collector.messages.kept import is_kept, unpack
 from collector.pipeline.isolation import SINK
 from collector.pipeline.stages import Stages
-from collector.relays.kafka_target import KafkaTarget
 from collector.relays.open import open_ends
-from collector.relays.protocol import Target
-from collector.relays.sql_target import SqlTarget
 from collector.settings import Settings
 from collector.settings.root import STORE
+from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
+from collector.sinks.protocol import Resends
 from collector.upkeep.replay.meaning import stored_meaning
 
 
@@ -39,7 +38,7 @@ class Resender:
 
     def __init__(self, settings: Settings, letters: DeadLetters, clock: Clock) -> None:
         self._settings, self._letters, self._clock = settings, letters, clock
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, Resends] = {}
         self._stages: Stages | None = None
         self._stack = AsyncExitStack()
 
@@ -60,7 +59,7 @@ class Resender:
             output = await self._output(letter)
             if output.fault is not None:
                 return output.fault.reason
-            await self._target(letter.origin).resend([output], letter.journal)
+            await self._target(letter.origin).resend(letter.journal, [output])
         except RetryableError:
             raise
         except MeshscribeError as error:
@@ -78,17 +77,17 @@ class Resender:
             self._stages = Stages(await stored_meaning(self._settings, self._clock), self._settings.sinks_in_kafka)
         return self._stages.output(unpack(letter.content_type, letter.data), letter.place)
 
-    def _target(self, origin: str) -> Target:
+    def _target(self, origin: str) -> Resends:
         if origin not in self._targets:
             self._targets[origin] = self._opened(origin)
         return self._targets[origin]
 
-    def _opened(self, origin: str) -> Target:
+    def _opened(self, origin: str) -> Resends:
         settings = self._settings
         if origin == SINK and settings.sinks_in_kafka:
-            target: Target = KafkaTarget(settings.kafka, SINK, "")
+            target: Resends = KafkaSink(settings.kafka)
         elif origin == SINK or (origin == f"relay:{STORE}" and settings.in_roles):
-            target = SqlTarget(open_sink(settings.sink, self._clock))
+            target = open_sink(settings.sink, self._clock)
         else:
             name = origin.removeprefix("relay:")
             found = [relay for relay in settings.relays if relay.name == name]

@@ -212,7 +212,7 @@ async def test_a_dead_letter_can_be_sent_again(pair: Pair) -> None:
     feed = pair.origin.feed()
     target = pair.end.target(pair.origin, feed)
     expected = events_of(made[:1], pair.origin, pair.end)
-    await target.resend([made[0]._replace(events=tuple(expected))], JOURNAL)
+    await target.resend(JOURNAL, [made[0]._replace(events=tuple(expected))])
     await target.close()
     await feed.close()
     assert sorted(await pair.end.ids()) == sorted(ids(expected))

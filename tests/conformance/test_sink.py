@@ -24,7 +24,7 @@ from collector.messages.event import Output, Place
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import KafkaSink, event_topics
 from collector.sinks.open import open_sink
-from collector.sinks.protocol import WHOLE, Sink
+from collector.sinks.protocol import WHOLE, Sink, Target
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from collector.store.schema import exchanges as exchange_table
@@ -51,7 +51,7 @@ class Bed(ABC):
         return exchange(place, NOW_US + 5, node=None)
 
     @abstractmethod
-    def sink(self) -> Sink:
+    def sink(self) -> Target:
         """Another sink on the same store, as after a restart of the process."""
 
     @abstractmethod
@@ -89,7 +89,7 @@ class SqlBed(Bed):
     def __init__(self, url: str) -> None:
         self.settings = SinkSettings(url=url)
 
-    def sink(self) -> Sink:
+    def sink(self) -> Target:
         return open_sink(self.settings, TurnedClock(NOW_US))
 
     async def events(self) -> list[str]:
@@ -149,15 +149,15 @@ class KafkaBed(Bed):
 
     largest_body = 4 << 20
 
-    def __init__(self, broker: KafkaBroker) -> None:
-        self.broker = broker
+    def __init__(self, broker: KafkaBroker, relay: str | None = None) -> None:
+        self.broker, self.relay = broker, relay
         self.settings = settings_for(broker.bootstrap, timeout_seconds=10, max_record_bytes=self.largest_body)
 
     async def prepare(self) -> None:
         await create(self.settings, 3, None)
 
-    def sink(self) -> Sink:
-        return KafkaSink(self.settings)
+    def sink(self) -> Target:
+        return KafkaSink(self.settings, self.relay)
 
     def poison(self, place: Place) -> Output:
         [event] = window(place).events
@@ -200,6 +200,7 @@ BEDS: dict[str, Callable[[pytest.FixtureRequest], Bed]] = {
     "sqlite": lambda request: SqliteBed(request.getfixturevalue("tmp_path")),
     "postgres": lambda request: PostgresBed(request.getfixturevalue("database")),
     "kafka": lambda request: KafkaBed(request.getfixturevalue("kafka")),
+    "kafka-relay": lambda request: KafkaBed(request.getfixturevalue("kafka"), "r"),
 }
 BY_ID = ["sqlite", "postgres"]  # those that know an event by its id, wherever it comes from
 
@@ -213,7 +214,7 @@ async def bed(request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
 
 
 @pytest_asyncio.fixture
-async def sink(bed: Bed) -> AsyncIterator[Sink]:
+async def sink(bed: Bed) -> AsyncIterator[Target]:
     made = bed.sink()
     yield made
     await made.close()
@@ -263,6 +264,16 @@ async def test_a_place_can_move_without_events(bed: Bed, sink: Sink) -> None:
     await sink.write(JOURNAL, [], Place(1000, WHOLE))
     assert await sink.high(JOURNAL) == Place(1000, WHOLE)
     assert await bed.events() == []
+
+
+async def test_what_is_sent_again_is_held_and_moves_no_place(bed: Bed, sink: Target) -> None:
+    await sink.write(JOURNAL, exchanges(2), Place(2, 0))
+    again = exchanges(3, first=7, request=b"abc")
+    await sink.resend(JOURNAL, again[:1])
+    await sink.resend(JOURNAL, again[1:])
+    assert await sink.high(JOURNAL) == Place(2, 0)
+    await sink.write(JOURNAL, exchanges(1, first=3), Place(3, 0))
+    assert sorted(await bed.events()) == sorted([*ids(exchanges(3)), *ids(again)])
 
 
 async def test_every_journal_has_its_own_place(sink: Sink) -> None:

@@ -14,7 +14,6 @@ from collector.errors import RetryableError
 from collector.kafka import offsets
 from collector.kafka.offsets import Keeper, committed
 from collector.messages.event import Place
-from collector.relays.kafka_target import KafkaTarget
 from collector.settings import Kafka
 from collector.sinks.kafka import KafkaSink, group_of
 from tests.support.kafka import new_topics
@@ -58,10 +57,10 @@ async def test_a_sinks_place_is_committed_again_while_nothing_happens(kafka: Kaf
 async def test_a_relays_place_is_committed_again_while_nothing_happens(kafka: KafkaBroker) -> None:
     settings, journal = await new_topics(kafka.bootstrap), str(uuid4())
     made = outputs(chats(5))
-    target = KafkaTarget(settings, "r", "")
-    await target.put(journal, made, made[-1].place)
-    await forgotten(settings, target.group(journal))
-    assert await comes_back(settings, target.group(journal)) == made[-1].place
+    target = KafkaSink(settings, "r")
+    await target.write(journal, made, made[-1].place)
+    await forgotten(settings, group_of(journal, "r"))
+    assert await comes_back(settings, group_of(journal, "r")) == made[-1].place
     await target.close()
 
 

@@ -22,8 +22,9 @@ from collector.messages.event import Event, Place
 from collector.relays.http_client import Client
 from collector.relays.http_events import binary
 from collector.relays.http_target import HttpTarget, meaning
-from collector.relays.protocol import BEGINNING, LaterError, PoisonError
+from collector.relays.protocol import LaterError, PoisonError
 from collector.settings import Relay
+from collector.sinks.protocol import BEGINNING
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
 from tests.support.http_receiver import Receiver
@@ -78,7 +79,7 @@ async def target() -> AsyncIterator[Made]:
 @pytest.mark.parametrize("mode", MODES)
 async def test_the_sdk_reads_the_events_with_all_their_attributes(receiver: Receiver, target: Made, mode: str) -> None:
     made = outputs(chats(3))
-    await target(receiver.url, mode).put(JOURNAL, made, made[-1].place)
+    await target(receiver.url, mode).write(JOURNAL, made, made[-1].place)
     expected = events(made)
     assert receiver.ids == [event.id for event in expected]
     for event, read, output in zip(expected, receiver.events, [o for o in made for _ in o.events], strict=True):
@@ -97,7 +98,7 @@ async def test_bodies_that_are_no_json_keep_their_bytes(receiver: Receiver, targ
     made = outputs(chats(1, request=b"\0\xff not json", answer=b""))
     for mode in MODES:
         receiver.events.clear()
-        await target(receiver.url, mode).resend(made, JOURNAL)
+        await target(receiver.url, mode).resend(JOURNAL, made)
         (read,) = [event for event in receiver.events if event.get_type().endswith("request")]
         assert read.get_data() == b"\0\xff not json"
 
@@ -119,7 +120,7 @@ def test_binary_headers_are_those_of_the_sdk(subject: str, extension: str) -> No
 async def test_hostile_texts_are_no_headers_of_their_own(receiver: Receiver, target: Made, text: str) -> None:
     made = exchange(Place(1, 0), data=b"{}", node=text, namespace=text)
     own = made.events[0]._replace(datacontenttype=text, subject=text)
-    await target(receiver.url).put(JOURNAL, [made._replace(events=(own,))], Place(1, 0))
+    await target(receiver.url).write(JOURNAL, [made._replace(events=(own,))], Place(1, 0))
     headers, _ = receiver.requests[0]
     assert "x" not in headers
     assert receiver.ids == [own.id]
@@ -127,7 +128,7 @@ async def test_hostile_texts_are_no_headers_of_their_own(receiver: Receiver, tar
 
 async def test_batches_are_bounded_and_in_order(receiver: Receiver, target: Made) -> None:
     made = exchanges(25)
-    await target(receiver.url, "batch", batch=10).put(JOURNAL, made, Place(25, 0))
+    await target(receiver.url, "batch", batch=10).write(JOURNAL, made, Place(25, 0))
     assert [len(orjson.loads(body)) for _, body in receiver.requests] == [10, 10, 5]
     assert receiver.ids == [event.id for event in events(made)]
 
@@ -138,18 +139,18 @@ async def test_what_is_refused_is_told_and_all_else_arrives_once(receiver: Recei
     receiver.refused = {made[3].events[0].id, made[17].events[0].id}
     sending = target(receiver.url, mode)
     with pytest.raises(PoisonError) as told:
-        await sending.put(JOURNAL, made, Place(20, 0))
+        await sending.write(JOURNAL, made, Place(20, 0))
     assert {poison.output.events[0].id for poison in told.value.poisons} == receiver.refused
-    assert await sending.place(JOURNAL) == BEGINNING
-    await sending.put(JOURNAL, [], Place(20, 0))
-    assert await sending.place(JOURNAL) == Place(20, 0)
+    assert await sending.high(JOURNAL) == BEGINNING
+    await sending.write(JOURNAL, [], Place(20, 0))
+    assert await sending.high(JOURNAL) == Place(20, 0)
     assert receiver.ids == [event.id for event in events(made) if event.id not in receiver.refused]
 
 
 async def test_a_second_attempt_leaves_out_what_was_accepted(receiver: Receiver, target: Made) -> None:
     made, sending = exchanges(3), target(receiver.url)
     receiver.gate.clear()
-    attempt = asyncio.create_task(sending.put(JOURNAL, made, Place(3, 0)))
+    attempt = asyncio.create_task(sending.write(JOURNAL, made, Place(3, 0)))
     await receiver.entered.wait()
     receiver.gate.set()
     while len(receiver.events) < 1:
@@ -160,33 +161,33 @@ async def test_a_second_attempt_leaves_out_what_was_accepted(receiver: Receiver,
     except RetryableError:
         pass
     receiver.answer = None
-    await sending.put(JOURNAL, made, Place(3, 0))
+    await sending.write(JOURNAL, made, Place(3, 0))
     assert receiver.ids == [event.id for event in events(made)]
 
 
 async def test_no_answer_in_time_is_tried_again_later(receiver: Receiver, target: Made) -> None:
     receiver.gate.clear()
     with pytest.raises(RetryableError, match="Timeout"):
-        await target(receiver.url, timeout_seconds=0.2).put(JOURNAL, exchanges(1), Place(1, 0))
+        await target(receiver.url, timeout_seconds=0.2).write(JOURNAL, exchanges(1), Place(1, 0))
 
 
 async def test_nobody_who_listens_is_tried_again_later(receiver: Receiver, target: Made) -> None:
     await receiver.stop()
     with pytest.raises(RetryableError):
-        await target(receiver.url).put(JOURNAL, exchanges(1), Place(1, 0))
+        await target(receiver.url).write(JOURNAL, exchanges(1), Place(1, 0))
 
 
 async def test_headers_and_token_are_sent_and_the_token_may_be_rotated(receiver: Receiver, target: Made, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("one\n")
     sending = target(receiver.url, token_file=tmp_path / "token", headers={"X-Tenant": "a"})
-    await sending.resend(exchanges(1), JOURNAL)
+    await sending.resend(JOURNAL, exchanges(1))
     (tmp_path / "token").write_text("two\n")
-    await sending.resend(exchanges(1), JOURNAL)
+    await sending.resend(JOURNAL, exchanges(1))
     assert [headers["authorization"] for headers, _ in receiver.requests] == ["Bearer one", "Bearer two"]
     assert {headers["x-tenant"] for headers, _ in receiver.requests} == {"a"}
     (tmp_path / "token").unlink()
     with pytest.raises(RetryableError, match="token_file"):
-        await sending.resend(exchanges(1), JOURNAL)
+        await sending.resend(JOURNAL, exchanges(1))
 
 
 def test_a_certificate_that_is_none_is_told_by_its_setting(tmp_path: Path) -> None:

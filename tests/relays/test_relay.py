@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.relays.open import TYPES
-from collector.relays.protocol import BEGINNING, Damaged, LaterError, Read
+from collector.relays.protocol import Damaged, LaterError, Read
 from collector.relays.relay import LATER_WAIT, LONGEST_WAIT, STAND_ASIDE, Relay
 from collector.relays.start import told
+from collector.sinks.protocol import BEGINNING
 from tests.support.clocks import TurnedClock
 from tests.support.events import NOW_US, exchanges
 from tests.support.relays import Letters, until
@@ -45,18 +46,15 @@ class Target:
         self.at = BEGINNING
         self.asked = 0
 
-    async def place(self, journal: str) -> Place:
+    async def high(self, journal: str) -> Place:
         self.asked += 1
         return self.at
 
-    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         if self.error is not None:
             raise self.error
         self.written += outputs
-        self.at = place
-
-    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
-        raise AssertionError
+        self.at = high
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -138,7 +136,7 @@ async def test_what_got_through_begins_the_waits_anew() -> None:
     faults = [fault(False), fault(False), fault(True), None]
     target.error = fault(False)
     made._wait_out = rest  # type: ignore[method-assign]
-    await made._retried(lambda: target.put("j", feed.outputs, Place(1, 0)))
+    await made._retried(lambda: target.write("j", feed.outputs, Place(1, 0)))
     assert waited == [0, 0, 0.001, 0]
 
 

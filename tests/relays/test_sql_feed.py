@@ -15,11 +15,10 @@ import pytest_asyncio
 from collector.errors import RetryableError
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, USAGE_TYPE, Output, Place
 from collector.relays.open import TYPES
-from collector.relays.protocol import BEGINNING
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Sink as SinkSettings
 from collector.sinks.open import open_sink
-from collector.sinks.protocol import WHOLE
+from collector.sinks.protocol import BEGINNING, WHOLE
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock

@@ -18,18 +18,17 @@ from collector.messages.event import Event, Output, Place
 from collector.relays.http_client import Client
 from collector.relays.http_target import HttpTarget
 from collector.relays.kafka_feed import KafkaFeed, KafkaPlaces
-from collector.relays.kafka_target import KafkaTarget
 from collector.relays.open import IN_SQL, TYPES
 from collector.relays.places import SqlPlaces
-from collector.relays.protocol import Feed, Target
+from collector.relays.protocol import Feed
 from collector.relays.relay import Relay
 from collector.relays.sql_feed import SqlFeed
-from collector.relays.sql_target import SqlTarget
 from collector.settings import Kafka
 from collector.settings import Relay as RelaySettings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import KafkaSink, event_topics
 from collector.sinks.open import open_sink
+from collector.sinks.protocol import Sink, Target
 from collector.store.engine import open_engine
 from collector.store.schema import exchanges, ledger, payloads
 from tests.support.clocks import TurnedClock
@@ -179,8 +178,8 @@ class KafkaEnd(End):
     def __init__(self, settings: Kafka, stop: Callable[[], None], start: Callable[[], None]) -> None:
         self.settings, self.relay, self._stop, self._start = settings, unique("r"), stop, start
 
-    def target(self, origin: Origin, feed: Feed) -> KafkaTarget:
-        return KafkaTarget(self.settings, self.relay, "")
+    def target(self, origin: Origin, feed: Feed) -> KafkaSink:
+        return KafkaSink(self.settings, self.relay)
 
     async def lines(self) -> list[list[str]]:
         found = defaultdict(list)
@@ -208,8 +207,8 @@ class SqlEnd(End):
     def __init__(self, url: str, stop: Callable[[], None], start: Callable[[], None]) -> None:
         self.settings, self._stop, self._start = SinkSettings(url=url), stop, start
 
-    def target(self, origin: Origin, feed: Feed) -> SqlTarget:
-        return SqlTarget(open_sink(self.settings, CLOCK))
+    def target(self, origin: Origin, feed: Feed) -> Target:
+        return open_sink(self.settings, CLOCK)
 
     async def lines(self) -> list[list[str]]:
         found = defaultdict(list)
@@ -247,25 +246,22 @@ class CrashError(Exception):
 class Crashing:
     """A target whose process ends at the n-th put: before it was done, or behind it. `refused`: ids that it refuses for ever."""
 
-    def __init__(self, inner: Target, at: int = -1, behind: bool = False, refused: Iterable[str] = ()) -> None:
+    def __init__(self, inner: Sink, at: int = -1, behind: bool = False, refused: Iterable[str] = ()) -> None:
         self._inner, self._at, self._behind, self._refused = inner, at, behind, set(refused)
         self.puts = 0
 
-    async def place(self, journal: str) -> Place:
-        return await self._inner.place(journal)
+    async def high(self, journal: str) -> Place:
+        return await self._inner.high(journal)
 
-    async def put(self, journal: str, outputs: Sequence[Output], place: Place) -> None:
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         self.puts += 1
         if any(event.id in self._refused for output in outputs for event in output.events):
             raise PermanentError("refused")
         if self.puts == self._at and not self._behind:
             raise CrashError
-        await self._inner.put(journal, outputs, place)
+        await self._inner.write(journal, outputs, high)
         if self.puts == self._at:
             raise CrashError
-
-    async def resend(self, outputs: Sequence[Output], journal: str) -> None:
-        await self._inner.resend(outputs, journal)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -3,64 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 from collector.clock import Clock
 from collector.dead_letters.events import structured
-from collector.kafka.transactions import Transactions
 from collector.messages.event import Output
-from collector.relays.protocol import BEGINNING
 from collector.settings import Kafka
 from collector.settings import Sink as SinkSettings
-from collector.sinks.kafka import records
+from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
-from collector.sinks.protocol import Sink
+from collector.sinks.protocol import Resends
 from collector.store.migrate import migrate
 
 
-class Into(Protocol):
-    """Takes outputs, and no place: what is rebuilt is no part of a journal's way. Raises RetryableError and PermanentError."""
+class Into(NamedTuple):
+    """`with_usage`: it takes usage events too, which a SQL store does not keep."""
 
-    async def write(self, journal: str, outputs: Sequence[Output]) -> None: ...
-    async def close(self) -> None: ...
-
-
-class IntoSql:
-    """A store, whose tables are made if they are not there."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    async def write(self, journal: str, outputs: Sequence[Output]) -> None:
-        await self._sink.write(journal, outputs, BEGINNING)
-
-    async def close(self) -> None:
-        await self._sink.close()
+    writer: Resends
+    with_usage: bool
 
 
-class IntoKafka:
-    """The topics of the settings. Readers see these events once more, with the ids that they had."""
-
-    def __init__(self, settings: Kafka) -> None:
-        self._settings = settings
-        self._writer = Transactions(settings, f"meshscribe-replay-{uuid.uuid4().hex}")
-
-    async def write(self, journal: str, outputs: Sequence[Output]) -> None:
-        await self._writer.commit(records(self._settings, journal, outputs))
-
-    async def close(self) -> None:
-        await self._writer.close()
-
-
-class IntoLines:
-    """One event a line, in the CloudEvents JSON format."""
+class Lines:
+    """See Resends. One event a line, in the CloudEvents JSON format."""
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit
 
-    async def write(self, journal: str, outputs: Sequence[Output]) -> None:
+    async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
         self._emit(b"".join(structured(event, journal, output.place) + b"\n" for output in outputs for event in output.events))
 
     async def close(self) -> None:
@@ -70,9 +40,9 @@ class IntoLines:
 async def open_into(url: str | None, settings: Kafka, clock: Clock, emit: Callable[[bytes], None]) -> Into:
     """`url`: as sink.url; None: lines. Raises ValueError for other URLs (pydantic's), and RetryableError."""
     if url is None:
-        return IntoLines(emit)
+        return Into(Lines(emit), True)
     sink = SinkSettings(url=url)
     if sink.is_kafka:
-        return IntoKafka(settings)
+        return Into(KafkaSink(settings), True)
     await asyncio.to_thread(migrate, url)
-    return IntoSql(open_sink(sink, clock))
+    return Into(open_sink(sink, clock), False)

@@ -19,7 +19,7 @@ from collector.messages import ledger_data
 from collector.messages.event import Place
 from collector.messages.ledger import ACCOUNT, BY_REASON, COUNTS
 from collector.messages.ledger_data import LARGEST
-from collector.relays.protocol import BEGINNING
+from collector.sinks.protocol import BEGINNING
 from collector.store.errors import retryable
 from collector.store.schema import exchanges, ledger
 from collector.upkeep.verify import Finding, named

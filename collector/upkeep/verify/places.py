@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.messages.event import Place
-from collector.relays.protocol import BEGINNING
 from collector.relays.reached import Reached
+from collector.sinks.protocol import BEGINNING
 from collector.store.errors import retryable
 from collector.store.schema import places
 from collector.upkeep.replay.history import Extent
