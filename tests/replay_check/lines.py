@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +54,10 @@ def replay(journal: Path, profile: Profile, take: Callable[[Line], None]) -> Non
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {**event._asdict(), "extensions": dict(event.extensions), "columns": dict(event.columns)}
+    """Columns by name, of today's types and of the mappings that older code, which this may drive, has."""
+    columns = event.columns if event.columns is not None else {}
+    named = dict(columns) if isinstance(columns, Mapping) else columns._asdict()
+    return {**event._asdict(), "extensions": dict(event.extensions), "columns": named}
 
 
 def _text(value: dict[str, Any]) -> str:
