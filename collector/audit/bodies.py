@@ -27,6 +27,7 @@ from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.completeness import names
 from collector.messages.event import REQUEST_TYPE
+from collector.messages.record import Record, RecordedBody, RecordedRequest, RecordedResponse
 from collector.store.schema import exchanges
 from collector.store.sound import body, remains
 
@@ -67,12 +68,13 @@ def stored_bytes(row: Row[Any]) -> bytes:
         raise DamagedError(f"payload {row.id}: {error}") from error
 
 
-def compare(row: Row[Any], data: bytes, record: dict[str, Any]) -> bool:
+def compare(row: Row[Any], data: bytes, record: Record) -> bool:
     """Whether the bytes are those that the record speaks of. Raises DamagedError: they are others. False: nobody can tell, because the
     record is damaged, or because the bytes were cut on their way here.
     """
     side = "request" if row.type == REQUEST_TYPE else "response"
-    told = record.get(side, {}).get("body", {}) if not record.get("damaged") else {}
+    message: RecordedRequest | RecordedResponse = record.get("request", {}) if side == "request" else record.get("response", {})
+    told: RecordedBody = {} if record.get("damaged") else message.get("body", {})
     if "sha256" not in told or (len(data) < told.get("captured", 0) and b'"truncated":true' in remains(row.extensions)):
         return False
     if sha256(data).hexdigest() != told["sha256"]:

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.audit import call_documents, documents
 from collector.audit import call_queries as queries
-from collector.audit import documents
 from collector.audit.folding import Call, Folded, fold
 from collector.audit.hops import Hop, hop
 from collector.audit.moments import span
@@ -58,19 +58,21 @@ def _items(rows: Sequence[Row[Any]], stored: Sequence[bytes]) -> list[bytes]:
     return [msgspec.json.encode(document(call, folded)) for call in folded.calls]
 
 
-def document(call: Call, folded: Folded) -> dict[str, Any]:
+def document(call: Call, folded: Folded) -> call_documents.Call:
     """The call as the API answers it."""
     root = call.hops[0][1]
-    told = {"root": root.id, "start": root.shown["start"]}
+    told: call_documents.Call = {"root": root.id, "start": root.shown["start"]}
     if "duration_ms" in root.shown:
         told["duration_ms"] = root.shown["duration_ms"]
     trace = next((hop.trace_id for _, hop in call.hops if hop.trace_id), None)
     if trace is not None:
         told["trace_id"] = trace
-    return {**told, **billing([hop for _, hop in call.hops]), "hops": [_hop(hop, depth, folded) for depth, hop in call.hops]}
+    told.update(billing([hop for _, hop in call.hops]))
+    told["hops"] = [_hop(hop, depth, folded) for depth, hop in call.hops]
+    return told
 
 
-def billing(hops: Sequence[Hop]) -> dict[str, Any]:
+def billing(hops: Sequence[Hop]) -> call_documents.Call:
     """{"billed"}, or {"conflict"} if several hops would each be billed, or nothing.
 
     A hop that is to be billed and has a usage event counts; of several, as retries make them, those count that tell usage.
@@ -83,11 +85,11 @@ def billing(hops: Sequence[Hop]) -> dict[str, Any]:
     return {"billed": wanted[0].id} if wanted else {}
 
 
-def _hop(hop: Hop, depth: int, folded: Folded) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": hop.id, "depth": depth}
+def _hop(hop: Hop, depth: int, folded: Folded) -> call_documents.Hop:
+    told: call_documents.Hop = {"id": hop.id, "depth": depth}
     link = folded.links.get(hop.id)
     if link is not None:
-        told |= {"parent": link.parent.id, "link": link.kind}
+        told["parent"], told["link"] = link.parent.id, link.kind
         if link.ambiguous:
             told["ambiguous"] = True
     return {**told, **hop.shown}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from collector.audit.documents import record_schemas
 from collector.audit.problems import MEDIA_TYPE
 
 _REFERENCE = re.compile(r"'#/components/schemas/([^']+)'")
@@ -17,6 +18,7 @@ def tidy(description: dict[str, Any]) -> None:
             _errors(operation)
             for parameter in operation.get("parameters", ()):
                 _without_null(parameter)
+    description["components"]["schemas"] |= record_schemas()
     _drop_unused(description)
 
 

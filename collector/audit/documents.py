@@ -1,12 +1,20 @@
 """What the OpenAPI description says of answers. The routes send stored bytes: these models describe, they do not serialise."""
 
-from __future__ import annotations
-
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collector.audit.call_documents import Calls
+from collector.audit.schemas import reference, schemas
+from collector.messages.field import field
+from collector.messages.freshness import Freshness
+from collector.messages.record import Record
+from collector.messages.service import KnownService
+
 Responses = dict[int | str, dict[str, Any]]
+
+_API = "Meshscribe"
 
 
 class _Said(BaseModel):
@@ -31,147 +39,20 @@ class Problem(BaseModel):
     errors: list[Wrong] | None = Field(None, description="For bad parameters: each of them.")
 
 
-class Proxy(_Said):
-    node: str
-    cluster: str | None = None
-    namespace: str | None = None
-    workload: str | None = None
-    address: str | None = Field(None, description="Where the request reached it.")
+class ExchangePage(TypedDict, total=False):
+    """A page of records."""
+
+    items: Annotated[list[Record], field("The records.", _API, "")]
+    next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
+    after: Annotated[str, field("With order=stored: where this answer ends.", _API, "with any other order", "j1:4711:0")]
 
 
-class Service(_Said):
-    """The InferenceService as it was when the request began."""
+class KnownServices(TypedDict, total=False):
+    """A page of services, or the versions of one."""
 
-    namespace: str | None = None
-    name: str | None = None
-    kind: str | None = None
-    component: str | None = None
-    uid: str | None = None
-    resource_version: str | None = None
-    annotations: dict[str, str] | None = None
-    labels: dict[str, str] | None = None
-    matched_by: str | None = None
-
-
-class Body(_Said):
-    size: int | None = Field(None, description="Bytes that passed.")
-    captured: int | None = Field(None, description="Bytes that are stored.")
-    content_type: str | None = None
-    encoding: str | None = None
-    sha256: str | None = None
-    href: str | None = Field(None, description="Where the stored bytes are.")
-    left_out: str | None = Field(None, description="The rule by which bytes that were captured are not stored: logger.mode.")
-
-
-class Request(_Said):
-    id: str | None = None
-    method: str | None = None
-    scheme: str | None = None
-    authority: str | None = None
-    path: str | None = None
-    headers: list[tuple[str, str]] | None = None
-    body: Body | None = None
-
-
-class Answer(_Said):
-    status: int | None = None
-    flags: Any = None
-    details: str | None = None
-    headers: list[tuple[str, str]] | None = None
-    body: Body | None = None
-
-
-class Record(_Said):
-    """An exchange: one HTTP request and its response as one proxy saw it. What is absent is not known."""
-
-    id: str
-    damaged: bool | None = Field(None, description="true: this stands for a record that cannot be read as it was written; `why` says more.")
-    why: str | None = None
-    revision: int
-    call_id: str | None = None
-    start: str
-    clock_suspect: bool | None = Field(None, description="true: the proxy's start is far from its arrival, which `start` tells instead.")
-    start_told: str | None = Field(None, description="With clock_suspect: what the proxy told, or the nearest of the years 1 to 9999.")
-    duration_ms: float | None = None
-    proxy: Proxy
-    service: Service | None = None
-    hop: dict[str, Any] | None = Field(None, description="Its role in the call, and whether it is the hop to bill.")
-    caller: dict[str, Any] | None = None
-    trace: dict[str, Any] | None = Field(None, description="Ids of W3C Trace Context, and the keys of its baggage.")
-    request: Request
-    response: Answer | None = None
-    inference: dict[str, Any] | None = Field(None, description="What was asked and answered, decoded.")
-    usage: dict[str, Any] | None = Field(None, description="Tokens, each number with its provenance.")
-    timing: dict[str, Any] | None = None
-    completeness: list[str]
-    policy: dict[str, Any] | None = None
-
-
-class ExchangePage(BaseModel):
-    items: list[Record]
-    next: str | None = Field(None, description="The cursor of the next page; absent on the last.")
-    after: str | None = Field(None, description="With order=stored: where this answer ends.")
-
-
-class Hop(_Said):
-    """An exchange in its call."""
-
-    id: str
-    parent: str | None = Field(None, description="The exchange that led to this one; absent at the root.")
-    link: Literal["address", "retry", "proxy", "caller"] | None = Field(None, description="By what the parent was found.")
-    ambiguous: bool | None = Field(None, description="true: by what is recorded, another parent was possible too.")
-    depth: int
-    role: str | None = None
-    billable: bool
-    rule: str | None = None
-    proxy: Proxy
-    service: Service | None = None
-    start: str
-    duration_ms: float | None = None
-    status: int | None = None
-    usage: dict[str, Any] | None = None
-    completeness: list[str]
-
-
-class Call(BaseModel):
-    """The exchanges of one user request, as a tree: the root first, each hop before those that it led to."""
-
-    root: str
-    start: str
-    duration_ms: float | None = None
-    trace_id: str | None = None
-    hops: list[Hop]
-    billed: str | None = Field(None, description="The hop that is billed.")
-    conflict: list[str] | None = Field(None, description="Instead of `billed`: hops of which each would be billed.")
-
-
-class Calls(BaseModel):
-    call_id: str
-    items: list[Call]
-    truncated: bool | None = Field(None, description="true: there are more exchanges; say `since` and `until`.")
-
-
-class KnownService(Service):
-    """A version of a service."""
-
-    generation: int | None = None
-    since: str | None = Field(None, description="In force from then on; absent: from ever.")
-    deleted: bool | None = Field(None, description="true: from then on there is no such service.")
-    model: dict[str, str] | None = None
-    versions: int | None = Field(None, description="In the list of services: how many are kept.")
-
-
-class Watch(_Said):
-    alive: bool
-    synced: bool = Field(description="Everything was listed once.")
-    detail: str | None = Field(None, description="What an operator should know.")
-    age_s: float | None = Field(None, description="Seconds since the source told anything.")
-
-
-class KnownServices(BaseModel):
-    items: list[KnownService]
-    watch: Watch | None = Field(None, description="Absent: nothing is watched.")
-    next: str | None = None
+    items: Annotated[list[KnownService], field("The services or versions.", _API, "")]
+    watch: Annotated[Freshness, field("How fresh that is.", _API, "nothing is watched")]
+    next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
 
 
 class Counts(_Said):
@@ -260,8 +141,18 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "model": Problem, "content": {"application/problem+json": {"schema": schema}}}
 
 
+def _answer(kind: type, description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": reference(kind)}}}
+
+
 def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
+
+
+@cache
+def record_schemas() -> dict[str, dict[str, Any]]:
+    """Of the answers that are no models here: made from the types of records."""
+    return schemas(ExchangePage, Record, Calls, KnownServices)
 
 
 _FAULTS: Responses = {
@@ -272,12 +163,12 @@ _FAULTS: Responses = {
     503: _problem("The store does not answer, or not in time"),
 }
 _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
-EXCHANGES: Responses = {200: {"model": ExchangePage, "description": "A page of records"}, **_FAULTS}
-EXCHANGE: Responses = {200: {"model": Record, "description": "The record"}, **_ERRORS}
+EXCHANGES: Responses = {200: _answer(ExchangePage, "A page of records"), **_FAULTS}
+EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
-CALLS: Responses = {200: {"model": Calls, "description": "The calls with this id"}, **_ERRORS}
-SERVICES: Responses = {200: {"model": KnownServices, "description": "A page of services"}, **_ERRORS}
-VERSIONS: Responses = {200: {"model": KnownServices, "description": "The versions of the service, oldest first"}, **_ERRORS}
+CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
+SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}
+VERSIONS: Responses = {200: _answer(KnownServices, "The versions of the service, oldest first"), **_ERRORS}
 EVENTS: Responses = {
     200: {
         "description": "A batch of CloudEvents 1.0: revision by revision the exchange, its payloads and its usage",

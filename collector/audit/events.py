@@ -26,6 +26,7 @@ from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
 from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE
+from collector.messages.record import Record
 from collector.store.schema import exchanges
 from collector.store.sound import body
 
@@ -69,8 +70,8 @@ def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]], own: Mapping[
     """Revision by revision, the oldest first; the exchange, then its payloads, then its usage, as the pipeline orders them."""
     for row in reversed(found):
         extensions = {"exchange": row.exchange, "revision": row.revision}
-        record = msgspec.json.decode(own[row.id])
-        yield CloudEvent(_attributes(row, EXCHANGE_TYPE, "application/json", extensions), record)
+        record: Record = msgspec.json.decode(own[row.id])
+        yield CloudEvent(_attributes(row, EXCHANGE_TYPE, "application/json", extensions), dict(record))
         for payload in stored:
             if payload.revision == row.revision:
                 yield _payload(payload, record)
@@ -79,7 +80,7 @@ def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]], own: Mapping[
             yield usage
 
 
-def _usage(row: Row[Any], record: dict[str, Any]) -> CloudEvent | None:
+def _usage(row: Row[Any], record: Record) -> CloudEvent | None:
     """Not stored: it is a function of the record."""
     if record.get("damaged"):
         return None
@@ -90,10 +91,10 @@ def _usage(row: Row[Any], record: dict[str, Any]) -> CloudEvent | None:
     return CloudEvent(attributes, msgspec.json.decode(event.data))
 
 
-def _payload(row: Row[Any], record: dict[str, Any]) -> CloudEvent:
+def _payload(row: Row[Any], record: Record) -> CloudEvent:
     """Of damaged bytes, or bytes that do not fit the record's sha256, an event that says so."""
     try:
-        extensions = msgspec.json.decode(body(row.id, row.extensions), type=dict[str, Any])
+        extensions = msgspec.json.decode(body(row.id, row.extensions), type=dict[str, object])
         data = stored_bytes(row)
         compare(row, data, record)
     except (DamagedError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -102,7 +103,7 @@ def _payload(row: Row[Any], record: dict[str, Any]) -> CloudEvent:
     return CloudEvent(_attributes(row, row.type, row.content_type, extensions), data)
 
 
-def _attributes(row: Row[Any], kind: str, content_type: str | None, extensions: dict[str, Any]) -> dict[str, Any]:
+def _attributes(row: Row[Any], kind: str, content_type: str | None, extensions: dict[str, object]) -> dict[str, object]:
     optional = {"subject": row.subject, "datacontenttype": content_type}
     return {
         "id": row.id,

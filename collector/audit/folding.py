@@ -16,8 +16,9 @@ What is left has no parent: it begins a call of its own. Nothing is put together
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from collector.audit.call_documents import LinkName
 from collector.audit.hops import Hop
 from collector.audit.matching import Option, Placed, match
 
@@ -26,14 +27,13 @@ SKEW_US = 10_000
 are worse than this, hops are shown as calls of their own."""
 
 _MANY = 1 << 30
-Kind = Literal["address", "retry", "proxy", "caller"]
 
 
 class Link(NamedTuple):
     """The parent of a hop, by what it was found, and whether another was possible too."""
 
     parent: Hop
-    kind: Kind
+    kind: LinkName
     ambiguous: bool
 
 
@@ -74,7 +74,7 @@ class _Folding:
         self._by("proxy", _groups(self._hops, _beside, _out_of), lambda _: _MANY)
         self._by("caller", self._called(), lambda hop: _tries(hop) if hop.forwards else _MANY)
 
-    def _by(self, kind: Kind, pairs: Iterator[tuple[Hop, Hop]], room: Callable[[Hop], int]) -> None:
+    def _by(self, kind: LinkName, pairs: Iterator[tuple[Hop, Hop]], room: Callable[[Hop], int]) -> None:
         options = []
         for outer, inner in pairs:
             if outer is inner or inner.id in self._links or _other_trace(outer, inner):
@@ -88,7 +88,7 @@ class _Folding:
         for inner in sorted(found, key=_order):
             self._place(kind, inner, found[inner])
 
-    def _place(self, kind: Kind, inner: Hop, placed: Placed[Hop]) -> None:
+    def _place(self, kind: LinkName, inner: Hop, placed: Placed[Hop]) -> None:
         """Two hops that lie within each other, as far as clocks tell, may each be the other's option: only one is its parent."""
         if not self._above(inner, placed.outer):
             self._links[inner.id] = Link(placed.outer, kind, not placed.certain)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Any
+from typing import cast
 
 import msgspec
 from msgspec import Struct
+
+from collector.audit import call_documents
 
 _FORWARDS = ("gateway", "waypoint", "client")
 _CUT_SHORT = frozenset({"client_aborted", "upstream_reset", "unfinished"})
@@ -40,20 +42,20 @@ class _Role(Struct, frozen=True):
 
 
 class _Record(Struct):
-    """What is read of a record; its bodies' texts are passed over."""
+    """What is read of a stored record, whichever build wrote it; its bodies' texts are passed over."""
 
     id: str
     start: str
     duration_ms: float | None = None
     proxy: dict[str, str] = {}
-    service: dict[str, Any] = {}
+    service: dict[str, object] = {}
     hop: _Role = _Role()
     caller: dict[str, str] = {}
     response: _Response = _Response()
     upstream: _Upstream = _Upstream()
     trace: _Trace = _Trace()
     inference: _Inference = _Inference()
-    usage: dict[str, Any] = {}
+    usage: dict[str, object] = {}
     completeness: list[str] = []
 
 
@@ -80,7 +82,7 @@ class Hop(Struct, frozen=True, eq=False):
     trace_id: str
     target: frozenset[tuple[str, ...]]
     billable: bool
-    shown: dict[str, Any]
+    shown: call_documents.Hop
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -121,8 +123,8 @@ def _targets(record: _Record) -> frozenset[tuple[str, ...]]:
     return frozenset(names for names in named if all(names))
 
 
-def _shown(record: _Record) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+def _shown(record: _Record) -> call_documents.Hop:
+    shown = {
         "role": record.hop.role,
         "billable": record.hop.billable,
         "rule": record.hop.rule,
@@ -134,7 +136,7 @@ def _shown(record: _Record) -> dict[str, Any]:
         "usage": record.usage or None,
         "completeness": record.completeness,
     }
-    return {name: value for name, value in shown.items() if value is not None}
+    return cast(call_documents.Hop, {name: value for name, value in shown.items() if value is not None})
 
 
 def _host(address: str) -> str:

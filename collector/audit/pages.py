@@ -38,7 +38,7 @@ async def read(connection: AsyncConnection, statement: Select[Any], limit: int) 
     return Page(rows, more=False)
 
 
-def answer(items: Iterable[bytes], **members: Any) -> Response:
+def answer(items: Iterable[bytes], **members: object) -> Response:
     """{"items": […], …}: the items as they are, and those members that are not None."""
     rest = b"".join(b',"%s":%s' % (name.encode(), msgspec.json.encode(value)) for name, value in members.items() if value is not None)
     return Response(b'{"items":[' + b",".join(items) + b"]" + rest + b"}", media_type="application/json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -14,6 +14,8 @@ from collector.audit.cursors import Cursor
 from collector.audit.pages import answer
 from collector.audit.parameters import Nothing, Services
 from collector.audit.problems import BadParametersError, Fault, NotFoundError
+from collector.messages.freshness import Freshness
+from collector.messages.service import KnownService
 from collector.settings import Audit
 
 _NAMED = 10
@@ -23,13 +25,13 @@ _NO_CATALOGUE = "This process keeps no catalogue of services: ask one that enric
 class Known(Protocol):
     """The catalogue of services, as far as the API needs it. All of it answers from memory."""
 
-    def services(self, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[dict[str, Any]]:
+    def services(self, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[KnownService]:
         """The newest version of each service that has not ended, by (namespace, name, kind), behind that key."""
 
-    def versions(self, namespace: str, name: str) -> list[dict[str, Any]]:
+    def versions(self, namespace: str, name: str) -> list[KnownService]:
         """All that is known of one service, oldest first; empty if there is no such."""
 
-    def watch(self) -> dict[str, Any] | None:
+    def watch(self) -> Freshness | None:
         """How fresh that is; None: nothing is watched."""
 
 
@@ -64,7 +66,7 @@ def _held(known: Known | None) -> Known:
     return known
 
 
-def _key_of(item: dict[str, Any]) -> tuple[str, str, str]:
+def _key_of(item: KnownService) -> tuple[str, str, str]:
     return item["namespace"], item["name"], item["kind"]
 
 
@@ -91,7 +93,7 @@ def _missing(known: Known, namespace: str, name: str) -> str:
     return told + _early(known.watch())
 
 
-def _early(watch: dict[str, Any] | None) -> str:
+def _early(watch: Freshness | None) -> str:
     if watch is None:
         return " Nothing is watched (setting services.source): only what the store held is known."
     detail = f" ({watch['detail']})" if "detail" in watch else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,8 @@ from collector.commands.options import Format
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
+
+    from collector.audit.call_documents import Call, Hop
 
 
 def calls(
@@ -57,7 +59,7 @@ def _print(items: list[bytes], output: Format) -> None:
         screen.emit(b"[\n" + b",\n".join(items) + b"\n]\n")
 
 
-def _table(items: list[dict[str, Any]]) -> Table:
+def _table(items: list[Call]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -79,7 +81,7 @@ def _table(items: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _row(call: dict[str, Any], hop: dict[str, Any]) -> list[Text]:
+def _row(call: Call, hop: Hop) -> list[Text]:
     from rich.text import Text
 
     from collector.commands import screen
@@ -103,13 +105,13 @@ def _row(call: dict[str, Any], hop: dict[str, Any]) -> list[Text]:
     return row
 
 
-def _service(hop: dict[str, Any]) -> str:
+def _service(hop: Hop) -> str:
     service = hop.get("service", {})
-    return "/".join(service[name] for name in ("namespace", "name") if service.get(name))
+    return "/".join(name for name in (service.get("namespace"), service.get("name")) if name)
 
 
-def _tokens(hop: dict[str, Any]) -> str:
+def _tokens(hop: Hop) -> str:
     """Prompt and completion, each where it is known."""
     usage = hop.get("usage", {})
-    known = [usage.get(name, {}).get("value") for name in ("prompt_tokens", "completion_tokens")]
+    known = [usage.get("prompt_tokens", {}).get("value"), usage.get("completion_tokens", {}).get("value")]
     return " + ".join("?" if number is None else str(number) for number in known) if any(n is not None for n in known) else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -82,7 +83,7 @@ def _only_with_id(**given: object) -> None:
             raise typer.BadParameter(f"--{name} needs an exchange's id")
 
 
-def _list(url: str, parameters: dict[str, Any], limit: int, output: Format) -> None:
+def _list(url: str, parameters: dict[str, str | int | None], limit: int, output: Format) -> None:
     from collector.commands import screen
     from collector.commands.client import AuditClient
 
@@ -97,7 +98,7 @@ def _list(url: str, parameters: dict[str, Any], limit: int, output: Format) -> N
             _array(bytes(item) for page in pages for item in page.items)
 
 
-def _array(items: Any) -> None:
+def _array(items: Iterator[bytes]) -> None:
     from collector.commands import screen
 
     separator = b"[\n"

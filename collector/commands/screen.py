@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from collector.messages.record import Record
 
 _UNSEEN = "\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"  # C1 controls, and what turns the direction of text
 _STEERING = re.compile(f"[\x00-\x1f{_UNSEEN}]")
@@ -75,7 +78,7 @@ def emit(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def exchange_table(records: list[dict[str, Any]]) -> Table:
+def exchange_table(records: list[Record]) -> Table:
     """One line per exchange; the id last, so that it can be copied whole."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("start (UTC)", no_wrap=True)
@@ -89,7 +92,7 @@ def exchange_table(records: list[dict[str, Any]]) -> Table:
     return table
 
 
-def cells(record: dict[str, Any]) -> list[Text]:
+def cells(record: Record) -> list[Text]:
     """An exchange in the columns of `exchange_table`."""
     request, response = record.get("request", {}), record.get("response", {})
     status, flags = response.get("status"), record.get("completeness", [])
@@ -108,7 +111,7 @@ def cells(record: dict[str, Any]) -> list[Text]:
     ]
 
 
-def line(record: dict[str, Any]) -> Text:
+def line(record: Record) -> Text:
     """An exchange on one line."""
     start, status, duration, request, service, model, flags, name = cells(record)
     status.align("right", 3)
@@ -116,7 +119,7 @@ def line(record: dict[str, Any]) -> Text:
     return Text("  ").join(part for part in (start, status, duration, request, service, model, flags, name) if part.plain)
 
 
-def _service(record: dict[str, Any]) -> str:
+def _service(record: Record) -> str:
     service, proxy = record.get("service", {}), record.get("proxy", {})
     namespace = service.get("namespace") or proxy.get("namespace") or ""
     name = service.get("name") or proxy.get("workload") or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,8 @@ from collector.commands.options import Format
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from collector.messages.service import KnownService
 
 _COMPARED = ("annotations", "labels", "model")
 _OTHERS = ("generation", "logger_mode", "metadata_headers")
@@ -93,19 +95,21 @@ def _print(items: list[bytes], output: Format, *, one: bool) -> None:
         screen.console().print(_history(found) if one else _list(found))
 
 
-def _list(items: list[dict[str, Any]]) -> Table:
+def _list(items: list[KnownService]) -> Table:
     columns = ("namespace", "name", "kind", "since (UTC)", "versions", "model", "annotations")
     return _table(columns, ([*_named(item), _since(item), item.get("versions", ""), _model(item), _annotations(item)] for item in items))
 
 
-def _history(items: list[dict[str, Any]]) -> Table:
+def _history(items: list[KnownService]) -> Table:
     columns = ("since (UTC)", "resource version", "uid", "what changed")
-    before: Sequence[dict[str, Any] | None] = [None, *items]
-    rows = ([_since(b), b["resource_version"], b["uid"], "\n".join(changes(a, b))] for a, b in zip(before, items, strict=False))
+    before: Sequence[KnownService | None] = [None, *items]
+    rows: Iterator[list[object]] = (
+        [_since(b), b["resource_version"], b["uid"], "\n".join(changes(a, b))] for a, b in zip(before, items, strict=False)
+    )
     return _table(columns, rows)
 
 
-def _table(columns: Sequence[str], rows: Iterator[list[Any]]) -> Table:
+def _table(columns: Sequence[str], rows: Iterator[list[object]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -119,7 +123,7 @@ def _table(columns: Sequence[str], rows: Iterator[list[Any]]) -> Table:
     return table
 
 
-def changes(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
+def changes(before: KnownService | None, now: KnownService) -> list[str]:
     """What is different in a version from the one before, a line each."""
     if now.get("deleted"):
         return ["deleted"]
@@ -137,23 +141,24 @@ def _change(name: str, old: object, new: object) -> str:
     return f"{name}: {old} (removed)" if new is None else f"{name}: {old} → {new}"
 
 
-def _flat(version: dict[str, Any]) -> dict[str, Any]:
-    parts = {f"{group}.{name}": value for group in _COMPARED for name, value in version.get(group, {}).items()}
-    return parts | {name: version[name] for name in _OTHERS if name in version}
+def _flat(version: KnownService) -> dict[str, object]:
+    known = cast("dict[str, dict[str, object]]", version)
+    parts = {f"{group}.{name}": value for group in _COMPARED for name, value in known.get(group, {}).items()}
+    return parts | {name: known[name] for name in _OTHERS if name in known}
 
 
-def _named(item: dict[str, Any]) -> list[str]:
+def _named(item: KnownService) -> list[str]:
     return [item["namespace"], item["name"], item["kind"]]
 
 
-def _since(item: dict[str, Any]) -> str:
+def _since(item: KnownService) -> str:
     return str(item.get("since", "ever")).replace("T", " ").rstrip("Z")
 
 
-def _model(item: dict[str, Any]) -> str:
+def _model(item: KnownService) -> str:
     model = item.get("model", {})
     return str(model.get("name") or model.get("storage_uri") or model.get("format") or "")
 
 
-def _annotations(item: dict[str, Any]) -> str:
+def _annotations(item: KnownService) -> str:
     return "\n".join(f"{name}={value}" for name, value in sorted(item.get("annotations", {}).items()))

@@ -5,8 +5,6 @@ Usage comes in two events and without a total, so there is none here: `message_s
 The text is the text blocks', the reasoning the thinking blocks', and tool arguments are the input as compact JSON.
 """
 
-from typing import Any
-
 import orjson
 
 from collector.decode import failures
@@ -15,9 +13,10 @@ from collector.decode.json_text import NotJSONError, loads
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
-from collector.decode.values import mapping, name, objects, text
+from collector.decode.values import Object, mapping, name, objects, text
+from collector.messages.usage import UsageName
 
-_NUMBERS = {
+_NUMBERS: dict[str, UsageName] = {
     "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens",
     "cache_read_input_tokens": "cached_tokens",
@@ -56,7 +55,7 @@ def _whole(reading: Reading) -> None:
     _usage(reading, answer.get("usage"), Told.FINAL)
 
 
-def _block(choice: Choice, block: dict[str, Any]) -> Call | None:
+def _block(choice: Choice, block: Object) -> Call | None:
     """The start of a content block, or a whole one without its tool input."""
     kind = block.get("type")
     if kind == "text":
@@ -116,12 +115,12 @@ class _Stream:
             elif error := failures.find(event, None):
                 failures.put(reading, error)
 
-    def _message(self, message: dict[str, Any]) -> None:
+    def _message(self, message: Object) -> None:
         read_head(self._reading, message)
         self._choice.role = name(message.get("role"))
         _usage(self._reading, message.get("usage"), Told.RUNNING)
 
-    def _start(self, event: dict[str, Any], end: int) -> None:
+    def _start(self, event: Object, end: int) -> None:
         if len(self._choice.calls) >= self._reading.limits.tool_calls:
             return
         call = _block(self._choice, mapping(event.get("content_block")))
@@ -129,7 +128,7 @@ class _Stream:
             self._calls[_index(event)] = call
             self._reading.content.append(end)
 
-    def _delta(self, event: dict[str, Any], delta: dict[str, Any]) -> bool:
+    def _delta(self, event: Object, delta: Object) -> bool:
         kind = delta.get("type")
         if kind == "text_delta" and isinstance(piece := delta.get("text"), str):
             self._choice.add_text(piece)
@@ -143,7 +142,7 @@ class _Stream:
             return bool(piece)
         return False
 
-    def _stop(self, event: dict[str, Any]) -> None:
+    def _stop(self, event: Object) -> None:
         """A tool's input is complete: the same text as in an answer that is not streamed."""
         call = self._calls.pop(_index(event), None)
         if call is None:
@@ -153,12 +152,12 @@ class _Stream:
         except (NotJSONError, orjson.JSONEncodeError):
             pass
 
-    def _end(self, event: dict[str, Any]) -> None:
+    def _end(self, event: Object) -> None:
         reason = name(mapping(event.get("delta")).get("stop_reason"))
         self._choice.finish_reason = reason or self._choice.finish_reason
         _usage(self._reading, event.get("usage"), Told.FINAL if reason else Told.RUNNING)
 
 
-def _index(event: dict[str, Any]) -> object:
+def _index(event: Object) -> object:
     index = event.get("index")
     return index if isinstance(index, int) else 0

@@ -5,7 +5,8 @@ call's id, or give several whole calls the same index, are both understood.
 """
 
 from collections.abc import Iterator
-from typing import Any
+
+from collector.messages.inference import AnswerChoice, ToolCall
 
 
 class Call:
@@ -18,9 +19,9 @@ class Call:
         self.name: str | None = None
         self.arguments: list[str] = []
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ToolCall:
         """id and name as far as they were sent, the arguments as one text."""
-        call: dict[str, Any] = {}
+        call: ToolCall = {}
         if self.id is not None:
             call["id"] = self.id
         if self.name is not None:
@@ -88,14 +89,17 @@ class Choice:
             yield call.name or ""
             yield from call.arguments
 
-    def as_json(self, index: int) -> dict[str, Any]:
+    def as_json(self, index: int) -> AnswerChoice:
         """The record's form of a choice."""
-        choice: dict[str, Any] = {"index": index}
+        choice: AnswerChoice = {"index": index}
         if self.role is not None:
             choice["role"] = self.role
-        for key, pieces in (("text", self.text), ("reasoning", self.reasoning), ("refusal", self.refusal)):
-            if pieces is not None:
-                choice[key] = "".join(pieces)
+        if self.text is not None:
+            choice["text"] = "".join(self.text)
+        if self.reasoning is not None:
+            choice["reasoning"] = "".join(self.reasoning)
+        if self.refusal is not None:
+            choice["refusal"] = "".join(self.refusal)
         if self.calls:
             choice["tool_calls"] = [call.as_json() for call in self.calls]
         if self.finish_reason is not None:
@@ -132,7 +136,7 @@ class Choices:
         self.odd |= index is not None
         return 0
 
-    def as_json(self) -> list[dict[str, Any]]:
+    def as_json(self) -> list[AnswerChoice]:
         """The record's `choices`, by index."""
         return [self._by_index[index].as_json(index) for index in sorted(self._by_index)]
 

@@ -1,10 +1,9 @@
 """`meshscribe decode` without its command line: from the bytes of the files that it was given to the JSON object that it prints."""
 
-from typing import Any
-
 from collector.decode.decoder import decode
 from collector.decode.json_text import NotJSONError, loads
 from collector.messages.captured import Captured
+from collector.messages.record import DecodedParts
 
 
 def decode_files(
@@ -18,7 +17,7 @@ def decode_files(
     response_body: bytes = b"",
     response_trailers: bytes | None = None,
     chunks: bytes | None = None,
-) -> dict[str, Any]:
+) -> DecodedParts:
     """`inference`, `usage` and `timing`, and `problems` if there are any.
 
     Headers are JSON `[[name, value], …]`, chunks `[[offset, length, seconds since the request's start], …]`. Bodies are taken as whole.
@@ -41,13 +40,13 @@ def decode_files(
             chunks=_chunks(chunks),
         )
     )
-    told: dict[str, Any] = {"inference": decoded.inference, "usage": decoded.usage, "timing": decoded.timing}
+    told: DecodedParts = {"inference": decoded.inference, "usage": decoded.usage, "timing": decoded.timing}
     if decoded.problems:
         told["problems"] = decoded.problems
     return told
 
 
-def _list(what: str, text: bytes | None) -> list[Any]:
+def _list(what: str, text: bytes | None) -> list[object]:
     if text is None:
         return []
     try:
@@ -77,9 +76,9 @@ def _chunks(text: bytes | None) -> list[tuple[int, int, float]]:
     return chunks
 
 
-def _counts(values: list[Any]) -> bool:
+def _counts(values: list[object]) -> bool:
     return all(type(value) is int and value >= 0 for value in values)
 
 
-def _seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < float("inf")
+def _seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")

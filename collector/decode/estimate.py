@@ -7,11 +7,11 @@ sound. What is not all there is not estimated, and what did not generate anythin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from collector.decode.reading import Reading
 from collector.decode.usage import Estimator
 from collector.decode.values import items, mapping, objects
+from collector.messages.usage import UsageName
 
 _CHARS = 1 << 20  # longer texts are not estimated: an estimator may take a second for each of them
 _ASKED = ("system", "instructions", "prompt", "input", "inputs", "messages")
@@ -30,7 +30,7 @@ def estimate(reading: Reading, estimator: Estimator) -> None:
         _note(reading, "delivered_tokens", said, estimator)
 
 
-def _note(reading: Reading, name: str, text: str, estimator: Estimator) -> None:
+def _note(reading: Reading, name: UsageName, text: str, estimator: Estimator) -> None:
     if len(text) > _CHARS:
         reading.problem(f"{name} not estimated: more than {_CHARS} characters")
         return
@@ -42,13 +42,13 @@ def _note(reading: Reading, name: str, text: str, estimator: Estimator) -> None:
             return
 
 
-def _asked(asked: Any) -> Iterator[str]:
+def _asked(asked: object) -> Iterator[str]:
     """The texts of a request, as OpenAI (Chat, Completions, Responses), Anthropic and TGI put them."""
     for key in _ASKED:
         yield from _texts(mapping(asked).get(key))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     """A text, several, or messages and parts with `content` or `text`."""
     if isinstance(value, str):
         yield value

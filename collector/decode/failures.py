@@ -1,8 +1,12 @@
 """What an error says, in the shapes that inference servers use, as the record's `inference.error`: message, type, code, param."""
 
-from typing import Any
+from typing import Literal
 
 from collector.decode.reading import Reading
+from collector.decode.values import Object
+from collector.messages.inference import ErrorDetails
+
+_MEMBERS: tuple[Literal["message", "type", "code", "param"], ...] = ("message", "type", "code", "param")
 
 
 def find(answer: object, status: int | None) -> object:
@@ -31,9 +35,7 @@ def put(reading: Reading, error: object) -> None:
         return
     limit = reading.limits.error_chars
     if isinstance(error, dict):
-        told = {key: error[key] for key in ("message", "type", "code", "param") if _scalar(error.get(key))}
-        told = {key: value[:limit] if isinstance(value, str) else value for key, value in told.items()}
-        reading.inference["error"] = told or {"message": str(error)[:limit]}
+        reading.inference["error"] = _details(error, limit) or {"message": str(error)[:limit]}
     elif isinstance(error, list):
         reading.inference["error"] = {"message": "; ".join(_detail(item) for item in error[:8])[:limit]}
     else:
@@ -53,8 +55,15 @@ def read(reading: Reading) -> None:
     put(reading, find(reading.answer, status))
 
 
-def _scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+def _details(error: Object, limit: int) -> ErrorDetails:
+    details: ErrorDetails = {}
+    for key in _MEMBERS:
+        value = error.get(key)
+        if isinstance(value, str):
+            details[key] = value[:limit]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            details[key] = value
+    return details
 
 
 def _detail(item: object) -> str:

@@ -4,11 +4,11 @@ gRPC-Web's trailer frame (flag 0x80) is understood too.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 from urllib.parse import unquote
 
 from collector.decode.encodings import unpack
 from collector.decode.limits import Limits
+from collector.messages.inference import ErrorDetails
 
 COMPRESSED, TRAILERS = 1, 0x80
 CODES = (
@@ -60,7 +60,7 @@ def web_trailers(body: bytes, limit: int) -> list[tuple[str, str]]:
     return []
 
 
-def failure(*blocks: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+def failure(*blocks: Sequence[tuple[str, str]]) -> ErrorDetails | None:
     """The error that header or trailer blocks tell (the first that has a status), or None for OK and for none told."""
     for block in blocks:
         told = dict(block)
@@ -69,11 +69,11 @@ def failure(*blocks: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
     return None
 
 
-def _failure(status: str, message: str) -> dict[str, Any] | None:
+def _failure(status: str, message: str) -> ErrorDetails | None:
     code = int(status) if status.isdecimal() and len(status) < 4 else 2
     if code == 0:
         return None
-    error: dict[str, Any] = {"code": code, "type": CODES[code] if code < len(CODES) else "UNKNOWN"}
+    error: ErrorDetails = {"code": code, "type": CODES[code] if code < len(CODES) else "UNKNOWN"}
     if message:
         error["message"] = unquote(message, errors="replace")
     return error

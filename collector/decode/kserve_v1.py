@@ -4,11 +4,9 @@ Rows are the instances asked for. Requests wrapped in a structured CloudEvent ar
 content type and in any form; each event or line counts as delivered.
 """
 
-from typing import Any
-
 from collector.decode import failures
 from collector.decode.reading import Reading
-from collector.decode.values import items, mapping, objects
+from collector.decode.values import Object, items, mapping, objects
 
 
 def read(reading: Reading) -> None:
@@ -28,16 +26,16 @@ def read(reading: Reading) -> None:
         reading.usage.note("output_rows", _rows_of(answer, ("predictions", "explanations", "results", "outputs")))
 
 
-def _unwrapped(body: Any, content_type: str) -> dict[str, Any]:
+def _unwrapped(body: object, content_type: str) -> Object:
     told = mapping(body)
     return mapping(told.get("data")) if content_type.startswith("application/cloudevents+json") else told
 
 
-def _rows(asked: dict[str, Any]) -> int | None:
+def _rows(asked: Object) -> int | None:
     return _rows_of(asked, ("instances", "inputs", "examples"))
 
 
-def _rows_of(body: dict[str, Any], keys: tuple[str, ...]) -> int | None:
+def _rows_of(body: Object, keys: tuple[str, ...]) -> int | None:
     """Row format: a list of rows. Columnar format: an object of equally long columns."""
     for key in keys:
         given = body.get(key)

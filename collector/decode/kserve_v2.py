@@ -4,13 +4,12 @@
 read. `generate` and `generate_stream` (Triton's generate extension) give text.
 """
 
-from typing import Any
-
 from collector.decode import failures
 from collector.decode.form import LENGTH, TENSORS
 from collector.decode.reading import Body, Reading
-from collector.decode.tensors import Count, Tensor, describe, size
-from collector.decode.values import mapping, name, objects, text
+from collector.decode.tensors import Count, describe, size
+from collector.decode.values import Object, mapping, name, objects, text
+from collector.messages.inference import RecordedTensor
 
 
 def read(reading: Reading) -> None:
@@ -43,7 +42,7 @@ def _infer(reading: Reading) -> None:
     count.put(reading, "output")
 
 
-def _header(reading: Reading, body: Body) -> Any:
+def _header(reading: Reading, body: Body) -> object:
     """The JSON part of a body."""
     told = body.headers.get(LENGTH, "")
     if body.form is not TENSORS:
@@ -57,7 +56,7 @@ def _header(reading: Reading, body: Body) -> Any:
     return reading.json(body, body.data[:length] if length else body.data)
 
 
-def _tensors(reading: Reading, body: Body, message: dict[str, Any], key: str, count: Count) -> list[Tensor]:
+def _tensors(reading: Reading, body: Body, message: Object, key: str, count: Count) -> list[RecordedTensor]:
     """Describes and counts the tensors of a message, and checks the binary sizes against the body."""
     limits = reading.limits
     given = objects(message.get(key))
@@ -82,7 +81,7 @@ def _check(reading: Reading, body: Body, told: int) -> None:
         reading.problem(f"{body.side} body: binary tensors of {told} bytes are told, {there} bytes are there")
 
 
-def _answer(reading: Reading, answer: dict[str, Any], count: Count) -> None:
+def _answer(reading: Reading, answer: Object, count: Count) -> None:
     if model := name(answer.get("model_name")):
         reading.inference["model_answered"] = model
     reading.put("model_version_answered", name(answer.get("model_version")))
@@ -116,7 +115,7 @@ def _generate(reading: Reading) -> None:
             reading.content.append(end)
 
 
-def _generated(reading: Reading, answer: dict[str, Any]) -> bool:
+def _generated(reading: Reading, answer: Object) -> bool:
     """One answer of the generate extension; MLServer streams whole inference answers here too."""
     if "outputs" in answer:
         _answer(reading, answer, Count())

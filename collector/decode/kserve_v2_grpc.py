@@ -4,13 +4,14 @@ Read straight from the wire, so tensor data is counted and never copied. ModelSt
 wrapped with an error message) and as MLServer does (the answer itself). The error comes from the trailers.
 """
 
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from collector.decode import grpc
 from collector.decode.form import Form
 from collector.decode.reading import Body, Reading
-from collector.decode.tensors import Count, Tensor, describe, size
+from collector.decode.tensors import Count, describe, size
 from collector.decode.wire import BYTES, MalformedError, Value, fields, packed_varints, signed
+from collector.messages.inference import RecordedTensor
 
 # ModelInferRequest and ModelInferResponse: model_name 1, model_version 2, id 3; then inputs 5 or outputs 5, raw contents 7 or 6.
 _MODEL, _VERSION, _ID, _TENSORS = 1, 2, 3, 5
@@ -29,7 +30,7 @@ class _Infer:
         self.model: str | None = None
         self.version: str | None = None
         self.id: str | None = None
-        self.tensors: list[Tensor] = []
+        self.tensors: list[RecordedTensor] = []
         self.raw: list[int] = []
 
 
@@ -38,8 +39,8 @@ def read(reading: Reading) -> None:
     captured = reading.captured
     web = grpc.web_trailers(reading.response.data, reading.limits.messages) if "grpc-web" in reading.response.content_type else []
     if error := grpc.failure(captured.response_trailers, web, captured.response_headers):
-        if "message" in error:
-            error["message"] = error["message"][: reading.limits.error_chars]
+        if isinstance(message := error.get("message"), str):
+            error["message"] = message[: reading.limits.error_chars]
         reading.inference["error"] = error
     if reading.operation in ("infer", "infer_stream"):
         _requests(reading)
@@ -58,7 +59,7 @@ def _named(reading: Reading) -> None:
         return
 
 
-def _messages(reading: Reading, body: Body) -> Any:
+def _messages(reading: Reading, body: Body) -> Iterable[tuple[memoryview, int]]:
     if body.form is not Form.GRPC:
         return ()
     return grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, reading.problems)
@@ -138,7 +139,7 @@ def _infer(reading: Reading, body: Body, message: memoryview) -> _Infer:
     return infer
 
 
-def _tensor(reading: Reading, body: Body, message: memoryview) -> Tensor:
+def _tensor(reading: Reading, body: Body, message: memoryview) -> RecordedTensor:
     called = datatype = None
     shape: list[int] = []
     for number, kind, value in _fields(reading, body, message):
@@ -162,7 +163,7 @@ def _sizes(reading: Reading, body: Body, value: Value) -> list[int]:
         return []
 
 
-def _fields(reading: Reading, body: Body, message: memoryview) -> Any:
+def _fields(reading: Reading, body: Body, message: memoryview) -> Iterator[tuple[int, int, Value]]:
     try:
         yield from fields(message)
     except MalformedError as error:

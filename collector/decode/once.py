@@ -15,6 +15,6 @@ class once(Generic[T]):  # noqa: N801 - it is used as a decorator
         self._make = make
         self.__doc__ = make.__doc__
 
-    def __get__(self, instance: Any, owner: type) -> T:
+    def __get__(self, instance: object, owner: type) -> T:
         value = instance.__dict__[self._make.__name__] = self._make(instance)
         return value

@@ -3,8 +3,6 @@
 Speech synthesis (`/audio/speech`) is read as far as its JSON request goes; its answer is sound.
 """
 
-from typing import Any
-
 from collector.decode import failures
 from collector.decode.form import Form
 from collector.decode.multipart import Part, parts
@@ -12,6 +10,7 @@ from collector.decode.openai_chat import Stream, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name
+from collector.messages.inference import RecordedTensor
 
 
 def read(reading: Reading) -> None:
@@ -50,9 +49,15 @@ def _form(reading: Reading, form: list[Part]) -> None:
         reading.inference["inputs"] = files
 
 
-def _file(part: Part) -> dict[str, Any]:
-    told = {"name": part.name, "filename": part.filename, "content_type": part.content_type, "size": part.size}
-    return {key: value for key, value in told.items() if value is not None}
+def _file(part: Part) -> RecordedTensor:
+    told: RecordedTensor = {"name": part.name}
+    if part.filename is not None:
+        told["filename"] = part.filename
+    if part.content_type is not None:
+        told["content_type"] = part.content_type
+    if part.size is not None:
+        told["size"] = part.size
+    return told
 
 
 def _answer(reading: Reading) -> None:

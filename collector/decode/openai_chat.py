@@ -5,14 +5,13 @@ Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek), 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from collector.decode import failures
 from collector.decode.choices import Choice
 from collector.decode.reading import Reading
 from collector.decode.template import learn
 from collector.decode.usage import Told
-from collector.decode.values import items, mapping, name, objects, text
+from collector.decode.values import Object, items, mapping, name, objects, text
 
 _TEMPLATES = 32  # how often one stream may teach a new one
 
@@ -61,7 +60,7 @@ def read_answer(reading: Reading) -> None:
         reading.usage.frame(usage)
 
 
-def read_head(reading: Reading, answer: dict[str, Any]) -> None:
+def read_head(reading: Reading, answer: Object) -> None:
     """The answer's id and model; of a stream's events the last ones hold."""
     if model := name(answer.get("model")):
         reading.inference["model_answered"] = model
@@ -69,7 +68,7 @@ def read_head(reading: Reading, answer: dict[str, Any]) -> None:
         reading.inference["id"] = identifier
 
 
-def read_end(choice: Choice, found: dict[str, Any]) -> bool:
+def read_end(choice: Choice, found: Object) -> bool:
     """Finish reason and whether there are log probabilities. True if the choice ended."""
     if found.get("logprobs"):
         choice.logprobs = True
@@ -79,7 +78,7 @@ def read_end(choice: Choice, found: dict[str, Any]) -> bool:
     return reason is not None
 
 
-def read_message(reading: Reading, choice: Choice, message: dict[str, Any]) -> bool:
+def read_message(reading: Reading, choice: Choice, message: Object) -> bool:
     """A message or the delta of one, added to the choice. True if it brought content."""
     brought = False
     for key, value in message.items():
@@ -134,7 +133,7 @@ def _tool_calls(reading: Reading, choice: Choice, value: object) -> bool:
     return brought
 
 
-def _fragment(choice: Choice, index: object, call_id: str | None, part: dict[str, Any]) -> bool:
+def _fragment(choice: Choice, index: object, call_id: str | None, part: Object) -> bool:
     called = name(part.get("name"))
     call = choice.call(index, call_id, called)
     arguments = text(part.get("arguments")) or text(part.get("input"))
@@ -174,7 +173,7 @@ class Stream:
                 content.append(end)
                 match, pieces = self._match, self._pieces
 
-    def _event(self, event: dict[str, Any], data: bytes) -> bool:
+    def _event(self, event: Object, data: bytes) -> bool:
         reading = self._reading
         if error := failures.find(event, None):
             failures.put(reading, error)
@@ -191,10 +190,10 @@ class Stream:
         if isinstance(usage, dict):
             reading.usage.frame(usage, Told.FINAL if not found or (ended and self._one) else Told.RUNNING)
         elif brought and not ended and len(found) == 1:
-            self._learn(event, data, reading.choices.at(found[0].get("index")))
+            self._learn(event, data, reading.choices.at(mapping(found[0]).get("index")))
         return brought
 
-    def _part(self, choice: Choice, part: dict[str, Any]) -> bool:
+    def _part(self, choice: Choice, part: Object) -> bool:
         brought = False
         if isinstance(delta := part.get("delta"), dict):
             brought = read_message(self._reading, choice, delta)
@@ -203,16 +202,16 @@ class Stream:
             brought |= bool(piece)
         return brought
 
-    def _learn(self, event: dict[str, Any], data: bytes, choice: Choice) -> None:
+    def _learn(self, event: Object, data: bytes, choice: Choice) -> None:
         """The next events will most likely be like this one."""
-        if self._learned >= _TEMPLATES or choice.text is None or not self._only_text(event["choices"][0]):
+        if self._learned >= _TEMPLATES or choice.text is None or not self._only_text(mapping(items(event.get("choices"))[0])):
             return
         self._learned += 1
         template = learn(data, event, self._path)
         if template is not None:
             self._match, self._pieces = template.match, choice.text
 
-    def _only_text(self, part: dict[str, Any]) -> bool:
+    def _only_text(self, part: Object) -> bool:
         """Whether the event does nothing but append its text."""
         if part.get("logprobs"):
             return False

@@ -3,7 +3,7 @@
 from collector.decode import failures
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
-from collector.decode.values import items, mapping, name, objects
+from collector.decode.values import Object, items, mapping, name, objects
 
 
 def read(reading: Reading) -> None:
@@ -27,7 +27,7 @@ def rows(given: object) -> int:
     return len(many) if many and not isinstance(many[0], int) else 1
 
 
-def _outputs(reading: Reading, data: list[dict[str, object]]) -> None:
+def _outputs(reading: Reading, data: list[Object]) -> None:
     vector = data[0].get("embedding", data[0].get("data", data[0].get("probs")))
     shape = [len(data), len(vector)] if isinstance(vector, list) else [len(data)]
     reading.inference["outputs"] = [{"name": "embedding", "shape": shape}]

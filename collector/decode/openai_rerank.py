@@ -1,11 +1,9 @@
 """Rerank and score, as vLLM, TEI, Jina and Cohere answer them: documents asked about, results given, usage."""
 
-from typing import Any
-
 from collector.decode import failures
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
-from collector.decode.values import items, mapping, name
+from collector.decode.values import Object, items, mapping, name
 
 
 def read(reading: Reading) -> None:
@@ -26,7 +24,7 @@ def read(reading: Reading) -> None:
     _usage(reading, answer)
 
 
-def _documents(asked: dict[str, Any]) -> int | None:
+def _documents(asked: Object) -> int | None:
     for key in ("documents", "texts", "text_2", "items", "data_2"):
         if isinstance(given := asked.get(key), list):
             return len(given)
@@ -37,7 +35,7 @@ def _documents(asked: dict[str, Any]) -> int | None:
     return None
 
 
-def _usage(reading: Reading, answer: dict[str, Any]) -> None:
+def _usage(reading: Reading, answer: Object) -> None:
     meta = mapping(answer.get("meta"))  # Cohere; its billed units repeat the tokens, rounded
     reading.usage.frame(mapping(answer.get("usage")) or mapping(meta.get("tokens")))
     reading.usage.note("search_units", mapping(meta.get("billed_units")).get("search_units"))

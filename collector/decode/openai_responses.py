@@ -5,14 +5,12 @@ calls the function and custom tool calls (id: `call_id`). Retrieving, cancelling
 the response was made.
 """
 
-from typing import Any
-
 from collector.decode import failures
 from collector.decode.choices import Call, Choice, Choices
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
-from collector.decode.values import mapping, name, objects, text
+from collector.decode.values import Object, mapping, name, objects, text
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _TEXT = "response.output_text.delta"
@@ -35,7 +33,7 @@ def read(reading: Reading) -> None:
         _whole(reading, answer, reading.operation == "response")
 
 
-def _whole(reading: Reading, response: dict[str, Any], generated: bool) -> None:
+def _whole(reading: Reading, response: Object, generated: bool) -> None:
     read_head(reading, response)
     failures.put(reading, response.get("error"))
     if not generated:
@@ -51,14 +49,14 @@ def _whole(reading: Reading, response: dict[str, Any], generated: bool) -> None:
         reading.usage.frame(usage, Told.FINAL)
 
 
-def _finish(choice: Choice, response: dict[str, Any]) -> None:
+def _finish(choice: Choice, response: Object) -> None:
     reason = mapping(response.get("incomplete_details")).get("reason")
     status = name(response.get("status"))
     if status not in ("in_progress", "queued"):
         choice.finish_reason = name(reason) or status
 
 
-def _item(choice: Choice, item: dict[str, Any]) -> None:
+def _item(choice: Choice, item: Object) -> None:
     kind = item.get("type")
     if kind == "message":
         choice.role = name(item.get("role")) or choice.role
@@ -75,7 +73,7 @@ def _item(choice: Choice, item: dict[str, Any]) -> None:
         choice.calls.append(call)
 
 
-def _part(choice: Choice, part: dict[str, Any]) -> None:
+def _part(choice: Choice, part: Object) -> None:
     if isinstance(said := part.get("text"), str):
         choice.add_text(said)
     if isinstance(refused := part.get("refusal"), str):
@@ -102,7 +100,7 @@ class _Stream:
             elif kind is None or kind == "error":
                 failures.put(reading, failures.find(event, None) or (event if kind else None))
 
-    def _event(self, kind: str, event: dict[str, Any]) -> bool:
+    def _event(self, kind: str, event: Object) -> bool:
         choice = self._reading.choices.at(0)
         if kind == "response.output_item.added":
             return self._added(choice, event)
@@ -115,7 +113,7 @@ class _Stream:
             return False
         return self._delta(choice, kind, event, piece)
 
-    def _delta(self, choice: Choice, kind: str, event: dict[str, Any], piece: str) -> bool:
+    def _delta(self, choice: Choice, kind: str, event: Object, piece: str) -> bool:
         if kind in _REASONING:
             choice.add_reasoning(piece)
         elif kind == _REFUSAL:
@@ -127,7 +125,7 @@ class _Stream:
             return False
         return True
 
-    def _added(self, choice: Choice, event: dict[str, Any]) -> bool:
+    def _added(self, choice: Choice, event: Object) -> bool:
         item = mapping(event.get("item"))
         before = len(choice.calls)
         if before >= self._reading.limits.tool_calls:
@@ -139,6 +137,6 @@ class _Stream:
         return False
 
 
-def _key(event: dict[str, Any]) -> object:
+def _key(event: Object) -> object:
     index = event.get("output_index")
     return index if isinstance(index, int) else text(event.get("item_id"))

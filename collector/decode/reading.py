@@ -6,7 +6,7 @@ Bodies are already without their content-encodings. A protocol module's `read(re
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Literal
 
 import orjson
 
@@ -17,9 +17,12 @@ from collector.decode.json_text import NotJSONError, complete_part, first_value,
 from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.usage import Usage
+from collector.decode.values import Object
 from collector.messages.captured import Captured
+from collector.messages.inference import Inference
 
 Headers = dict[str, str]
+Name = Literal["model_requested", "model_answered", "model_version_requested", "model_version_answered", "id"]
 _JSON = (JSON, LINES, TENSORS)  # looked through by identity: an Enum is slow to hash
 _STREAMS = (EVENTS, LINES)
 _OPENERS = (b"{", b"[")
@@ -66,7 +69,7 @@ class Reading:
         self.problems = problems
         self.operation = ""
         self.parameters: dict[str, str] = {}
-        self.inference: dict[str, Any] = {}
+        self.inference: Inference = {}
         self.usage = Usage()
         self.choices = Choices(limits.choices)
         self.content: list[int] = []
@@ -77,7 +80,7 @@ class Reading:
         if len(self.problems) < self.limits.problems:
             self.problems.append(text)
 
-    def _read(self, body: Body, text: bytes) -> Any:
+    def _read(self, body: Body, text: bytes) -> object:
         """As `loads`; says once what of a body's JSON cannot be told as it is."""
         try:
             return orjson.loads(text)
@@ -89,7 +92,7 @@ class Reading:
         if said not in self.problems:
             self.problem(said)
 
-    def put(self, key: str, value: object) -> None:
+    def put(self, key: Name, value: str | None) -> None:
         """Sets a member of `inference` if the value is known."""
         if value is not None:
             self.inference[key] = value
@@ -107,12 +110,12 @@ class Reading:
             self.inference["streamed"] = wish
 
     @once
-    def asked(self) -> Any:
+    def asked(self) -> object:
         """The request's JSON; None if there is none."""
         return self.json(self.request, self.request.data)
 
     @once
-    def answer(self) -> Any:
+    def answer(self) -> object:
         """The response's JSON; None if there is none. Not for streams. A proxy's own replies to failures are plain text."""
         if self.captured.status is not None and self.captured.status >= 400 and not self.response.starts_as_json:
             return None
@@ -123,7 +126,7 @@ class Reading:
         """Whether the answer is a stream of events."""
         return self.response.is_streamed
 
-    def json(self, body: Body, text: bytes) -> Any:
+    def json(self, body: Body, text: bytes) -> object:
         """The value of a JSON text of `body`; of a cut one, what came whole. None, with a problem, if it is not JSON."""
         if not text:
             return None
@@ -142,7 +145,7 @@ class Reading:
         except NotJSONError:
             return None
 
-    def _first(self, body: Body, text: bytes, error: NotJSONError) -> Any:
+    def _first(self, body: Body, text: bytes, error: NotJSONError) -> object:
         """The value that stands before something else."""
         try:
             _, end = first_value(text)
@@ -157,14 +160,14 @@ class Reading:
         """(event name, text, end offset) of the streamed answer."""
         return self.response.frames(self.limits.events)
 
-    def events(self) -> Iterator[tuple[dict[str, Any], int]]:
+    def events(self) -> Iterator[tuple[Object, int]]:
         """(JSON object, end offset) of the streamed answer; events that hold none are skipped."""
         for _, text, end in self.frames():
             event = self.event(text)
             if event is not None:
                 yield event, end
 
-    def event(self, text: bytes) -> dict[str, Any] | None:
+    def event(self, text: bytes) -> Object | None:
         """The object of one event's text; None for end marks, and with a problem for what is not JSON."""
         try:
             event = self._read(self.response, text)

@@ -8,17 +8,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
-CHAT, COMPLETIONS, RESPONSES = "openai-chat", "openai-completions", "openai-responses"
-EMBEDDINGS, RERANK, MESSAGES, TGI = "openai-embeddings", "openai-rerank", "anthropic-messages", "tgi"
-AUDIO, IMAGES, MODELS = "openai-audio", "openai-images", "openai-models"
-V1, V2, V2_GRPC, UNKNOWN = "kserve-v1", "kserve-v2", "kserve-v2-grpc", "unknown"
+from collector.messages.inference import ProtocolName
+
+CHAT: ProtocolName = "openai-chat"
+COMPLETIONS: ProtocolName = "openai-completions"
+RESPONSES: ProtocolName = "openai-responses"
+EMBEDDINGS: ProtocolName = "openai-embeddings"
+RERANK: ProtocolName = "openai-rerank"
+MESSAGES: ProtocolName = "anthropic-messages"
+TGI: ProtocolName = "tgi"
+AUDIO: ProtocolName = "openai-audio"
+IMAGES: ProtocolName = "openai-images"
+MODELS: ProtocolName = "openai-models"
+V1: ProtocolName = "kserve-v1"
+V2: ProtocolName = "kserve-v2"
+V2_GRPC: ProtocolName = "kserve-v2-grpc"
+UNKNOWN: ProtocolName = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """`handler` names the module that reads the call; None: nothing is known of it but its errors."""
 
-    protocol: str
+    protocol: ProtocolName
     operation: str = ""
     handler: str | None = None
     model: str | None = None

@@ -9,6 +9,7 @@ whatever matches would have parsed to exactly this.
 from typing import Any
 
 from collector.decode.json_text import NotJSONError, loads
+from collector.decode.values import Object
 
 _PROBE = "probe"
 
@@ -39,7 +40,7 @@ class Template:
         return None
 
 
-def learn(data: bytes, event: dict[str, Any], path: tuple[str | int, ...]) -> Template | None:
+def learn(data: bytes, event: Object, path: tuple[str | int, ...]) -> Template | None:
     """The template of an event whose string at `path` is the piece; None if it cannot be proven. `event` is `data`, parsed."""
     key = str(path[-1]).encode()
     for mark in (b'"' + key + b'":"', b'"' + key + b'": "'):
@@ -51,15 +52,16 @@ def learn(data: bytes, event: dict[str, Any], path: tuple[str | int, ...]) -> Te
     return None
 
 
-def _proven(prefix: bytes, suffix: bytes, event: dict[str, Any], path: tuple[str | int, ...]) -> Template | None:
+def _proven(prefix: bytes, suffix: bytes, event: Object, path: tuple[str | int, ...]) -> Template | None:
     try:
         probed: Any = loads(prefix + _PROBE.encode() + suffix)
-        holder, original = probed, event
+        original: Any = event
+        holder = probed
         for step in path[:-1]:
-            holder, original = holder[step], original[step]  # type: ignore[index]
+            holder, original = holder[step], original[step]
         if holder[path[-1]] != _PROBE:
             return None
-        holder[path[-1]] = original[path[-1]]  # type: ignore[index]
+        holder[path[-1]] = original[path[-1]]
     except (NotJSONError, KeyError, IndexError, TypeError):
         return None
     return Template(prefix, suffix) if probed == event else None

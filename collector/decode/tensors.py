@@ -1,25 +1,24 @@
 """Names, types, shapes and sizes of tensors (Open Inference Protocol), never their data."""
 
 from math import prod
-from typing import Any
+from typing import Literal, TypeGuard
 
 from collector.decode.limits import Limits
 from collector.decode.reading import Reading
 from collector.decode.values import name
+from collector.messages.inference import RecordedTensor
 
 SIZES = {
     "BOOL": 1, "UINT8": 1, "INT8": 1, "UINT16": 2, "INT16": 2, "FP16": 2, "BF16": 2,
     "UINT32": 4, "INT32": 4, "FP32": 4, "UINT64": 8, "INT64": 8, "FP64": 8,
 }  # fmt: skip
-Tensor = dict[str, Any]
-
 
 _DIMENSION = 1 << 63  # the protocol's shapes are int64
 
 
-def describe(given_name: object, datatype: object, shape: object, limits: Limits) -> Tensor:
+def describe(given_name: object, datatype: object, shape: object, limits: Limits) -> RecordedTensor:
     """The record's form of a tensor: name, datatype, shape as far as known."""
-    tensor: Tensor = {}
+    tensor: RecordedTensor = {}
     if (called := name(given_name)) is not None:
         tensor["name"] = called
     if (kind := name(datatype)) is not None:
@@ -29,7 +28,7 @@ def describe(given_name: object, datatype: object, shape: object, limits: Limits
     return tensor
 
 
-def is_shape(shape: object, limits: Limits) -> bool:
+def is_shape(shape: object, limits: Limits) -> TypeGuard[list[int]]:
     """A list of whole numbers of 64 bits, and not too many."""
     return (
         isinstance(shape, list)
@@ -38,7 +37,7 @@ def is_shape(shape: object, limits: Limits) -> bool:
     )
 
 
-def size(tensor: Tensor) -> int | None:
+def size(tensor: RecordedTensor) -> int | None:
     """Bytes of the tensor's data; None where its elements have no fixed size (BYTES) or it is not fully described."""
     width = SIZES.get(tensor.get("datatype", ""))
     shape = tensor.get("shape")
@@ -48,7 +47,7 @@ def size(tensor: Tensor) -> int | None:
 
 
 class Count:
-    """Tensors, bytes and rows of one direction, over all messages. A sum with an unknown part is unknown."""
+    """RecordedTensors, bytes and rows of one direction, over all messages. A sum with an unknown part is unknown."""
 
     __slots__ = ("bytes", "rows", "tensors")
 
@@ -57,7 +56,7 @@ class Count:
         self.bytes: int | None = 0
         self.rows: int | None = 0
 
-    def add(self, tensors: list[Tensor], sizes: list[int | None]) -> None:
+    def add(self, tensors: list[RecordedTensor], sizes: list[int | None]) -> None:
         """The tensors of one message. Its rows are the first tensor's first dimension (1 for a scalar)."""
         self.tensors = (self.tensors or 0) + len(tensors)
         known = [each for each in sizes if each is not None]
@@ -66,11 +65,14 @@ class Count:
             shape = tensors[0].get("shape")
             self.rows = None if self.rows is None or shape is None else self.rows + (shape[0] if shape else 1)
 
-    def put(self, reading: Reading, side: str) -> None:
+    def put(self, reading: Reading, side: Literal["input", "output"]) -> None:
         """Into the usage as `input_…` or `output_…`; the request's rows are the exchange's `rows`."""
         if self.tensors is None:
             return
-        reading.usage.note(f"{side}_tensors", self.tensors)
-        reading.usage.note(f"{side}_bytes", self.bytes)
         if side == "input":
+            reading.usage.note("input_tensors", self.tensors)
+            reading.usage.note("input_bytes", self.bytes)
             reading.usage.note("rows", self.rows)
+        else:
+            reading.usage.note("output_tensors", self.tensors)
+            reading.usage.note("output_bytes", self.bytes)

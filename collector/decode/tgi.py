@@ -4,14 +4,15 @@ Token counts come in `details` (the last event of a stream) or in the `x-prompt-
 `/generate` has the same path: its texts and counts (`meta_info`) are cumulative in every event.
 """
 
-from typing import Any
-
 from collector.decode import failures
 from collector.decode.choices import Choice
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
-from collector.decode.values import items, mapping, name, objects, text
+from collector.decode.values import Object, items, mapping, name, objects, text
+from collector.messages.usage import UsageName
+
+_HEADERS: tuple[tuple[str, UsageName], ...] = (("x-prompt-tokens", "prompt_tokens"), ("x-generated-tokens", "completion_tokens"))
 
 
 def read(reading: Reading) -> None:
@@ -28,7 +29,7 @@ def read(reading: Reading) -> None:
     _headers(reading)
 
 
-def _whole(reading: Reading, index: int, answer: dict[str, Any]) -> None:
+def _whole(reading: Reading, index: int, answer: Object) -> None:
     generated = answer.get("generated_text", answer.get("text"))
     if isinstance(generated, list):  # vLLM's demonstration server: one text per sample
         for number, piece in enumerate(generated[: reading.limits.choices]):
@@ -42,7 +43,7 @@ def _whole(reading: Reading, index: int, answer: dict[str, Any]) -> None:
     _meta_info(reading, choice, answer, Told.FINAL)
 
 
-def _details(reading: Reading, choice: Choice, details: dict[str, Any]) -> None:
+def _details(reading: Reading, choice: Choice, details: Object) -> None:
     choice.finish_reason = name(details.get("finish_reason")) or choice.finish_reason
     choice.logprobs |= any("logprob" in token for token in objects(items(details.get("tokens"))[:1]))
     reading.usage.note("completion_tokens", details.get("generated_tokens"))
@@ -51,7 +52,7 @@ def _details(reading: Reading, choice: Choice, details: dict[str, Any]) -> None:
 
 def _headers(reading: Reading) -> None:
     headers = reading.response.headers
-    for header, called in (("x-prompt-tokens", "prompt_tokens"), ("x-generated-tokens", "completion_tokens")):
+    for header, called in _HEADERS:
         told = headers.get(header, "")
         if told.isascii() and told.isdecimal() and len(told) < 19 and reading.usage.value(called) is None:
             reading.usage.note(called, int(told))
@@ -69,7 +70,7 @@ def _stream(reading: Reading) -> None:
             reading.content.append(end)
 
 
-def _token(reading: Reading, choice: Choice, event: dict[str, Any]) -> bool:
+def _token(reading: Reading, choice: Choice, event: Object) -> bool:
     token = mapping(event.get("token"))
     piece = text(token.get("text"))
     generated = piece is not None and not token.get("special")
@@ -83,7 +84,7 @@ def _token(reading: Reading, choice: Choice, event: dict[str, Any]) -> bool:
     return generated and bool(piece)
 
 
-def _cumulative(reading: Reading, choice: Choice, event: dict[str, Any]) -> bool:
+def _cumulative(reading: Reading, choice: Choice, event: Object) -> bool:
     """SGLang repeats all the text so far in every event."""
     before = choice.text
     if isinstance(whole := event.get("text"), str):
@@ -93,7 +94,7 @@ def _cumulative(reading: Reading, choice: Choice, event: dict[str, Any]) -> bool
     return choice.text is not None and choice.text != before and bool(choice.text[0])
 
 
-def _meta_info(reading: Reading, choice: Choice, answer: dict[str, Any], told: Told) -> None:
+def _meta_info(reading: Reading, choice: Choice, answer: Object, told: Told) -> None:
     meta = mapping(answer.get("meta_info"))
     if not meta:
         return

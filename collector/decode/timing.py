@@ -6,7 +6,8 @@ were there. Gaps are between events with content (text, reasoning, tool-call arg
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+
+from collector.messages.timing import InterToken, Timing
 
 Chunk = tuple[int, int, float]
 
@@ -32,12 +33,15 @@ def arrivals(content: Sequence[int], ends: Sequence[int], times: Sequence[float]
     return found
 
 
-def between(moments: Sequence[float], stall: float) -> tuple[dict[str, float], int]:
+def between(moments: Sequence[float], stall: float) -> tuple[InterToken, int]:
     """Nearest-rank p50 and p95, and the maximum, of the gaps between moments (seconds) in ms; and how many gaps exceed `stall`."""
     gaps = sorted([later - earlier for earlier, later in pairwise(moments)])
     count = len(gaps)
-    ranks = {"p50": (count + 1) // 2 - 1, "p95": -(-count * 95 // 100) - 1, "max": count - 1}
-    told = {key: milliseconds(gaps[rank]) for key, rank in ranks.items()}
+    told: InterToken = {
+        "p50": milliseconds(gaps[(count + 1) // 2 - 1]),
+        "p95": milliseconds(gaps[-(-count * 95 // 100) - 1]),
+        "max": milliseconds(gaps[-1]),
+    }
     stalls = 0
     while stalls < count and gaps[-1 - stalls] > stall:
         stalls += 1
@@ -56,12 +60,12 @@ def timing(
     completion_tokens: int | None,
     duration: float | None,
     upstream_first_byte: float | None,
-) -> dict[str, Any]:
+) -> Timing:
     """The record's `timing`. `moments`: when each event with content was there, for a stream; `chunks` as `ordered` gives them.
 
     `tokens_per_s` is the pace after the first token: (completion tokens - 1) over the time from the first content to the last.
     """
-    told: dict[str, Any] = {}
+    told: Timing = {}
     if chunks:
         told["first_byte_ms"] = milliseconds(chunks[0][2])
         told["chunks"] = len(chunks)

@@ -9,14 +9,15 @@ listed under `conflicts`.
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any
+
+from collector.messages.usage import RecordedUsage, UsageConflict, UsageName
 
 Estimator = Callable[[str, str], int | None]  # model and text: its tokens; None: not known for this model
 _LARGEST = (1 << 63) - 1
 _CONFLICTS = 8
 
 # Where servers put each number: OpenAI (Chat, Completions, Embeddings), OpenAI Responses and Audio, DeepSeek, SGLang, Cohere.
-FLAT = {
+FLAT: dict[str, UsageName] = {
     "prompt_tokens": "prompt_tokens",
     "completion_tokens": "completion_tokens",
     "total_tokens": "total_tokens",
@@ -26,13 +27,13 @@ FLAT = {
     "prompt_cache_hit_tokens": "cached_tokens",
     "search_units": "search_units",
 }
-_INPUT = {
+_INPUT: dict[str, UsageName] = {
     "cached_tokens": "cached_tokens",
     "cache_write_tokens": "cache_creation_tokens",
     "audio_tokens": "prompt_audio_tokens",
     "image_tokens": "prompt_image_tokens",
 }
-_OUTPUT = {
+_OUTPUT: dict[str, UsageName] = {
     "reasoning_tokens": "reasoning_tokens",
     "audio_tokens": "completion_audio_tokens",
     "image_tokens": "completion_image_tokens",
@@ -91,10 +92,10 @@ class Usage:
     __slots__ = ("_estimates", "_numbers")
 
     def __init__(self) -> None:
-        self._numbers: dict[str, _Number] = {}
-        self._estimates: dict[str, int] = {}
+        self._numbers: dict[UsageName, _Number] = {}
+        self._estimates: dict[UsageName, int] = {}
 
-    def note(self, name: str, value: object, told: Told = Told.FINAL) -> None:
+    def note(self, name: UsageName, value: object, told: Told = Told.FINAL) -> None:
         """A number as the server told it; anything but a count (an integer of 0 to 2^63-1) is not noted."""
         if type(value) is not int or not 0 <= value <= _LARGEST:
             return
@@ -104,12 +105,12 @@ class Usage:
         else:
             number.again(value, told)
 
-    def continued(self, name: str) -> None:
+    def continued(self, name: UsageName) -> None:
         """What was told so far as `name` turned out to be a running total."""
         if number := self._numbers.get(name):
             number.ran, number.told = True, Told.RUNNING
 
-    def frame(self, usage: dict[str, Any], told: Told = Told.FINAL) -> None:
+    def frame(self, usage: dict[str, object], told: Told = Told.FINAL) -> None:
         """A usage object of the OpenAI family. `null` members were not told."""
         for key, value in usage.items():
             name = FLAT.get(key)
@@ -120,25 +121,24 @@ class Usage:
                     if inner in value:
                         self.note(inner_name, value[inner], told)
 
-    def estimate(self, name: str, count: int) -> None:
+    def estimate(self, name: UsageName, count: int) -> None:
         """Fills in a number that nobody told."""
         if name not in self._numbers:
             self._estimates[name] = count
 
-    def value(self, name: str) -> int | None:
+    def value(self, name: UsageName) -> int | None:
         """The best known value."""
         number = self._numbers.get(name)
         return number.value if number else None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> RecordedUsage:
         """The record's `usage`."""
-        usage: dict[str, Any] = {
-            name: {"value": number.value, "provenance": "last_cumulative" if number.ran else "reported"}
-            for name, number in self._numbers.items()
-        }
+        usage: RecordedUsage = {}
+        for name, number in self._numbers.items():
+            usage[name] = {"value": number.value, "provenance": "last_cumulative" if number.ran else "reported"}
         for name, value in self._estimates.items():
             usage[name] = {"value": value, "provenance": "estimated"}
-        conflicts = [{"name": name, "values": n.conflicts} for name, n in self._numbers.items() if n.conflicts]
+        conflicts: list[UsageConflict] = [{"name": name, "values": n.conflicts} for name, n in self._numbers.items() if n.conflicts]
         if conflicts:
             usage["conflicts"] = conflicts
         return usage

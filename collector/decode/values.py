@@ -1,6 +1,6 @@
 """Small readers of untrusted JSON: each gives the value if it has the expected shape, else None."""
 
-from typing import Any
+Object = dict[str, object]
 
 
 def text(value: object) -> str | None:
@@ -13,16 +13,16 @@ def name(value: object, limit: int = 1024) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= limit else None
 
 
-def mapping(value: object) -> dict[str, Any]:
+def mapping(value: object) -> Object:
     """An object, or an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def items(value: object) -> list[Any]:
+def items(value: object) -> list[object]:
     """An array, or an empty one."""
     return value if isinstance(value, list) else []
 
 
-def objects(value: object) -> list[dict[str, Any]]:
+def objects(value: object) -> list[Object]:
     """The objects of an array."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

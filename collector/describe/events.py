@@ -6,8 +6,6 @@ Where an inference protocol was recognised, a `meshscribe.usage.v1` event follow
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from collector.describe.hops import DEFAULT, Billing
@@ -21,12 +19,12 @@ from collector.messages.columns import ExchangeColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.plain import plain
+from collector.messages.record import Record
 from collector.messages.redacted import Redacted
+from collector.messages.service import Service
 
 
-def describe(
-    seen: Redacted, place: Place, decoded: Decoded, service: dict[str, Any], with_usage: bool, billing: Billing = DEFAULT
-) -> Output:
+def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, with_usage: bool, billing: Billing = DEFAULT) -> Output:
     """The events of an exchange: its own first, then those of its bodies, then its usage.
 
     `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record.
@@ -55,13 +53,13 @@ def describe(
     return Output(place, tuple(events))
 
 
-def _encoded(record: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def _encoded(record: Record) -> tuple[Record, bytes]:
     """The record and its JSON. A number or text in it that JSON cannot hold is left out, and said."""
     try:
         return record, orjson.dumps(record)
     except orjson.JSONEncodeError:
         problems: list[str] = []
-        told = plain(record, problems)
+        told: Record = plain(record, problems)
         told["problems"] = [*told.get("problems", ()), *(f"the record: {problem}" for problem in problems)]
         return told, orjson.dumps(told)
 
@@ -92,7 +90,7 @@ def describe_ledger(window: LedgerWindow, place: Place) -> Output:
     return Output(place, (event,))
 
 
-def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | None, record: dict[str, Any]) -> ExchangeColumns:
+def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | None, record: Record) -> ExchangeColumns:
     exchange = seen.exchange
     inference = record.get("inference", {})
     return ExchangeColumns(

@@ -9,11 +9,14 @@ at a workload's own side, if usage was decoded there. The rule's name is on the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import get_args
 
 from collector.messages.exchange import Exchange
+from collector.messages.record import HopName, RecordedHop
+from collector.messages.service import Service
 
-ROLES = ("gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server")
+ROLES = get_args(HopName)
+_COMPONENTS: dict[str, HopName] = {"transformer": "transformer", "explainer": "explainer", "predictor": "predictor"}
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
     "render", "count_tokens", "compact", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "input_items", "metadata",
@@ -37,9 +40,7 @@ class Billing:
 DEFAULT = Billing()
 
 
-def hop(
-    exchange: Exchange, service: dict[str, Any], billing: Billing = DEFAULT, operation: str = "", metered: bool = True
-) -> dict[str, Any]:
+def hop(exchange: Exchange, service: Service, billing: Billing = DEFAULT, operation: str = "", metered: bool = True) -> RecordedHop:
     """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing. `metered`: usage was decoded.
 
     By default a workload that is nobody's service is billed only where usage was decoded: an application in front of a model that
@@ -50,7 +51,7 @@ def hop(
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
 
 
-def role(exchange: Exchange, service: dict[str, Any]) -> str:
+def role(exchange: Exchange, service: Service) -> HopName:
     """gateway, waypoint, client, transformer, explainer, predictor, prefill, decode, serving or server.
 
     Sources: Istio's node id (`sidecar~…`, `router~…`, `waypoint~…`), KServe's pod labels, llm-d's role label.
@@ -64,13 +65,11 @@ def role(exchange: Exchange, service: dict[str, Any]) -> str:
     if log is not None and log.upstream_cluster.startswith(("outbound|", "outbound_.")):
         return "client"
     labels = exchange.node.labels
-    component = service.get("component") or labels.get("component", "")
-    if component in ("transformer", "explainer", "predictor"):
-        return component
-    return _llm_role(labels, service)
+    component = _COMPONENTS.get(service.get("component") or labels.get("component", ""))
+    return component or _llm_role(labels, service)
 
 
-def _llm_role(labels: dict[str, str], service: dict[str, Any]) -> str:
+def _llm_role(labels: dict[str, str], service: Service) -> HopName:
     leg = labels.get("llm-d.ai/role", "")
     if leg == "prefill" or labels.get("app.kubernetes.io/component", "").endswith("prefill"):
         return "prefill"

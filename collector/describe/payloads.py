@@ -8,8 +8,6 @@ secrets are blank. `revision`, `requestid` and `statuscode` are added.
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from collector.describe.identity import event_id
@@ -18,13 +16,14 @@ from collector.messages.columns import PayloadColumns
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
 from collector.messages.redacted import Redacted
+from collector.messages.service import Service
 from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
 from collector.messages.times import timestamp
 
 Extensions = dict[str, str | int | bool]
 
 
-def payload_events(seen: Redacted, identity: str, service: dict[str, Any]) -> list[Event]:
+def payload_events(seen: Redacted, identity: str, service: Service) -> list[Event]:
     """One event for each body that the tap captured, also for an empty one, unless the service leaves it out. Both share the extensions."""
     exchange = seen.exchange
     tap = exchange.tap
@@ -42,7 +41,7 @@ def payload_events(seen: Redacted, identity: str, service: dict[str, Any]) -> li
     return found
 
 
-def owner(node: Node, service: dict[str, Any]) -> tuple[str | None, str | None]:
+def owner(node: Node, service: Service) -> tuple[str | None, str | None]:
     """Namespace and name under which an exchange is filed: its service's, else its proxy's namespace and workload."""
     return service.get("namespace") or node.namespace or None, service.get("name") or node.workload or None
 
@@ -73,7 +72,7 @@ def _payload(
     return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)
 
 
-def _extensions(seen: Redacted, identity: str, service: dict[str, Any]) -> Extensions:
+def _extensions(seen: Redacted, identity: str, service: Service) -> Extensions:
     exchange = seen.exchange
     node = exchange.node
     extensions: Extensions = {"exchange": identity, "revision": exchange.revision}
@@ -98,7 +97,7 @@ def _extensions(seen: Redacted, identity: str, service: dict[str, Any]) -> Exten
     return extensions
 
 
-def _metadata(seen: Redacted, service: dict[str, Any]) -> str:
+def _metadata(seen: Redacted, service: Service) -> str:
     """The request headers that the InferenceService's `logger.metadataHeaders` names: {"X-User": ["ann"]}, as Go spells and sorts them."""
     wanted = service.get("logger", {}).get("metadata_headers")
     if not wanted:

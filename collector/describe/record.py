@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
+from typing import cast
 
 from collector.describe.hops import DEFAULT, Billing, hop
 from collector.describe.trace import trace
@@ -11,20 +11,32 @@ from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Body, Node, Tap
+from collector.messages.record import (
+    Caller,
+    LevelName,
+    Proxy,
+    Record,
+    RecordedBody,
+    RecordedRequest,
+    RecordedResponse,
+    Upstream,
+)
 from collector.messages.redacted import Redacted
+from collector.messages.service import Service
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
 from collector.messages.times import is_span, timestamp
+from collector.messages.timing import Timing
 
-_LEVELS = {value: name.lower() for name, value in Level.items()}
+_LEVELS: dict[int, LevelName] = {value: cast(LevelName, name.lower()) for name, value in Level.items()}
 _NO_LOG = AccessLog()
 
 
-def build(seen: Redacted, identity: str, decoded: Decoded, service: dict[str, Any], billing: Billing = DEFAULT) -> dict[str, Any]:
+def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, billing: Billing = DEFAULT) -> Record:
     """The record as a JSON object. `service`: the service it met."""
     exchange = seen.exchange
     tap, logged = exchange.tap, exchange.access_log is not None
     log = exchange.access_log or _NO_LOG
-    record: dict[str, Any] = {"id": identity, "revision": exchange.revision}
+    record: Record = {"id": identity, "revision": exchange.revision}
     if seen.request_id:
         record["call_id"] = call_id(seen.request_id)
     _when(record, seen)
@@ -54,8 +66,8 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: dict[str, An
     problems = [*seen.problems, *seen.reasons.values(), *decoded.problems]
     if problems:
         record["problems"] = problems
-    for side, extent in seen.extents.items():
-        record[side]["body"]["redacted"] = extent
+    _mark(record["request"]["body"], seen.extents.get("request"))
+    _mark(record["response"]["body"], seen.extents.get("response"))
     if "logger" in service:
         without_bodies(record, service)
     return record
@@ -69,7 +81,7 @@ def call_id(request_id: str) -> str:
 # The functions below run once per exchange and build one dict each, key by key: that is three times as fast as filtering and merging.
 
 
-def _when(record: dict[str, Any], seen: Redacted) -> None:
+def _when(record: Record, seen: Redacted) -> None:
     record["start"] = timestamp(seen.start_us)
     told = seen.exchange.start_told
     if told is not None:
@@ -78,8 +90,8 @@ def _when(record: dict[str, Any], seen: Redacted) -> None:
         record["duration_ms"] = seen.duration_us / 1000
 
 
-def _proxy(node: Node, log: AccessLog) -> dict[str, Any]:
-    proxy: dict[str, Any] = {"node": node.id}
+def _proxy(node: Node, log: AccessLog) -> Proxy:
+    proxy: Proxy = {"node": node.id}
     if node.mesh_cluster:
         proxy["cluster"] = node.mesh_cluster
     if node.namespace:
@@ -93,8 +105,8 @@ def _proxy(node: Node, log: AccessLog) -> dict[str, Any]:
     return proxy
 
 
-def _caller(seen: Redacted, log: AccessLog) -> dict[str, Any]:
-    caller: dict[str, Any] = {}
+def _caller(seen: Redacted, log: AccessLog) -> Caller:
+    caller: Caller = {}
     tap = seen.exchange.tap
     told = tap.principal if tap is not None else ""
     if log.principal or told:
@@ -111,8 +123,8 @@ def _caller(seen: Redacted, log: AccessLog) -> dict[str, Any]:
     return caller
 
 
-def _request(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> dict[str, Any]:
-    request: dict[str, Any] = {}
+def _request(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> RecordedRequest:
+    request: RecordedRequest = {}
     if seen.request_id:
         request["id"] = seen.request_id
     if seen.method:
@@ -137,8 +149,8 @@ def _request(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, iden
     return request
 
 
-def _response(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> dict[str, Any]:
-    response: dict[str, Any] = {}
+def _response(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> RecordedResponse:
+    response: RecordedResponse = {}
     if seen.status is not None:
         response["status"] = seen.status
     if seen.flags:
@@ -162,8 +174,8 @@ def _response(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, ide
     return response
 
 
-def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str, str], identity: str, kind: str) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str, str], identity: str, kind: str) -> RecordedBody:
+    told: RecordedBody = {}
     size = body.size if body is not None and body.size is not None else logged
     if size is not None:
         told["size"] = size
@@ -186,9 +198,14 @@ def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str
     return told
 
 
-def _timing(log: AccessLog, tap: Tap | None) -> dict[str, Any]:
+def _mark(body: RecordedBody, extent: str | None) -> None:
+    if extent:
+        body["redacted"] = "part" if extent == "part" else "all"
+
+
+def _timing(log: AccessLog, tap: Tap | None) -> Timing:
     """Times that need no decoding, in ms since the request's start."""
-    timing: dict[str, Any] = {}
+    timing: Timing = {}
     chunks = tap.response.chunks if tap is not None else ()
     first = chunks[0][2] if chunks else log.first_byte_us
     if first is not None and is_span(first):
@@ -200,8 +217,8 @@ def _timing(log: AccessLog, tap: Tap | None) -> dict[str, Any]:
     return timing
 
 
-def _upstream(log: AccessLog) -> dict[str, Any]:
-    upstream: dict[str, Any] = {"cluster": log.upstream_cluster}
+def _upstream(log: AccessLog) -> Upstream:
+    upstream: Upstream = {"cluster": log.upstream_cluster}
     if log.upstream_address:
         upstream["address"] = log.upstream_address
     if log.attempts:

@@ -6,7 +6,8 @@ Of baggage only the keys are kept: its values are whatever an application put th
 from __future__ import annotations
 
 import re
-from typing import Any
+
+from collector.messages.record import Trace
 
 # A version after 00 may have more behind its flags; ff is none (W3C Trace Context §3.2).
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
@@ -14,9 +15,9 @@ _KEY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _MEMBERS = 64  # W3C Baggage §3.3.2: more need not be passed on by anyone
 
 
-def trace(headers: dict[str, str]) -> dict[str, Any]:
+def trace(headers: dict[str, str]) -> Trace:
     """{"trace_id", "span_id", "baggage": [key, …]}, each where the request said it in the standard's form; else left out."""
-    told: dict[str, Any] = {}
+    told: Trace = {}
     found = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     if found is not None and not (found[3] and found[0].startswith("00")):
         told["trace_id"], told["span_id"] = found[1], found[2]

@@ -6,24 +6,25 @@ supersedes the earlier ones: the pair (exchange, revision) orders them.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import orjson
 
 from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
+from collector.messages.record import Record
 
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
 _INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "streamed", "delivered_chunks")
 
 
-def usage_event(record: dict[str, Any], source: str, subject: str | None, time_us: int) -> Event | None:
+def usage_event(record: Record, source: str, subject: str | None, time_us: int) -> Event | None:
     """The usage event of this record; None if no inference protocol was recognised in it. `time_us`: the request's start."""
     inference = record.get("inference", {})
     if inference.get("protocol", "unknown") == "unknown":
         return None
     service, exchange, revision = record.get("service", {}), record["id"], record["revision"]
-    data: dict[str, Any] = {"exchange": exchange, "revision": revision, "start": record["start"]}
+    data: dict[str, object] = {"exchange": exchange, "revision": revision, "start": record["start"]}
     _copy(data, record, ("call_id", "clock_suspect", "duration_ms"))
     _put(data, "request_id", record["request"].get("id"))
     _put(data, "status", record["response"].get("status"))
@@ -41,12 +42,12 @@ def usage_event(record: dict[str, Any], source: str, subject: str | None, time_u
     return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", orjson.dumps(data), extensions, None)
 
 
-def _copy(target: dict[str, Any], origin: dict[str, Any], names: tuple[str, ...]) -> None:
+def _copy(target: dict[str, object], origin: Mapping[str, object], names: tuple[str, ...]) -> None:
     for name in names:
         if name in origin:
             target[name] = origin[name]
 
 
-def _put(target: dict[str, Any], name: str, value: Any) -> None:
+def _put(target: dict[str, object], name: str, value: object) -> None:
     if value is not None and value != "":
         target[name] = value

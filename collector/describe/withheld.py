@@ -6,22 +6,29 @@ stays, so that usage and billing are the same with and without the rule. Enrich 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Literal, TypeVar, cast
 
-RULE = "logger.mode"
+from collector.messages.inference import Inference
+from collector.messages.record import Record
+from collector.messages.service import Service, Side
+
+T = TypeVar("T", bound=Mapping[str, object])
+
+RULE: Literal["logger.mode"] = "logger.mode"
 _SAFE_BODY = ("size", "content_type", "encoding")
 _SAFE_CHOICE = ("index", "role", "finish_reason", "logprobs")
 _SAFE_ERROR = ("type", "code")
 _SAFE_PART = ("name", "datatype", "shape", "content_type", "size")
 
 
-def left_out(service: dict[str, Any]) -> tuple[str, ...]:
+def left_out(service: Service) -> tuple[Side, ...]:
     """`request`, `response`, both or none."""
     logger = service.get("logger")
     return tuple(logger.get("left_out", ())) if logger else ()
 
 
-def without_bodies(record: dict[str, Any], service: dict[str, Any]) -> None:
+def without_bodies(record: Record, service: Service) -> None:
     """Takes out of a record what it holds of bodies that are left out. A body that nobody captured is not called left out."""
     for side in left_out(service):
         message = record[side]
@@ -35,15 +42,15 @@ def without_bodies(record: dict[str, Any], service: dict[str, Any]) -> None:
             record["problems"] = problems
 
 
-def _of_request(inference: dict[str, Any]) -> dict[str, Any]:
+def _of_request(inference: Inference) -> Inference:
     """Without the names of the files that were sent: all else that is told of a request is its model and its shapes."""
     if "inputs" not in inference:
         return inference
     return {**inference, "inputs": [_only(part, _SAFE_PART) for part in inference["inputs"]]}
 
 
-def _of_response(inference: dict[str, Any]) -> dict[str, Any]:
-    told = dict(inference)
+def _of_response(inference: Inference) -> Inference:
+    told = inference.copy()
     if "choices" in told:
         told["choices"] = [_only(choice, _SAFE_CHOICE) for choice in told["choices"]]
     if "error" in told:
@@ -51,5 +58,5 @@ def _of_response(inference: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _only(told: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: told[name] for name in names if name in told}
+def _only(told: T, names: tuple[str, ...]) -> T:
+    return cast(T, {name: told[name] for name in names if name in told})

@@ -6,15 +6,16 @@ record.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from collector.enrich.match import Match
 from collector.enrich.version import ServiceVersion
+from collector.messages.service import Service, ServiceLogger, ServiceModel, Side
 
-BODIES = frozenset({"request", "response"})
+BODIES: frozenset[Side] = frozenset({"request", "response"})
 
 
-def attach(match: Match, version: ServiceVersion | None, logger_mode: str = "ignore") -> dict[str, Any]:
+def attach(match: Match, version: ServiceVersion | None, logger_mode: str = "ignore") -> Service:
     """The record's ``service``.
 
     Without a match it holds ``matched_by: unmatched`` and the reason. With a match but no version (the service was not
@@ -28,10 +29,10 @@ def attach(match: Match, version: ServiceVersion | None, logger_mode: str = "ign
     return service
 
 
-def _service(match: Match, version: ServiceVersion | None) -> dict[str, Any]:
+def _service(match: Match, version: ServiceVersion | None) -> Service:
     if not match.matched:
         return {"matched_by": match.matched_by, "reason": match.reason}
-    service: dict[str, Any] = {"namespace": match.namespace, "name": match.name}
+    service: Service = {"namespace": match.namespace, "name": match.name}
     kind = match.kind or (version.kind if version is not None else None)
     if kind:
         service["kind"] = kind
@@ -45,16 +46,16 @@ def _service(match: Match, version: ServiceVersion | None) -> dict[str, Any]:
     return service
 
 
-def _add_version(service: dict[str, Any], version: ServiceVersion) -> None:
+def _add_version(service: Service, version: ServiceVersion) -> None:
     service["uid"] = version.uid
     service["resource_version"] = version.resource_version
     service["generation"] = version.generation
     service["annotations"] = dict(version.annotations)
     service["labels"] = dict(version.labels)
     if version.model:
-        service["model"] = dict(version.model)
+        service["model"] = cast(ServiceModel, dict(version.model))
     if version.logger_mode is not None or version.metadata_headers:
-        logger: dict[str, Any] = {}
+        logger: ServiceLogger = {}
         service["logger"] = logger
         if version.logger_mode is not None:
             logger["mode"] = version.logger_mode
@@ -62,7 +63,7 @@ def _add_version(service: dict[str, Any], version: ServiceVersion) -> None:
             logger["metadata_headers"] = list(version.metadata_headers)
 
 
-def logged_parts(version: ServiceVersion | None, logger_mode: str) -> frozenset[str]:
+def logged_parts(version: ServiceVersion | None, logger_mode: str) -> frozenset[Side]:
     """Which of ``request`` and ``response`` may be stored as bodies, where `services.logger_mode` is ``honour`` or ``require``.
 
     A logger without a mode wants both, as KServe has it. Where no logger is known (none is set, the service or its

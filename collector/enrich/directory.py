@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -27,6 +27,8 @@ from collector.enrich.view import services_view, versions_view, watch_view
 from collector.enrich.watch import Watch
 from collector.errors import MeshscribeError
 from collector.health import Component
+from collector.messages.freshness import Freshness
+from collector.messages.service import KnownService
 from collector.settings import Kafka, Services
 from collector.store.schema import service_versions
 from collector.tasks import cancel
@@ -122,15 +124,15 @@ class Directory:
         """How saving fares; None where nothing is kept."""
         return self._keeper.status() if self._keeper is not None else None
 
-    def services(self, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[dict[str, Any]]:
+    def services(self, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[KnownService]:
         """See collector.audit.services.Known."""
         return services_view(self.catalogue, frozenset((namespace,)) if namespace is not None else None, behind, limit)
 
-    def versions(self, namespace: str, name: str) -> list[dict[str, Any]]:
+    def versions(self, namespace: str, name: str) -> list[KnownService]:
         """See collector.audit.services.Known."""
         return versions_view(self.catalogue, namespace, name)
 
-    def watch(self) -> dict[str, Any] | None:
+    def watch(self) -> Freshness | None:
         """See collector.audit.services.Known."""
         status = self.status()
         return watch_view(status, self._clock.now_us()) if status is not None else None

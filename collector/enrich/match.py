@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE
+from collector.messages.service import MatchedBy
 
-UNMATCHED = "unmatched"
+UNMATCHED: MatchedBy = "unmatched"
 # Asks the catalogue whether a service of this namespace and name is known: `Catalogue.knows`.
 Knows = Callable[[str, str], bool]
 
@@ -52,7 +53,7 @@ class Match(Struct, frozen=True, gc=False):
     name: str = ""
     kind: str | None = None
     component: str = ""
-    matched_by: str = UNMATCHED
+    matched_by: MatchedBy = UNMATCHED
     reason: str = ""
 
     @property
@@ -66,6 +67,9 @@ class _Found(Struct, frozen=True, gc=False):
     name: str
     kind: str | None
     component: str
+
+
+_Rule = Callable[[ProxyFacts, Knows], _Found | None]
 
 
 def proxy_type_of(node_id: str) -> str:
@@ -241,7 +245,7 @@ def _is_known(found: _Found, knows: Knows) -> bool:
     return bool(found.namespace and found.name) and knows(found.namespace, found.name)
 
 
-_RULES = (
+_RULES: tuple[tuple[_Rule, MatchedBy], ...] = (
     (_own_labels, "node_labels"),
     (_upstream, "upstream_cluster"),
     (_authority, "authority"),

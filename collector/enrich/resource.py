@@ -19,13 +19,14 @@ import orjson
 from collector.enrich.selection import Selection
 from collector.enrich.version import LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.errors import BadInputError
+from collector.messages.service import LoggerMode
 
 SECOND_US = 1_000_000
 # A change is told a few milliseconds after it was made. Whoever made it and then sends a request must meet it, so a
 # change seen as it happened counts from this long before it was seen (never from before the second the server noted).
 WATCH_DELAY_US = 50_000
 MAX_NAMED = 64
-_MODES = frozenset({"all", "request", "response"})
+_MODES: dict[str, LoggerMode] = {"all": "all", "request": "request", "response": "response"}
 _FORMATS = (
     "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
 )  # fmt: skip
@@ -133,12 +134,12 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
     )
 
 
-def _logger_mode(logger: Any) -> str | None:
+def _logger_mode(logger: Any) -> LoggerMode | None:
     """The mode of a ``spec.predictor.logger``; KServe's default is ``all``. None: there is no logger, or its mode is none of KServe's."""
     if not isinstance(logger, dict):
         return None
     mode = logger.get("mode") or "all"
-    return mode if isinstance(mode, str) and mode in _MODES else None
+    return _MODES.get(mode) if isinstance(mode, str) else None
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from collector.messages.service import LoggerMode
+
 INFERENCE_SERVICE = "InferenceService"
 LLM_INFERENCE_SERVICE = "LLMInferenceService"
 
@@ -34,7 +36,7 @@ class ServiceVersion:
     deleted: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    logger_mode: str | None = None
+    logger_mode: LoggerMode | None = None
     metadata_annotations: tuple[str, ...] = ()
     metadata_headers: tuple[str, ...] = ()
     model: Mapping[str, str] = field(default_factory=dict)

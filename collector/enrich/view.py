@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import cast
 
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.status import WatchStatus
 from collector.enrich.version import ServiceVersion
+from collector.messages.freshness import Freshness, WatchedKind
+from collector.messages.service import KnownService, ServiceModel
 
 
 def services_view(
@@ -17,7 +19,7 @@ def services_view(
     namespaces: frozenset[str] | None = None,
     behind: tuple[str, str, str] = ("", "", ""),
     limit: int | None = None,
-) -> list[dict[str, Any]]:
+) -> list[KnownService]:
     """The newest version of every service that has not ended, by (namespace, name, kind); of ``namespaces`` only, where
     the reader may not see all. At most ``limit`` of them, ``behind`` this key.
     """
@@ -31,14 +33,14 @@ def services_view(
     ]
 
 
-def versions_view(catalogue: Catalogue, namespace: str, name: str) -> list[dict[str, Any]]:
+def versions_view(catalogue: Catalogue, namespace: str, name: str) -> list[KnownService]:
     """All kept versions of one service, oldest first; empty if there is no such service."""
     return [version_view(version) for version in catalogue.versions(namespace, name)]
 
 
-def version_view(version: ServiceVersion) -> dict[str, Any]:
+def version_view(version: ServiceVersion) -> KnownService:
     """One version; ``since`` is an RFC 3339 time, absent for a version that counts from ever."""
-    view: dict[str, Any] = {
+    view: KnownService = {
         "namespace": version.namespace,
         "name": version.name,
         "kind": version.kind,
@@ -49,8 +51,11 @@ def version_view(version: ServiceVersion) -> dict[str, Any]:
     if version.since_us:
         view["since"] = _time(version.since_us)
     if version.deleted:
-        return {**view, "deleted": True}
-    view |= {"annotations": dict(version.annotations), "labels": dict(version.labels), "model": dict(version.model)}
+        view["deleted"] = True
+        return view
+    view["annotations"] = dict(version.annotations)
+    view["labels"] = dict(version.labels)
+    view["model"] = cast(ServiceModel, dict(version.model))
     if version.logger_mode is not None:
         view["logger_mode"] = version.logger_mode
     if version.metadata_headers:
@@ -58,17 +63,17 @@ def version_view(version: ServiceVersion) -> dict[str, Any]:
     return view
 
 
-def watch_view(status: WatchStatus, now_us: int) -> dict[str, Any]:
+def watch_view(status: WatchStatus, now_us: int) -> Freshness:
     """How fresh the catalogue is: ``age_s`` is the time since the API server last told anything, absent if it never
     did.
     """
-    view: dict[str, Any] = {"alive": status.alive, "synced": status.synced, "requests": status.requests}
+    view: Freshness = {"alive": status.alive, "synced": status.synced, "requests": status.requests}
     if status.detail:
         view["detail"] = status.detail
     if status.last_heard_us is not None:
         view["age_s"] = round(max(now_us - status.last_heard_us, 0) / 1e6, 3)
     each = (asdict(reflector) for reflector in status.reflectors)
-    view["watches"] = [{key: value for key, value in figures.items() if value not in (None, "")} for figures in each]
+    view["watches"] = [cast(WatchedKind, {key: value for key, value in figures.items() if value not in (None, "")}) for figures in each]
     return view
 
 

@@ -7,16 +7,20 @@ length in `size`. A record of an exchange sheds its longest parts, the least nee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from collector.errors import PermanentError
 from collector.messages.columns import PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event
+from collector.messages.record import Record
 
 OVERHEAD = 512  # of a batch and a record, and of the extensions that are added here
 _TEXT_KEPT = 1024  # characters of a text that has to be cut
+_BLOCKS: tuple[Literal["headers", "trailers"], ...] = ("headers", "trailers")
+_LONG: tuple[Literal["choices", "inputs", "outputs", "error"], ...] = ("choices", "inputs", "outputs", "error")
+_TEXTS: tuple[Literal["annotations", "labels"], ...] = ("annotations", "labels")
 
 
 def fit(event: Event, spent: int, limit: int, dataref: str | None) -> Event:
@@ -52,7 +56,7 @@ def _payload(event: Event, room: int, dataref: str | None) -> Event:
     return event._replace(data=event.data[:room], extensions=extensions, columns=columns)
 
 
-def _shed(record: dict[str, Any], room: int, size: int) -> bytes:
+def _shed(record: Record, room: int, size: int) -> bytes:
     problems = record.setdefault("problems", [])
     for what, take in _STEPS:
         if not take(record):
@@ -64,32 +68,32 @@ def _shed(record: dict[str, Any], room: int, size: int) -> bytes:
     raise PermanentError(f"record {record['id']} does not fit into {room} bytes even without headers and texts")
 
 
-def _drop_headers(record: dict[str, Any]) -> bool:
-    found = [side.pop(name, None) for side in (record["request"], record["response"]) for name in ("headers", "trailers")]
+def _drop_headers(record: Record) -> bool:
+    found = [side.pop(name, None) for side in (record["request"], record["response"]) for name in _BLOCKS]
     return any(found)
 
 
-def _cut_choices(record: dict[str, Any]) -> bool:
+def _cut_choices(record: Record) -> bool:
     return _cut(record.get("inference", {}).get("choices", []))
 
 
-def _drop_inference(record: dict[str, Any]) -> bool:
+def _drop_inference(record: Record) -> bool:
     inference = record.get("inference", {})
-    found = [inference.pop(name, None) for name in ("choices", "inputs", "outputs", "error")]
+    found = [inference.pop(name, None) for name in _LONG]
     return any(found)
 
 
-def _drop_service_texts(record: dict[str, Any]) -> bool:
+def _drop_service_texts(record: Record) -> bool:
     service = record.get("service", {})
-    found = [service.pop(name, None) for name in ("annotations", "labels")]
+    found = [service.pop(name, None) for name in _TEXTS]
     return any(found)
 
 
-def _cut_rest(record: dict[str, Any]) -> bool:
+def _cut_rest(record: Record) -> bool:
     return _cut(record)
 
 
-_STEPS: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
+_STEPS: tuple[tuple[str, Callable[[Record], bool]], ...] = (
     ("headers", _drop_headers),
     ("most of the choices' texts", _cut_choices),
     ("choices, inputs and outputs", _drop_inference),

@@ -1,9 +1,12 @@
 """What goes into the decoder and what comes out of it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import Struct
+
+from collector.messages.inference import Inference
+from collector.messages.timing import Timing
+from collector.messages.usage import RecordedUsage
 
 
 class Captured(Struct, frozen=True, gc=False):
@@ -30,9 +33,9 @@ class Captured(Struct, frozen=True, gc=False):
 
 
 class Decoded(Struct, gc=False):
-    """The record's `inference`, `usage` and `timing` (DESIGN §3; a key that is not known is absent), and what could not be read."""
+    """The record's `inference`, `usage` and `timing` (a key that is not known is absent), and what could not be read."""
 
-    inference: dict[str, Any] = {}
-    usage: dict[str, Any] = {}
-    timing: dict[str, Any] = {}
+    inference: Inference = {}
+    usage: RecordedUsage = {}
+    timing: Timing = {}
     problems: list[str] = []

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from enum import IntFlag
 from functools import lru_cache
+from typing import Literal, cast
+
+CompletenessName = Literal[
+    "complete",
+    "access_log_missing",
+    "tap_missing",
+    "not_tapped",
+    "request_body_gap",
+    "response_body_gap",
+    "request_truncated",
+    "response_truncated",
+    "client_aborted",
+    "upstream_reset",
+    "unfinished",
+    "headers_gap",
+]
 
 
 class Completeness(IntFlag):
@@ -23,7 +39,7 @@ class Completeness(IntFlag):
     HEADERS_GAP = 1 << 11  # a header or trailer block that the tap saw was lost
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> list[CompletenessName]:
         """The flags' names, see `names`."""
         return names(self)
 
@@ -40,15 +56,15 @@ INCOMPLETE = int(
     | Completeness.HEADERS_GAP
 )
 
-_NAMES = [(flag.value, str(flag.name).lower()) for flag in Completeness]
+_NAMES = [(flag.value, cast(CompletenessName, str(flag.name).lower())) for flag in Completeness]
 
 
-def names(bits: int) -> list[str]:
+def names(bits: int) -> list[CompletenessName]:
     """The flags' names in lower case, in the order of their bits."""
     return list(_names(bits))
 
 
 @lru_cache(1 << len(_NAMES))
-def _names(bits: int) -> tuple[str, ...]:
+def _names(bits: int) -> tuple[CompletenessName, ...]:
     """Cached: nearly all exchanges have the same few."""
     return tuple(name for bit, name in _NAMES if bits & bit)

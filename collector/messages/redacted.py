@@ -6,13 +6,14 @@ in another form is left out of `exchange`. Next stop: decode.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from collector.messages.captured import Captured
 from collector.messages.exchange import Exchange
 from collector.messages.headers import Headers
+from collector.messages.inference import Inference
+from collector.messages.timing import Timing
+from collector.messages.usage import RecordedUsage
 
 
 class Counted(Struct, frozen=True, gc=False):
@@ -22,10 +23,10 @@ class Counted(Struct, frozen=True, gc=False):
     and the shapes of tensors that may be told even if it is withheld.
     """
 
-    usage: dict[str, Any]
-    timing: dict[str, Any]
-    counts: dict[str, Any]
-    names: dict[str, dict[str, Any]]
+    usage: RecordedUsage
+    timing: Timing
+    counts: Inference
+    names: dict[str, Inference]
 
 
 class Redacted(Struct, frozen=True, gc=False):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from collector.decode import Decoded, decode_redacted
 from collector.decode.usage import Estimator
 from collector.describe.hops import DEFAULT, Billing
@@ -13,6 +11,7 @@ from collector.enrich.match import ProxyFacts, match, proxy_type_of
 from collector.errors import blamed
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
+from collector.messages.service import Service
 from collector.pipeline.tokenizers import open_estimator
 from collector.redact import Consumers, Redactor, Rules
 from collector.settings import Settings
@@ -67,7 +66,7 @@ class ExchangeMeaning:
         except Exception as error:  # noqa: BLE001 - a decoder that fails leaves the record, and the raw body where nothing is to be hidden
             return self._redactor.undecoded(redacted, blamed(error))
 
-    def enrich(self, redacted: Redacted) -> dict[str, Any]:
+    def enrich(self, redacted: Redacted) -> Service:
         """See stages.Meaning."""
         exchange = redacted.exchange
         log = exchange.access_log

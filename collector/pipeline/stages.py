@@ -7,7 +7,7 @@ the ledger counts it under its proxy, and all else goes on. Pure: the same input
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import structs
 
@@ -21,6 +21,7 @@ from collector.messages.event import Output, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
+from collector.messages.service import Service
 
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
@@ -48,7 +49,7 @@ class Meaning(Protocol):
         """What it meant, as far as known; and the exchange, of which more is hidden if rules found something in what was put together."""
         ...
 
-    def enrich(self, redacted: Redacted) -> dict[str, Any]:
+    def enrich(self, redacted: Redacted) -> Service:
         """The record's `service`; empty if there is none."""
         ...
 

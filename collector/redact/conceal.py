@@ -8,7 +8,7 @@ Nothing else of what the decoder found on what passed leaves this module.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from msgspec import structs
 
@@ -18,6 +18,7 @@ from collector.decode.tensors import SIZES
 from collector.decode.usage import Estimator
 from collector.decode.values import objects
 from collector.messages.captured import Captured
+from collector.messages.inference import Inference
 from collector.messages.redacted import Counted
 from collector.redact.bodies import ALL, PART, Kept, redact
 from collector.redact.headers import without_quotes_encoded
@@ -91,15 +92,15 @@ def _headers(headers: Sequence[tuple[str, str]], kept: Kept) -> Sequence[tuple[s
 
 def _counted(captured: Captured, rules: Rules, limits: Limits, estimator: Estimator | None) -> Counted:
     passed = decode(captured, limits, estimator)
-    inference = passed.inference
-    counts = {name: inference[name] for name in COUNTS if name in inference}
-    return Counted(passed.usage, passed.timing, counts, {side: _names(inference, side, rules) for side in NAMES})
+    inference = cast("dict[str, object]", passed.inference)  # its members are looked up by names from tables
+    counts = cast(Inference, {name: inference[name] for name in COUNTS if name in inference})
+    return Counted(passed.usage, passed.timing, counts, {side: cast(Inference, _names(inference, side, rules)) for side in NAMES})
 
 
-def _names(inference: dict[str, Any], side: str, rules: Rules) -> dict[str, Any]:
+def _names(inference: dict[str, object], side: str, rules: Rules) -> dict[str, object]:
     """What may be told of a body even if it is withheld."""
     hidden = {EVERY if isinstance(path.steps[-1], int) else path.steps[-1] for path in rules.paths}
-    names: dict[str, Any] = {}
+    names: dict[str, object] = {}
     for name in NAMES[side]:
         if isinstance(text := inference.get(name), str) and hidden.isdisjoint((EVERY, *_MEMBERS[name])):
             names[name] = rules.patterns.sub(text)
@@ -110,13 +111,13 @@ def _names(inference: dict[str, Any], side: str, rules: Rules) -> dict[str, Any]
     return names
 
 
-def _shape(tensor: dict[str, Any], rules: Rules) -> dict[str, Any]:
+def _shape(tensor: dict[str, object], rules: Rules) -> dict[str, object]:
     """What of a tensor can hold no text of the caller's."""
     told = {"shape": tensor["shape"]} if "shape" in tensor and not is_hidden(tensor["shape"], rules) else {}
     return {"datatype": tensor["datatype"], **told} if tensor.get("datatype") in _DATATYPES else told
 
 
-def is_hidden(value: Any, rules: Rules) -> bool:
+def is_hidden(value: object, rules: Rules) -> bool:
     """Whether a number, or one of a shape, is to be hidden."""
     numbers = value if isinstance(value, list) else [value]
     return any(type(number) in (int, float) and rules.patterns.found(repr(number)) for number in numbers)

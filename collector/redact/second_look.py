@@ -6,7 +6,7 @@ Guarantees: what a pattern matches in the record is marked there, and the body t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import cast
 
 from msgspec import structs
 
@@ -24,20 +24,21 @@ def look_again(decoded: Decoded, withheld: Collection[str], counted: Counted | N
     """What may be told, with the numbers of what passed (`counted`) where the decoder had not all of it; and the bodies (`request`,
     `response`) of which nothing may be kept any more. `withheld` are those of which nothing was kept before.
     """
-    inference, found = dict(decoded.inference), list[str]()
+    told, found = decoded.inference.copy(), list[str]()
+    inference = cast("dict[str, object]", told)  # walked as any JSON is
     if rules.patterns.found("\n".join(_texts(list(inference.values())))):
         found = [side for side in SIDES if _is_marked(inference, side, rules)]
     if counted is None:
-        return structs.replace(decoded, inference=inference), found
+        return structs.replace(decoded, inference=told), found
     for side in SIDES:
         if side in withheld or side in found:
             for name, value in counted.names[side].items():
                 inference.setdefault(name, value)
-    inference.update(counted.counts)
-    return Decoded(inference, counted.usage, counted.timing, decoded.problems), found
+    told.update(counted.counts)
+    return Decoded(told, counted.usage, counted.timing, decoded.problems), found
 
 
-def _is_marked(inference: dict[str, Any], side: str, rules: Rules) -> bool:
+def _is_marked(inference: dict[str, object], side: str, rules: Rules) -> bool:
     """Marks what patterns find in the record of a body. Whether there was something."""
     found = False
     for name in [name for name in inference if name not in COUNTS and (name in _OF_REQUEST) == (side == "request")]:
@@ -47,7 +48,7 @@ def _is_marked(inference: dict[str, Any], side: str, rules: Rules) -> bool:
     return found
 
 
-def _texts(values: list[Any]) -> Iterator[str]:
+def _texts(values: list[object]) -> Iterator[str]:
     """The texts and numbers in these values, in any order."""
     while values:
         value = values.pop()
@@ -61,7 +62,7 @@ def _texts(values: list[Any]) -> Iterator[str]:
             yield repr(value)
 
 
-def _marked(value: Any, rules: Rules) -> Any:
+def _marked(value: object, rules: Rules) -> object:
     if isinstance(value, str):
         return rules.patterns.resub(value)
     if isinstance(value, list):

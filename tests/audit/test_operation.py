@@ -99,7 +99,7 @@ async def test_the_description_has_no_schema_that_nothing_refers_to(api: Api) ->
     described = (await api.get("/openapi.json")).json()
     schemas = described["components"]["schemas"]
     assert not [name for name in schemas if f"#/components/schemas/{name}" not in str(described)]
-    assert {"Record", "Problem", "Hop", "Watch"} <= set(schemas)
+    assert {"Record", "RecordedBody", "Inference", "UsageNumber", "Problem", "Hop", "Freshness"} <= set(schemas)
 
 
 async def test_a_parameter_that_may_be_absent_is_not_described_as_null(api: Api) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from collector.correlate import Closed
 from collector.dead_letters.burials import Burials
 from collector.enrich.catalogue import Catalogue
-from collector.messages.event import Place
+from collector.messages.event import EXCHANGE_TYPE, Place
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
 from collector.pipeline.isolation import IsolatingSink
@@ -27,6 +27,7 @@ from collector.sinks.kafka import records
 from collector.sinks.open import open_sink
 from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
+from tests.support.record_fields import faults
 from tests.support.relays import Letters
 
 EDGES = [0, 1, 99, 100, 999, 1000, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**63, 2**64 - 1]
@@ -164,7 +165,8 @@ async def test_any_exchange_is_one_output_and_at_most_one_letter(store: Store, e
     assert output.place == place
     for event in output.events:
         if event.datacontenttype == "application/json" and event.type.startswith("meshscribe."):
-            orjson.loads(event.data)
+            data = orjson.loads(event.data)
+            assert event.type != EXCHANGE_TYPE or faults(data) == []
     list(records(Settings().kafka, "j", [output]))
     await store.sink.write("j", [output], place)
     assert len(store.letters.held) - before == (output.fault is not None)

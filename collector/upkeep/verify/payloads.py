@@ -13,6 +13,7 @@ from collector.audit.bodies import compare, stored_bytes
 from collector.audit.moments import Span, first_id, past_id
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
+from collector.messages.record import Record
 from collector.store.errors import retryable
 from collector.store.schema import exchanges, payloads
 from collector.store.sound import fault_of
@@ -75,7 +76,7 @@ class _Expected(NamedTuple):
     """A body that a record has: what it is, and its sha256."""
 
     said: str
-    record: dict[str, Any]
+    record: Record
 
 
 def _expected(row: Any) -> dict[str, _Expected]:

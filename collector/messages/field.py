@@ -1,0 +1,53 @@
+"""What is said of each field of a record beside its type: docs/record.md and the API's OpenAPI description are made of it.
+
+The types of records are `TypedDict`s whose fields are `Annotated` with this. It costs nothing where records are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, get_args, get_type_hints, is_typeddict
+
+from msgspec import Meta
+
+DAMAGED = "the record is damaged"
+NO_TAP = "there was no tap"
+
+
+class Described(NamedTuple):
+    """A field as its type describes it. `kind` is its type; the others as in `field`."""
+
+    name: str
+    kind: object
+    meaning: str
+    by: str
+    absent: str
+    example: object
+    unit: str
+
+
+def field(meaning: str, by: str, absent: str = "", example: object = None, unit: str = "") -> Meta:
+    """`by`: who told it. `absent`: when the field is absent; empty: never. `example`: as JSON; None for what has fields of its own."""
+    said = {"meaning": meaning, "by": by, "absent": absent, "example": example, "unit": unit}
+    return Meta(description=f"{meaning} Unit: {unit}." if unit else meaning, examples=None if example is None else [example], extra=said)
+
+
+def fields(of: type) -> list[Described]:
+    """The fields of a TypedDict, in their order."""
+    return [_described(name, hint) for name, hint in get_type_hints(of, include_extras=True).items()]
+
+
+def held_by(kind: object) -> Iterator[type]:
+    """The TypedDicts in a type, itself included, in the order of their fields."""
+    if isinstance(kind, type) and is_typeddict(kind):
+        yield kind
+        parts = tuple(inner.kind for inner in fields(kind))
+    else:
+        parts = get_args(kind)
+    for part in parts:
+        yield from held_by(part)
+
+
+def _described(name: str, hint: object) -> Described:
+    kind, about = get_args(hint)
+    return Described(name, kind, **about.extra)

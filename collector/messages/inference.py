@@ -1,0 +1,97 @@
+"""`inference` in a record: who was asked what, and what came back. Decode makes it, one module for each protocol."""
+
+from typing import Annotated, Literal, TypedDict
+
+from collector.messages.field import field
+
+ProtocolName = Literal[
+    "openai-chat",
+    "openai-completions",
+    "openai-responses",
+    "openai-embeddings",
+    "openai-rerank",
+    "openai-audio",
+    "openai-images",
+    "openai-models",
+    "anthropic-messages",
+    "tgi",
+    "kserve-v1",
+    "kserve-v2",
+    "kserve-v2-grpc",
+    "unknown",
+]
+
+_ASKED, _ANSWERED = "the request", "the answer"
+_ABSENT = "it was not said"
+_ERROR = "the error"
+
+
+class ToolCall(TypedDict, total=False):
+    """A call of a tool that the model asks for."""
+
+    id: Annotated[str, field("The call's id.", _ANSWERED, _ABSENT, "call_1")]
+    name: Annotated[str, field("The tool.", _ANSWERED, _ABSENT, "weather")]
+    arguments: Annotated[str, field("Its arguments as one text, usually JSON.", _ANSWERED, "", '{"city":"Oslo"}')]
+
+
+class AnswerChoice(TypedDict, total=False):
+    """One of the answers. Pieces of a stream are put together as a call without streaming would have returned them."""
+
+    index: Annotated[int, field("Its index.", _ANSWERED, "", 0)]
+    role: Annotated[str, field("Who speaks.", _ANSWERED, _ABSENT, "assistant")]
+    text: Annotated[str, field("The text.", _ANSWERED, 'none was sent (an empty one is `""`)', "Oslo.")]
+    reasoning: Annotated[str, field("What the model thought.", _ANSWERED, "none was sent", "The user asks …")]
+    refusal: Annotated[str, field("Why the model refused.", _ANSWERED, "none was sent", "I cannot help with that.")]
+    tool_calls: Annotated[list[ToolCall], field("Calls of tools.", _ANSWERED, "there are none")]
+    finish_reason: Annotated[str, field("Why it ended.", _ANSWERED, _ABSENT, "stop")]
+    logprobs: Annotated[Literal[True], field("There are log probabilities. They are not kept.", _ANSWERED, "there are none", True)]
+
+
+class RecordedTensor(TypedDict, total=False):
+    """A tensor, never its data; of a form, a file, never its bytes; of embeddings and rerank, the form of the results."""
+
+    name: Annotated[str, field("Name.", "the message", _ABSENT, "input_ids")]
+    datatype: Annotated[str, field("KServe V2 datatype.", "the message", _ABSENT, "FP32")]
+    shape: Annotated[list[int], field("Its dimensions.", "the message", "it was not said, or is no list of numbers", [1, 128])]
+    filename: Annotated[str, field("A file's name.", _ASKED, "it is no file", "speech.wav")]
+    content_type: Annotated[str, field("A file's type.", _ASKED, "it is no file, or its type was not said", "audio/wav")]
+    size: Annotated[int, field("A file's size.", _ASKED, "it is no file, or was cut", 48044, "bytes")]
+
+
+class ErrorDetails(TypedDict, total=False):
+    """What an error says: in JSON or text, in an event of a stream with status 200, or in gRPC's trailers."""
+
+    message: Annotated[str | int | float, field("What happened, at most 4,096 characters.", _ERROR, _ABSENT, "The model does not exist.")]
+    type: Annotated[str | int | float, field("Kind of error; gRPC's code as a name.", _ERROR, _ABSENT, "NotFoundError")]
+    code: Annotated[str | int | float, field("The server's code; gRPC's code.", _ERROR, _ABSENT, 404)]
+    param: Annotated[str | int | float, field("The parameter that was wrong.", _ERROR, _ABSENT, "model")]
+
+
+class Inference(TypedDict, total=False):
+    """What decoding found in the bodies (decoding.md)."""
+
+    protocol: Annotated[ProtocolName, field("The protocol.", "method and path, else the bodies", "nothing was decoded", "openai-chat")]
+    operation: Annotated[
+        str,
+        field("What was wanted: `chat`, `infer`, `health`, … (decoding.md lists them).", "method and path", "the path names none", "chat"),
+    ]
+    model_requested: Annotated[str, field("The model that was asked for.", "the request, or its path", _ABSENT, "llama-3-8b")]
+    model_answered: Annotated[
+        str, field("The model that answered. An alias is answered under its base name.", _ANSWERED, _ABSENT, "llama-3-8b")
+    ]
+    model_version_requested: Annotated[str, field("Its version.", "the path (KServe V1, V2), or the request", _ABSENT, "2")]
+    model_version_answered: Annotated[str, field("Its version.", "the answer (KServe V2)", _ABSENT, "2")]
+    id: Annotated[str, field("The answer's own id.", "the answer, else the request (KServe V2)", _ABSENT, "chatcmpl-7d2f")]
+    streamed: Annotated[
+        bool, field("Whether the answer is a stream.", "the answer; without one, the request", "not known, or nothing is generated", True)
+    ]
+    choices: Annotated[list[AnswerChoice], field("The answers.", _ANSWERED, "no text was generated")]
+    inputs: Annotated[list[RecordedTensor], field("Tensors or files of the request.", _ASKED, "there are none")]
+    outputs: Annotated[list[RecordedTensor], field("Tensors, or the form of the results.", _ANSWERED, "there are none")]
+    delivered_chunks: Annotated[
+        int,
+        field(
+            "Events with content that passed. It is no number of tokens.", "counted in the stream", "the answer is no stream", 37, "events"
+        ),
+    ]
+    error: Annotated[ErrorDetails, field("What the error says.", _ANSWERED, "none was told")]

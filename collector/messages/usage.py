@@ -1,0 +1,124 @@
+"""`usage` in a record: numbers of an exchange that can be billed, each with who said it. Decode makes it (decode/usage.py)."""
+
+from typing import Annotated, Literal, TypedDict
+
+from collector.messages.field import field
+
+Provenance = Literal["reported", "last_cumulative", "estimated"]
+UsageName = Literal[
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "cache_creation_tokens",
+    "reasoning_tokens",
+    "prompt_audio_tokens",
+    "completion_audio_tokens",
+    "prompt_image_tokens",
+    "completion_image_tokens",
+    "accepted_prediction_tokens",
+    "rejected_prediction_tokens",
+    "delivered_tokens",
+    "audio_seconds",
+    "input_characters",
+    "search_units",
+    "images",
+    "rows",
+    "output_rows",
+    "input_tensors",
+    "output_tensors",
+    "input_bytes",
+    "output_bytes",
+]
+
+_SERVER = "the answer"
+_UNTOLD = "the server did not tell it"
+_COUNTED = "counted from the bodies"
+
+
+class UsageNumber(TypedDict, total=False):
+    """A number and who said it."""
+
+    value: Annotated[int, field("The number.", "see `provenance`", "", 42)]
+    provenance: Annotated[
+        Provenance,
+        field(
+            "`reported`: the server's final number, or counted from the bodies. `last_cumulative`: the last of running totals. "
+            "`estimated`: by the tokenizer that the operator set.",
+            "Meshscribe",
+            "",
+            "reported",
+        ),
+    ]
+
+
+class UsageConflict(TypedDict, total=False):
+    """A number for which the server told several values."""
+
+    name: Annotated[UsageName, field("The number's name.", "Meshscribe", "", "completion_tokens")]
+    values: Annotated[list[int], field("The values, in the order in which they were told, at most 8.", _SERVER, "", [11, 12])]
+
+
+class RecordedUsage(TypedDict, total=False):
+    """The numbers. Totals are never computed."""
+
+    prompt_tokens: Annotated[
+        UsageNumber, field("Tokens of the request. Anthropic's leave cached tokens out.", _SERVER, _UNTOLD, None, "tokens")
+    ]
+    completion_tokens: Annotated[UsageNumber, field("Tokens that were generated.", _SERVER, _UNTOLD, None, "tokens")]
+    total_tokens: Annotated[UsageNumber, field("The total, as the server told it.", _SERVER, _UNTOLD, None, "tokens")]
+    cached_tokens: Annotated[UsageNumber, field("Prompt tokens read from a cache.", _SERVER, _UNTOLD, None, "tokens")]
+    cache_creation_tokens: Annotated[UsageNumber, field("Prompt tokens written to a cache.", _SERVER, _UNTOLD, None, "tokens")]
+    reasoning_tokens: Annotated[UsageNumber, field("Completion tokens that were reasoning.", _SERVER, _UNTOLD, None, "tokens")]
+    prompt_audio_tokens: Annotated[UsageNumber, field("Prompt tokens that were sound.", _SERVER, _UNTOLD, None, "tokens")]
+    completion_audio_tokens: Annotated[UsageNumber, field("Completion tokens that were sound.", _SERVER, _UNTOLD, None, "tokens")]
+    prompt_image_tokens: Annotated[UsageNumber, field("Prompt tokens that were images.", _SERVER, _UNTOLD, None, "tokens")]
+    completion_image_tokens: Annotated[UsageNumber, field("Completion tokens that were images.", _SERVER, _UNTOLD, None, "tokens")]
+    accepted_prediction_tokens: Annotated[
+        UsageNumber, field("Tokens of the client's predicted output that were used.", _SERVER, _UNTOLD, None, "tokens")
+    ]
+    rejected_prediction_tokens: Annotated[
+        UsageNumber, field("Tokens of the client's predicted output that were not used.", _SERVER, _UNTOLD, None, "tokens")
+    ]
+    delivered_tokens: Annotated[
+        UsageNumber,
+        field(
+            "Tokens of the text that passed.",
+            "the operator's tokenizer",
+            "the stream was not broken off, or there is no tokenizer",
+            None,
+            "tokens",
+        ),
+    ]
+    audio_seconds: Annotated[UsageNumber, field("Length of the sound that was sent.", _SERVER, _UNTOLD, None, "s")]
+    input_characters: Annotated[
+        UsageNumber, field("Characters to be spoken.", _COUNTED, "the call is no speech synthesis", None, "characters")
+    ]
+    search_units: Annotated[UsageNumber, field("Cohere's billed units of a rerank call.", _SERVER, _UNTOLD)]
+    images: Annotated[
+        UsageNumber,
+        field("Images in the request of a chat; in the answer of image generation.", _COUNTED, "there are none", None, "images"),
+    ]
+    rows: Annotated[
+        UsageNumber,
+        field(
+            "Inputs: texts, documents, instances, rows of the first tensor.",
+            _COUNTED,
+            "the form of the request does not tell",
+            None,
+            "rows",
+        ),
+    ]
+    output_rows: Annotated[UsageNumber, field("Rows of a KServe V1 answer.", _COUNTED, "the call is not KServe V1", None, "rows")]
+    input_tensors: Annotated[UsageNumber, field("Tensors of the request.", _COUNTED, "the call is not KServe V2", None, "tensors")]
+    output_tensors: Annotated[UsageNumber, field("Tensors of the answer.", _COUNTED, "the call is not KServe V2", None, "tensors")]
+    input_bytes: Annotated[
+        UsageNumber, field("Size of the request's tensors.", _COUNTED, "the size of one is not known, as of text in JSON", None, "bytes")
+    ]
+    output_bytes: Annotated[
+        UsageNumber, field("Size of the answer's tensors.", _COUNTED, "the size of one is not known, as of text in JSON", None, "bytes")
+    ]
+    conflicts: Annotated[
+        list[UsageConflict],
+        field("Numbers for which the server told different final values, or running totals that fell.", "Meshscribe", "there are none"),
+    ]

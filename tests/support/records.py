@@ -1,0 +1,167 @@
+"""Records of exchanges of every kind, through the stages that `serve` uses: what the decoder's tests know, and what only witnesses tell."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from msgspec import structs
+
+from collector.correlate import Closed
+from collector.decode import Captured
+from collector.enrich.catalogue import Catalogue
+from collector.enrich.version import ServiceVersion
+from collector.messages.completeness import Completeness
+from collector.messages.event import EXCHANGE_TYPE, Place
+from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
+from collector.messages.headers import pack
+from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
+from collector.settings import Settings
+from collector.store.sound import COLUMNS, placeholder
+from tests.decode import transcripts as t
+from tests.decode.corpus import CORPUS
+from tests.decode.test_recordings import RECORDINGS, captured
+from tests.support.witnesses import LABELS, NODE, T0
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "with rules": {"redaction": {"paths": ["**.content", "prompt"], "patterns": ["sk-[0-9a-f]{4}", "[0-9]{3}-[0-9]{4}"]}},
+    "estimated": {"usage": {"tokenizers": [{"models": "*", "bytes_per_token": 4}]}},
+    "consumers": {"usage": {"consumer_headers": ["x-key"], "billable_hops": ["gateway"]}},
+    "honoured": {"services": {"logger_mode": "honour"}},
+    "required": {"services": {"logger_mode": "require"}},
+}
+_NODE = Node(NODE, "iris.demo", "demo", "iris", LABELS, "Kubernetes", "iris-0", "default", "spiffe://cluster.local/ns/demo/sa/default")
+_LOG = AccessLog(
+    method="POST", scheme="http", authority="iris.demo", path="/v1/chat/completions", user_agent="curl/8", status=200,
+    details="via_upstream", duration_us=900_000, upstream_first_byte_us=80_000,
+    first_byte_us=81_000, last_byte_us=890_000, request_body_bytes=90,
+    response_body_bytes=900, upstream_cluster="inbound|8080||", upstream_address="10.0.0.2:8080", local_address="10.0.0.2:8080",
+    route="default", attempts=1, principal="spiffe://cluster.local/ns/demo/sa/web", caller_address="10.0.0.9:40000",
+    request_headers={"x-team": "search"}, response_headers={"x-served": "iris"}, response_trailers={"grpc-status": "0"},
+)  # fmt: skip
+_HEADERS = [
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("baggage", "tenant=a"), ("user-agent", "openai/1"),
+    ("x-key", "hmac-sha256:" + "0a" * 16), (":scheme", "http"), ("authorization", "[redacted]"),
+]  # fmt: skip
+_NUMBERS = {
+    "prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50,
+    "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2, "audio_tokens": 1, "image_tokens": 4},
+    "completion_tokens_details": {
+        "reasoning_tokens": 5, "audio_tokens": 1, "image_tokens": 2, "accepted_prediction_tokens": 3, "rejected_prediction_tokens": 4,
+    },
+}  # fmt: skip
+_REFUSAL = {"role": "assistant", "refusal": "I cannot help with that."}
+_MORE: dict[str, Captured] = {
+    "every number": t.exchange(
+        t.CHAT,
+        {"model": "m"},
+        {"id": "c", "choices": [{"index": 0, "message": _REFUSAL, "logprobs": {"content": []}}], "usage": _NUMBERS},
+    ),
+    "conflict": t.streamed([t.final(t.tokens(5, 6)), t.final(t.tokens(5, 9))]),
+    "cut": t.streamed([t.delta({"content": "My number is 555-1234."})] * 3, done=False, response_whole=False),
+    "images": t.exchange("/v1/images/generations", {"model": "d", "prompt": "sk-12ab"}, {"data": [{}], "usage": t.tokens(2, 3)}),
+    "speech": t.exchange("/v1/audio/speech", {"model": "tts", "input": "hello"}, b"RIFF", response_headers=[("content-type", "audio/wav")]),
+    "sound": t.exchange(
+        "/v1/audio/transcriptions", {}, {"text": "hello", "usage": {"type": "duration", "seconds": 3}}
+    ),
+    "cohere": t.exchange("/rerank", {"documents": ["a"]}, {"results": [], "meta": {"billed_units": {"search_units": 1}}}),
+    "version": t.exchange("/v2/models/iris/versions/2/infer", {"id": "r", "inputs": []}, {"model_name": "iris", "model_version": "2"}),
+    "wrong parameter": t.exchange(
+        t.CHAT, {"model": "x"}, {"error": {"message": "no", "type": "invalid", "code": 400.5, "param": "temperature"}}, status=400
+    ),
+    "no JSON": t.exchange(t.CHAT, b"{nonsense", b"<html>"),
+    "health": t.get("/health"),
+    "encoded request": t.exchange(t.CHAT, gzip.compress(b"{}"), b"{}", request_headers=[("content-encoding", "gzip")]),
+}  # fmt: skip
+
+
+def captures() -> dict[str, Captured]:
+    """Exchanges as a proxy would capture them, by name."""
+    return CORPUS | {name: captured(recording) for name, recording in RECORDINGS.items()} | _MORE
+
+
+def exchange(of: Captured, **more: Any) -> Exchange:
+    """As the correlator would close it, with both witnesses. `more`: in place of what it has."""
+    chunks = [(offset, length, int(at * 1e6)) for offset, length, at in of.chunks]
+    if not chunks and of.response_body:
+        size = max(len(of.response_body) // 8, 1)
+        chunks = [(at, min(size, len(of.response_body) - at), 80_000 + at * 2_000) for at in range(0, len(of.response_body), size)]
+    asked = Body(of.request_body, len(of.request_body), truncated=not of.request_whole)
+    answered = Body(of.response_body, len(of.response_body), [] if of.response_whole else [(len(of.response_body), 9)], False, chunks)
+    tap = Tap(
+        "vm", 1, REQUEST_RESPONSE, "", asked, answered,
+        request_headers=pack([(":method", of.method), (":path", of.path), *_HEADERS, *of.request_headers]),
+        response_headers=pack([(":status", str(of.status)), *of.response_headers]),
+        response_trailers=pack(of.response_trailers) if of.response_trailers else None,
+        ended=True, end_us=900_000, request_complete=of.request_whole, response_complete=of.response_whole, code=of.status or 0,
+    )  # fmt: skip
+    key = Key(NODE, b"7d2f9c3e-0000-4000-8000-000000000001", T0)
+    known = {"key": key, "revision": 0, "node": _NODE, "completeness": int(Completeness.COMPLETE), "tap": tap, "access_log": _LOG}
+    return Exchange(**{**known, "closed_at": T0 + 10**6, **more})
+
+
+def exchanges() -> Iterator[Exchange]:
+    """Every capture with both witnesses; one chat and one error with each alone; and what witnesses tell when things go wrong."""
+    made = {name: exchange(of) for name, of in captures().items()}
+    yield from made.values()
+    for name in ("chat", "error", "v2 grpc"):
+        whole = made[name]
+        yield structs.replace(whole, access_log=None)
+        yield structs.replace(whole, tap=None)
+        for level in (NONE, METADATA, REQUEST):
+            yield structs.replace(whole, tap=structs.replace(whole.tap, level=level, rule="few"))
+    chat, tap = made["chat stream"], made["chat stream"].tap
+    assert tap is not None
+    trailers = pack([("x-checksum", "1a2b")])
+    yield structs.replace(chat, completeness=0xFFF, revision=3, start_told=0, problems=["a time that is none"])
+    told = structs.replace(tap, request_trailers=trailers, principal="spiffe://other", caller_address="10.0.0.8:1")
+    yield structs.replace(chat, tap=told)
+    lossy = structs.replace(tap.request, gaps=[(1, 2)], truncated=True)
+    yield structs.replace(chat, tap=structs.replace(tap, request=lossy, response=structs.replace(tap.response, truncated=True)))
+    broken = made["cut"].tap
+    assert broken is not None
+    yield structs.replace(chat, tap=structs.replace(broken, response=structs.replace(broken.response, gaps=[])))
+    yield structs.replace(chat, node=Node("router~10.0.0.1~gateway.istio~x"), key=Key("n", b"", T0), access_log=None)
+    failed = structs.replace(
+        _LOG, status=503, flags=0b111111, upstream_failure="TLS_error", termination="rbac_access_denied", upstream_address="", attempts=0
+    )
+    yield structs.replace(chat, access_log=failed, tap=None)
+    yield structs.replace(chat, access_log=structs.replace(_LOG, duration_us=-1, status=12345), tap=None)
+
+
+def records() -> Iterator[dict[str, Any]]:
+    """The records of all of these, told in every way that settings know, with and without a known service; and a damaged one."""
+    given = [Closed(Place(number, 0), one) for number, one in enumerate(exchanges(), 1)]
+    for chosen in WAYS.values():
+        for versions in ([], _versions()):
+            catalogue = Catalogue()
+            for version in versions:
+                catalogue.apply(version)
+            for output in Stages(ExchangeMeaning.of(Settings.model_validate(chosen), catalogue), True).outputs(given):
+                assert output.fault is None, output.fault
+                yield orjson.loads(next(event.data for event in output.events if event.type == EXCHANGE_TYPE))
+    yield orjson.loads(placeholder(_Row(), "the record does not fit its checksum"))
+
+
+def _versions() -> list[ServiceVersion]:
+    model = {"name": "iris", "format": "sklearn", "runtime": "kserve-sklearnserver", "storage_uri": "s3://models/iris"}
+    return [
+        ServiceVersion(
+            "demo", "iris", "InferenceService", "u-1", "7", 2, 0, annotations={"team": "search"}, labels={"tier": "gold"}, model=model,
+            logger_mode="request", metadata_headers=("x-team",),
+        )
+    ]  # fmt: skip
+
+
+class _Row:
+    """The columns of an exchange whose record is damaged."""
+
+    def __init__(self) -> None:
+        for name in COLUMNS:
+            setattr(self, name, name)
+        self.revision, self.time_us, self.duration_us, self.status, self.completeness = 0, T0, 900, 200, 1
