@@ -94,6 +94,11 @@ class Reading:
         if value is not None:
             self.inference[key] = value
 
+    def count_asked(self, called: str, count: int | None) -> None:
+        """Notes how many of something were asked for, if all of the request is there to count them."""
+        if self.request.whole:
+            self.usage.note(called, count)
+
     def tell_streamed(self) -> None:
         """Sets `inference.streamed`: by the answer, or where there is none by what was asked for."""
         if self.response.data:
