@@ -34,6 +34,7 @@ from collector.store.sound import body, remains
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
 _UNKNOWN = "application/octet-stream"
+_HOLES = 32  # of a body are told in its header; the record has all
 
 
 def router(engine: AsyncEngine) -> APIRouter:
@@ -98,10 +99,13 @@ async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "
         )
     try:
         data = stored_bytes(row)
-        known = compare(row, data, msgspec.json.decode(record))
+        told = msgspec.json.decode(record)
+        known = compare(row, data, told)
     except DamagedError as error:
         return damaged(f"{error}. What the store holds is not what passed; `meshscribe verify` says what else is damaged.")
     headers = {**_headers(row, len(data), f"{newest.exchange}-{direction}"), "Meshscribe-Verified": "true" if known else "false"}
+    if holes := told.get(direction, {}).get("body", {}).get("gaps"):
+        headers["Meshscribe-Gaps"] = ", ".join(f"{offset}+{length}" for offset, length in holes[:_HOLES])
     return Response(data, headers=headers)
 
 

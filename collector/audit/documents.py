@@ -185,6 +185,7 @@ BODY: Responses = {
             "Meshscribe-Size": _header("Bytes that passed."),
             "Meshscribe-Captured": _header("Bytes that are stored and sent here."),
             "Meshscribe-Truncated": _header("true: fewer bytes are stored than passed. Absent: not known."),
+            "Meshscribe-Gaps": _header("Where bytes are missing between those that are sent here: offset+length in the message's body."),
             "Meshscribe-Verified": _header("true: the bytes fit the record's sha256. false: they cannot be compared."),
             "Meshscribe-Revision": _header("The revision that the bytes belong to."),
         },

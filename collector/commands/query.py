@@ -147,6 +147,8 @@ def _body(url: str, event: str, direction: Direction, revision: int | None) -> N
         typer.echo(f"These bytes are encoded: {screen.plain(encoding)}.", err=True)
     if answer.headers.get("Meshscribe-Truncated") == "true":
         typer.echo(f"{answer.headers['Meshscribe-Captured']} of {answer.headers['Meshscribe-Size']} bytes are stored.", err=True)
+    if holes := answer.headers.get("Meshscribe-Gaps"):
+        typer.echo(f"Bytes are missing in between (offset+length): {screen.plain(holes)}.", err=True)
 
 
 def _segment(text: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import accumulate
 from operator import attrgetter
 
-from collector.correlate.state import Stretch
+from collector.correlate.state import Stretch, Tail
 from collector.messages.exchange import Body
 
 
-def assemble(stretches: list[Stretch], size: int | None) -> Body:
-    """The body that these tell of. `size`: the bytes that passed, if the end told it."""
+def assemble(stretches: list[Stretch], size: int | None, tail: Tail | None = None) -> Body:
+    """The body that these tell of. `size`: the bytes that passed, if the end told it. `tail`: its last bytes, if they were told apart."""
+    if tail is not None:
+        return _with_tail(sorted(stretches, key=attrgetter("offset")), size, tail)
     if len(stretches) == 1 and stretches[0].offset == 0:
         only = stretches[0]
         if size is None or size == only.end:
@@ -50,3 +52,28 @@ def _join(stretches: list[Stretch], size: int | None) -> Body:
         body.size = told
     body.data = b"".join(data)
     return body
+
+
+def _with_tail(stretches: list[Stretch], size: int | None, tail: Tail) -> Body:
+    """Head, gap and tail. Where nothing lies between the captured bytes and the tail, there is no gap."""
+    body = _join(stretches, max(size or 0, tail.end))
+    if size is None:
+        body.size = None
+    captured = max((stretch.offset + stretch.held for stretch in stretches if stretch.held), default=0)
+    start, end = max(tail.offset, captured), tail.end
+    if start >= end:
+        return body
+    body.data += tail.data[start - tail.offset :]
+    if start > captured:
+        body.cut = (captured, start - captured)
+    body.gaps = [rest for gap in body.gaps for rest in _without(gap, start, end)]
+    uncaptured = [(stretch.offset + stretch.held, stretch.end) for stretch in stretches]
+    body.truncated = any(first < last and not start <= first <= last <= end for first, last in uncaptured)
+    return body
+
+
+def _without(gap: tuple[int, int], start: int, end: int) -> list[tuple[int, int]]:
+    """What of a gap does not lie between start and end."""
+    first, last = gap[0], sum(gap)
+    rest = [(first, min(last, start)), (max(first, end), last)]
+    return [(begin, stop - begin) for begin, stop in rest if begin < stop]

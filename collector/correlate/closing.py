@@ -151,12 +151,12 @@ def _tap(pieces: Pieces, log: AccessLog | None) -> Tap:
     ended = pieces.ended
     request_size = pieces.request_size if ended else log.request_body_bytes if log is not None else None
     response_size = pieces.response_size if ended else log.response_body_bytes if log is not None else None
-    request = assemble(pieces.request_body, request_size)
-    response = assemble(pieces.response_body, response_size)
+    request = assemble(pieces.request_body, request_size, pieces.request_tail)
+    response = assemble(pieces.response_body, response_size, pieces.response_tail)
     if pieces.level in (NONE, METADATA):
-        request.gaps, request.truncated = [], False
+        request.gaps, request.truncated, request.cut = [], False, None
     if pieces.level in (NONE, METADATA, REQUEST):
-        response.gaps, response.truncated = [], False
+        response.gaps, response.truncated, response.cut = [], False, None
     return Tap(
         pieces.vm,
         pieces.stream,

@@ -6,7 +6,7 @@ from typing import Any
 
 from collector.correlate import numbers
 from collector.correlate.spans import mark
-from collector.correlate.state import Pieces, Stretch
+from collector.correlate.state import Pieces, Stretch, Tail
 from collector.messages.tap_pb2 import REQUEST_BODY, REQUEST_RESPONSE
 
 # What things cost in memory besides their bytes (tests/correlate/test_memory.py measures it).
@@ -35,9 +35,27 @@ def add(pieces: Pieces, part: Any) -> int:
         size += len(pieces.principal)
     size += _headers(pieces, part)
     size += _runs(pieces, part.runs)
+    if part.HasField("request_tail"):
+        pieces.request_tail, more = _tail(pieces, pieces.request_tail, part.request_tail)
+        size += more
+    if part.HasField("response_tail"):
+        pieces.response_tail, more = _tail(pieces, pieces.response_tail, part.response_tail)
+        size += more
     if part.HasField("end"):
         _end(pieces, part)
     return size
+
+
+def _tail(pieces: Pieces, held: Tail | None, told: Any) -> tuple[Tail | None, int]:
+    """A body's tail, and the bytes it takes more. Told twice, which no filter does, the same one is kept in any order."""
+    tail = Tail(told.offset, told.data)
+    if not tail.data or tail.end > _MAX:
+        _refuse(pieces, len(tail.data))
+        return held, 0
+    if held is None:
+        return tail, len(tail.data) + STRETCH_BYTES
+    kept = max(held, tail, key=lambda one: (one.end, len(one.data), one.data))
+    return kept, len(kept.data) - len(held.data)
 
 
 def _headers(pieces: Pieces, part: Any) -> int:

@@ -27,6 +27,17 @@ class Stretch(Struct, array_like=True, gc=False):
     times_us: list[int]  # as many as `lengths`
 
 
+class Tail(Struct, array_like=True, gc=False):
+    """The last bytes of a body of which not all was captured."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.offset + len(self.data)
+
+
 class Pieces(Struct, gc=False):
     """What the tap told of one stream so far. `next`, `spans`, `torn`: which of its parts came, see spans.py."""
 
@@ -56,6 +67,8 @@ class Pieces(Struct, gc=False):
     headers_dropped: int = 0
     problems: tuple[str, ...] = ()
     principal: str = ""  # of the caller
+    request_tail: Tail | None = None
+    response_tail: Tail | None = None
 
     @property
     def ended(self) -> bool:

@@ -3,6 +3,6 @@
 from collector.decode.decoder import decode
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.stage import decode_redacted
-from collector.messages.captured import Captured, Decoded
+from collector.messages.captured import Captured, Decoded, Tail
 
-__all__ = ["DEFAULT", "Captured", "Decoded", "Limits", "decode", "decode_redacted"]
+__all__ = ["DEFAULT", "Captured", "Decoded", "Limits", "Tail", "decode", "decode_redacted"]

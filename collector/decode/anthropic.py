@@ -30,7 +30,7 @@ def read(reading: Reading) -> None:
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
     if b'"image"' in reading.request.data:
-        reading.usage.note("images", images(asked.get("messages")) or None)
+        reading.count_asked("images", images(asked.get("messages")) or None)
     if reading.operation != "messages":
         failures.read(reading)
     elif reading.streamed:
@@ -52,7 +52,7 @@ def _whole(reading: Reading) -> None:
         call = _block(choice, block)
         if call is not None:
             call.arguments.append(_compact(block.get("input")))
-    _usage(reading, answer.get("usage"), Told.FINAL)
+    read_usage(reading, answer.get("usage"), Told.FINAL)
 
 
 def _block(choice: Choice, block: Object) -> Call | None:
@@ -70,7 +70,8 @@ def _block(choice: Choice, block: Object) -> Call | None:
     return None
 
 
-def _usage(reading: Reading, usage: object, told: Told) -> None:
+def read_usage(reading: Reading, usage: object, told: Told) -> None:
+    """A usage object of this protocol."""
     if not isinstance(usage, dict):
         return
     for key, called in _NUMBERS.items():
@@ -89,6 +90,15 @@ def _usage(reading: Reading, usage: object, told: Told) -> None:
 
 def _compact(value: object) -> str:
     return orjson.dumps(value if value is not None else {}).decode()
+
+
+def read_late(reading: Reading, event: Object) -> None:
+    """The event that tells why a message ended, and its last usage."""
+    if event.get("type") == "message_delta":
+        choice = reading.choices.at(0)
+        reason = name(mapping(event.get("delta")).get("stop_reason"))
+        choice.finish_reason = reason or choice.finish_reason
+        read_usage(reading, event.get("usage"), Told.FINAL if reason else Told.RUNNING)
 
 
 class _Stream:
@@ -111,14 +121,14 @@ class _Stream:
             elif kind == "message_start":
                 self._message(mapping(event.get("message")))
             elif kind == "message_delta":
-                self._end(event)
+                read_late(reading, event)
             elif error := failures.find(event, None):
                 failures.put(reading, error)
 
     def _message(self, message: Object) -> None:
         read_head(self._reading, message)
         self._choice.role = name(message.get("role"))
-        _usage(self._reading, message.get("usage"), Told.RUNNING)
+        read_usage(self._reading, message.get("usage"), Told.RUNNING)
 
     def _start(self, event: Object, end: int) -> None:
         if len(self._choice.calls) >= self._reading.limits.tool_calls:
@@ -151,11 +161,6 @@ class _Stream:
             call.arguments = [_compact(loads("".join(call.arguments).encode() or b"{}"))]
         except (NotJSONError, orjson.JSONEncodeError):
             pass
-
-    def _end(self, event: Object) -> None:
-        reason = name(mapping(event.get("delta")).get("stop_reason"))
-        self._choice.finish_reason = reason or self._choice.finish_reason
-        _usage(self._reading, event.get("usage"), Told.FINAL if reason else Told.RUNNING)
 
 
 def _index(event: Object) -> object:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from collector.decode import (
     anthropic,
+    ends,
     kserve_v1,
     kserve_v2,
     kserve_v2_grpc,
@@ -71,7 +72,8 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         chunks,
         moments,
         limits.stall_seconds,
-        reading.usage.value("completion_tokens"),
+        # Of a stream whose middle is missing nobody knows when the first and the last token came: its pace is not known.
+        None if captured.response_tail else reading.usage.value("completion_tokens"),
         captured.duration,
         captured.upstream_first_byte,
     )
@@ -94,6 +96,13 @@ def _read(reading: Reading) -> None:
     if route.generates:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
+    if captured.request_tail or captured.response_tail or _is_long(reading):
+        ends.read(reading, route.generates)
+
+
+def _is_long(reading: Reading) -> bool:
+    most = reading.limits.json_bytes
+    return len(reading.request.data) > most or len(reading.response.data) > most
 
 
 def _finish(reading: Reading) -> None:

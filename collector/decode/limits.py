@@ -16,7 +16,8 @@ class Limits:
     ratio_free: int = 1 << 20  # up to here the ratio does not matter
     zstd_window: int = 8 << 20  # RFC 9659
     encodings: int = 4  # stacked on one body
-    json_bytes: int = 4 << 20  # of one JSON text
+    json_bytes: int = 4 << 20  # of one JSON text; of a longer one its end is read
+    tail_bytes: int = 256 << 10  # of the end of a body whose middle is missing or too long
     events: int = 262_144  # of one stream; the last 16 are read beyond it, since usage is at the end
     messages: int = 65_536  # gRPC messages of one direction
     choices: int = 128

@@ -34,7 +34,7 @@ def read_request(reading: Reading) -> None:
         return
     reading.put("model_requested", name(asked.get("model")))
     if b'"image' in reading.request.data or b'"input_image' in reading.request.data:
-        reading.usage.note("images", images(asked.get("messages") or asked.get("input")) or None)
+        reading.count_asked("images", images(asked.get("messages") or asked.get("input")) or None)
 
 
 def images(messages: object) -> int:
@@ -76,6 +76,20 @@ def read_end(choice: Choice, found: Object) -> bool:
     if reason:
         choice.finish_reason = reason
     return reason is not None
+
+
+def read_late(reading: Reading, event: Object) -> None:
+    """One of a stream's last events, where events before it are missing: all but its texts."""
+    read_head(reading, event)
+    found = objects(event.get("choices"))
+    ended = [read_end(reading.choices.at(part.get("index")), part) for part in found]
+    if isinstance(usage := event.get("usage"), dict):
+        reading.usage.frame(usage, Told.FINAL if not found or (ended == [True] and _one(reading)) else Told.RUNNING)
+
+
+def _one(reading: Reading) -> bool:
+    """Whether one choice was asked for."""
+    return mapping(reading.asked).get("n") in (None, 1)
 
 
 def read_message(reading: Reading, choice: Choice, message: Object) -> bool:
@@ -153,7 +167,7 @@ class Stream:
     def __init__(self, reading: Reading, kind: str) -> None:
         self._reading = reading
         self._path: tuple[str | int, ...] = ("choices", 0, "text") if kind == "text" else ("choices", 0, "delta", "content")
-        self._one = mapping(reading.asked).get("n") in (None, 1)
+        self._one = _one(reading)
         self._match: Callable[[bytes], str | None] = _no_match
         self._pieces: list[str] = []
         self._learned = 0

@@ -11,13 +11,13 @@ def read(reading: Reading) -> None:
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
     if (given := asked.get("input")) is not None:
-        reading.usage.note("rows", rows(given))
+        reading.count_asked("rows", rows(given))
     failures.read(reading)
     answer = mapping(reading.answer)
     read_head(reading, answer)
     if isinstance(usage := answer.get("usage"), dict):
         reading.usage.frame(usage)
-    if data := objects(answer.get("data")):
+    if reading.response.whole and (data := objects(answer.get("data"))):
         _outputs(reading, data)
 
 

@@ -10,7 +10,7 @@ def read(reading: Reading) -> None:
     """Fills the reading. Rows are the documents (or text pairs) asked about."""
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
-    reading.usage.note("rows", _documents(asked))
+    reading.count_asked("rows", _documents(asked))
     failures.read(reading)
     answer = reading.answer
     if isinstance(answer, list):  # TEI
@@ -19,7 +19,7 @@ def read(reading: Reading) -> None:
         return
     read_head(reading, answer)
     results = answer.get("results", answer.get("data"))
-    if isinstance(results, list):
+    if isinstance(results, list) and reading.response.whole:
         reading.inference["outputs"] = [{"name": "results", "shape": [len(results)]}]
     _usage(reading, answer)
 

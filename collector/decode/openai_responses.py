@@ -24,7 +24,7 @@ def read(reading: Reading) -> None:
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
     if b'"input_image' in reading.request.data:
-        reading.usage.note("images", images(asked.get("input")) or None)
+        reading.count_asked("images", images(asked.get("input")) or None)
     if reading.streamed:
         _Stream(reading).run()
         return
@@ -47,6 +47,14 @@ def _whole(reading: Reading, response: Object, generated: bool) -> None:
         _finish(reading.choices.at(0), response)
     if isinstance(usage := response.get("usage"), dict):
         reading.usage.frame(usage, Told.FINAL)
+
+
+def read_late(reading: Reading, event: Object) -> None:
+    """One of a stream's last events, where events before it are missing. The terminal one holds the whole response."""
+    if (kind := event.get("type")) in _TERMINAL:
+        _whole(reading, mapping(event.get("response")), True)
+    elif kind == "error":
+        failures.put(reading, event)
 
 
 def _finish(choice: Choice, response: Object) -> None:

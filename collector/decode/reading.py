@@ -20,6 +20,7 @@ from collector.decode.usage import Usage
 from collector.decode.values import Object
 from collector.messages.captured import Captured
 from collector.messages.inference import Inference
+from collector.messages.usage import UsageName
 
 Headers = dict[str, str]
 Name = Literal["model_requested", "model_answered", "model_version_requested", "model_version_answered", "id"]
@@ -96,6 +97,11 @@ class Reading:
         """Sets a member of `inference` if the value is known."""
         if value is not None:
             self.inference[key] = value
+
+    def count_asked(self, called: UsageName, count: int | None) -> None:
+        """Notes how many of something were asked for, if all of the request is there to count them."""
+        if self.request.whole:
+            self.usage.note(called, count)
 
     def tell_streamed(self) -> None:
         """Sets `inference.streamed`: by the answer, or where there is none by what was asked for."""

@@ -70,6 +70,17 @@ def _stream(reading: Reading) -> None:
             reading.content.append(end)
 
 
+def read_late(reading: Reading, event: Object) -> None:
+    """One of a stream's last events, where events before it are missing; some tell all the text once more."""
+    choice = reading.choices.at(0)
+    if "meta_info" in event:
+        _cumulative(reading, choice, event)
+        return
+    if isinstance(whole := event.get("generated_text"), str):
+        choice.text = [whole]
+    _details(reading, choice, mapping(event.get("details")))
+
+
 def _token(reading: Reading, choice: Choice, event: Object) -> bool:
     token = mapping(event.get("token"))
     piece = text(token.get("text"))

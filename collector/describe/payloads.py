@@ -3,7 +3,7 @@
 Source: kserve/kserve pkg/logger and captures of its agent. Types, source, times and extensions (`inferenceservicename`, `namespace`,
 `component`, `endpoint`, `metadata`, `annotations`, `recordedtime`) are KServe's. Ours differ where KServe is wrong: each event has an id of
 its own and the extension `exchange` links the pair; each has its own message's content type; errors and aborted streams are told too;
-secrets are blank. `revision`, `requestid` and `statuscode` are added.
+secrets are blank. `revision`, `requestid`, `statuscode` and, of a body in which bytes are missing, `gaps` are added.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
 from collector.messages.times import timestamp
 
 Extensions = dict[str, str | int | bool]
+_HOLES = 32
 
 
 def payload_events(seen: Redacted, identity: str, service: Service) -> list[Event]:
@@ -60,6 +61,8 @@ def _payload(
     content_type, revision, redacted = named.get("content-type"), seen.exchange.revision, seen.extents.get(kind)
     if redacted:
         extensions = {**extensions, "redacted": redacted}
+    if body.data and (missing := body.missing):
+        extensions = {**extensions, "gaps": _holes(missing)}
     whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
     columns = PayloadColumns(
         exchange=identity,
@@ -70,6 +73,12 @@ def _payload(
     )
     identity = event_id(identity, kind, revision)
     return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)
+
+
+def _holes(missing: list[tuple[int, int]]) -> str:
+    """Where bytes are missing in the data, which would look whole without: `offset+length`, at most so many."""
+    more = ["..."] if len(missing) > _HOLES else []
+    return " ".join([*(f"{offset}+{length}" for offset, length in missing[:_HOLES]), *more])
 
 
 def _extensions(seen: Redacted, identity: str, service: Service) -> Extensions:

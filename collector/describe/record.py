@@ -188,8 +188,8 @@ def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str
     if body is None or not captured:
         return told
     told["captured"] = len(body.data)
-    if body.gaps:
-        told["gaps"] = body.gaps
+    if missing := body.missing:
+        told["gaps"] = missing
     if body.truncated:
         told["truncated"] = True
     if body.data:

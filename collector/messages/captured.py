@@ -9,12 +9,20 @@ from collector.messages.timing import Timing
 from collector.messages.usage import RecordedUsage
 
 
+class Tail(Struct, frozen=True, gc=False):
+    """The last bytes of a body, where bytes before them are missing. `ended`: the message came to its end behind them."""
+
+    offset: int
+    data: bytes
+    ended: bool
+
+
 class Captured(Struct, frozen=True, gc=False):
     """One exchange as it passed a proxy, bodies as they were on the wire.
 
     Header names are lower case, values latin-1 decoded. A body that is not whole holds the bytes up to where it was cut (or up to
-    its first gap). `chunks` are the response body's: (offset, length, seconds since the request's start), in wire bytes; they may
-    reach beyond `response_body` where bytes passed without being captured.
+    its first gap); behind that only its tail is known. `chunks` are the response body's: (offset, length, seconds since the request's
+    start), in wire bytes; they may reach beyond `response_body` where bytes passed without being captured.
     """
 
     method: str
@@ -30,6 +38,8 @@ class Captured(Struct, frozen=True, gc=False):
     chunks: Sequence[tuple[int, int, float]]
     duration: float | None = None
     upstream_first_byte: float | None = None
+    request_tail: Tail | None = None
+    response_tail: Tail | None = None
 
 
 class Decoded(Struct, gc=False):

@@ -38,6 +38,8 @@ class Body(Struct, gc=False):
 
     `data` joins the captured pieces in order. `gaps` are (offset, length) of bytes that passed and were lost on the way to us;
     `truncated` says that bytes passed which the tap did not capture (its limit, or its level). `size`: bytes that passed, if known.
+    `cut`: (offset, length) of what is missing between the bytes that were captured up to the tap's limit and the body's last ones,
+    which `data` then ends with; part of it may be in `gaps` too.
     """
 
     data: bytes = b""
@@ -45,11 +47,31 @@ class Body(Struct, gc=False):
     gaps: list[tuple[int, int]] = []
     truncated: bool = False
     chunks: list[tuple[int, int, int]] = []  # (offset, length, microseconds since the start)
+    cut: tuple[int, int] | None = None
+
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """(offset, length) of all holes in `data`, in order. What passed behind its end is not among them, except where it was lost."""
+        if self.cut is None:
+            return self.gaps
+        start, end = self.cut[0], sum(self.cut)
+        return [*(gap for gap in self.gaps if gap[0] < start), self.cut, *(gap for gap in self.gaps if gap[0] >= end)]
 
     @property
     def prefix(self) -> bytes:
-        """The captured bytes up to the first gap: what can be decoded."""
-        return self.data[: self.gaps[0][0]] if self.gaps else self.data
+        """The captured bytes up to the first hole: what can be decoded."""
+        missing = self.missing
+        return self.data[: missing[0][0]] if missing else self.data
+
+    @property
+    def tail(self) -> tuple[int, bytes]:
+        """The captured bytes behind the last hole with their offset, if they reach to the body's end; else none."""
+        missing = self.missing
+        if not missing:
+            return 0, b""
+        start = sum(missing[-1])
+        data = self.data[max(0, start - sum(length for _, length in missing)) :]
+        return (start, data) if start + len(data) == self.size else (0, b"")
 
 
 class Tap(Struct, gc=False):

@@ -5,6 +5,17 @@
 from __future__ import annotations
 
 REDACTED = "[redacted]"
+# They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
+USAGE_HEADERS = frozenset({
+    "x-prompt-tokens",
+    "x-generated-tokens",
+    "x-compute-tokens",
+    "x-time-per-token",
+    "x-amzn-bedrock-input-token-count",
+    "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-cache-read-input-token-count",
+    "x-amzn-bedrock-cache-write-input-token-count",
+})  # fmt: skip
 _NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 _WORDS = ("token", "secret")
 
@@ -12,4 +23,4 @@ _WORDS = ("token", "secret")
 def is_secret(header: str) -> bool:
     """Whether this header's value must not be stored."""
     name = header.lower()
-    return name in _NAMES or any(word in name for word in _WORDS)
+    return name in _NAMES or (any(word in name for word in _WORDS) and name not in USAGE_HEADERS)

@@ -112,7 +112,7 @@ class Drop(_message.Message):
     def __init__(self, reason: _Optional[_Union[DropReason, str]] = ..., ends: _Optional[int] = ..., fragments: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Part(_message.Message):
-    __slots__ = ("stream", "request_id", "start_us", "downstream", "index", "level", "rule", "request_headers", "request_trailers", "response_headers", "response_trailers", "runs", "end", "principal")
+    __slots__ = ("stream", "request_id", "start_us", "downstream", "index", "level", "rule", "request_headers", "request_trailers", "response_headers", "response_trailers", "runs", "end", "principal", "request_tail", "response_tail")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     START_US_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +127,8 @@ class Part(_message.Message):
     RUNS_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TAIL_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_TAIL_FIELD_NUMBER: _ClassVar[int]
     stream: int
     request_id: bytes
     start_us: int
@@ -141,7 +143,9 @@ class Part(_message.Message):
     runs: _containers.RepeatedCompositeFieldContainer[Run]
     end: End
     principal: str
-    def __init__(self, stream: _Optional[int] = ..., request_id: _Optional[bytes] = ..., start_us: _Optional[int] = ..., downstream: _Optional[str] = ..., index: _Optional[int] = ..., level: _Optional[_Union[Level, str]] = ..., rule: _Optional[str] = ..., request_headers: _Optional[_Union[Headers, _Mapping]] = ..., request_trailers: _Optional[_Union[Headers, _Mapping]] = ..., response_headers: _Optional[_Union[Headers, _Mapping]] = ..., response_trailers: _Optional[_Union[Headers, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., principal: _Optional[str] = ...) -> None: ...
+    request_tail: Tail
+    response_tail: Tail
+    def __init__(self, stream: _Optional[int] = ..., request_id: _Optional[bytes] = ..., start_us: _Optional[int] = ..., downstream: _Optional[str] = ..., index: _Optional[int] = ..., level: _Optional[_Union[Level, str]] = ..., rule: _Optional[str] = ..., request_headers: _Optional[_Union[Headers, _Mapping]] = ..., request_trailers: _Optional[_Union[Headers, _Mapping]] = ..., response_headers: _Optional[_Union[Headers, _Mapping]] = ..., response_trailers: _Optional[_Union[Headers, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., principal: _Optional[str] = ..., request_tail: _Optional[_Union[Tail, _Mapping]] = ..., response_tail: _Optional[_Union[Tail, _Mapping]] = ...) -> None: ...
 
 class Headers(_message.Message):
     __slots__ = ("map", "at_us")
@@ -164,6 +168,14 @@ class Run(_message.Message):
     lengths: _containers.RepeatedScalarFieldContainer[int]
     times_us: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, direction: _Optional[_Union[Direction, str]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., lengths: _Optional[_Iterable[int]] = ..., times_us: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Tail(_message.Message):
+    __slots__ = ("offset", "data")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    data: bytes
+    def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class End(_message.Message):
     __slots__ = ("at_us", "request_size", "response_size", "request_complete", "response_complete", "response_flags", "response_code", "headers_dropped")

@@ -82,6 +82,8 @@ def _without_hidden(captured: Captured, request: Kept, response: Kept) -> Captur
         response_body=response.data,
         response_whole=captured.response_whole and response.redacted != ALL,
         chunks=(),
+        request_tail=None,
+        response_tail=None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from collector.messages.captured import Captured
+from collector.messages.captured import Captured, Tail
 from collector.messages.exchange import Body, Tap
 from collector.messages.headers import Headers
 from collector.messages.seen import Seen
@@ -38,6 +38,8 @@ def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: 
         chunks=[(offset, length, at / 1e6) for offset, length, at in tap.response.chunks],
         duration=None if seen.duration_us is None else seen.duration_us / 1e6,
         upstream_first_byte=upstream / 1e6 if upstream is not None and is_span(upstream) else None,
+        request_tail=_tail(tap.request, tap.level in WITH_REQUEST, tap.request_complete),
+        response_tail=_tail(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete),
     )
 
 
@@ -54,6 +56,14 @@ def _is_whole(body: Body, kept: bool, complete: bool) -> bool:
     if body.data and not kept:
         return False
     return complete and not body.gaps and not body.truncated
+
+
+def _tail(body: Body, kept: bool, complete: bool) -> Tail | None:
+    """The end of a body of which bytes before it are missing."""
+    if not kept or not (body.gaps or body.cut):
+        return None
+    offset, data = body.tail
+    return Tail(offset, data, complete) if data else None
 
 
 def _is_cut(body: Body, kept: bool) -> bool:

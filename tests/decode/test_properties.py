@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from collector.decode import DEFAULT, Captured, Decoded, Limits, decode
+from collector.decode import DEFAULT, Captured, Decoded, Limits, Tail, decode
 from collector.decode.timing import ordered
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
@@ -151,6 +151,14 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+def holed(captured: Captured, chance: random.Random) -> Captured:
+    """The same with the middle of both bodies missing."""
+    sides = {"request": captured.request_body, "response": captured.response_body}
+    heads = {f"{side}_body": body[: chance.randrange(len(body) + 1)] for side, body in sides.items()}
+    tails = {f"{side}_tail": Tail(9999, body[chance.randrange(len(body) + 1) :], chance.random() < 0.8) for side, body in sides.items()}
+    return structs.replace(captured, **heads, **tails)
+
+
 @pytest.mark.timeout(max(300, FUZZ_BYTES // 50_000))
 def test_mutated_transcripts_are_never_a_fault_of_the_decoder():
     chance = random.Random(FUZZ_BYTES)
@@ -165,9 +173,11 @@ def test_mutated_transcripts_are_never_a_fault_of_the_decoder():
             request_whole=chance.random() < 0.5,
             response_whole=chance.random() < 0.5,
         )
+        if chance.random() < 0.3:
+            lies = holed(lies, chance)
         decoded = decode(t.chunked(lies, [chance.randrange(1, 200)]), chance.choice((DEFAULT, SMALL)))
         check(decoded)
-        done += len(lies.request_body) + len(lies.response_body)
+        done += len(lies.request_body) + len(lies.response_body) + 1
 
 
 HOSTILE = {

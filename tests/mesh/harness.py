@@ -29,7 +29,7 @@ SETTINGS = {
 }
 LOG_FLUSH_SECONDS = 0.05
 QUICK_TAP = {"batch_age_ms": 50}
-BODY_LIMITS = {"request_body_bytes": 1000, "response_body_bytes": 2000}
+BODY_LIMITS = {"request_body_bytes": 1000, "response_body_bytes": 2000, "tail_bytes": 300}
 
 RULES = [
     {"name": "health", "path": {"prefix": "/status"}, "level": "none"},

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.decode.recordings import scripted
+from tests.mesh import long_answers
 
 PROTOCOL, STUBS = grpc.protos_and_services("tests/mesh/open_inference.proto")
 WORDS = ["one", " two", " three", " four", " five"]
@@ -35,10 +36,32 @@ _released: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 async def chat(request: Request) -> Response:
     asked = await request.json()
+    if long_answers.tokens_of(asked["model"]):
+        return long_answers.stream(long_answers.chat(asked))
+    if asked["model"] == "sees":
+        return long_answers.seen(asked)
     if asked["model"] not in ("gated", "running"):
         return await scripted.chat(request)
     pieces = gated(request.headers["x-request-id"]) if asked["model"] == "gated" else running(asked)
     return StreamingResponse(pieces, media_type="text/event-stream")
+
+
+async def responses(request: Request) -> Response:
+    asked = await request.json()
+    return (
+        long_answers.stream(long_answers.responses(asked), False)
+        if long_answers.tokens_of(asked["model"])
+        else await scripted.responses(request)
+    )
+
+
+async def messages(request: Request) -> Response:
+    return long_answers.stream(long_answers.messages(await request.json()), False)
+
+
+async def embeddings(request: Request) -> Response:
+    asked = await request.json()
+    return long_answers.embeddings(asked) if asked["model"] == "many" else await scripted.embeddings(request)
 
 
 async def gated(request_id: str) -> AsyncIterator[bytes]:
@@ -138,6 +161,10 @@ def application() -> Starlette:
     app = scripted.application()
     added = {
         "/v1/chat/completions": chat,
+        "/v1/responses": responses,
+        "/v1/messages": messages,
+        "/v1/embeddings": embeddings,
+        "/generate": long_answers.generate,
         "/release/{request_id}": release,
         "/status": status,
         "/v1/models/{model}": predict,

@@ -8,6 +8,7 @@ from tests.mesh.harness import BODY_LIMITS, BROKEN, Mesh, new_id
 from tests.mesh.rawhttp import Answer, request
 
 REQUEST_LIMIT, RESPONSE_LIMIT = BODY_LIMITS["request_body_bytes"], BODY_LIMITS["response_body_bytes"]
+TAIL = BODY_LIMITS["tail_bytes"]
 
 
 def ask(mesh: Mesh, listener: str, request_id: str, path: str, body: bytes = b"", headers: str = "") -> Answer:
@@ -44,14 +45,23 @@ def test_a_body_at_its_limit_is_whole(mesh: Mesh) -> None:
     assert mesh.bodies(mesh.exchange(request_id, "complete", listener="limited")) == (body, body)
 
 
-@pytest.mark.parametrize("size", [REQUEST_LIMIT + 1, RESPONSE_LIMIT + 1, 200_000])
-def test_a_body_beyond_its_limit_is_cut_there_and_its_size_is_known(mesh: Mesh, size: int) -> None:
+@pytest.mark.parametrize("size", [REQUEST_LIMIT + TAIL + 1, RESPONSE_LIMIT + TAIL + 1, 200_000])
+def test_of_a_body_beyond_its_limit_the_beginning_and_the_end_are_kept_and_its_size_is_known(mesh: Mesh, size: int) -> None:
     request_id, body = new_id(), (bytes(range(250)) * 1000)[:size]
     ask(mesh, "limited", request_id, "/echo", body)
-    cut = {"request_truncated"} | ({"response_truncated"} if size > RESPONSE_LIMIT else set())
+    cut = {"request_truncated"} | ({"response_truncated"} if size > RESPONSE_LIMIT + TAIL else set())
     record = mesh.exchange(request_id, *cut, listener="limited")
-    assert mesh.bodies(record) == (body[:REQUEST_LIMIT], body[:RESPONSE_LIMIT])
+    kept = [body if size <= limit + TAIL else body[:limit] + body[-TAIL:] for limit in (REQUEST_LIMIT, RESPONSE_LIMIT)]
+    assert list(mesh.bodies(record)) == kept
     assert record["request"]["body"]["size"] == record["response"]["body"]["size"] == size
+    assert record["request"]["body"]["gaps"] == [[REQUEST_LIMIT, size - REQUEST_LIMIT - TAIL]]
+
+
+def test_a_body_that_ends_within_its_tail_is_whole(mesh: Mesh) -> None:
+    request_id, body = new_id(), b"y" * (REQUEST_LIMIT + TAIL)
+    ask(mesh, "limited", request_id, "/echo", body)
+    record = mesh.exchange(request_id, "complete", listener="limited")
+    assert mesh.bodies(record) == (body, body)
 
 
 @pytest.mark.parametrize(

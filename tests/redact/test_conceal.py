@@ -8,7 +8,7 @@ import orjson
 import pytest
 from msgspec import structs
 
-from collector.decode import Limits, decode
+from collector.decode import Limits, Tail, decode
 from collector.redact import Rules
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
@@ -243,3 +243,23 @@ def test_a_model_name_that_a_rule_hides_is_hidden_of_a_withheld_body_too():
 def test_more_events_than_are_read_are_not_stored():
     found = conceal(t.streamed(t.words(*"abcdefgh")), RULES, WHOLE, Limits(events=4))
     assert found.response.redacted == "all"
+
+
+def test_of_a_body_with_a_hole_its_end_tells_numbers_and_no_text():
+    captured = t.streamed([*t.words(*["word "] * 100), *t.words(CARD), t.delta({}, finish="stop"), t.final(t.tokens(9, 101))])
+    body = captured.response_body
+    start = body.index(CARD.encode()) - 300
+    cut = structs.replace(captured, response_body=body[:900], response_whole=False, response_tail=Tail(start, body[start:], True))
+    found = conceal(cut, RULES, (False, True))
+    assert CARD not in told(found)
+    assert (found.response.data, found.response.redacted) == (b"", "all")
+    assert found.decoded.usage == decode(captured).usage
+    assert "choices" not in found.decoded.inference
+
+
+def test_of_a_request_with_a_hole_the_model_behind_it_is_told_unless_rules_hide_it():
+    asked = t.dumps({"messages": [{"role": "user", "content": CARD * 50}], "model": "behind"})
+    cut = t.exchange(t.CHAT, asked[:200], message("ok"), request_whole=False, request_tail=Tail(600, asked[600:], True))
+    assert conceal(cut, RULES, (True, False)).decoded.inference["model_requested"] == "behind"
+    hiding = conceal(cut, Rules(paths=["model"]), (True, False))
+    assert "behind" not in told(hiding)

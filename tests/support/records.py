@@ -13,6 +13,7 @@ from collector.correlate import Closed
 from collector.decode import Captured
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.version import ServiceVersion
+from collector.messages.columns import ExchangeColumns
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, Place
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
@@ -21,7 +22,7 @@ from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Stages
 from collector.settings import Settings
-from collector.store.sound import COLUMNS, placeholder
+from collector.store.sound import placeholder
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 from tests.decode.test_recordings import RECORDINGS, captured
@@ -145,7 +146,7 @@ def records() -> Iterator[dict[str, Any]]:
             for output in Stages(ExchangeMeaning.of(Settings.model_validate(chosen), catalogue), True).outputs(given):
                 assert output.fault is None, output.fault
                 yield orjson.loads(next(event.data for event in output.events if event.type == EXCHANGE_TYPE))
-    yield orjson.loads(placeholder(_Row(), "the record does not fit its checksum"))
+    yield orjson.loads(placeholder("id", "the record does not fit its checksum", T0, _columns()))
 
 
 def _versions() -> list[ServiceVersion]:
@@ -158,10 +159,7 @@ def _versions() -> list[ServiceVersion]:
     ]  # fmt: skip
 
 
-class _Row:
+def _columns() -> ExchangeColumns:
     """The columns of an exchange whose record is damaged."""
-
-    def __init__(self) -> None:
-        for name in COLUMNS:
-            setattr(self, name, name)
-        self.revision, self.time_us, self.duration_us, self.status, self.completeness = 0, T0, 900, 200, 1
+    texts = {name: name for name in ExchangeColumns._fields}
+    return ExchangeColumns(**{**texts, "revision": 0, "duration_us": 900, "status": 200, "completeness": 1})  # type: ignore[arg-type]

@@ -45,6 +45,8 @@ def test_a_part_carries_headers_runs_and_trailers() -> None:
     assert (response.direction, response.offset, response.data) == (tap_pb2.RESPONSE_BODY, 0, b"data: 1\n\nd")
     assert list(response.lengths) == [9, 9, 9]
     assert list(response.times_us) == [301_000, 601_000, 901_000]
+    assert (part.response_tail.offset, part.response_tail.data) == (10, b"ata: 2\n\ndata: 3\n\n")
+    assert not part.HasField("request_tail")
     assert not part.HasField("end")
 
 
@@ -66,7 +68,7 @@ def test_totals_tell_drops_and_refused_batches() -> None:
     assert (drop.reason, drop.ends, drop.fragments, drop.bytes) == (tap_pb2.QUEUE_FULL, 0, 2, 70_000)
     assert (second.ends, second.ends_sealed, second.batches_abandoned) == (2, 2, 1)
     (abandoned,) = second.abandoned
-    assert (abandoned.reason, abandoned.ends, abandoned.fragments) == (tap_pb2.REJECTED, 1, 8)
+    assert (abandoned.reason, abandoned.ends, abandoned.fragments) == (tap_pb2.REJECTED, 1, 9)
 
 
 def test_a_later_part_goes_on_where_the_first_stopped() -> None:

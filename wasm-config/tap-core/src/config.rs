@@ -15,6 +15,9 @@ const REDACTED_HEADERS: [&str; 6] =
 const REDACTED_WORDS: [&str; 2] = ["token", "secret"];
 const MAX_BODY: u64 = 64 * MIB;
 const MIB: u64 = 1024 * 1024;
+const QUEUE_BYTES: u64 = 8 * MIB;
+const LEAST_QUEUE: u64 = 64 * 1024;
+const TAIL_BYTES: u64 = 16 * 1024;
 
 /// The filter's settings, checked.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Settings {
     pub request_body_bytes: u64,
     /// Bytes of a response body that are captured.
     pub response_body_bytes: u64,
+    /// Bytes of the end of a body that is longer than what is captured; 0: none.
+    pub tail_bytes: usize,
     /// The caller's address is told. Off by default: one read costs 2 µs of a request, and the access log has it.
     pub caller_address: bool,
     /// The caller's principal is told. On by default: one read of a property, of what the connection keeps ready.
@@ -88,6 +93,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "collector",
         "request_body_bytes",
         "response_body_bytes",
+        "tail_bytes",
         "caller_address",
         "caller_principal",
         "redact_headers",
@@ -108,6 +114,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         collector: collector(&object, faults),
         request_body_bytes: object.number("request_body_bytes", 0, MAX_BODY, MIB, faults),
         response_body_bytes: object.number("response_body_bytes", 0, MAX_BODY, MIB, faults),
+        tail_bytes: tail_bytes(&object, faults),
         caller_address: object.switch("caller_address", false, faults),
         caller_principal: object.switch("caller_principal", true, faults),
         redaction: redaction(&object, faults, &mut tolerated),
@@ -115,6 +122,17 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         limits: limits(&object, faults),
         tolerated: tolerated.0,
     }
+}
+
+/// All tails of open bodies may fill a quarter of the queue, so one must fit there.
+fn tail_bytes(object: &Object<'_>, faults: &mut Faults) -> usize {
+    let most = object.number("tail_bytes", 0, bounds::TAIL as u64, TAIL_BYTES, faults);
+    // A queue_bytes that is no number is a fault already.
+    let queue_bytes = object.get("queue_bytes").and_then(Value::as_u64).unwrap_or(QUEUE_BYTES);
+    if most > queue_bytes.max(LEAST_QUEUE) / 4 {
+        faults.add("tail_bytes", format!("must be at most a quarter of queue_bytes ({queue_bytes}), not {most}"));
+    }
+    most as usize
 }
 
 /// What is to be hashed is hidden in any case. So without a good key its value reads `[redacted]`, and the streams are
@@ -240,7 +258,7 @@ fn level(object: &Object<'_>, faults: &mut Faults) -> Level {
 }
 
 fn limits(object: &Object<'_>, faults: &mut Faults) -> Limits {
-    let queue_bytes = object.number("queue_bytes", 64 * 1024, 256 * MIB - 1, 8 * MIB, faults);
+    let queue_bytes = object.number("queue_bytes", LEAST_QUEUE, 256 * MIB - 1, QUEUE_BYTES, faults);
     let batch_bytes = BATCH_BYTES.min(queue_bytes / 2);
     let limits = Limits {
         queue_bytes: queue_bytes as usize,

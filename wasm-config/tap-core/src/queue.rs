@@ -1,14 +1,15 @@
 //! The queue of one root context: fragments of many streams, bounded in bytes, every drop counted.
 //!
 //! The bound covers what waits and what is sealed but not yet answered, in all queues of the VM ([`Room`]). Bodies may
-//! fill 90 % of it; headers and ends still pass up to the whole. A share is set aside for what sealing adds (each batch
+//! fill 90 % of it, the tails of open ones a quarter; headers and ends still pass up to the whole. A share is set aside for what sealing adds (each batch
 //! tells its node and its totals), so that sealing never lifts the sum above the bound.
 
 use crate::bounds;
 use crate::host::{Block, Direction};
 use crate::room::Room;
+use crate::tail::Tail;
 use crate::totals::{Amount, Reason, Totals};
-use crate::waiting::{BLOCK_COST, Chunk, END_COST, End, Taken, Waiting};
+use crate::waiting::{BLOCK_COST, Chunk, END_COST, End, TAIL_COST, Taken, Waiting};
 use crate::wire::Message;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -59,6 +60,12 @@ impl Queue {
     #[must_use]
     pub fn used(&self) -> usize {
         self.waiting.saturating_add(self.retained)
+    }
+
+    /// Bytes that all queues of the VM hold, with the tails of open bodies.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.room.held()
     }
 
     /// Bytes that wait for a batch.
@@ -146,6 +153,29 @@ impl Queue {
         }
     }
 
+    /// Room for the last bytes of an open body, if there is any.
+    #[must_use]
+    pub fn tail(&self, most: usize) -> Option<Tail> {
+        let fits = self.room.tails().saturating_add(most) <= self.limit / 4;
+        let then = self.room.held().saturating_add(most);
+        (fits && then <= body_share(self.room.of(self.limit))).then(|| Tail::new(most, self.room.hold_tail(most)))
+    }
+
+    /// Takes a body's tail, or drops it.
+    pub fn push_tail(&mut self, shared: &Shared, place: Place, data: Vec<u8>, now_ns: u64) {
+        let amount = Amount::fragment(data.len());
+        let Ok(mut waiting) = shared.try_borrow_mut() else { return self.drop(Reason::QueueFull, amount) };
+        let cost = TAIL_COST.saturating_add(data.len());
+        if self.admit(shared, &mut waiting, cost, true, now_ns, amount) {
+            waiting.add_tail(place.direction, place.offset, data);
+        }
+    }
+
+    /// There was no room for a tail of so many bytes.
+    pub fn drop_tail(&mut self, bytes: usize) {
+        self.drop(Reason::BodyBudget, Amount::fragment(bytes));
+    }
+
     /// Takes a stream's end, or drops it.
     pub fn push_end(&mut self, shared: &Shared, end: End, now_ns: u64) {
         self.totals.ends = self.totals.ends.saturating_add(1);
@@ -222,7 +252,7 @@ impl Queue {
         let limit = self.room.of(self.limit);
         let reason = if then > limit {
             Reason::QueueFull
-        } else if is_body && then > limit.saturating_sub(limit / 10) {
+        } else if is_body && then > body_share(limit) {
             Reason::BodyBudget
         } else {
             return true;
@@ -247,6 +277,11 @@ impl Queue {
         self.totals.drops.add(reason, amount);
         self.untold = true;
     }
+}
+
+/// Of so many bytes, those that bodies may fill.
+fn body_share(limit: usize) -> usize {
+    limit.saturating_sub(limit / 10)
 }
 
 impl Drop for Queue {

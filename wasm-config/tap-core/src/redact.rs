@@ -1,6 +1,7 @@
 //! Which headers' values never leave the proxy, and what is told in their place.
 
 use crate::hash::HeaderHash;
+use crate::usage;
 use std::borrow::Cow;
 
 const REDACTED: &[u8] = b"[redacted]";
@@ -17,7 +18,7 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    /// Hides these names and every name that holds one of these words.
+    /// Hides these names and every name that holds one of these words, except names that tell usage.
     #[must_use]
     pub fn new<S: AsRef<str>>(names: &[S], words: &[S]) -> Self {
         let lower = |text: &S| text.as_ref().to_ascii_lowercase().into_bytes();
@@ -54,7 +55,7 @@ impl Redaction {
     /// True if the value of this header must not be sent.
     #[must_use]
     pub fn hides(&self, name: &[u8]) -> bool {
-        self.is_named(name) || self.holds_word(name)
+        self.is_named(name) || (self.holds_word(name) && !usage::tells(name))
     }
 
     // The length bits and the table of starts spare the comparison for nearly every header of a request.

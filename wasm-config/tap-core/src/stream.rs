@@ -8,6 +8,7 @@ use crate::policy::Level;
 use crate::queue::{Passed, Place, Shared};
 use crate::redact::Redaction;
 use crate::root::Root;
+use crate::tail::Tail;
 use crate::waiting::{End, Key, Waiting};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,10 +19,14 @@ const CODE: &[u8] = b"response\0code";
 /// A longer request id is cut: every part repeats it.
 pub const MAX_REQUEST_ID: usize = 1024;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Half {
     size: u64,
     complete: bool,
+    /// Bytes passed beyond the limit, and their last ones are wanted.
+    cut: bool,
+    /// None: there was no need yet, or no room.
+    tail: Option<Box<Tail>>,
 }
 
 /// A stream that has begun.
@@ -82,6 +87,11 @@ impl Stream {
             Block::RequestHeaders | Block::RequestTrailers => self.request.complete |= last,
             Block::ResponseHeaders | Block::ResponseTrailers => self.response.complete |= last,
         }
+        match block {
+            Block::RequestTrailers => self.end_tail(host, root, Direction::Request),
+            Block::ResponseTrailers => self.end_tail(host, root, Direction::Response),
+            Block::RequestHeaders | Block::ResponseHeaders => {}
+        }
         let repeated = block == Block::ResponseHeaders && std::mem::replace(&mut self.response_seen, true);
         if self.level == Level::None || block == Block::RequestHeaders || repeated {
             return;
@@ -105,17 +115,22 @@ impl Stream {
 
     /// A body chunk passes.
     pub fn on_chunk<H: Host>(&mut self, host: &H, root: &mut Root, direction: Direction, length: u32, last: bool) {
-        let half = match direction {
-            Direction::Request => &mut self.request,
-            Direction::Response => &mut self.response,
-        };
+        let half = self.half(direction);
         let offset = half.size;
         half.size = offset.saturating_add(u64::from(length));
         half.complete |= last;
-        if length == 0 || !self.tells_chunks(direction) {
-            return;
+        if length != 0 && self.tells_chunks(direction) {
+            self.pass(host, root, Place { direction, offset }, length);
         }
-        let captured = self.capture_limit(root, direction).saturating_sub(offset).min(u64::from(length)) as u32;
+        if last {
+            self.end_tail(host, root, direction);
+        }
+    }
+
+    fn pass<H: Host>(&mut self, host: &H, root: &mut Root, place: Place, length: u32) {
+        let Place { direction, offset } = place;
+        let limit = self.capture_limit(root, direction);
+        let captured = limit.saturating_sub(offset).min(u64::from(length)) as u32;
         let now_ns = host.now_ns();
         let at_us = self.since_us(now_ns);
         for (start, captured, length) in pieces(captured, length) {
@@ -126,6 +141,49 @@ impl Stream {
                 size => host.chunk(direction, start as usize, size as usize),
             });
         }
+        // Where a limit of 0 says that nothing of a body is wanted, its end is not wanted either.
+        if captured < length && limit != 0 && root.settings.tail_bytes != 0 {
+            self.keep_tail(host, root, direction, captured, length);
+        }
+    }
+
+    /// Keeps the end of a chunk of which only the beginning is captured.
+    fn keep_tail<H: Host>(&mut self, host: &H, root: &Root, direction: Direction, captured: u32, length: u32) {
+        let most = root.settings.tail_bytes;
+        let half = self.half(direction);
+        half.cut = true;
+        if half.tail.is_none() {
+            half.tail = root.queue.tail(most).map(Box::new);
+        }
+        let Some(tail) = &mut half.tail else { return };
+        let start = captured.max(length.saturating_sub(most as u32));
+        let size = length.saturating_sub(start) as usize;
+        match host.chunk(direction, start as usize, size) {
+            Some(data) if data.len() == size => tail.push(&data),
+            _ => tail.clear(),
+        }
+    }
+
+    /// The body of this direction is over.
+    fn end_tail<H: Host>(&mut self, host: &H, root: &mut Root, direction: Direction) {
+        let half = self.half(direction);
+        if !std::mem::take(&mut half.cut) {
+            return;
+        }
+        let data = half.tail.take().map(|tail| tail.into_bytes()).unwrap_or_default();
+        let size = half.size;
+        if data.is_empty() {
+            return root.queue.drop_tail(root.settings.tail_bytes);
+        }
+        let place = Place { direction, offset: size.saturating_sub(data.len() as u64) };
+        root.queue.push_tail(&self.waiting, place, data, host.now_ns());
+    }
+
+    fn half(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        }
     }
 
     /// The stream is over: nothing of it comes any more.
@@ -133,6 +191,8 @@ impl Stream {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        self.end_tail(host, root, Direction::Request);
+        self.end_tail(host, root, Direction::Response);
         let now_ns = host.now_ns();
         let number = |path| host.property(path).and_then(|bytes| integer(&bytes)).unwrap_or(0);
         let end = End {

@@ -15,6 +15,8 @@ pub const BLOCK_COST: usize = 32;
 pub const CHUNK_COST: usize = 48;
 /// Charged for the beginning of a run.
 pub const RUN_COST: usize = 64;
+/// Charged for a body's tail, without its bytes.
+pub const TAIL_COST: usize = 48;
 /// Charged for an end.
 pub const END_COST: usize = 64;
 
@@ -102,6 +104,13 @@ pub struct End {
 }
 
 #[derive(Debug)]
+struct WaitingTail {
+    direction: Direction,
+    offset: u64,
+    data: Vec<u8>,
+}
+
+#[derive(Debug)]
 struct WaitingBlock {
     map: Vec<u8>,
     at_us: u64,
@@ -115,6 +124,7 @@ pub struct Waiting {
     next_index: u32,
     blocks: [Option<WaitingBlock>; 4],
     runs: VecDeque<Run>,
+    tails: Vec<WaitingTail>,
     end: Option<End>,
     /// The time of the oldest fragment; None: nothing waits.
     pub since_ns: Option<u64>,
@@ -142,8 +152,8 @@ impl Waiting {
     /// A stream without fragments.
     #[must_use]
     pub fn new(key: Key, decision: Decision) -> Self {
-        let (blocks, runs) = ([None, None, None, None], VecDeque::new());
-        Self { key, decision, next_index: 0, blocks, runs, end: None, since_ns: None, charge: 0 }
+        let (blocks, runs, tails) = ([None, None, None, None], VecDeque::new(), Vec::new());
+        Self { key, decision, next_index: 0, blocks, runs, tails, end: None, since_ns: None, charge: 0 }
     }
 
     /// What the stream itself is charged while it waits.
@@ -180,6 +190,11 @@ impl Waiting {
         }
     }
 
+    /// Adds the last bytes of a body, which begin at `offset`.
+    pub fn add_tail(&mut self, direction: Direction, offset: u64, data: Vec<u8>) {
+        self.tails.push(WaitingTail { direction, offset, data });
+    }
+
     /// Adds the end.
     pub fn add_end(&mut self, end: End) {
         self.end = Some(end);
@@ -193,12 +208,13 @@ impl Waiting {
         for chunk in self.runs.iter().flat_map(|run| &run.chunks) {
             amount.add(Amount::fragment(chunk.data.len()));
         }
+        self.tails.iter().for_each(|tail| amount.add(Amount::fragment(tail.data.len())));
         self.end.iter().for_each(|_| amount.add(Amount::end()));
         amount
     }
 
     /// Writes the stream's next part, with as many chunks as fit until the message has `limit` bytes or the part so many
-    /// `fragments` (at least one), trailers and the end only behind the last chunk. Returns what it took; the rest goes on
+    /// `fragments` (at least one), tails, trailers and the end only behind the last chunk. Returns what it took; the rest goes on
     /// waiting.
     pub fn take_part(&mut self, message: &mut Message, limit: usize, fragments: u64) -> Taken {
         let (mut taken, mut runs) = (Taken::default(), 0_usize);
@@ -218,6 +234,7 @@ impl Waiting {
             runs = runs.saturating_add(1);
         }
         if self.runs.is_empty() {
+            self.take_tails(message, &mut taken);
             self.take_block(Block::RequestTrailers, message, &mut taken);
             self.take_block(Block::ResponseTrailers, message, &mut taken);
             self.take_end(message, &mut taken);
@@ -246,6 +263,16 @@ impl Waiting {
             message.uint(2, waiting.at_us);
             message.close(headers);
             taken.add(Amount::fragment(0), BLOCK_COST.saturating_add(waiting.map.len()));
+        }
+    }
+
+    fn take_tails(&mut self, message: &mut Message, taken: &mut Taken) {
+        for tail in self.tails.drain(..) {
+            let nested = message.open((tail.direction as u32).saturating_add(15));
+            message.uint(1, tail.offset);
+            message.bytes(2, &tail.data);
+            message.close(nested);
+            taken.add(Amount::fragment(tail.data.len()), TAIL_COST.saturating_add(tail.data.len()));
         }
     }
 

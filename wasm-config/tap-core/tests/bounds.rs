@@ -22,8 +22,7 @@ const CHUNKS: usize = 524_288;
 const BATCH: usize = 16 << 20;
 const NODE: usize = 64 << 10;
 const LABELS: usize = 256;
-const LARGE: &str =
-    r#","batch_bytes":8388608,"queue_bytes":134217728,"request_body_bytes":67108864,"caller_principal":false"#;
+const LARGE: &str = r#","batch_bytes":8388608,"queue_bytes":134217728,"request_body_bytes":67108864,"tail_bytes":262144,"caller_principal":false"#;
 
 /// Everything that waits, sealed and answered.
 fn drained(tap: &mut Tap<FakeProxy>) -> Vec<Batch> {
@@ -176,6 +175,7 @@ fn the_fullest_batch_is_one_that_the_collector_takes() {
     block(&mut tap, 3, Block::RequestHeaders, &[("x", &long)], false);
     block(&mut tap, 3, Block::ResponseHeaders, &[("x", &long)], false);
     chunk(&mut tap, 3, Direction::Request, &[2; 1 << 20], false);
+    chunk(&mut tap, 3, Direction::Response, &[3; 2 << 20], false);
     block(&mut tap, 3, Block::RequestTrailers, &[("x", &long)], true);
     block(&mut tap, 3, Block::ResponseTrailers, &[("x", &long)], true);
     end(&mut tap, 3);

@@ -9,7 +9,7 @@ use tap_core::config::parse;
 use tap_core::tap::Tap;
 
 const GOOD: &str = r#"{"collector":{"cluster":"c","path":"/v1/tap","authority":"a","token":"t","timeout_ms":2000},
-"request_body_bytes":1048576,"response_body_bytes":1048576,"caller_address":false,"caller_principal":true,"redact_headers":["authorization"],"redact_header_words":["token"],
+"request_body_bytes":1048576,"response_body_bytes":1048576,"tail_bytes":16384,"caller_address":false,"caller_principal":true,"redact_headers":["authorization"],"redact_header_words":["token"],
 "hash_headers":["x-api-key"],"hash_key":"0123456789abcdef",
 "rules":[{"name":"n","path":{"exact":"/x"},"method":"GET","level":"metadata","sample":10}],"queue_bytes":8388608,
 "batch_bytes":65536,"batch_age_ms":200,"tick_ms":25,"max_age_ms":120000,"posts_in_flight":8}"#;
@@ -47,6 +47,7 @@ fn a_fault_names_its_field() {
         (base(r#""tick_ms":0"#), "tick_ms: must be a whole number from 1 to 10000, not 0"),
         (base(r#""queue_bytes":"8M""#), "queue_bytes: must be a whole number"),
         (base(r#""batch_bytes":5000000"#), "batch_bytes: must be at most half of queue_bytes"),
+        (base(r#""tail_bytes":20000,"queue_bytes":65536"#), "tail_bytes: must be at most a quarter of queue_bytes"),
         (base(r#""posts_in_flight":9,"queue_bytes":65536,"batch_bytes":1024"#), "posts_in_flight: needs queue_bytes"),
         (base(r#""caller_address":1"#), "caller_address: must be true or false, not a number"),
         (base(r#""caller_principal":"property""#), "caller_principal: must be true or false, not a text"),

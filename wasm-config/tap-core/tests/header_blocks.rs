@@ -8,6 +8,16 @@ use tap_core::headers::{EMPTY, Pairs, Unreadable, inspect, redacted, serialise};
 use tap_core::names::Names;
 use tap_core::policy::{Level, PathMatch, Policy, Rule};
 use tap_core::redact::Redaction;
+use tap_core::usage;
+
+#[test]
+fn a_count_is_no_secret_unless_its_own_name_is_listed() {
+    for name in usage::HEADERS {
+        assert!(!standard().hides(name.as_bytes()) && !standard().hides(name.to_uppercase().as_bytes()), "{name}");
+        assert!(Redaction::new(&[name], &["token"]).hides(name.as_bytes()), "{name}");
+        assert!(standard().hides(format!("{name}-of-session").as_bytes()) == (name.contains("token")), "{name}");
+    }
+}
 
 fn standard() -> Redaction {
     Redaction::new(&["authorization", "Cookie"], &["token", "secret"])

@@ -30,7 +30,7 @@ struct Life {
 impl Life {
     fn new(seed: u64) -> Self {
         let extra = r#","queue_bytes":65536,"batch_bytes":4096,"posts_in_flight":3,"max_age_ms":3000,
-            "request_body_bytes":3000,"response_body_bytes":5000,
+            "request_body_bytes":3000,"response_body_bytes":5000,"tail_bytes":1500,
             "rules":[{"name":"n","path":{"prefix":"/n"},"level":"none"},{"name":"m","path":{"prefix":"/m"},"level":"metadata"},
                      {"name":"r","path":{"prefix":"/r"},"level":"request"},{"name":"s","path":{"prefix":"/s"},"level":"request_response","sample":5000}]"#;
         let (tap, random) = (tap(extra), Random(seed));
@@ -119,7 +119,8 @@ impl Life {
         let root = self.tap.root(ROOT).unwrap().borrow();
         let totals = root.queue.totals;
         assert_eq!(totals.ends, totals.ends_sealed + totals.drops.sum().ends + root.queue.waiting_ends());
-        assert!(root.queue.used() as u64 <= QUEUE, "{} bytes in a queue of {QUEUE}", root.queue.used());
+        assert!(root.queue.held() as u64 <= QUEUE, "{} bytes in a queue of {QUEUE}", root.queue.held());
+        assert!(root.queue.used() <= root.queue.held());
     }
 
     /// Ends everything and lets a well collector take all.
@@ -173,6 +174,12 @@ fn check_stream(life: &Life, stream: u64, parts: &[&Part]) {
             short[direction] |= (run.data.len() as u64) < passed;
             next[direction] = run.offset + passed;
         }
+        for (direction, offset, data) in &part.tails {
+            let (body, at) = (&life.bodies[&(stream as u32, *direction)], *offset as usize);
+            assert_eq!(*data, body[at..at + data.len()], "a tail lies where it says");
+            assert!(at as u64 >= [3_000, 5_000][*direction as usize] && (1..=1_500).contains(&data.len()));
+            assert_eq!(part.level as usize, [part.level as usize, 4][*direction as usize], "not below its level");
+        }
     }
     let level = parts[0].level;
     assert!(level != 1 || parts.iter().all(|part| part.runs.is_empty() && part.blocks.iter().all(Option::is_none)));
@@ -183,7 +190,7 @@ fn check_stream(life: &Life, stream: u64, parts: &[&Part]) {
 
 #[test]
 fn counts_bounds_and_order_hold_whatever_happens() {
-    let mut dropped = 0;
+    let (mut dropped, mut tails) = (0, 0);
     for seed in 0..SEEDS {
         let mut life = Life::new(seed);
         for _ in 0..400 {
@@ -205,8 +212,9 @@ fn counts_bounds_and_order_hold_whatever_happens() {
         let ends = streams.values().flatten().filter(|part| part.end.is_some()).count() as u64;
         assert_eq!((last.streams, last.ends, last.ends_sealed), (last.ends, ends + told, ends), "seed {seed}");
         let root = life.tap.root(ROOT).unwrap().borrow();
-        assert_eq!((root.queue.used(), root.queue.is_empty()), (0, true), "everything is given back");
+        assert_eq!((root.queue.held(), root.queue.is_empty()), (0, true), "everything is given back");
+        tails += streams.values().flatten().map(|part| part.tails.len()).sum::<usize>();
         dropped += root.queue.totals.drops.sum().fragments;
     }
-    assert!(dropped > 0, "the runs must reach the bound");
+    assert!(dropped > 0 && tails > 0, "the runs must reach the bounds");
 }

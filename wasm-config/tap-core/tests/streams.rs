@@ -5,7 +5,7 @@ mod support;
 
 use support::decode::Part;
 use support::{
-    FakeProxy, MILLISECOND, PRINCIPAL, advance, answer, block, chunk, end, posted, request, response, seal, tap,
+    FakeProxy, MILLISECOND, PRINCIPAL, ROOT, advance, answer, block, chunk, end, posted, request, response, seal, tap,
 };
 use tap_core::caller::MAX_PRINCIPAL;
 use tap_core::headers::Pairs;
@@ -312,4 +312,103 @@ fn unreadable_headers_pass_on_empty_and_are_counted() {
     seal(&mut tap);
     assert_eq!(posted(&tap)[0].parts[0].blocks[0].as_ref().unwrap().0, [0; 4]);
     assert_eq!(support::counted(&tap, "UnreadableBlocks"), 1);
+}
+
+/// The captured bytes of a body, and its tails with their offsets.
+type Told = (Vec<u8>, Vec<(u64, Vec<u8>)>);
+
+/// What was told of a stream, by direction.
+fn told(tap: &mut Tap<FakeProxy>) -> [Told; 2] {
+    end(tap, 2);
+    seal(tap);
+    let mut told: [Told; 2] = Default::default();
+    for part in posted(tap).into_iter().flat_map(|batch| batch.parts) {
+        part.runs.into_iter().for_each(|run| told[run.direction as usize].0.extend(run.data));
+        part.tails.into_iter().for_each(|(way, offset, data)| told[way as usize].1.push((offset, data)));
+    }
+    told
+}
+
+fn bytes(from: u32, to: u32) -> Vec<u8> {
+    (from..to).map(|at| (at % 251) as u8).collect()
+}
+
+#[test]
+fn a_long_body_is_told_by_its_beginning_and_its_end() {
+    for step in [1, 7, 90, 100, 1_000] {
+        let mut tap = tap(r#","request_body_bytes":100,"response_body_bytes":300,"tail_bytes":50"#);
+        request(&mut tap, 2, "/", "id");
+        bytes(0, 1_000).chunks(step).for_each(|piece| chunk(&mut tap, 2, Direction::Request, piece, false));
+        response(&mut tap, 2);
+        bytes(0, 320).chunks(step).for_each(|piece| chunk(&mut tap, 2, Direction::Response, piece, false));
+        let expected = [(bytes(0, 100), vec![(950, bytes(950, 1_000))]), (bytes(0, 300), vec![(300, bytes(300, 320))])];
+        assert_eq!(told(&mut tap), expected, "in pieces of {step}");
+    }
+}
+
+#[test]
+fn a_body_at_its_limit_has_no_tail() {
+    let mut tap = tap(r#","request_body_bytes":100,"tail_bytes":50"#);
+    request(&mut tap, 2, "/", "id");
+    chunk(&mut tap, 2, Direction::Request, &bytes(0, 100), true);
+    assert_eq!(told(&mut tap)[0], (bytes(0, 100), vec![]));
+}
+
+#[test]
+fn where_no_bytes_are_wanted_there_is_no_tail() {
+    for extra in [
+        r#","request_body_bytes":0,"response_body_bytes":0"#,
+        r#","tail_bytes":0,"request_body_bytes":1,"response_body_bytes":1"#,
+        r#","rules":[{"name":"m","level":"metadata"}]"#,
+    ] {
+        let mut tap = tap(extra);
+        request(&mut tap, 2, "/", "id");
+        chunk(&mut tap, 2, Direction::Request, &bytes(0, 100), true);
+        response(&mut tap, 2);
+        chunk(&mut tap, 2, Direction::Response, &[7; 2 << 20], true);
+        let [(_, asked), (_, answered)] = told(&mut tap);
+        assert_eq!((asked, answered), (vec![], vec![]), "{extra}");
+    }
+}
+
+#[test]
+fn a_tail_is_told_when_its_body_ends_and_not_when_the_stream_does() {
+    let mut tap = tap(r#","request_body_bytes":10,"response_body_bytes":10,"tail_bytes":5"#);
+    request(&mut tap, 2, "/", "id");
+    chunk(&mut tap, 2, Direction::Request, &bytes(0, 20), false);
+    seal(&mut tap);
+    answer(&mut tap, 1, "200");
+    chunk(&mut tap, 2, Direction::Request, &[], true);
+    response(&mut tap, 2);
+    chunk(&mut tap, 2, Direction::Response, &bytes(0, 20), false);
+    block(&mut tap, 2, Block::ResponseTrailers, &[], true);
+    seal(&mut tap);
+    let tails: Vec<_> = posted(&tap).into_iter().map(|batch| batch.parts[0].tails.clone()).collect();
+    assert_eq!(tails, [vec![], vec![(0, 15, bytes(15, 20)), (1, 15, bytes(15, 20))]]);
+    assert_eq!(tap.root(ROOT).unwrap().borrow().queue.totals.drops.sum().fragments, 0);
+}
+
+#[test]
+fn tails_of_open_bodies_take_a_quarter_of_the_queue_and_what_finds_no_room_is_counted() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":16384,"response_body_bytes":1,"tail_bytes":4096"#);
+    for stream in 2..12 {
+        request(&mut tap, stream, "/", "id");
+        response(&mut tap, stream);
+        chunk(&mut tap, stream, Direction::Response, &[7; 9_000], false);
+    }
+    let held = |tap: &Tap<FakeProxy>| {
+        let root = tap.root(ROOT).unwrap().borrow();
+        root.queue.held() - root.queue.used()
+    };
+    assert_eq!(held(&tap), 4 * 4_096);
+    (2..12).for_each(|stream| end(&mut tap, stream));
+    assert_eq!(held(&tap), 0);
+    (1..10).for_each(|token| {
+        seal(&mut tap);
+        answer(&mut tap, token, "200");
+    });
+    let batches = posted(&tap);
+    let tails: Vec<usize> = batches.iter().flat_map(|b| &b.parts).flat_map(|p| &p.tails).map(|t| t.2.len()).collect();
+    assert_eq!(tails, [4_096; 4]);
+    assert_eq!(batches.last().unwrap().totals.drops, [[2, 0, 6, 6 * 4_096]]);
 }

@@ -31,6 +31,8 @@ pub struct Part {
     /// Request headers, request trailers, response headers, response trailers.
     pub blocks: [Option<(Vec<u8>, u64)>; 4],
     pub runs: Vec<Run>,
+    /// Direction, offset and bytes.
+    pub tails: Vec<(u64, u64, Vec<u8>)>,
     pub end: Option<[u64; 8]>,
     pub principal: String,
 }
@@ -155,10 +157,23 @@ fn part(bytes: &[u8]) -> Part {
             12 => part.runs.push(run(value.bytes())),
             13 => part.end = Some(numbers(value.bytes())),
             14 => part.principal = value.text(),
+            15 | 16 => part.tails.push(tail(field - 15, value.bytes())),
             _ => panic!("Part has no field {field}"),
         }
     }
     part
+}
+
+fn tail(direction: u64, bytes: &[u8]) -> (u64, u64, Vec<u8>) {
+    let mut tail = (direction, 0, Vec::new());
+    for (field, value) in fields(bytes) {
+        match field {
+            1 => tail.1 = value.number(),
+            2 => tail.2 = value.bytes().to_vec(),
+            _ => panic!("Tail has no field {field}"),
+        }
+    }
+    tail
 }
 
 fn headers(bytes: &[u8]) -> (Vec<u8>, u64) {

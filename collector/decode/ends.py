@@ -1,0 +1,105 @@
+"""What the end of a body tells where what stands before it is missing: usage, models, and why a choice ended. No texts.
+
+A body that is longer than what the tap captures comes as its beginning, which the protocol modules read, and its tail. Of a stream the
+tail's complete events are read, of a JSON object its last members; so it is with a JSON object over `Limits.json_bytes`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from collector.decode import anthropic, failures, openai_chat, openai_responses, sse, tgi
+from collector.decode.reading import Body, Reading
+from collector.decode.routes import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RERANK, RESPONSES, TGI
+from collector.decode.trailing import Members, trailing_members
+from collector.decode.usage import Told
+from collector.decode.values import mapping, name
+from collector.messages.captured import Tail
+
+_BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
+_WANTED = frozenset(("model", "usage", "meta"))
+_OPENAI = (CHAT, COMPLETIONS, EMBEDDINGS, RERANK, RESPONSES)
+_READ = (*_OPENAI, MESSAGES, TGI)
+_LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
+    CHAT: openai_chat.read_late,
+    COMPLETIONS: openai_chat.read_late,
+    RESPONSES: openai_responses.read_late,
+    MESSAGES: anthropic.read_late,
+    TGI: tgi.read_late,
+}
+
+
+def read(reading: Reading, generates: bool) -> None:
+    """Adds what the ends of the bodies tell. `generates`: the call may report usage."""
+    captured = reading.captured
+    if reading.inference.get("protocol") not in _READ:
+        return
+    asked = _end(reading, reading.request, captured.request_body, captured.request_tail)
+    if asked is not None and asked.ended and reading.request.starts_as_json:
+        for members in trailing_members(asked.data, _WANTED)[:1]:
+            reading.put("model_requested", name(members.get("model")))
+    answered = _end(reading, reading.response, captured.response_body, captured.response_tail) if generates else None
+    if answered is None:
+        return
+    if reading.streamed:
+        _stream(reading, answered)
+    elif answered.ended and reading.response.starts_as_json:
+        for members in trailing_members(answered.data, _WANTED)[:1]:
+            _members(reading, members)
+
+
+def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Tail | None:
+    """The end of a body, if it can be read."""
+    most = reading.limits.tail_bytes
+    if tail is None:
+        long = len(body.data) > reading.limits.json_bytes and body.starts_as_json and not body.is_streamed
+        return Tail(len(body.data) - most, body.data[-most:], True) if long and body.whole else None
+    if body.data is not captured or (not captured and "content-encoding" in body.headers):
+        reading.problem(f"{body.side} body: its end is encoded, and what was told there is not known: the bytes before it are missing")
+        return None
+    return Tail(tail.offset + len(tail.data) - most, tail.data[-most:], tail.ended) if len(tail.data) > most else tail
+
+
+def _members(reading: Reading, members: Members) -> None:
+    openai_chat.read_head(reading, members)
+    usage = members.get("usage")
+    if reading.inference["protocol"] == MESSAGES:
+        anthropic.read_usage(reading, usage, Told.FINAL)
+    elif isinstance(usage, dict):
+        reading.usage.frame(usage)
+    else:
+        meta = mapping(members.get("meta"))  # Cohere
+        reading.usage.frame(mapping(meta.get("tokens")))
+        reading.usage.note("search_units", mapping(meta.get("billed_units")).get("search_units"))
+
+
+def _stream(reading: Reading, tail: Tail) -> None:
+    late = _LATE.get(reading.inference["protocol"])
+    if late is None:
+        return
+    begun, rest = _split(tail.data)
+    last = True
+    for event in _events(reading, rest):
+        last = False
+        late(reading, event)
+    # The last event of Responses holds the whole answer again, so that its beginning may be missing.
+    if last and tail.ended and reading.inference["protocol"] == RESPONSES:
+        for members in trailing_members(begun, _WANTED)[1:2]:
+            _members(reading, members)
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """The end of an event that began before, and the events behind it."""
+    blank = _BLANK.search(data)
+    return (data[: blank.start()], data[blank.end() :]) if blank else (data, b"")
+
+
+def _events(reading: Reading, data: bytes) -> Iterator[dict[str, Any]]:
+    for _, text, _ in sse.events(data, reading.limits.events):
+        event = reading.event(text)
+        if event is None:
+            continue
+        if error := failures.find(event, None):
+            failures.put(reading, error)
+        else:
+            yield event
