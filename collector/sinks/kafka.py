@@ -1,14 +1,14 @@
 """The sink on Kafka: the events of a batch and the place that they bring the journal to, in one transaction.
 
-`high` is the offset that the group `meshscribe-<journal>` has committed for partition 0 of the exchanges topic, with the ordinal as its
-metadata. A second sink for the same journal fences the first. Next stop: billing and other consumers with isolation level
-read_committed, and the relay to SQL.
+`high` is the offset that the group `meshscribe-<journal>` has committed for partition 0 of the exchanges topic; its metadata are the
+ordinal and, where the journal gives one, the mark of the entry there (journal/kafka.py). A second sink for the same journal fences the
+first. Next stop: billing and other consumers with isolation level read_committed, and the relay to SQL.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
@@ -51,13 +51,15 @@ class KafkaSink:
     take our largest record.
     """
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, settings: Kafka, mark: Callable[[int], str] = lambda _: "") -> None:
+        """`mark` tells by what the entry at a position is known again."""
         quieten()
         self._settings = settings
         self._topics = event_topics(settings)
         self._at = TopicPartition(settings.exchanges_topic, 0)
         self._writers: dict[str, Transactions] = {}
         self._highs: dict[str, Place] = {}
+        self._mark, self._marks = mark, dict[str, str]()
         self._checked = False
         self._lock = asyncio.Lock()
         self._keeper = Keeper(self.keep)
@@ -74,9 +76,14 @@ class KafkaSink:
             await check_limits(self._settings, sorted(set(self._topics.values())))
             self._checked = True
         found = (await self._writer(journal).offsets(group_of(journal), [self._at])).get(self._at)
-        self._highs[journal] = place = _place(found) if found is not None else Place(0, WHOLE)
+        self._highs[journal], self._marks[journal] = place, _ = _marked(found) if found is not None else (Place(0, WHOLE), "")
         self._keeper.start()
         return place
+
+    def marked(self, journal: str) -> tuple[int, str]:
+        """The position of `high`, as far as it is known, and the mark that its entry had when it was stored; (0, "") if there is none."""
+        place = self._highs.get(journal)
+        return (place.position, self._marks.get(journal, "")) if place is not None else (0, "")
 
     async def keep(self) -> None:
         """Commits each place again, so that no broker forgets it while nothing happens."""
@@ -84,7 +91,7 @@ class KafkaSink:
             for journal, place in list(self._highs.items()):
                 if place.position:
                     del self._highs[journal]
-                    offset = {self._at: OffsetAndMetadata(place.position, str(place.ordinal))}
+                    offset = {self._at: _committed(place, self._marks.get(journal, ""))}
                     await self._writer(journal).commit([], group_of(journal), offset)
                     self._highs[journal] = place
 
@@ -94,10 +101,11 @@ class KafkaSink:
             if high <= stored:
                 return  # a replay, or the attempt before this one counted after all
             new = [output for output in outputs if output.place > stored]
-            place = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
+            mark = self._mark(high.position)
+            place = {self._at: _committed(high, mark)}
             del self._highs[journal]  # unknown until it is known
             await self._writer(journal).commit(records(self._settings, journal, new), group_of(journal), place)
-            self._highs[journal] = high
+            self._highs[journal], self._marks[journal] = high, mark
 
     async def close(self) -> None:
         await self._keeper.stop()
@@ -138,9 +146,14 @@ def _records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: 
             yield _new(Record, (topics[event.type], key, event.data, headers, None))
 
 
-def _place(found: OffsetAndMetadata) -> Place:
+def _committed(place: Place, mark: str) -> OffsetAndMetadata:
+    return OffsetAndMetadata(place.position, f"{place.ordinal} {mark}".rstrip())
+
+
+def _marked(found: OffsetAndMetadata) -> tuple[Place, str]:
+    ordinal, _, mark = found.metadata.partition(" ")
     try:
-        return Place(found.offset, int(found.metadata))
+        return Place(found.offset, int(ordinal)), mark
     except ValueError:
         raise PermanentError(
             f"the committed offset {found.offset} was not written by Meshscribe: its metadata is {found.metadata!r}"
