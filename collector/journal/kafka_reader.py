@@ -35,6 +35,7 @@ FETCH_BYTES = 4 << 20
 WAIT_MS = 1000
 RETRY_SECONDS = 0.5
 MAX_ENTRIES = 4096  # that one read returns, however small they are
+MAX_GAPS = 100  # that are remembered to be told
 LOOK_AFTER = 5  # fetches without a record, after which it is asked whether there are none
 _DAMAGED = (CorruptRecordException, RecordTooLargeError)  # a fetch brings at least one batch whole, so none is too large
 
@@ -73,6 +74,7 @@ class PartitionReader:
         self._alone = asyncio.Lock()
         self._closed = False
         self.lost = lost if lost is not None else Lost()
+        self.gaps = deque[Gap](maxlen=MAX_GAPS)  # the newest that were found
         self._gap: Gap | None = None  # which is to be told
         self._offset = 0  # of the next record to fetch
         self._careful_to = 0  # below this offset something cannot be read: batches come one by one
@@ -109,11 +111,14 @@ class PartitionReader:
 
     async def last(self) -> int:
         """The last position that there is. Waits for a broker that is away."""
+        return (await self.kept())[1]
+
+    async def kept(self) -> tuple[int, int]:
+        """Behind which position it begins, and the last that there is. Waits for a broker that is away."""
         async with self._alone:
             while not self._closed:
                 try:
-                    consumer = await self._started()
-                    return int((await consumer.end_offsets([self._at]))[self._at])
+                    return await self._extent(await self._started())
                 except (KafkaError, OSError) as error:
                     self._fails(str(error) or type(error).__name__)
                     await self._restart()
@@ -245,6 +250,7 @@ class PartitionReader:
     def _tell(self, gap: Gap) -> None:
         self._gap = gap
         if self.lost.add(gap.after, gap.up_to):
+            self.gaps.append(gap)
             log.error("journal: %s", gap.said)
 
     def _fails(self, why: str) -> None:

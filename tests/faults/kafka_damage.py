@@ -132,7 +132,12 @@ class Raw:
             assert isinstance(work, PartitionPipeline)
             if not part.ok and any(word in part.detail for word in HOPELESS):
                 return part.detail
-            if work.pipeline is not None and work.pipeline.settled >= position and work.correlator is not None and work.correlator.quiet:
+            if (
+                work.pipeline is not None
+                and work.correlator is not None
+                and await work.pipeline.drained(position, 1)
+                and work.correlator.quiet
+            ):
                 return ""
             await asyncio.sleep(0.05)
         raise AssertionError(f"it neither goes on nor says why: {part}, settled {work.pipeline and work.pipeline.settled} of {position}")

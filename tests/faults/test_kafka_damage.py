@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from collector.demo.kafka_broker import KafkaBroker
+from collector.verify.raw import partitions
 from tests.faults.kafka_damage import MORE, STORED, WAITING, Damage, Raw
 from tests.support.kafka import running_broker
 
@@ -57,6 +58,10 @@ class Trial:
         lost = self.raw.acknowledged - found.served.keys()
         told = self._told(log, found.told) or bool(came)
         assert told or not lost, f"{len(lost)} are lost, and nobody says so"
+        if any("is damaged behind" in record.getMessage() and self.raw.at.topic in record.getMessage() for record in log.records):
+            (finding,) = await partitions(self.raw.settings.kafka, lambda *_: None)
+            assert "is damaged behind position" in finding.said, f"verify does not name the place: {finding}"
+            assert not finding.ok
         if not came and self.damage.kind in ("flip", "zero block") and not self.damage.crash:
             assert len(lost) <= AROUND, f"lost beyond the damage: {sorted(lost)}"
         return "stopped, told" if came else "something lost, told" if lost else "nothing lost, told" if told else "nothing lost"
