@@ -17,7 +17,7 @@ from tests.support.events import exchanges
 from tests.support.faulty_receiver import FAULTS, FaultyEnd
 from tests.support.relays import Letters, SqlOrigin, relay, running, until
 
-EXCHANGES = 60
+EXCHANGES = 150
 TRIES_PER_EVENT = {0.1: 1.25, 0.3: 1.75, 0.6: 3.4}  # 1 / (1 - share), and what chance adds to it
 WAITED_PER_FAULT = 0.01  # seconds between tries, of a relay that gets on
 

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 from collections import Counter
+from contextlib import suppress
 
 from collector.demo.ports import Ports
 from collector.relays.http_client import Client
@@ -15,6 +16,7 @@ from collector.relays.http_target import HttpTarget
 from collector.relays.protocol import Feed
 from collector.settings import Relay as RelaySettings
 from tests.support.http_receiver import parse
+from tests.support.kafka import unique
 from tests.support.relays import BATCH_BYTES, CLOCK, HttpEnd, Origin
 
 FAULTS = ("500", "503", "timeout", "reset", "cut", "slow")
@@ -36,6 +38,7 @@ class FaultyReceiver:
         self.met = Counter[str]()
         self.requests_seen = 0
         self._share, self._chance = share, chance
+        self._serving = set[asyncio.Task[None]]()
         self._ports = Ports()
         self.port = self._ports.take()
         self._server: asyncio.Server | None = None
@@ -51,19 +54,29 @@ class FaultyReceiver:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+        for task in self._serving:
+            task.cancel()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
     async def close(self) -> None:
         await self.stop()
         self._ports.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
             while await self._answer(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
+            self._serving.discard(task)
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
@@ -72,7 +85,7 @@ class FaultyReceiver:
         headers = {name.lower(): value for name, value in headers.items()}
         body = await reader.readexactly(int(headers["content-length"]))
         self.requests_seen += 1
-        fault = self._chance.choice(FAULTS) if self._chance.random() < self._share else ""
+        fault = FAULTS[self.met.total() % len(FAULTS)] if self._chance.random() < self._share else ""
         self.met.update([fault] if fault else [])
         if fault == "reset":
             raw: socket.socket = writer.get_extra_info("socket")
@@ -97,7 +110,7 @@ class FaultyEnd(HttpEnd):
     receiver: FaultyReceiver  # type: ignore[assignment]
 
     def __init__(self, mode: str, share: float, chance: random.Random) -> None:
-        super().__init__(mode)
+        self.mode, self.relay = mode, unique("r")
         self.receiver = FaultyReceiver(share, chance)
 
     def target(self, origin: Origin, feed: Feed) -> HttpTarget:
