@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal_column, or_, select, true, tuple_
 
-from collector.audit.hints import Hint, in_words
+from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
@@ -157,8 +157,9 @@ def _equal(query: ExchangeQuery) -> list[ColumnElement[bool]]:
         _column.caller: query.caller,
     }
     wanted = [column == value for column, value in asked.items() if value is not None]
-    if query.model is not None:
-        wanted += _beginning(_column.model, model_beginning, query.model)
+    if query.model is not None:  # an odd status is rarer than a model that many use
+        odd = query.status is not None and query.status.is_one and 200 not in query.status.codes
+        wanted += _beginning(_column.model, Aside(model_beginning) if odd else model_beginning, query.model)
     return wanted
 
 

@@ -3,11 +3,15 @@
 Receivers append with a RawWriter of their own and know nothing of who reads. Whoever owns the partition reads it through this class,
 appends its ticks to it, and keeps its checkpoints in the compacted topic. position = offset + 1; retention forgets entries, by time or
 size, as the operator set it for the topic. Next stop: the pipeline of this partition.
+
+A broker that comes back from a crash cuts its log where that is damaged, and writes on from there: other entries then have positions that
+were stored. So what was stored is kept with the mark of its last entry, and the two are compared before anything is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,12 +27,21 @@ from collector.journal.kafka_writer import RawWriter
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 
+RECENT = 4  # reads whose entries can be told by their marks: while one is stored, the next are fed
+
+
+def mark_of(entry: Entry) -> str:
+    """By what an entry is known from any other that takes its place later."""
+    return f"{entry.received_at}-{entry.writer}-{entry.elapsed_us}"
+
 
 class KafkaJournal:
     """See Journal. Positions may have holes, entries carry no `message`, there is no quota, and truncation only lets checkpoints go."""
 
     def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter, clock: Clock, lost: Lost | None = None) -> None:
-        """`lost` counts on what retention took from the partition before it was read."""
+        """`lost` counts on what was gone from the partition before it was read."""
+        self.stored: Callable[[], tuple[int, str]] = lambda: (0, "")  # the last position that was stored, and its mark as it was then
+        self._recent = deque[Sequence[Entry]](maxlen=RECENT)
         self.id = topic.journal(partition)
         self._partition, self._writer = partition, writer
         self._reader = PartitionReader(settings, TopicPartition(topic.name, partition), clock, lost)
@@ -40,6 +53,11 @@ class KafkaJournal:
         """The last position as far as it is known: for the lag."""
         return self._reader.end
 
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be read now."""
+        return self._reader.failing
+
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
         self._check_open()
@@ -47,7 +65,13 @@ class KafkaJournal:
 
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
         self._check_open()
-        return await self._reader.read(after, max_bytes)
+        found = await self._reader.read(after, max_bytes)
+        self._recent.append(found)
+        return found
+
+    def mark(self, position: int) -> str:
+        """Of the entry there, if it was read of late."""
+        return next((mark_of(one) for some in self._recent for one in some if one.position == position), "")
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         self._check_open()
@@ -64,9 +88,18 @@ class KafkaJournal:
         return None
 
     async def standing(self) -> Standing:
-        """See Journal. What retention forgot is told and counted by the reader."""
+        """See Journal. What retention forgot is told and counted by the reader. Raises DamagedError: other entries are where some were."""
         self._check_open()
-        return Standing(0, 0, await self._reader.last(), 0)
+        last = await self._reader.last()
+        position, mark = self.stored()
+        if mark and position <= last:
+            there = await self._reader.entry_at(position)
+            if there is not None and mark_of(there) != mark:
+                raise DamagedError(
+                    f"{self.id}: at position {position} is not the entry that was processed: the log lost its end on the broker and was"
+                    " written on. What it took since then is not processed. Give the raw topic another name (kafka.raw_topic)"
+                )
+        return Standing(0, 0, last, 0)
 
     async def rename(self, name: str, incident: Incident) -> None:
         """See Journal. A partition's name is its topic's: what it takes now would be thrown away, so it is left where it is."""

@@ -1,8 +1,8 @@
 """Reads one partition of the raw topic in order, from any position, with a consumer of its own that belongs to no group.
 
 What was fetched and did not fit into one read waits for the next; a fetch brings FETCH_BYTES at most, and one more is on its way.
-What retention took before it was read is told by an entry in its place (Kind.INCIDENT), at the last position that is gone: whoever reads
-from there again finds it there again, and a store that has it takes it for the repeat that it is.
+What retention took before it was read, and what the log has damaged, is told by an entry in its place (Kind.INCIDENT), at the last position
+that is gone: whoever reads from there again finds it there again, and a store that has it takes it for the repeat that it is.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, RecordTooLargeError
 
 from collector.clock import Clock
+from collector.complaints import Complaints
 from collector.errors import DamagedError, RetryableError
 from collector.journal.kafka_records import entry_of
+from collector.journal.kafka_salvage import next_readable
 from collector.kafka.clients import end, start_consumer
 from collector.kafka.faults import AWAY, said
+from collector.kafka.private import batch_at
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 
@@ -31,6 +35,17 @@ FETCH_BYTES = 4 << 20
 WAIT_MS = 1000
 RETRY_SECONDS = 0.5
 MAX_ENTRIES = 4096  # that one read returns, however small they are
+MAX_GAPS = 100  # that are remembered to be told
+LOOK_AFTER = 5  # fetches without a record, after which it is asked whether there are none
+_DAMAGED = (CorruptRecordException, RecordTooLargeError)  # a fetch brings at least one batch whole, so none is too large
+
+
+class Gap(NamedTuple):
+    """Positions behind `after` up to `up_to` are gone."""
+
+    after: int
+    up_to: int
+    said: str
 
 
 class Lost:
@@ -58,7 +73,13 @@ class PartitionReader:
         self._alone = asyncio.Lock()
         self._closed = False
         self.lost = lost if lost is not None else Lost()
-        self._gap: tuple[int, int] | None = None  # positions behind the first up to the second are gone, and that is to be told
+        self.gaps = deque[Gap](maxlen=MAX_GAPS)  # the newest that were found
+        self._gap: Gap | None = None  # which is to be told
+        self._offset = 0  # of the next record to fetch
+        self._careful_to = 0  # below this offset something cannot be read: batches come one by one
+        self._idle = 0  # fetches without a record, one after the other
+        self.failing: str | None = None  # why nothing can be read now
+        self._complaints = Complaints(log, clock)
 
     @property
     def end(self) -> int | None:
@@ -68,8 +89,11 @@ class PartitionReader:
         end: int | None = self._consumer.highwater(self._at)
         return end
 
-    async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
-        """As Journal.read. Raises DamagedError: there are fewer records than were processed; RetryableError: it is closed."""
+    async def read(self, after: int, max_bytes: int, up_to: int | None = None) -> Sequence[Entry]:
+        """As Journal.read; nothing, where all up to `up_to` is read or gone.
+
+        Raises DamagedError: there are fewer records than were processed; RetryableError: it is closed.
+        """
         async with self._alone:
             while not self._closed:
                 try:
@@ -77,24 +101,38 @@ class PartitionReader:
                 except ConsumerStoppedError:
                     continue
                 except AWAY as error:
-                    log.warning("journal: partition %d cannot be read, trying again: %s", self._at.partition, said(error))
+                    self._fails(said(error))
                     await self._restart()
                 else:
-                    if found:
+                    if found or (up_to is not None and self._offset >= up_to):
                         return found
         raise RetryableError(CLOSED)
 
     async def last(self) -> int:
         """The last position that there is. Waits for a broker that is away."""
+        return (await self.kept())[1]
+
+    async def kept(self) -> tuple[int, int]:
+        """Behind which position it begins, and the last that there is. Waits for a broker that is away."""
         async with self._alone:
             while not self._closed:
                 try:
-                    consumer = await self._started()
-                    return int((await consumer.end_offsets([self._at]))[self._at])
+                    return await self._extent(await self._started())
                 except AWAY as error:
-                    log.warning("journal: partition %d cannot be asked, trying again: %s", self._at.partition, said(error))
+                    self._fails(said(error))
                     await self._restart()
         raise RetryableError(CLOSED)
+
+    async def entry_at(self, position: int) -> Entry | None:
+        """The entry there; None if it is gone or cannot be read. Raises RetryableError."""
+        async with self._alone:
+            try:
+                consumer = await self._started()
+                first = (await consumer.beginning_offsets([self._at]))[self._at]
+                batch = await batch_at(consumer, self._at, position - 1) if first < position else None
+            except AWAY as error:
+                raise RetryableError(f"journal: partition {self._at.partition} cannot be read: {said(error)}") from error
+        return entry_of(batch.records[0]) if batch is not None and batch.records else None
 
     async def close(self) -> None:
         """A read that waits raises RetryableError."""
@@ -107,9 +145,66 @@ class PartitionReader:
         if self._next != after:
             await self._seek(consumer, after)
         if not self._fetched:
-            for records in (await consumer.getmany(self._at, timeout_ms=WAIT_MS)).values():
-                self._fetched.extend(records)
+            await self._fetch(consumer)
         return self._taken(max_bytes)
+
+    async def _fetch(self, consumer: AIOKafkaConsumer) -> None:
+        if self._offset < self._careful_to:
+            await self._fetch_carefully(consumer)
+            return
+        try:
+            fetched = [record for records in (await consumer.getmany(self._at, timeout_ms=WAIT_MS)).values() for record in records]
+        except _DAMAGED:
+            await self._be_careful(consumer)
+            return
+        if not fetched:
+            await self._look(consumer)
+        elif not self._take(fetched):
+            await self._be_careful(consumer)  # retention took more, or a batch names offsets that are not its own
+
+    def _take(self, fetched: Sequence[Any]) -> bool:
+        """What follows without a gap. False: there is nothing."""
+        self._idle, self.failing = 0, None
+        for record in fetched:
+            if record.offset != self._offset:
+                break
+            self._fetched.append(record)
+            self._offset += 1
+        return bool(self._fetched)
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """Nothing came. A broker that cannot read a place says so to aiokafka, and that to nobody."""
+        self._idle += 1
+        known = consumer.highwater(self._at)
+        if self._idle >= (LOOK_AFTER if known == self._offset else 2):
+            await self._be_careful(consumer)
+
+    async def _be_careful(self, consumer: AIOKafkaConsumer) -> None:
+        """From here on batch by batch, if there is any."""
+        self._idle = 0
+        first, end = await self._extent(consumer)
+        if not first <= self._offset <= end:
+            self._next = None  # for _seek to look at
+        elif self._offset < end:
+            self._careful_to = end
+
+    async def _fetch_carefully(self, consumer: AIOKafkaConsumer) -> None:
+        """One batch. At the end, or behind a damaged place, the consumer begins anew."""
+        batch = await batch_at(consumer, self._at, self._offset)
+        if batch is not None:
+            if self._take(batch.records) and self._offset < self._careful_to:
+                return
+        else:
+            good = await next_readable(consumer, self._at, self._offset, self._careful_to)
+            if good is None:
+                raise CorruptRecordException(f"nothing of it can be read behind position {self._offset}")
+            after = self._gap.after if self._gap is not None else self._offset
+            self._tell(Gap(after, good, _damaged(self._at, after, good)))
+            self._offset = good
+        self._careful_to = 0
+        await end(consumer)
+        self._consumer = None
+        (await self._started()).seek(self._at, self._offset)
 
     def _taken(self, max_bytes: int) -> list[Entry]:
         found: list[Entry] = []
@@ -125,7 +220,7 @@ class PartitionReader:
                 log.error("journal: the record at %s offset %d is none of Meshscribe's: it is passed over", self._at, record.offset)
                 continue
             if self._gap is not None:
-                found.append(_told(self._at, self._gap, entry))
+                found.append(_told(self._gap, entry))
                 self._gap = None
             self._next = entry.position
             found.append(entry)
@@ -133,25 +228,39 @@ class PartitionReader:
 
     async def _seek(self, consumer: AIOKafkaConsumer, after: int) -> None:
         self._fetched.clear()
-        first = (await consumer.beginning_offsets([self._at]))[self._at]
-        last = (await consumer.end_offsets([self._at]))[self._at]
+        first, last = await self._extent(consumer)
         if after > last:
             raise DamagedError(
                 f"the raw topic's partition {self._at.partition} ends at {last}, but position {after} was processed: the topic was made"
                 " anew or lost records. Give the new one another name (kafka.raw_topic)"
             )
-        self._gap = (after, first) if first > after else None
-        if first > after and self.lost.add(after, first):
-            log.error("journal: %s", _said(self._at, after, first))
-        consumer.seek(self._at, max(after, first))
+        self._gap, self._careful_to = None, 0
+        if first > after:
+            self._tell(Gap(after, first, _forgotten(self._at, after, first)))
+        self._offset = max(after, first)
+        consumer.seek(self._at, self._offset)
         self._next = after
+
+    async def _extent(self, consumer: AIOKafkaConsumer) -> tuple[int, int]:
+        """The first offset, and that behind the last."""
+        first = (await consumer.beginning_offsets([self._at]))[self._at]
+        return int(first), int((await consumer.end_offsets([self._at]))[self._at])
+
+    def _tell(self, gap: Gap) -> None:
+        self._gap = gap
+        if self.lost.add(gap.after, gap.up_to):
+            self.gaps.append(gap)
+            log.error("journal: %s", gap.said)
+
+    def _fails(self, why: str) -> None:
+        self.failing = f"partition {self._at.partition} cannot be read: {why}"
+        self._complaints.tell(self.failing, f"journal: {self.failing}; trying again", logging.WARNING)
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            self._consumer = await start_consumer(
-                self._settings, [self._at], auto_offset_reset="earliest", max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES
+            self._consumer = await start_consumer(  # where an offset is gone, _seek looks why
+                self._settings, [self._at], auto_offset_reset="none", max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES
             )
-            self._next = None
         return self._consumer
 
     async def _restart(self) -> None:
@@ -161,12 +270,17 @@ class PartitionReader:
         await self._clock.sleep(RETRY_SECONDS)
 
 
-def _said(at: TopicPartition, after: int, up_to: int) -> str:
+def _forgotten(at: TopicPartition, after: int, up_to: int) -> str:
     where = f"partition {at.partition} of {at.topic} begins behind position {up_to}"
     return f"{where}: {up_to - after} entries behind {after} are gone, retention was shorter than the delay"
 
 
-def _told(at: TopicPartition, gap: tuple[int, int], behind: Entry) -> Entry:
+def _damaged(at: TopicPartition, after: int, up_to: int) -> str:
+    where = f"partition {at.partition} of {at.topic} is damaged behind position {after}"
+    return f"{where}: {up_to - after} entries cannot be read, the broker's log is not as it was written; what is behind {up_to} goes on"
+
+
+def _told(gap: Gap, behind: Entry) -> Entry:
     """The entry that tells of what is gone; its time is that of the first one behind it."""
-    incident = Incident(behind.received_at, behind.received_at, _said(at, *gap))
-    return behind._replace(position=gap[1], kind=Kind.INCIDENT, source="", payload=msgspec.json.encode(incident), sender="")
+    incident = Incident(behind.received_at, behind.received_at, gap.said)
+    return behind._replace(position=gap.up_to, kind=Kind.INCIDENT, source="", payload=msgspec.json.encode(incident), sender="")

@@ -32,7 +32,7 @@ class Reading(TypedDict, total=False):
 
     group_id: str
     isolation_level: Literal["read_committed"]
-    auto_offset_reset: Literal["earliest"]
+    auto_offset_reset: Literal["earliest", "none"]
     max_partition_fetch_bytes: int
     fetch_max_bytes: int
     max_poll_interval_ms: int

@@ -7,21 +7,26 @@ no version of aiokafka that those tests have not seen. `record_batch.RecordBatch
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import ConcurrentTransactions, InvalidProducerEpoch, UnknownError, for_code
+from aiokafka.errors import ConcurrentTransactions, CorruptRecordException, InvalidProducerEpoch, KafkaError, UnknownError, for_code
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.sender import Sender
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.transaction import EndTxnRequest
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c, decode_varint, encode_varint
 
 __all__ = [
+    "Batch",
     "StickyPartitionAssignor",
+    "batch_at",
     "calc_crc32c",
     "close_connections",
     "decode_varint",
@@ -41,6 +46,15 @@ Future: TypeAlias = "asyncio.Future[object]"
 
 ASK_AGAIN_SECONDS = 0.05
 _ASK_AGAIN = (UnknownError, ConcurrentTransactions)
+_UNREADABLE = (CorruptRecordException, UnknownError)  # what a broker answers for a place that it cannot read
+_ONE_BATCH = 1  # a fetch brings the first batch whole, however few bytes were asked for
+
+
+class Batch(NamedTuple):
+    """A batch's records from the offset on that was asked for, and the offset behind it."""
+
+    records: Sequence[ConsumerRecord]
+    next_offset: int
 
 
 async def close_connections(consumer: AIOKafkaConsumer) -> None:
@@ -131,3 +145,38 @@ def _look_at(done: Future) -> None:
     """An exception that nobody looks at is logged when it is collected."""
     if not done.cancelled():
         done.exception()
+
+
+async def batch_at(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> Batch | None:
+    """The batch that holds this offset; None if it cannot be read. aiokafka has no public way to ask for one batch.
+
+    Raises KafkaError: its broker does not answer, or is another one.
+    """
+    client = consumer._client
+    leader = client.cluster.leader_for_partition(at)
+    if leader is None or leader == -1:
+        await client.force_metadata_update()
+        raise KafkaError(f"{at} has no leader")
+    request = FetchRequest(0, 1, _ONE_BATCH, 0, [(at.topic, [(at.partition, offset, _ONE_BATCH)])])
+    answer = await client.send(leader, request)
+    ((_, ((_, code, *rest),)),) = answer.topics
+    fault = for_code(code)
+    if code and fault not in _UNREADABLE:
+        if fault.invalid_metadata:
+            await client.force_metadata_update()
+        raise fault()
+    return None if code else _whole(rest[-1], offset)
+
+
+def _whole(data: bytes | None, offset: int) -> Batch | None:
+    try:
+        batches = MemoryRecords(data or b"")
+        batch = batches.next_batch() if batches.has_next() else None
+        if batch is None or not batch.validate_crc():
+            return None
+        # The batch's own offset is not under the checksum: one that does not hold what was asked for is not believed.
+        if not batch.base_offset <= offset < batch.next_offset:
+            return None
+        return Batch([record for record in batch if record.offset >= offset], batch.next_offset)
+    except Exception:  # noqa: BLE001 - whatever it stumbles over, these bytes are no batch
+        return None

@@ -67,7 +67,8 @@ class PartitionPipeline:
         """Begins with what the newest checkpoint and the sink's `high` say."""
         settings = self._settings
         journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer, self._clock, self._lost)
-        events = KafkaSink(settings.kafka)
+        events = KafkaSink(settings.kafka, mark=journal.mark)
+        journal.stored = lambda: events.marked(journal.id)
         counted = CountedSink(events, self._ledger) if self._ledger is not None else events
         sink = IsolatingSink(counted, KafkaDeadLetters(settings.kafka), self._clock, self._burials)
         correlator = self.correlator = Correlator(limits(settings))
@@ -96,7 +97,9 @@ class PartitionPipeline:
 
     def failing(self) -> str | None:
         """See supervisor.Work."""
-        return self.pipeline.failing or self.pipeline.checkpoint_failing if self.pipeline is not None else None
+        if self.pipeline is None or self.journal is None:
+            return None
+        return self.pipeline.failing or self.pipeline.checkpoint_failing or self.journal.failing
 
     @property
     def oldest_unstored_seconds(self) -> float:

@@ -1,15 +1,16 @@
 """The sink on Kafka, a pipeline's or a relay's: the events of a batch and the place they bring the journal to, in one transaction.
 
 `high` is the offset that the group `meshscribe-<journal>`, of a relay `meshscribe-relay-<relay>-<journal>`, has committed for partition 0
-of the exchanges topic, with the ordinal as its metadata. A second sink for the same journal fences the first. Next stop: billing and other
-consumers with isolation level read_committed, and the relay to SQL.
+of the exchanges topic; its metadata are the ordinal and, where the journal gives one, the mark of the entry there (journal/kafka.py). A
+second sink for the same journal fences the first. Next stop: billing and other consumers with isolation level read_committed, and the
+relay to SQL.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
@@ -51,10 +52,11 @@ class KafkaSink:
     take our largest record.
     """
 
-    def __init__(self, settings: Kafka, relay: str | None = None, bodies_url: str = "") -> None:
+    def __init__(self, settings: Kafka, relay: str | None = None, bodies_url: str = "", mark: Callable[[int], str] = lambda _: "") -> None:
         """`relay`: whose places it keeps; None: the pipeline's. Fenced, a relay that tries again takes the journal back; a pipeline ends.
 
-        `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut.
+        `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut. `mark` tells by what the
+        entry at a position is known again.
         """
         self._settings, self._relay, self._bodies_url = settings, relay, bodies_url or None
         self._topics = event_topics(settings)
@@ -62,6 +64,7 @@ class KafkaSink:
         self._writers: dict[str, Transactions] = {}
         self._resender = Transactions(settings, f"meshscribe-resend-{uuid.uuid4().hex}")
         self._highs: dict[str, Place] = {}
+        self._mark, self._marks = mark, dict[str, str]()
         self._checked = False
         self._lock = asyncio.Lock()
         self._keeper = Keeper(self.keep)
@@ -79,34 +82,40 @@ class KafkaSink:
             self._checked = True
         async with self._fenced(journal):
             found = (await self._writer(journal).offsets(group_of(journal, self._relay), [self._at])).get(self._at)
-        self._highs[journal] = place = _place(found) if found is not None else BEGINNING
+        self._highs[journal], self._marks[journal] = place, _ = _marked(found) if found is not None else (BEGINNING, "")
         self._keeper.start()
         return place
+
+    def marked(self, journal: str) -> tuple[int, str]:
+        """The position of `high`, as far as it is known, and the mark that its entry had when it was stored; (0, "") if there is none."""
+        place = self._highs.get(journal)
+        return (place.position, self._marks.get(journal, "")) if place is not None else (0, "")
 
     async def keep(self) -> None:
         """Commits each place again, so that no broker forgets it while nothing happens."""
         async with self._lock:
             for journal, place in list(self._highs.items()):
                 if place != BEGINNING:
-                    await self._commit(journal, [], place)
+                    await self._commit(journal, [], place, self._marks.get(journal, ""))
 
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         async with self._lock:
             stored = await self._high(journal)
             if high > stored:  # else it is a replay, or the attempt before this one counted after all
-                await self._commit(journal, [output for output in outputs if output.place > stored], high)
+                new = [output for output in outputs if output.place > stored]
+                await self._commit(journal, new, high, self._mark(high.position))
 
     async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
         """See Resends. Under a transactional id of its own. Readers see these events once more, with the ids that they had."""
         await self._resender.commit(records(self._settings, journal, outputs, self._bodies_url))
 
-    async def _commit(self, journal: str, new: Sequence[Output], high: Place) -> None:
-        offset = {self._at: OffsetAndMetadata(high.position, str(high.ordinal))}
+    async def _commit(self, journal: str, new: Sequence[Output], high: Place, mark: str) -> None:
+        offset = {self._at: _committed(high, mark)}
         del self._highs[journal]  # unknown until it is known
         made = records(self._settings, journal, new, self._bodies_url)
         async with self._fenced(journal):
             await self._writer(journal).commit(made, group_of(journal, self._relay), offset)
-        self._highs[journal] = high
+        self._highs[journal], self._marks[journal] = high, mark
 
     async def close(self) -> None:
         await self._keeper.stop()
@@ -157,9 +166,14 @@ def _records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: 
             yield _new(Record, (topics[event.type], key, event.data, headers, None))
 
 
-def _place(found: OffsetAndMetadata) -> Place:
+def _committed(place: Place, mark: str) -> OffsetAndMetadata:
+    return OffsetAndMetadata(place.position, f"{place.ordinal} {mark}".rstrip())
+
+
+def _marked(found: OffsetAndMetadata) -> tuple[Place, str]:
+    ordinal, _, mark = found.metadata.partition(" ")
     try:
-        return Place(found.offset, int(found.metadata))
+        return Place(found.offset, int(ordinal)), mark
     except ValueError:
         raise PermanentError(
             f"the committed offset {found.offset} was not written by Meshscribe: its metadata is {found.metadata!r}"

@@ -51,6 +51,8 @@ def test_pages_come_out_of_an_index_in_order(sqlite_store: Store, filters: dict[
         ({"status": "none"}, "ix_exchanges_odd_status (status=?)"),
         ({"status": "5xx"}, "ix_exchanges_odd_status (status>? AND status<?)"),
         ({"since": "2h", "status": "5xx", "service": "x"}, "ix_exchanges_service (service=? AND id>?)"),
+        ({"since": "3d", "namespace": "x", "status": "429", "model": "x"}, "ix_exchanges_odd_status (status=? AND id>?)"),
+        ({"status": "200", "model": "x"}, "ix_exchanges_model (<expr>=?)"),
         ({"namespace": "none"}, "ix_exchanges_namespace (namespace=?)"),
         ({"service": "none"}, "ix_exchanges_service (service=?)"),
         ({"node": "none"}, "ix_exchanges_node (node=?)"),

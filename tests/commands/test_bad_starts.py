@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from collector.cli import app
 from collector.demo.ports import Ports
+from collector.store.migrate import migrate
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +149,31 @@ def test_a_folder_without_permission_is_one_sentence(start: Start, make: Callabl
     if os.getuid() == 0:
         os.chown(closed, NOBODY, NOBODY)
     start.fails(make(closed / "x.db"), f"{setting}: {closed}", confined=True)
+
+
+@pytest.mark.parametrize(("make", "setting"), [(journal, "journal.path"), (store, "sink.url")])
+def test_a_file_of_another_user_that_can_only_be_read_is_one_sentence(
+    start: Start, make: Callable[[Path], dict[str, str]], setting: str
+) -> None:
+    migrate(f"sqlite:///{start.folder}/x.db")
+    foreign = start.folder / "x.db"
+    foreign.chmod(0o444)
+    if os.getuid() == 0:
+        os.chown(foreign, NOBODY, NOBODY)
+    start.fails(make(foreign), f"{setting}: {foreign}", confined=True)
+
+
+@pytest.mark.parametrize(("make", "setting"), [(journal, "journal.path"), (store, "sink.url")])
+def test_a_read_only_file_system_is_one_sentence(start: Start, make: Callable[[Path], dict[str, str]], setting: str) -> None:
+    """With what was written there before."""
+    disk = subfolder(start.folder, "disk")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], check=True)
+    try:
+        migrate(f"sqlite:///{disk}/x.db")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        start.fails(make(disk / "x.db"), f"{setting}: {disk}")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("name", ["INGEST__PORT", "INGEST__GRPC_PORT", "AUDIT__PORT"])

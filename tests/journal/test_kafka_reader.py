@@ -59,12 +59,11 @@ def made() -> Any:
     def make(consumer: Consumer, lost: Lost | None = None) -> PartitionReader:
         class Reader(PartitionReader):
             async def _started(self) -> Any:
-                if self._consumer is None:
-                    self._consumer, self._next = consumer, None
+                self._consumer = consumer
                 return consumer
 
             async def _restart(self) -> None:
-                self._consumer = None
+                self._consumer = self._next = None
 
         return Reader(Kafka(bootstrap_servers="nowhere:1"), AT, TurnedClock(), lost)
 

@@ -255,7 +255,7 @@ async def test_after_a_success_the_waits_begin_anew(server: ScriptedCluster, con
             await mirror.until(lambda before=errors: mirror.watch.status().reflectors[0].errors > before + 3)
             await server.server.start()
             await mirror.watching()
-            await mirror.until(lambda: mirror.watch._reflectors[0]._backoff._tries == 0, "the reset")
+            await mirror.until(lambda: mirror.watch._reflectors[0]._backoff.tries == 0, "the reset")
 
 
 async def test_a_kubeconfig_that_cannot_be_read_is_said(tmp_path: Path) -> None:

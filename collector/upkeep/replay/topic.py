@@ -9,10 +9,11 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CorruptRecordException
 
 from collector.correlate import Limits
-from collector.errors import BadInputError
+from collector.errors import BadInputError, DamagedError
 from collector.journal.kafka_records import entry_of
 from collector.journal.kafka_topic import find_raw_topic
 from collector.kafka.clients import consumer
@@ -59,12 +60,22 @@ class PartitionHistory:
         self._consumer.assign([self._at])
         self._consumer.seek(self._at, after)
         while await self._consumer.position(self._at) < self._end:
-            for record in (await self._consumer.getmany(self._at, timeout_ms=WAIT_MS)).get(self._at, ()):
+            for record in await self._fetched():
                 entry = entry_of(record)
                 if entry is None:
                     log.warning("the record at %s offset %d is none of Meshscribe's: it is passed over", self._at, record.offset)
                     continue
                 yield entry
+
+    async def _fetched(self) -> Sequence[ConsumerRecord]:
+        try:
+            found: Sequence[ConsumerRecord] = (await self._consumer.getmany(self._at, timeout_ms=WAIT_MS)).get(self._at, ())
+        except CorruptRecordException as error:
+            raise DamagedError(
+                f"partition {self._at.partition} of {self._at.topic} is damaged behind position {await self._consumer.position(self._at)}:"
+                " `meshscribe verify` names the place; what lies before it, or behind it, can be replayed with --from and --to"
+            ) from error
+        return found
 
 
 class TopicHistory:

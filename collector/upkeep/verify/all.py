@@ -18,7 +18,7 @@ from collector.settings import Relay, Settings
 from collector.settings import Sink as SinkSettings
 from collector.store.engine import open_engine
 from collector.upkeep.replay.history import History
-from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, store, topics
+from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics
 from collector.upkeep.verify.journal import Step
 
 _DAY_US = 86_400_000_000
@@ -77,6 +77,8 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
     if not settings.journal.url and copy is None and settings.journal.path.is_file():
         async for finding in _journal(settings.journal.path, engine, manner):
             yield finding
+    for finding in await raw.partitions(settings.kafka, manner.step) if settings.journal.url and not manner.quick else []:
+        yield finding
     if not manner.quick or manner.repair:
         for finding in await store.sound(engine, repair=manner.repair):
             yield finding
