@@ -25,7 +25,7 @@ def look_again(decoded: Decoded, withheld: Collection[str], counted: Counted | N
     `response`) of which nothing may be kept any more. `withheld` are those of which nothing was kept before.
     """
     inference, found = dict(decoded.inference), list[str]()
-    if rules.patterns.found("\n".join(_texts(list(inference.values())))):
+    if rules.patterns and rules.patterns.found("\n".join(_texts(list(inference.values())))):
         found = [side for side in SIDES if _is_marked(inference, side, rules)]
     if counted is None:
         return structs.replace(decoded, inference=inference), found
