@@ -1,6 +1,6 @@
 """An exchange: one HTTP request and its response as one proxy saw it, put together from what its witnesses told.
 
-Everything here is what was seen, not what it means: decoding and joining come behind. Next stop: decode, enrich, describe.
+Everything here is what was seen, not what it means: decoding and joining come behind. Next stop: redact.
 None of it forms cycles, so the garbage collector need not look at it (`gc=False`): that halves the cost of the stages behind.
 """
 

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+
 REDACTED = "[redacted]"
 # They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
 USAGE_HEADERS = frozenset({
@@ -18,9 +21,18 @@ USAGE_HEADERS = frozenset({
 })  # fmt: skip
 _NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 _WORDS = ("token", "secret")
+_WORD = re.compile("|".join(_WORDS))
 
 
 def is_secret(header: str) -> bool:
     """Whether this header's value must not be stored."""
     name = header.lower()
     return name in _NAMES or (any(word in name for word in _WORDS) and name not in USAGE_HEADERS)
+
+
+def secrets_among(headers: Mapping[str, str]) -> Collection[str]:
+    """Those of these headers whose values must not be stored. In one look where no name has a capital or a word that tells a secret."""
+    names = "\n".join(headers)
+    if names != names.lower() or _WORD.search(names):
+        return [name for name in headers if is_secret(name)]
+    return _NAMES & headers.keys()

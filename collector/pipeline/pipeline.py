@@ -1,4 +1,4 @@
-"""The pipeline: journal → correlate → decode → enrich → describe → sink. A pure function of the journal, and exactly once by replay.
+"""The pipeline: journal → correlate → redact → decode → enrich → describe → sink. A pure function of the journal, exactly once by replay.
 
 It starts from the newest checkpoint that the sink's `high` covers, feeds the journal from there, and stores only what is above `high`.
 A crash at any point therefore changes nothing in what is stored. Only when a batch is stored is the next checkpoint taken, and only then

@@ -72,8 +72,7 @@ class Stages:
 
     def _together(self, closed: Sequence[Closed]) -> Iterator[Output]:
         meaning = self._meaning
-        redacted = [meaning.redact(Seen(one.item)) for one in closed if isinstance(one.item, Exchange)]
-        decoded = [meaning.decode(one) for one in redacted]
+        decoded = [meaning.decode(meaning.redact(Seen(one.item))) for one in closed if isinstance(one.item, Exchange)]
         services = [meaning.enrich(one) for one, _ in decoded]
         exchanges = zip(decoded, services, strict=True)
         for place, item in closed:

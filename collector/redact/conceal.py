@@ -17,13 +17,14 @@ from collector.decode.limits import DEFAULT, Limits
 from collector.decode.tensors import SIZES
 from collector.decode.usage import Estimator
 from collector.decode.values import objects
-from collector.messages.captured import Captured
+from collector.messages.captured import Captured, Decoded
 from collector.messages.inference import Inference
 from collector.messages.redacted import Counted
-from collector.redact.bodies import ALL, PART, Kept, redact
+from collector.redact.bodies import ALL, PART, SIDES, Kept, redact
 from collector.redact.headers import without_quotes_encoded
 from collector.redact.rules import Rules
 from collector.rule_language.paths import EVERY
+from collector.rule_language.patterns import Patterns
 
 COUNTS = ("protocol", "operation", "streamed", "delivered_chunks")
 NAMES = {
@@ -60,14 +61,10 @@ def conceal(
     response = redact("response", captured.response_body, joined(answered), path, captured.response_whole, cut[1], rules, limits)
     counted = None
     if request.redacted or response.redacted:
-        counted = _counted(captured, rules, limits, estimator)
+        counted = _counted(decode(captured, limits, estimator), {"request": request, "response": response}, rules)
         captured = _without_hidden(captured, request, response)
     if rules.patterns:
-        captured = structs.replace(
-            captured,
-            response_headers=without_quotes_encoded(captured.response_headers, rules.patterns),
-            response_trailers=without_quotes_encoded(captured.response_trailers, rules.patterns),
-        )
+        captured = _without_quotes(captured, rules.patterns)
     return Concealed(request, response, captured, counted)
 
 
@@ -87,21 +84,31 @@ def _without_hidden(captured: Captured, request: Kept, response: Kept) -> Captur
     )
 
 
+def _without_quotes(captured: Captured, patterns: Patterns) -> Captured:
+    """Errors of gRPC may quote what was asked."""
+    headers = without_quotes_encoded(captured.response_headers, patterns)
+    trailers = without_quotes_encoded(captured.response_trailers, patterns)
+    if headers is captured.response_headers and trailers is captured.response_trailers:
+        return captured
+    return structs.replace(captured, response_headers=headers, response_trailers=trailers)
+
+
 def _headers(headers: Sequence[tuple[str, str]], kept: Kept) -> Sequence[tuple[str, str]]:
     """A body with marks is without its content-encodings."""
     return [header for header in headers if header[0] != "content-encoding"] if kept.redacted == PART else headers
 
 
-def _counted(captured: Captured, rules: Rules, limits: Limits, estimator: Estimator | None) -> Counted:
-    passed = decode(captured, limits, estimator)
+def _counted(passed: Decoded, kept: dict[str, Kept], rules: Rules) -> Counted:
+    """Of a body that is not withheld now a pattern may find something in the record."""
     inference = cast("dict[str, object]", passed.inference)  # its members are looked up by names from tables
     counts = cast(Inference, {name: inference[name] for name in COUNTS if name in inference})
-    return Counted(passed.usage, passed.timing, counts, {side: cast(Inference, _names(inference, side, rules)) for side in NAMES})
+    sides = [side for side in SIDES if rules.patterns or kept[side].redacted == ALL]
+    return Counted(passed.usage, passed.timing, counts, {side: cast(Inference, _names(inference, side, rules)) for side in sides})
 
 
 def _names(inference: dict[str, object], side: str, rules: Rules) -> dict[str, object]:
     """What may be told of a body even if it is withheld."""
-    hidden = {EVERY if isinstance(path.steps[-1], int) else path.steps[-1] for path in rules.paths}
+    hidden = rules.members
     names: dict[str, object] = {}
     for name in NAMES[side]:
         if isinstance(text := inference.get(name), str) and hidden.isdisjoint((EVERY, *_MEMBERS[name])):

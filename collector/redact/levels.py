@@ -17,7 +17,9 @@ WITH_REQUEST = (REQUEST, REQUEST_RESPONSE)
 
 def bodies(tap: Tap) -> tuple[Body, Body]:
     """The bodies of the request and of the response as far as the level goes."""
-    return _body(tap.request, tap.level in WITH_REQUEST), _body(tap.response, tap.level == REQUEST_RESPONSE)
+    if tap.level == REQUEST_RESPONSE:
+        return tap.request, tap.response
+    return _body(tap.request, tap.level in WITH_REQUEST), _body(tap.response, False)
 
 
 def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: Headers) -> Captured:
@@ -45,6 +47,8 @@ def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: 
 
 def cut(tap: Tap) -> tuple[bool, bool]:
     """Of the request's and of the response's body: whether some of its bytes were captured, but not all that passed."""
+    if not (tap.request.gaps or tap.request.truncated or tap.response.gaps or tap.response.truncated):
+        return False, False
     return _is_cut(tap.request, tap.level in WITH_REQUEST), _is_cut(tap.response, tap.level == REQUEST_RESPONSE)
 
 

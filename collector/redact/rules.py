@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from collector.redact.structure import Names, unescaped
-from collector.rule_language.paths import Hit, Path, Trail, children, inner, parse
+from collector.rule_language.paths import EVERY, Hit, Path, Trail, children, inner, parse
 from collector.rule_language.patterns import Mark, Patterns
 
 Lane = tuple[Any, ...]
@@ -46,6 +46,7 @@ class Rules:
         self.paths: tuple[Path, ...] = tuple(map(parse, paths))
         self.patterns = Patterns(patterns, self.mark)
         self.names = Names(self.paths)
+        self.members = frozenset(EVERY if isinstance(path.steps[-1], int) else path.steps[-1] for path in self.paths)
 
     def __bool__(self) -> bool:
         return bool(self.paths) or bool(self.patterns)

@@ -26,7 +26,7 @@ def look_again(decoded: Decoded, withheld: Collection[str], counted: Counted | N
     """
     told, found = decoded.inference.copy(), list[str]()
     inference = cast("dict[str, object]", told)  # walked as any JSON is
-    if rules.patterns.found("\n".join(_texts(list(inference.values())))):
+    if rules.patterns and rules.patterns.found("\n".join(_texts(list(inference.values())))):
         found = [side for side in SIDES if _is_marked(inference, side, rules)]
     if counted is None:
         return structs.replace(decoded, inference=told), found

@@ -42,7 +42,7 @@ class Redactor:
         if self._rules is None or tap is None or redacted.captured is None:
             return redacted
         try:
-            return self._with_rules(redacted, levels.cut(tap), self._rules)
+            return self._with_rules(redacted, (False, False) if redacted.all_passed else levels.cut(tap), self._rules)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known to be free of what rules hide
             return _without_bodies(redacted, blamed(error))
 
@@ -65,9 +65,9 @@ class Redactor:
         tap, asked, consumer = seen.exchange.tap, seen.request_headers, None
         answered, trailers = seen.response_headers, seen.response_trailers
         if seen.by_log:
-            asked = without_secrets(asked) if "request_headers" in seen.by_log else asked
-            answered = without_secrets(answered) if "response_headers" in seen.by_log else answered
-            trailers = without_secrets(trailers) if "response_trailers" in seen.by_log else trailers
+            asked = without_secrets(asked, seen.request) if "request_headers" in seen.by_log else asked
+            answered = without_secrets(answered, seen.response) if "response_headers" in seen.by_log else answered
+            trailers = without_secrets(trailers, dict(trailers)) if "response_trailers" in seen.by_log else trailers
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)
@@ -82,7 +82,7 @@ class Redactor:
             request_trailers=seen.request_trailers,
             response_headers=answered,
             response_trailers=trailers,
-            forwarded_headers=without_secrets(asked) if tap is not None and tap.level in levels.WITH_REQUEST else [],
+            forwarded_headers=without_secrets(asked, seen.request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
             request=seen.request if asked is seen.request_headers else dict(asked[::-1]),
             response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
             request_id=seen.request_id,
@@ -95,15 +95,17 @@ class Redactor:
             flags=seen.flags,
             consumer=consumer,
             captured=captured,
-            all_passed=tap is not None and not any(levels.cut(tap)),
+            all_passed=tap is not None and levels.cut(tap) == (False, False),
         )
 
     def _with_rules(self, redacted: Redacted, cut: tuple[bool, bool], rules: Rules) -> Redacted:
         if redacted.captured is None:
             return redacted
         concealed = conceal(redacted.captured, rules, cut, estimator=self._estimator if redacted.all_passed else None)
-        redacted = structs.replace(redacted, captured=concealed.captured, counted=concealed.counted)
-        return _with_kept(redacted, {"request": concealed.request, "response": concealed.response})
+        if concealed.counted is None:
+            return redacted if concealed.captured is redacted.captured else structs.replace(redacted, captured=concealed.captured)
+        kept = {"request": concealed.request, "response": concealed.response}
+        return structs.replace(_with_kept(redacted, kept), captured=concealed.captured, counted=concealed.counted)
 
 
 def _bare(exchange: Exchange) -> Exchange:
@@ -127,11 +129,11 @@ def _with_kept(redacted: Redacted, kept: dict[str, Kept]) -> Redacted:
     if not hidden or tap is None:
         return redacted
     tap = _with_bodies(tap, {side: one.data for side, one in hidden.items()})
-    extents = redacted.extents | {side: one.redacted for side, one in hidden.items()}
-    reasons = redacted.reasons | {side: _reason(side, one) for side, one in hidden.items() if one.why}
-    return structs.replace(
-        redacted, exchange=structs.replace(redacted.exchange, tap=tap), extents=_in_order(extents), reasons=_in_order(reasons)
-    )
+    extents = {side: one.redacted for side, one in hidden.items()}
+    reasons = {side: _reason(side, one) for side, one in hidden.items() if one.why}
+    if redacted.extents:
+        extents, reasons = _in_order(redacted.extents | extents), _in_order(redacted.reasons | reasons)
+    return structs.replace(redacted, exchange=structs.replace(redacted.exchange, tap=tap), extents=extents, reasons=reasons)
 
 
 def _with_bodies(tap: Tap, data: dict[str, bytes]) -> Tap:
