@@ -10,7 +10,7 @@ from typing import Any
 
 from collector.decode import anthropic, failures, openai_chat, openai_responses, sse, tgi
 from collector.decode.reading import Body, Reading
-from collector.decode.routes import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RERANK, RESPONSES, TGI
+from collector.decode.routes import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
 from collector.decode.trailing import Members, trailing_members
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name
@@ -18,8 +18,7 @@ from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
 _WANTED = frozenset(("model", "usage", "meta"))
-_OPENAI = (CHAT, COMPLETIONS, EMBEDDINGS, RERANK, RESPONSES)
-_READ = (*_OPENAI, MESSAGES, TGI)
+_READ = (CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -74,18 +73,21 @@ def _members(reading: Reading, members: Members) -> None:
 
 
 def _stream(reading: Reading, tail: Tail) -> None:
-    late = _LATE.get(reading.inference["protocol"])
-    if late is None:
-        return
+    late = _LATE.get(reading.inference["protocol"], _usage)
     begun, rest = _split(tail.data)
     last = True
     for event in _events(reading, rest):
         last = False
         late(reading, event)
-    # The last event of Responses holds the whole answer again, so that its beginning may be missing.
-    if last and tail.ended and reading.inference["protocol"] == RESPONSES:
-        for members in trailing_members(begun, _WANTED)[1:2]:
+    # The last event may be so long that its beginning is missing: it holds a picture, or, of Responses, the whole answer again.
+    if last and tail.ended:
+        for members in trailing_members(begun, _WANTED)[:2]:
             _members(reading, members)
+
+
+def _usage(reading: Reading, event: dict[str, Any]) -> None:
+    if isinstance(usage := event.get("usage"), dict):
+        reading.usage.frame(usage)
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:

@@ -82,7 +82,7 @@ def read_late(reading: Reading, event: Object) -> None:
     """One of a stream's last events, where events before it are missing: all but its texts."""
     read_head(reading, event)
     found = objects(event.get("choices"))
-    ended = [read_end(reading.choices.at(part.get("index")), part) for part in found]
+    ended = [read_end(reading.choices.at(part.get("index")), part) for part in found if part.get("finish_reason")]
     if isinstance(usage := event.get("usage"), dict):
         reading.usage.frame(usage, Told.FINAL if not found or (ended == [True] and _one(reading)) else Told.RUNNING)
 

@@ -22,7 +22,7 @@ def read(reading: Reading) -> None:
     failures.read(reading)
     answer = mapping(reading.answer)
     read_head(reading, answer)
-    if "data" in answer:
+    if "data" in answer and reading.response.whole:
         reading.usage.note("images", len(objects(answer["data"])))
     if isinstance(usage := answer.get("usage"), dict):
         reading.usage.frame(usage)

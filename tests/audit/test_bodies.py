@@ -97,3 +97,15 @@ async def test_a_damaged_body_is_a_fault_and_not_wrong_bytes(api: Api, changes: 
     answer = await api.get(f"/v1/exchanges/{row['id']}/request")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_with_holes_says_where_they_are(api: Api) -> None:
+    row = exchange(NOW)
+    row["data"] = row["data"].replace(
+        b'"response" :  {"status" :  200 , "body" :  {}', b'"response" :  {"body" :  {"gaps" :  [[3 , 4] , [9 , 1]]}'
+    )
+    assert b'"gaps"' in row["data"]
+    api.store.exchanges(row)
+    api.store.payloads(payload(row, "response", b"abchijk", size=12), payload(row, "request", b"whole"))
+    assert (await api.get(f"/v1/exchanges/{row['id']}/response")).headers["meshscribe-gaps"] == "3+4, 9+1"
+    assert "meshscribe-gaps" not in (await api.get(f"/v1/exchanges/{row['id']}/request")).headers

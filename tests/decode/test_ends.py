@@ -160,6 +160,15 @@ def test_a_last_event_of_responses_without_its_beginning() -> None:
     }
 
 
+def test_pictures_tell_usage_and_are_not_counted() -> None:
+    answer = {"created": 1, "data": [{"b64_json": "A" * 900}, {"b64_json": "B" * 900}], "usage": {"input_tokens": 4, "output_tokens": 50}}
+    captured = t.exchange("/v1/images/generations", {"model": "m", "prompt": "p"}, answer)
+    assert told(decode(holed(captured, 1000, len(captured.response_body) - 200))) == {"prompt_tokens": 4, "completion_tokens": 50}
+    events = [{"type": "image_generation.completed", **answer["data"][0], "usage": answer["usage"]}]
+    streamed = t.exchange("/v1/images/generations", {"model": "m"}, t.sse(events, False, named=True), response_headers=t.SSE)
+    assert told(decode(holed(streamed, 500, len(streamed.response_body) - 200))) == {"prompt_tokens": 4, "completion_tokens": 50}
+
+
 def test_the_end_of_an_encoded_body_is_not_guessed() -> None:
     captured = STREAMS["chat"]
     packed = gzip.compress(captured.response_body)
