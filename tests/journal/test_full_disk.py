@@ -18,7 +18,7 @@ from collector.journal.reader import Reader
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
 from tests.journal.test_damage import change, filled
-from tests.test_resuming import Lab
+from tests.pipeline.test_resuming import Lab
 
 REFUSAL = "no room for it"
 

@@ -18,10 +18,10 @@ from collector.pipeline.pipeline import Pipeline
 from collector.sinks.protocol import WHOLE
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
+from tests.pipeline.test_pipeline import LIMITS, Blocked, Counting, NoMeaning, append, opened, stored
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import T0, Tape, Told, log_message
-from tests.test_pipeline import LIMITS, Blocked, Counting, NoMeaning, append, opened, stored
 
 LOGS = LIMITS._replace(expects_tap=False)  # each log entry closes an exchange
 

@@ -28,10 +28,10 @@ from collector.settings import Sink as SinkSettings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
+from tests.pipeline.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
-from tests.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 
 POISON = ("/poison", "/x")
 

@@ -27,9 +27,9 @@ from collector.settings import Sink as SinkSettings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
+from tests.pipeline.test_pipeline import LIMITS, NoMeaning, Recording, TurnedClock, append, opened
 from tests.support.pipelines import NO_TICKS, running
 from tests.support.witnesses import Tape, Told, Vm, parts
-from tests.test_pipeline import LIMITS, NoMeaning, Recording, TurnedClock, append, opened
 
 T0 = 1_780_000_000_000_000
 

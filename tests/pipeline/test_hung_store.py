@@ -23,10 +23,10 @@ from collector.pipeline.pipeline import Pipeline
 from collector.sinks.postgres import PostgresSink
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
+from tests.pipeline.test_pipeline import TurnedClock, append, opened, pipeline, stored, tape, uninterrupted
 from tests.support.pipelines import running
 from tests.support.postgres import Database
 from tests.support.waits import until_holds
-from tests.test_pipeline import TurnedClock, append, opened, pipeline, stored, tape, uninterrupted
 
 PATIENCE = 60.0
 LOOK_SECONDS = 0.05
