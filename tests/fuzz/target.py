@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.error
 import urllib.request
@@ -21,7 +22,7 @@ SETTINGS = {
     "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "1",
     "MESHSCRIBE_CORRELATE__OPEN_BYTES": str(64 << 20),
     "MESHSCRIBE_CORRELATE__LATE_BYTES": str(16 << 20),
-    "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": "1",
+    "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": os.environ.get("MESHSCRIBE_FUZZ_CHECKPOINT_SECONDS", "1"),
 }
 TRACEBACK = "Traceback (most recent call last)"
 STOP_SECONDS = 60.0
