@@ -35,7 +35,6 @@ _NUMBER = re.compile(r"\.\d+")  # of an element of a list
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 1 if something differs."""
-    logging.getLogger("meshscribe").setLevel(logging.CRITICAL)  # of damage, which is there on purpose
     if Path(collector.__file__).parents[1] != ROOT:
         return _fail(f"the collector of {ROOT} is meant, not {collector.__file__}: run it there with python -m")
     options = _options(arguments)
@@ -170,4 +169,5 @@ def _fail(why: str) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("meshscribe").setLevel(logging.CRITICAL)  # of damage, which is there on purpose
     sys.exit(main())
