@@ -1,7 +1,7 @@
 """The running process under hostile senders: it lives, restarts on its files, and a good neighbour's exchanges are stored once, soon.
 
 MESHSCRIBE_FUZZ_MESSAGES sets the short form's number, MESHSCRIBE_FUZZ_SOAK the long form's, MESHSCRIBE_FUZZ_SECONDS bounds it,
-MESHSCRIBE_FUZZ_CHECKPOINT_SECONDS is how often the collector saves its state.
+FUZZ_CHECKPOINT_SECONDS is how often the collector saves its state.
 What fails prints its seed, and the command that does it again.
 """
 
@@ -82,7 +82,7 @@ def test_millions_of_messages_of_many_seeds(tmp_path: Path) -> None:
 def _runner(seed: int, messages: int, seconds: float, keep: Path) -> subprocess.Popen[str]:
     numbers = ("--seed", str(seed), "--messages", str(messages), "--seconds", f"{seconds:.0f}", "--restarts", "4", "--keep", str(keep))
     command = [sys.executable, "-m", "tests.fuzz", *numbers]
-    often = {"MESHSCRIBE_FUZZ_CHECKPOINT_SECONDS": "5"}  # each takes as long as the state is large: so more gets through
+    often = {"FUZZ_CHECKPOINT_SECONDS": "5"}  # each takes as long as the state is large: so more gets through
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**often, **os.environ})
 
 
