@@ -22,8 +22,9 @@ from collector.enrich.directory import Directory
 from collector.journal.kafka_topic import find_raw_topic
 from collector.journal.kafka_writer import RawWriter
 from collector.kafka.cloudevents import decode
+from collector.messages.columns import ExchangeColumns
 from collector.messages.entry import Kind
-from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
+from collector.messages.event import LEDGER_TYPE, Event
 from collector.roles.process import PartitionPipeline
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
@@ -114,7 +115,7 @@ class Raw:
         topic, clock, kafka = await find_raw_topic(self.settings.kafka), SystemClock(), self.settings.kafka
         writer, directory = RawWriter(kafka, topic, clock, 1 << 26), Directory(self.settings.services, None, clock)
         await directory.start()
-        owner = Supervisor(lambda at: PartitionPipeline(self.settings, topic, at.partition, writer, directory, clock), 6)
+        owner = Supervisor(lambda at: PartitionPipeline(self.settings, topic, at.partition, writer, directory, clock), 6, clock)
         await owner.assign(frozenset({self.at}))
         try:
             yield owner
@@ -147,11 +148,11 @@ class Raw:
         topics = (kafka.exchanges_topic, kafka.ledger_topic, kafka.dead_letters_topic)
         records = await read_all(kafka.bootstrap_servers, *topics)
         events = [decode(record.headers, record.value).event for record in records if record.topic != kafka.dead_letters_topic]
-        exchanges = [one for one in events if one.type == EXCHANGE_TYPE]
-        wrong = [str(one.columns["request_id"]) for one in exchanges if not _as_sent(one)]
+        exchanges = [(one, one.columns) for one in events if isinstance(one.columns, ExchangeColumns)]
+        wrong = [str(columns.request_id) for one, columns in exchanges if not _as_sent(one)]
         said = [record.value.decode("utf-8", "replace") for record in records if record.topic == kafka.dead_letters_topic and record.value]
         said += [lost for one in events if one.type == LEDGER_TYPE for lost in _lost(orjson.loads(one.data))]
-        return Found(Counter(str(one.columns["request_id"]) for one in exchanges if not one.columns["revision"]), wrong, said)
+        return Found(Counter(str(columns.request_id) for _, columns in exchanges if not columns.revision), wrong, said)
 
 
 def _exchange(number: int) -> Told:

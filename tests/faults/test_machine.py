@@ -23,6 +23,7 @@ import pytest
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka.cloudevents import decode
 from collector.kafka.topics import create
+from collector.messages.columns import ExchangeColumns
 from collector.roles.phase import HARD_SECONDS
 from tests.faults.test_hung_store import locked
 from tests.support.cluster import SCRIPT, Member, collector_alone
@@ -174,7 +175,8 @@ def _broker(request: pytest.FixtureRequest, stack: ExitStack, folder: Path) -> C
 
     def stored() -> set[str]:
         records = asyncio.run(read_all(kafka.bootstrap_servers, kafka.exchanges_topic))
-        return {str(decode(record.headers, record.value).event.columns["request_id"]) for record in records}
+        found = [decode(record.headers, record.value).event.columns for record in records]
+        return {str(columns.request_id) for columns in found if isinstance(columns, ExchangeColumns)}
 
     topics = {f"MESHSCRIBE_KAFKA__{key.upper()}": value for key, value in kafka.model_dump().items() if key.endswith("_topic")}
     return Course(
