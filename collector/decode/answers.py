@@ -40,6 +40,11 @@ class Answers:
             self.apart |= number != self._last and said <= self._said
             self._last, self._said = number, said
 
+    @property
+    def are_told(self) -> bool:
+        """Whether anything was told apart."""
+        return bool(self._by_index)
+
     def names(self) -> set[str]:
         """Of which numbers something was told."""
         return {name for answer in self._by_index.values() for name in answer.numbers}

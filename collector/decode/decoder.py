@@ -108,8 +108,9 @@ def _is_long(reading: Reading) -> bool:
 
 def _finish(reading: Reading) -> None:
     inference = reading.inference
-    for problem in reading.usage.problems():
-        reading.problem(problem)
+    if reading.usage.odd or reading.usage.over:
+        for problem in reading.usage.problems():
+            reading.problem(problem)
     if choices := reading.choices.as_json():
         inference["choices"] = choices
     if reading.choices.left_out:

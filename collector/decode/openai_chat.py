@@ -66,8 +66,9 @@ def read_answer(reading: Reading) -> None:
 def usage_of(answer: Object) -> Object | None:
     """The usage of an answer or event, also where a gateway has it in a member of its own."""
     usage = answer.get("usage")
-    if usage is None and "x_groq" in answer:
-        usage = mapping(answer["x_groq"]).get("usage")
+    if isinstance(usage, dict):
+        return usage
+    usage = mapping(answer["x_groq"]).get("usage") if "x_groq" in answer else None
     return usage if isinstance(usage, dict) else None
 
 
@@ -106,30 +107,30 @@ def read_late(reading: Reading, event: Object) -> None:
     """One of a stream's last events, where events before it are missing: all but its texts."""
     read_head(reading, event)
     found = objects(event.get("choices"))
-    ended = [read_end(reading.choices.at(part.get("index")), part) for part in found if part.get("finish_reason")]
-    read_usage(reading, event, found, bool(ended), answers_asked(reading))
+    wanted = answers_asked(reading)
+    ended = False
+    for part in found:
+        if part.get("finish_reason"):
+            ended |= read_end(reading.choices.at(part.get("index")), part)
+        if "usage" in part:
+            _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
+    if (usage := usage_of(event)) is not None:
+        read_usage(reading, usage, found, ended, wanted)
 
 
-def read_usage(reading: Reading, event: Object, found: list[Object], ended: bool, wanted: int | None) -> bool:
-    """The usage of a stream's event; True if it has any. `found`: its choices. `wanted`: as `answers_asked`.
+def read_usage(reading: Reading, usage: Object, found: list[Object], ended: bool, wanted: int | None) -> None:
+    """The usage of a stream's event. `found`: its choices. `wanted`: as `answers_asked`.
 
     Beside a choice it may be that choice's own running total; without choices it is that of all.
     """
-    told = Told.FINAL if ended and wanted in (None, 1) else Told.RUNNING
-    apart = False
-    for part in found:
-        if "usage" in part:
-            apart |= _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
-    usage = usage_of(event)
-    if usage is None:
-        return apart
     if not found:
         reading.usage.frame(usage)
-    elif wanted == 1 or len(found) > 1:
+        return
+    told = Told.FINAL if ended and (wanted == 1 or wanted is None) else Told.RUNNING
+    if wanted == 1 or len(found) > 1:
         reading.usage.frame(usage, told)
     else:
         reading.answers.frame(found[0].get("index"), usage, told)
-    return True
 
 
 def _read_own(reading: Reading, found: Object, told: Told) -> bool:
@@ -242,14 +243,17 @@ class Stream:
         if error := failures.find(event, None):
             failures.put(reading, error)
         read_head(reading, event)
-        brought = ended = False
+        brought = ended = metered = False
         found = objects(event.get("choices"))
         for part in found:
             choice = reading.choices.at(part.get("index"))
             brought |= self._part(choice, part)
             ended |= read_end(choice, part)
-        metered = read_usage(reading, event, found, ended, self._wanted)
-        if brought and not ended and not metered and not error and len(found) == 1:
+            if "usage" in part:
+                metered |= _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
+        if (usage := usage_of(event)) is not None:
+            read_usage(reading, usage, found, ended, self._wanted)
+        elif brought and not ended and not metered and not error and len(found) == 1:
             self._learn(event, data, reading.choices.at(found[0].get("index")))
         return brought
 

@@ -116,7 +116,8 @@ class Reading:
 
     def add_up(self) -> None:
         """Into the usage: what was told of several answers, and counted in the request. Of a call that failed that was only asked for."""
-        self.answers.add_to(self.usage)
+        if self.answers.are_told:
+            self.answers.add_to(self.usage)
         if self.answers.left_out:
             self.problem(f"more than {self.limits.answers} answers with usage of their own: that of the rest is not added")
         if self._asked_for:

@@ -58,16 +58,15 @@ class Number:
 
     def again(self, value: Count, told: Told) -> None:
         """The number is told once more."""
-        if value == 0 < self.value:  # servers write 0 where they have nothing to say
-            self.ran |= told is Told.RUNNING
-            self._conflict(value)
-            return
         if told is Told.RUNNING:
             self.ran = True
             if value < self.value:  # a total that falls is no total
                 self._conflict(value)
-                if self.told is not Told.RUNNING:
+                if value == 0 or self.told is not Told.RUNNING:
                     return
+        elif value == 0 < self.value:  # servers write 0 where they have nothing to say
+            self._conflict(value)
+            return
         elif self.told is Told.RUNNING:
             self.conflicts = []  # the final number settles what running totals left open
         elif told is Told.STANDING and value > self.value:
@@ -112,16 +111,21 @@ class Usage:
         self._members(usage, USAGE, told, "", _DEPTH)
 
     def _members(self, members: dict[str, object], names: Names, told: Told, path: str, depth: int) -> None:
+        numbers = self.numbers
         for key, value in members.items():
             if value is None:
                 continue
             known = names.get(key)
             if isinstance(known, str):
-                if not self.note(known, value, told) and len(self.odd) < _ODD:
+                if type(value) is int and known in numbers and 0 <= value <= _LARGEST:
+                    numbers[known].again(value, told)
+                elif not self.note(known, value, told) and len(self.odd) < _ODD:
                     self.odd[path + key] = None
             elif isinstance(value, dict):
-                if depth and _NAME.fullmatch(key):
-                    self._members(value, _NONE if known is None else known, told, f"{path}{key}.", depth - 1)
+                if known is not None:
+                    self._members(value, known, told, f"{path}{key}.", depth - 1)
+                elif depth and _NAME.fullmatch(key):
+                    self._members(value, _NONE, told, f"{path}{key}.", depth - 1)
             elif type(value) is list:
                 for number, item in enumerate(objects(value[:_ITEMS]) if depth > 1 and _NAME.fullmatch(key) else ()):
                     self._members(item, _NONE, told, f"{path}{key}.{number}.", depth - 2)
