@@ -4,7 +4,7 @@ Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek), 
 (Moonshot) or in `x_groq`, beside an error, the older `function_call`, content given as a list of parts (Mistral).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from collector.decode import failures
 from collector.decode.choices import Choice
@@ -118,7 +118,7 @@ def read_late(reading: Reading, event: Object) -> None:
         read_usage(reading, usage, found, ended, wanted)
 
 
-def read_usage(reading: Reading, usage: Object, found: list[Object], ended: bool, wanted: int | None) -> None:
+def read_usage(reading: Reading, usage: Object, found: Sequence[object], ended: bool, wanted: int | None) -> None:
     """The usage of a stream's event. `found`: its choices. `wanted`: as `answers_asked`.
 
     Beside a choice it may be that choice's own running total; without choices it is that of all.
@@ -130,7 +130,7 @@ def read_usage(reading: Reading, usage: Object, found: list[Object], ended: bool
     if wanted == 1 or len(found) > 1:
         reading.usage.frame(usage, told)
     else:
-        reading.answers.frame(found[0].get("index"), usage, told)
+        reading.answers.frame(mapping(found[0]).get("index"), usage, told)
 
 
 def _read_own(reading: Reading, found: Object, told: Told) -> bool:
@@ -244,17 +244,18 @@ class Stream:
             failures.put(reading, error)
         read_head(reading, event)
         brought = ended = metered = False
-        found = objects(event.get("choices"))
+        found = items(event.get("choices"))
         for part in found:
-            choice = reading.choices.at(part.get("index"))
-            brought |= self._part(choice, part)
-            ended |= read_end(choice, part)
-            if "usage" in part:
-                metered |= _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
+            if isinstance(part, dict):
+                choice = reading.choices.at(part.get("index"))
+                brought |= self._part(choice, part)
+                ended |= read_end(choice, part)
+                if "usage" in part:
+                    metered |= _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
         if (usage := usage_of(event)) is not None:
             read_usage(reading, usage, found, ended, self._wanted)
         elif brought and not ended and not metered and not error and len(found) == 1:
-            self._learn(event, data, reading.choices.at(found[0].get("index")))
+            self._learn(event, data, reading.choices.at(mapping(found[0]).get("index")))
         return brought
 
     def _part(self, choice: Choice, part: Object) -> bool:

@@ -204,8 +204,9 @@ class Reading:
 
     def typed_events(self) -> Iterator[tuple[Object, int]]:
         """As `events`; each with its `type`, which some gateways tell in the event's line alone."""
+        read = self.event
         for named, text, end in self.frames():
-            event = self.event(text)
+            event = read(text)
             if event is not None:
                 if named and "type" not in event:
                     event["type"] = named.decode("utf-8", "replace")
