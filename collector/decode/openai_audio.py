@@ -31,7 +31,7 @@ def _speech(reading: Reading) -> None:
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
     if isinstance(said := asked.get("input"), str):
-        reading.count_asked("input_characters", len(said))
+        reading.count_known("input_characters", len(said))
     if reading.captured.status is not None and reading.captured.status >= 400:
         failures.read(reading)
     elif reading.streamed:

@@ -111,7 +111,12 @@ class Reading:
 
     def count_asked(self, called: Asked, count: int | None) -> None:
         """Notes how many of something were asked for, if all of the request is there to count them."""
-        if self.request.whole and count is not None:
+        if self.request.whole:
+            self.count_known(called, count)
+
+    def count_known(self, called: Asked, count: int | None) -> None:
+        """The same of what the request tells itself, so that it is known even if the rest was cut."""
+        if count is not None:
             self._asked_for[called] = count
 
     def add_up(self) -> None:

@@ -91,7 +91,7 @@ class Usage:
         self.numbers: dict[UsageName, Number] = {}
         self.other: dict[str, Count] = {}
         self.odd: dict[str, None] = {}  # paths at which there is no count where there should be one
-        self.over = False  # there are more numbers than are kept
+        self.over = False  # there are more numbers than are kept, or deeper ones
         self._estimates: dict[UsageName, int] = {}
 
     def note(self, name: UsageName, value: object, told: Told = Told.FINAL) -> bool:
@@ -124,13 +124,21 @@ class Usage:
             elif isinstance(value, dict):
                 if known is not None:
                     self._members(value, known, told, f"{path}{key}.", depth - 1)
-                elif depth and _NAME.fullmatch(key):
-                    self._members(value, _NONE, told, f"{path}{key}.", depth - 1)
+                else:
+                    self._inner([value], told, f"{path}{key}.", "", key, depth - 1)
             elif type(value) is list:
-                for number, item in enumerate(objects(value[:_ITEMS]) if depth > 1 and _NAME.fullmatch(key) else ()):
-                    self._members(item, _NONE, told, f"{path}{key}.{number}.", depth - 2)
+                self.over |= len(value) > _ITEMS
+                self._inner(value[:_ITEMS], told, f"{path}{key}.", "{}.", key, depth - 2)
             elif type(value) is int or type(value) is float:
                 self._keep(path, key, value)
+
+    def _inner(self, of: list[object], told: Told, path: str, place: str, key: str, depth: int) -> None:
+        """Objects under a name that is not known, if it is a name at all."""
+        if depth < 0:
+            self.over = True
+        elif _NAME.fullmatch(key):
+            for number, item in enumerate(objects(of)):
+                self._members(item, _NONE, told, path + place.format(number), depth)
 
     def _keep(self, path: str, key: str, value: Count) -> None:
         at = path + key
@@ -160,7 +168,7 @@ class Usage:
         if self.odd:
             yield f"response body: usage is told that is no count: {', '.join(self.odd)}"
         if self.over:
-            yield f"response body: more than {_OTHER} further numbers of usage: the rest is not kept"
+            yield f"response body: of usage more than {_OTHER} further numbers, or some too deep in it: the rest is not kept"
 
     def estimate(self, name: UsageName, count: int) -> None:
         """Fills in a number that nobody told."""

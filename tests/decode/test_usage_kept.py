@@ -71,6 +71,12 @@ def test_other_numbers_are_bounded_and_it_is_said() -> None:
     assert [problem for problem in decoded.problems if "further numbers" in problem]
 
 
+def test_what_is_too_deep_or_too_far_in_a_list_is_said() -> None:
+    for told in ({"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}, {"iterations": [{"n": 1}] * 9}):
+        [problem] = decode(t.exchange(t.CHAT, {}, {"usage": told})).problems
+        assert "too deep" in problem
+
+
 def test_a_known_name_without_a_count_is_a_problem() -> None:
     decoded = decode(t.exchange(t.CHAT, {}, {"usage": {"prompt_tokens": "12", "prompt_tokens_details": {"cached_tokens": -1}}}))
     assert decoded.usage == {}
