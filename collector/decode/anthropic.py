@@ -14,14 +14,8 @@ from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
 from collector.decode.values import Object, mapping, name, objects, text
-from collector.messages.usage import UsageName
 
-_NUMBERS: dict[str, UsageName] = {
-    "input_tokens": "prompt_tokens",
-    "output_tokens": "completion_tokens",
-    "cache_read_input_tokens": "cached_tokens",
-    "cache_creation_input_tokens": "cache_creation_tokens",
-}
+_GENERATED = ("output_tokens", "output_tokens_details")
 _TOOLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 
 
@@ -74,18 +68,10 @@ def read_usage(reading: Reading, usage: object, told: Told) -> None:
     """A usage object of this protocol."""
     if not isinstance(usage, dict):
         return
-    for key, called in _NUMBERS.items():
-        value = usage.get(key)
-        if value is None:
-            continue
-        if called == "completion_tokens":
-            reading.usage.note(called, value, told)
-        elif reading.usage.value(called) is None:
-            reading.usage.note(called, value)
-        elif reading.usage.value(called) != value:  # tools that ran on the server added input
-            reading.usage.continued(called)
-            reading.usage.note(called, value)
-    reading.usage.note("reasoning_tokens", mapping(usage.get("output_tokens_details")).get("thinking_tokens"), told)
+    generated = {key: usage[key] for key in _GENERATED if key in usage}
+    reading.usage.frame({key: value for key, value in usage.items() if key not in generated}, Told.STANDING)  # tools may add input
+    reading.usage.frame(generated, told)
+    reading.put("service_tier", name(usage.get("service_tier")))
 
 
 def _compact(value: object) -> str:
@@ -109,7 +95,7 @@ class _Stream:
 
     def run(self) -> None:
         reading = self._reading
-        for event, end in reading.events():
+        for event, end in reading.typed_events():
             kind = event.get("type")
             if kind == "content_block_delta":
                 if self._delta(event, mapping(event.get("delta"))):
@@ -124,6 +110,7 @@ class _Stream:
                 read_late(reading, event)
             elif error := failures.find(event, None):
                 failures.put(reading, error)
+                read_usage(reading, event.get("usage"), Told.RUNNING)
 
     def _message(self, message: Object) -> None:
         read_head(self._reading, message)

@@ -61,6 +61,7 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
     reading = Reading(captured, request, response, limits, problems)
     try:
         _read(reading)
+        reading.add_up()
         if estimator is not None:
             estimate(reading, estimator)
     except _FAULTS as error:
@@ -107,6 +108,9 @@ def _is_long(reading: Reading) -> bool:
 
 def _finish(reading: Reading) -> None:
     inference = reading.inference
+    if reading.usage.odd or reading.usage.over:
+        for problem in reading.usage.problems():
+            reading.problem(problem)
     if choices := reading.choices.as_json():
         inference["choices"] = choices
     if reading.choices.left_out:

@@ -17,7 +17,7 @@ from collector.decode.values import mapping, name
 from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
-_WANTED = frozenset(("model", "usage", "meta"))
+_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq"))
 _READ = (CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
@@ -61,10 +61,10 @@ def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Ta
 
 def _members(reading: Reading, members: Members) -> None:
     openai_chat.read_head(reading, members)
-    usage = members.get("usage")
+    usage = openai_chat.usage_of(members)
     if reading.inference["protocol"] == MESSAGES:
         anthropic.read_usage(reading, usage, Told.FINAL)
-    elif isinstance(usage, dict):
+    elif usage is not None:
         reading.usage.frame(usage)
     else:
         meta = mapping(members.get("meta"))  # Cohere
@@ -97,11 +97,13 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _events(reading: Reading, data: bytes) -> Iterator[dict[str, Any]]:
-    for _, text, _ in sse.events(data, reading.limits.events):
+    for named, text, _ in sse.events(data, reading.limits.events):
         event = reading.event(text)
         if event is None:
             continue
+        if named:
+            event.setdefault("type", named.decode("utf-8", "replace"))
         if error := failures.find(event, None):
             failures.put(reading, error)
-        else:
+        if not error or event.get("type") != "error":
             yield event

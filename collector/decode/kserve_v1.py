@@ -15,8 +15,7 @@ def read(reading: Reading) -> None:
         failures.read(reading)
         return
     asked = _unwrapped(reading.asked, reading.request.content_type)
-    if reading.request.whole:
-        reading.usage.note("rows", _rows(asked))
+    reading.count_asked("rows", _rows(asked))
     if reading.streamed:
         _stream(reading)
         return

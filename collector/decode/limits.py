@@ -21,6 +21,7 @@ class Limits:
     events: int = 262_144  # of one stream; the last 16 are read beyond it, since usage is at the end
     messages: int = 65_536  # gRPC messages of one direction
     choices: int = 128
+    answers: int = 4096  # in one body, each with usage of its own
     tool_calls: int = 1024  # of one choice
     tensors: int = 256
     dimensions: int = 32

@@ -31,11 +31,11 @@ def _speech(reading: Reading) -> None:
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
     if isinstance(said := asked.get("input"), str):
-        reading.usage.note("input_characters", len(said))
+        reading.count_known("input_characters", len(said))
     if reading.captured.status is not None and reading.captured.status >= 400:
         failures.read(reading)
     elif reading.streamed:
-        for event, end in reading.events():
+        for event, end in reading.typed_events():
             if "audio" in event:
                 reading.content.append(end)
             _usage(reading, event.get("usage"))
@@ -75,21 +75,17 @@ def _answer(reading: Reading) -> None:
 
 
 def _usage(reading: Reading, usage: object) -> None:
-    if not isinstance(usage, dict):
-        return
-    reading.usage.frame(usage, Told.FINAL)
-    if usage.get("type") == "duration":
-        seconds = usage.get("seconds")
-        reading.usage.note("audio_seconds", int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds)
+    if isinstance(usage, dict):
+        reading.usage.frame(usage, Told.FINAL)
 
 
 def _stream(reading: Reading) -> None:
     """OpenAI's `transcript.text.*` events, or vLLM's chunks, which are shaped like Chat's."""
-    if b'"transcript.text' not in reading.response.data:
+    if b"transcript.text" not in reading.response.data:
         Stream(reading, "message").run()
         return
     choice = reading.choices.at(0)
-    for event, end in reading.events():
+    for event, end in reading.typed_events():
         kind = event.get("type")
         if kind == "transcript.text.delta" and isinstance(piece := event.get("delta"), str):
             choice.add_text(piece)

@@ -1,10 +1,10 @@
 """OpenAI Chat Completions, streamed or not, as OpenAI, vLLM, SGLang, llm-d and TGI send it.
 
-Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek), usage in every event (`continuous_usage_stats`), the older
-`function_call`, content given as a list of parts (Mistral).
+Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek), usage in every event (`continuous_usage_stats`), in a choice
+(Moonshot) or in `x_groq`, beside an error, the older `function_call`, content given as a list of parts (Mistral).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from collector.decode import failures
 from collector.decode.choices import Choice
@@ -54,14 +54,39 @@ def read_answer(reading: Reading) -> None:
         choice = reading.choices.at(found.get("index"))
         read_message(reading, choice, mapping(found.get("message")))
         read_end(choice, found)
+        if "usage" in found:
+            answers_asked(reading)
+            _read_own(reading, found, Told.FINAL)
         if isinstance(legacy := found.get("text"), str):  # Completions
             choice.add_text(legacy)
-    if isinstance(usage := answer.get("usage"), dict):
+    if (usage := usage_of(answer)) is not None:
         reading.usage.frame(usage)
 
 
+def usage_of(answer: Object) -> Object | None:
+    """The usage of an answer or event, also where a gateway has it in a member of its own."""
+    usage = answer.get("usage")
+    if isinstance(usage, dict):
+        return usage
+    usage = mapping(answer["x_groq"]).get("usage") if "x_groq" in answer else None
+    return usage if isinstance(usage, dict) else None
+
+
+def answers_asked(reading: Reading) -> int | None:
+    """How many answers were asked for; None: not known. Sets how many of them each prompt has."""
+    asked = reading.asked
+    if not isinstance(asked, dict):
+        return None
+    n = asked.get("n")
+    reading.answers.to_a_prompt = each = n if type(n) is int and 0 < n <= reading.limits.choices else 1
+    prompts = items(asked.get("prompt"))
+    return each * (len(prompts) if prompts and not isinstance(prompts[0], int) else 1)
+
+
 def read_head(reading: Reading, answer: Object) -> None:
-    """The answer's id and model; of a stream's events the last ones hold."""
+    """The answer's id, model and tier of service; of a stream's events the last ones hold."""
+    if "service_tier" in answer:
+        reading.put("service_tier", name(answer["service_tier"]))
     if model := name(answer.get("model")):
         reading.inference["model_answered"] = model
     if identifier := name(answer.get("id")):
@@ -82,14 +107,40 @@ def read_late(reading: Reading, event: Object) -> None:
     """One of a stream's last events, where events before it are missing: all but its texts."""
     read_head(reading, event)
     found = objects(event.get("choices"))
-    ended = [read_end(reading.choices.at(part.get("index")), part) for part in found if part.get("finish_reason")]
-    if isinstance(usage := event.get("usage"), dict):
-        reading.usage.frame(usage, Told.FINAL if not found or (ended == [True] and _one(reading)) else Told.RUNNING)
+    wanted = answers_asked(reading)
+    ended = False
+    for part in found:
+        if part.get("finish_reason"):
+            ended |= read_end(reading.choices.at(part.get("index")), part)
+        if "usage" in part:
+            _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
+    if (usage := usage_of(event)) is not None:
+        read_usage(reading, usage, found, ended, wanted)
 
 
-def _one(reading: Reading) -> bool:
-    """Whether one choice was asked for."""
-    return mapping(reading.asked).get("n") in (None, 1)
+def read_usage(reading: Reading, usage: Object, found: Sequence[object], ended: bool, wanted: int | None) -> None:
+    """The usage of a stream's event. `found`: its choices. `wanted`: as `answers_asked`.
+
+    Beside a choice it may be that choice's own running total; without choices it is that of all.
+    """
+    if not found:
+        reading.usage.frame(usage)
+        return
+    told = Told.FINAL if ended and (wanted == 1 or wanted is None) else Told.RUNNING
+    if wanted == 1 or len(found) > 1:
+        reading.usage.frame(usage, told)
+    else:
+        reading.answers.frame(mapping(found[0]).get("index"), usage, told)
+
+
+def _read_own(reading: Reading, found: Object, told: Told) -> bool:
+    """The usage that stands in a choice."""
+    usage = found.get("usage")
+    if not isinstance(usage, dict):
+        return False
+    reading.answers.apart = True
+    reading.answers.frame(found.get("index"), usage, told)
+    return True
 
 
 def read_message(reading: Reading, choice: Choice, message: Object) -> bool:
@@ -167,7 +218,7 @@ class Stream:
     def __init__(self, reading: Reading, kind: str) -> None:
         self._reading = reading
         self._path: tuple[str | int, ...] = ("choices", 0, "text") if kind == "text" else ("choices", 0, "delta", "content")
-        self._one = _one(reading)
+        self._wanted = answers_asked(reading)
         self._match: Callable[[bytes], str | None] = _no_match
         self._pieces: list[str] = []
         self._learned = 0
@@ -191,19 +242,19 @@ class Stream:
         reading = self._reading
         if error := failures.find(event, None):
             failures.put(reading, error)
-            return False
         read_head(reading, event)
-        brought = ended = False
+        brought = ended = metered = False
         found = items(event.get("choices"))
         for part in found:
             if isinstance(part, dict):
                 choice = reading.choices.at(part.get("index"))
                 brought |= self._part(choice, part)
                 ended |= read_end(choice, part)
-        usage = event.get("usage")
-        if isinstance(usage, dict):
-            reading.usage.frame(usage, Told.FINAL if not found or (ended and self._one) else Told.RUNNING)
-        elif brought and not ended and len(found) == 1:
+                if "usage" in part:
+                    metered |= _read_own(reading, part, Told.FINAL if ended else Told.RUNNING)
+        if (usage := usage_of(event)) is not None:
+            read_usage(reading, usage, found, ended, self._wanted)
+        elif brought and not ended and not metered and not error and len(found) == 1:
             self._learn(event, data, reading.choices.at(mapping(found[0]).get("index")))
         return brought
 

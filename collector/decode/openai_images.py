@@ -30,7 +30,7 @@ def read(reading: Reading) -> None:
 
 def _stream(reading: Reading) -> None:
     images = 0
-    for event, end in reading.events():
+    for event, end in reading.typed_events():
         kind = event.get("type")
         if isinstance(kind, str) and kind.endswith(("partial_image", ".completed")):
             reading.content.append(end)

@@ -1,8 +1,8 @@
 """OpenAI Responses, streamed or not. A stream has no end mark; its last event carries the whole response, which then holds.
 
 A response has one choice here: its text is the output messages' text, its reasoning the reasoning items' text or summary, its tool
-calls the function and custom tool calls (id: `call_id`). Retrieving, cancelling or listing reports no usage: that was reported when
-the response was made.
+calls the function and custom tool calls (id: `call_id`). Retrieving or listing reports no usage: that was reported when the response was
+made. Of a background response it was not: only who polls it is told. Compacting is a pass of the model, whose output is not for reading.
 """
 
 from collector.decode import failures
@@ -31,6 +31,8 @@ def read(reading: Reading) -> None:
     failures.read(reading)
     if isinstance(answer := reading.answer, dict):
         _whole(reading, answer, reading.operation == "response")
+        if reading.operation == "compact" or (reading.operation in ("retrieve", "cancel") and answer.get("background") is True):
+            read_usage(reading, answer)
 
 
 def _whole(reading: Reading, response: Object, generated: bool) -> None:
@@ -45,6 +47,11 @@ def _whole(reading: Reading, response: Object, generated: bool) -> None:
             _item(choice, item)
     if "output" in response:
         _finish(reading.choices.at(0), response)
+    read_usage(reading, response)
+
+
+def read_usage(reading: Reading, response: Object) -> None:
+    """The usage of a whole response."""
     if isinstance(usage := response.get("usage"), dict):
         reading.usage.frame(usage, Told.FINAL)
 
@@ -98,7 +105,7 @@ class _Stream:
     def run(self) -> None:
         reading = self._reading
         content = reading.content
-        for event, end in reading.events():
+        for event, end in reading.typed_events():
             kind = event.get("type")
             if kind == _TEXT and isinstance(piece := event.get("delta"), str):
                 reading.choices.at(0).add_text(piece)
@@ -107,6 +114,7 @@ class _Stream:
                 content.append(end)
             elif kind is None or kind == "error":
                 failures.put(reading, failures.find(event, None) or (event if kind else None))
+                read_usage(reading, event)
 
     def _event(self, kind: str, event: Object) -> bool:
         choice = self._reading.choices.at(0)

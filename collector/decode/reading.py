@@ -11,6 +11,7 @@ from typing import Literal
 import orjson
 
 from collector.decode import ndjson, sse
+from collector.decode.answers import Answers
 from collector.decode.choices import Choices
 from collector.decode.form import EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
 from collector.decode.json_text import NotJSONError, complete_part, first_value, lenient
@@ -23,7 +24,15 @@ from collector.messages.inference import Inference
 from collector.messages.usage import UsageName
 
 Headers = dict[str, str]
-Name = Literal["model_requested", "model_answered", "model_version_requested", "model_version_answered", "id"]
+Name = Literal["model_requested", "model_answered", "model_version_requested", "model_version_answered", "id", "service_tier"]
+Asked = Literal["images", "rows", "input_characters", "input_tensors", "input_bytes"]
+_OF_ASKED: dict[Asked, UsageName] = {
+    "images": "asked_images",
+    "rows": "asked_rows",
+    "input_characters": "asked_input_characters",
+    "input_tensors": "asked_input_tensors",
+    "input_bytes": "asked_input_bytes",
+}
 _JSON = (JSON, LINES, TENSORS)  # looked through by identity: an Enum is slow to hash
 _STREAMS = (EVENTS, LINES)
 _OPENERS = (b"{", b"[")
@@ -72,6 +81,8 @@ class Reading:
         self.parameters: dict[str, str] = {}
         self.inference: Inference = {}
         self.usage = Usage()
+        self.answers = Answers(limits.answers)  # usage told apart for each of several answers
+        self._asked_for: dict[Asked, int] = {}
         self.choices = Choices(limits.choices)
         self.content: list[int] = []
         self._bad_events = 0
@@ -98,10 +109,33 @@ class Reading:
         if value is not None:
             self.inference[key] = value
 
-    def count_asked(self, called: UsageName, count: int | None) -> None:
+    def count_asked(self, called: Asked, count: int | None) -> None:
         """Notes how many of something were asked for, if all of the request is there to count them."""
         if self.request.whole:
-            self.usage.note(called, count)
+            self.count_known(called, count)
+
+    def count_known(self, called: Asked, count: int | None) -> None:
+        """The same of what the request tells itself, so that it is known even if the rest was cut."""
+        if count is not None:
+            self._asked_for[called] = count
+
+    def add_up(self) -> None:
+        """Into the usage: what was told of several answers, and counted in the request. Of a call that failed that was only asked for."""
+        if self.answers.are_told:
+            self.answers.add_to(self.usage)
+        if self.answers.left_out:
+            self.problem(f"more than {self.limits.answers} answers with usage of their own: that of the rest is not added")
+        if self._asked_for:
+            done = self._succeeded()
+            for called, count in self._asked_for.items():
+                self.usage.note(called if done else _OF_ASKED[called], count)
+
+    def _succeeded(self) -> bool:
+        """Whether there was an answer, and no error in place of it or in its end."""
+        status = self.captured.status
+        if status is None:
+            return bool(self.response.data) and "error" not in self.inference
+        return 200 <= status < 300 and "error" not in self.inference
 
     def tell_streamed(self) -> None:
         """Sets `inference.streamed`: by the answer, or where there is none by what was asked for."""
@@ -171,6 +205,16 @@ class Reading:
         for _, text, end in self.frames():
             event = self.event(text)
             if event is not None:
+                yield event, end
+
+    def typed_events(self) -> Iterator[tuple[Object, int]]:
+        """As `events`; each with its `type`, which some gateways tell in the event's line alone."""
+        read = self.event
+        for named, text, end in self.frames():
+            event = read(text)
+            if event is not None:
+                if named and "type" not in event:
+                    event["type"] = named.decode("utf-8", "replace")
                 yield event, end
 
     def event(self, text: bytes) -> Object | None:

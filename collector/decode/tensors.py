@@ -70,9 +70,9 @@ class Count:
         if self.tensors is None:
             return
         if side == "input":
-            reading.usage.note("input_tensors", self.tensors)
-            reading.usage.note("input_bytes", self.bytes)
-            reading.usage.note("rows", self.rows)
+            reading.count_known("input_tensors", self.tensors)
+            reading.count_known("input_bytes", self.bytes)
+            reading.count_known("rows", self.rows)
         else:
             reading.usage.note("output_tensors", self.tensors)
             reading.usage.note("output_bytes", self.bytes)

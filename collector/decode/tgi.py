@@ -1,7 +1,8 @@
 """Text Generation Inference: `/generate`, `/generate_stream`, and `/` (either, by the request).
 
 Token counts come in `details` (the last event of a stream) or in the `x-prompt-tokens` and `x-generated-tokens` headers. SGLang's native
-`/generate` has the same path: its texts and counts (`meta_info`) are cumulative in every event.
+`/generate` has the same path: its texts and counts (`meta_info`) are cumulative in every event, and each answer's own: of several prompts,
+and of several answers to one, they are kept apart by their index.
 """
 
 from collector.decode import failures
@@ -13,18 +14,22 @@ from collector.decode.values import Object, items, mapping, name, objects, text
 from collector.messages.usage import UsageName
 
 _HEADERS: tuple[tuple[str, UsageName], ...] = (("x-prompt-tokens", "prompt_tokens"), ("x-generated-tokens", "completion_tokens"))
+_COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
 def read(reading: Reading) -> None:
     """Fills the reading from a generate call."""
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
+    reading.answers.apart = True
+    each = mapping(asked.get("sampling_params")).get("n")  # SGLang; the answers of one prompt follow each other
+    reading.answers.to_a_prompt = each if type(each) is int and 0 < each <= reading.limits.choices else 1
     if reading.streamed:
         _stream(reading)
         return
     failures.read(reading)
     answers = [reading.answer] if isinstance(reading.answer, dict) else objects(reading.answer)
-    for index, answer in enumerate(answers[: reading.limits.choices]):
+    for index, answer in enumerate(answers):
         _whole(reading, index, answer)
     _headers(reading)
 
@@ -39,49 +44,50 @@ def _whole(reading: Reading, index: int, answer: Object) -> None:
         return
     choice = reading.choices.at(index)
     choice.add_text(generated)
-    _details(reading, choice, mapping(answer.get("details")))
-    _meta_info(reading, choice, answer, Told.FINAL)
+    _details(reading, index, choice, mapping(answer.get("details")))
+    _meta_info(reading, index, choice, answer, Told.FINAL)
 
 
-def _details(reading: Reading, choice: Choice, details: Object) -> None:
+def _details(reading: Reading, index: object, choice: Choice, details: Object) -> None:
     choice.finish_reason = name(details.get("finish_reason")) or choice.finish_reason
     choice.logprobs |= any("logprob" in token for token in objects(items(details.get("tokens"))[:1]))
-    reading.usage.note("completion_tokens", details.get("generated_tokens"))
-    reading.usage.note("prompt_tokens", details.get("input_length"))
+    counts = {"completion_tokens": details.get("generated_tokens"), "prompt_tokens": details.get("input_length")}
+    reading.answers.frame(index, counts, Told.FINAL)
 
 
 def _headers(reading: Reading) -> None:
     headers = reading.response.headers
+    told = reading.answers.names()
     for header, called in _HEADERS:
-        told = headers.get(header, "")
-        if told.isascii() and told.isdecimal() and len(told) < 19 and reading.usage.value(called) is None:
-            reading.usage.note(called, int(told))
+        count = headers.get(header, "")
+        if count.isascii() and count.isdecimal() and len(count) < 19 and called not in told:
+            reading.usage.note(called, int(count))
 
 
 def _stream(reading: Reading) -> None:
-    choice = reading.choices.at(0)
     for event, end in reading.events():
         if error := failures.find(event, None):
             failures.put(reading, error)
-        elif "meta_info" in event:
-            if _cumulative(reading, choice, event):
+        if "meta_info" in event:
+            if _cumulative(reading, event):
                 reading.content.append(end)
-        elif _token(reading, choice, event):
+        elif _token(reading, event):
             reading.content.append(end)
 
 
 def read_late(reading: Reading, event: Object) -> None:
     """One of a stream's last events, where events before it are missing; some tell all the text once more."""
-    choice = reading.choices.at(0)
     if "meta_info" in event:
-        _cumulative(reading, choice, event)
+        _cumulative(reading, event)
         return
+    choice = reading.choices.at(0)
     if isinstance(whole := event.get("generated_text"), str):
         choice.text = [whole]
-    _details(reading, choice, mapping(event.get("details")))
+    _details(reading, 0, choice, mapping(event.get("details")))
 
 
-def _token(reading: Reading, choice: Choice, event: Object) -> bool:
+def _token(reading: Reading, event: Object) -> bool:
+    choice = reading.choices.at(0)
     token = mapping(event.get("token"))
     piece = text(token.get("text"))
     generated = piece is not None and not token.get("special")
@@ -91,26 +97,27 @@ def _token(reading: Reading, choice: Choice, event: Object) -> bool:
     if isinstance(whole := event.get("generated_text"), str):
         choice.text = [whole]
     if isinstance(details := event.get("details"), dict):
-        _details(reading, choice, details)
+        _details(reading, 0, choice, details)
     return generated and bool(piece)
 
 
-def _cumulative(reading: Reading, choice: Choice, event: Object) -> bool:
+def _cumulative(reading: Reading, event: Object) -> bool:
     """SGLang repeats all the text so far in every event."""
+    index = event.get("index")
+    choice = reading.choices.at(index)
     before = choice.text
     if isinstance(whole := event.get("text"), str):
         choice.text = [whole]
     ended = bool(mapping(event.get("meta_info")).get("finish_reason"))
-    _meta_info(reading, choice, event, Told.FINAL if ended else Told.RUNNING)
+    _meta_info(reading, index, choice, event, Told.FINAL if ended else Told.RUNNING)
     return choice.text is not None and choice.text != before and bool(choice.text[0])
 
 
-def _meta_info(reading: Reading, choice: Choice, answer: Object, told: Told) -> None:
+def _meta_info(reading: Reading, index: object, choice: Choice, answer: Object, told: Told) -> None:
     meta = mapping(answer.get("meta_info"))
     if not meta:
         return
     read_head(reading, {"id": meta.get("id")})
     reason = meta.get("finish_reason")
     choice.finish_reason = name(mapping(reason).get("type")) or name(reason) or choice.finish_reason
-    for key in ("prompt_tokens", "completion_tokens", "cached_tokens"):
-        reading.usage.note(key, meta.get(key), told)
+    reading.answers.frame(index, {key: meta[key] for key in _COUNTS if key in meta}, told)

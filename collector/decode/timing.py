@@ -57,7 +57,7 @@ def timing(
     chunks: Sequence[Chunk],
     moments: Sequence[float],
     stall: float,
-    completion_tokens: int | None,
+    completion_tokens: float | None,
     duration: float | None,
     upstream_first_byte: float | None,
 ) -> Timing:

@@ -87,4 +87,4 @@ def _numbers(holder: Mapping[str, Any]) -> dict[str, int]:
 
 def _told(holder: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a record or usage event, without `conflicts`."""
-    return {name: number for name, number in holder.get("usage", {}).items() if isinstance(number, dict)}
+    return {name: number for name, number in holder.get("usage", {}).items() if isinstance(number, dict) and name != "other"}

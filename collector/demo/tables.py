@@ -45,7 +45,9 @@ def _model(record: Mapping[str, Any]) -> str:
 
 
 def _counts(record: Mapping[str, Any]) -> str:
-    return counts({name: number["value"] for name, number in record.get("usage", {}).items() if isinstance(number, dict)})
+    return counts(
+        {name: number["value"] for name, number in record.get("usage", {}).items() if isinstance(number, dict) and name != "other"}
+    )
 
 
 def counts(numbers: Mapping[str, int]) -> str:

@@ -8,18 +8,21 @@ at a workload's own side, if usage was decoded there. The rule's name is on the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import cast, get_args
 
+from collector.messages.captured import Decoded
 from collector.messages.exchange import Exchange
 from collector.messages.record import HopName, RecordedHop
 from collector.messages.service import Service
+from collector.messages.usage import ASKED, RecordedUsage, UsageNumber
 
 ROLES = get_args(HopName)
 _COMPONENTS: dict[str, HopName] = {"transformer": "transformer", "explainer": "explainer", "predictor": "predictor"}
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
-    "render", "count_tokens", "compact", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "input_items", "metadata",
+    "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "input_items", "metadata",
     "ready", "live", "health", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
 
@@ -40,14 +43,40 @@ class Billing:
 DEFAULT = Billing()
 
 
-def hop(exchange: Exchange, service: Service, billing: Billing = DEFAULT, operation: str = "", metered: bool = True) -> RecordedHop:
+def answered(status: int | None, decoded: Decoded) -> bool:
+    """Whether the call was answered: not refused, failed or sent elsewhere, or else the server told usage all the same."""
+    usage, error = decoded.usage, decoded.inference.get("error", {})
+    refused = status is not None and not (200 <= status < 300 or status == 101)
+    if decoded.inference.get("protocol") == "kserve-v2-grpc":
+        refused |= error.get("code", 0) != 0
+    if not (refused or any(name in ASKED for name in usage)):
+        return True
+    return any(name not in ASKED and number.get("provenance") != "estimated" for name, number in _numbers(usage))
+
+
+def _numbers(usage: RecordedUsage) -> Iterator[tuple[str, UsageNumber]]:
+    return ((name, cast(UsageNumber, number)) for name, number in usage.items() if isinstance(number, dict) and name != "other")
+
+
+def hop(
+    exchange: Exchange,
+    service: Service,
+    billing: Billing = DEFAULT,
+    operation: str = "",
+    metered: bool = True,
+    answered: bool = True,
+) -> RecordedHop:
     """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing. `metered`: usage was decoded.
+
+    What was not answered is not billed, whatever was asked: the rule is `not-answered`.
 
     By default a workload that is nobody's service is billed only where usage was decoded: an application in front of a model that
     passes its calls on has the same role, and decodes to nothing.
     """
     name = role(exchange, service)
     billed = name in billing.roles and operation not in FREE and (metered or billing.configured or name != "server")
+    if billed and not answered:
+        return {"role": name, "billable": False, "rule": "not-answered"}
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
 
 

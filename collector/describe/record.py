@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, Billing, hop
+from collector.describe.hops import DEFAULT, Billing, answered, hop
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
@@ -44,7 +44,7 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
     if service:
         record["service"] = service
     operation = decoded.inference.get("operation", "")
-    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage))
+    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage), answered(seen.status, decoded))
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)

@@ -15,7 +15,7 @@ from collector.messages.event import USAGE_TYPE, Event
 from collector.messages.record import Record
 
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
-_INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "streamed", "delivered_chunks")
+_INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "service_tier", "streamed", "delivered_chunks")
 
 
 def usage_event(record: Record, source: str, subject: str | None, time_us: int) -> Event | None:
@@ -28,10 +28,12 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     _copy(data, record, ("call_id", "clock_suspect", "duration_ms"))
     _put(data, "request_id", record["request"].get("id"))
     _put(data, "status", record["response"].get("status"))
+    _put(data, "grpc_status", _grpc_status(record))
     _put(data, "namespace", service.get("namespace") or record["proxy"].get("namespace"))
     _put(data, "service", service.get("name") or record["proxy"].get("workload"))
     _copy(data, service, _SERVICE)
     _copy(data, inference, _INFERENCE)
+    _put(data, "answer_id", inference.get("id"))
     _put(data, "caller", record["caller"].get("principal"))
     _put(data, "consumer", record["caller"].get("consumer"))
     data["hop"] = record["hop"]
@@ -40,6 +42,18 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     extensions: dict[str, str | int | bool] = {"exchange": exchange, "revision": revision, "billable": record["hop"]["billable"]}
     identity = event_id(exchange, "usage", revision)
     return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", orjson.dumps(data), extensions, None)
+
+
+def _grpc_status(record: Record) -> int | None:
+    """gRPC's status: in the trailers, or in the headers of an answer that has no messages; gRPC-Web's as it was decoded."""
+    response = record["response"]
+    for headers in (response.get("trailers", ()), response.get("headers", ())):
+        for name, value in headers:
+            if name == "grpc-status" and value.isascii() and value.isdecimal() and len(value) < 4:
+                return int(value)
+    inference = record.get("inference", {})
+    code = inference.get("error", {}).get("code") if inference.get("protocol") == "kserve-v2-grpc" else None
+    return code if type(code) is int else None
 
 
 def _copy(target: dict[str, object], origin: Mapping[str, object], names: tuple[str, ...]) -> None:

@@ -82,6 +82,7 @@ class Inference(TypedDict, total=False):
     model_version_requested: Annotated[str, field("Its version.", "the path (KServe V1, V2), or the request", _ABSENT, "2")]
     model_version_answered: Annotated[str, field("Its version.", "the answer (KServe V2)", _ABSENT, "2")]
     id: Annotated[str, field("The answer's own id.", "the answer, else the request (KServe V2)", _ABSENT, "chatcmpl-7d2f")]
+    service_tier: Annotated[str, field("The tier of service in which it was answered.", _ANSWERED, _ABSENT, "flex")]
     streamed: Annotated[
         bool, field("Whether the answer is a stream.", "the answer; without one, the request", "not known, or nothing is generated", True)
     ]

@@ -11,6 +11,11 @@ UsageName = Literal[
     "total_tokens",
     "cached_tokens",
     "cache_creation_tokens",
+    "cache_creation_5m_tokens",
+    "cache_creation_30m_tokens",
+    "cache_creation_1h_tokens",
+    "cache_creation_12h_tokens",
+    "cache_creation_24h_tokens",
     "reasoning_tokens",
     "prompt_audio_tokens",
     "completion_audio_tokens",
@@ -22,6 +27,9 @@ UsageName = Literal[
     "audio_seconds",
     "input_characters",
     "search_units",
+    "web_search_requests",
+    "web_fetch_requests",
+    "sources_used",
     "images",
     "rows",
     "output_rows",
@@ -29,17 +37,25 @@ UsageName = Literal[
     "output_tensors",
     "input_bytes",
     "output_bytes",
+    "asked_images",
+    "asked_rows",
+    "asked_input_characters",
+    "asked_input_tensors",
+    "asked_input_bytes",
 ]
+# What was only asked for, since the call was not answered.
+ASKED: frozenset[str] = frozenset(("asked_images", "asked_rows", "asked_input_characters", "asked_input_tensors", "asked_input_bytes"))
 
 _SERVER = "the answer"
 _UNTOLD = "the server did not tell it"
 _COUNTED = "counted from the bodies"
+_ANSWERED = "the call was answered, or the form of the request does not tell"
 
 
 class UsageNumber(TypedDict, total=False):
     """A number and who said it."""
 
-    value: Annotated[int, field("The number.", "see `provenance`", "", 42)]
+    value: Annotated[float, field("The number; whole, but for seconds.", "see `provenance`", "", 42)]
     provenance: Annotated[
         Provenance,
         field(
@@ -56,7 +72,7 @@ class UsageConflict(TypedDict, total=False):
     """A number for which the server told several values."""
 
     name: Annotated[UsageName, field("The number's name.", "Meshscribe", "", "completion_tokens")]
-    values: Annotated[list[int], field("The values, in the order in which they were told, at most 8.", _SERVER, "", [11, 12])]
+    values: Annotated[list[float], field("The values, in the order in which they were told, at most 8.", _SERVER, "", [11, 12])]
 
 
 class RecordedUsage(TypedDict, total=False):
@@ -69,6 +85,11 @@ class RecordedUsage(TypedDict, total=False):
     total_tokens: Annotated[UsageNumber, field("The total, as the server told it.", _SERVER, _UNTOLD, None, "tokens")]
     cached_tokens: Annotated[UsageNumber, field("Prompt tokens read from a cache.", _SERVER, _UNTOLD, None, "tokens")]
     cache_creation_tokens: Annotated[UsageNumber, field("Prompt tokens written to a cache.", _SERVER, _UNTOLD, None, "tokens")]
+    cache_creation_5m_tokens: Annotated[UsageNumber, field("Those of them that are kept for 5 minutes.", _SERVER, _UNTOLD, None, "tokens")]
+    cache_creation_30m_tokens: Annotated[UsageNumber, field("Those for 30 minutes.", _SERVER, _UNTOLD, None, "tokens")]
+    cache_creation_1h_tokens: Annotated[UsageNumber, field("Those for an hour.", _SERVER, _UNTOLD, None, "tokens")]
+    cache_creation_12h_tokens: Annotated[UsageNumber, field("Those for 12 hours.", _SERVER, _UNTOLD, None, "tokens")]
+    cache_creation_24h_tokens: Annotated[UsageNumber, field("Those for 24 hours.", _SERVER, _UNTOLD, None, "tokens")]
     reasoning_tokens: Annotated[UsageNumber, field("Completion tokens that were reasoning.", _SERVER, _UNTOLD, None, "tokens")]
     prompt_audio_tokens: Annotated[UsageNumber, field("Prompt tokens that were sound.", _SERVER, _UNTOLD, None, "tokens")]
     completion_audio_tokens: Annotated[UsageNumber, field("Completion tokens that were sound.", _SERVER, _UNTOLD, None, "tokens")]
@@ -95,6 +116,9 @@ class RecordedUsage(TypedDict, total=False):
         UsageNumber, field("Characters to be spoken.", _COUNTED, "the call is no speech synthesis", None, "characters")
     ]
     search_units: Annotated[UsageNumber, field("Cohere's billed units of a rerank call.", _SERVER, _UNTOLD)]
+    web_search_requests: Annotated[UsageNumber, field("Searches that the server made for the answer.", _SERVER, _UNTOLD, None, "requests")]
+    web_fetch_requests: Annotated[UsageNumber, field("Pages that the server fetched for it.", _SERVER, _UNTOLD, None, "requests")]
+    sources_used: Annotated[UsageNumber, field("Sources of a search that the answer used.", _SERVER, _UNTOLD, None, "sources")]
     images: Annotated[
         UsageNumber,
         field("Images in the request of a chat; in the answer of image generation.", _COUNTED, "there are none", None, "images"),
@@ -118,7 +142,35 @@ class RecordedUsage(TypedDict, total=False):
     output_bytes: Annotated[
         UsageNumber, field("Size of the answer's tensors.", _COUNTED, "the size of one is not known, as of text in JSON", None, "bytes")
     ]
+    asked_images: Annotated[
+        UsageNumber,
+        field("`images` of a chat that was not answered.", _COUNTED, "the call was answered, or there are none", None, "images"),
+    ]
+    asked_rows: Annotated[UsageNumber, field("`rows` of a call that was not answered.", _COUNTED, _ANSWERED, None, "rows")]
+    asked_input_characters: Annotated[
+        UsageNumber,
+        field(
+            "`input_characters` of a call that was not answered.",
+            _COUNTED,
+            "the call was answered, or is no speech synthesis",
+            None,
+            "characters",
+        ),
+    ]
+    asked_input_tensors: Annotated[
+        UsageNumber, field("`input_tensors` of a call that was not answered.", _COUNTED, _ANSWERED, None, "tensors")
+    ]
+    asked_input_bytes: Annotated[UsageNumber, field("`input_bytes` of a call that was not answered.", _COUNTED, _ANSWERED, None, "bytes")]
     conflicts: Annotated[
         list[UsageConflict],
-        field("Numbers for which the server told different final values, or running totals that fell.", "Meshscribe", "there are none"),
+        field("Numbers for which the server told different final values, or totals that fell.", "Meshscribe", "there are none"),
+    ]
+    other: Annotated[
+        dict[str, float],
+        field(
+            "Numbers that the usage object told under other names, by their path in it, the last of each. At most 48.",
+            _SERVER,
+            "there are none",
+            {"cost": 0.00123, "iterations.0.input_tokens": 9},
+        ),
     ]

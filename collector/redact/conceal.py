@@ -20,6 +20,7 @@ from collector.decode.values import objects
 from collector.messages.captured import Captured, Decoded
 from collector.messages.inference import Inference
 from collector.messages.redacted import Counted
+from collector.messages.usage import RecordedUsage
 from collector.redact.bodies import ALL, PART, SIDES, Kept, redact
 from collector.redact.headers import without_quotes_encoded
 from collector.redact.rules import Rules
@@ -29,7 +30,7 @@ from collector.rule_language.patterns import Patterns
 COUNTS = ("protocol", "operation", "streamed", "delivered_chunks")
 NAMES = {
     "request": ("model_requested", "model_version_requested"),
-    "response": ("model_answered", "model_version_answered", "id"),
+    "response": ("model_answered", "model_version_answered", "id", "service_tier"),
 }
 # The members that hold it, and those around them.
 _MEMBERS = {
@@ -37,6 +38,7 @@ _MEMBERS = {
     "model_answered": ("model", "model_name", "response", "message"),
     "model_version_requested": ("model_version",),
     "model_version_answered": ("model_version",),
+    "service_tier": ("service_tier", "usage", "response", "message"),
     "id": ("id", "response", "message", "meta_info"),
 }  # fmt: skip
 _TENSORS = {"request": "inputs", "response": "outputs"}
@@ -103,7 +105,23 @@ def _counted(passed: Decoded, kept: dict[str, Kept], rules: Rules) -> Counted:
     inference = cast("dict[str, object]", passed.inference)  # its members are looked up by names from tables
     counts = cast(Inference, {name: inference[name] for name in COUNTS if name in inference})
     sides = [side for side in SIDES if rules.patterns or kept[side].redacted == ALL]
-    return Counted(passed.usage, passed.timing, counts, {side: cast(Inference, _names(inference, side, rules)) for side in sides})
+    return Counted(
+        _numbers(passed.usage, rules), passed.timing, counts, {side: cast(Inference, _names(inference, side, rules)) for side in sides}
+    )
+
+
+def _numbers(usage: RecordedUsage, rules: Rules) -> RecordedUsage:
+    """A number under a server's own name is left out where a rule hides such a name or number."""
+    if "other" not in usage:
+        return usage
+    told, kept = usage.copy(), dict[str, float]()
+    for path, value in told.pop("other").items():
+        text = f"{path} {value}"
+        if rules.patterns.sub(text) == text and rules.members.isdisjoint((EVERY, *path.split("."))):
+            kept[path] = value
+    if kept:
+        told["other"] = kept
+    return told
 
 
 def _names(inference: dict[str, object], side: str, rules: Rules) -> dict[str, object]:

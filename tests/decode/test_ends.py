@@ -35,7 +35,7 @@ def holed(captured: Captured, head: int, start: int, ended: bool = True) -> Capt
 
 
 def told(decoded: Decoded) -> dict[str, int]:
-    return {name: number["value"] for name, number in decoded.usage.items() if name != "conflicts"}
+    return {name: number["value"] for name, number in decoded.usage.items() if name not in ("conflicts", "other")}
 
 
 @given(st.dictionaries(st.sampled_from(["usage", "model", "x", "y"]), values, min_size=1), st.booleans(), st.booleans(), st.data())

@@ -121,7 +121,12 @@ def check(decoded: Decoded) -> None:
     assert None not in decoded.inference.values()
     assert len(decoded.problems) <= DEFAULT.problems + 2
     for name, number in decoded.usage.items():
-        assert name == "conflicts" or (type(number["value"]) is int and number["value"] >= 0)
+        if name == "other":
+            assert 0 < len(number) <= 48
+            assert all(type(value) in (int, float) for value in number.values())
+        elif name != "conflicts":
+            assert number["value"] >= 0
+            assert type(number["value"]) is int or name == "audio_seconds"
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

@@ -39,7 +39,7 @@ def call(two_hops: TwoHops) -> Call:
 
 
 def usage(record: Record) -> dict[str, int]:
-    return {name: told["value"] for name, told in record["usage"].items()}
+    return {name: told["value"] for name, told in record["usage"].items() if "value" in told}
 
 
 def has_hole(body: dict[str, Any], size: int) -> bool:

@@ -31,7 +31,7 @@ A record is one exchange: one HTTP request and its response as one proxy saw it.
 there.
 """
 
-_PLURAL = {str: "texts", int: "integers"}
+_PLURAL = {str: "texts", int: "integers", float: "numbers"}
 _PAGE = re.compile(r"\b([a-z-]+\.md)\b")
 
 
@@ -90,7 +90,7 @@ def _type(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"[{', '.join(_type(item) for item in get_args(kind))}]"
     if get_origin(kind) is dict:
-        return "object of texts"
+        return f"object of {_PLURAL[get_args(kind)[1]]}"
     if isinstance(kind, UnionType):
         return " or ".join(_type(item) for item in get_args(kind) if item is not int)
     if is_typeddict(kind):

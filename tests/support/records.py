@@ -51,7 +51,13 @@ _HEADERS = [
 ]  # fmt: skip
 _NUMBERS = {
     "prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50,
-    "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2, "audio_tokens": 1, "image_tokens": 4},
+    "prompt_tokens_details": {
+        "cached_tokens": 3, "audio_tokens": 1, "image_tokens": 4, "cache_write_tokens": 15,
+        "cache_write_tokens_details": {
+            "ttl_5m_tokens": 5, "ttl_30m_tokens": 4, "ttl_1h_tokens": 3, "ttl_12h_tokens": 2, "ttl_24h_tokens": 1,
+        },
+    },
+    "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1}, "num_sources_used": 7, "cost": 0.00123,
     "completion_tokens_details": {
         "reasoning_tokens": 5, "audio_tokens": 1, "image_tokens": 2, "accepted_prediction_tokens": 3, "rejected_prediction_tokens": 4,
     },
@@ -61,7 +67,7 @@ _MORE: dict[str, Captured] = {
     "every number": t.exchange(
         t.CHAT,
         {"model": "m"},
-        {"id": "c", "choices": [{"index": 0, "message": _REFUSAL, "logprobs": {"content": []}}], "usage": _NUMBERS},
+        {"id": "c", "service_tier": "flex", "choices": [{"index": 0, "message": _REFUSAL, "logprobs": {"content": []}}], "usage": _NUMBERS},
     ),
     "conflict": t.streamed([t.final(t.tokens(5, 6)), t.final(t.tokens(5, 9))]),
     "cut": t.streamed([t.delta({"content": "My number is 555-1234."})] * 3, done=False, response_whole=False),
@@ -69,6 +75,14 @@ _MORE: dict[str, Captured] = {
     "speech": t.exchange("/v1/audio/speech", {"model": "tts", "input": "hello"}, b"RIFF", response_headers=[("content-type", "audio/wav")]),
     "sound": t.exchange(
         "/v1/audio/transcriptions", {}, {"text": "hello", "usage": {"type": "duration", "seconds": 3}}
+    ),
+    "refused rows": t.exchange("/v1/embeddings", {"model": "e", "input": ["a", "b"]}, {"error": {"message": "slow down"}}, status=429),
+    "refused picture": t.exchange(
+        t.CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]}, {"error": "no"}, status=503
+    ),
+    "refused speech": t.exchange("/v1/audio/speech", {"input": "hello"}, b"no", status=500),
+    "refused tensors": t.exchange(
+        "/v2/models/iris/infer", {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 4], "data": []}]}, b"no", status=503
     ),
     "cohere": t.exchange("/rerank", {"documents": ["a"]}, {"results": [], "meta": {"billed_units": {"search_units": 1}}}),
     "version": t.exchange("/v2/models/iris/versions/2/infer", {"id": "r", "inputs": []}, {"model_name": "iris", "model_version": "2"}),
@@ -102,7 +116,8 @@ def exchange(of: Captured, **more: Any) -> Exchange:
         ended=True, end_us=900_000, request_complete=of.request_whole, response_complete=of.response_whole, code=of.status or 0,
     )  # fmt: skip
     key = Key(NODE, b"7d2f9c3e-0000-4000-8000-000000000001", T0)
-    known = {"key": key, "revision": 0, "node": _NODE, "completeness": int(Completeness.COMPLETE), "tap": tap, "access_log": _LOG}
+    log = structs.replace(_LOG, status=of.status or 200)
+    known = {"key": key, "revision": 0, "node": _NODE, "completeness": int(Completeness.COMPLETE), "tap": tap, "access_log": log}
     return Exchange(**{**known, "closed_at": T0 + 10**6, **more})
 
 

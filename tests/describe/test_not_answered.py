@@ -1,0 +1,94 @@
+"""What was not answered is not billed, and the usage event says how the call ended, which answer it was, and in which tier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.decode import decode
+from collector.describe.hops import FREE, Billing, answered, hop
+from collector.describe.usage import usage_event
+from collector.messages.captured import Captured, Decoded
+from collector.messages.exchange import Exchange, Key, Node
+from collector.messages.usage import ASKED
+from tests.decode import transcripts as t
+from tests.decode.corpus import CORPUS
+from tests.describe.test_usage_event import VALIDATOR, data, output
+from tests.support.records import records
+
+PREDICTOR = Exchange(Key("n", b"", 0), 0, Node("sidecar~1~p", labels={"component": "predictor"}), 1, None, None)
+TOLD = {"value": 3, "provenance": "reported"}
+GUESSED = {"value": 3, "provenance": "estimated"}
+EMBED = ("/v1/embeddings", {"input": ["a", "b"]})
+
+
+def told(captured: Captured) -> bool:
+    return answered(captured.status, decode(captured))
+
+
+@pytest.mark.parametrize(
+    ("status", "usage", "expected"),
+    [
+        (200, {}, True),
+        (101, {}, True),
+        (None, {}, True),
+        (307, {}, False),
+        (429, {"asked_rows": TOLD}, False),
+        (200, {"asked_rows": TOLD}, False),
+        (500, {"prompt_tokens": TOLD}, True),
+        (500, {"prompt_tokens": GUESSED}, False),
+        (500, {"other": {"cost": 1}}, False),
+        (200, {"asked_rows": TOLD, "output_tensors": TOLD}, True),
+    ],
+)
+def test_answered_is_what_succeeded_or_told_usage(status: int | None, usage: Any, expected: bool) -> None:
+    assert answered(status, Decoded({"protocol": "openai-chat"}, usage)) is expected
+
+
+def test_grpc_is_asked_for_its_own_status() -> None:
+    whole = CORPUS["v2 grpc"]
+    gone = t.structs.replace(whole, response_body=b"", response_trailers=[("grpc-status", "14")])
+    assert told(whole)
+    assert not told(gone)
+
+
+@pytest.mark.parametrize("billing", [Billing(), Billing(frozenset({"predictor"}), configured=True)])
+def test_the_rule_is_not_answered(billing: Billing) -> None:
+    refused = hop(PREDICTOR, {}, billing, "embeddings", True, False)
+    assert refused == {"role": "predictor", "billable": False, "rule": "not-answered"}
+    assert hop(PREDICTOR, {}, billing, "health", False, False)["rule"].endswith("not-billed")
+
+
+def test_compaction_costs() -> None:
+    assert "compact" not in FREE
+    assert hop(PREDICTOR, {}, Billing(), "compact")["billable"]
+
+
+@given(st.integers(100, 599), st.sampled_from([{"error": "x"}, {"data": [], "usage": {"prompt_tokens": 4}}, b"", b"no"]))
+def test_nothing_is_billed_of_which_only_the_question_is_known(status: int, answer: Any) -> None:
+    captured = t.exchange(*EMBED, answer, status=status)
+    decoded = decode(captured)
+    if decoded.usage.keys() <= ASKED:
+        assert not hop(PREDICTOR, {}, Billing(), "embeddings", bool(decoded.usage), told(captured))["billable"]
+
+
+def test_the_event_tells_the_answers_id_and_its_tier() -> None:
+    answer = b'{"id":"resp_1","object":"response","service_tier":"flex","output":[],"usage":{"input_tokens":1,"cost":0.5}}'
+    [made] = output(answer, "/v1/responses")
+    event = data(made)
+    VALIDATOR.validate(event)
+    assert (event["answer_id"], event["service_tier"], event["usage"]["other"]) == ("resp_1", "flex", {"cost": 0.5})
+
+
+def test_the_event_of_every_record_fits_its_schema_and_has_grpcs_status() -> None:
+    statuses = set()
+    for record in records():
+        if not record.get("damaged") and (event := usage_event(record, "s", None, 0)) is not None:
+            made = orjson.loads(event.data)
+            VALIDATOR.validate(made)
+            statuses.add(made.get("grpc_status"))
+    assert {None, 0} <= statuses
