@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.decode import anthropic, routes, usage
+from collector.decode import anthropic, usage
+from collector.decode.route_table import MODELS, TABLE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "decoding.md").read_text()
 NUMBERS = {
@@ -25,8 +26,8 @@ NUMBERS = {
         "input_characters",
     ),
 }
-OPERATIONS = {route.operation for route in routes._POSTS.values()} | {*routes._GRPC.values(), *routes._V2_SERVER.values()}
-PROTOCOLS = {route.protocol for route in routes._POSTS.values()} | {routes.V1, routes.V2, routes.V2_GRPC, routes.MODELS, routes.UNKNOWN}
+OPERATIONS = {row.operation for row in TABLE if row.operation}
+PROTOCOLS = {row.protocol for row in TABLE} | {MODELS}
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS | OPERATIONS | PROTOCOLS))
