@@ -168,9 +168,6 @@ class Choices:
         """Whether that choice was begun. Beyond the limit none is."""
         return index in self._by_index
 
-    def __len__(self) -> int:
-        return len(self._by_index)
-
     def unite(self) -> Choice:
         """Makes all of them one, the first."""
         parts = [self._by_index[index] for index in sorted(self._by_index)]

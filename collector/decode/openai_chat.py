@@ -252,12 +252,15 @@ class Stream:
         choices = self._reading.choices
         if self._counts_tokens:
             return choices.at(0)
-        if type(index) is int and index > 0 and beside == 1 and self._one and not choices.knows(index):
-            passed = len(self._reading.content)
-            if (not len(choices) or (index > 1 and passed in (index, index - 1))) and _is_single(self._reading):
-                self._counts_tokens = True
-                return choices.unite()
+        if type(index) is int and index > 1 and beside == 1 and self._one and self._rises(index):
+            self._counts_tokens = True
+            return choices.unite()
         return choices.at(index)
+
+    def _rises(self, index: int) -> bool:
+        """Whether a choice's index is the number of the event among those with content, from 0 or 1."""
+        reading = self._reading
+        return not reading.choices.knows(index) and len(reading.content) in (index, index - 1) and _is_single(reading)
 
     def _part(self, choice: Choice, part: Object) -> bool:
         brought = False
