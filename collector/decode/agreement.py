@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from collector.decode.reading import Reading
-from collector.decode.route_table import MODELS, TABLE, V1, V2
+from collector.decode.route_table import GRAPH, MODELS, TABLE, V1, V2
 from collector.decode.routes import NOWHERE, Route, from_row
 from collector.decode.values import Object, items, mapping, objects
 
@@ -132,11 +132,11 @@ def _invocations(_: Route, reading: Reading) -> Route:
 
 
 def _root(_: Route, reading: Reading) -> Route:
-    """TGI's, for a text; an InferenceGraph's, for KServe's protocols."""
+    """TGI's, for a text. An InferenceGraph's, for KServe's protocols: it passes on what others are asked then, and generates nothing."""
     asked = mapping(reading.asked if reading.request.starts_as_json else None)
     if "inputs" in asked:
-        return _tensors(asked) or _BY_OPERATION["generate"]
-    return _PREDICT if "instances" in asked and "predictions" in _json_answer(reading) else NOWHERE
+        return Route(V2, GRAPH, "kserve_v2") if _tensors(asked) else _BY_OPERATION["generate"]
+    return Route(V1, GRAPH, "kserve_v1") if isinstance(asked.get("instances"), list) else NOWHERE
 
 
 def _tensors(asked: Object) -> Route | None:

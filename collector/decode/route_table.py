@@ -27,12 +27,15 @@ UNKNOWN: ProtocolName = "unknown"
 
 # Azure names their model in the path: /deployments/NAME/…
 DEPLOYED = (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, AUDIO, IMAGES)
+GRAPH = "graph"  # the operation of a call that a KServe InferenceGraph passes on
 WEBSOCKET = "WEBSOCKET"  # stands for the method of a request that asks for an upgrade
 
 _USAGE = "`usage`"
 _STREAMED = "`usage`; of a stream in its last events"
 _COUNTED = "counted: tensors, rows, bytes"
 _TEXTS = "`details`, `meta_info`, headers `x-prompt-tokens` and `x-generated-tokens`"
+
+_HEALTH = ("/health", "/healthz", "/livez", "/readyz", "/ping")
 
 
 class Row(NamedTuple):
@@ -153,7 +156,8 @@ _OTHER_ROWS = (
     Row("POST", "/generate_stream", TGI, "generate_stream", "tgi", _TEXTS, "generate"),
     Row("POST", "/tokenize", UNKNOWN, "tokenize"),
     Row("POST", "/detokenize", UNKNOWN, "detokenize"),
-    *(Row("GET", f"^{path}", UNKNOWN, "health") for path in ("/health", "/healthz", "/livez", "/readyz", "/ping")),
+    # vLLM takes POST /ping too.
+    *(Row(method, f"^{path}", UNKNOWN, "health") for method in ("GET", "POST") for path in _HEALTH),
     # The protocol of these is whatever was asked: SageMaker's, and what TGI and KServe's InferenceGraph answer to.
     Row("POST", "/invocations", UNKNOWN, "", bodies="invocations"),
     Row("POST", "^/", UNKNOWN, "", bodies="root"),

@@ -20,7 +20,7 @@ _COMPONENTS: dict[str, HopName] = {"transformer": "transformer", "explainer": "e
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
     "render", "count_tokens", "compact", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "update", "input_items",
-    "metadata", "ready", "live", "health", "models", "model", "config", "stats", "index", "load", "unload",
+    "metadata", "ready", "live", "health", "graph", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
 
 

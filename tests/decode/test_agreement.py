@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from collector.decode import decode
 from collector.decode.agreement import _RULES
-from collector.decode.route_table import TABLE
+from collector.decode.route_table import GRAPH, TABLE
+from collector.describe.hops import FREE
 from tests.decode import transcripts as t
 
 SHORT = sorted({row.shape for row in TABLE if row.bodies in _RULES and row.method == "POST"})
@@ -98,10 +99,10 @@ TENSOR = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
 @pytest.mark.parametrize(
     ("path", "asked", "answer", "protocol", "operation"),
     [
-        ("/", {"inputs": [TENSOR]}, {"model_name": "m", "outputs": []}, "kserve-v2", "infer"),
+        ("/", {"inputs": [TENSOR]}, {"model_name": "m", "outputs": []}, "kserve-v2", "graph"),
         ("/", {"inputs": "x"}, {"generated_text": "y"}, "tgi", "generate"),
-        ("/", {"instances": [[1]]}, {"predictions": [1]}, "kserve-v1", "predict"),
-        ("/", {"instances": [[1]]}, {"error": "x"}, "unknown", None),
+        ("/", {"instances": [[1]]}, {"predictions": [1]}, "kserve-v1", "graph"),
+        ("/", {"instances": "all"}, {}, "unknown", None),
         ("/invocations", {"inputs": [TENSOR, TENSOR]}, {}, "kserve-v2", "infer"),
         ("/invocations", {"inputs": [TENSOR, "x"]}, {}, "tgi", "generate"),
         ("/invocations", {"instances": [1]}, {}, "kserve-v1", "predict"),
@@ -110,6 +111,13 @@ TENSOR = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
 def test_shared_paths_are_told_by_what_was_asked(path, asked, answer, protocol, operation):
     inference = decode(t.exchange(path, asked, answer)).inference
     assert (inference["protocol"], inference.get("operation")) == (protocol, operation)
+
+
+def test_what_a_graph_passes_on_is_counted_where_it_is_answered():
+    assert GRAPH in FREE
+    for asked, answer in (({"inputs": [TENSOR]}, {"outputs": [TENSOR]}), ({"instances": [[1]]}, {"predictions": [1]})):
+        decoded = decode(t.exchange("/", asked, answer))
+        assert (decoded.usage, decoded.problems) == ({}, [])
 
 
 json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda x: st.lists(x, max_size=3), max_leaves=5)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collector.decode import anthropic, usage
-from collector.decode.route_table import MODELS, TABLE
+from collector.decode.route_table import GRAPH, MODELS, TABLE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "decoding.md").read_text()
 NUMBERS = {
@@ -26,7 +26,7 @@ NUMBERS = {
         "input_characters",
     ),
 }
-OPERATIONS = {row.operation for row in TABLE if row.operation}
+OPERATIONS = {row.operation for row in TABLE if row.operation} | {GRAPH}
 PROTOCOLS = {row.protocol for row in TABLE} | {MODELS}
 
 
