@@ -1,23 +1,37 @@
 """Puts the pieces of a streamed answer together into the message that a call without streaming would have returned.
 
 A text that was never sent is absent; one that was sent empty is "". Tool calls are put together by their index; servers that repeat a
-call's id, or give several whole calls the same index, are both understood.
+call's id or name, or give several whole calls the same index, with ids or without, are understood.
 """
 
 from collections.abc import Iterator
 
+from collector.decode.json_text import NotJSONError, loads
 from collector.messages.inference import AnswerChoice, ToolCall
+
+_PROOFS = 8  # how often a call's arguments are looked at for their end
 
 
 class Call:
     """A tool call in the making."""
 
-    __slots__ = ("arguments", "id", "name")
+    __slots__ = ("_proofs", "arguments", "id", "name")
 
     def __init__(self) -> None:
         self.id: str | None = None
         self.name: str | None = None
         self.arguments: list[str] = []
+        self._proofs = 0
+
+    def is_complete(self) -> bool:
+        """Whether its arguments are a whole JSON object: what follows under another name is another call."""
+        if not self.arguments or not self.arguments[-1].rstrip().endswith("}") or self._proofs >= _PROOFS:
+            return False
+        self._proofs += 1
+        try:
+            return isinstance(loads("".join(self.arguments).encode("utf-8", "replace")), dict)
+        except NotJSONError:
+            return False
 
     def as_json(self) -> ToolCall:
         """id and name as far as they were sent, the arguments as one text."""
@@ -63,17 +77,28 @@ class Choice:
             self.refusal = []
         self.refusal.append(piece)
 
+    def new_call(self) -> Call:
+        """A call that no fragment before this one belongs to."""
+        call = Call()
+        self.calls.append(call)
+        return call
+
+    def absorb(self, other: "Choice") -> None:
+        """Appends all that another choice brought."""
+        for pieces, add in ((other.text, self.add_text), (other.reasoning, self.add_reasoning), (other.refusal, self.add_refusal)):
+            for piece in pieces or ():
+                add(piece)
+        self.role = self.role or other.role
+        self.calls += other.calls
+        self.finish_reason = other.finish_reason or self.finish_reason
+        self.logprobs |= other.logprobs
+
     def call(self, index: object, call_id: str | None, name: str | None) -> Call:
         """The call that a fragment belongs to, made if it is new. `index` may be any JSON value or None."""
         key = index if isinstance(index, int) else "none"
         call = self._latest.get(key)
-        another = call is not None and (
-            (bool(call_id) and call.id is not None and call_id != call.id and name is not None)
-            or (key == "none" and name is not None and call.name is not None)
-        )
-        if call is None or another:
-            call = Call()
-            self.calls.append(call)
+        if call is None or (name is not None and _is_another(call, key, call_id)):
+            call = self.new_call()
             self._latest[key] = call
         if call_id and call.id is None:
             call.id = call_id
@@ -109,6 +134,13 @@ class Choice:
         return choice
 
 
+def _is_another(call: Call, key: object, call_id: str | None) -> bool:
+    """Whether a fragment with a name, under the index of `call`, begins another call."""
+    if call_id and call.id is not None:
+        return call_id != call.id
+    return call.name is not None and (key == "none" or call.is_complete())
+
+
 class Choices:
     """The choices of one answer, by their index, at most `limit`."""
 
@@ -131,6 +163,19 @@ class Choices:
             else:
                 self.left_out = True
         return choice
+
+    def knows(self, index: object) -> bool:
+        """Whether that choice was begun. Beyond the limit none is."""
+        return index in self._by_index
+
+    def unite(self) -> Choice:
+        """Makes all of them one, the first."""
+        parts = [self._by_index[index] for index in sorted(self._by_index)]
+        self._by_index.clear()
+        whole = self.at(0)
+        for part in parts:
+            whole.absorb(part)
+        return whole
 
     def _odd(self, index: object) -> int:
         self.odd |= index is not None

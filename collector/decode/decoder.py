@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from collector.decode import (
+    agreement,
     anthropic,
     ends,
     kserve_v1,
@@ -83,20 +84,20 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
 
 def _read(reading: Reading) -> None:
     captured = reading.captured
-    route = routes.find(captured.method, captured.path)
-    if routes.is_shared(route):
-        asked = reading.asked if reading.request.starts_as_json else None
-        answer = None if reading.streamed else reading.answer
-        route = routes.settle(route, asked, answer)
+    route = routes.find(routes.method_of(captured.method, reading.request.headers), captured.path)
+    if route.bodies:
+        route = agreement.settle(route, reading)
     reading.operation = route.operation
     reading.inference["protocol"] = route.protocol
     if route.operation:
         reading.inference["operation"] = route.operation
     reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
     reading.put("model_version_requested", route.version)
-    if route.generates:
+    if route.generates and route.handler:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
+    if route.deployed:  # whatever the body says: Azure does not read it
+        reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
     if captured.request_tail or captured.response_tail or _is_long(reading):
         ends.read(reading, route.generates)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from collector.decode import anthropic, failures, openai_chat, openai_responses, sse, tgi
 from collector.decode.reading import Body, Reading
-from collector.decode.routes import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
+from collector.decode.route_table import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
 from collector.decode.trailing import Members, trailing_members
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name

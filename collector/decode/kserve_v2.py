@@ -44,7 +44,7 @@ def _infer(reading: Reading) -> None:
 
 def _header(reading: Reading, body: Body) -> object:
     """The JSON part of a body."""
-    told = body.headers.get(LENGTH, "")
+    told = _length(body)
     if body.form is not TENSORS:
         return reading.asked if body is reading.request else reading.answer
     if not (told.isascii() and told.isdecimal() and len(told) < 12):
@@ -54,6 +54,13 @@ def _header(reading: Reading, body: Body) -> object:
     if length > len(body.data) and body.whole:
         reading.problem(f"{body.side} body: {LENGTH} is {length}, the body has {len(body.data)} bytes")
     return reading.json(body, body.data[:length] if length else body.data)
+
+
+def _length(body: Body) -> str:
+    """What the length header says; told several times with one value it is that value (RFC 9110 §8.6)."""
+    told = body.headers.get(LENGTH, "")
+    values = {value.strip() for value in told.split(",")} if "," in told else {told}
+    return values.pop() if len(values) == 1 else told
 
 
 def _tensors(reading: Reading, body: Body, message: Object, key: str, count: Count) -> list[RecordedTensor]:
@@ -75,7 +82,7 @@ def _tensors(reading: Reading, body: Body, message: Object, key: str, count: Cou
 
 
 def _check(reading: Reading, body: Body, told: int) -> None:
-    header = body.headers[LENGTH]
+    header = _length(body)
     there = len(body.data) - int(header) if header.isascii() and header.isdecimal() else told
     if there != told:
         reading.problem(f"{body.side} body: binary tensors of {told} bytes are told, {there} bytes are there")

@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from urllib.parse import unquote
 
 from collector.decode.limits import Limits
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;,]{1,200}))', re.IGNORECASE)
-_PARAMETER = re.compile(r'\b(name|filename)="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+# A parameter of Content-Disposition: quoted, or a token (RFC 2183), as .NET writes it. An open quote is taken for part of a token, so that
+# no text is looked through twice.
+_PARAMETER = re.compile(r';\s*([^\s;="]{1,64})\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s;]*))')
+_PARAMETERS = 16
 _HEADER_BYTES = 8192
 _VALUE_BYTES = 1024
 
@@ -59,13 +63,33 @@ def boundary(content_type: str) -> bytes:
     return b"--" + (match[1] or match[2]).encode("latin-1", "replace") if match else b""
 
 
+def _parameters(value: str, most: int) -> dict[str, str]:
+    """The parameters of a Content-Disposition by their names; `filename*` (RFC 8187) stands for `filename`."""
+    told, extended = {}, {}
+    for match in islice(_PARAMETER.finditer(value), _PARAMETERS):
+        key, text = match[1].lower(), match[2] if match[2] is not None else match[3]
+        if not key.endswith("*"):
+            told[key] = text[:most]
+        elif (found := _extended(text)) is not None:
+            extended[key[:-1]] = found[:most]
+    return told | extended
+
+
+def _extended(text: str) -> str | None:
+    """A value with its character set: `utf-8''na%C3%AFve.wav`."""
+    charset, _, rest = text.partition("'")
+    _, quote, value = rest.partition("'")
+    coding = "latin-1" if charset.lower() == "iso-8859-1" else "utf-8"
+    return unquote(value, coding, "replace") if quote else None
+
+
 def _part(body: bytes, start: int, split: int, end: int | None, limits: Limits) -> Part:
     told = {"name": ""}
     kind = None
     for line in body[start:split].decode("utf-8", "replace").split("\r\n"):
         header, _, value = line.partition(":")
         if header.strip().lower() == "content-disposition":
-            told.update((key.lower(), text[: limits.name_chars]) for key, text in _PARAMETER.findall(value))
+            told.update(_parameters(value, limits.name_chars))
         elif header.strip().lower() == "content-type":
             kind = value.strip()[: limits.name_chars]
     part = Part(told["name"], told.get("filename"), kind)

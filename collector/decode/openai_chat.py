@@ -1,7 +1,9 @@
 """OpenAI Chat Completions, streamed or not, as OpenAI, vLLM, SGLang, llm-d and TGI send it.
 
-Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek), usage in every event (`continuous_usage_stats`), in a choice
-(Moonshot) or in `x_groq`, beside an error, the older `function_call`, content given as a list of parts (Mistral).
+Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek) and `reasoning_details` (OpenRouter), usage in every event
+(`continuous_usage_stats`), in a choice (Moonshot) or in `x_groq`, beside an error, the older `function_call`, content given as a list of
+parts (Mistral), a spoken answer's transcript, tool arguments sent as an object. Of servers that do not stream as they should: a whole
+`message` as one event, and choices whose index counts tokens (older TGI).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +13,10 @@ from collector.decode.choices import Choice
 from collector.decode.reading import Reading
 from collector.decode.template import learn
 from collector.decode.usage import Told
-from collector.decode.values import Object, items, mapping, name, objects, text
+from collector.decode.values import Object, arguments, items, mapping, name, objects, text
 
 _TEMPLATES = 32  # how often one stream may teach a new one
+_EMPTY = 8
 
 
 def read(reading: Reading) -> None:
@@ -52,7 +55,7 @@ def read_answer(reading: Reading) -> None:
     read_head(reading, answer)
     for found in objects(answer.get("choices")):
         choice = reading.choices.at(found.get("index"))
-        read_message(reading, choice, mapping(found.get("message")))
+        read_message(reading, choice, mapping(found.get("message")), whole=True)
         read_end(choice, found)
         if "usage" in found:
             answers_asked(reading)
@@ -143,8 +146,8 @@ def _read_own(reading: Reading, found: Object, told: Told) -> bool:
     return True
 
 
-def read_message(reading: Reading, choice: Choice, message: Object) -> bool:
-    """A message or the delta of one, added to the choice. True if it brought content."""
+def read_message(reading: Reading, choice: Choice, message: Object, whole: bool = False) -> bool:
+    """A message (`whole`) or the delta of one, added to the choice. True if it brought content."""
     brought = False
     for key, value in message.items():
         if value is None:
@@ -154,9 +157,13 @@ def read_message(reading: Reading, choice: Choice, message: Object) -> bool:
         elif key == "role":
             choice.role = name(value) or choice.role
         elif key == "tool_calls":
-            brought |= _tool_calls(reading, choice, value)
+            brought |= _tool_calls(reading, choice, value, whole)
         elif key == "reasoning_content" or (key == "reasoning" and message.get("reasoning_content") is None):
             brought |= _reasoning(choice, value)
+        elif key == "reasoning_details" and message.get("reasoning_content") is None and message.get("reasoning") is None:
+            brought |= _reasoning_details(choice, value)
+        elif key == "audio" and isinstance(value, dict):
+            brought |= _audio(choice, value, bool(message.get("content")))
         elif key == "refusal" and isinstance(value, str):
             choice.add_refusal(value)
             brought |= bool(value)
@@ -185,7 +192,23 @@ def _reasoning(choice: Choice, value: object) -> bool:
     return bool(value)
 
 
-def _tool_calls(reading: Reading, choice: Choice, value: object) -> bool:
+def _reasoning_details(choice: Choice, value: object) -> bool:
+    """Where they tell what `reasoning` does not repeat; encrypted ones are no text."""
+    thoughts = [thought for part in objects(value) if (thought := text(part.get("text")) or text(part.get("summary")))]
+    for thought in thoughts:
+        choice.add_reasoning(thought)
+    return bool(thoughts)
+
+
+def _audio(choice: Choice, audio: Object, written: bool) -> bool:
+    """A spoken answer: its transcript is the text, unless there is a written one beside it; never the sound."""
+    said = text(audio.get("transcript"))
+    if said is not None and not written:
+        choice.add_text(said)
+    return bool(said or audio.get("data"))
+
+
+def _tool_calls(reading: Reading, choice: Choice, value: object, whole: bool) -> bool:
     brought = False
     for fragment in objects(value):
         if len(choice.calls) >= reading.limits.tool_calls:
@@ -194,17 +217,30 @@ def _tool_calls(reading: Reading, choice: Choice, value: object) -> bool:
         part = fragment.get("function")
         if not isinstance(part, dict):
             part = mapping(fragment.get("custom"))
-        brought |= _fragment(choice, fragment.get("index"), name(fragment.get("id")), part)
+        # In a message each is a whole call, whatever its index.
+        index = len(choice.calls) if whole else fragment.get("index")
+        brought |= _fragment(choice, index, name(fragment.get("id")), part)
     return brought
 
 
 def _fragment(choice: Choice, index: object, call_id: str | None, part: Object) -> bool:
     called = name(part.get("name"))
     call = choice.call(index, call_id, called)
-    arguments = text(part.get("arguments")) or text(part.get("input"))
-    if arguments:
-        call.arguments.append(arguments)
-    return bool(arguments or called)
+    given = arguments(part.get("arguments")) or arguments(part.get("input"))
+    if given:
+        call.arguments.append(given)
+    return bool(given or called)
+
+
+def _has_begun(choice: Choice) -> bool:
+    """Whether pieces came before, which a whole message would repeat. Empty ones come at the beginning, if at all."""
+    return bool(choice.calls) or any((choice.text or [])[:_EMPTY]) or any((choice.reasoning or [])[:_EMPTY])
+
+
+def _is_single(reading: Reading) -> bool:
+    """Whether the request, known to its end, asks for one choice."""
+    asked = reading.asked
+    return reading.request.whole and isinstance(asked, dict) and not isinstance(asked.get("prompt"), list)
 
 
 def _no_match(_data: bytes) -> str | None:
@@ -219,6 +255,9 @@ class Stream:
         self._reading = reading
         self._path: tuple[str | int, ...] = ("choices", 0, "text") if kind == "text" else ("choices", 0, "delta", "content")
         self._wanted = answers_asked(reading)
+        self._one = self._wanted == 1
+        self._counts_tokens = False  # the choices' indexes do
+        self._sends_messages = False  # instead of deltas
         self._match: Callable[[bytes], str | None] = _no_match
         self._pieces: list[str] = []
         self._learned = 0
@@ -247,7 +286,7 @@ class Stream:
         found = items(event.get("choices"))
         for part in found:
             if isinstance(part, dict):
-                choice = reading.choices.at(part.get("index"))
+                choice = self._choice(part.get("index"), len(found))
                 brought |= self._part(choice, part)
                 ended |= read_end(choice, part)
                 if "usage" in part:
@@ -255,13 +294,33 @@ class Stream:
         if (usage := usage_of(event)) is not None:
             read_usage(reading, usage, found, ended, self._wanted)
         elif brought and not ended and not metered and not error and len(found) == 1:
-            self._learn(event, data, reading.choices.at(mapping(found[0]).get("index")))
+            self._learn(event, data, self._choice(mapping(found[0]).get("index"), 1))
         return brought
+
+    def _choice(self, index: object, beside: int) -> Choice:
+        """The choice of an event in which there are `beside`. Where one was asked for, and an index that was not there yet rises with
+        the events, it counts these and there is one choice.
+        """
+        choices = self._reading.choices
+        if self._counts_tokens:
+            return choices.at(0)
+        if type(index) is int and index > 1 and beside == 1 and self._one and self._rises(index):
+            self._counts_tokens = True
+            return choices.unite()
+        return choices.at(index)
+
+    def _rises(self, index: int) -> bool:
+        """Whether a choice's index is the number of the event among those with content, from 0 or 1."""
+        reading = self._reading
+        return not reading.choices.knows(index) and len(reading.content) in (index, index - 1) and _is_single(reading)
 
     def _part(self, choice: Choice, part: Object) -> bool:
         brought = False
         if isinstance(delta := part.get("delta"), dict):
             brought = read_message(self._reading, choice, delta)
+        if not delta and isinstance(message := part.get("message"), dict) and (self._sends_messages or not _has_begun(choice)):
+            brought |= read_message(self._reading, choice, message, whole=True)
+            self._sends_messages |= brought
         if isinstance(piece := part.get("text"), str):
             choice.add_text(piece)
             brought |= bool(piece)

@@ -1,8 +1,9 @@
 """OpenAI Responses, streamed or not. A stream has no end mark; its last event carries the whole response, which then holds.
 
 A response has one choice here: its text is the output messages' text, its reasoning the reasoning items' text or summary, its tool
-calls the function and custom tool calls (id: `call_id`). Retrieving or listing reports no usage: that was reported when the response was
-made. Of a background response it was not: only who polls it is told. Compacting is a pass of the model, whose output is not for reading.
+calls the function, custom tool and MCP calls (id: `call_id`). Retrieving, cancelling or listing reports no usage: that was reported when
+the response was made. Of a background response it was not: only who polls it is told. Compacting is a pass of the model, whose output is
+not for reading.
 """
 
 from collector.decode import failures
@@ -10,13 +11,18 @@ from collector.decode.choices import Call, Choice, Choices
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
-from collector.decode.values import Object, mapping, name, objects, text
+from collector.decode.values import Object, arguments, mapping, name, objects, text
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _TEXT = "response.output_text.delta"
 _REFUSAL = "response.refusal.delta"
 _REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta", "response.reasoning.delta")
-_ARGUMENTS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
+_ARGUMENTS = (
+    "response.function_call_arguments.delta",
+    "response.custom_tool_call_input.delta",
+    "response.mcp_call_arguments.delta",
+)
+_CALLS = ("function_call", "custom_tool_call", "mcp_call")
 
 
 def read(reading: Reading) -> None:
@@ -41,10 +47,12 @@ def _whole(reading: Reading, response: Object, generated: bool) -> None:
     if not generated:
         return
     if output := objects(response.get("output")):
-        reading.choices = Choices(reading.limits.choices)
-        choice = reading.choices.at(0)
+        choices = Choices(reading.limits.choices)
+        choice = choices.at(0)
         for item in output[: reading.limits.tool_calls]:
             _item(choice, item)
+        if any(choice.pieces()) or not reading.content:  # some servers end a stream with an answer that holds nothing of it
+            reading.choices = choices
     if "output" in response:
         _finish(reading.choices.at(0), response)
     read_usage(reading, response)
@@ -81,10 +89,10 @@ def _item(choice: Choice, item: Object) -> None:
         thoughts = objects(item.get("content")) or objects(item.get("summary"))
         for thought in thoughts:
             choice.add_reasoning(text(thought.get("text")) or "")
-    elif kind in ("function_call", "custom_tool_call"):
+    elif kind in _CALLS:
         call = Call()
         call.id, call.name = name(item.get("call_id")) or name(item.get("id")), name(item.get("name"))
-        call.arguments.append(text(item.get("arguments")) or text(item.get("input")) or "")
+        call.arguments.append(arguments(item.get("arguments")) or arguments(item.get("input")) or "")
         choice.calls.append(call)
 
 

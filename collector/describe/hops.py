@@ -22,8 +22,8 @@ ROLES = get_args(HopName)
 _COMPONENTS: dict[str, HopName] = {"transformer": "transformer", "explainer": "explainer", "predictor": "predictor"}
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
-    "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "input_items", "metadata",
-    "ready", "live", "health", "models", "model", "config", "stats", "index", "load", "unload",
+    "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "update", "input_items",
+    "metadata", "ready", "live", "health", "graph", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
 
 

@@ -31,7 +31,9 @@ class ToolCall(TypedDict, total=False):
 
     id: Annotated[str, field("The call's id.", _ANSWERED, _ABSENT, "call_1")]
     name: Annotated[str, field("The tool.", _ANSWERED, _ABSENT, "weather")]
-    arguments: Annotated[str, field("Its arguments as one text, usually JSON.", _ANSWERED, "", '{"city":"Oslo"}')]
+    arguments: Annotated[
+        str, field("Its arguments as one text, usually JSON; sent as an object, compact JSON.", _ANSWERED, "", '{"city":"Oslo"}')
+    ]
 
 
 class AnswerChoice(TypedDict, total=False):
@@ -39,7 +41,7 @@ class AnswerChoice(TypedDict, total=False):
 
     index: Annotated[int, field("Its index.", _ANSWERED, "", 0)]
     role: Annotated[str, field("Who speaks.", _ANSWERED, _ABSENT, "assistant")]
-    text: Annotated[str, field("The text.", _ANSWERED, 'none was sent (an empty one is `""`)', "Oslo.")]
+    text: Annotated[str, field("The text; of a spoken answer its transcript.", _ANSWERED, 'none was sent (an empty one is `""`)', "Oslo.")]
     reasoning: Annotated[str, field("What the model thought.", _ANSWERED, "none was sent", "The user asks …")]
     refusal: Annotated[str, field("Why the model refused.", _ANSWERED, "none was sent", "I cannot help with that.")]
     tool_calls: Annotated[list[ToolCall], field("Calls of tools.", _ANSWERED, "there are none")]
@@ -70,10 +72,13 @@ class ErrorDetails(TypedDict, total=False):
 class Inference(TypedDict, total=False):
     """What decoding found in the bodies (decoding.md)."""
 
-    protocol: Annotated[ProtocolName, field("The protocol.", "method and path, else the bodies", "nothing was decoded", "openai-chat")]
+    protocol: Annotated[
+        ProtocolName,
+        field("The protocol.", "method and path, and the bodies where these are not enough", "nothing was decoded", "openai-chat"),
+    ]
     operation: Annotated[
         str,
-        field("What was wanted: `chat`, `infer`, `health`, … (decoding.md lists them).", "method and path", "the path names none", "chat"),
+        field("What was wanted: `chat`, `infer`, `health`, … (decoding.md lists them).", "as the protocol", "it is no known call", "chat"),
     ]
     model_requested: Annotated[str, field("The model that was asked for.", "the request, or its path", _ABSENT, "llama-3-8b")]
     model_answered: Annotated[

@@ -34,6 +34,8 @@ def look_again(decoded: Decoded, withheld: Collection[str], counted: Counted | N
         if side in withheld or side in found:
             for name, value in counted.names[side].items():
                 inference.setdefault(name, value)
+    for name in COUNTS:
+        inference.pop(name, None)  # the path of a call whose bodies are withheld may promise what they did not keep
     told.update(counted.counts)
     return Decoded(told, counted.usage, counted.timing, decoded.problems), found
 

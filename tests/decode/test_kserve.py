@@ -167,20 +167,20 @@ def test_v2_infer_stream_counts_every_answer():
 
 
 @pytest.mark.parametrize(
-    ("path", "operation", "model"),
+    ("method", "path", "operation", "model"),
     [
-        ("/v2", "metadata", None),
-        ("/v2/health/live", "live", None),
-        ("/v2/health/ready", "ready", None),
-        ("/v2/models/iris", "metadata", "iris"),
-        ("/v2/models/iris/ready", "ready", "iris"),
-        ("/v2/models/iris/versions/2/ready", "ready", "iris"),
-        ("/v2/repository/index", "index", None),
-        ("/v2/repository/models/iris/load", "load", "iris"),
+        ("GET", "/v2", "metadata", None),
+        ("GET", "/v2/health/live", "live", None),
+        ("HEAD", "/v2/health/ready", "ready", None),
+        ("GET", "/v2/models/iris", "metadata", "iris"),
+        ("GET", "/v2/models/iris/ready", "ready", "iris"),
+        ("GET", "/v2/models/iris/versions/2/ready", "ready", "iris"),
+        ("POST", "/v2/repository/index", "index", None),
+        ("POST", "/v2/repository/models/iris/load", "load", "iris"),
     ],
 )
-def test_v2_metadata_and_health(path, operation, model):
-    inference = decode(t.get(path, {"name": "x"})).inference
+def test_v2_metadata_and_health(method, path, operation, model):
+    inference = decode(t.exchange(path, None, {"name": "x", "version": "1", "extensions": []}, method=method)).inference
     assert (inference["protocol"], inference["operation"], inference.get("model_requested")) == ("kserve-v2", operation, model)
     assert "streamed" not in inference
 

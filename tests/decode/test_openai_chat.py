@@ -234,7 +234,7 @@ def test_a_whole_request_that_is_not_json_is_a_problem():
 
 def test_choices_beyond_the_limit_are_left_out_and_told():
     events = [t.delta({"content": "x"}, index) for index in range(5)]
-    decoded = decode(t.streamed(events), Limits(choices=3))
+    decoded = decode(t.streamed(events, asked=t.ASKED | {"n": 5}), Limits(choices=3))
     assert len(decoded.inference["choices"]) == 3
     assert decoded.problems == ["more than 3 choices: the rest is not read"]
 

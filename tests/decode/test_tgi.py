@@ -50,7 +50,9 @@ def test_a_cancelled_stream_keeps_its_text_and_has_no_usage():
 
 def test_an_error_event():
     decoded = decode(
-        t.streamed([{"error": "Request failed during generation", "error_type": "generation"}], "/generate_stream", done=False)
+        t.streamed(
+            [{"error": "Request failed during generation", "error_type": "generation"}], "/generate_stream", {"inputs": "hi"}, done=False
+        )
     )
     assert decoded.inference["error"] == {"message": "Request failed during generation", "type": "generation"}
 

@@ -59,7 +59,7 @@ def test_a_workload_that_is_no_service_is_billed_where_usage_was_decoded_or_wher
 
 
 def test_to_list_models_costs_nothing() -> None:
-    told = Told(1, path="/v1/models", request=b"", response=(b'{"object":"list","data":[]}',))
+    told = Told(1, path="/v2/repository/index", request=b"", response=(b"[]",))
     assert usage(described(Settings(), told))["hop"] == {"role": "predictor", "billable": False, "rule": "not-billed"}
 
 

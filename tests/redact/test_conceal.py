@@ -263,3 +263,35 @@ def test_of_a_request_with_a_hole_the_model_behind_it_is_told_unless_rules_hide_
     assert conceal(cut, RULES, (True, False)).decoded.inference["model_requested"] == "behind"
     hiding = conceal(cut, Rules(paths=["model"]), (True, False))
     assert "behind" not in told(hiding)
+
+
+def test_a_call_whose_bodies_were_no_inference_is_none_without_them_either():
+    service = t.exchange("/api/v1/score", {"prompt": CARD, "items": [1]}, {"ok": CARD})
+    found = conceal(service, RULES, (True, True))
+    assert (found.request.redacted, found.response.redacted) == ("all", "all")
+    assert found.decoded.inference == {"protocol": "unknown"}
+    assert found.decoded.usage == {}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"choices": [{"index": 0, "message": {"audio": {"transcript": f"card {CARD}"}}}]},
+        {"choices": [{"index": 0, "message": {"reasoning_details": [{"text": CARD}]}}]},
+        {"choices": [{"index": 0, "message": {"tool_calls": [{"function": {"name": "f", "arguments": {"a": [CARD]}}}]}}]},
+    ],
+)
+def test_meaning_that_is_sent_oddly_is_hidden_all_the_same(sent):
+    hidden(answered(sent))
+    hidden(t.streamed([sent]))
+
+
+def test_pieces_whose_indexes_count_tokens_are_one_text():
+    pieces = [t.delta({"content": piece}, index) for index, piece in enumerate(("my ", CARD[:5], CARD[5:], "!"), 1)]
+    assert hidden(t.streamed(pieces)).response.redacted == "all"
+
+
+def test_a_field_of_a_form_without_quotes_is_hidden():
+    form = f"--b\r\nContent-Disposition: form-data; name=user\r\n\r\n{CARD}\r\n--b--\r\n".encode()
+    captured = t.exchange("/v1/audio/transcriptions", form, {}, request_headers=[("content-type", "multipart/form-data; boundary=b")])
+    hidden(captured, Rules(paths=["user"]))

@@ -133,7 +133,7 @@ def test_a_body_that_its_level_leaves_out_ends_here(level: int) -> None:
 @pytest.mark.parametrize("witness", ["tap", "access_log"])
 def test_an_error_of_grpc_is_without_what_a_pattern_hides_for_the_decoder_too(witness: str) -> None:
     told = {"grpc-status": "3", "grpc-message": f"no%20{SECRET}, 100%25"}
-    tap = tapped([(":path", "/inference.GRPCInferenceService/ModelInfer"), ("content-type", "application/grpc")])
+    tap = tapped([(":method", "POST"), (":path", "/inference.GRPCInferenceService/ModelInfer"), ("content-type", "application/grpc")])
     if witness == "tap":
         tap.response_trailers = pack(list(told.items()))
     redacted = Redactor(RULES).redact(Seen(exchange(tap, AccessLog(response_trailers=told))))

@@ -1,0 +1,158 @@
+"""Whether the bodies of a call agree with what its path says. A short end (`/score`, `/messages`) is also that of ordinary web services
+and of MCP; such a call is inference only if what was asked or answered looks so and neither looks otherwise.
+
+Where the bodies are not known, or tell nothing (an error), a path with an API's version before its end (`/v1/…`) is enough.
+"""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import NamedTuple
+
+from collector.decode.reading import Reading
+from collector.decode.route_table import GRAPH, MODELS, TABLE, V1, V2
+from collector.decode.routes import NOWHERE, Route, from_row
+from collector.decode.values import Object, items, mapping, objects
+
+
+class _Rule(NamedTuple):
+    """`asked`: of these sets of members a request has one whole. `answered`: of these members an answer, or an event, has one."""
+
+    asked: tuple[frozenset[str], ...]
+    answered: frozenset[str]
+    lists: bool = False  # the answer may be a list
+
+
+def _sets(*alternatives: str) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(each.split()) for each in alternatives)
+
+
+_RULES = MappingProxyType({
+    "completions": _Rule(_sets("prompt", "prompt_embeds"), frozenset(("choices", "usage", "tokens_predicted"))),
+    "responses": _Rule(
+        _sets("input", "previous_response_id", "conversation", "prompt model"), frozenset(("output", "response", "delta", "usage"))
+    ),
+    "embeddings": _Rule(
+        _sets("input", "messages model", "texts", "inputs", "text model"),
+        frozenset(("data", "embeddings", "embedding", "usage")),
+        lists=True,
+    ),
+    "rerank": _Rule(_sets("documents", "texts query"), frozenset(("results", "data", "meta", "usage")), lists=True),
+    "score": _Rule(
+        _sets("text_1 text_2", "data_1 data_2", "queries documents", "queries items", "query documents", "query items", "query texts"),
+        frozenset(("data", "results", "scores", "usage")),
+        lists=True,
+    ),
+    "messages": _Rule(_sets("messages model", "messages max_tokens"), frozenset(("stop_reason", "message", "usage"))),
+    "generate": _Rule(
+        _sets("inputs", "text", "prompt", "input_ids", "input_embeds", "token_ids"),
+        frozenset(("generated_text", "text", "token", "meta_info", "output_ids", "choices", "details")),
+        lists=True,
+    ),
+    "list": _Rule((), frozenset(("data",))),
+    "v2 server": _Rule((), frozenset(("extensions", "version"))),
+})  # fmt: skip
+
+_ENDS = ("/chat/completions", "/completions", "/rerank", "/embeddings", "/score", "/generate")
+_BY_OPERATION = {row.operation: from_row(row) for row in TABLE if row.method == "POST" and row.shape in _ENDS}
+_PREDICT = next(from_row(row) for row in TABLE if row.operation == "predict")
+_INFER = next(from_row(row) for row in TABLE if row.protocol == V2 and row.operation == "infer")
+_INVOKED = {
+    "messages": "chat", "prompt": "completion", "documents": "rerank", "input": "embeddings", "text_1": "score", "inputs": "generate",
+}  # fmt: skip
+_FAILED = 400
+
+
+def settle(route: Route, reading: Reading) -> Route:
+    """The route that the bodies make of one with `bodies`: itself, another, or none."""
+    if settled := _SHARED.get(route.bodies):
+        return settled(route, reading)
+    rule = _RULES[route.bodies]
+    asked = _asked(rule, route, reading)
+    if asked is False:
+        return NOWHERE
+    answered = _answered(rule, reading) if not (asked and reading.streamed) else None
+    agreed = answered is not False and (asked or answered or route.versioned)
+    return route if agreed else NOWHERE
+
+
+def _asked(rule: _Rule, route: Route, reading: Reading) -> bool | None:
+    """Whether the request looks as it should; None if it does not tell."""
+    request = reading.request
+    if not rule.asked or not request.data:
+        return None
+    if not request.starts_as_json:
+        return False if request.whole else None
+    asked = reading.asked
+    if not isinstance(asked, dict):
+        return None if asked is None else False
+    keys = asked.keys()
+    if "jsonrpc" in keys:
+        return False
+    if any(each <= keys for each in rule.asked) or (route.versioned and isinstance(asked.get("model"), str)):
+        return True
+    return False if keys and request.whole else None
+
+
+def _answered(rule: _Rule, reading: Reading) -> bool | None:
+    """Whether the answer, or the first event of one, looks as it should; None if it does not tell."""
+    status = reading.captured.status
+    if (status is not None and status >= _FAILED) or not reading.response.data:
+        return None
+    answer = _first_event(reading) if reading.streamed else reading.answer if reading.response.starts_as_json else None
+    if isinstance(answer, list):
+        return rule.lists
+    if not isinstance(answer, dict) or "error" in answer or not answer:
+        return None
+    if "jsonrpc" in answer:
+        return False
+    return True if rule.answered & answer.keys() else False if reading.response.whole else None
+
+
+def _first_event(reading: Reading) -> Object | None:
+    return next((event for event, _ in reading.events()), None)
+
+
+def _models(_: Route, reading: Reading) -> Route:
+    return _MODEL_LIST if "data" in _json_answer(reading) else Route(V1, "list", "kserve_v1")
+
+
+def _model(route: Route, reading: Reading) -> Route:
+    answer = _json_answer(reading)
+    openai = "object" in answer and "id" in answer
+    return Route(MODELS, "model", model=route.model) if openai else Route(V1, route.operation, "kserve_v1", route.model)
+
+
+def _invocations(_: Route, reading: Reading) -> Route:
+    """SageMaker's: whatever the server behind it takes."""
+    asked = mapping(reading.asked if reading.request.starts_as_json else None)
+    for key, operation in _INVOKED.items():
+        if key in asked:
+            return _tensors(asked) or _BY_OPERATION[operation]
+    return _PREDICT if "instances" in asked else NOWHERE
+
+
+def _root(_: Route, reading: Reading) -> Route:
+    """TGI's, for a text. An InferenceGraph's, for KServe's protocols: it passes on what others are asked then, and generates nothing."""
+    asked = mapping(reading.asked if reading.request.starts_as_json else None)
+    if "inputs" in asked:
+        return Route(V2, GRAPH, "kserve_v2") if _tensors(asked) else _BY_OPERATION["generate"]
+    return Route(V1, GRAPH, "kserve_v1") if isinstance(asked.get("instances"), list) else NOWHERE
+
+
+def _tensors(asked: Object) -> Route | None:
+    """KServe V2's route if `inputs` are its tensors."""
+    given = objects(asked.get("inputs"))
+    return _INFER if given and len(given) == len(items(asked["inputs"])) and "name" in given[0] and "shape" in given[0] else None
+
+
+def _json_answer(reading: Reading) -> Object:
+    return mapping(None if reading.streamed else reading.answer)
+
+
+_MODEL_LIST = Route(MODELS, "models")
+_SHARED: dict[str, Callable[[Route, Reading], Route]] = {
+    "models": _models,
+    "model": _model,
+    "invocations": _invocations,
+    "root": _root,
+}

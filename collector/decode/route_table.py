@@ -1,0 +1,166 @@
+"""Every route that is known, as one table: which method and path mean which protocol and operation, whether the call makes a model work,
+and where its usage is. docs/decoding.md shows it; routes.py looks calls up in it.
+
+The shape of a path is its end, so that prefixes of gateways and KServe's `/openai` do not matter. `{model}` (`{name}`: without a colon)
+and `{version}` are names in it, `{id}` is one segment. A shape with `^` before it is the whole path. Of several rows that fit the first
+holds.
+"""
+
+from typing import NamedTuple
+
+from collector.messages.inference import ProtocolName
+
+CHAT: ProtocolName = "openai-chat"
+COMPLETIONS: ProtocolName = "openai-completions"
+RESPONSES: ProtocolName = "openai-responses"
+EMBEDDINGS: ProtocolName = "openai-embeddings"
+RERANK: ProtocolName = "openai-rerank"
+MESSAGES: ProtocolName = "anthropic-messages"
+TGI: ProtocolName = "tgi"
+AUDIO: ProtocolName = "openai-audio"
+IMAGES: ProtocolName = "openai-images"
+MODELS: ProtocolName = "openai-models"
+V1: ProtocolName = "kserve-v1"
+V2: ProtocolName = "kserve-v2"
+V2_GRPC: ProtocolName = "kserve-v2-grpc"
+UNKNOWN: ProtocolName = "unknown"
+
+# Azure names their model in the path: /deployments/NAME/…
+DEPLOYED = (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, AUDIO, IMAGES)
+GRAPH = "graph"  # the operation of a call that a KServe InferenceGraph passes on
+WEBSOCKET = "WEBSOCKET"  # stands for the method of a request that asks for an upgrade
+
+_USAGE = "`usage`"
+_STREAMED = "`usage`; of a stream in its last events"
+_COUNTED = "counted: tensors, rows, bytes"
+_TEXTS = "`details`, `meta_info`, headers `x-prompt-tokens` and `x-generated-tokens`"
+
+_HEALTH = ("/health", "/healthz", "/livez", "/readyz", "/ping")
+
+
+class Row(NamedTuple):
+    """One route. `handler`: the module that reads the call, None: nothing is read but errors. `usage`: where it is; only what generates
+    has any. `bodies`: the bodies decide whether it is this route: the name of the rule in agreement.py.
+    """
+
+    method: str
+    shape: str
+    protocol: ProtocolName
+    operation: str
+    handler: str | None = None
+    usage: str = ""
+    bodies: str = ""
+
+    @property
+    def generates(self) -> bool:
+        """Whether the call makes the model work. Only such a call can be billed."""
+        return bool(self.usage)
+
+
+_V2_ROWS = (
+    Row("POST", "/v2/repository/models/{model}/load", V2, "load", "kserve_v2"),
+    Row("POST", "/v2/repository/models/{model}/unload", V2, "unload", "kserve_v2"),
+    Row("POST", "/v2/repository/index", V2, "index", "kserve_v2"),
+    *(
+        Row(method, f"/v2/models/{{model}}{version}/{operation}", V2, operation, "kserve_v2", usage)
+        for version in ("/versions/{version}", "")
+        for method, operation, usage in (
+            ("POST", "infer", _COUNTED),
+            ("POST", "infer_stream", _COUNTED),
+            ("POST", "explain", _COUNTED),
+            ("POST", "generate", "none is told"),
+            ("POST", "generate_stream", "none is told"),
+            ("GET", "ready", ""),
+            ("GET", "config", ""),
+            ("GET", "stats", ""),
+            ("POST", "load", ""),
+            ("POST", "unload", ""),
+        )
+    ),
+    Row("GET", "/v2/models/stats", V2, "stats", "kserve_v2"),
+    Row("GET", "/v2/models/{model}/versions/{version}", V2, "metadata", "kserve_v2"),
+    Row("GET", "/v2/models/{model}", V2, "metadata", "kserve_v2"),
+    Row("GET", "/v2/models", V2, "list", "kserve_v2"),
+    Row("GET", "/v2/health/live", V2, "live", "kserve_v2"),
+    Row("GET", "/v2/health/ready", V2, "ready", "kserve_v2"),
+    Row("GET", "/v2", V2, "metadata", "kserve_v2", bodies="v2 server"),
+)
+
+_V1_ROWS = (
+    *(
+        Row("POST", f"/v1/models/{{model}}{version}:{operation}", V1, operation, "kserve_v1", "counted: rows")
+        for version in ("/versions/{version}", "/labels/{version}", "")
+        for operation in ("predict", "explain", "classify", "regress")
+    ),
+    Row("GET", "/v1/models/{name}/ready", V1, "ready", "kserve_v1", bodies="model"),
+    Row("GET", "/v1/models/{name}/metadata", V1, "metadata", "kserve_v1", bodies="model"),
+    Row("GET", "/v1/models/{name}", V1, "ready", "kserve_v1", bodies="model"),
+    Row("GET", "/v1/models", V1, "list", "kserve_v1", bodies="models"),
+)
+
+_GRPC_ROWS = tuple(
+    Row("POST", f"^/inference.GRPCInferenceService/{method}", V2_GRPC, operation, "kserve_v2_grpc", usage)
+    for method, operation, usage in (
+        ("ModelInfer", "infer", _COUNTED),
+        ("ModelStreamInfer", "infer_stream", _COUNTED),
+        ("ServerLive", "live", ""),
+        ("ServerReady", "ready", ""),
+        ("ModelReady", "ready", ""),
+        ("ServerMetadata", "metadata", ""),
+        ("ModelMetadata", "metadata", ""),
+        ("ModelConfig", "config", ""),
+        ("ModelStatistics", "stats", ""),
+        ("RepositoryIndex", "index", ""),
+        ("RepositoryModelLoad", "load", ""),
+        ("RepositoryModelUnload", "unload", ""),
+    )
+)
+
+_OPENAI_ROWS = (
+    Row("POST", "/chat/completions/render", CHAT, "render", "openai_chat"),
+    Row("POST", "/chat/completions", CHAT, "chat", "openai_chat", _STREAMED),
+    Row("POST", "/v1/chat/completions/batch", CHAT, "chat", "openai_chat", _USAGE),  # vLLM's: a choice for each conversation
+    Row("POST", "/completions/render", COMPLETIONS, "render", "openai_completions"),
+    Row("POST", "/completions", COMPLETIONS, "completion", "openai_completions", _STREAMED, "completions"),
+    Row("POST", "/responses/compact", RESPONSES, "compact", "openai_responses"),
+    Row("POST", "/responses/input_tokens", RESPONSES, "count_tokens", "openai_responses"),
+    Row("POST", "/responses", RESPONSES, "response", "openai_responses", _STREAMED, "responses"),
+    Row(WEBSOCKET, "/responses", RESPONSES, "response", None, "in its frames: not read"),
+    Row("POST", "/embeddings", EMBEDDINGS, "embeddings", "openai_embeddings", f"{_USAGE}; counted: rows", "embeddings"),
+    Row("POST", "/pooling", EMBEDDINGS, "pooling", "openai_embeddings", f"{_USAGE}; counted: rows", "embeddings"),
+    Row("POST", "/classify", EMBEDDINGS, "classify", "openai_embeddings", f"{_USAGE}; counted: rows", "embeddings"),
+    Row("POST", "/rerank", RERANK, "rerank", "openai_rerank", f"{_USAGE}, `meta`; counted: rows", "rerank"),
+    Row("POST", "/score", RERANK, "score", "openai_rerank", f"{_USAGE}, `meta`; counted: rows", "score"),
+    Row("POST", "/audio/transcriptions", AUDIO, "transcription", "openai_audio", _STREAMED),
+    Row("POST", "/audio/translations", AUDIO, "translation", "openai_audio", _STREAMED),
+    Row("POST", "/audio/speech", AUDIO, "speech", "openai_audio", f"{_STREAMED}; counted: characters"),
+    Row("POST", "/images/generations", IMAGES, "image", "openai_images", f"{_STREAMED}; counted: images"),
+    Row("POST", "/images/edits", IMAGES, "image", "openai_images", f"{_STREAMED}; counted: images"),
+    Row("POST", "/images/variations", IMAGES, "image", "openai_images", f"{_USAGE}; counted: images"),
+    Row("POST", "/v1/responses/{id}/cancel", RESPONSES, "cancel", "openai_responses"),
+    Row("GET", "/v1/responses/{id}/input_items", RESPONSES, "input_items", "openai_responses"),
+    Row("GET", "/v1/responses/{id}", RESPONSES, "retrieve", "openai_responses"),
+    Row("DELETE", "/v1/responses/{id}", RESPONSES, "delete", "openai_responses"),
+    Row("GET", "/v1/chat/completions/{id}/messages", CHAT, "retrieve", "openai_chat"),
+    Row("GET", "/v1/chat/completions/{id}", CHAT, "retrieve", "openai_chat"),
+    Row("POST", "/v1/chat/completions/{id}", CHAT, "update", "openai_chat"),
+    Row("DELETE", "/v1/chat/completions/{id}", CHAT, "delete", "openai_chat"),
+    Row("GET", "/chat/completions", CHAT, "list", "openai_chat"),
+    Row("GET", "/responses", RESPONSES, "list", "openai_responses", bodies="list"),
+)
+
+_OTHER_ROWS = (
+    Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
+    Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
+    Row("POST", "/generate", TGI, "generate", "tgi", _TEXTS, "generate"),
+    Row("POST", "/generate_stream", TGI, "generate_stream", "tgi", _TEXTS, "generate"),
+    Row("POST", "/tokenize", UNKNOWN, "tokenize"),
+    Row("POST", "/detokenize", UNKNOWN, "detokenize"),
+    # vLLM takes POST /ping too.
+    *(Row(method, f"^{path}", UNKNOWN, "health") for method in ("GET", "POST") for path in _HEALTH),
+    # The protocol of these is whatever was asked: SageMaker's, and what TGI and KServe's InferenceGraph answer to.
+    Row("POST", "/invocations", UNKNOWN, "", bodies="invocations"),
+    Row("POST", "^/", UNKNOWN, "", bodies="root"),
+)
+
+TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OPENAI_ROWS, *_OTHER_ROWS)

@@ -1,0 +1,137 @@
+"""A path's short end makes no call inference by itself: the bodies have to agree."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.decode import decode
+from collector.decode.agreement import _RULES
+from collector.decode.route_table import GRAPH, TABLE
+from collector.describe.hops import FREE
+from tests.decode import transcripts as t
+
+SHORT = sorted({row.shape for row in TABLE if row.bodies in _RULES and row.method == "POST"})
+ERROR = {"error": {"message": "no"}}
+ASKED = {
+    "/completions": {"model": "m", "prompt": "x"},
+    "/responses": {"model": "m", "input": "x"},
+    "/embeddings": {"model": "m", "input": ["x"]},
+    "/pooling": {"model": "m", "input": ["x"]},
+    "/classify": {"model": "m", "input": ["x"]},
+    "/rerank": {"query": "q", "documents": ["x"]},
+    "/score": {"text_1": "a", "text_2": "b"},
+    "/messages": {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]},
+    "/generate": {"inputs": "x"},
+    "/generate_stream": {"inputs": "x"},
+}
+# Ordinary web services, MCP, A2A, Docker's registry.
+PLAIN = [
+    ("/search/completions", {"q": "ber"}, {"items": ["berlin"]}),
+    ("/api/completions", {"prompt": "ber"}, {"items": ["berlin"]}),
+    ("/api/v3/score", {"items": [{}, {}, {}]}, {"ok": True}),
+    ("/api/v3/score", {"model": "Golf", "items": [1]}, {"points": 3}),
+    ("/credit/score", {"text_1": "a", "text_2": "b"}, {"ok": 1}),
+    ("/messages/?session_id=1", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}, b"Accepted"),
+    ("/v1/messages", {"jsonrpc": "2.0", "id": 1, "method": "x"}, {"jsonrpc": "2.0", "id": 1, "result": {}}),
+    ("/v1/responses", [{"jsonrpc": "2.0"}], b""),
+    ("/api/v1/messages", {"room": 7, "text": "hi"}, {"id": 1}),
+    ("/api/v1/messages", {"messages": ["hi"]}, {"queued": 1}),
+    ("/forms/7/responses", {"answers": [1, 2]}, {"id": 3}),
+    ("/forms/7/responses", b"a=1&b=2", b"thanks"),
+    ("/reports/generate", {"kind": "pdf"}, {"job": 1}),
+    ("/reports/generate", {"text": "a"}, {"job": 1}),
+    ("/images/classify", {"url": "x"}, {"label": "cat"}),
+    ("/classify", {"input": "x"}, {"label": "cat"}),
+    ("/embeddings", b"<xml/>", b""),
+    ("/predict", {"instances": [1]}, {"predictions": [1]}),
+    ("/", {"q": 1}, {"a": 1}),
+    ("/messages", None, b""),
+    ("/score", None, {"status": "fine"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "asked", "answer"), PLAIN)
+def test_ordinary_services_are_no_inference(path, asked, answer):
+    decoded = decode(t.exchange(path, asked, answer))
+    assert decoded.inference == {"protocol": "unknown"}
+    assert decoded.usage == {}
+
+
+@pytest.mark.parametrize("shape", SHORT)
+def test_what_was_asked_is_enough(shape):
+    for answer, status in ((ERROR, 500), (b"", 200), (b"upstream connect error", 503)):
+        inference = decode(t.exchange(f"/gateway{shape}", ASKED[shape], answer, status=status)).inference
+        assert inference["protocol"] != "unknown"
+
+
+@pytest.mark.parametrize("shape", SHORT)
+def test_without_bodies_the_path_is_enough_if_it_names_a_version(shape):
+    assert decode(t.exchange(f"/ns{shape}")).inference == {"protocol": "unknown"}
+    for prefix in ("/v1", "/ns/openai/v1", "/openai", "/openai/deployments/d"):
+        assert decode(t.exchange(prefix + shape)).inference["protocol"] != "unknown"
+
+
+@pytest.mark.parametrize("shape", SHORT)
+def test_what_was_answered_is_enough(shape):
+    answer = {"choices": [], "output": [], "data": [], "stop_reason": "x", "generated_text": "x"}
+    assert decode(t.exchange(f"/gateway{shape}", None, answer)).inference["protocol"] != "unknown"
+    first = t.sse([{"choices": [{"text": "a"}], "response": {}, "data": 1, "message": {}, "token": {"text": "a"}}])
+    assert decode(t.exchange(f"/gateway{shape}", None, first, response_headers=t.SSE)).inference["protocol"] != "unknown"
+
+
+def test_a_request_that_was_cut_before_it_tells_is_no_other():
+    asked = b'{"metadata":{"a":1},"prompt":"' + b"x" * 100
+    cut = t.exchange("/gateway/completions", asked, {"choices": [{"text": "a"}]}, request_whole=False)
+    assert decode(cut).inference["protocol"] == "openai-completions"
+    form = t.exchange("/v1/completions", b"prompt", b"", request_whole=False)
+    assert decode(form).inference["protocol"] == "openai-completions"
+
+
+def test_an_answer_that_was_cut_before_it_tells_is_no_other():
+    answer = b'{"id":"x","model":"m","data":[[0.1,'
+    cut = t.exchange("/embeddings", {"input": "x"}, answer, response_whole=False)
+    assert decode(cut).inference["protocol"] == "openai-embeddings"
+
+
+TENSOR = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "answer", "protocol", "operation"),
+    [
+        ("/", {"inputs": [TENSOR]}, {"model_name": "m", "outputs": []}, "kserve-v2", "graph"),
+        ("/", {"inputs": "x"}, {"generated_text": "y"}, "tgi", "generate"),
+        ("/", {"instances": [[1]]}, {"predictions": [1]}, "kserve-v1", "graph"),
+        ("/", {"instances": "all"}, {}, "unknown", None),
+        ("/invocations", {"inputs": [TENSOR, TENSOR]}, {}, "kserve-v2", "infer"),
+        ("/invocations", {"inputs": [TENSOR, "x"]}, {}, "tgi", "generate"),
+        ("/invocations", {"instances": [1]}, {}, "kserve-v1", "predict"),
+    ],
+)
+def test_shared_paths_are_told_by_what_was_asked(path, asked, answer, protocol, operation):
+    inference = decode(t.exchange(path, asked, answer)).inference
+    assert (inference["protocol"], inference.get("operation")) == (protocol, operation)
+
+
+def test_what_a_graph_passes_on_is_counted_where_it_is_answered():
+    assert GRAPH in FREE
+    for asked, answer in (({"inputs": [TENSOR]}, {"outputs": [TENSOR]}), ({"instances": [[1]]}, {"predictions": [1]})):
+        decoded = decode(t.exchange("/", asked, answer))
+        assert (decoded.usage, decoded.problems) == ({}, [])
+
+
+json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda x: st.lists(x, max_size=3), max_leaves=5)
+members = sorted({key for rule in _RULES.values() for keys in (*rule.asked, rule.answered) for key in keys} | {"jsonrpc", "error"})
+objects = st.dictionaries(st.sampled_from(members), json, max_size=4)
+
+
+@given(st.sampled_from(SHORT), st.sampled_from(["/v1", "/x"]), objects | json, objects | json, st.booleans(), st.booleans())
+def test_whatever_the_bodies_what_is_unknown_has_no_usage(shape, prefix, asked, answer, whole, streamed):
+    body = t.sse([answer]) if streamed else t.dumps(answer)
+    headers = t.SSE if streamed else t.JSON
+    decoded = decode(t.exchange(prefix + shape, t.dumps(asked), body, response_headers=headers, response_whole=whole, request_whole=whole))
+    assert not [problem for problem in decoded.problems if "the decoder failed" in problem]
+    if isinstance(asked, dict) and "jsonrpc" in asked:
+        assert decoded.inference["protocol"] == "unknown"
+    if decoded.inference["protocol"] == "unknown":
+        assert (decoded.usage, "operation" in decoded.inference) == ({}, False)
