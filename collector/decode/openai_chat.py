@@ -255,7 +255,7 @@ class Stream:
         self._reading = reading
         self._path: tuple[str | int, ...] = ("choices", 0, "text") if kind == "text" else ("choices", 0, "delta", "content")
         self._wanted = answers_asked(reading)
-        self._one = self._wanted == 1
+        self._one = mapping(reading.asked).get("n") in (None, 1)
         self._counts_tokens = False  # the choices' indexes do
         self._sends_messages = False  # instead of deltas
         self._match: Callable[[bytes], str | None] = _no_match

@@ -122,7 +122,7 @@ _OPENAI_ROWS = (
     Row("POST", "/v1/chat/completions/batch", CHAT, "chat", "openai_chat", _USAGE),  # vLLM's: a choice for each conversation
     Row("POST", "/completions/render", COMPLETIONS, "render", "openai_completions"),
     Row("POST", "/completions", COMPLETIONS, "completion", "openai_completions", _STREAMED, "completions"),
-    Row("POST", "/responses/compact", RESPONSES, "compact", "openai_responses"),
+    Row("POST", "/responses/compact", RESPONSES, "compact", "openai_responses", _USAGE),
     Row("POST", "/responses/input_tokens", RESPONSES, "count_tokens", "openai_responses"),
     Row("POST", "/responses", RESPONSES, "response", "openai_responses", _STREAMED, "responses"),
     Row(WEBSOCKET, "/responses", RESPONSES, "response", None, "in its frames: not read"),

@@ -106,7 +106,7 @@ def test_usage_that_stands_elsewhere_is_found(where: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
 def test_the_tier_that_served_is_told(path: str) -> None:
-    served = decode(t.exchange(path, {"service_tier": "auto"}, {"service_tier": "flex", "output": []})).inference
+    served = decode(t.exchange(path, {"input": "x", "service_tier": "auto"}, {"service_tier": "flex", "output": []})).inference
     assert served["service_tier"] == "flex"
     assert "service_tier" not in decode(t.exchange(path, {"service_tier": "flex"}, {"output": []})).inference
     assert message({"input_tokens": 1, "service_tier": "priority"}).inference["service_tier"] == "priority"
