@@ -149,16 +149,17 @@ def _in_time(span: Span) -> list[ColumnElement[bool]]:
 
 
 def _equal(query: ExchangeQuery) -> list[ColumnElement[bool]]:
-    asked = {
-        _column.namespace: query.namespace,
-        _column.service: query.service,
-        _column.request_id: query.request_id,
-        _column.node: query.node,
-        _column.caller: query.caller,
-    }
-    wanted = [column == value for column, value in asked.items() if value is not None]
-    if query.model is not None:  # an odd status is rarer than a model that many use
-        odd = query.status is not None and query.status.is_one and 200 not in query.status.codes
+    # An odd status is rarer than a namespace, and than a model that many use: SQLite is not to look for those first.
+    odd = query.status is not None and query.status.is_one and 200 not in query.status.codes
+    asked: list[tuple[ColumnElement[Any], str | None]] = [
+        (Aside(_column.namespace) if odd else _column.namespace, query.namespace),
+        (_column.service, query.service),
+        (_column.request_id, query.request_id),
+        (_column.node, query.node),
+        (_column.caller, query.caller),
+    ]
+    wanted = [column == value for column, value in asked if value is not None]
+    if query.model is not None:
         wanted += _beginning(_column.model, Aside(model_beginning) if odd else model_beginning, query.model)
     return wanted
 
