@@ -31,7 +31,7 @@ from collector.store.schema import (
 
 Condition = ColumnElement[Any] | TextClause
 
-MANY = 10_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
+MANY = 4_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
 
 _column = exchanges.c
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
