@@ -5,9 +5,14 @@ A `Health` answers from memory and at once: it does no I/O, so that a probe neve
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from collector.tasks import escaped
+
+T = TypeVar("T")
 
 RECENT_SECONDS = 10.0  # who was refused comes again within seconds: so long a refusal may still hold
 SILENT_SECONDS = 4.0  # without an answer something counts as hung: so it is told within five
@@ -58,6 +63,16 @@ class Waiting:
     def end(self) -> None:
         """It came, whatever it said."""
         self._since = None
+
+    async def answer(self, asked: Callable[[], Awaitable[T]], whose: str) -> T:
+        """The answer; it counts as waited for meanwhile. Raises RetryableError: it was cancelled from inside, by a library of `whose`."""
+        self.begin()
+        try:
+            return await asked()
+        except asyncio.CancelledError as error:
+            raise escaped(error, whose) from error
+        finally:
+            self.end()
 
     @property
     def seconds(self) -> float:

@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
-import zstandard
 from fastapi import APIRouter, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,8 +27,9 @@ from collector.errors import DamagedError
 from collector.messages.completeness import names
 from collector.messages.event import REQUEST_TYPE
 from collector.messages.record import Record, RecordedBody, RecordedRequest, RecordedResponse
+from collector.store.events import payload_bytes
 from collector.store.schema import exchanges
-from collector.store.sound import body, remains
+from collector.store.sound import remains
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
@@ -54,19 +54,6 @@ def router(engine: AsyncEngine) -> APIRouter:
         return await _body(engine, id, "response", query.revision)
 
     return routes
-
-
-def stored_bytes(row: Row[Any]) -> bytes:
-    """The payload's bytes as they passed. Raises DamagedError."""
-    data = body(row.id, row.data)
-    if row.compression is None:
-        return data
-    if row.compression != "zstd":
-        raise DamagedError(f"payload {row.id} is stored with compression {row.compression!r}, expected zstd")
-    try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    except zstandard.ZstdError as error:
-        raise DamagedError(f"payload {row.id}: {error}") from error
 
 
 def compare(row: Row[Any], data: bytes, record: Record) -> bool:
@@ -98,7 +85,7 @@ async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "
             f"No {direction} body of exchange {newest.exchange} is stored: it was empty, not captured, or left out. Completeness: {flags}."
         )
     try:
-        data = stored_bytes(row)
+        data = payload_bytes(row)
         told = msgspec.json.decode(record)
         known = compare(row, data, told)
     except DamagedError as error:

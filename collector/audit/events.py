@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
-from collector.audit.bodies import compare, stored_bytes
+from collector.audit.bodies import compare
 from collector.audit.moments import when
 from collector.audit.parameters import Nothing
 from collector.audit.records import records
@@ -27,6 +27,7 @@ from collector.describe.usage import usage_event
 from collector.errors import DamagedError
 from collector.messages.event import EXCHANGE_TYPE
 from collector.messages.record import Record
+from collector.store.events import payload_bytes
 from collector.store.schema import exchanges
 from collector.store.sound import body
 
@@ -95,7 +96,7 @@ def _payload(row: Row[Any], record: Record) -> CloudEvent:
     """Of damaged bytes, or bytes that do not fit the record's sha256, an event that says so."""
     try:
         extensions = msgspec.json.decode(body(row.id, row.extensions), type=dict[str, object])
-        data = stored_bytes(row)
+        data = payload_bytes(row)
         compare(row, data, record)
     except (DamagedError, msgspec.DecodeError, UnicodeDecodeError) as error:
         told = {"id": row.id, "damaged": True, "why": str(error)}

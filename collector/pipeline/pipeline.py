@@ -27,7 +27,7 @@ from collector.pipeline.resuming import find_start
 from collector.pipeline.stages import Meaning, Stages
 from collector.retry import Backoff, until_it_works
 from collector.sinks.protocol import WHOLE, Sink
-from collector.tasks import cancel, escaped
+from collector.tasks import cancel
 
 T = TypeVar("T")
 
@@ -226,17 +226,9 @@ class Pipeline:
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Tries until it works: the journal holds what waits, and its quota is the bound."""
-        return await self._until_it_works(lambda: self._answer(attempt), self._outage, "the sink does not take events")
-
-    async def _answer(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The sink's; how long it is waited for is known meanwhile."""
-        self._waiting.begin()
-        try:
-            return await attempt()
-        except asyncio.CancelledError as error:
-            raise escaped(error, "the sink's client") from error
-        finally:
-            self._waiting.end()
+        return await self._until_it_works(
+            partial(self._waiting.answer, attempt, "the sink's client"), self._outage, "the sink does not take events"
+        )
 
     async def _noted(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Tries until the journal does it. Nothing is stored before, but what comes is taken as far as there is room."""

@@ -22,7 +22,6 @@ from collector.pipeline.isolation import isolate
 from collector.relays.protocol import Feed, LaterError, PoisonError, Read
 from collector.retry import Backoff, until_it_works
 from collector.sinks.protocol import Sink
-from collector.tasks import escaped
 
 T = TypeVar("T")
 
@@ -185,19 +184,11 @@ class Relay:
             if isinstance(error, RetryableError) and error.progressed:
                 waits.reset()
 
-        result = await until_it_works(partial(self._answer, attempt), waits, self._wait_out, fails, _PASSING, self._asked)
+        result = await until_it_works(
+            partial(self._waiting.answer, attempt, "a client"), waits, self._wait_out, fails, _PASSING, self._asked
+        )
         self._works()
         return result
-
-    async def _answer(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Of target or feed; how long it is waited for is known meanwhile."""
-        self._waiting.begin()
-        try:
-            return await attempt()
-        except asyncio.CancelledError as error:
-            raise escaped(error, "a client") from error
-        finally:
-            self._waiting.end()
 
     def _waits(self) -> Backoff:
         """Jittered, so that relays of several processes do not come all at once."""

@@ -52,10 +52,11 @@ def payload_event(row: Any) -> Event:
     except orjson.JSONDecodeError as error:
         raise DamagedError(f"payload {row.id}: its extensions are no JSON: {error}") from error
     columns = PayloadColumns(*_OF_PAYLOAD(row))
-    return Event(row.id, row.type, row.source, row.subject, row.time_us, row.content_type, _data(row), extensions, columns)
+    return Event(row.id, row.type, row.source, row.subject, row.time_us, row.content_type, payload_bytes(row), extensions, columns)
 
 
-def _data(row: Any) -> bytes:
+def payload_bytes(row: Any) -> bytes:
+    """The bytes of a row of `payloads`, as they passed. Raises DamagedError."""
     data = body(row.id, row.data)
     if row.compression is None:
         return data

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from collector.audit.bodies import stored_bytes
 from collector.demo.kafka_broker import KafkaBroker
 from collector.errors import RetryableError
 from collector.kafka.topics import create
@@ -20,7 +19,7 @@ from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import KafkaSink, event_topics
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Target
-from collector.store.engine import open_engine
+from collector.store.events import payload_bytes
 from collector.store.migrate import migrate
 from collector.store.schema import exchanges as exchange_table
 from collector.store.schema import ledger, payloads
@@ -28,6 +27,7 @@ from tests.support.clocks import TurnedClock
 from tests.support.events import NOW_US, exchange, window
 from tests.support.kafka import event_ids, read_all, settings_for
 from tests.support.postgres import Database
+from tests.support.sql import rows
 
 OTHER = "0192bbbb-0000-7000-8000-000000000002"
 
@@ -88,25 +88,17 @@ class SqlBed(Bed):
         return open_sink(self.settings, TurnedClock(NOW_US))
 
     async def events(self) -> list[str]:
-        return [row.id for table in (exchange_table, payloads, ledger) for row in await self._read(select(table.c.id))]
+        return [row.id for table in (exchange_table, payloads, ledger) for row in await rows(self.settings, select(table.c.id))]
 
     async def records(self) -> list[bytes]:
-        return [row.data for row in await self._read(select(exchange_table.c.data).order_by(exchange_table.c.position))]
+        return [row.data for row in await rows(self.settings, select(exchange_table.c.data).order_by(exchange_table.c.position))]
 
     async def bodies(self) -> list[bytes]:
-        return [stored_bytes(row) for row in await self._read(select(payloads))]
+        return [payload_bytes(row) for row in await rows(self.settings, select(payloads))]
 
     async def newest(self) -> list[tuple[str, int]]:
         wanted = select(exchange_table.c.exchange, exchange_table.c.revision).where(exchange_table.c.superseded.is_(False))
-        return [tuple(row) for row in await self._read(wanted)]
-
-    async def _read(self, statement):  # type: ignore[no-untyped-def]
-        engine = open_engine(self.settings)
-        try:
-            async with engine.connect() as connection:
-                return (await connection.execute(statement)).all()
-        finally:
-            await engine.dispose()
+        return [tuple(row) for row in await rows(self.settings, wanted)]
 
 
 class SqliteBed(SqlBed):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import select
 
-from collector.audit.bodies import compare, stored_bytes
+from collector.audit.bodies import compare
 from collector.audit.moments import Span
 from collector.correlate import Correlator, Limits
 from collector.dead_letters.sql import SqlDeadLetters
@@ -28,6 +28,7 @@ from collector.roles.away import Presence
 from collector.settings import Journal, Settings, Sink
 from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
+from collector.store.events import payload_bytes
 from collector.store.migrate import migrate
 from collector.store.schema import exchanges, payloads
 from collector.store.sound import fault_of
@@ -136,7 +137,7 @@ def _body(bodies: dict[Any, Any], row: Any, record: dict[str, Any], side: str) -
         if record[side]["body"].get("captured"):
             raise DamagedError(f"{side} of {row.id} is missing")
         return None
-    data = stored_bytes(stored)
+    data = payload_bytes(stored)
     compare(stored, data, record)
     return data
 

@@ -35,6 +35,7 @@ from tests.support.clocks import TurnedClock
 from tests.support.events import NOW_US
 from tests.support.http_receiver import Receiver
 from tests.support.kafka import read_all, unique
+from tests.support.sql import rows
 
 ALL = frozenset(TYPES.values())
 CLOCK = TurnedClock(NOW_US)
@@ -214,23 +215,15 @@ class SqlEnd(End):
         found = defaultdict(list)
         for table in (exchanges, ledger):
             wanted = select(table.c.journal, table.c.id).order_by(table.c.position, table.c.ordinal)
-            for row in await self._read(wanted):
+            for row in await rows(self.settings, wanted):
                 found[row.journal].append(row.id)
-        return [*found.values(), *([row.id] for row in await self._read(select(payloads.c.id)))]
+        return [*found.values(), *([row.id] for row in await rows(self.settings, select(payloads.c.id)))]
 
     async def data(self) -> dict[str, bytes]:
         from collector.store.events import payload_event
 
-        found = {row.id: bytes(row.data) for t in (exchanges, ledger) for row in await self._read(select(t.c.id, t.c.data))}
-        return {**found, **{row.id: payload_event(row).data for row in await self._read(select(payloads))}}
-
-    async def _read(self, statement: Any) -> Any:
-        engine = open_engine(self.settings)
-        try:
-            async with engine.connect() as connection:
-                return (await connection.execute(statement)).all()
-        finally:
-            await engine.dispose()
+        found = {row.id: bytes(row.data) for t in (exchanges, ledger) for row in await rows(self.settings, select(t.c.id, t.c.data))}
+        return {**found, **{row.id: payload_event(row).data for row in await rows(self.settings, select(payloads))}}
 
     async def fail(self) -> None:
         self._stop()

@@ -9,12 +9,13 @@ import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit.bodies import compare, stored_bytes
+from collector.audit.bodies import compare
 from collector.audit.moments import Span, first_id, past_id
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.record import Record
 from collector.store.errors import retryable
+from collector.store.events import payload_bytes
 from collector.store.schema import exchanges, payloads
 from collector.store.sound import fault_of
 from collector.upkeep.verify import Finding, named
@@ -107,7 +108,7 @@ async def _compared(engine: AsyncEngine, expected: dict[str, _Expected], found: 
         for row in rows:
             there.add(row.id)
             try:
-                compare(row, stored_bytes(row), expected[row.id].record)
+                compare(row, payload_bytes(row), expected[row.id].record)
             except DamagedError as error:
                 found.damaged.append(str(error))
     return there
