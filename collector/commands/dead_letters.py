@@ -206,12 +206,12 @@ def _events(letter: DeadLetter) -> Any:
     """
     import json
 
-    from collector.dead_letters.events import BATCH_TYPE, read_batch, structured
+    from collector.dead_letters.events import BATCH_TYPE, CUT_BATCH_TYPE, read_batch, structured
     from collector.messages.kept import is_kept
 
     if is_kept(letter.content_type):
         return _kept(letter)
-    if letter.content_type != BATCH_TYPE:
+    if letter.content_type not in (BATCH_TYPE, CUT_BATCH_TYPE):
         return letter.data.decode("utf-8", "replace")
     return [json.loads(structured(event, letter.journal, letter.place)) for event in read_batch(letter.data, letter.columns)]
 

@@ -19,6 +19,7 @@ from collector.messages.event import COLUMNS, Event, Place
 
 EVENT_TYPE = "application/cloudevents+json"
 BATCH_TYPE = "application/cloudevents-batch+json"
+CUT_BATCH_TYPE = f"{BATCH_TYPE}; cut=1"  # its events' data were cut: to look at, and not to be sent as if they were whole
 _OF_EVENTS = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data", "data_base64"})
 
 

@@ -9,7 +9,7 @@ import zstandard
 from aiokafka import ConsumerRecord
 
 from collector.dead_letters import DeadLetter, Heap, heaped
-from collector.dead_letters.events import BATCH_TYPE, columns_of, read_batch, write_batch
+from collector.dead_letters.events import BATCH_TYPE, CUT_BATCH_TYPE, columns_of, read_batch, write_batch
 from collector.errors import DamagedError
 from collector.kafka.reading import whole_topic
 from collector.kafka.transactions import Record, Transactions
@@ -62,7 +62,9 @@ def _record(letter: DeadLetter, settings: Kafka) -> Record:
     compress = zstandard.ZstdCompressor(level=3).compress
     value, room = compress(letter.data), settings.max_record_bytes - _OVERHEAD - len(letter.reason) * 4 - len(letter.columns or b"")
     if len(value) > room:
-        letter = letter._replace(data=_cut(letter, room), reason=f"{letter.reason} (bodies cut: the letter is larger than a record)")
+        kind = CUT_BATCH_TYPE if letter.content_type == BATCH_TYPE else letter.content_type
+        reason = f"{letter.reason} (bodies cut: the letter is larger than a record)"
+        letter = letter._replace(data=_cut(letter, room), reason=reason, content_type=kind)
         value = compress(letter.data)
     named = {
         "content-type": letter.content_type,

@@ -7,9 +7,12 @@ from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
 from collector.messages.secrets import REDACTED, secrets_among
+from collector.redact.structure import spellings
 from collector.rule_language.patterns import Patterns
 
 _MESSAGE = "grpc-message"
+_DETAILS = "grpc-status-details-bin"  # google.rpc.Status: the message once more, with details, in base64
+_ERRORS = frozenset((_MESSAGE, _DETAILS))
 
 
 def without_secrets(headers: Headers, named: Mapping[str, str]) -> Headers:
@@ -20,24 +23,33 @@ def without_secrets(headers: Headers, named: Mapping[str, str]) -> Headers:
 
 def without_quotes(headers: Headers, patterns: Patterns) -> Headers:
     """The headers as a record shows them: an error of gRPC in plain text, with marks. The same list if there is none."""
-    if _MESSAGE not in dict(headers):
+    if _has_none(headers):
         return headers
-    return [(name, patterns.sub(unquote(value)) if name == _MESSAGE else value) for name, value in headers]
+    return [(name, REDACTED if name == _DETAILS else _marked(value, patterns) if name == _MESSAGE else value) for name, value in headers]
 
 
 def without_quotes_encoded(headers: Sequence[tuple[str, str]], patterns: Patterns) -> Sequence[tuple[str, str]]:
     """The headers as the decoder reads them: percent-encoded. The same if there is no error of gRPC."""
-    if _MESSAGE not in dict(headers):
+    if _has_none(headers):
         return headers
-    return [(name, _encoded(value, patterns) if name == _MESSAGE else value) for name, value in headers]
-
-
-def _encoded(value: str, patterns: Patterns) -> str:
-    text = unquote(value)
-    hidden = patterns.sub(text)
-    return value if hidden == text else quote(hidden)
+    return [(name, REDACTED if name == _DETAILS else _encoded(value, patterns) if name == _MESSAGE else value) for name, value in headers]
 
 
 def without_messages(headers: Headers) -> Headers:
     """The headers without any error of gRPC."""
-    return [(name, REDACTED if name == _MESSAGE else value) for name, value in headers]
+    return [(name, REDACTED if name in _ERRORS else value) for name, value in headers]
+
+
+def _has_none(headers: Sequence[tuple[str, str]]) -> bool:
+    return _ERRORS.isdisjoint(dict(headers))
+
+
+def _encoded(value: str, patterns: Patterns) -> str:
+    marked = _marked(value, patterns)
+    return value if marked == unquote(value) else quote(marked)
+
+
+def _marked(value: str, patterns: Patterns) -> str:
+    """The message in plain text, with marks; nothing of it where it only spells what is to be hidden."""
+    text = patterns.sub(unquote(value))
+    return REDACTED if any(patterns.resub(spelled) != spelled for spelled in spellings(text)) else text

@@ -47,7 +47,8 @@ def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: 
 
 def cut(tap: Tap) -> tuple[bool, bool]:
     """Of the request's and of the response's body: whether some of its bytes were captured, but not all that passed."""
-    if not (tap.request.gaps or tap.request.truncated or tap.response.gaps or tap.response.truncated):
+    asked, answered = tap.request, tap.response
+    if not (asked.gaps or asked.cut or asked.truncated or answered.gaps or answered.cut or answered.truncated):
         return False, False
     return _is_cut(tap.request, tap.level in WITH_REQUEST), _is_cut(tap.response, tap.level == REQUEST_RESPONSE)
 
@@ -59,7 +60,7 @@ def _body(body: Body, kept: bool) -> Body:
 def _is_whole(body: Body, kept: bool, complete: bool) -> bool:
     if body.data and not kept:
         return False
-    return complete and not body.gaps and not body.truncated
+    return complete and not body.missing and not body.truncated
 
 
 def _tail(body: Body, kept: bool, complete: bool) -> Tail | None:
@@ -71,4 +72,4 @@ def _tail(body: Body, kept: bool, complete: bool) -> Tail | None:
 
 
 def _is_cut(body: Body, kept: bool) -> bool:
-    return kept and bool(body.data) and bool(body.gaps or body.truncated)
+    return kept and bool(body.data) and bool(body.missing or body.truncated)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from collector.errors import FencedError, MeshscribeError, PermanentError, blamed
 from collector.kafka.cloudevents import Encoder
+from collector.kafka.faults import AWAY
 from collector.kafka.offsets import Keeper, mending
 from collector.kafka.oversized import OVERHEAD, fit
 from collector.kafka.topics import check_limits
@@ -138,7 +139,8 @@ class KafkaSink:
             yield
         except FencedError:
             if self._relay is not None:
-                await self._writers.pop(journal).close()
+                with suppress(MeshscribeError, *AWAY):  # that it was fenced is what the caller is to know
+                    await self._writers.pop(journal).close()
             raise
 
 

@@ -69,12 +69,15 @@ class PostgresSink:
 
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         async with self._alone:
-            rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
-            await self._guarded(lambda connection: self._write(connection, journal, rows, high))
+            await self._stored(journal, outputs, high)
 
     async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
-        """See Resends. A place before all others moves nothing."""
-        await self.write(journal, outputs, BEGINNING)
+        async with self._alone:
+            await self._stored(journal, outputs, None)
+
+    async def _stored(self, journal: str, outputs: Sequence[Output], high: Place | None) -> None:
+        rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
+        await self._guarded(lambda connection: self._write(connection, journal, rows, high))
 
     async def close(self) -> None:
         async with self._alone:
@@ -96,7 +99,7 @@ class PostgresSink:
         row = await connection.fetchrow(_HIGH, journal)
         return Place(*row) if row else BEGINNING
 
-    async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place) -> None:
+    async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None) -> None:
         await self._days.cover(connection, [row[0] for row in (*rows.exchanges, *rows.ledger)])
         try:
             await self._transact(connection, journal, rows, high)
@@ -106,10 +109,11 @@ class PostgresSink:
             await connection.execute("ROLLBACK")
             await self._transact(connection, journal, fitted(rows), high)
 
-    async def _transact(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place) -> None:
+    async def _transact(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None) -> None:
         """All or nothing. Does not roll back what fails: the connection is given up, so that a server that hangs cannot hold us too."""
         await connection.execute("BEGIN")
-        await connection.execute(_SET_HIGH, journal, *high)
+        if high is not None:
+            await connection.execute(_SET_HIGH, journal, *high)
         for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
             for columns in chunks(found):
                 await connection.execute(STATEMENTS[table], *columns)

@@ -81,8 +81,7 @@ class SqliteSink:
         await self._run(lambda c: self._write(c, journal, outputs, high))
 
     async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
-        """See Resends. A place before all others moves nothing."""
-        await self.write(journal, outputs, BEGINNING)
+        await self._run(lambda c: self._write(c, journal, outputs, None))
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -92,14 +91,14 @@ class SqliteSink:
         row = connection.execute(_HIGH, (journal,)).fetchone()
         return Place(*row) if row else BEGINNING
 
-    def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place) -> None:
+    def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place | None) -> None:
         rows = self._maker.rows(journal, outputs)
         try:
             self._transact(connection, journal, rows, high)
         except (OverflowError, UnicodeEncodeError):
             self._transact(connection, journal, fitted(rows), high)
 
-    def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place) -> None:
+    def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None) -> None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
@@ -107,7 +106,8 @@ class SqliteSink:
             if rows.exchanges:  # whichever of its revisions came first
                 revised = connection.execute(_REVISED, (orjson.dumps([row[1] for row in rows.exchanges]),)).fetchall()
                 connection.executemany(_SUPERSEDE, revised)
-            connection.execute(_SET_HIGH, (journal, *high))
+            if high is not None:
+                connection.execute(_SET_HIGH, (journal, *high))
 
     def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
         one, many = self._inserts[table]

@@ -1,6 +1,7 @@
 """Sends dead letters again, through the very target that refused them. A letter that is taken is dropped.
 
-One that holds an exchange goes through decode, enrich and describe first: a newer version may be able to do what the older one was not.
+One that holds an exchange goes through redact, decode, enrich and describe first, under the rules of now: a newer version may be able to do
+what the older one was not. What the sink takes then is also given to the relays that have passed its place: they do not look back.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from typing import NamedTuple
 
 from collector.clock import Clock
 from collector.dead_letters import DeadLetter, DeadLetters
-from collector.dead_letters.events import BATCH_TYPE, read_batch
+from collector.dead_letters.events import BATCH_TYPE, CUT_BATCH_TYPE, read_batch
 from collector.errors import DamagedError, MeshscribeError, RetryableError, SettingsError
-from collector.messages.event import Output
+from collector.messages.event import Output, Place
 from collector.messages.kept import is_kept, unpack
 from collector.pipeline.isolation import SINK
 from collector.pipeline.stages import Stages
-from collector.relays.open import open_ends
+from collector.relays.open import open_ends, wanted
+from collector.relays.reached import look
+from collector.relays.sql_feed import SqlFeed
 from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Resends
+from collector.store.engine import open_engine
 from collector.upkeep.replay.meaning import stored_meaning
 
 
@@ -60,6 +64,8 @@ class Resender:
             if output.fault is not None:
                 return output.fault.reason
             await self._target(letter.origin).resend(letter.journal, [output])
+            if letter.origin == SINK and not self._settings.sinks_in_kafka:
+                await self._pass_on(letter)
         except RetryableError:
             raise
         except MeshscribeError as error:
@@ -71,11 +77,27 @@ class Resender:
         """Its events; of what a stage could not do, as this version does it now. Raises DamagedError: there is nothing to send."""
         if letter.content_type == BATCH_TYPE:
             return Output(letter.place, read_batch(letter.data, letter.columns))
+        if letter.content_type == CUT_BATCH_TYPE:
+            raise DamagedError("its bodies were cut, as it was larger than a record: `meshscribe replay` makes them anew, from the journal")
         if not is_kept(letter.content_type):
             raise DamagedError("it holds bytes that nobody could read: there is nothing to send")
         if self._stages is None:
             self._stages = Stages(await stored_meaning(self._settings, self._clock), self._settings.sinks_in_kafka)
         return self._stages.output(unpack(letter.content_type, letter.data), letter.place)
+
+    async def _pass_on(self, letter: DeadLetter) -> None:
+        """To the relays that have passed its place. The others will come upon it: the store has it already."""
+        for relay in self._settings.relays:
+            reached = await look(relay, self._settings)
+            if not any(one.journal == letter.journal and one.place >= letter.place for one in reached):
+                continue
+            feed = SqlFeed(open_engine(self._settings.sink), wanted(relay), 1, 1)
+            try:
+                read = await feed.read(letter.journal, Place(letter.place.position, letter.place.ordinal - 1))
+            finally:
+                await feed.close()
+            made = [output for output in read.outputs if output.place == letter.place]
+            await self._target(f"relay:{relay.name}").resend(letter.journal, made)
 
     def _target(self, origin: str) -> Resends:
         if origin not in self._targets:

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import WHOLE, Sink, Target
-from tests.conformance.sink_beds import BEDS, BY_ID, Bed
+from collector.store.schema import places
+from tests.conformance.sink_beds import BEDS, BY_ID, Bed, SqlBed
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, exchanges, identity, window
+from tests.support.sql import rows
 
 OTHER = "0192bbbb-0000-7000-8000-000000000002"
 
@@ -90,6 +93,12 @@ async def test_what_is_sent_again_is_held_and_moves_no_place(bed: Bed, sink: Tar
     assert await sink.high(JOURNAL) == Place(2, 0)
     await sink.write(JOURNAL, exchanges(1, first=3), Place(3, 0))
     assert sorted(await bed.events()) == sorted([*ids(exchanges(3)), *ids(again)])
+
+
+@pytest.mark.parametrize("bed", ["sqlite", "postgres"], indirect=True)
+async def test_what_is_sent_again_makes_no_journal_known(bed: SqlBed, sink: Target) -> None:
+    await sink.resend(OTHER, exchanges(1))
+    assert await rows(bed.settings, select(places.c.journal)) == []
 
 
 async def test_every_journal_has_its_own_place(sink: Sink) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from collector.dead_letters import DeadLetters, Heap, damaged, letter, undone
-from collector.dead_letters.events import BATCH_TYPE, columns_of, read_batch, write_batch
+from collector.dead_letters.events import BATCH_TYPE, CUT_BATCH_TYPE, columns_of, read_batch, write_batch
 from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.dead_letters.sql import PAGE, SqlDeadLetters
 from collector.demo.kafka_broker import KafkaBroker
@@ -141,6 +141,7 @@ async def test_a_letter_larger_than_a_record_loses_the_ends_of_its_bodies_and_sa
     assert body.startswith(response.data)
     assert response.data
     assert "bodies cut" in found.reason
+    assert found.content_type == CUT_BATCH_TYPE
     await letters.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,31 @@ def test_an_error_of_grpc_is_without_what_a_pattern_hides_for_the_decoder_too(wi
     assert decode(redacted.captured).inference["error"]["message"] == "no [redacted], 100%"
     alone = Redactor(RULES).redact(Seen(exchange(log=AccessLog(response_trailers=told))))
     assert SECRET not in repr(alone)
+
+
+@pytest.mark.parametrize("witness", ["tap", "access_log"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("grpc-message", "bad%20key%20sk%252D0123456789abcdef"),
+        ("grpc-status-details-bin", b64encode(b"\x08\x03\x12\x1bbad key " + SECRET.encode()).decode()),
+    ],
+)
+def test_an_error_of_grpc_that_spells_what_a_pattern_hides_is_not_kept(witness: str, name: str, value: str) -> None:
+    told = {"grpc-status": "3", name: value}
+    tap = tapped([(":method", "POST"), (":path", "/inference.GRPCInferenceService/ModelInfer"), ("content-type", "application/grpc")])
+    tap.response_trailers = pack(list(told.items())) if witness == "tap" else None
+    redacted = Redactor(RULES).redact(Seen(exchange(tap if witness == "tap" else None, AccessLog(response_trailers=told))))
+    assert (name, "[redacted]") in redacted.response_trailers
+    assert value not in repr(redacted)
+
+
+def test_a_body_whose_middle_is_missing_is_withheld_however_that_is_told() -> None:
+    tap = tapped([(":method", "POST"), ("content-type", "text/plain")])
+    body = Body(b"hello world" + SECRET.encode(), 1000, cut=(11, 970))
+    redacted = Redactor(RULES).redact(Seen(exchange(structs.replace(tap, request=body, request_complete=True))))
+    assert redacted.extents["request"] == "all"
+    assert SECRET not in repr(redacted)
 
 
 @pytest.mark.parametrize(
