@@ -5,8 +5,9 @@ Times are ranges of ids (the primary key) and, for the microseconds inside the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal_column, or_, select, true, tuple_
@@ -32,6 +33,8 @@ from collector.store.schema import (
 Condition = ColumnElement[Any] | TextClause
 
 MANY = 4_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
+COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
+LOOKED_AT = 12_500  # rows, at most, before it is given up: many may lie together, far from here
 
 _column = exchanges.c
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
@@ -39,19 +42,32 @@ _REVISED = _column.revision > literal_column("0")
 
 
 class Way(Enum):
-    """How a range of an index's values (paths that begin so, a class of statuses) is brought into the order of time."""
+    """How SQLite, which keeps no statistics of values, is to find a page in the order of time. Postgres plans by itself."""
 
-    AS_PLANNED = auto()  # Postgres knows from its statistics; without a range there is nothing to choose
-    SORTED = auto()  # few rows: their ids are sorted, then those of the page are read
-    LOOKED_THROUGH = auto()  # many: the rows in order of time, until the page is full
+    AS_PLANNED = auto()
+    SORTED = auto()  # few rows in a range of values (paths that begin so, a class of statuses): their ids are sorted, then the page is read
+    LOOKED_THROUGH = auto()  # many in a range: the rows in order of time, until the page is full
 
 
-def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int, way: Way = Way.AS_PLANNED) -> Select[Any]:
-    """A page (id, crc, data) in the order of time, from behind the id `behind` on."""
+def page(
+    query: ExchangeQuery,
+    span: Span,
+    behind: str | None,
+    limit: int,
+    way: Way = Way.AS_PLANNED,
+    edge: str | None = None,
+    leading: str | None = None,
+) -> Select[Any]:
+    """A page (id, crc, data) in the order of time, from behind the id `behind` on, up to and with `edge`.
+
+    `leading`: which of the values asked for SQLite is to look for first; None: as it likes.
+    """
     descending = query.order == "desc"
-    wanted = conditions(query, span, way)
+    wanted = conditions(query, span, way, leading)
     if behind is not None:
         wanted.append(_column.id < behind if descending else _column.id > behind)
+    if edge is not None:
+        wanted.append(_column.id >= edge if descending else _column.id <= edge)
     order = _column.id.desc() if descending else _column.id.asc()
     if way is Way.SORTED:
         ids = exchanges.alias("found")
@@ -61,10 +77,37 @@ def page(query: ExchangeQuery, span: Span, behind: str | None, limit: int, way: 
     return select(_column.id, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
 
 
+def edge_of(query: ExchangeQuery, span: Span, behind: str | None) -> Select[Any]:
+    """The id of the last row that is looked at in the order of time; none if there are fewer."""
+    descending = query.order == "desc"
+    wanted = _ids_of(span)
+    if behind is not None:
+        wanted.append(_column.id < behind if descending else _column.id > behind)
+    return select(_column.id).where(*wanted).order_by(_column.id.desc() if descending else _column.id.asc()).offset(LOOKED_AT - 1).limit(1)
+
+
 def size_of_range(query: ExchangeQuery) -> Select[Any] | None:
-    """How many exchanges are in the range of values that is asked for, counted up to MANY; None: it is no range."""
+    """How many exchanges are in the range of values that is asked for, counted up to MANY; None: it is no range, or no index has it."""
     wanted = _range(query)
-    return select(func.count()).select_from(select(_column.id).where(*wanted).limit(MANY).subquery()) if wanted else None
+    return _counted(wanted, MANY) if wanted and _is_indexed(query) else None
+
+
+def sizes_of_values(query: ExchangeQuery) -> Select[Any] | None:
+    """A row: by name, how many exchanges have each of the values that are asked for, counted up to COUNTED; None: it is one, or none."""
+    asked = _values(query)
+    if len(asked) < 2 or query.request_id is not None:
+        return None
+    return select(*(_counted(make(False), COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
+
+
+def _counted(wanted: Sequence[Condition], most: int) -> Select[Any]:
+    return select(func.count()).select_from(select(_column.id).where(*wanted).limit(most).subquery())
+
+
+def _is_indexed(query: ExchangeQuery) -> bool:
+    """Whether indexes hold the statuses and methods that are asked for: they do not hold the usual ones."""
+    usual = query.status is not None and (200 in query.status.codes or 2 in query.status.classes)
+    return not usual and not (query.method and "POST" in query.method.upper().split(","))
 
 
 def stored_page(query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
@@ -80,39 +123,61 @@ def stored_places() -> Select[Any]:
     return select(places.c.journal, places.c.position, places.c.ordinal).order_by(places.c.journal)
 
 
-def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED) -> list[Condition]:
+def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED, leading: str | None = None) -> list[Condition]:
     """What an exchange must fulfil."""
-    wanted: list[Condition] = [*_in_time(span), *_equal(query)]
+    wanted: list[Condition] = list(_in_time(span))
+    for name, make in _values(query).items():
+        wanted += make(leading is not None and name != leading)
+    if query.request_id is not None:
+        wanted.append(_column.request_id == query.request_id)
     if query.revisions == "newest":
         wanted.append(_column.superseded.is_(False))
     ranged = _range(query)
-    if way is Way.LOOKED_THROUGH:
+    if ranged and way is Way.LOOKED_THROUGH:
         ranged = [and_(*ranged).op("IS")(true())]  # no index serves a condition said so
-    return [*wanted, *ranged, *_of_one_value(query)]
+    wanted += ranged
+    if query.method and "," not in query.method:
+        wanted += _methods(query.method)
+    if query.status and query.status.is_one and not _is_indexed(query):
+        wanted += _status(query.status)
+    if query.completeness:
+        wanted += _flags(query.completeness)
+    return wanted
+
+
+def _values(query: ExchangeQuery) -> dict[str, Callable[[bool], list[Condition]]]:
+    """By name, the conditions of each value that has an index. Each can be made so that SQLite does not take it (`aside`)."""
+    plain: dict[str, tuple[ColumnElement[Any], str | None]] = {
+        "namespace": (_column.namespace, query.namespace),
+        "service": (_column.service, query.service),
+        "node": (_column.node, query.node),
+        "caller": (_column.caller, query.caller),
+    }
+    made: dict[str, Callable[[bool], list[Condition]]] = {
+        name: partial(_is, column, value) for name, (column, value) in plain.items() if value is not None
+    }
+    if query.model is not None:
+        made["model"] = partial(_beginning, _column.model, model_beginning, query.model)
+    if query.path and not query.path.endswith("*"):
+        made["path"] = partial(_beginning, _column.path, path_beginning, query.path)
+    if query.status and query.status.is_one and _is_indexed(query):
+        made["status"] = partial(_status, query.status)
+    return made
+
+
+def _is(column: ColumnElement[Any], value: str, aside: bool) -> list[Condition]:
+    return [(Aside(column) if aside else column) == value]
 
 
 def _range(query: ExchangeQuery) -> list[Condition]:
     """The conditions that an index finds in another order than that of time."""
     wanted: list[Condition] = []
     if query.path and query.path.endswith("*"):
-        wanted += _path(query.path)
+        wanted += _paths(query.path[:-1])
     if query.method and "," in query.method:
         wanted += _methods(query.method)
     if query.status and not query.status.is_one:
         wanted += _status(query.status)
-    return wanted
-
-
-def _of_one_value(query: ExchangeQuery) -> list[Condition]:
-    wanted: list[Condition] = []
-    if query.path and not query.path.endswith("*"):
-        wanted += _path(query.path)
-    if query.method and "," not in query.method:
-        wanted += _methods(query.method)
-    if query.status and query.status.is_one:
-        wanted += _status(query.status)
-    if query.completeness:
-        wanted += _flags(query.completeness)
     return wanted
 
 
@@ -140,43 +205,32 @@ def all_payloads(ids: Sequence[str]) -> Select[Any]:
 
 
 def _in_time(span: Span) -> list[ColumnElement[bool]]:
+    wanted = _ids_of(span)
+    if span.since_us is not None:
+        wanted.append(_column.time_us >= span.since_us)
+    if span.until_us is not None:
+        wanted.append(_column.time_us < span.until_us)
+    return wanted
+
+
+def _ids_of(span: Span) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if span.since_us is not None:
-        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
+        wanted.append(_column.id >= first_id(span.since_us))
     if span.until_us is not None:
-        wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
+        wanted.append(_column.id < past_id(span.until_us))
     return wanted
 
 
-def _equal(query: ExchangeQuery) -> list[ColumnElement[bool]]:
-    # An odd status is rarer than a namespace, and than a model that many use: SQLite is not to look for those first.
-    odd = query.status is not None and query.status.is_one and 200 not in query.status.codes
-    asked: list[tuple[ColumnElement[Any], str | None]] = [
-        (Aside(_column.namespace) if odd else _column.namespace, query.namespace),
-        (_column.service, query.service),
-        (_column.request_id, query.request_id),
-        (_column.node, query.node),
-        (_column.caller, query.caller),
-    ]
-    wanted = [column == value for column, value in asked if value is not None]
-    if query.model is not None:
-        wanted += _beginning(_column.model, Aside(model_beginning) if odd else model_beginning, query.model)
-    return wanted
-
-
-def _beginning(column: ColumnElement[Any], beginning: ColumnElement[Any], value: str) -> list[ColumnElement[bool]]:
+def _beginning(column: ColumnElement[Any], beginning: ColumnElement[Any], value: str, aside: bool) -> list[Condition]:
     """That the column is the value, in the words of the index on its beginning. A condition said twice would be counted as two."""
-    if len(value) < INDEXED:
-        return [beginning == value]
-    return [beginning == value[:INDEXED], column == value]
+    said = Aside(beginning) if aside else beginning
+    return [said == value] if len(value) < INDEXED else [said == value[:INDEXED], column == value]
 
 
-def _path(path: str) -> list[ColumnElement[bool]]:
-    """A prefix is a range, as both databases compare by code points (LIKE does not tell upper from lower case in SQLite)."""
-    if not path.endswith("*"):
-        return _beginning(_column.path, path_beginning, path)
-    prefix = path[:-1]
-    wanted = [path_beginning >= prefix[:INDEXED], *(path_beginning < end for end in _behind(prefix[:INDEXED]))]
+def _paths(prefix: str) -> list[Condition]:
+    """Paths that begin so: a range, as both databases compare by code points (LIKE does not tell upper from lower case in SQLite)."""
+    wanted: list[Condition] = [path_beginning >= prefix[:INDEXED], *(path_beginning < end for end in _behind(prefix[:INDEXED]))]
     return wanted if len(prefix) < INDEXED else [*wanted, func.substr(_column.path, 1, len(prefix)) == prefix]
 
 
@@ -195,13 +249,14 @@ def _methods(listed: str) -> list[Condition]:
     return [_column.method.in_(asked), *odd]
 
 
-def _status(asked: Statuses) -> list[Condition]:
-    either: list[ColumnElement[bool]] = [_column.status.between(c * 100, c * 100 + 99) for c in asked.classes]
+def _status(asked: Statuses, aside: bool = False) -> list[Condition]:
+    status = Aside(_column.status) if aside else _column.status
+    either: list[ColumnElement[bool]] = [status.between(c * 100, c * 100 + 99) for c in asked.classes]
     if asked.codes:
-        either.append(_column.status.in_(asked.codes))
+        either.append(status.in_(asked.codes))
     if asked.absent:
-        either.append(_column.status.is_(None))
-    odd = [] if 200 in asked.codes or 2 in asked.classes else [Hint(ODD_STATUS)]
+        either.append(status.is_(None))
+    odd = [] if aside or 200 in asked.codes or 2 in asked.classes else [Hint(ODD_STATUS)]
     return [or_(*either), *odd]
 
 

@@ -11,7 +11,7 @@ from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
 from collector.audit.exchange_queries import Way
 from collector.audit.moments import Span
-from collector.audit.pages import answer, read
+from collector.audit.pages import Page, answer, read
 from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import records
@@ -48,18 +48,37 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
     if query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
-    way = await _way(connection, query)
-    statement = queries.page(query, within, page.cursor.key if page.cursor else None, page.limit + 1, way)
-    rows, more = await read(connection, statement, page.limit)
-    return answer(await records(connection, rows), next=page.next(rows[-1].id if more else None, within))
+    behind = page.cursor.key if page.cursor else None
+    found = await (_found if connection.dialect.name == "sqlite" else _planned)(connection, query, within, behind, page.limit)
+    return answer(await records(connection, found.rows), next=page.next(found.rows[-1].id if found.more else None, within))
 
 
-async def _way(connection: AsyncConnection, query: ExchangeQuery) -> Way:
-    """SQLite keeps no statistics of ranges: it is counted how many rows would have to be sorted."""
-    size = queries.size_of_range(query)
-    if size is None or connection.dialect.name != "sqlite":
-        return Way.AS_PLANNED
-    return Way.SORTED if (await connection.execute(size)).scalar_one() < queries.MANY else Way.LOOKED_THROUGH
+async def _planned(connection: AsyncConnection, query: ExchangeQuery, within: Span, behind: str | None, limit: int) -> Page:
+    """The page, as the database plans it by its statistics."""
+    return await read(connection, queries.page(query, within, behind, limit + 1), limit)
+
+
+async def _found(connection: AsyncConnection, query: ExchangeQuery, within: Span, behind: str | None, limit: int) -> Page:
+    """The page out of an SQLite file, which keeps no statistics: so what is asked for is counted, up to a bound, before it is read."""
+    leading, way = await _rarest(connection, query), Way.AS_PLANNED
+    if (size := queries.size_of_range(query)) is not None:
+        way = Way.SORTED if (await connection.execute(size)).scalar_one() < queries.MANY else Way.LOOKED_THROUGH
+    if way is Way.LOOKED_THROUGH:
+        edge = (await connection.execute(queries.edge_of(query, within, behind))).scalar_one_or_none()
+        found = await read(connection, queries.page(query, within, behind, limit + 1, way, edge, leading), limit)
+        if found.more or edge is None:
+            return found
+        way = Way.SORTED  # they lie far from here
+    return await read(connection, queries.page(query, within, behind, limit + 1, way, None, leading), limit)
+
+
+async def _rarest(connection: AsyncConnection, query: ExchangeQuery) -> str | None:
+    """Of several values that are asked for, the one that the fewest exchanges have."""
+    sizes = queries.sizes_of_values(query)
+    if sizes is None:
+        return None
+    counted: dict[str, int] = dict((await connection.execute(sizes)).one()._mapping)
+    return min(counted, key=counted.__getitem__)
 
 
 async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:

@@ -51,7 +51,6 @@ def test_pages_come_out_of_an_index_in_order(sqlite_store: Store, filters: dict[
         ({"status": "none"}, "ix_exchanges_odd_status (status=?)"),
         ({"status": "5xx"}, "ix_exchanges_odd_status (status>? AND status<?)"),
         ({"since": "2h", "status": "5xx", "service": "x"}, "ix_exchanges_service (service=? AND id>?)"),
-        ({"since": "3d", "namespace": "x", "status": "429", "model": "x"}, "ix_exchanges_odd_status (status=? AND id>?)"),
         ({"status": "200", "model": "x"}, "ix_exchanges_model (<expr>=?)"),
         ({"namespace": "none"}, "ix_exchanges_namespace (namespace=?)"),
         ({"service": "none"}, "ix_exchanges_service (service=?)"),
@@ -80,6 +79,34 @@ def test_a_range_of_many_rows_is_looked_through_in_the_order_of_time_and_one_of_
     few = plan(sqlite_store, queries.page(query, within, None, 101, Way.SORTED))
     assert "SCAN exchanges" not in few
     assert "(id=?)" in few
+
+
+@pytest.mark.parametrize(
+    ("leading", "used"),
+    [
+        ("status", "ix_exchanges_odd_status (status=? AND id>?)"),
+        ("namespace", "ix_exchanges_namespace (namespace=? AND id>?)"),
+        ("model", "ix_exchanges_model (<expr>=? AND id>?)"),
+    ],
+)
+def test_of_several_values_the_one_that_leads_is_looked_for(sqlite_store: Store, leading: str, used: str) -> None:
+    query = ExchangeQuery.model_validate({"since": "3d", "namespace": "x", "status": "429", "model": "x"})
+    assert used in plan(sqlite_store, queries.page(query, span(query.since, query.until, NOW), None, 101, leading=leading))
+
+
+@pytest.mark.parametrize(
+    "filters", [{"path": "/v1*"}, {"status": "5xx"}, {"status": "503,none"}, {"method": "GET,PUT"}, {"status": "429", "model": "x"}]
+)
+def test_what_is_counted_beforehand_is_counted_in_an_index(sqlite_store: Store, filters: dict[str, str]) -> None:
+    query = ExchangeQuery.model_validate(filters)
+    counted = queries.sizes_of_values(query) if "model" in filters else queries.size_of_range(query)
+    assert counted is not None
+    assert "INDEX ix_exchanges_" in plan(sqlite_store, counted)
+
+
+@pytest.mark.parametrize("filters", [{"status": "2xx"}, {"status": "200,201"}, {"method": "POST,PATCH"}, {"path": "/v1*", "status": "200"}])
+def test_what_no_index_holds_is_not_counted(filters: dict[str, str]) -> None:
+    assert queries.size_of_range(ExchangeQuery.model_validate(filters)) is None
 
 
 @pytest.mark.parametrize("filters", [{"path": "/v1/a"}, {"status": "503"}, {"method": "GET"}, {}])

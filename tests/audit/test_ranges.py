@@ -8,7 +8,14 @@ from collector.audit import exchange_queries as queries
 from tests.audit.conftest import Api
 from tests.audit.rows import NOW, exchange
 
-FILTERS = [{"path": "/v1*"}, {"status": "5xx"}, {"status": "200,503"}, {"method": "GET,POST"}, {"path": "/v1*", "status": "4xx,5xx"}]
+FILTERS = [
+    {"path": "/v1*"},
+    {"status": "5xx"},
+    {"status": "200,503"},
+    {"method": "GET,POST"},
+    {"path": "/v1*", "status": "4xx,5xx"},
+    {"status": "503", "model": "llama-3"},
+]
 
 
 @pytest.mark.parametrize("filters", FILTERS)
@@ -18,10 +25,11 @@ async def test_few_rows_and_many_rows_give_the_same_pages(api: Api, monkeypatch:
         *(exchange(NOW - n, str(n), path=paths[n % 3], status=statuses[n % 4], method="GET" if n % 5 else "PUT") for n in range(60))
     )
     pages = []
-    for many in (10_000, 1):
+    for many, looked_at in ((10_000, 25_000), (1, 25_000), (1, 9)):  # sorted; looked through; looked through in vain, then sorted
         monkeypatch.setattr(queries, "MANY", many)
+        monkeypatch.setattr(queries, "LOOKED_AT", looked_at)
         pages.append([await paged(api, filters, order) for order in ("desc", "asc")])
-    assert pages[0] == pages[1]
+    assert pages[0] == pages[1] == pages[2]
     assert pages[0][0]
     assert pages[0][0] == pages[0][1][::-1]
 

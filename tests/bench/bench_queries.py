@@ -101,6 +101,12 @@ QUERIES: dict[str, dict[str, str]] = {
     "caller": {"caller": "spiffe://cluster.local/ns/app/sa/c200"},
     "caller absent": {"caller": "none"},
     "all revisions": {"revisions": "all", "status": "5xx"},
+    "status usual": {"status": "2xx"},
+    "status usual list": {"status": "200,201", "namespace": "none"},
+    "method usual list": {"method": "POST,PATCH"},
+    "complete not": {"completeness": "!client_aborted"},
+    "bunch of long ago": {"path": "/old*"},
+    "status and namespace": {"namespace": "ns-20", "status": "404"},
     "several": {"since": "3d", "namespace": "ns-1", "status": "429", "model": "model-0"},
 }
 

@@ -29,6 +29,7 @@ from tests.bench.bench_queries import DAY_US, DAYS, QUERIES, ROUNDS, Healthy, me
 
 COUNT = int(os.environ.get("MESHSCRIBE_BENCH_EXCHANGES", "500000"))
 AT_ONCE = 5_000
+OLD = 4_500
 # In the order of _rows.
 _OTHERS = ("id", "superseded", "source", "subject", "time_us", "journal", "position", "ordinal", "crc", "data")
 _COLUMNS = (*_OTHERS[:5], *ExchangeColumns._fields, *_OTHERS[5:])
@@ -72,13 +73,15 @@ def _rows(count: int, chance: Random) -> Iterator[tuple[object, ...]]:
         data = b'{"id":"%s","headers":["%s"],"usage":{"prompt_tokens":12}}' % (key.encode(), rest.encode() * 43)
         yield (
             *(key, r2 < 0.001, f"/proxy/{node}", f"{namespace}/{service}", us, key, 0, int(r1 * 5e6), namespace, service, node, rest),
-            *("POST" if r2 < 0.99 else "GET" if r2 < 0.99999 else "DELETE", _path(r1, r2, r3), _status(r4)),
+            *("POST" if r2 < 0.99 else "GET" if r2 < 0.99999 else "DELETE", _path(r1, r2, r3, number), _status(r4)),
             *(f"spiffe://cluster.local/ns/app/sa/c{round(300 * r1**3)}", f"model-{round(60 * r3**6)}", _completeness(r1)),
             *(1000, 2000, "bench", number, 0, None, data),
         )
 
 
-def _path(r1: float, r2: float, r3: float) -> str:
+def _path(r1: float, r2: float, r3: float, number: int) -> str:
+    if number < OLD:  # many of one kind that lie together, at the far end
+        return f"/old/{number % 9}"
     if r3 < 0.99:
         return "/v1/chat/completions" if r3 < 0.90 else "/v1/embeddings"
     return f"/v2/models/m{round(r1 * 500)}/infer?trace={round(r2 * 1e9)}" if r3 < 0.9999 else f"/rare/{round(r1 * 9)}"

@@ -76,9 +76,9 @@ class Neighbour:
             case.disturbed = True
 
     def disturb_since(self, began: float) -> None:
-        """The collector was away since then."""
+        """The collector was away since then. What was acknowledged while it was being ended counts too: its log entry came after."""
         for case in reversed(self.cases.values()):
-            if case.posted < began:
+            if case.acknowledged < began:
                 break
             case.disturbed = True
 
