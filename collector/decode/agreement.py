@@ -86,9 +86,11 @@ def _asked(rule: _Rule, route: Route, reading: Reading) -> bool | None:
     if not isinstance(asked, dict):
         return None if asked is None else False
     keys = asked.keys()
+    if any(each <= keys for each in rule.asked):  # whatever stands beside it: a caller may add what it likes to a right request
+        return True
     if "jsonrpc" in keys:
         return False
-    if any(each <= keys for each in rule.asked) or (route.versioned and isinstance(asked.get("model"), str)):
+    if route.versioned and isinstance(asked.get("model"), str):
         return True
     return False if keys and request.whole else None
 

@@ -96,10 +96,10 @@ def _read(reading: Reading) -> None:
     if route.generates and route.handler:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
-    if route.deployed:  # whatever the body says: Azure does not read it
-        reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
     if captured.request_tail or captured.response_tail or _is_long(reading):
         ends.read(reading, route.generates)
+    if route.deployed:  # whatever the body says: Azure does not read it
+        reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
 
 
 def _is_long(reading: Reading) -> bool:
@@ -119,7 +119,8 @@ def _finish(reading: Reading) -> None:
     if reading.choices.odd:
         reading.problem("a choice's index that is no 64-bit number is taken for 0")
     if inference.get("streamed") is True and reading.response.data:
-        inference["delivered_chunks"] = len(reading.content)
+        if not reading.captured.response_tail:  # else those in the middle are not known
+            inference["delivered_chunks"] = len(reading.content)
         if count_is_over(reading.response.data, reading.limits.events):
             reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")
 

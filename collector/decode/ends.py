@@ -10,15 +10,15 @@ from typing import Any
 
 from collector.decode import anthropic, failures, openai_chat, openai_responses, sse, tgi
 from collector.decode.reading import Body, Reading
-from collector.decode.route_table import CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
+from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
 from collector.decode.trailing import Members, trailing_members
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name
 from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
-_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq"))
-_READ = (CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI)
+_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info"))
+_READ = (AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -60,6 +60,9 @@ def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Ta
 
 
 def _members(reading: Reading, members: Members) -> None:
+    if reading.inference["protocol"] == TGI:
+        tgi.read_end(reading, members)
+        return
     openai_chat.read_head(reading, members)
     usage = openai_chat.usage_of(members)
     if reading.inference["protocol"] == MESSAGES:

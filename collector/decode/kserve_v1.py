@@ -6,7 +6,7 @@ content type and in any form; each event or line counts as delivered.
 
 from collector.decode import failures
 from collector.decode.reading import Reading
-from collector.decode.values import Object, items, mapping, objects
+from collector.decode.values import Object, items, mapping
 
 
 def read(reading: Reading) -> None:
@@ -50,7 +50,8 @@ def _stream(reading: Reading) -> None:
     for _, data, end in reading.frames():
         if data.strip() == b"[DONE]":
             continue
-        reading.content.append(end)
-        if data.startswith(b"{") and b'"error"' in data:
-            for event in objects([reading.event(data)]):
-                failures.put(reading, failures.find(event, None))
+        error = failures.find(reading.event(data), None) if data.startswith(b"{") and b'"error"' in data else None
+        if error:
+            failures.put(reading, error)
+        else:
+            reading.content.append(end)

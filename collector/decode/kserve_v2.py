@@ -27,7 +27,7 @@ def _infer(reading: Reading) -> None:
     if "inputs" in asked:
         count = Count()
         reading.inference["inputs"] = _tensors(reading, reading.request, asked, "inputs", count)
-        count.put(reading, "input")
+        count.put(reading, "input", _is_whole(reading.request))
     if reading.streamed:
         _stream(reading)
         return
@@ -39,7 +39,7 @@ def _infer(reading: Reading) -> None:
         answer = mapping(reading.answer)
     count = Count()
     _answer(reading, answer, count)
-    count.put(reading, "output")
+    count.put(reading, "output", _is_whole(reading.response))
 
 
 def _header(reading: Reading, body: Body) -> object:
@@ -54,6 +54,14 @@ def _header(reading: Reading, body: Body) -> object:
     if length > len(body.data) and body.whole:
         reading.problem(f"{body.side} body: {LENGTH} is {length}, the body has {len(body.data)} bytes")
     return reading.json(body, body.data[:length] if length else body.data)
+
+
+def _is_whole(body: Body) -> bool:
+    """Whether all tensors are described in what came: in the JSON before binary data, if that is what was cut."""
+    if body.whole or body.form is not TENSORS:
+        return body.whole
+    told = _length(body)
+    return told.isascii() and told.isdecimal() and len(told) < 12 and 0 < int(told) <= len(body.data)
 
 
 def _length(body: Body) -> str:
@@ -107,7 +115,7 @@ def _stream(reading: Reading) -> None:
         _answer(reading, event, count)
         if "outputs" in event:
             reading.content.append(end)
-    count.put(reading, "output")
+    count.put(reading, "output", reading.response.whole)
 
 
 def _generate(reading: Reading) -> None:

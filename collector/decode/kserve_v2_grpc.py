@@ -74,7 +74,8 @@ def _requests(reading: Reading) -> None:
         reading.put("id", infer.id)
         reading.inference["inputs"] = infer.tensors
         _count(count, infer)
-    count.put(reading, "input")
+    # Of a call with one message each way all is known once that message came whole; of a cut one nothing is read.
+    count.put(reading, "input", reading.request.whole or reading.operation == "infer")
 
 
 def _responses(reading: Reading) -> None:
@@ -93,7 +94,7 @@ def _responses(reading: Reading) -> None:
         _count(count, infer)
         if streamed:
             reading.content.append(end)
-    count.put(reading, "output")
+    count.put(reading, "output", reading.response.whole or not streamed)
 
 
 def _count(count: Count, infer: _Infer) -> None:

@@ -32,13 +32,20 @@ def _speech(reading: Reading) -> None:
     reading.put("model_requested", name(asked.get("model")))
     if isinstance(said := asked.get("input"), str):
         reading.count_known("input_characters", len(said))
-    if reading.captured.status is not None and reading.captured.status >= 400:
+    status = reading.captured.status
+    if reading.streamed:
+        _speech_stream(reading)
+    elif reading.response.starts_as_json or (status is not None and status >= 400):
         failures.read(reading)
-    elif reading.streamed:
-        for event, end in reading.typed_events():
-            if "audio" in event:
-                reading.content.append(end)
-            _usage(reading, event.get("usage"))
+
+
+def _speech_stream(reading: Reading) -> None:
+    for event, end in reading.typed_events():
+        if "audio" in event:
+            reading.content.append(end)
+        if error := failures.find(event, None):
+            failures.put(reading, error)
+        _usage(reading, event.get("usage"))
 
 
 def _form(reading: Reading, form: list[Part]) -> None:

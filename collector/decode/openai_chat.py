@@ -9,6 +9,7 @@ parts (Mistral), a spoken answer's transcript, tool arguments sent as an object.
 from collections.abc import Callable, Sequence
 
 from collector.decode import failures
+from collector.decode.answers import number_of_answers
 from collector.decode.choices import Choice
 from collector.decode.reading import Reading
 from collector.decode.template import learn
@@ -80,8 +81,12 @@ def answers_asked(reading: Reading) -> int | None:
     asked = reading.asked
     if not isinstance(asked, dict):
         return None
-    n = asked.get("n")
-    reading.answers.to_a_prompt = each = n if type(n) is int and 0 < n <= reading.limits.choices else 1
+    whole = reading.request.whole
+    if "n" not in asked and not whole:
+        return None
+    reading.answers.to_a_prompt = each = number_of_answers(asked.get("n"))
+    if not whole and reading.operation == "completion":  # how many prompts there are
+        return None
     prompts = items(asked.get("prompt"))
     return each * (len(prompts) if prompts and not isinstance(prompts[0], int) else 1)
 

@@ -37,8 +37,13 @@ def read(reading: Reading) -> None:
     failures.read(reading)
     if isinstance(answer := reading.answer, dict):
         _whole(reading, answer, reading.operation == "response")
-        if reading.operation == "compact" or (reading.operation in ("retrieve", "cancel") and answer.get("background") is True):
-            read_usage(reading, answer)
+        _read_retold(reading, answer)
+
+
+def _read_retold(reading: Reading, response: Object) -> None:
+    """The usage of what was compacted, or of a background response: nobody else is told of it."""
+    if reading.operation == "compact" or (reading.operation in ("retrieve", "cancel") and response.get("background") is True):
+        read_usage(reading, response)
 
 
 def _whole(reading: Reading, response: Object, generated: bool) -> None:
@@ -122,7 +127,8 @@ class _Stream:
                 content.append(end)
             elif kind is None or kind == "error":
                 failures.put(reading, failures.find(event, None) or (event if kind else None))
-                read_usage(reading, event)
+                if reading.operation == "response":
+                    read_usage(reading, event)
 
     def _event(self, kind: str, event: Object) -> bool:
         choice = self._reading.choices.at(0)
@@ -130,7 +136,9 @@ class _Stream:
             return self._added(choice, event)
         if kind in _TERMINAL or kind in ("response.created", "response.in_progress"):
             response = mapping(event.get("response"))
-            _whole(self._reading, response, kind in _TERMINAL)
+            _whole(self._reading, response, kind in _TERMINAL and self._reading.operation == "response")
+            if kind in _TERMINAL:
+                _read_retold(self._reading, response)
             return False
         piece = event.get("delta")
         if not isinstance(piece, str) or not piece:

@@ -88,21 +88,19 @@ class Reading:
         self._bad_events = 0
 
     def problem(self, text: str) -> None:
-        """Says what could not be read, up to a number of times."""
-        if len(self.problems) < self.limits.problems:
+        """Says what could not be read: once, and up to a number of things."""
+        if text not in self.problems and len(self.problems) < self.limits.problems:
             self.problems.append(text)
 
     def _read(self, body: Body, text: bytes) -> object:
-        """As `loads`; says once what of a body's JSON cannot be told as it is."""
+        """As `loads`; says what of a body's JSON cannot be told as it is."""
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError as error:
             return lenient(text, error, partial(self._changed, body))
 
     def _changed(self, body: Body, text: str) -> None:
-        said = f"{body.side} body: {text}"
-        if said not in self.problems:
-            self.problem(said)
+        self.problem(f"{body.side} body: {text}")
 
     def put(self, key: Name, value: str | None) -> None:
         """Sets a member of `inference` if the value is known."""
@@ -124,18 +122,20 @@ class Reading:
         if self.answers.are_told:
             self.answers.add_to(self.usage)
         if self.answers.left_out:
-            self.problem(f"more than {self.limits.answers} answers with usage of their own: that of the rest is not added")
+            self.problem(f"more than {self.limits.answers} answers with usage of their own: what they come to is not known")
         if self._asked_for:
             done = self._succeeded()
             for called, count in self._asked_for.items():
                 self.usage.note(called if done else _OF_ASKED[called], count)
 
     def _succeeded(self) -> bool:
-        """Whether there was an answer, and no error in place of it or in its end."""
+        """Whether there was an answer, and no error in place of it. Of a stream, whether at least one part of it came."""
         status = self.captured.status
-        if status is None:
-            return bool(self.response.data) and "error" not in self.inference
-        return 200 <= status < 300 and "error" not in self.inference
+        if status is not None and not 200 <= status < 300:
+            return False
+        if self.content:
+            return True
+        return "error" not in self.inference and (status is not None or bool(self.response.data))
 
     def tell_streamed(self) -> None:
         """Sets `inference.streamed`: by the answer, or where there is none by what was asked for."""

@@ -39,7 +39,7 @@ NOWHERE = Route(UNKNOWN)
 _REMEMBERED, _REMEMBERED_CHARS = 1024, 256
 _NAMES = {"{model}": "(?P<model>.+?)", "{name}": "(?P<model>[^:]+?)", "{version}": "(?P<version>[^/:]+)", "{id}": "[^/]+"}
 _NAME = re.compile(r"(\{\w+\})")
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)(?:/extensions)?\Z")
 _VERSIONED = re.compile(r"/(?:v\d+|openai|deployments/[^/]+)$")
 _GRPC_SERVICE = "/inference.GRPCInferenceService/"
 
@@ -111,7 +111,7 @@ def _fits(shape: _Shape, path: str) -> Route | None:
     if not path.endswith(before):
         return None
     prefix = path[: len(path) - len(before)]
-    deployed = _DEPLOYMENT.search(path)
+    deployed = _DEPLOYMENT.search(prefix)
     route = replace(from_row(row), versioned=_VERSIONED.search(prefix) is not None)
     return replace(route, model=deployed[1], deployed=True) if deployed and row.protocol in DEPLOYED else route
 

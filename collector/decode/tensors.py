@@ -65,9 +65,9 @@ class Count:
             shape = tensors[0].get("shape")
             self.rows = None if self.rows is None or shape is None else self.rows + (shape[0] if shape else 1)
 
-    def put(self, reading: Reading, side: Literal["input", "output"]) -> None:
-        """Into the usage as `input_…` or `output_…`; the request's rows are the exchange's `rows`."""
-        if self.tensors is None:
+    def put(self, reading: Reading, side: Literal["input", "output"], whole: bool) -> None:
+        """Into the usage as `input_…` or `output_…`; the request's rows are the exchange's `rows`. `whole`: no tensor is missing."""
+        if self.tensors is None or not whole:
             return
         if side == "input":
             reading.count_known("input_tensors", self.tensors)

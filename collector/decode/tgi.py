@@ -6,6 +6,7 @@ and of several answers to one, they are kept apart by their index.
 """
 
 from collector.decode import failures
+from collector.decode.answers import number_of_answers
 from collector.decode.choices import Choice
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
@@ -14,6 +15,7 @@ from collector.decode.values import Object, items, mapping, name, objects, text
 from collector.messages.usage import UsageName
 
 _HEADERS: tuple[tuple[str, UsageName], ...] = (("x-prompt-tokens", "prompt_tokens"), ("x-generated-tokens", "completion_tokens"))
+_COUNTED = frozenset(("details", "meta_info"))  # also where there are token ids in place of a text
 _COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -22,8 +24,7 @@ def read(reading: Reading) -> None:
     asked = mapping(reading.asked)
     reading.put("model_requested", name(asked.get("model")))
     reading.answers.apart = True
-    each = mapping(asked.get("sampling_params")).get("n")  # SGLang; the answers of one prompt follow each other
-    reading.answers.to_a_prompt = each if type(each) is int and 0 < each <= reading.limits.choices else 1
+    reading.answers.to_a_prompt = _answers_to_a_prompt(reading, asked)
     if reading.streamed:
         _stream(reading)
         return
@@ -34,16 +35,26 @@ def read(reading: Reading) -> None:
     _headers(reading)
 
 
+def _answers_to_a_prompt(reading: Reading, asked: Object) -> int | None:
+    """SGLang's `n`, of a batch the first one's; the answers of one prompt follow each other. None: not known."""
+    given = asked.get("sampling_params")
+    told = mapping(items(given)[0] if items(given) else given)
+    if "n" not in told and not (asked and reading.request.whole):
+        return None
+    return number_of_answers(told.get("n"))
+
+
 def _whole(reading: Reading, index: int, answer: Object) -> None:
     generated = answer.get("generated_text", answer.get("text"))
     if isinstance(generated, list):  # vLLM's demonstration server: one text per sample
         for number, piece in enumerate(generated[: reading.limits.choices]):
             reading.choices.at(number).add_text(text(piece) or "")
         return
-    if not isinstance(generated, str):
+    if not isinstance(generated, str) and not answer.keys() & _COUNTED:
         return
     choice = reading.choices.at(index)
-    choice.add_text(generated)
+    if isinstance(generated, str):
+        choice.add_text(generated)
     _details(reading, index, choice, mapping(answer.get("details")))
     _meta_info(reading, index, choice, answer, Told.FINAL)
 
@@ -86,6 +97,14 @@ def read_late(reading: Reading, event: Object) -> None:
     _details(reading, 0, choice, mapping(event.get("details")))
 
 
+def read_end(reading: Reading, members: Object) -> None:
+    """The last members of an answer that is not streamed, where what stands before them is missing."""
+    if members.keys() & _COUNTED:
+        choice = reading.choices.at(0)
+        _details(reading, 0, choice, mapping(members.get("details")))
+        _meta_info(reading, 0, choice, members, Told.FINAL)
+
+
 def _token(reading: Reading, event: Object) -> bool:
     choice = reading.choices.at(0)
     token = mapping(event.get("token"))
@@ -110,6 +129,8 @@ def _cumulative(reading: Reading, event: Object) -> bool:
         choice.text = [whole]
     ended = bool(mapping(event.get("meta_info")).get("finish_reason"))
     _meta_info(reading, index, choice, event, Told.FINAL if ended else Told.RUNNING)
+    if "text" not in event:
+        return bool(items(event.get("output_ids")))
     return choice.text is not None and choice.text != before and bool(choice.text[0])
 
 

@@ -97,7 +97,11 @@ class Inference(TypedDict, total=False):
     delivered_chunks: Annotated[
         int,
         field(
-            "Events with content that passed. It is no number of tokens.", "counted in the stream", "the answer is no stream", 37, "events"
+            "Events with content that passed. It is no number of tokens.",
+            "counted in the stream",
+            "the answer is no stream, or only its beginning and its end were captured",
+            37,
+            "events",
         ),
     ]
     error: Annotated[ErrorDetails, field("What the error says.", _ANSWERED, "none was told")]

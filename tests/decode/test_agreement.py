@@ -11,6 +11,7 @@ from collector.describe.hops import FREE
 from tests.decode import transcripts as t
 
 SHORT = sorted({row.shape for row in TABLE if row.bodies in _RULES and row.method == "POST"})
+RULES = {row.shape: _RULES[row.bodies] for row in TABLE if row.bodies in _RULES}
 ERROR = {"error": {"message": "no"}}
 ASKED = {
     "/completions": {"model": "m", "prompt": "x"},
@@ -62,6 +63,17 @@ def test_what_was_asked_is_enough(shape):
     for answer, status in ((ERROR, 500), (b"", 200), (b"upstream connect error", 503)):
         inference = decode(t.exchange(f"/gateway{shape}", ASKED[shape], answer, status=status)).inference
         assert inference["protocol"] != "unknown"
+
+
+@pytest.mark.parametrize("shape", SHORT)
+def test_a_right_request_is_one_whatever_a_caller_adds_to_it(shape):
+    answer = {"type": "message", "stop_reason": "end_turn", "choices": [], "output": [], "data": [], "usage": {"prompt_tokens": 5}}
+    if shape.startswith("/generate"):
+        answer = {"text": "a", "meta_info": {"prompt_tokens": 5}}
+    for prefix in ("/v1", "/ns"):
+        plain, odd = (decode(t.exchange(prefix + shape, ASKED[shape] | more, answer)) for more in ({}, {"jsonrpc": "2.0"}))
+        assert (odd.inference, odd.usage) == (plain.inference, plain.usage)
+        assert odd.usage["prompt_tokens"]["value"] == 5
 
 
 @pytest.mark.parametrize("shape", SHORT)
@@ -131,7 +143,7 @@ def test_whatever_the_bodies_what_is_unknown_has_no_usage(shape, prefix, asked, 
     headers = t.SSE if streamed else t.JSON
     decoded = decode(t.exchange(prefix + shape, t.dumps(asked), body, response_headers=headers, response_whole=whole, request_whole=whole))
     assert not [problem for problem in decoded.problems if "the decoder failed" in problem]
-    if isinstance(asked, dict) and "jsonrpc" in asked:
+    if isinstance(asked, dict) and "jsonrpc" in asked and not any(each <= asked.keys() for each in RULES[shape].asked):
         assert decoded.inference["protocol"] == "unknown"
     if decoded.inference["protocol"] == "unknown":
         assert (decoded.usage, "operation" in decoded.inference) == ({}, False)

@@ -47,9 +47,30 @@ def test_a_call_that_succeeded_has_it(name: str) -> None:
     assert not ASKED & usage.keys()
 
 
-@pytest.mark.parametrize("name", sorted(set(CALLS) - {"speech"}))
+@pytest.mark.parametrize("name", CALLS)
 def test_an_error_with_status_200_is_no_success(name: str) -> None:
     assert call(name, {"error": {"message": "no"}}, 200).keys() <= ASKED
+
+
+INFERRED = {"model_name": "m", "outputs": TENSOR["inputs"]}
+SPEECH = {"type": "speech.audio.delta", "audio": "AAAA"}
+STREAMS: list[tuple[str, Any, Any, dict[str, int]]] = [
+    ("/v2/models/m/infer_stream", TENSOR, INFERRED, CALLS["infer"][2]),
+    ("/v1/models/m:predict", {"instances": [[1], [2]]}, {"predictions": [1]}, {"rows": 2}),
+    ("/v1/audio/speech", {"input": "hello"}, SPEECH, {"input_characters": 5}),
+    (t.CHAT, PICTURE, t.delta({"content": "a"}), {"images": 1}),
+]
+
+
+@pytest.mark.parametrize(("path", "asked", "part", "counts"), STREAMS)
+@pytest.mark.parametrize("parts", [0, 3])
+def test_a_stream_succeeded_if_a_part_of_it_came_before_an_error(
+    path: str, asked: Any, part: Any, counts: dict[str, int], parts: int
+) -> None:
+    decoded = decode(t.streamed([*[part] * parts, {"error": {"message": "last failed"}}], path, asked, done=False))
+    assert decoded.inference["error"] == {"message": "last failed"}
+    found = {key: number["value"] for key, number in decoded.usage.items() if not key.startswith("output_")}
+    assert found == (counts if parts else {f"asked_{key}": count for key, count in counts.items()})
 
 
 @pytest.mark.parametrize("name", CALLS)

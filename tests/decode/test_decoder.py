@@ -67,7 +67,7 @@ def test_json_over_the_limit_is_told():
 
 
 def test_problems_are_bounded():
-    bodies = [t.grpc(b"\x2a\x7f") for _ in range(99)]
+    bodies = [t.grpc(bytes((0x2A, length))) for length in range(1, 100)]
     captured = t.exchange("/inference.GRPCInferenceService/ModelInfer", b"".join(bodies), b"")
     assert len(decode(captured).problems) == Limits().problems
 
@@ -76,3 +76,9 @@ def test_names_over_the_limit_are_left_out():
     inference = decode(t.exchange(t.CHAT, {"model": "m" * 2000}, {"model": 7})).inference
     assert "model_requested" not in inference
     assert "model_answered" not in inference
+
+
+def test_a_problem_is_said_once():
+    calls = [{"tool_calls": [{"index": n, "id": f"c{n}", "function": {"name": "f", "arguments": "{}"}}]} for n in range(1100)]
+    decoded = decode(t.streamed([*map(t.delta, calls), t.delta({}, finish="stop", usage={"prompt_tokens": "12"})]))
+    assert [problem.partition(":")[0] for problem in decoded.problems] == ["more than 1024 tool calls", "response body"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from collector.decode import Captured, Decoded, Limits, Tail, decode
+from collector.decode import Captured, Decoded, Limits, Tail, decode, trailing
 from collector.decode.trailing import trailing_members
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
@@ -55,10 +55,24 @@ def test_no_bytes_are_too_much(data: bytes) -> None:
 
 @pytest.mark.parametrize("text", [b"}" * 300_000, b'"' * 300_000 + b"}", b'\\"' * 150_000 + b'"}', b"[" * 150_000 + b"]" * 150_000 + b"}",
                                   b'{"usage":' * 40_000 + b"1" + b"}" * 40_000, b'"usage":1,' * 30_000 + b'"a":1}'])  # fmt: skip
-def test_work_is_bounded(text: bytes) -> None:
-    began = time.process_time()
-    trailing_members(text, WANTED)
-    assert time.process_time() - began < 2
+def test_work_grows_with_the_text_and_no_faster(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = 0
+
+    def counted(function: Callable[..., Any], cost: Callable[..., int]) -> Callable[..., Any]:
+        def called(*args: Any) -> Any:
+            nonlocal work
+            work += cost(*args)
+            return function(*args)
+
+        return called
+
+    monkeypatch.setattr(trailing, "_take", counted(trailing._take, lambda *_: 1))
+    monkeypatch.setattr(trailing, "loads", counted(trailing.loads, len))
+    half = text[len(text) // 2 :]
+    for part in (half, text):
+        before, work = work, 0
+        trailing_members(part, WANTED)
+    assert 0 < work <= max(2.1 * before, 5000)
 
 
 def test_what_only_looks_like_a_member_is_none() -> None:
@@ -106,8 +120,15 @@ def test_the_end_of_a_stream_tells_usage_and_why_it_ended_and_no_text(name: str)
 def test_a_stream_whose_tail_does_not_reach_a_whole_event_tells_nothing() -> None:
     captured = STREAMS["chat"]
     size = len(captured.response_body)
-    assert "usage" not in decode(holed(captured, 2000, size - 10)).inference
-    assert decode(holed(captured, 2000, size - 10)).usage == {}
+    part = decode(holed(captured, 2000, size - 10))
+    assert part.usage == {}
+    assert "finish_reason" not in part.inference["choices"][0]
+
+
+def test_parts_that_passed_are_not_counted_where_the_middle_is_missing() -> None:
+    captured = STREAMS["chat"]
+    assert decode(captured).inference["delivered_chunks"] == 200
+    assert "delivered_chunks" not in decode(holed(captured, 2000, len(captured.response_body) - 1500)).inference
 
 
 def test_running_totals_in_the_head_and_the_final_ones_behind_the_hole() -> None:
@@ -188,3 +209,38 @@ def test_calls_that_report_no_usage_report_none_by_their_end() -> None:
     answer = t.dumps({"id": "x", "output": [{"content": "y" * 3000}], "usage": t.tokens(3, 4)})
     captured = t.get("/v1/responses/resp_1", answer)
     assert decode(holed(captured, 500, len(answer) - 200)).usage == {}
+
+
+def test_long_speech_and_transcriptions_tell_usage() -> None:
+    usage = {"input_tokens": 5, "output_tokens": 100, "total_tokens": 105}
+    events = [*[{"type": "speech.audio.delta", "audio": "A" * 2000}] * 5, {"type": "speech.audio.done", "usage": usage}]
+    spoken = t.exchange("/v1/audio/speech", {"model": "m", "input": "x"}, t.sse(events, False), response_headers=t.SSE)
+    part = decode(holed(spoken, 3000, len(spoken.response_body) - 1000))
+    assert told(part) == {"prompt_tokens": 5, "completion_tokens": 100, "total_tokens": 105, "input_characters": 1}
+    verbose = {"text": "x" * 5000, "words": [{"word": "a"}] * 300, "usage": {"type": "duration", "seconds": 61}}
+    written = t.exchange("/v1/audio/transcriptions", b"", verbose)
+    assert told(decode(holed(written, 3000, len(written.response_body) - 500))) == {"audio_seconds": 61}
+    chunks = [*t.words(*"abcdefgh" * 20), t.final(t.tokens(3, 160))]
+    streamed = t.streamed(chunks, "/v1/audio/transcriptions", b"")
+    assert told(decode(holed(streamed, 3000, len(streamed.response_body) - 700)))["completion_tokens"] == 160
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"generated_text": "x" * 5000, "details": {"finish_reason": "length", "generated_tokens": 7, "input_length": 3}},
+        {"text": "x" * 5000, "meta_info": {"finish_reason": {"type": "length"}, "completion_tokens": 7, "prompt_tokens": 3}},
+    ],
+)
+def test_texts_tell_details_and_why_they_ended(answer: dict[str, Any]) -> None:
+    captured = t.exchange("/generate", {"inputs": "x"}, answer)
+    part = decode(holed(captured, 1000, len(captured.response_body) - 500))
+    assert told(part) == {"prompt_tokens": 3, "completion_tokens": 7}
+    assert part.inference["choices"] == [{"index": 0, "finish_reason": "length"}]
+
+
+def test_a_model_behind_the_hole_is_not_that_of_a_deployment() -> None:
+    asked = t.dumps({"messages": [{"role": "user", "content": "x" * 5000}], "model": "other"})
+    path = "/openai/deployments/gpt/chat/completions"
+    captured = t.exchange(path, asked[:1000], request_whole=False, request_tail=Tail(4000, asked[4000:], True))
+    assert decode(captured).inference["model_requested"] == "gpt"

@@ -107,6 +107,32 @@ def test_v2_binary_tensors_both_ways():
     assert decoded.problems == []
 
 
+def test_v2_counts_of_a_cut_body_are_unknown():
+    three = {"inputs": [infer(data=[0.5] * 6)["inputs"][0]] * 3}
+    body = t.dumps(three)
+    decoded = decode(t.exchange("/v2/models/iris/infer", body[: len(body) // 2], inferred(data=[0, 1]), request_whole=False))
+    assert values(decoded.usage) == {"output_tensors": 1, "output_bytes": 16}
+    body = t.dumps({"model_name": "m", "outputs": three["inputs"]})
+    decoded = decode(t.exchange("/v2/models/iris/infer", infer(data=[0.5] * 6), body[: len(body) // 2], response_whole=False))
+    assert values(decoded.usage) == {"input_tensors": 1, "input_bytes": 24, "rows": 2}
+    decoded = decode(
+        t.streamed([inferred(data=[1, 2])] * 3, "/v2/models/iris/infer_stream", infer(data=[0] * 6), done=False, response_whole=False)
+    )
+    assert values(decoded.usage) == {"input_tensors": 1, "input_bytes": 24, "rows": 2}
+
+
+def test_v2_counts_of_cut_binary_tensors_are_those_of_the_json_before_them():
+    asked = t.dumps(infer(parameters={"binary_data_size": 24}))
+    for body, counts in (
+        (asked + bytes(7), {"input_tensors": 1, "input_bytes": 24, "rows": 2}),
+        (asked, {"input_tensors": 1, "input_bytes": 24, "rows": 2}),
+        (asked[:-2], {}),
+    ):
+        headers = [("inference-header-content-length", str(len(asked)))]
+        captured = t.exchange("/v2/models/iris/infer", body, {"model_name": "iris"}, request_headers=headers, request_whole=False)
+        assert values(decode(captured).usage) == counts
+
+
 def test_v2_binary_header_length_counts_after_content_decoding():
     import gzip
 
@@ -264,6 +290,14 @@ def test_grpc_stream_error_message():
 def test_grpc_message_that_was_cut_is_not_counted():
     body = t.grpc(t.infer_request([X], [bytes(24)]))
     assert call("ModelInfer", body[:-1], b"", request_whole=False).usage == {}
+
+
+def test_grpc_counts_of_a_cut_stream_are_unknown_and_those_of_one_message_are_not():
+    asked, answer = t.grpc(t.infer_request([X], [bytes(24)])), t.grpc(t.infer_response([Y], [bytes(16)]))
+    cut = {"request_whole": False, "response_whole": False}
+    assert call("ModelStreamInfer", asked * 3 + asked[:20], answer * 3 + answer[:20], **cut).usage == {}
+    one = {"input_tensors": 1, "input_bytes": 24, "rows": 2, "output_tensors": 1, "output_bytes": 16}
+    assert values(call("ModelInfer", asked, answer, **cut).usage) == one
 
 
 def test_grpc_bytes_that_are_no_message_are_a_problem():

@@ -78,3 +78,14 @@ def test_a_validation_error():
 def test_only_cumulative_texts_that_grew_are_content():
     events = [{"text": text, "meta_info": {"id": "x"}} for text in ("", "He", "He", "Hello")]
     assert decode(t.streamed(events, "/generate", {"text": "x", "stream": True})).inference["delivered_chunks"] == 2
+
+
+def test_sglang_without_a_tokenizer_tells_token_ids_and_usage():
+    meta = {"id": "q", "prompt_tokens": 5, "completion_tokens": 2, "finish_reason": {"type": "stop"}}
+    answer = {"output_ids": [1, 2], "meta_info": meta}
+    whole = decode(t.exchange("/generate", {"input_ids": [1]}, answer))
+    assert whole.usage == {"prompt_tokens": reported(5), "completion_tokens": reported(2)}
+    assert whole.inference["choices"] == [{"index": 0, "finish_reason": "stop"}]
+    running = {"output_ids": [1], "meta_info": meta | {"completion_tokens": 1, "finish_reason": None}}
+    streamed = decode(t.streamed([running, answer], "/generate", {"input_ids": [1], "stream": True}))
+    assert (streamed.usage["completion_tokens"]["value"], streamed.inference["delivered_chunks"]) == (2, 2)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode import decode
+from collector.decode import Limits, decode
 from tests.decode import transcripts as t
 from tests.decode.test_usage import cumulative, reported, stream
 
@@ -71,11 +71,69 @@ def test_answers_to_one_prompt_of_sglang_share_it() -> None:
     assert usage == {"prompt_tokens": reported(11), "completion_tokens": reported(12)}
 
 
-def test_more_answers_than_are_kept_are_said() -> None:
-    answers = [{"text": "x", "meta_info": {"completion_tokens": 1}}] * 4097
-    decoded = decode(t.exchange("/generate", {"text": ["a"]}, answers))
-    assert decoded.usage["completion_tokens"] == reported(4096)
+@pytest.mark.parametrize(("number", "each"), [(4097, 1), (4097, 3), (5000, 7), (5000, 5000), (9000, 4096)])
+def test_answers_beyond_those_that_are_kept_are_added_up_too(number: int, each: int) -> None:
+    answers = [generated(index, 5, 2, True) for index in range(number)]
+    decoded = decode(t.exchange("/generate", {"text": ["a"], "sampling_params": {"n": each}}, answers))
+    assert decoded.usage == {"prompt_tokens": reported(-(-number // each) * 5), "completion_tokens": reported(number * 2)}
+    assert not [problem for problem in decoded.problems if "answers with usage" in problem]
+
+
+def test_running_totals_of_more_answers_than_are_kept_come_to_nothing_that_is_known() -> None:
+    events = [generated(index, 5, 1) for index in range(9)] + [generated(index, 5, 2, True) for index in range(9)]
+    decoded = decode(t.streamed(events, "/generate", {"text": ["a"] * 9, "stream": True}), Limits(answers=8))
+    assert decoded.usage == {}
     assert [problem for problem in decoded.problems if "answers with usage" in problem]
+
+
+@pytest.mark.parametrize("number", [4, 200])
+@pytest.mark.parametrize("given", [dict, lambda **told: [told]])
+def test_the_prompt_counts_once_for_all_its_answers_however_many(number: int, given: Any) -> None:
+    answers = [generated(index, 100, 3, True) for index in range(number)]
+    usage = decode(t.exchange("/generate", {"text": "a", "sampling_params": given(n=number)}, answers)).usage
+    assert usage == {"prompt_tokens": reported(100), "completion_tokens": reported(3 * number)}
+
+
+ANSWERS_ASKED: dict[str, Any] = {"text": "x" * 900, "sampling_params": {"n": 4}}
+
+
+@pytest.mark.parametrize("asked", [b"", t.dumps(ANSWERS_ASKED)[:500]])
+def test_where_it_is_not_known_how_many_answers_a_prompt_has_what_was_asked_is_not(asked: bytes) -> None:
+    several = t.exchange("/generate", asked, [generated(index, 100, 3, True) for index in range(4)], request_whole=not asked)
+    assert decode(several).usage == {"completion_tokens": reported(12)}
+    one = t.exchange("/generate", asked, generated(0, 100, 3, True), request_whole=not asked)
+    assert decode(one).usage == {"prompt_tokens": reported(100), "completion_tokens": reported(3)}
+
+
+def test_a_cut_request_that_tells_it_is_enough() -> None:
+    asked = t.dumps({"sampling_params": {"n": 4}, "text": "x" * 900})[:500]
+    captured = t.exchange("/generate", asked, [generated(index, 100, 3, True) for index in range(4)], request_whole=False)
+    assert decode(captured).usage == {"prompt_tokens": reported(100), "completion_tokens": reported(12)}
+
+
+TWO = [of_choice(index, 10, count) for index, count in ((0, 1), (1, 1), (0, 5), (1, 2))]
+
+
+@pytest.mark.parametrize(
+    ("asked", "whole", "prompt"),
+    [
+        (t.dumps(t.ASKED | {"n": 200}), True, {"prompt_tokens": cumulative(10)}),
+        (t.dumps({"n": 2} | t.ASKED)[:-9], False, {"prompt_tokens": cumulative(10)}),
+        (t.dumps(t.ASKED | {"n": 2})[:-9], False, {}),
+    ],
+)
+def test_answers_of_a_chat_are_one_only_if_one_was_asked_for(asked: bytes, whole: bool, prompt: dict[str, Any]) -> None:
+    captured = t.streamed(TWO, asked=asked, done=False, request_whole=whole, response_whole=False)
+    assert decode(captured).usage == {"completion_tokens": cumulative(7), **prompt}
+
+
+def test_how_many_prompts_a_cut_completion_has_is_not_known() -> None:
+    events = [
+        {"choices": [{"index": index, "text": "x"}], "usage": t.tokens(5, count)} for index, count in ((0, 1), (1, 1), (0, 2), (1, 2))
+    ]
+    asked = t.dumps({"n": 1, "prompt": ["a", "b" * 900]})[:500]
+    captured = t.streamed(events, "/v1/completions", asked, done=False, request_whole=False, response_whole=False)
+    assert decode(captured).usage == {"prompt_tokens": cumulative(10), "completion_tokens": cumulative(4), "total_tokens": cumulative(14)}
 
 
 def test_a_sum_that_is_no_count_is_not_told() -> None:

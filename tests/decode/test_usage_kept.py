@@ -216,3 +216,12 @@ def test_a_number_never_falls_to_zero_and_a_fall_is_never_silent_at_the_end(told
     assert (usage.value("prompt_tokens") == 0) == (max(values) == 0)
     if values[-1] == 0 < max(values):
         assert "conflicts" in usage.as_json()
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_stream_that_retrieves_tells_usage_of_a_background_response_alone(background: bool, named: bool) -> None:
+    response = {"id": "r", "status": "completed", "background": background, "output": [], "usage": {"input_tokens": 1, "output_tokens": 2}}
+    events = [{"type": "response.completed", "response": response}, *([] if named else [{"usage": {"input_tokens": 5}}])]
+    decoded = decode(t.get("/v1/responses/r?stream=true", t.sse(events, False, named=named), response_headers=t.SSE))
+    assert decoded.usage == ({"prompt_tokens": reported(1), "completion_tokens": reported(2)} if background else {})
