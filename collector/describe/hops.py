@@ -43,15 +43,16 @@ class Billing:
 DEFAULT = Billing()
 
 
-def answered(status: int | None, decoded: Decoded) -> bool:
-    """Whether the call was answered: not refused, failed or sent elsewhere, or else the server told usage all the same."""
-    usage, error = decoded.usage, decoded.inference.get("error", {})
-    refused = status is not None and not (200 <= status < 300 or status == 101)
-    if decoded.inference.get("protocol") == "kserve-v2-grpc":
-        refused |= error.get("code", 0) != 0
-    if not (refused or any(name in ASKED for name in usage)):
+def answered(status: int | None, decoded: Decoded, came: bool = False) -> bool:
+    """Whether the call was answered: not refused, failed or sent elsewhere, or else the server told usage all the same, above 0.
+
+    An error may come with status 200, as gRPC's do, or in a stream. `came`: bytes of an answer did, which matters where no status did.
+    """
+    usage = decoded.usage
+    refused = not (came or usage) if status is None else not (200 <= status < 300 or status == 101)
+    if not (refused or "error" in decoded.inference or any(name in ASKED for name in usage)):
         return True
-    return any(name not in ASKED and number.get("provenance") != "estimated" for name, number in _numbers(usage))
+    return any(name not in ASKED and number["provenance"] != "estimated" and number["value"] > 0 for name, number in _numbers(usage))
 
 
 def _numbers(usage: RecordedUsage) -> Iterator[tuple[str, UsageNumber]]:

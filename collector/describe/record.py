@@ -44,7 +44,7 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
     if service:
         record["service"] = service
     operation = decoded.inference.get("operation", "")
-    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage), answered(seen.status, decoded))
+    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage), _answered(seen, decoded, log, tap))
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)
@@ -71,6 +71,11 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
     if "logger" in service:
         without_bodies(record, service)
     return record
+
+
+def _answered(seen: Redacted, decoded: Decoded, log: AccessLog, tap: Tap | None) -> bool:
+    came = seen.status is None and (log.response_body_bytes > 0 or (tap is not None and bool(tap.response.data or tap.response.size)))
+    return answered(seen.status, decoded, came)
 
 
 def call_id(request_id: str) -> str:

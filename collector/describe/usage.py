@@ -17,6 +17,9 @@ from collector.messages.record import Record
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
 _INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "service_tier", "streamed", "delivered_chunks")
 
+# Their answers repeat the request's id, and a caller may give the same to all its calls: by it no two answers are told apart.
+_CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")
+
 
 def usage_event(record: Record, source: str, subject: str | None, time_us: int) -> Event | None:
     """The usage event of this record; None if no inference protocol was recognised in it. `time_us`: the request's start."""
@@ -33,7 +36,8 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     _put(data, "service", service.get("name") or record["proxy"].get("workload"))
     _copy(data, service, _SERVICE)
     _copy(data, inference, _INFERENCE)
-    _put(data, "answer_id", inference.get("id"))
+    if inference.get("protocol") not in _CHOSEN_BY_CALLERS:
+        _put(data, "answer_id", inference.get("id"))
     _put(data, "caller", record["caller"].get("principal"))
     _put(data, "consumer", record["caller"].get("consumer"))
     data["hop"] = record["hop"]

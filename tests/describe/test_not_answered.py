@@ -22,6 +22,7 @@ from tests.support.records import records
 
 PREDICTOR = Exchange(Key("n", b"", 0), 0, Node("sidecar~1~p", labels={"component": "predictor"}), 1, None, None)
 TOLD = {"value": 3, "provenance": "reported"}
+NONE = {"value": 0, "provenance": "reported"}
 GUESSED = {"value": 3, "provenance": "estimated"}
 EMBED = ("/v1/embeddings", {"input": ["a", "b"]})
 
@@ -35,7 +36,11 @@ def told(captured: Captured) -> bool:
     [
         (200, {}, True),
         (101, {}, True),
-        (None, {}, True),
+        (None, {}, False),
+        (None, {"rows": TOLD}, True),
+        (429, {"prompt_tokens": NONE, "completion_tokens": NONE}, False),
+        (400, {"images": NONE}, False),
+        (200, {"prompt_tokens": NONE}, True),
         (307, {}, False),
         (429, {"asked_rows": TOLD}, False),
         (200, {"asked_rows": TOLD}, False),
@@ -47,6 +52,37 @@ def told(captured: Captured) -> bool:
 )
 def test_answered_is_what_succeeded_or_told_usage(status: int | None, usage: Any, expected: bool) -> None:
     assert answered(status, Decoded({"protocol": "openai-chat"}, usage)) is expected
+
+
+def test_without_a_status_the_answer_itself_is_one() -> None:
+    assert answered(None, Decoded({"protocol": "openai-audio"}, {}), came=True)
+
+
+CALL = (t.CHAT, {"model": "m"})
+OVERLOADED = {"error": {"message": "overloaded", "code": 503}}
+
+
+@pytest.mark.parametrize(
+    ("captured", "expected"),
+    [
+        (t.exchange(*CALL, OVERLOADED), False),
+        (t.exchange(*CALL, OVERLOADED | {"usage": t.tokens(0, 0)}), False),
+        (t.exchange(*CALL, OVERLOADED | {"usage": t.tokens(4, 0)}), True),
+        (t.streamed([OVERLOADED]), False),
+        (t.streamed([t.delta({"content": "a"}, usage=t.tokens(4, 1)), OVERLOADED]), True),
+        (t.exchange(*CALL, b"", status=None, response_headers=[]), False),
+        (t.exchange("/v1/audio/speech", {"input": "hello"}, OVERLOADED), False),
+        (t.exchange("/v1/images/generations", {}, {"error": "x", "data": []}, status=400), False),
+    ],
+)
+def test_an_error_is_no_answer_unless_usage_is_told_with_it(captured: Captured, expected: bool) -> None:
+    assert told(captured) is expected
+
+
+def test_a_stream_of_tensors_that_failed_late_was_answered() -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [4], "data": [1] * 4}
+    events = [*[{"model_name": "m", "outputs": [tensor]}] * 3, {"error": "last failed"}]
+    assert told(t.exchange("/v2/models/m/infer_stream", {"inputs": [tensor]}, t.sse(events), response_headers=t.SSE))
 
 
 def test_grpc_is_asked_for_its_own_status() -> None:
@@ -82,6 +118,12 @@ def test_the_event_tells_the_answers_id_and_its_tier() -> None:
     event = data(made)
     VALIDATOR.validate(event)
     assert (event["answer_id"], event["service_tier"], event["usage"]["other"]) == ("resp_1", "flex", {"cost": 0.5})
+
+
+def test_an_id_that_the_caller_chose_is_not_the_answers() -> None:
+    [made] = output(b'{"id":"always","model_name":"m","outputs":[]}', "/v2/models/m/infer")
+    assert made.events
+    assert "answer_id" not in data(made)
 
 
 def test_the_event_of_every_record_fits_its_schema_and_has_grpcs_status() -> None:
