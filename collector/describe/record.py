@@ -74,8 +74,10 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
 
 
 def _answered(seen: Redacted, decoded: Decoded, log: AccessLog, tap: Tap | None) -> bool:
-    came = seen.status is None and (log.response_body_bytes > 0 or (tap is not None and bool(tap.response.data or tap.response.size)))
-    return answered(seen.status, decoded, came)
+    if seen.status is not None:
+        return answered(seen.status, decoded)
+    body = tap.response if tap is not None else Body()
+    return answered(None, decoded, bool(log.response_body_bytes or body.data or body.size or body.gaps or body.truncated))
 
 
 def call_id(request_id: str) -> str:

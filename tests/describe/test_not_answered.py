@@ -9,16 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.correlate import Correlator, Limits
 from collector.decode import decode
 from collector.describe.hops import FREE, Billing, answered, hop
 from collector.describe.usage import usage_event
+from collector.enrich.catalogue import Catalogue
 from collector.messages.captured import Captured, Decoded
 from collector.messages.exchange import Exchange, Key, Node
 from collector.messages.usage import ASKED
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
+from tests.describe.telling import record
 from tests.describe.test_usage_event import VALIDATOR, data, output
 from tests.support.records import records
+from tests.support.witnesses import Tape, Told, log_message
 
 PREDICTOR = Exchange(Key("n", b"", 0), 0, Node("sidecar~1~p", labels={"component": "predictor"}), 1, None, None)
 TOLD = {"value": 3, "provenance": "reported"}
@@ -56,6 +62,19 @@ def test_answered_is_what_succeeded_or_told_usage(status: int | None, usage: Any
 
 def test_without_a_status_the_answer_itself_is_one() -> None:
     assert answered(None, Decoded({"protocol": "openai-audio"}, {}), came=True)
+
+
+@pytest.mark.parametrize(("bytes_told", "rule"), [(0, "not-answered"), (9, "predictor-hop")])
+def test_bytes_that_passed_are_an_answer_where_no_status_was_told(bytes_told: int, rule: str) -> None:
+    tape, message = Tape(), log_message([Told(1, path="/v1/audio/speech", request=b"")])
+    response = message.http_logs.log_entry[0].response
+    response.ClearField("response_code")
+    response.response_body_bytes = bytes_told
+    tape.log(message)
+    tape.tick(11)
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(Catalogue()), True)
+    [closed] = [c for entry in tape.entries for c in correlator.feed(entry) if isinstance(c.item, Exchange)]
+    assert record(stages.output(closed.item, closed.place).events)["hop"]["rule"] == rule
 
 
 CALL = (t.CHAT, {"model": "m"})
@@ -128,8 +147,8 @@ def test_an_id_that_the_caller_chose_is_not_the_answers() -> None:
 
 def test_the_event_of_every_record_fits_its_schema_and_has_grpcs_status() -> None:
     statuses = set()
-    for record in records():
-        if not record.get("damaged") and (event := usage_event(record, "s", None, 0)) is not None:
+    for each in records():
+        if not each.get("damaged") and (event := usage_event(each, "s", None, 0)) is not None:
             made = orjson.loads(event.data)
             VALIDATOR.validate(made)
             statuses.add(made.get("grpc_status"))
