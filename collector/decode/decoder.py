@@ -30,7 +30,6 @@ from collector.decode.estimate import estimate
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.opening import is_plain, open_body
 from collector.decode.reading import Body, Headers, Reading
-from collector.decode.sse import count_is_over
 from collector.decode.usage import Estimator
 from collector.messages.captured import Captured, Decoded
 
@@ -119,10 +118,10 @@ def _finish(reading: Reading) -> None:
     if reading.choices.odd:
         reading.problem("a choice's index that is no 64-bit number is taken for 0")
     if inference.get("streamed") is True and reading.response.data:
-        if not reading.captured.response_tail:  # else those in the middle are not known
-            inference["delivered_chunks"] = len(reading.content)
-        if count_is_over(reading.response.data, reading.limits.events):
+        if reading.events_are_left_out:
             reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")
+        elif not (reading.captured.response_tail or reading.response.partly_read):  # else those in the middle are not known
+            inference["delivered_chunks"] = len(reading.content)
 
 
 def _body(

@@ -35,9 +35,12 @@ def frames(body: bytes, limit: int) -> Iterator[tuple[int, memoryview, int]]:
 def messages(body: bytes, encoding: str, limits: Limits, problems: list[str]) -> Iterator[tuple[memoryview, int]]:
     """(message, end offset) with compression undone. All messages together stay below `decoded_bytes`."""
     room = limits.decoded_bytes
-    for flags, payload, end in frames(body, limits.messages):
+    for number, (flags, payload, end) in enumerate(frames(body, limits.messages + 1)):
         if flags & TRAILERS:
             continue
+        if number == limits.messages:
+            problems.append(f"more than {limits.messages} grpc messages: the rest is not read")
+            return
         if flags & COMPRESSED:
             unpacked = unpack(bytes(payload), [encoding or "identity"], (), limits)
             if unpacked.problem:

@@ -27,7 +27,7 @@ def _infer(reading: Reading) -> None:
     if "inputs" in asked:
         count = Count()
         reading.inference["inputs"] = _tensors(reading, reading.request, asked, "inputs", count)
-        count.put(reading, "input", _is_whole(reading.request))
+        count.put(reading, "input", reading.request.is_all_told)
     if reading.streamed:
         _stream(reading)
         return
@@ -39,7 +39,7 @@ def _infer(reading: Reading) -> None:
         answer = mapping(reading.answer)
     count = Count()
     _answer(reading, answer, count)
-    count.put(reading, "output", _is_whole(reading.response))
+    count.put(reading, "output", reading.response.is_all_told)
 
 
 def _header(reading: Reading, body: Body) -> object:
@@ -56,14 +56,6 @@ def _header(reading: Reading, body: Body) -> object:
     return reading.json(body, body.data[:length] if length else body.data)
 
 
-def _is_whole(body: Body) -> bool:
-    """Whether all tensors are described in what came: in the JSON before binary data, if that is what was cut."""
-    if body.whole or body.form is not TENSORS:
-        return body.whole
-    told = _length(body)
-    return told.isascii() and told.isdecimal() and len(told) < 12 and 0 < int(told) <= len(body.data)
-
-
 def _length(body: Body) -> str:
     """What the length header says; told several times with one value it is that value (RFC 9110 §8.6)."""
     told = body.headers.get(LENGTH, "")
@@ -78,6 +70,7 @@ def _tensors(reading: Reading, body: Body, message: Object, key: str, count: Cou
     if len(given) > limits.tensors:
         reading.problem(f"{body.side} body: {len(given)} tensors are over the limit of {limits.tensors}")
         given = given[: limits.tensors]
+        body.partly_read = True
     tensors = [describe(each.get("name"), each.get("datatype"), each.get("shape"), limits) for each in given]
     if any("shape" in each and "shape" not in tensor for each, tensor in zip(given, tensors, strict=True)):
         reading.problem(f"{body.side} body: a shape that is no list of 64-bit numbers is left out")
@@ -115,7 +108,7 @@ def _stream(reading: Reading) -> None:
         _answer(reading, event, count)
         if "outputs" in event:
             reading.content.append(end)
-    count.put(reading, "output", reading.response.whole)
+    count.put(reading, "output", reading.response.whole and not reading.events_are_left_out)
 
 
 def _generate(reading: Reading) -> None:

@@ -4,7 +4,7 @@ Read straight from the wire, so tensor data is counted and never copied. ModelSt
 wrapped with an error message) and as MLServer does (the answer itself). The error comes from the trailers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from collector.decode import grpc
 from collector.decode.form import Form
@@ -59,10 +59,18 @@ def _named(reading: Reading) -> None:
         return
 
 
-def _messages(reading: Reading, body: Body) -> Iterable[tuple[memoryview, int]]:
+def _messages(reading: Reading, body: Body) -> Iterator[tuple[memoryview, int]]:
     if body.form is not Form.GRPC:
-        return ()
-    return grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, reading.problems)
+        return
+    problems: list[str] = []
+    yield from grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, problems)
+    for problem in problems:
+        _not_read(reading, body, problem)
+
+
+def _not_read(reading: Reading, body: Body, problem: str) -> None:
+    reading.problem(problem)
+    body.partly_read = True
 
 
 def _requests(reading: Reading) -> None:
@@ -131,6 +139,8 @@ def _infer(reading: Reading, body: Body, message: memoryview) -> _Infer:
         elif number == _TENSORS:
             if len(infer.tensors) < reading.limits.tensors:
                 infer.tensors.append(_tensor(reading, body, value))
+            else:
+                _not_read(reading, body, f"{body.side} body: more than {reading.limits.tensors} tensors: the rest is not read")
         elif number == _MODEL:
             infer.model = _text(reading, value)
         elif number == _VERSION:
@@ -160,7 +170,7 @@ def _sizes(reading: Reading, body: Body, value: Value) -> list[int]:
     try:
         return packed_varints(value, reading.limits.dimensions + 1)
     except MalformedError as error:
-        reading.problem(f"{body.side} body: not a protobuf message: {error}")
+        _not_read(reading, body, f"{body.side} body: not a protobuf message: {error}")
         return []
 
 
@@ -168,7 +178,7 @@ def _fields(reading: Reading, body: Body, message: memoryview) -> Iterator[tuple
     try:
         yield from fields(message)
     except MalformedError as error:
-        reading.problem(f"{body.side} body: not a protobuf message: {error}")
+        _not_read(reading, body, f"{body.side} body: not a protobuf message: {error}")
 
 
 def _text(reading: Reading, value: Value, limit: int | None = None) -> str | None:

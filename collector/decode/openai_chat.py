@@ -81,7 +81,7 @@ def answers_asked(reading: Reading) -> int | None:
     asked = reading.asked
     if not isinstance(asked, dict):
         return None
-    whole = reading.request.whole
+    whole = reading.request.is_all_told
     if "n" not in asked and not whole:
         return None
     reading.answers.to_a_prompt = each = number_of_answers(asked.get("n"))

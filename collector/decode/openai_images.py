@@ -39,4 +39,5 @@ def _stream(reading: Reading) -> None:
             reading.usage.frame(usage)
         if error := failures.find(event, None):
             failures.put(reading, error)
-    reading.usage.note("images", images or None)
+    if reading.response.whole and not reading.events_are_left_out:
+        reading.usage.note("images", images or None)

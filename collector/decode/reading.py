@@ -39,14 +39,23 @@ _OPENERS = (b"{", b"[")
 
 
 class Body:
-    """A decoded body with its headers. `whole`: nothing of it is missing."""
+    """A decoded body with its headers. `whole`: it came to its end, and nothing of it is missing. `json_whole`: its JSON, or that before
+    binary tensors, was read and is complete. `partly_read`: a bound or a fault kept something from being read, so it can't be counted.
+    """
 
     def __init__(self, side: str, data: bytes, whole: bool, headers: Headers) -> None:
         self.side = side
         self.data = data
         self.whole = whole
+        self.json_whole = False
+        self.partly_read = False
         self.headers = headers
         self.content_type = headers.get("content-type", "").lower()
+
+    @property
+    def is_all_told(self) -> bool:
+        """Whether no member of it is missing. Of a message that was broken off behind its JSON none is."""
+        return self.whole or self.json_whole
 
     @once
     def form(self) -> Form:
@@ -176,7 +185,9 @@ class Reading:
             self.problem(f"{body.side} body: JSON of {len(text)} bytes is over the limit of {self.limits.json_bytes}")
             return None
         try:
-            return self._read(body, text)
+            value = self._read(body, text)
+            body.json_whole = isinstance(value, dict | list)
+            return value
         except NotJSONError as error:
             if body.whole:
                 return self._first(body, text, error)
@@ -195,6 +206,11 @@ class Reading:
             return None
         self.problem(f"{body.side} body: {len(text) - end} bytes behind its JSON are not read")
         return value
+
+    @once
+    def events_are_left_out(self) -> bool:
+        """Whether the streamed answer has more events than are read."""
+        return self.streamed and sse.count_is_over(self.response.data, self.limits.events)
 
     def frames(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(event name, text, end offset) of the streamed answer."""

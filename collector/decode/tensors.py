@@ -67,7 +67,8 @@ class Count:
 
     def put(self, reading: Reading, side: Literal["input", "output"], whole: bool) -> None:
         """Into the usage as `input_…` or `output_…`; the request's rows are the exchange's `rows`. `whole`: no tensor is missing."""
-        if self.tensors is None or not whole:
+        body = reading.request if side == "input" else reading.response
+        if self.tensors is None or not whole or body.partly_read:
             return
         if side == "input":
             reading.count_known("input_tensors", self.tensors)

@@ -39,7 +39,7 @@ def _answers_to_a_prompt(reading: Reading, asked: Object) -> int | None:
     """SGLang's `n`, of a batch the first one's; the answers of one prompt follow each other. None: not known."""
     given = asked.get("sampling_params")
     told = mapping(items(given)[0] if items(given) else given)
-    if "n" not in told and not (asked and reading.request.whole):
+    if "n" not in told and not (asked and reading.request.is_all_told):
         return None
     return number_of_answers(told.get("n"))
 

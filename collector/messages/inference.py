@@ -99,7 +99,7 @@ class Inference(TypedDict, total=False):
         field(
             "Events with content that passed. It is no number of tokens.",
             "counted in the stream",
-            "the answer is no stream, or only its beginning and its end were captured",
+            "the answer is no stream, or its middle was not captured or not read",
             37,
             "events",
         ),

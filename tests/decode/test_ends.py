@@ -186,8 +186,10 @@ def test_pictures_tell_usage_and_are_not_counted() -> None:
     captured = t.exchange("/v1/images/generations", {"model": "m", "prompt": "p"}, answer)
     assert told(decode(holed(captured, 1000, len(captured.response_body) - 200))) == {"prompt_tokens": 4, "completion_tokens": 50}
     events = [{"type": "image_generation.completed", **answer["data"][0], "usage": answer["usage"]}]
-    streamed = t.exchange("/v1/images/generations", {"model": "m"}, t.sse(events, False, named=True), response_headers=t.SSE)
-    assert told(decode(holed(streamed, 500, len(streamed.response_body) - 200))) == {"prompt_tokens": 4, "completion_tokens": 50}
+    for many, head in ((1, 500), (3, 1500)):
+        streamed = t.exchange("/v1/images/generations", {"model": "m"}, t.sse(events * many, False, named=True), response_headers=t.SSE)
+        part = decode(holed(streamed, head, len(streamed.response_body) - 200))
+        assert told(part) == {"prompt_tokens": 4, "completion_tokens": 50}
 
 
 def test_the_end_of_an_encoded_body_is_not_guessed() -> None:

@@ -121,6 +121,11 @@ def test_v2_counts_of_a_cut_body_are_unknown():
     assert values(decoded.usage) == {"input_tensors": 1, "input_bytes": 24, "rows": 2}
 
 
+def test_v2_counts_of_a_body_whose_end_alone_was_not_told_are_known():
+    captured = t.exchange("/v2/models/iris/infer", infer(data=[0] * 6), inferred(data=[0, 1]), request_whole=False, response_whole=False)
+    assert values(decode(captured).usage) == {"input_tensors": 1, "input_bytes": 24, "rows": 2, "output_tensors": 1, "output_bytes": 16}
+
+
 def test_v2_counts_of_cut_binary_tensors_are_those_of_the_json_before_them():
     asked = t.dumps(infer(parameters={"binary_data_size": 24}))
     for body, counts in (
@@ -174,6 +179,15 @@ def test_v2_tensors_beyond_the_limit_are_left_out_and_told():
     decoded = decode(t.exchange("/v2/models/m/infer", asked, {}), Limits(tensors=2))
     assert len(decoded.inference["inputs"]) == 2
     assert "over the limit of 2" in decoded.problems[0]
+    assert decoded.usage == {}
+
+
+def test_v2_counts_of_more_events_than_are_read_are_unknown():
+    captured = t.streamed([inferred(data=[1, 2])] * 40, "/v2/models/iris/infer_stream", infer(data=[0] * 6), done=False)
+    assert decode(captured).usage["output_tensors"] == reported(40)
+    decoded = decode(captured, Limits(events=20))
+    assert values(decoded.usage) == {"input_tensors": 1, "input_bytes": 24, "rows": 2}
+    assert "delivered_chunks" not in decoded.inference
 
 
 def test_v2_generate_and_its_stream():
@@ -300,9 +314,31 @@ def test_grpc_counts_of_a_cut_stream_are_unknown_and_those_of_one_message_are_no
     assert values(call("ModelInfer", asked, answer, **cut).usage) == one
 
 
-def test_grpc_bytes_that_are_no_message_are_a_problem():
-    decoded = call("ModelInfer", t.grpc(b"\x2a\x7fabc"), b"")
-    assert decoded.problems[0].startswith("request body: not a protobuf message")
+def test_grpc_bytes_that_are_no_message_are_a_problem_and_not_counted():
+    for asked in (b"\x2a\x7fabc", t.infer_request([X]) + b"\x2a\x7fabc"):
+        decoded = call("ModelInfer", t.grpc(asked), b"")
+        assert decoded.problems[0].startswith("request body: not a protobuf message")
+        assert decoded.usage == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "tensors", "messages", "problem"),
+    [
+        (Limits(messages=2), 2, 2, None),
+        (Limits(messages=2), 2, 3, "more than 2 grpc messages: the rest is not read"),
+        (Limits(tensors=2), 2, 2, None),
+        (Limits(tensors=2), 3, 2, "response body: more than 2 tensors: the rest is not read"),
+    ],
+)
+def test_grpc_counts_beyond_a_bound_are_unknown(limits, tensors, messages, problem):
+    asked = t.grpc(t.infer_request([X], [bytes(24)]))
+    answer = t.grpc(*[t.infer_response([Y] * tensors, [bytes(16)] * tensors)] * messages)
+    known = {"request_headers": GRPC, "response_headers": GRPC, "response_trailers": OK}
+    decoded = decode(t.exchange(SERVICE + "ModelStreamInfer", asked, answer, **known), limits)
+    outputs = {} if problem else {"output_tensors": 4, "output_bytes": 64}
+    assert values(decoded.usage) == {"input_tensors": 1, "input_bytes": 24, "rows": 2, **outputs}
+    assert decoded.problems == ([problem] if problem else [])
+    assert decoded.inference.get("delivered_chunks") == (None if problem else 2)
 
 
 @pytest.mark.parametrize(("method", "operation"), [("ModelReady", "ready"), ("ModelMetadata", "metadata"), ("ServerLive", "live")])

@@ -74,6 +74,7 @@ def test_usage_at_the_end_of_a_too_long_stream_is_found():
     decoded = decode(t.streamed([*t.words(*"abcdefghij" * 10), t.final(t.tokens(1, 100))]), Limits(events=20))
     assert decoded.usage["completion_tokens"]["value"] == 100
     assert decoded.problems == ["more than 20 events: those between the first and the last are not read"]
+    assert "delivered_chunks" not in decoded.inference
 
 
 def slowly(body):

@@ -105,8 +105,8 @@ def test_where_it_is_not_known_how_many_answers_a_prompt_has_what_was_asked_is_n
     assert decode(one).usage == {"prompt_tokens": reported(100), "completion_tokens": reported(3)}
 
 
-def test_a_cut_request_that_tells_it_is_enough() -> None:
-    asked = t.dumps({"sampling_params": {"n": 4}, "text": "x" * 900})[:500]
+@pytest.mark.parametrize("asked", [t.dumps({"sampling_params": {"n": 4}, "text": "x" * 900})[:500], t.dumps(ANSWERS_ASKED)])
+def test_a_cut_request_that_tells_it_is_enough(asked: bytes) -> None:
     captured = t.exchange("/generate", asked, [generated(index, 100, 3, True) for index in range(4)], request_whole=False)
     assert decode(captured).usage == {"prompt_tokens": reported(100), "completion_tokens": reported(12)}
 
@@ -120,6 +120,7 @@ TWO = [of_choice(index, 10, count) for index, count in ((0, 1), (1, 1), (0, 5), 
         (t.dumps(t.ASKED | {"n": 200}), True, {"prompt_tokens": cumulative(10)}),
         (t.dumps({"n": 2} | t.ASKED)[:-9], False, {"prompt_tokens": cumulative(10)}),
         (t.dumps(t.ASKED | {"n": 2})[:-9], False, {}),
+        (t.dumps(t.ASKED | {"n": 2}), False, {"prompt_tokens": cumulative(10)}),
     ],
 )
 def test_answers_of_a_chat_are_one_only_if_one_was_asked_for(asked: bytes, whole: bool, prompt: dict[str, Any]) -> None:
