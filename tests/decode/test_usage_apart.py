@@ -111,6 +111,15 @@ def test_a_cut_request_that_tells_it_is_enough(asked: bytes) -> None:
     assert decode(captured).usage == {"prompt_tokens": reported(100), "completion_tokens": reported(12)}
 
 
+def test_a_request_that_is_complete_asks_for_one_answer_where_it_tells_no_number() -> None:
+    answers = [generated(index, 100, 3, True) for index in range(2)]
+    captured = t.exchange("/generate", {"text": ["a", "b"]}, answers, request_whole=False)
+    assert decode(captured).usage == {"prompt_tokens": reported(200), "completion_tokens": reported(6)}
+    events = [{"choices": [{"index": index, "text": "x"}], "usage": t.tokens(5, count)} for count in (1, 2) for index in (0, 1)]
+    captured = t.streamed(events, "/v1/completions", {"prompt": ["a", "b"]}, done=False, request_whole=False, response_whole=False)
+    assert decode(captured).usage == {"prompt_tokens": cumulative(10), "completion_tokens": cumulative(4), "total_tokens": cumulative(14)}
+
+
 TWO = [of_choice(index, 10, count) for index, count in ((0, 1), (1, 1), (0, 5), (1, 2))]
 
 
@@ -120,7 +129,6 @@ TWO = [of_choice(index, 10, count) for index, count in ((0, 1), (1, 1), (0, 5), 
         (t.dumps(t.ASKED | {"n": 200}), True, {"prompt_tokens": cumulative(10)}),
         (t.dumps({"n": 2} | t.ASKED)[:-9], False, {"prompt_tokens": cumulative(10)}),
         (t.dumps(t.ASKED | {"n": 2})[:-9], False, {}),
-        (t.dumps(t.ASKED | {"n": 2}), False, {"prompt_tokens": cumulative(10)}),
     ],
 )
 def test_answers_of_a_chat_are_one_only_if_one_was_asked_for(asked: bytes, whole: bool, prompt: dict[str, Any]) -> None:
