@@ -161,19 +161,20 @@ impl Queue {
         (fits && then <= body_share(self.room.of(self.limit))).then(|| Tail::new(most, self.room.hold_tail(most)))
     }
 
-    /// Takes a body's tail, or drops it.
+    /// Takes a body's tail, or drops it. Its room among the bodies was held while the body passed, so the share that bodies
+    /// may fill is not asked again.
     pub fn push_tail(&mut self, shared: &Shared, place: Place, data: Vec<u8>, now_ns: u64) {
         let amount = Amount::fragment(data.len());
         let Ok(mut waiting) = shared.try_borrow_mut() else { return self.drop(Reason::QueueFull, amount) };
         let cost = TAIL_COST.saturating_add(data.len());
-        if self.admit(shared, &mut waiting, cost, true, now_ns, amount) {
+        if self.admit(shared, &mut waiting, cost, false, now_ns, amount) {
             waiting.add_tail(place.direction, place.offset, data);
         }
     }
 
-    /// There was no room for a tail of so many bytes.
-    pub fn drop_tail(&mut self, bytes: usize) {
-        self.drop(Reason::BodyBudget, Amount::fragment(bytes));
+    /// So many bytes of a tail are not there.
+    pub fn drop_tail(&mut self, reason: Reason, bytes: usize) {
+        self.drop(reason, Amount::fragment(bytes));
     }
 
     /// Takes a stream's end, or drops it.

@@ -9,6 +9,7 @@ use crate::queue::{Passed, Place, Shared};
 use crate::redact::Redaction;
 use crate::root::Root;
 use crate::tail::Tail;
+use crate::totals::Reason;
 use crate::waiting::{End, Key, Waiting};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,6 +26,8 @@ struct Half {
     complete: bool,
     /// Bytes passed beyond the limit, and their last ones are wanted.
     cut: bool,
+    /// What passed could not be read for the tail.
+    unread: bool,
     /// None: there was no need yet, or no room.
     tail: Option<Box<Tail>>,
 }
@@ -160,20 +163,29 @@ impl Stream {
         let size = length.saturating_sub(start) as usize;
         match host.chunk(direction, start as usize, size) {
             Some(data) if data.len() == size => tail.push(&data),
-            _ => tail.clear(),
+            _ => {
+                tail.clear();
+                half.unread = true;
+            }
         }
     }
 
     /// The body of this direction is over.
     fn end_tail<H: Host>(&mut self, host: &H, root: &mut Root, direction: Direction) {
+        let limit = self.capture_limit(root, direction);
         let half = self.half(direction);
         if !std::mem::take(&mut half.cut) {
             return;
         }
         let data = half.tail.take().map(|tail| tail.into_bytes()).unwrap_or_default();
-        let size = half.size;
+        let (size, unread) = (half.size, half.unread);
+        let due = size.saturating_sub(limit).min(root.settings.tail_bytes as u64) as usize;
+        if data.len() < due {
+            let reason = if unread { Reason::QueueFull } else { Reason::BodyBudget };
+            root.queue.drop_tail(reason, due.saturating_sub(data.len()));
+        }
         if data.is_empty() {
-            return root.queue.drop_tail(root.settings.tail_bytes);
+            return;
         }
         let place = Place { direction, offset: size.saturating_sub(data.len() as u64) };
         root.queue.push_tail(&self.waiting, place, data, host.now_ns());

@@ -412,3 +412,78 @@ fn tails_of_open_bodies_take_a_quarter_of_the_queue_and_what_finds_no_room_is_co
     assert_eq!(tails, [4_096; 4]);
     assert_eq!(batches.last().unwrap().totals.drops, [[2, 0, 6, 6 * 4_096]]);
 }
+
+/// Drops by reason so far: fragments and bytes.
+fn dropped(tap: &mut Tap<FakeProxy>) -> Vec<[u64; 3]> {
+    seal(tap);
+    let last = posted(tap).pop().unwrap();
+    last.totals.drops.iter().map(|[reason, _, fragments, bytes]| [*reason, *fragments, *bytes]).collect()
+}
+
+/// Bodies until their share is full.
+fn fill(tap: &mut Tap<FakeProxy>, stream: u32) {
+    let lost = |tap: &Tap<FakeProxy>| tap.root(ROOT).unwrap().borrow().queue.totals.drops.sum().fragments;
+    let before = lost(tap);
+    while lost(tap) == before {
+        chunk(tap, stream, Direction::Request, &[1; 16], false);
+    }
+}
+
+#[test]
+fn a_tail_keeps_its_room_where_the_bodies_share_is_full() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":16384,"response_body_bytes":1,"tail_bytes":2048"#);
+    for stream in 2..10 {
+        request(&mut tap, stream, "/", "id");
+        response(&mut tap, stream);
+        chunk(&mut tap, stream, Direction::Response, &bytes(0, 9_000), false);
+    }
+    request(&mut tap, 1, "/", "id");
+    for stream in 2..10 {
+        fill(&mut tap, 1);
+        chunk(&mut tap, stream, Direction::Response, &[], true);
+    }
+    (1..30).for_each(|token| {
+        seal(&mut tap);
+        answer(&mut tap, token, "200");
+    });
+    let tails: Vec<_> = posted(&tap).into_iter().flat_map(|b| b.parts).flat_map(|p| p.tails).collect();
+    assert_eq!(tails, vec![(1, 9_000 - 2_048, bytes(9_000 - 2_048, 9_000)); 8]);
+}
+
+#[test]
+fn a_tail_that_found_room_late_counts_what_it_lacks() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":16384,"response_body_bytes":1,"tail_bytes":16384"#);
+    for stream in [2, 4] {
+        request(&mut tap, stream, "/", "id");
+        response(&mut tap, stream);
+        chunk(&mut tap, stream, Direction::Response, &[7; 20_000], false);
+    }
+    end(&mut tap, 2);
+    chunk(&mut tap, 4, Direction::Response, &[8; 5], true);
+    assert_eq!(dropped(&mut tap), [[2, 1, 16_384 - 5]]);
+}
+
+#[test]
+fn of_a_tail_without_room_counts_what_there_was_of_it() {
+    let mut tap = tap(r#","queue_bytes":65536,"batch_bytes":16384,"response_body_bytes":100,"tail_bytes":16384"#);
+    for stream in [2, 4] {
+        request(&mut tap, stream, "/", "id");
+        response(&mut tap, stream);
+        chunk(&mut tap, stream, Direction::Response, &[7; 101], false);
+    }
+    end(&mut tap, 4);
+    assert_eq!(dropped(&mut tap), [[2, 1, 1]]);
+}
+
+#[test]
+fn a_tail_that_could_not_be_read_is_no_want_of_room() {
+    let mut tap = tap(r#","response_body_bytes":100,"tail_bytes":50"#);
+    request(&mut tap, 2, "/", "id");
+    response(&mut tap, 2);
+    chunk(&mut tap, 2, Direction::Response, &[7; 100], false);
+    tap.host().chunkless.set(true);
+    chunk(&mut tap, 2, Direction::Response, &[7; 30], false);
+    tap.host().chunkless.set(false);
+    chunk(&mut tap, 2, Direction::Response, &[7; 20], true);
+    assert_eq!(dropped(&mut tap), [[1, 1, 30]]);
+}

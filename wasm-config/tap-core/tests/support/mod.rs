@@ -29,6 +29,8 @@ pub struct FakeProxy {
     pub now: Cell<u64>,
     pub blocks: RefCell<HashMap<u32, Vec<u8>>>,
     pub chunk: RefCell<Vec<u8>>,
+    /// No read of a body gives anything.
+    pub chunkless: Cell<bool>,
     pub properties: RefCell<HashMap<String, Vec<u8>>>,
     pub refuses: Cell<bool>,
     /// Every try with its token, refused ones too.
@@ -56,7 +58,7 @@ impl Host for FakeProxy {
     }
     fn chunk(&self, _direction: Direction, start: usize, size: usize) -> Option<Vec<u8>> {
         let chunk = self.chunk.borrow();
-        Some(chunk[start..chunk.len().min(start + size)].to_vec())
+        (!self.chunkless.get()).then(|| chunk[start..chunk.len().min(start + size)].to_vec())
     }
     fn property(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.reads.set(self.reads.get() + 1);
