@@ -51,7 +51,7 @@ class Correlator:
         self._faulty = False  # this entry brought up a fault
         self._nodes = nodes.Nodes()
         self._ledger = Ledger(limits.ledger_us)
-        self._openings = Openings(limits.linger_us)
+        self._openings = Openings(limits.linger_us, limits.open_bytes)
         self._memory = Memory(limits.closed_keys, limits.late_bytes)
 
     @property
@@ -294,9 +294,9 @@ class Correlator:
     def _evict(self) -> Iterator[None]:
         number = 0
         while self._openings.bytes > self._limits.open_bytes and self._openings.all:
-            oldest = next(iter(self._openings.all.values()))
-            self._ledger.add(oldest.proxy, "evicted")
-            self._close(oldest)
+            open_, is_large = self._openings.first_to_go()
+            self._ledger.add(open_.proxy, "evicted")
+            self._close(open_, keeps=not is_large)
             number += 1
             if not number % STEP:
                 yield
@@ -309,7 +309,7 @@ class Correlator:
 
     # -- what goes out
 
-    def _close(self, open_: Open) -> None:
+    def _close(self, open_: Open, keeps: bool = True) -> None:
         self._openings.remove(open_)
         key, twin = open_.key, open_.twin
         proxy = (key[0], key[1])
@@ -325,15 +325,15 @@ class Correlator:
         exchange.closed_at = self._now
         skipped = self._limits.skips_probes and is_probe(open_)
         count(self._ledger, proxy, open_, exchange.completeness, skipped)
-        self._remember(open_, twin, exchange.completeness)
+        self._remember(open_, twin, exchange.completeness, keeps)
         if not skipped:
             self._emit(exchange)
 
-    def _remember(self, open_: Open, twin: int, completeness: int) -> None:
+    def _remember(self, open_: Open, twin: int, completeness: int, keeps: bool) -> None:
         tap, log = open_.tap, open_.access_log
         kept: Open | None = None
         span = self._limits.linger_us
-        if completeness & INCOMPLETE:
+        if completeness & INCOMPLETE and keeps:
             kept, span = open_, self._limits.late_us
             if log is not None and not open_.log_size:
                 open_.log_size = access_log.size_of(log)

@@ -12,20 +12,22 @@ from collector.correlate.twins import FEW
 from collector.messages.exchange import AccessLog
 
 StreamKey = tuple[str, str, str, int]  # sender, node id, vm, stream
+LARGE = 8  # an exchange is large that holds more than this part of what all may hold
 _NONE: list[Open] = []
 
 
 class Openings:
     """Holds them; which one a piece belongs to, crowd.py answers of those under its key."""
 
-    def __init__(self, linger_us: int) -> None:
-        self._linger_us = linger_us
+    def __init__(self, linger_us: int, limit: int) -> None:
+        self._linger_us, self._large_bytes = linger_us, limit // LARGE
         self.serial = 0
         self.bytes = 0
         self.all: OrderedDict[int, Open] = OrderedDict()  # by serial, the longest quiet first
         self.streams: dict[StreamKey, Open] = {}
         self.lingering: deque[tuple[int, int]] = deque()  # (deadline, serial)
         self._by_key: dict[KeyFields, list[Open] | Crowd] = {}
+        self._large: dict[int, Open] = {}  # by serial
 
     def next(self) -> int:
         """A number above all before."""
@@ -67,6 +69,8 @@ class Openings:
         """Something of it came that takes so many bytes."""
         open_.size += size
         self.bytes += size
+        if open_.size > self._large_bytes:
+            self._large[open_.serial] = open_
         open_.heard_at = now
         self.all.move_to_end(open_.serial)
 
@@ -89,6 +93,16 @@ class Openings:
                 return oldest
         return None
 
+    def first_to_go(self) -> tuple[Open, bool]:
+        """Where too much is open: the largest of the large ones, else the longest quiet; and whether it is large.
+
+        So a stream without an end doesn't close its neighbours. A large one must be closed for good: with its pieces, each part that
+        comes later would make all of it again.
+        """
+        if self._large:
+            return max(self._large.values(), key=lambda open_: (open_.size, open_.serial)), True
+        return next(iter(self.all.values())), False
+
     def settle(self, open_: Open) -> None:
         """The tap of this one has told all, and its entry is not there."""
         if open_.settled:
@@ -102,6 +116,7 @@ class Openings:
     def remove(self, open_: Open) -> None:
         """It is open no more."""
         del self.all[open_.serial]
+        self._large.pop(open_.serial, None)
         self.bytes -= open_.size
         key, tap = open_.key, open_.tap
         if tap is not None:
@@ -127,12 +142,16 @@ class Openings:
         for open_ in opened:
             self.all[open_.serial] = open_
             self.bytes += open_.size
+            if open_.size > self._large_bytes:
+                self._large[open_.serial] = open_
             if open_.tap is not None:
                 self.streams[(*open_.key[:2], open_.tap.vm, open_.tap.stream)] = open_
 
     def _enter(self, open_: Open) -> None:
         key, tap = open_.key, open_.tap
         self.all[open_.serial] = open_
+        if open_.size > self._large_bytes:
+            self._large[open_.serial] = open_
         if tap is not None:
             self.streams[key[0], key[1], tap.vm, tap.stream] = open_
         same = self._by_key.get(key)

@@ -55,7 +55,7 @@ def _tail(pieces: Pieces, held: Tail | None, told: Any) -> tuple[Tail | None, in
     if held is None:
         return tail, len(tail.data) + STRETCH_BYTES
     kept = max(held, tail, key=lambda one: (one.end, len(one.data), one.data))
-    return kept, len(kept.data) - len(held.data)
+    return kept, max(0, len(kept.data) - len(held.data))
 
 
 def _headers(pieces: Pieces, part: Any) -> int:

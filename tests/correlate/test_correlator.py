@@ -241,8 +241,8 @@ def test_a_checkpoint_of_another_version_says_so() -> None:
 
 def test_the_memory_bound_closes_the_longest_quiet_exchange() -> None:
     tape, vm = Tape(), Vm()
-    for number in range(3):
-        tape.tap(vm.seal(parts(Told(number, start_us=Told(1).start_us + number, request=b"x" * 400_000), pieces=2)[:1]))
+    for number in range(9):
+        tape.tap(vm.seal(parts(Told(number, start_us=Told(1).start_us + number, request=b"x" * 110_000), pieces=2)[:1]))
     correlator = Correlator(LIMITS._replace(open_bytes=1_000_000))
     [exchange] = exchanges(correlator, tape.entries)
     assert exchange.completeness & C.UNFINISHED

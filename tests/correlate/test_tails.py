@@ -13,7 +13,7 @@ from collector.correlate.body import assemble
 from collector.correlate.state import Stretch, Tail
 from collector.messages import tap_pb2
 from collector.messages.completeness import Completeness as C
-from collector.messages.exchange import Body, Exchange
+from collector.messages.exchange import Body, Exchange, LedgerWindow
 from tests.support.effort import examples
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
@@ -146,19 +146,31 @@ def test_below_its_level_a_tail_says_nothing(level: int) -> None:
     assert (exchange.tap.response.cut, exchange.tap.response.gaps, exchange.tap.response.truncated) == (None, [], False)
 
 
-@given(st.permutations([Tail(5, b"abc"), Tail(6, b"bc"), Tail(0, b"x"), Tail(2**63, b"y"), Tail(4, b"")]))
+LONG = body_of(3000)
+SEVERAL = [*(Tail(at, LONG[at:]) for at in (2000, 2990)), Tail(100, LONG[100:2900]), Tail(0, b"x"), Tail(2**63, b"y"), Tail(4, b"")]
+
+
+@given(st.permutations(SEVERAL))
 def test_of_several_tails_the_one_that_reaches_furthest_is_kept_in_any_order(tails: list[Tail]) -> None:
-    one, vm, tape = Told(1, response=(b"01234abc",)), Vm(), Tape()
-    found = parts(one, pieces=2)
-    for number, tail in enumerate(tails[: len(found)]):
-        found[number].response_tail.offset, found[number].response_tail.data = tail.offset, tail.data
-    for part in found:
-        for run in part.runs:
-            run.data = run.data[:2] if run.direction == tap_pb2.RESPONSE_BODY else run.data
-    tape.tap(vm.seal(found))
+    one, vm, tape = Told(1, response=(LONG[:2], LONG[2:5], LONG[5:])), Vm(), Tape()
+    found = long_parts(one, limit=2, most=0)
+    for part, tail in zip(found, tails, strict=False):
+        part.response_tail.offset, part.response_tail.data = tail.offset, tail.data
     tape.log(log_message([one]))
-    [exchange] = closed(tape)
-    kept = max(tails[: len(found)], key=lambda tail: (tail.end if tail.end < 2**63 and tail.data else 0, len(tail.data)))
+    for part in found:
+        tape.tap(vm.seal([part]))
+    correlator = Correlator(Limits())
+    [exchange] = [c.item for entry in tape.entries for c in correlator.feed(entry) if isinstance(c.item, Exchange)]
+    assert not correlator.open_exchanges
+    assert correlator.open_bytes == 0
     assert exchange.tap is not None
-    told = exchange.tap.response
-    assert (told.cut is not None) is (kept.end == 8)
+    sound = [tail for tail in tails[: len(found)] if tail.end < 2**63 and tail.data]
+    kept = max(sound, key=lambda tail: (tail.end, len(tail.data)))
+    assert exchange.tap.response.data == LONG[:2] + kept.data[max(0, 2 - kept.offset) :]
+    assert not repeated(correlator, tape)
+
+
+def repeated(correlator: Correlator, tape: Tape) -> int:
+    """Parts that the ledger calls repeated."""
+    windows = [one.item for one in correlator.feed(tape.tick(1000)) if isinstance(one.item, LedgerWindow)]
+    return sum(window.counts.get("repeated_parts", 0) for window in windows)
