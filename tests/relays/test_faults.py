@@ -15,7 +15,8 @@ from collector.relays.relay import Relay
 from collector.store.migrate import migrate
 from tests.support.events import exchanges
 from tests.support.faulty_receiver import FAULTS, FaultyEnd
-from tests.support.relays import Letters, SqlOrigin, relay, running, until
+from tests.support.relays import Letters, SqlOrigin, relay, running
+from tests.support.waits import until_holds
 
 EXCHANGES = 150
 TRIES_PER_EVENT = {0.1: 1.25, 0.3: 1.75, 0.6: 3.4}  # 1 / (1 - share), and what chance adds to it
@@ -41,7 +42,7 @@ async def test_a_share_of_faults_of_six_kinds_costs_tries_and_no_event(
     await origin.fill("j", list(exchanges(EXCHANGES)))
     await end.mend()
     async with relay(origin, end, Letters()) as copying, running(copying):
-        await until(lambda: len(set(end.receiver.ids)) >= EXCHANGES and copying.status.lag == 0)
+        await until_holds(lambda: len(set(end.receiver.ids)) >= EXCHANGES and copying.status.lag == 0)
     order = list(dict.fromkeys(end.receiver.ids))
     assert order == sorted(order)
     assert len(order) == EXCHANGES

@@ -16,7 +16,8 @@ from tests.support.events import JOURNAL, NOW_US
 from tests.support.http_receiver import Receiver
 from tests.support.kafka import new_topics, unique
 from tests.support.outputs import chats, outputs
-from tests.support.relays import KafkaOrigin, until
+from tests.support.relays import KafkaOrigin
+from tests.support.waits import until_holds
 
 
 async def test_from_kafka_to_http_by_the_settings(kafka: KafkaBroker) -> None:
@@ -27,11 +28,11 @@ async def test_from_kafka_to_http_by_the_settings(kafka: KafkaBroker) -> None:
     settings = Settings(sink=Sink(url="kafka:"), kafka=topics, relays=[relay])
     made = outputs(chats(15))
     await KafkaOrigin(topics).fill(JOURNAL, made)
-    await until(lambda: _behind(relay, settings, 30, 40))  # a transaction's markers come a little later than its end
+    await until_holds(lambda: _behind(relay, settings, 30, 40))  # a transaction's markers come a little later than its end
     registry = CollectorRegistry()
     relays = start_relays(settings, TurnedClock(NOW_US), RelayMetrics(registry))
-    await until(lambda: len(receiver.events) == 30)
-    await until(lambda: relays.statuses[0].lag == 0)
+    await until_holds(lambda: len(receiver.events) == 30)
+    await until_holds(lambda: relays.statuses[0].lag == 0)
     assert len(set(receiver.ids)) == 30
     (component,) = relays.components()
     assert (component.name, component.ok) == (f"relay {relay.name}", True)
@@ -51,7 +52,7 @@ async def test_a_relay_that_fails_is_told_and_makes_nobody_unready(kafka: KafkaB
     relay = Relay(name=unique("r"), to="http", url="http://127.0.0.1:9/")
     settings = Settings(sink=Sink(url="kafka:"), kafka=topics, relays=[relay])
     relays = start_relays(settings, TurnedClock(NOW_US), RelayMetrics(CollectorRegistry()))
-    await until(lambda: relays.statuses[0].failing)
+    await until_holds(lambda: relays.statuses[0].failing)
     (component,) = relays.components()
     assert component.ok
     assert "failing since" in component.detail

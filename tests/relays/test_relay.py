@@ -16,7 +16,8 @@ from collector.relays.start import told
 from collector.sinks.protocol import BEGINNING
 from tests.support.clocks import TurnedClock
 from tests.support.events import NOW_US, exchanges
-from tests.support.relays import Letters, until
+from tests.support.relays import Letters
+from tests.support.waits import until_holds
 
 
 class Feed:
@@ -110,12 +111,12 @@ async def test_it_tells_since_when_and_why_it_fails_and_forgets_it_when_it_works
     feed, target = Feed(exchanges(5)), Target()
     target.error = RetryableError("the target is down")
     async with running(feed, target) as made:
-        await until(lambda: made.status.failing)
+        await until_holds(lambda: made.status.failing)
         assert (made.status.failing, made.status.since_us, made.status.lag) == ("the target is down", NOW_US, 5)
         assert "failing since 2025-11-22T08:26:40.123456Z: the target is down" in told(made.status)
         target.error = None
-        await until(lambda: len(target.written) == 5)
-        await until(lambda: made.status.lag == 0)
+        await until_holds(lambda: len(target.written) == 5)
+        await until_holds(lambda: made.status.lag == 0)
         assert (made.status.failing, made.status.since_us, made.status.written) == (None, None, 5)
 
 
@@ -144,16 +145,16 @@ async def test_the_lag_of_a_failing_relay_goes_on_growing() -> None:
     feed, target = Feed(exchanges(5)), Target()
     target.error = RetryableError("the target is down")
     async with running(feed, target) as made:
-        await until(lambda: made.status.lag == 5)
+        await until_holds(lambda: made.status.lag == 5)
         feed.outputs = exchanges(9)
-        await until(lambda: made.status.lag == 9)
+        await until_holds(lambda: made.status.lag == 9)
 
 
 async def test_it_stops_at_once_while_it_waits_for_a_target() -> None:
     feed, target = Feed(exchanges(1)), Target()
     target.error = LaterError("come tomorrow", 10**6)
     async with running(feed, target) as made:
-        await until(lambda: made.status.failing)
+        await until_holds(lambda: made.status.failing)
     assert target.written == []
 
 
@@ -161,7 +162,7 @@ async def test_damaged_bytes_are_buried_before_the_place_moves_on() -> None:
     letters = Letters()
     feed, target = Feed(exchanges(1), [Damaged(Place(1, 0), b"\xff", "no event")]), Target()
     async with running(feed, target, letters):
-        await until(lambda: target.written)
+        await until_holds(lambda: target.written)
     (letter,) = letters.held.values()
     assert (letter.origin, letter.data, letter.reason, letter.place) == ("relay:r", b"\xff", "no event", Place(1, 0))
 
@@ -169,10 +170,10 @@ async def test_damaged_bytes_are_buried_before_the_place_moves_on() -> None:
 async def test_when_journals_were_elsewhere_the_places_are_asked_for_anew() -> None:
     feed, target = Feed(exchanges(1)), Target()
     async with running(feed, target):
-        await until(lambda: target.written)
+        await until_holds(lambda: target.written)
         feed.generation += 1
         target.at = BEGINNING
-        await until(lambda: len(target.written) == 2)
+        await until_holds(lambda: len(target.written) == 2)
     assert target.asked == 2
 
 
@@ -180,6 +181,6 @@ async def test_a_target_that_refuses_even_a_place_is_failing_and_not_the_end() -
     feed, target = Feed(exchanges(3)), Target()
     target.error = PermanentError("of another program")
     async with running(feed, target, longest_sleep=0.01) as made:
-        await until(lambda: made.status.failing)
+        await until_holds(lambda: made.status.failing)
         target.error = None
-        await until(lambda: made.status.lag == 0)
+        await until_holds(lambda: made.status.lag == 0)

@@ -19,7 +19,8 @@ from tests.support.events import JOURNAL
 from tests.support.http_receiver import Receiver
 from tests.support.kafka import new_topics, unique
 from tests.support.outputs import chats, outputs
-from tests.support.relays import KafkaOrigin, until
+from tests.support.relays import KafkaOrigin
+from tests.support.waits import until_holds
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def test_a_role_with_a_sink_runs_the_relays_from_the_topics(
     registry = CollectorRegistry()
     async with AsyncExitStack() as stack, AsyncExitStack() as sources:
         await ROLES[role](Starting(settings, SystemClock(), stack, registry, sources, Phase()))
-        await until(lambda: len(receiver.ids) >= len(wanted))
+        await until_holds(lambda: len(receiver.ids) >= len(wanted))
     assert sorted(receiver.ids) == wanted, "bodies too, although no store has them yet"
     assert registry.get_sample_value("meshscribe_relay_events_total", {"relay": relay.name}) == len(wanted)
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 
 from collector.dead_letters import DeadLetter, Heap, heaped
-from collector.errors import PermanentError, RetryableError
+from collector.errors import PermanentError
 from collector.messages.event import Event, Output, Place
 from collector.relays.http_client import Client
 from collector.relays.http_target import HttpTarget
@@ -36,6 +36,7 @@ from tests.support.events import NOW_US
 from tests.support.http_receiver import Receiver
 from tests.support.kafka import read_all, unique
 from tests.support.sql import rows
+from tests.support.waits import until_holds
 
 ALL = frozenset(TYPES.values())
 CLOCK = TurnedClock(NOW_US)
@@ -287,19 +288,6 @@ async def running(made: Relay) -> AsyncIterator[asyncio.Task[None]]:
             task.result()
 
 
-async def until(holds: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Waits until it holds. A store that does not answer meanwhile holds nothing."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                found = holds()
-                if await found if asyncio.iscoroutine(found) else found:
-                    return
-            except (OSError, RetryableError):
-                pass
-            await asyncio.sleep(0.05)
-
-
 async def moved(made: Relay, end: End, expected: Sequence[str]) -> None:
     """Runs the relay until its target holds these ids (as a set)."""
 
@@ -307,7 +295,7 @@ async def moved(made: Relay, end: End, expected: Sequence[str]) -> None:
         return set(await end.ids()) >= set(expected)
 
     async with running(made):
-        await until(there)
+        await until_holds(there)
 
 
 def events_of(outputs: Iterable[Output], origin: Origin, end: End) -> list[Event]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
+
+from collector.errors import RetryableError
 
 T = TypeVar("T")
 SECONDS = 60.0
@@ -20,7 +23,13 @@ def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = SECO
 
 
 async def until_holds(holds: Callable[[], Any], seconds: float = SECONDS) -> None:
-    """While others on this loop go on. Raises TimeoutError if it does not come to hold."""
+    """While others on this loop go on. What a store that doesn't answer raises meanwhile does not count; what `holds` returns is awaited
+    where it has to be. Raises TimeoutError if it does not come to hold.
+    """
     async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.01)
+        while True:
+            with suppress(OSError, RetryableError):
+                found = holds()
+                if await found if asyncio.iscoroutine(found) else found:
+                    return
+            await asyncio.sleep(0.02)
