@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 
@@ -27,6 +28,26 @@ def test_every_package_is_in_the_table_of_floors() -> None:
     packages = {path.parent.name for path in (ROOT / "collector").glob("*/__init__.py")}
     modules = {path.name for path in (ROOT / "collector").glob("*.py")} - {"__init__.py"}
     assert {name for name in packages | modules if f"`{name}`" not in table} == set()
+
+
+def layers() -> list[set[str]]:
+    """The floors, from the top."""
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    return [set(re.findall(r"\w+", line)) for line in contract["importlinter:contract:floors"]["layers"].split("\n") if line]
+
+
+def floors(table: str) -> list[set[str]]:
+    """What the table says of them: rows with one number are one floor."""
+    found: dict[int, set[str]] = {}
+    for number, names in re.findall(r"^\| (\d+) \| ([^|]+) \|", table, re.MULTILINE):
+        found.setdefault(int(number), set()).update(re.findall(r"`(\w+)(?:\.py)?`", names))
+    assert list(found) == list(range(1, len(found) + 1))
+    return list(found.values())
+
+
+def test_the_table_of_floors_has_the_order_that_imports_are_checked_by() -> None:
+    assert floors((ROOT / "ARCHITECTURE.md").read_text()) == layers()
 
 
 def test_a_file_that_is_not_there_would_be_seen() -> None:
