@@ -37,7 +37,7 @@ class Batches:
         self._kinds: tuple[Callable[[tap_pb2.Batch], None], ...] = (
             *(self._ordinary, self._ordinary, self._hostile_bodies, self._hostile_bodies, self._hostile_bodies),
             *(self._goes_on, self._goes_on, self._pieces, self._twins, self._indexes, self._sequence, self._far),
-            *(self._drops, self._labels, self._empty_parts, self._header_blocks, self._statuses, self._lengths, self._victims),
+            *(self._drops, self._labels, self._empty_parts, self._header_blocks, self._statuses, self._lengths, self._tails, self._victims),
         )
 
     def next(self) -> bytes:
@@ -194,6 +194,15 @@ class Batches:
             run.lengths.extend(chance.choices(U32, k=chance.choice((0, 1, 3))))
             run.times_us.extend(chance.choices(U64, k=chance.choice((0, 1, 3))))
         part.end.request_size, part.end.response_size = chance.choice(U64), chance.choice(U64)
+
+    def _tails(self, batch: tap_pb2.Batch) -> None:
+        """Tails anywhere: over the runs, behind the body's end, empty, and several of one body."""
+        chance, whole = self._chance, self._whole(batch)
+        whole.end.response_size = chance.choice(U64)
+        for index in range(1, chance.choice((2, 4))):
+            part = batch.parts.add(stream=whole.stream, request_id=whole.request_id, start_us=whole.start_us, index=index)
+            for tail in (part.request_tail, part.response_tail):
+                tail.offset, tail.data = chance.choice(U64), chance.randbytes(chance.choice((0, 1, 50)))
 
     def _victims(self, batch: tap_pb2.Batch) -> None:
         """Somebody else's VM under this sender's own name."""

@@ -7,13 +7,14 @@ from random import Random
 
 from collector.decode import Captured
 from tests.replay_check.around import hops, hostile, lossy, refused, time
+from tests.replay_check.long_bodies import endless
 from tests.replay_check.recording import Damage, Recorded, Recording
 from tests.replay_check.spoken import exchanges, speaking
 from tests.replay_check.stage import Scene, Stage
 from tests.support.witnesses import Tape
 
 ENTRIES = 10_000
-SCENES: dict[Scene, int] = {lossy: 16, hostile: 30, hops: 12, refused: 2, time: 1}  # with how often each has its turn
+SCENES: dict[Scene, int] = {lossy: 16, hostile: 30, hops: 12, refused: 2, endless: 1, time: 1}  # with how often each has its turn
 SPOKEN, HARVESTED = 15, 20
 DAMAGES = 30
 

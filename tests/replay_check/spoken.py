@@ -15,6 +15,7 @@ from collector.messages import tap_pb2
 from collector.messages.headers import pack
 from tests.decode.corpus import CORPUS
 from tests.decode.test_recordings import RECORDINGS, captured
+from tests.replay_check.long_bodies import passed, tails
 from tests.replay_check.secrets import secrets
 from tests.replay_check.stage import Proxy, Scene, Stage
 
@@ -101,13 +102,26 @@ def _parts(chance: Random, captured_: Captured, stream: int, request_id: str, st
     tail.response_headers.at_us = 900
     if captured_.response_trailers:
         tail.response_trailers.map = pack(list(captured_.response_trailers))
+        tail.response_trailers.at_us = 1600
+    if chance.random() < 0.05:
+        tail.request_trailers.map = pack([("x-checksum", "5"), ("authorization", "Bearer sk-123")])
+        tail.request_trailers.at_us = 700
     runs = [] if level in (tap_pb2.METADATA, tap_pb2.NONE) else _runs(chance, captured_, level)
-    end = tail.end
+    told = tails(chance, captured_, runs)
+    if tap_pb2.REQUEST_BODY in told:
+        tail.request_tail.CopyFrom(told[tap_pb2.REQUEST_BODY])
+    if tap_pb2.RESPONSE_BODY in told:
+        tail.response_tail.CopyFrom(told[tap_pb2.RESPONSE_BODY])
+    _end(tail.end, captured_)
+    return _laid(chance, head, tail, runs, key)
+
+
+def _end(end: tap_pb2.End, captured_: Captured) -> None:
     end.at_us = 1000 + int(1e6 * sum(chunk[2] for chunk in captured_.chunks[-1:])) + 700
-    end.request_size, end.response_size = len(captured_.request_body), len(captured_.response_body)
+    end.request_size = passed(captured_.request_body, captured_.request_tail)
+    end.response_size = passed(captured_.response_body, captured_.response_tail)
     end.request_complete = end.response_complete = True
     end.response_code = captured_.status or 0
-    return _laid(chance, head, tail, runs, key)
 
 
 def _laid(chance: Random, head: tap_pb2.Part, tail: tap_pb2.Part, runs: Sequence[tap_pb2.Run], key: dict[str, Any]) -> list[tap_pb2.Part]:
@@ -119,6 +133,9 @@ def _laid(chance: Random, head: tap_pb2.Part, tail: tap_pb2.Part, runs: Sequence
         tail.end.response_complete, tail.end.response_flags = False, chance.choice((0, 2, 4, 64, 1 << 20))
     elif manner < 0.15:
         tail.end.request_complete = False
+    elif manner < 0.18:
+        tail.end.headers_dropped = 1
+        tail.ClearField("response_headers")
     if chance.random() < 0.6:
         head.runs.extend(runs)
         head.MergeFrom(tail)
@@ -126,6 +143,12 @@ def _laid(chance: Random, head: tap_pb2.Part, tail: tap_pb2.Part, runs: Sequence
     made = [head]
     for run in runs:
         made.append(tap_pb2.Part(**key, index=len(made), runs=[run]))
+    if tail.HasField("request_tail"):  # the request is over before the answer is
+        made.append(tap_pb2.Part(**key, index=len(made), request_tail=tail.request_tail))
+        tail.ClearField("request_tail")
+    if tail.HasField("response_tail") and chance.random() < 0.3:
+        made.append(tap_pb2.Part(**key, index=len(made), response_tail=tail.response_tail))
+        tail.ClearField("response_tail")
     tail.index = len(made)
     return [*made, tail]
 
@@ -198,7 +221,8 @@ def _log(chance: Random, message: Any, proxy: Proxy, captured_: Captured, reques
     entry.protocol_version = chance.choice((0, 2, 3))
     request.request_method = 1 if captured_.method == "GET" else 3
     request.path, request.request_id, request.authority = captured_.path, request_id, chance.choice(_HOSTS)
-    request.request_body_bytes, response.response_body_bytes = len(captured_.request_body), len(captured_.response_body)
+    request.request_body_bytes = passed(captured_.request_body, captured_.request_tail)
+    response.response_body_bytes = passed(captured_.response_body, captured_.response_tail)
     request.user_agent = chance.choice(("", "python-httpx/0.28", "kube-probe/1.33"))
     for name, value in (("x-consumer", "team-a"), ("authorization", "Bearer sk-123"), ("x-user", "jane"), ("my-token", "t")):
         if chance.random() < 0.1:

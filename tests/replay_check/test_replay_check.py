@@ -11,15 +11,24 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
 
+from collector.correlate.openings import LARGE
+from collector.correlate.pieces import CHUNK_BYTES
 from collector.dead_letters import DeadLetter
+from collector.messages import tap_pb2
+from collector.messages.entry import Kind
 from collector.messages.event import EXCHANGE_TYPE, Output
+from collector.roles.limits import limits
+from collector.settings import Settings
 from tests.replay_check import __main__ as command
 from tests.replay_check import baseline, driven, lines, on_purpose, recording
 from tests.replay_check.against import Found, compare
 from tests.replay_check.make import make
 from tests.replay_check.on_purpose import Purpose
 from tests.replay_check.profiles import PROFILES, Profile
+from tests.replay_check.stage import proxies
 
 ROOT = Path(__file__).parents[2]
 SLICE = 600
@@ -59,6 +68,46 @@ def test_the_recording_holds_every_kind_of_entry_and_the_baseline_every_kind_of_
     assert {one.kind for one in recording.read().entries} == {1, 2, 3, 4, 5, 7}  # 6 is made of what is damaged
     types = [{type_ for *_, type_ in stored.digests} for stored in baseline.read().profiles.values()]
     assert [len(one) for one in types] == [6, 6, 5]
+
+
+def kinds(message: Message) -> Iterator[str]:
+    """Every field that is set in it, by its path; of choices each one."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_ENUM:
+            yield f"{field.name}={value}"
+        elif field.type != field.TYPE_MESSAGE:
+            yield field.name
+        else:
+            for one in value if field.is_repeated else (value,):
+                yield from (f"{field.name}.{inner}" for inner in kinds(one))
+
+
+def known_kinds(descriptor: Descriptor) -> Iterator[str]:
+    for field in descriptor.fields:
+        if field.type == field.TYPE_ENUM:
+            yield from (f"{field.name}={value.number}" for value in field.enum_type.values if value.number)  # 0 is never on the wire
+        elif field.type != field.TYPE_MESSAGE:
+            yield field.name
+        else:
+            yield from (f"{field.name}.{inner}" for inner in known_kinds(field.message_type))
+
+
+@pytest.fixture(scope="module")
+def sent() -> list[tap_pb2.Part]:
+    """What the filters of the recording sent, without hostile senders and hostile names."""
+    real = {proxy.node for proxy in proxies()}
+    batches = [one.payload for one in recording.read().entries if one.kind == Kind.TAP and one.source in real]
+    return [part for payload in batches for part in tap_pb2.Batch.FromString(payload).parts]
+
+
+def test_the_recording_holds_a_stream_that_is_closed_early_because_it_is_large(sent: list[tap_pb2.Part]) -> None:
+    smallest = min(limits(Settings(**profile.sections)).open_bytes for profile in PROFILES if not profile.keys)
+    assert max(CHUNK_BYTES * len(run.lengths) for part in sent for run in part.runs) > smallest // LARGE
+
+
+def test_what_filters_send_holds_every_kind_of_part(sent: list[tap_pb2.Part]) -> None:
+    found = {kind for part in sent for kind in kinds(part)}
+    assert found == set(known_kinds(tap_pb2.Part.DESCRIPTOR)) - {"request_headers.at_us"}, "request headers are the start"
 
 
 @pytest.fixture
