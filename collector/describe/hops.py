@@ -25,14 +25,16 @@ FREE = frozenset((
     "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "update", "input_items",
     "metadata", "ready", "live", "health", "graph", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
+_COPY = "-shadow"
 
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """The rule by which a hop is billed: its role is one of these."""
+    """The rule by which a hop is billed: its role is one of these. `mirrored`: copies that a route made are billed too."""
 
     roles: frozenset[str] = frozenset(("predictor", "serving", "decode", "server"))
     configured: bool = False
+    mirrored: bool = False
 
     def rule(self, role: str, billed: bool) -> str:
         """The rule's name: `predictor-hop`, `not-billed`; `configured:` in front where the operator's roles were asked."""
@@ -66,10 +68,11 @@ def hop(
     operation: str = "",
     metered: bool = True,
     answered: bool = True,
+    authority: str = "",
 ) -> RecordedHop:
-    """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing. `metered`: usage was decoded.
+    """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`: as asked.
 
-    What was not answered is not billed, whatever was asked: the rule is `not-answered`.
+    What was not answered is not billed, whatever was asked: the rule is `not-answered`. Nor is a copy that a route made: `mirrored`.
 
     By default a workload that is nobody's service is billed only where usage was decoded: an application in front of a model that
     passes its calls on has the same role, and decodes to nothing.
@@ -78,7 +81,19 @@ def hop(
     billed = name in billing.roles and operation not in FREE and (metered or billing.configured or name != "server")
     if billed and not answered:
         return {"role": name, "billable": False, "rule": "not-answered"}
+    if billed and not billing.mirrored and is_mirrored(authority, service, exchange.node.workload):
+        return {"role": name, "billable": False, "rule": "mirrored"}
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
+
+
+def is_mirrored(authority: str, service: Service, workload: str) -> bool:
+    """Whether this is a copy whose answer nobody gets: Envoy ends the host of such requests in `-shadow`, before the port
+    (config.route.v3.RouteAction.RequestMirrorPolicy). A service or workload may itself be called so.
+    """
+    if _COPY not in authority:
+        return False
+    host = authority.rpartition(":")[0] if authority.rpartition(":")[2].isdecimal() else authority
+    return host.endswith(_COPY) and host not in (service.get("name"), workload)
 
 
 def role(exchange: Exchange, service: Service) -> HopName:

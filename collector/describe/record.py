@@ -44,7 +44,8 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
     if service:
         record["service"] = service
     operation = decoded.inference.get("operation", "")
-    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage), _answered(seen, decoded, log, tap))
+    was_answered = _answered(seen, decoded, log, tap)
+    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage), was_answered, seen.authority or "")
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)

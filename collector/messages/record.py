@@ -44,7 +44,7 @@ class RecordedHop(TypedDict, total=False):
     rule: Annotated[
         str,
         field(
-            "The rule: `predictor-hop`, …, `not-billed`, `not-answered`; `configured:` in front where it is the operator's.",
+            "The rule: `predictor-hop`, …, `not-billed`, `not-answered`, `mirrored`; `configured:` in front where it is the operator's.",
             "Meshscribe",
             "",
             "predictor-hop",

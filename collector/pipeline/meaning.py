@@ -15,7 +15,7 @@ from collector.messages.service import Service
 from collector.pipeline.tokenizers import open_estimator
 from collector.redact import Consumers, Redactor, Rules
 from collector.settings import Settings
-from collector.settings.meaning import read_key
+from collector.settings.meaning import Usage, read_key
 
 
 class ExchangeMeaning:
@@ -46,7 +46,7 @@ class ExchangeMeaning:
             catalogue,
             settings.services.logger_mode,
             redactor=Redactor(rules, consumers, estimator),
-            billing=Billing(frozenset(usage.billable_hops), True) if usage.billable_hops else DEFAULT,
+            billing=_billing(usage),
             estimator=estimator,
         )
 
@@ -82,3 +82,8 @@ class ExchangeMeaning:
         found = match(facts, self._catalogue.knows)
         version = self._catalogue.as_of(found.namespace, found.name, exchange.key.start_us, found.kind) if found.matched else None
         return attach(found, version, self._logger_mode)
+
+
+def _billing(usage: Usage) -> Billing:
+    roles = frozenset(usage.billable_hops) or DEFAULT.roles
+    return Billing(roles, bool(usage.billable_hops), usage.bill_mirrored)

@@ -38,6 +38,7 @@ class Usage(Section):
     billable_hops: list[Hop] = Field(
         [], description="Roles of the hops that are billed. None: predictor, serving, decode and server, of which a call has one."
     )
+    bill_mirrored: bool = Field(False, description="Copies that a route's mirror makes (host ends in `-shadow`) are billed too.")
     consumer_headers: list[str] = Field(
         [], description="Request headers that name the consumer, the first that is there counts. They are stored as a hash only."
     )

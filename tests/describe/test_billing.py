@@ -111,3 +111,27 @@ def test_tokens_are_not_estimated_of_a_body_of_which_bytes_are_missing(lost: int
     told = Told(1, path=t.CHAT, request=CHAT, response=pieces)
     events = described(Settings(usage={"tokenizers": [{"bytes_per_token": 4}]}), told, answered=t.SSE, pieces=2, lost=lost)
     assert ("completion_tokens" in usage(events)["usage"]) is not bool(lost)
+
+
+@pytest.mark.parametrize(("authority", "rule"), [
+    ("iris-predictor.demo-shadow", "mirrored"),
+    ("iris-predictor.demo-shadow:8080", "mirrored"),
+    ("[fd00::1]-shadow", "mirrored"),
+    ("llm-shadow", "predictor-hop"),
+    ("llm-shadow:80", "predictor-hop"),
+    ("llm-shadow.demo.svc", "predictor-hop"),
+    ("fd00::1", "predictor-hop"),
+    ("", "predictor-hop"),
+])  # fmt: skip
+def test_a_copy_that_a_mirror_made_is_not_billed_but_a_service_called_so_is(authority: str, rule: str) -> None:
+    node = Node("sidecar~1~p", workload="llm-shadow", labels={"component": "predictor"})
+    exchange = Exchange(Key(node.id, b"", 0), 0, node, 1, None, None)
+    assert hop(exchange, {}, Billing(), "chat.completion", True, True, authority)["rule"] == rule
+    assert hop(exchange, {}, Billing(mirrored=True), "chat.completion", True, True, authority)["rule"] == "predictor-hop"
+
+
+def test_bill_mirrored_is_the_operators_to_say() -> None:
+    told = Told(1, path="/v1/chat/completions", request=CHAT, response=(ANSWER,))
+    asked = [(":authority", "iris.demo-shadow")]
+    rules = [usage(described(Settings(usage={"bill_mirrored": billed}), told, asked))["hop"]["rule"] for billed in (False, True)]
+    assert rules == ["mirrored", "predictor-hop"]
