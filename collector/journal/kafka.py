@@ -52,8 +52,8 @@ class KafkaJournal:
 
     @property
     def failing(self) -> str | None:
-        """Why nothing can be read now."""
-        return self._reader.failing
+        """Why nothing can be read now, or no checkpoint."""
+        return self._reader.failing or self._checkpoints.failing
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
