@@ -5,7 +5,8 @@ appends its ticks to it, and keeps its checkpoints in the compacted topic. posit
 size, as the operator set it for the topic. Next stop: the pipeline of this partition.
 
 A broker that comes back from a crash cuts its log where that is damaged, and writes on from there: other entries then have positions that
-were stored. So what was stored is kept with the mark of its last entry, and the two are compared before anything is read.
+were stored. So what was stored is kept with the mark of its last entry, and the two are compared before anything is read. While it
+runs, the reader compares the last entry that it gave.
 """
 
 from __future__ import annotations
@@ -22,17 +23,13 @@ from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint, Standing
 from collector.journal.kafka_checkpoints import Checkpoints
 from collector.journal.kafka_reader import CLOSED, Lost, PartitionReader
+from collector.journal.kafka_records import mark_of
 from collector.journal.kafka_topic import RawTopic
 from collector.journal.kafka_writer import RawWriter
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 
-RECENT = 4  # reads whose entries can be told by their marks: while one is stored, the next are fed
-
-
-def mark_of(entry: Entry) -> str:
-    """By what an entry is known from any other that takes its place later."""
-    return f"{entry.received_at}-{entry.writer}-{entry.elapsed_us}"
+RECENT = 4  # reads whose entries' marks are known: while one is stored, the next are fed
 
 
 class KafkaJournal:
@@ -41,10 +38,10 @@ class KafkaJournal:
     def __init__(self, settings: Kafka, topic: RawTopic, partition: int, writer: RawWriter, clock: Clock, lost: Lost | None = None) -> None:
         """`lost` counts on what was gone from the partition before it was read."""
         self.stored: Callable[[], tuple[int, str]] = lambda: (0, "")  # the last position that was stored, and its mark as it was then
-        self._recent = deque[Sequence[Entry]](maxlen=RECENT)
+        self._recent = deque[dict[int, str]](maxlen=RECENT)  # the mark at each position
         self.id = topic.journal(partition)
         self._partition, self._writer = partition, writer
-        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition), clock, lost)
+        self._reader = PartitionReader(settings, TopicPartition(topic.name, partition), clock, lost, lambda: self.stored()[0])
         self._checkpoints = Checkpoints(settings, topic, partition, clock)
         self._closed = False
 
@@ -55,8 +52,8 @@ class KafkaJournal:
 
     @property
     def failing(self) -> str | None:
-        """Why nothing can be read now."""
-        return self._reader.failing
+        """Why nothing can be read now, or no checkpoint."""
+        return self._reader.failing or self._checkpoints.failing
 
     async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
         """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
@@ -66,12 +63,12 @@ class KafkaJournal:
     async def read(self, after: int, max_bytes: int) -> Sequence[Entry]:
         self._check_open()
         found = await self._reader.read(after, max_bytes)
-        self._recent.append(found)
+        self._recent.append({entry.position: mark_of(entry) for entry in found})
         return found
 
     def mark(self, position: int) -> str:
         """Of the entry there, if it was read of late."""
-        return next((mark_of(one) for some in self._recent for one in some if one.position == position), "")
+        return next((marks[position] for marks in self._recent if position in marks), "")
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         self._check_open()
@@ -93,12 +90,7 @@ class KafkaJournal:
         last = await self._reader.last()
         position, mark = self.stored()
         if mark and position <= last:
-            there = await self._reader.entry_at(position)
-            if there is not None and mark_of(there) != mark:
-                raise DamagedError(
-                    f"{self.id}: at position {position} is not the entry that was processed: the log lost its end on the broker and was"
-                    " written on. What it took since then is not processed. Give the raw topic another name (kafka.raw_topic)"
-                )
+            await self._reader.expect(position, mark)
         return Standing(0, 0, last, 0)
 
     async def rename(self, name: str, incident: Incident) -> None:

@@ -38,8 +38,18 @@ def headers_of(kind: Kind, stamp: Stamp, sender: str = "") -> list[tuple[str, by
     return [(_NAME, _SHAPE.pack(VERSION, kind, *stamp, len(told)) + told)]
 
 
+def mark_of(entry: Entry) -> str:
+    """By what an entry is known from any other that takes its place later."""
+    return f"{entry.received_at}-{entry.writer}-{entry.elapsed_us}"
+
+
+def is_ours(record: Any) -> bool:
+    """Whether a Meshscribe wrote it, be it one of another version."""
+    return any(name == _NAME for name, _ in record.headers)
+
+
 def entry_of(record: Any) -> Entry | None:
-    """The entry of an aiokafka ConsumerRecord; None if it is not one of ours."""
+    """The entry of an aiokafka ConsumerRecord; None if it is not one of ours, or of another version."""
     packed = next((value for name, value in record.headers if name == _NAME), None)
     if packed is None or len(packed) < _SHAPE.size:
         return None

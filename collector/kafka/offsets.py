@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from collector.errors import MeshscribeError
+from collector.errors import MeshscribeError, blamed
 from collector.kafka.clients import admin
 from collector.kafka.private import enlist
 from collector.settings import Kafka
@@ -23,8 +23,11 @@ EVERY_SECONDS = 86_400.0
 
 
 async def committed(settings: Kafka, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
-    """The group's committed offsets with their metadata. Disturbs nobody of the group. Raises KafkaError and TimeoutError of aiokafka."""
-    async with admin(settings) as client:
+    """The group's committed offsets with their metadata. Disturbs nobody of the group.
+
+    Raises KafkaError of aiokafka, and TimeoutError: it was not answered within the settings' time, as where an ACL is missing.
+    """
+    async with asyncio.timeout(settings.timeout_seconds), admin(settings) as client:
         while True:
             try:
                 found = await client.list_consumer_group_offsets(group, partitions=list(partitions))
@@ -92,5 +95,6 @@ class Keeper:
             await asyncio.sleep(EVERY_SECONDS)
             try:
                 await self._keep()
-            except MeshscribeError as error:
-                log.warning("places could not be committed again, which is tried once more tomorrow: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next day is another one
+                why = str(error) if isinstance(error, MeshscribeError) else blamed(error)
+                log.warning("places could not be committed again, which is tried once more tomorrow: %s", why)

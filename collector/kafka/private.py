@@ -29,6 +29,7 @@ __all__ = [
     "batch_at",
     "calc_crc32c",
     "close_connections",
+    "connection",
     "decode_varint",
     "discard",
     "encode_varint",
@@ -46,7 +47,7 @@ Future: TypeAlias = "asyncio.Future[object]"
 
 ASK_AGAIN_SECONDS = 0.05
 _ASK_AGAIN = (UnknownError, ConcurrentTransactions)
-_UNREADABLE = (CorruptRecordException, UnknownError)  # what a broker answers for a place that it cannot read
+_UNREADABLE = (CorruptRecordException.errno, UnknownError.errno)  # what a broker answers for a place that it cannot read
 _ONE_BATCH = 1  # a fetch brings the first batch whole, however few bytes were asked for
 
 
@@ -147,10 +148,17 @@ def _look_at(done: Future) -> None:
         done.exception()
 
 
+def connection(consumer: AIOKafkaConsumer, at: TopicPartition) -> object | None:
+    """The connection over which the partition's broker is asked now; None if there is none. aiokafka makes a new one without a word."""
+    client = consumer._client
+    found: object | None = client._conns.get((client.cluster.leader_for_partition(at), ConnectionGroup.DEFAULT))
+    return found
+
+
 async def batch_at(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> Batch | None:
     """The batch that holds this offset; None if it cannot be read. aiokafka has no public way to ask for one batch.
 
-    Raises KafkaError: its broker does not answer, or is another one.
+    Raises KafkaError: its broker does not answer, holds the answer back, has nothing there yet, or is another one.
     """
     client = consumer._client
     leader = client.cluster.leader_for_partition(at)
@@ -159,13 +167,23 @@ async def batch_at(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) 
         raise KafkaError(f"{at} has no leader")
     request = FetchRequest(0, 1, _ONE_BATCH, 0, [(at.topic, [(at.partition, offset, _ONE_BATCH)])])
     answer = await client.send(leader, request)
-    ((_, ((_, code, *rest),)),) = answer.topics
+    if not answer.topics:
+        raise KafkaError("its broker holds the answer back (quota)")
+    ((_, ((_, code, high, *rest),)),) = answer.topics
+    if code in _UNREADABLE:
+        return None
+    if code:
+        await client.force_metadata_update()
+        raise _refusal(code, at, offset)
+    if not rest[-1] and offset >= high:
+        raise KafkaError(f"nothing is told at offset {offset} yet: its broker has what comes before {high}")
+    return _whole(rest[-1], offset)
+
+
+def _refusal(code: int, at: TopicPartition, offset: int) -> KafkaError:
+    """As aiokafka raises it; of the many codes that it does not know, with the code."""
     fault = for_code(code)
-    if code and fault not in _UNREADABLE:
-        if fault.invalid_metadata:
-            await client.force_metadata_update()
-        raise fault()
-    return None if code else _whole(rest[-1], offset)
+    return KafkaError(f"code {code}") if fault is UnknownError else fault({at: offset})
 
 
 def _whole(data: bytes | None, offset: int) -> Batch | None:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from collector.errors import FencedError, MeshscribeError, PermanentError, blamed
+from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, blamed
 from collector.kafka.cloudevents import Encoder
 from collector.kafka.faults import AWAY
 from collector.kafka.offsets import Keeper, mending
@@ -65,6 +65,7 @@ class KafkaSink:
         self._writers: dict[str, Transactions] = {}
         self._resender = Transactions(settings, f"meshscribe-resend-{uuid.uuid4().hex}")
         self._highs: dict[str, Place] = {}
+        self._ours = dict[str, None]()  # whose places were asked for, and that no other process took over
         self._mark, self._marks = mark, dict[str, str]()
         self._checked = False
         self._lock = asyncio.Lock()
@@ -84,6 +85,7 @@ class KafkaSink:
         async with self._fenced(journal):
             found = (await self._writer(journal).offsets(group_of(journal, self._relay), [self._at])).get(self._at)
         self._highs[journal], self._marks[journal] = place, _ = _marked(found) if found is not None else (BEGINNING, "")
+        self._ours[journal] = None
         self._keeper.start()
         return place
 
@@ -93,11 +95,21 @@ class KafkaSink:
         return (place.position, self._marks.get(journal, "")) if place is not None else (0, "")
 
     async def keep(self) -> None:
-        """Commits each place again, so that no broker forgets it while nothing happens."""
+        """Commits each place again, so that no broker forgets it while nothing happens. Raises of those that failed, at the end."""
+        faults = []
+        for journal in list(self._ours):
+            try:
+                await self._keep(journal)
+            except Exception as error:  # noqa: BLE001 - the next ones are no worse for it
+                faults.append(f"{journal}: {error if isinstance(error, MeshscribeError) else blamed(error)}")
+        if faults:
+            raise RetryableError("; ".join(faults))
+
+    async def _keep(self, journal: str) -> None:
         async with self._lock:
-            for journal, place in list(self._highs.items()):
-                if place != BEGINNING:
-                    await self._commit(journal, [], place, self._marks.get(journal, ""))
+            place = await self._high(journal)  # of one that failed yesterday it is not known
+            if place != BEGINNING:
+                await self._commit(journal, [], place, self._marks.get(journal, ""))
 
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         async with self._lock:
@@ -138,6 +150,7 @@ class KafkaSink:
         try:
             yield
         except FencedError:
+            self._ours.pop(journal, None)
             if self._relay is not None:
                 with suppress(MeshscribeError, *AWAY):  # that it was fenced is what the caller is to know
                     await self._writers.pop(journal).close()

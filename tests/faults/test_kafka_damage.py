@@ -156,3 +156,25 @@ async def test_a_log_that_lost_its_end_and_was_written_on_is_noticed(kafka: Kafk
         told = await raw.settled(owner, position)
     assert "is not the entry that was processed" in told
     assert not (await raw.found()).wrong
+
+
+async def test_a_log_that_loses_its_end_and_is_written_on_is_noticed_by_who_is_reading_it(kafka: KafkaBroker, tmp_path: Path) -> None:
+    """Receivers write on before the owner is back: what it asks for next is there, and is another entry."""
+    (tmp_path / "kept").mkdir()
+    raw = await Raw.made(kafka.bootstrap, kafka._folder / "data", tmp_path / "kept")
+    await raw.send(STORED // 2)
+    raw.keep()
+    position = await raw.send(STORED // 2)
+    async with raw.owned() as owner:
+        assert await raw.settled(owner, position) == ""
+        kafka.stop()
+        raw.damage("older", random.Random(1), crash=False)
+        kafka.start()
+        position = await raw.send(2 * STORED)
+        async with asyncio.timeout(60):
+            while "is gone or another entry now" not in next(iter(owner.components())).detail:
+                await asyncio.sleep(0.05)
+    async with raw.owned() as owner:
+        told = await raw.settled(owner, position)
+    assert "is not the entry that was processed" in told
+    assert not (await raw.found()).wrong

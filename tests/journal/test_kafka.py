@@ -275,3 +275,42 @@ async def test_a_batch_that_the_topic_would_refuse_is_a_fault_of_the_settings(be
     check_ingest(topic, Ingest(max_batch_bytes=room))
     writer = await bed.writer()
     assert await writer.append(Kind.TAP, "n" * 1024, bytes(room)) == 1
+
+
+@pytest.mark.parametrize(("damaged", "found"), [("newer", Checkpoint(1, b"older")), ("older", Checkpoint(2, b"newer" * CHUNK_BYTES))])
+async def test_a_checkpoint_that_the_disk_damaged_gives_way_to_the_one_before_it(bed: Bed, damaged: str, found: Checkpoint) -> None:
+    await bed.topics()
+    writer = await bed.writer()
+    journal = await bed.journal(writer)
+    await journal.save_checkpoint(Checkpoint(1, b"older"))
+    await journal.truncate(1)
+    await journal.save_checkpoint(Checkpoint(2, b"newer" * CHUNK_BYTES))
+    await journal.close()
+    bed.kafka.stop()
+    flip(bed.kafka, bed.settings.checkpoints_topic, damaged.encode())
+    bed.kafka.start()
+    async with asyncio.timeout(60):
+        assert await (await bed.journal(await bed.writer())).checkpoint(9) == found
+
+
+async def test_where_no_checkpoint_can_be_read_there_is_none(bed: Bed) -> None:
+    await bed.topics()
+    journal = await bed.journal(await bed.writer())
+    await journal.save_checkpoint(Checkpoint(1, b"older"))
+    await journal.close()
+    bed.kafka.stop()
+    flip(bed.kafka, bed.settings.checkpoints_topic, b"older")
+    bed.kafka.start()
+    again = await bed.journal(await bed.writer())
+    async with asyncio.timeout(60):
+        assert await again.checkpoint(9) is None
+        await again.save_checkpoint(Checkpoint(3, b"made anew"))
+        assert await again.checkpoint(9) == Checkpoint(3, b"made anew")
+
+
+def flip(broker: KafkaBroker, topic: str, what: bytes) -> None:
+    """Damages one bit of this in the topic's first partition."""
+    segment = broker._folder / "data" / f"{topic}-0" / "00000000000000000000.log"
+    data = bytearray(segment.read_bytes())
+    data[data.index(what)] ^= 1
+    segment.write_bytes(data)

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
+from collector.journal import kafka_reader
 from collector.journal.kafka_reader import Lost, PartitionReader
 from collector.journal.kafka_records import Stamp, entry_of, headers_of
 from collector.messages.entry import Entry, Incident, Kind
@@ -55,7 +56,9 @@ class Consumer:
 
 
 @pytest.fixture
-def made() -> Any:
+def made(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(kafka_reader, "connection", lambda *_: None)
+
     def make(consumer: Consumer, lost: Lost | None = None) -> PartitionReader:
         class Reader(PartitionReader):
             async def _started(self) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.producer import message_accumulator
 from aiokafka.producer.message_accumulator import MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import Sender
@@ -24,6 +26,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.kafka import private
+from collector.kafka.clients import consumer
 from collector.kafka.record_batch import RecordBatch, packed
 from tests.packaging.pins import allowed
 from tests.support.kafka import new_topics
@@ -63,10 +66,10 @@ def test_a_consumers_client_closes_and_waits_for_a_topics_partitions() -> None:
 
 
 async def test_a_consumer_has_its_client() -> None:
-    consumer = AIOKafkaConsumer()
-    assert isinstance(consumer._client, AIOKafkaClient)
-    await private.close_connections(consumer)
-    await consumer.stop()
+    made = AIOKafkaConsumer()
+    assert isinstance(made._client, AIOKafkaClient)
+    await private.close_connections(made)
+    await made.stop()
 
 
 async def test_a_producer_has_a_sender_an_accumulator_and_a_manager(producer: AIOKafkaProducer) -> None:
@@ -206,6 +209,73 @@ def test_checksums_and_partitions_are_those_of_kafka() -> None:
 @pytest.mark.parametrize("encode", [private.gzip_encode, private.snappy_encode, private.lz4_encode])
 def test_codecs_take_bytes_and_give_bytes(encode: Callable[[bytes], bytes]) -> None:
     assert 0 < len(encode(b"same " * 1000)) < 5000
+
+
+class Client:
+    """Answers a fetch with this."""
+
+    def __init__(self, *topics: Any) -> None:
+        self.topics, self.forced = list(topics), 0
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 1)
+
+    async def send(self, *_: Any) -> Any:
+        return self
+
+    async def force_metadata_update(self) -> None:
+        self.forced += 1
+
+
+def answering(*topics: Any) -> Any:
+    return SimpleNamespace(_client=Client(*topics))
+
+
+def answered(code: int, high: int, data: bytes = b"") -> Any:
+    return answering(("t", [(0, code, high, high, None, data)]))
+
+
+async def test_an_answer_that_is_held_back_is_an_error_of_kafkas() -> None:
+    with pytest.raises(KafkaError, match="quota"):
+        await private.batch_at(answering(), AT, 5)
+
+
+@pytest.mark.parametrize("code", [74, 75, 76, 78, 89, 100, 109])
+async def test_a_code_that_aiokafka_does_not_know_is_no_verdict_on_the_log(code: int) -> None:
+    asked = answered(code, -1)
+    with pytest.raises(KafkaError, match=f"code {code}"):
+        await private.batch_at(asked, AT, 5)
+    assert asked._client.forced
+
+
+async def test_an_offset_that_the_broker_has_not_is_named() -> None:
+    with pytest.raises(OffsetOutOfRangeError) as caught:
+        await private.batch_at(answered(1, -1), AT, 5)
+    assert caught.value.args == ({AT: 5},)
+
+
+async def test_what_is_above_the_high_watermark_is_not_there_yet() -> None:
+    with pytest.raises(KafkaError, match="offset 5"):
+        await private.batch_at(answered(0, 5), AT, 5)
+
+
+@pytest.mark.parametrize("answer", [(2, -1), (-1, -1), (0, 6), (0, 6, b"no batch")], ids=["corrupt", "unknown error", "empty", "garbage"])
+async def test_what_a_broker_cannot_read_is_none(answer: Any) -> None:
+    assert await private.batch_at(answered(*answer), AT, 5) is None
+
+
+async def test_a_fetch_goes_over_the_connection_that_is_told(kafka: KafkaBroker) -> None:
+    settings = await new_topics(kafka.bootstrap, 1)
+    at = TopicPartition(settings.raw_topic, 0)
+    async with consumer(settings, [at]) as reader:
+        await reader.end_offsets([at])
+        over = private.connection(reader, at)
+        assert over is not None
+        with pytest.raises(KafkaError):
+            await private.batch_at(reader, at, 0)  # nothing is there yet
+        await reader.getmany(at, timeout_ms=200)
+        assert private.connection(reader, at) is over
+        over.close()  # type: ignore[attr-defined]
+        await reader.end_offsets([at])
+        assert private.connection(reader, at) not in (None, over)
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -107,19 +107,19 @@ CHECKPOINTS_FAILED = ListedGauge(
     act="Grows: the journal cannot be shortened; /readyz (`checkpoint`) says why.",
     roles=(Role.ALL,),
 )
-_UNSTORED = "Above a minute: what was received is not stored. See `sink` in /readyz; if that is ok, the process has too little CPU."
+_UNSTORED = "Above a minute: what was received is not stored. See `{}` in /readyz; if that is ok, the process has too little CPU."
 OLDEST_UNSTORED_SECONDS = ListedGauge(
     name="meshscribe_pipeline_oldest_unstored_seconds",
     unit="seconds",
     means="Age of the oldest entry that is not stored yet",
-    act=_UNSTORED,
+    act=_UNSTORED.format("sink"),
     roles=(Role.ALL,),
 )
 PARTITION_UNSTORED_SECONDS = ListedGauge(
     name="meshscribe_pipeline_oldest_unstored_seconds",
     unit="seconds",
     means="Age of the oldest entry that is not stored yet",
-    act=_UNSTORED,
+    act=_UNSTORED.format("TOPIC/PARTITION"),
     labels={"topic": "`kafka.raw_topic`", "partition": "those that this process works on"},
     roles=ON_PARTITIONS,
 )
@@ -145,8 +145,9 @@ PARTITION_FAILING = ListedGauge(
 PARTITION_LOST = ListedGauge(
     name="meshscribe_partition_lost",
     unit="records",
-    means="Records that retention took before they were read",
-    act="Above 0: the raw topic's retention was shorter than the delay. They are lost; lengthen the retention (docs/scale-out.md).",
+    means="Records that were gone or could not be read, and were not processed",
+    act="Above 0: they are lost. The log says which, and why: retention was shorter than the delay (docs/scale-out.md), the topic's log is"
+    " damaged (docs/damage.md), or another version wrote them.",
     labels=_PARTITION,
     roles=ON_PARTITIONS,
 )
