@@ -15,7 +15,7 @@ import shutil
 import sqlite3
 import struct
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,8 +110,21 @@ def keep_copy(path: Path) -> Path | None:
 
 
 def dated(path: Path, seconds: float) -> Path:
-    """The name that a copy made then is kept under."""
-    return path.with_name(f"{path.name}-wal.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}")
+    """The name that a copy made then is kept under; no file has it yet."""
+    first = name = path.with_name(f"{path.name}-wal.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}")
+    number = 1
+    while name.exists():
+        number += 1
+        name = first.with_name(f"{first.name}-{number}")
+    return name
+
+
+def close_beside_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Closes and leaves the log as it is. The last connection that can write would take it for copied, and remove it."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as other:
+        other.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.close()
+    connection.close()
 
 
 def copy_as(log_file: Path, name: Path) -> Path | None:

@@ -116,7 +116,7 @@ async def _journal(path: Path, engine: AsyncEngine, manner: Manner) -> AsyncIter
         finally:
             history.close()
     except DamagedError as error:
-        yield Finding(journal.CHECK, str(path), 1, f"cannot be read: {error}: keep a copy and move it away (docs/damage.md)")
+        yield Finding(journal.CHECK, str(path), 1, f"cannot be read: {error}: keep a copy and move {path}* away (docs/damage.md)")
         return
     for finding in await readable(places.JOURNAL, places.journal(engine, extent)):
         yield finding
