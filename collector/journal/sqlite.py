@@ -147,7 +147,8 @@ class SqliteJournal:
         try:
             return await self._reader.holdings()
         except (DamagedError, RetryableError, MemoryError) as error:
-            log.error("journal: whose the entries are that wait cannot be told, so all shares start empty: %s", error)
+            why = error.__cause__ or error  # what the error says to do is for who cannot go on without them
+            log.error("journal: whose the entries are that wait cannot be told, so all shares start empty: %s", why)
             return []
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
