@@ -26,12 +26,7 @@ AWAY = {"away_from_us": "set where it is no proxy's window: the collector took n
 INDEXES = {"cured": ("time_us", "cured > 0"), "away": ("away_from_us", "away_from_us IS NOT NULL")}
 
 
-# Before, what came late made a later window's `missing` less than nothing; now no number is. What came in time stays the same sum.
-NO_LESS = "UPDATE ledger SET received = received + missing, missing = 0 WHERE missing < 0"
-
-
 def upgrade() -> None:
-    op.execute(NO_LESS)
     comment = "SPIFFE id of who sent; empty: not verified"
     op.add_column("ledger", sa.Column("sender", NAME, nullable=False, server_default=sa.text("''"), comment=comment))
     for name, comment in COUNTS.items():

@@ -16,6 +16,7 @@ from collector.errors import DamagedError, RetryableError
 from collector.journal import recovery, schema, standing
 from collector.journal.faults import FULL
 from collector.journal.place import Place
+from collector.sqlite import wal
 
 log = logging.getLogger("meshscribe.journal")
 
@@ -39,8 +40,9 @@ def open_file(path: Path) -> Opened:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(path)
     try:
+        is_new = not path.exists()
         _create_private(path)
-        return _load(_connect(path), path, lock)
+        return _load(_connect(path), path, lock, is_new)
     except BaseException:
         os.close(lock)
         raise
@@ -82,14 +84,15 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=300)
 
 
-def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
+def _load(connection: sqlite3.Connection, path: Path, lock: int, is_new: bool) -> Opened:
+    noticed = False
     try:
-        cut = recovery.look(connection, path)  # first of all: the next write goes over it
+        cut = _look(connection, path, is_new)  # first of all: the next write goes over it
         _configure(connection)
-        schema.prepare(connection, path)
+        schema.prepare(connection, path, cut.journal if cut is not None else None)
         identity, floor, end = _places(connection)
         if cut is not None:
-            end = recovery.recover(connection, cut, end)
+            end, noticed = recovery.recover(connection, cut, end)
         _forget_unfinished_checkpoints(connection)
         _note(connection, end)
     except sqlite3.DatabaseError as error:
@@ -97,11 +100,21 @@ def _load(connection: sqlite3.Connection, path: Path, lock: int) -> Opened:
         if isinstance(error, sqlite3.OperationalError):
             full = getattr(error, "sqlite_errorcode", None) in FULL  # which even the log's index finds no room on
             raise RetryableError(f"{path} cannot be opened: {'no space left on the disk' if full else error}") from error
-        raise DamagedError(f"{path} is damaged or no SQLite file ({error}): keep a copy and move it away to begin a new journal") from error
+        raise DamagedError(
+            f"{path} is damaged or no SQLite file ({error}): keep a copy and move {path}* away to begin a new journal"
+        ) from error
     except BaseException:
         connection.close()
         raise
-    return Opened(connection, lock, identity, floor, end, damages=1 if cut else 0)
+    return Opened(connection, lock, identity, floor, end, damages=int(noticed))
+
+
+def _look(connection: sqlite3.Connection, path: Path, is_new: bool) -> recovery.Cut | None:
+    try:
+        return recovery.look(connection, path, is_new)
+    except BaseException:
+        wal.close_beside_log(connection, path)  # there may be no copy of what it holds
+        raise
 
 
 def _configure(connection: sqlite3.Connection) -> None:

@@ -59,8 +59,8 @@ class Reader:
             if not is_damage(error):
                 raise translate(error, "read") from error
             raise DamagedError(
-                f"journal: {self._path} cannot be read back: {error}. Stop, keep a copy, and move it away to begin a new journal:"
-                " what was not processed yet is lost with it"
+                f"journal: {self._path} cannot be read back: {error}. Stop, keep a copy, and move {self._path}* away"
+                " to begin a new journal: what was not processed yet is lost with it"
             ) from error
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from collector.journal import standing
+from collector.errors import RetryableError
+from collector.journal import pending, standing
 from collector.journal.checksum import checksum
+from collector.journal.pending import Pending
 from collector.journal.place import Place
 from collector.journal.salvage import entries_in
 from collector.messages.entry import Entry, Incident
@@ -23,72 +25,80 @@ log = logging.getLogger("meshscribe.journal")
 class Cut(NamedTuple):
     """Frames that SQLite would forget; the sound entries in them, by position.
 
-    `pending`: the copy, until they are back; `kept`: the name that it has then.
+    `pending`: the copy, until they are back; `kept`: the name that it has then. `journal`: whose they are.
     """
 
     behind: wal.Behind
     entries: dict[int, Entry]
-    pending: Path | None
-    kept: Path | None
+    pending: Path
+    kept: Path
     path: Path
+    journal: str
+    is_left: bool  # by a start before this one
 
 
-def look(connection: sqlite3.Connection, path: Path) -> Cut | None:
+def look(connection: sqlite3.Connection, path: Path, is_new: bool = False) -> Cut | None:
     """Looks behind the log's sound part, before anything is written, and keeps a copy of what is not used.
 
-    A copy that is there is of a start that was cut short: the log itself may be written over in part.
+    A copy that is there is of a start that was cut short: the log itself may be written over in part. One of another journal is set aside;
+    so are all where the file `is_new`. Raises RetryableError: no copy can be kept, and the log would be the only place of what it holds.
     """
     used = wal.frames_used(connection)
     page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
-    for pending, sound in _left(path):
-        if (behind := wal.behind_in(pending, sound, page_size)) is not None:
-            return _cut(path, behind, pending, page_size)
+    journal = _name_of(connection)
+    for copy in pending.left(path):
+        if is_new or not copy.is_of(journal):
+            pending.set_aside(path, copy)
+        elif (behind := wal.behind_in(copy.path, copy.used, page_size)) is not None:
+            return _cut(path, behind, copy, page_size, is_left=True)
     behind = wal.behind(path, used, page_size)
     if behind is None:
         return None
-    return _cut(path, behind, wal.copy_as(wal.log_of(path), _pending(path, used)), page_size)
+    copy = pending.of(path, used, journal)
+    if wal.copy_as(wal.log_of(path), copy.path) is None:
+        raise RetryableError(f"{path}: no copy of its damaged log can be kept: make room and start again")
+    return _cut(path, behind, copy, page_size, is_left=False)
 
 
-def _cut(path: Path, behind: wal.Behind, pending: Path | None, page_size: int) -> Cut:
-    kept = wal.dated(path, pending.stat().st_mtime) if pending is not None else None
-    entries = {entry.position: entry for entry in _entries(path, pending or wal.log_of(path), behind, page_size)}
-    return Cut(behind, entries, pending, kept, path)
+def _name_of(connection: sqlite3.Connection) -> str | None:
+    """The journal's; None: the file has no tables yet."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT id FROM meta").fetchone()
+    return None if row is None else str(row[0])
 
 
-def recover(connection: sqlite3.Connection, cut: Cut, end: Place) -> Place:
-    """Puts back the entries that are whole, and notes what happened, in one. Returns the new end. What is lost between reads as damaged."""
+def _cut(path: Path, behind: wal.Behind, copy: Pending, page_size: int, is_left: bool) -> Cut:
+    entries = {entry.position: entry for entry in _entries(path, copy.path, behind, page_size)}
+    return Cut(behind, entries, copy.path, wal.dated(path, copy.path.stat().st_mtime), path, copy.journal, is_left)
+
+
+def recover(connection: sqlite3.Connection, cut: Cut, end: Place) -> tuple[Place, bool]:
+    """Puts back the entries that are whole, and notes what happened, in one. Returns the new end, and whether there is anything to tell.
+
+    What is lost between reads as damaged.
+    """
     found = [entry for position, entry in sorted(cut.entries.items()) if position > end.position]
-    last = end
-    connection.execute("BEGIN IMMEDIATE")
-    if not _is_noted(connection, cut):  # else the start before ended right behind its COMMIT
+    is_back = cut.is_left and bool(cut.entries) and not found  # with what was told of it, in one transaction: only the name is old
+    is_noted, last = _is_noted(connection, cut), end
+    if not is_back and not is_noted:
+        connection.execute("BEGIN IMMEDIATE")
         for entry in found:
             last = _insert(connection, entry, last)
         said = _said(cut, end, last, len(found))
         standing.noted(connection, Incident(end.received_at, time.time_ns() // 1000, said))
+        connection.execute("COMMIT")
         log.error("journal: %s", said)
-    connection.execute("COMMIT")
-    if cut.pending is not None and cut.kept is not None:
-        try:
-            wal.rename(cut.pending, cut.kept)
-        except OSError as error:
-            log.error("journal: %s, which is not needed any more, cannot be renamed: %s", cut.pending, error)
-    return last
-
-
-def _pending(path: Path, used: int) -> Path:
-    return path.with_name(f"{path.name}-wal.pending-{used}")
-
-
-def _left(path: Path) -> Iterator[tuple[Path, int]]:
-    """Copies that are still needed, and how many of their frames are sound."""
-    for found in sorted(path.parent.iterdir()):
-        name, _, used = found.name.rpartition("-")
-        if name == f"{path.name}-wal.pending" and used.isdecimal():
-            yield found, int(used)
+    try:
+        wal.rename(cut.pending, cut.kept)
+    except OSError as error:
+        log.error("journal: %s, which is not needed any more, cannot be renamed: %s", cut.pending, error)
+    return last, is_noted or not is_back
 
 
 def _is_noted(connection: sqlite3.Connection, cut: Cut) -> bool:
-    return bool(cut.kept and connection.execute("SELECT 1 FROM incidents WHERE instr(said, ?)", (str(cut.kept),)).fetchone())
+    kept = str(cut.kept)
+    return connection.execute("SELECT 1 FROM incidents WHERE substr(said, -length(?)) = ?", (kept, kept)).fetchone() is not None
 
 
 def _entries(path: Path, log_file: Path, behind: wal.Behind, page_size: int) -> Iterator[Entry]:
@@ -118,7 +128,6 @@ def _insert(connection: sqlite3.Connection, entry: Entry, before: Place) -> Plac
 
 def _said(cut: Cut, end: Place, last: Place, found: int) -> str:
     behind = cut.behind
-    kept = f"; a copy is kept as {cut.kept}" if cut.kept is not None else ""
     if found:
         came = f"{found} entries of them were read back, up to position {last.position}"
         lost = last.position - end.position - found
@@ -127,5 +136,6 @@ def _said(cut: Cut, end: Place, last: Place, found: int) -> str:
         came = "no entry could be read back from them that is not there"
     return (
         f"{wal.log_of(cut.path)} is damaged in or behind frame {behind.first} (byte {behind.offset}): behind position {end.position}"
-        f" {behind.frames} frames ({behind.bytes} bytes, {behind.commits} transactions) would be lost; {came}{kept}"
+        f" {behind.frames} frames ({behind.bytes} bytes, {behind.commits} transactions) would be lost; {came}"
+        f"; a copy is kept as {cut.kept}"
     )

@@ -38,11 +38,14 @@ TABLES = (
 )
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables in an empty file. Raises DamagedError for a file that is not a journal or is of a newer version."""
+def prepare(connection: sqlite3.Connection, path: Path, name: str | None = None) -> None:
+    """Makes the tables in an empty file, with this name if there is one.
+
+    Raises DamagedError for a file that is not a journal or is of a newer version.
+    """
     application, version = _number(connection, "application_id"), _number(connection, "user_version")
     if application == 0 and version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-        _create(connection)
+        _create(connection, name or str(uuid.uuid4()))
     elif application != APPLICATION_ID:
         raise DamagedError(f"{path} is an SQLite file of something else (application_id {application:#x}): name another journal.path")
     elif version != VERSION:
@@ -51,13 +54,13 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     for table in TABLES:
         connection.execute(table)
-    connection.execute("INSERT INTO meta VALUES (?, 0, 0, 0, 0, NULL, NULL)", (str(uuid.uuid4()),))
+    connection.execute("INSERT INTO meta VALUES (?, 0, 0, 0, 0, NULL, NULL)", (name,))
     connection.execute("COMMIT")
 
 

@@ -61,7 +61,8 @@ class SqliteJournal:
         self._refused = LastRefusal()
         self._time = ReceivedTime(clock, opened.end.received_at)
         self._floor, self._last = opened.floor, opened.end.position
-        self._total = opened.end.total_bytes  # with what waits
+        self._durable = opened.end.total_bytes  # up to `_last`
+        self._total = self._durable  # with what waits
         self._unchecked: tuple[int, int] | None = (opened.end.position, opened.end.received_at)  # not compared with the store yet
         self._tail = Tail(TAIL_BYTES)
         self._arrived = asyncio.Event()
@@ -146,7 +147,8 @@ class SqliteJournal:
         try:
             return await self._reader.holdings()
         except (DamagedError, RetryableError, MemoryError) as error:
-            log.error("journal: whose the entries are that wait cannot be told, so all shares start empty: %s", error)
+            why = error.__cause__ or error  # what the error says to do is for who cannot go on without them
+            log.error("journal: whose the entries are that wait cannot be told, so all shares start empty: %s", why)
             return []
 
     async def save_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -220,6 +222,8 @@ class SqliteJournal:
                 floor = await self._writer.run(partial(truncation.forget_chunk, up_to=target))
             except BadPageError:
                 floor = await self._writer.run(partial(truncation.pass_over, up_to=target))
+            if floor.position == self._last:  # nothing is kept but what waits, whatever damage has hidden
+                floor = floor._replace(total_bytes=self._durable)
             self._floor = max(self._floor, floor)
             self._tail.forget(floor.position)
         await self._drop_checkpoints()
@@ -242,6 +246,7 @@ class SqliteJournal:
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
             self.waiting_bytes -= waiting.memory
+            self._durable += len(waiting.payload)
             resolve(waiting.future, entry.position)
         self._wake_readers()
 

@@ -7,12 +7,14 @@ import sqlite3
 from bisect import bisect_right
 
 from collector.journal.place import Place
-from collector.journal.rows import is_damage
+from collector.journal.rows import is_damage, time_up_to
+from collector.journal.standing import LATEST_US
 
 log = logging.getLogger("meshscribe.journal")
 
 CHUNK_BYTES = 4 << 20
 CHUNK_ENTRIES = 2000
+_TOTAL_AND_SIZE = "coalesce(CAST(total_bytes AS INTEGER), 0), coalesce(length(payload), 0)"
 
 
 def begin_truncation(connection: sqlite3.Connection, up_to: int, keep_bytes: int) -> int:
@@ -40,41 +42,68 @@ def forget_chunk(connection: sqlite3.Connection, up_to: int) -> Place:
 
     Raises sqlite3.DatabaseError at a page that cannot be read: see `pass_over`.
     """
-    floor = Place(*connection.execute("SELECT floor_position, floor_total, floor_received_at FROM meta").fetchone())
+    floor = _floor(connection)
     rows = connection.execute(
-        "SELECT position, total_bytes, received_at FROM entries WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+        f"SELECT position, {_TOTAL_AND_SIZE} FROM entries WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
         (floor.position, up_to, CHUNK_ENTRIES),
     )
-    new = floor
-    for row in rows:
-        new = Place(*row)
-        if new.total_bytes - floor.total_bytes >= CHUNK_BYTES:
+    last, total, size_of_all, before = floor.position, floor.total_bytes, 0, floor.total_bytes
+    for last, told, size in rows:  # noqa: B007 - the last one is what counts
+        # No checksum covers the totals. Two that fit each other are believed: what is gone before them is counted as forgotten too.
+        total = told if size and told == before + size else total + size
+        before, size_of_all = told, size_of_all + size
+        if size_of_all >= CHUNK_BYTES:
             break
     rows.close()
-    if new == floor:  # nothing of it is there: a damaged file
+    if last == floor.position:  # nothing of it is there: a damaged file
         return pass_over(connection, up_to)
-    connection.execute("DELETE FROM entries WHERE position > ? AND position <= ?", (floor.position, new.position))
+    new = _place(connection, floor, last, total)
+    connection.execute("DELETE FROM entries WHERE position > ? AND position <= ?", (floor.position, last))
     _set_floor(connection, new)
     return new
 
 
 def pass_over(connection: sqlite3.Connection, up_to: int) -> Place:
     """Forgets the entries ≤ up_to without touching them: their pages are damaged, deleting could harm others. Returns the new floor."""
-    floor = Place(*connection.execute("SELECT floor_position, floor_total, floor_received_at FROM meta").fetchone())
-    new = Place(up_to, floor.total_bytes, floor.received_at)
-    for position in range(up_to, floor.position, -1):
-        try:
-            row = connection.execute("SELECT total_bytes, received_at FROM entries WHERE position = ?", (position,)).fetchone()
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            continue
-        if row is not None:
-            new = Place(up_to, *row)
-            break
+    floor = _floor(connection)
+    new = _place(connection, floor, up_to, _total_past_damage(connection, floor, up_to))
+    connection.execute("ROLLBACK")  # SQLite refuses to write in a transaction that has met a damaged page
+    connection.execute("BEGIN IMMEDIATE")
     _set_floor(connection, new)
     log.error("journal: the file is damaged: entries up to position %d are forgotten, but their space is not free again", up_to)
     return new
+
+
+def _total_past_damage(connection: sqlite3.Connection, floor: Place, up_to: int) -> int:
+    """As in `forget_chunk`: what the newest two entries tell that fit each other, and the sizes of those behind them."""
+    behind, above = 0, (0, 0)  # the total and size of the entry one above, if that can be read
+    for position in range(up_to, floor.position, -1):
+        told, size = _total_and_size(connection, position)
+        if above[1] and told + above[1] == above[0]:
+            return told + behind
+        behind, above = behind + size, (told, size)
+    return floor.total_bytes + behind
+
+
+def _total_and_size(connection: sqlite3.Connection, position: int) -> tuple[int, int]:
+    """Nothing, where that cannot be read."""
+    try:
+        row = connection.execute(f"SELECT {_TOTAL_AND_SIZE} FROM entries WHERE position = ?", (position,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return 0, 0
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def _floor(connection: sqlite3.Connection) -> Place:
+    return Place(*connection.execute("SELECT floor_position, floor_total, floor_received_at FROM meta").fetchone())
+
+
+def _place(connection: sqlite3.Connection, floor: Place, position: int, total: int) -> Place:
+    """The new floor. Its time is of an entry that fits its checksum: with none behind it, it is the end's, and time never goes back."""
+    received_at = time_up_to(connection, position, floor.position, floor.received_at)
+    return Place(position, total, min(max(floor.received_at, received_at), LATEST_US))
 
 
 def _set_floor(connection: sqlite3.Connection, floor: Place) -> None:

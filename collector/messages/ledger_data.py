@@ -11,7 +11,7 @@ from typing import Any
 
 from collector.messages.columns import LedgerColumns
 from collector.messages.exchange import LedgerWindow
-from collector.messages.ledger import BY_REASON, COUNTS, DROPPED, MALFORMED, REFUSED
+from collector.messages.ledger import BY_REASON, COUNTS, DROPPED, MALFORMED, MISSING, RECEIVED, REFUSED
 from collector.messages.times import microseconds, timestamp
 
 LARGEST = (1 << 63) - 1  # what a column holds; a number beyond stands still there
@@ -50,18 +50,21 @@ def data(window: LedgerWindow) -> dict[str, Any]:
 
 
 def columns(said: Mapping[str, Any]) -> LedgerColumns:
-    """The columns of an event with these data. No number is below 0, so none makes up for another.
+    """The columns of an event with these data. No number is below 0, so none makes up for another: where an old window has fewer than none
+    `missing`, because some came late, these are not `received` in it (migration 0008 does the same to its row).
 
     Raises ValueError, KeyError, TypeError: the data do not have the shape.
     """
     node, away = said["node"], said.get("away")
+    counts = {name: _fit(said.get(name, 0)) for name in COUNTS}
+    counts[RECEIVED] += min(0, counts[MISSING])
     return LedgerColumns(
         node=node,
         sender=said.get("sender") or "",
         namespace=said["namespace"] or None,
         workload=said["workload"] or None,
         window_us=_fit(round(said["window"]["seconds"] * 1_000_000)),
-        **{name: max(0, _fit(said.get(name, 0))) for name in COUNTS},
+        **{name: max(0, number) for name, number in counts.items()},
         **{name: _total(said.get(name)) for name in BY_REASON},
         cured=_fit(sum(_total(of) for of in _pairs(said.get("cured")).values())),
         away_from_us=microseconds(away["from"]) if away else None,

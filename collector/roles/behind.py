@@ -35,7 +35,7 @@ from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
-from collector.store.engine import open_engine, open_expiry, prepare
+from collector.store.engine import open_engine, open_expiry, prepare_to_write
 from collector.store.retention import Retention
 from collector.tasks import cancel
 
@@ -114,7 +114,7 @@ async def _store(starting: Starting) -> AsyncEngine | None:
     sink = starting.settings.sink
     if sink.is_kafka:
         return None
-    await prepare(sink)
+    await prepare_to_write(sink)
     engine = open_engine(sink, starting.settings.audit.query_seconds)
     starting.stack.push_async_callback(engine.dispose)
     return engine

@@ -27,7 +27,7 @@ from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
 from collector.sinks.open import open_sink
-from collector.store.engine import open_expiry, prepare
+from collector.store.engine import open_expiry, prepare_to_write
 from collector.store.retention import Retention
 from collector.tasks import cancel
 
@@ -40,7 +40,7 @@ async def start(starting: Starting) -> Running:
     settings, clock, stack, registry = starting[:4]
     health = RoleHealth()
     address = await start_probes(starting, health)
-    await prepare(settings.sink)
+    await prepare_to_write(settings.sink)
     feed = _feed(settings)
     stack.push_async_callback(feed.close)
     target = open_sink(settings.sink, clock)

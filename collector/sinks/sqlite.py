@@ -7,7 +7,6 @@ Next stop: the audit API reads the same file through its own connections.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,14 +22,11 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
-from collector.sqlite import wal
 from collector.store import schema
 from collector.store.fitting import fitted
 from collector.store.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
-
-log = logging.getLogger("meshscribe.sink")
 
 WAL_KEPT = f"journal_size_limit={64 << 20}"  # bytes: a log that grew beyond, at retention for example, is cut again
 LOCKED_SECONDS = 4.0  # another process may hold the file for so long; then it is said, and tried again
@@ -70,7 +66,6 @@ class SqliteSink:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
-        self._looked = False
         self._maker = RowMaker()
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
 
@@ -131,7 +126,6 @@ class SqliteSink:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
-            self._look_behind(connection)
             for pragma in (
                 "journal_mode=WAL",
                 "synchronous=FULL",
@@ -143,20 +137,6 @@ class SqliteSink:
                 connection.execute(f"PRAGMA {pragma}")
             self._connection = connection
         return self._connection
-
-    def _look_behind(self, connection: sqlite3.Connection) -> None:
-        """Once, before the first write: what SQLite does not use of its log, because a frame is damaged. The journal feeds anew what is
-        gone of it, as far as it still has it: see pipeline/resuming.py.
-        """
-        if self._looked:
-            return
-        behind = wal.behind(self._path, wal.frames_used(connection), int(connection.execute("PRAGMA page_size").fetchone()[0]))
-        self._looked = True
-        if behind is not None:
-            log.error(
-                "%s is damaged in or behind frame %d (byte %d): %d transactions there are lost to the store; a copy is kept as %s",
-                wal.log_of(self._path), behind.first, behind.offset, behind.commits, wal.keep_copy(self._path),
-            )  # fmt: skip
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -15,7 +15,8 @@ import shutil
 import sqlite3
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,10 @@ class Behind(NamedTuple):
     commits: int
     bytes: int
     pages: list[tuple[int, int]]
+
+    def said(self) -> str:
+        """Where, and what of it."""
+        return f"damaged in or behind frame {self.first} (byte {self.offset}): {self.commits} transactions there are lost"
 
 
 def log_of(path: Path) -> Path:
@@ -104,14 +109,60 @@ def _fits(header: bytes) -> bool:
     return (one, two) == _HEADER.unpack(header)[6:]
 
 
+def tell_behind(path: Path) -> None:
+    """Says what of this database's log SQLite will not use, and keeps a copy. For who is about to write, before any other opens the file:
+    the last one that closes it removes the log.
+    """
+    with left_alone(path):
+        found = look(path)
+        if found is not None:
+            log.error("%s is %s to the store; a copy is kept as %s", log_of(path), found.said(), keep_copy(path))
+
+
+def look(path: Path) -> Behind | None:
+    """What of its log SQLite does not use. Others may be writing. None where nothing can be read: who opens the file says so."""
+    if not path.exists() or not log_of(path).exists():
+        return None
+    with suppress(sqlite3.Error, OSError), closing(_opened(path)) as holding, closing(_opened(path)) as counting:
+        page_size = int(holding.execute("PRAGMA page_size").fetchone()[0])
+        holding.execute("BEGIN IMMEDIATE")  # nobody adds frames meanwhile
+        return behind(path, frames_used(counting), page_size)
+    return None
+
+
+@contextmanager
+def left_alone(path: Path) -> Iterator[None]:
+    """Whoever closes this database meanwhile leaves its log as it is: it is open to one that can only read."""
+    with ExitStack() as stack:
+        with suppress(sqlite3.Error):
+            connection = stack.enter_context(closing(_opened(path, "ro")))
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield
+
+
+def _opened(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
 def keep_copy(path: Path) -> Path | None:
     """A copy of the log on the disk, for who wants to look: SQLite is about to write over it."""
     return copy_as(log_of(path), dated(path, time.time()))
 
 
 def dated(path: Path, seconds: float) -> Path:
-    """The name that a copy made then is kept under."""
-    return path.with_name(f"{path.name}-wal.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}")
+    """The name that a copy made then is kept under; no file has it yet."""
+    first = name = path.with_name(f"{path.name}-wal.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(seconds))}")
+    number = 1
+    while name.exists():
+        number += 1
+        name = first.with_name(f"{first.name}-{number}")
+    return name
+
+
+def close_beside_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Closes and leaves the log as it is. The last connection that can write would take it for copied, and remove it."""
+    with left_alone(path):
+        connection.close()
 
 
 def copy_as(log_file: Path, name: Path) -> Path | None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from collector.errors import RetryableError, SettingsError
 from collector.settings import Sink as SinkSettings
 from collector.settings.postgres_url import is_postgres
+from collector.sqlite import wal
 from collector.sqlite.deadlines import keep_deadlines
 from collector.store.migrate import head, migrate, revisions, server_revision
 from collector.store.postgres_server import PostgresServer
@@ -61,11 +62,15 @@ def open_expiry(settings: SinkSettings) -> PostgresExpiry | SqliteExpiry:
 
 async def prepare(settings: SinkSettings) -> None:
     """Migrates an SQLite file, which is this process's alone. A server's tables are migrated by `meshscribe migrate`, because several
-    collectors start at once: raises SettingsError if that was not done. A server that does not answer is waited for later.
+    collectors start at once: raises SettingsError if that was not done. A server that does not answer is waited for later; so is a damaged
+    file: what of it can be read and written is, and what cannot be written waits in the journal.
     """
     postgres = server(settings)
     if postgres is None:
-        await asyncio.to_thread(migrate, settings.url)
+        try:
+            await asyncio.to_thread(migrate, settings.url)
+        except RetryableError as error:
+            log.error("the store's tables cannot be looked at; what cannot be stored waits in the journal: %s", error)
         return
     try:
         found = await server_revision(postgres)
@@ -76,6 +81,15 @@ async def prepare(settings: SinkSettings) -> None:
         raise SettingsError([f"sink.url: {postgres.name} is at revision {found}, which this version does not know: it is of a newer one"])
     if found != head():
         raise SettingsError([f"sink.url: {postgres.name} is at revision {found or 'none'}, needed is {head()}: run `meshscribe migrate`"])
+
+
+async def prepare_to_write(settings: SinkSettings) -> None:
+    """As `prepare`, by the one process that writes an SQLite file. What is damaged of its log is told before it is gone; the journal feeds
+    anew what is gone with it, as far as it still has that: see pipeline/resuming.py.
+    """
+    if server(settings) is None:
+        await asyncio.to_thread(wal.tell_behind, file_of(settings))
+    await prepare(settings)
 
 
 def file_of(settings: SinkSettings) -> Path:

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.errors import DamagedError, unusable
+from collector.errors import DamagedError, RetryableError, unusable
 from collector.settings.postgres_url import is_postgres, shown
 from collector.store.postgres_server import FAILURES, PostgresServer
 
@@ -28,7 +28,7 @@ def migrate(url: str, password_file: Path | None = None) -> list[str]:
     """Applies what is missing, in order; returns the revisions applied. Blocks: call it in a thread if a loop runs.
 
     Whoever else migrates the same store waits. Raises DamagedError if the store is newer than this program, SettingsError if its file
-    cannot be used, RetryableError if its server does not answer.
+    cannot be used, RetryableError if its server does not answer, or its file is damaged.
     """
     if is_postgres(url):
         return _migrate(url, PostgresServer(url, password_file))
@@ -112,7 +112,10 @@ def _opening(url: str) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        raise unusable("sink.url", _file(url), getattr(error, "orig", None) or error) from error
+        cause = getattr(error, "orig", None) or error
+        if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise RetryableError(f"{_file(url)}: the file is damaged ({cause}): `meshscribe verify` names what is") from error
+        raise unusable("sink.url", _file(url), cause) from error
 
 
 def _try_to_write(url: str) -> None:

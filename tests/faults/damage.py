@@ -27,9 +27,8 @@ from collector.pipeline.pipeline import Pipeline
 from collector.roles.away import Presence
 from collector.settings import Journal, Settings, Sink
 from collector.sinks.sqlite import SqliteSink
-from collector.store.engine import open_engine
+from collector.store.engine import open_engine, prepare_to_write
 from collector.store.events import payload_bytes
-from collector.store.migrate import migrate
 from collector.store.schema import exchanges, payloads
 from collector.store.sound import fault_of
 from collector.upkeep.verify.all import verify
@@ -66,6 +65,7 @@ class Lab:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[SqliteJournal, Pipeline, Refusing]]:
         journal = await open_journal(self.settings.journal, self.clock, 64 << 20)
+        await prepare_to_write(self.settings.sink)
         sink = Refusing(self.folder / "events.db")
         whole = IsolatingSink(sink, SqlDeadLetters(open_engine(self.settings.sink)), self.clock)
         pipeline = Pipeline(
@@ -156,7 +156,6 @@ async def make_baseline(folder: Path) -> Baseline:
     early, late, work, peace = (folder / name for name in ("early", "late", "work", "peace"))
     for made in (work, peace):
         made.mkdir()
-        migrate(f"sqlite:///{made}/events.db")
     lab = Lab(work)
     async with lab.running() as (journal, pipeline, _):
         await lab.send(journal, EARLY)
@@ -206,7 +205,7 @@ def do_damage(folder: Path, baseline: Baseline, chance: random.Random) -> Damage
     start = page if file.endswith(".db") else 0  # page 1 is the schema: without it nothing can be read
     if len(data) <= start:
         return Damage(name, "none", "the file is empty")
-    at = _in_a_checkpoint(folder, data, chance) if name == "checkpoint" else chance.randrange(start, len(data))
+    at = in_a_checkpoint(folder, data, chance) if name == "checkpoint" else chance.randrange(start, len(data))
     if kind == "flip":
         data[at] ^= 1 << chance.randrange(8)
     elif kind == "zero page":
@@ -218,7 +217,7 @@ def do_damage(folder: Path, baseline: Baseline, chance: random.Random) -> Damage
     return Damage(name, kind, f"byte {at}")
 
 
-def _in_a_checkpoint(folder: Path, data: bytearray, chance: random.Random) -> int:
+def in_a_checkpoint(folder: Path, data: bytearray, chance: random.Random) -> int:
     """A place on a page with the beginning of a checkpoint's piece, as far as the file itself holds one."""
     with closing(sqlite3.connect(folder / "journal.db")) as connection:
         states = [row[0] for side in (0, 1) for row in connection.execute(f"SELECT substr(data, 1, 200) FROM checkpoint_chunks_{side}")]

@@ -33,7 +33,8 @@ class Case:
 class Neighbour:
     """Sends one exchange each time that `tell` is called; `cases` are all that were acknowledged."""
 
-    def __init__(self, port: int, grpc_port: int, prefix: str = "good", vm: str = VM) -> None:
+    def __init__(self, port: int, grpc_port: int, prefix: str = "good", vm: str = VM, sent: int = 0) -> None:
+        """`sent`: how many exchanges this VM has told of before."""
         self.cases: dict[str, Case] = {}
         self.waiting: dict[str, Case] = {}  # acknowledged, and not seen in the store yet
         self.refused = 0
@@ -41,10 +42,10 @@ class Neighbour:
         self._connection = Connection(port, self._answered, ahead=1)
         self._calls = Calls(grpc_port)
         self._stream: Stream | None = None
-        self._vm = Vm(name=vm, node=NODE)
+        self._vm = Vm(name=vm, node=NODE, sequence=sent, ends=sent)
         self._due: asyncio.Queue[bool] = asyncio.Queue()
         self._status = NO_ANSWER
-        self._number = 0
+        self._number = sent
 
     @property
     def untold(self) -> int:
@@ -89,7 +90,7 @@ class Neighbour:
 
     async def _one(self) -> None:
         self._number += 1
-        told = self._told(self._number)
+        told = self.told(self._number)
         case = Case(told.request_id, _sha(told.request), _sha(told.response_body), time.monotonic())
         post = Post(self._vm.seal(parts(told)).SerializeToString())
         while await self._post(post) != 200:
@@ -122,7 +123,8 @@ class Neighbour:
                 return unbroken
             unbroken = False
 
-    def _told(self, number: int) -> Told:
+    def told(self, number: int) -> Told:
+        """The exchange of this number."""
         return Told(
             number,
             request_id=f"{self._prefix}-{number}",

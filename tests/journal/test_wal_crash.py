@@ -12,7 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from collector.journal import recovery, standing
+from collector.errors import RetryableError, SettingsError
+from collector.journal import recovery, schema, standing
 from collector.messages.entry import Kind
 from collector.sqlite import wal
 from tests.journal.conftest import Open
@@ -134,3 +135,126 @@ async def test_a_copy_in_which_nothing_is_found_does_not_hide_the_log(open_at: O
     entries, told = await all_of(await open_at())
     assert entries[-1].position == 30
     assert len(told) == 1
+
+
+def no_room(*_: object) -> None:
+    """In place of a copy."""
+
+
+async def test_without_a_copy_nothing_is_written_and_the_log_stays_as_it_is(
+    open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rescue that is cut short would else lose what it has not written: SQLite begins the log anew over its only source."""
+    log = await damaged(open_at, path)
+    before = log.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(wal, "copy_as", no_room)
+        patched.setattr(recovery, "recover", crash)
+        for _ in range(2):
+            with pytest.raises(RetryableError, match=r"no copy of its damaged log can be kept: make room and start again"):
+                await open_at()
+    assert log.read_bytes() == before
+    await check(open_at, path)
+
+
+@pytest.mark.parametrize("error", [OSError("no"), MemoryError()], ids=repr)
+async def test_a_look_that_fails_leaves_the_log_as_it_is(
+    open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    log = await damaged(open_at, path)
+    before = log.read_bytes()
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wal, "behind", fails)
+        with pytest.raises((SettingsError, type(error))):
+            await open_at()
+    assert log.read_bytes() == before
+    await check(open_at, path)
+
+
+async def test_a_copy_of_a_journal_that_was_moved_away_is_not_read_into_the_new_one(
+    open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await damaged(open_at, path)
+    await cut_short(open_at, monkeypatch, recovery, "recover", crash)
+    for end in ("", "-wal", "-shm"):
+        path.with_name(f"journal.db{end}").unlink(missing_ok=True)
+    await is_set_aside(open_at, path, caplog)
+
+
+async def test_a_copy_of_another_journal_is_not_read_into_a_backup(
+    open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backup = path.with_name("backup.db")
+    await (await open_at(backup)).close()
+    await damaged(open_at, path)
+    await cut_short(open_at, monkeypatch, recovery, "recover", crash)
+    for end in ("-wal", "-shm"):
+        path.with_name(f"journal.db{end}").unlink(missing_ok=True)
+    backup.replace(path)
+    await is_set_aside(open_at, path, caplog)
+
+
+async def is_set_aside(open_at: Open, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = await open_at()
+    assert await all_of(journal) == ([], [])
+    assert await journal.append(Kind.TAP, "n", b"x") == 1
+    [kept] = path.parent.glob("journal.db-wal.*")
+    assert ".damaged-" in kept.name
+    assert "a copy of a damaged log is of another journal" in caplog.text
+    assert str(kept) in caplog.text
+
+
+@pytest.mark.parametrize("frame", [0, 1, 12])
+async def test_a_journal_that_is_in_its_log_alone_survives_a_crash_at_any_point(
+    open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch, frame: int
+) -> None:
+    """It has no name yet, as far as its file says, and gets one before its entries are back."""
+    log = await killed(open_at, path, 30)
+    flip(log, HEADER + frame * FRAME + 500)
+    for module, name in ((schema, "prepare"), (recovery, "recover"), (standing, "noted")):
+        await cut_short(open_at, monkeypatch, module, name, crash)
+        path.with_name("journal.db-wal").unlink(missing_ok=True)
+    entries, told = await all_of(await open_at())
+    assert entries[-1].position == 30
+    assert len(told) == 1
+    [kept] = path.parent.glob("journal.db-wal.*")
+    assert ".damaged-" in kept.name
+
+
+async def test_where_the_copy_cannot_be_renamed_it_is_told_once(
+    open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await damaged(open_at, path)
+    rename = wal.rename
+
+    def no_new_name(old: Path, new: Path) -> None:
+        if ".damaged-" in new.name:
+            raise PermissionError("no")
+        rename(old, new)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wal, "rename", no_new_name)
+        for start in range(3):
+            caplog.clear()
+            journal = await open_at()
+            _, told = await all_of(journal)
+            assert (len(told), journal.damages) == (1, int(start == 0))
+            assert "which is not needed any more, cannot be renamed" in caplog.text
+            await journal.append(Kind.TAP, "n", b"x")
+            await journal.close()
+    _, told = await all_of(await open_at())
+    assert len(told) == 1
+    assert not list(path.parent.glob("journal.db-wal.pending-*"))
+
+
+def test_a_copy_replaces_none_of_the_same_second(path: Path) -> None:
+    log = wal.log_of(path)
+    for content in (b"one", b"two", b"three"):
+        log.write_bytes(content)
+        wal.copy_as(log, wal.dated(path, 0))
+    found = {kept.name.partition("-wal.")[2]: kept.read_bytes() for kept in path.parent.glob("journal.db-wal.*")}
+    assert found == {"damaged-19700101T000000Z": b"one", "damaged-19700101T000000Z-2": b"two", "damaged-19700101T000000Z-3": b"three"}

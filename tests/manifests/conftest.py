@@ -31,6 +31,17 @@ class Check:
     def render(self, directory: Path) -> str:
         return _run(str(self.program), "render", str(directory))
 
+    def render_with(self, component: Path, folder: Path) -> str:
+        """An overlay in this empty folder: the collector with its taps, and the component."""
+        overlay = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(MANIFESTS / "overlays" / "all-in-one", folder)],
+            "components": [os.path.relpath(component, folder)],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+        return self.render(folder)
+
     def verify(self, *files: Path) -> list[dict[str, str]]:
         """Findings: file, document, check, message."""
         found: list[dict[str, str]] = json.loads(_run(str(self.program), "verify", "-crds", str(self.definitions), *map(str, files)))

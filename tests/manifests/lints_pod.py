@@ -62,6 +62,8 @@ def settings_fit_the_pod(world: World) -> Iterator[str]:
         path = PurePosixPath(settings[variable].removeprefix("sqlite:///"))
         if str(path.parent) not in mounts:
             yield f"{variable}: {path} is not on the volume"
+    if settings.get("SQLITE_TMPDIR") not in mounts:
+        yield "SQLITE_TMPDIR: what SQLite sorts for an index is not on the volume"
 
 
 def service_links_are_off(world: World) -> Iterator[str]:

@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from collector import settings
 from collector.http.connections import Bounds
-from tests.manifests.conftest import ROOT, wasm_sha256
+from tests.manifests import lints_pod
+from tests.manifests.conftest import MANIFESTS, ROOT, Check, read_documents, wasm_sha256
 from tests.manifests.world import World
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -48,7 +50,18 @@ def test_the_image_runs_as_the_user_and_with_the_commands_of_the_pod(world: Worl
     assert f"USER {user}:{user}" in text
     assert 'ENTRYPOINT ["meshscribe"]' in text
     pod = world.pod()["spec"]
-    assert [c["args"] for c in pod["initContainers"] + pod["containers"]] == [["migrate"], ["serve"]]
+    assert [c["args"] for c in pod.get("initContainers", []) + pod["containers"]] == [["serve"]], "it migrates its file itself"
+
+
+def test_a_server_s_tables_are_migrated_before_it_is_used(check: Check, tmp_path: Path) -> None:
+    world = World(read_documents(check.render_with(MANIFESTS / "postgres", tmp_path)), {})
+    pod = world.pod()["spec"]
+    (migrate,), (serve,) = pod["initContainers"], pod["containers"]
+    assert [migrate["args"], serve["args"]] == [["migrate"], ["serve"]]
+    assert [migrate[name] for name in ("image", "envFrom", "volumeMounts")] == [
+        serve[name] for name in ("image", "envFrom", "volumeMounts")
+    ]
+    assert list(lints_pod.pods_are_confined(world)) == []
 
 
 def test_the_tap_image_holds_the_filter_where_the_proxies_look() -> None:

@@ -83,12 +83,13 @@ FAULTS: list[tuple[Lint, Break]] = [
     (lints_pod.settings_fit_the_pod, edit(SETTINGS, "data.MESHSCRIBE_INGEST__GRPC_PORT", "4317")),
     (lints_pod.settings_fit_the_pod, edit(SETTINGS, "data.MESHSCRIBE_JOURNAL__PATH", "/tmp/journal.db")),
     (lints_pod.settings_fit_the_pod, edit(SETTINGS, "data.MESHSCRIBE_SINK__URL", "sqlite:///events.db")),
+    (lints_pod.settings_fit_the_pod, edit(SETTINGS, "data.SQLITE_TMPDIR", "/tmp")),
     (lints_pod.service_links_are_off, edit(POD, "spec.template.spec.enableServiceLinks", DELETE)),
     (lints_pod.one_writer_owns_the_volume, edit(POD, "spec.replicas", 2)),
     (lints_pod.one_writer_owns_the_volume, edit(POD, "spec.strategy.type", "RollingUpdate")),
     (lints_pod.pods_are_confined, edit(POD, "spec.template.spec.securityContext.runAsNonRoot", False)),
     (lints_pod.pods_are_confined, edit(POD, f"{COLLECTOR}.securityContext.readOnlyRootFilesystem", False)),
-    (lints_pod.pods_are_confined, edit(POD, "spec.template.spec.initContainers.0.securityContext", DELETE)),
+    (lints_pod.pods_are_confined, edit(POD, "spec.template.spec.initContainers", [{"name": "first"}])),
 ]
 
 

@@ -10,13 +10,22 @@ import yaml
 from tests.manifests.conftest import HERE, MANIFESTS, MESH_CONFIGS, Check, mesh_config_of, read_documents
 from tests.manifests.world import DELETE, change
 
-KUSTOMIZATIONS = sorted(str(file.parent.relative_to(MANIFESTS)) for file in MANIFESTS.rglob("kustomization.yaml"))
+COMPONENTS = ("postgres",)  # rendered with an overlay only
+KUSTOMIZATIONS = sorted({str(file.parent.relative_to(MANIFESTS)) for file in MANIFESTS.rglob("kustomization.yaml")} - {*COMPONENTS})
 
 
 @pytest.mark.parametrize("directory", KUSTOMIZATIONS)
 def test_what_a_kustomization_renders_is_accepted(check: Check, tmp_path: Path, directory: str) -> None:
     rendered = tmp_path / "rendered.yaml"
     rendered.write_text(check.render(MANIFESTS / directory), encoding="utf-8")
+    assert check.verify(rendered) == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_an_overlay_with_a_component_is_accepted(check: Check, tmp_path: Path, component: str) -> None:
+    rendered = tmp_path / "rendered.yaml"
+    (tmp_path / "overlay").mkdir()
+    rendered.write_text(check.render_with(MANIFESTS / component, tmp_path / "overlay"), encoding="utf-8")
     assert check.verify(rendered) == []
 
 

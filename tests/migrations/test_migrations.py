@@ -142,6 +142,19 @@ def test_an_upgrade_from_the_first_migration_keeps_every_row(store: Store) -> No
     assert store.look(differences) == []
 
 
+@pytest.mark.parametrize("revision", ["0005", "0006", "0007"])
+def test_an_old_window_that_counts_less_than_nothing_does_no_more(store: Store, revision: str) -> None:
+    """Wherever the store stands: 0006 has been passed by some of them."""
+    store.upgrade(revision)
+    newer = NEWER if revision == "0005" else {}
+    rows = [window(NOW, "late") | {"announced": 10, "received": 13, "missing": -3}, window(NOW, "well", received=7, missing=2)]
+    rows = [{name: value for name, value in row.items() if name not in newer} for row in rows]
+    store.look(lambda connection: [connection.execute(insert(ledger), row) for row in rows])
+    migrate(store.url)
+    counts = select(ledger.c.node, ledger.c.announced, ledger.c.received, ledger.c.missing).order_by(ledger.c.node)
+    assert store.look(lambda connection: [tuple(row) for row in connection.execute(counts)]) == [("late", 10, 10, 0), ("well", 9, 7, 2)]
+
+
 @pytest.mark.parametrize("number", [1, 2, 5, 9])
 def test_a_migration_that_is_broken_off_is_done_when_it_is_begun_anew(store: Store, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """0006 and 0007 are broken off at their nth column, as by a full disk."""

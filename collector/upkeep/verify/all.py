@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ from collector.errors import DamagedError, RetryableError, SettingsError
 from collector.relays.reached import Reached, look
 from collector.settings import Relay, Settings
 from collector.settings import Sink as SinkSettings
-from collector.store.engine import open_engine
+from collector.settings.postgres_url import is_postgres
+from collector.sqlite import wal
+from collector.store.engine import file_of, open_engine
 from collector.upkeep.replay.history import History
 from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics
 from collector.upkeep.verify.journal import Step
@@ -41,18 +44,27 @@ async def verify(settings: Settings, span: Span, clock: Clock, manner: Manner = 
     if settings.sink.is_kafka and not copies:
         raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there is nothing to compare"])
     kept_in = SinkSettings(url=copies[0].url, password_file=copies[0].password_file) if settings.sink.is_kafka else settings.sink
-    engine = open_engine(kept_in)
-    try:
-        async for finding in _checked(settings, engine, kept(span, settings, clock), copies[0] if settings.sink.is_kafka else None, manner):
+    file = None if is_postgres(kept_in.url) else file_of(kept_in)
+    with nullcontext() if file is None else wal.left_alone(file):  # a damaged log is evidence
+        for finding in [] if file is None else await store.log(file):
             yield finding
-        dead = open_all_letters(settings)
+        engine = open_engine(kept_in)
         try:
-            for finding in await readable(letters.CHECK, letters.letters(dead)):
+            relay = copies[0] if settings.sink.is_kafka else None
+            async for finding in _checked(settings, engine, kept(span, settings, clock), relay, manner):
+                yield finding
+            for finding in await _letters(settings):
                 yield finding
         finally:
-            await dead.close()
+            await engine.dispose()
+
+
+async def _letters(settings: Settings) -> list[Finding]:
+    dead = open_all_letters(settings)
+    try:
+        return await readable(letters.CHECK, letters.letters(dead))
     finally:
-        await engine.dispose()
+        await dead.close()
 
 
 def kept(span: Span, settings: Settings, clock: Clock) -> Span:
@@ -116,7 +128,7 @@ async def _journal(path: Path, engine: AsyncEngine, manner: Manner) -> AsyncIter
         finally:
             history.close()
     except DamagedError as error:
-        yield Finding(journal.CHECK, str(path), 1, f"cannot be read: {error}: keep a copy and move it away (docs/damage.md)")
+        yield Finding(journal.CHECK, str(path), 1, f"cannot be read: {error}: keep a copy and move {path}* away (docs/damage.md)")
         return
     for finding in await readable(places.JOURNAL, places.journal(engine, extent)):
         yield finding

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.sqlite import wal
 from collector.store.errors import retryable
 from collector.upkeep.verify import Finding
 from collector.upkeep.verify.indexes import check, make_anew
@@ -26,6 +28,15 @@ async def sound(engine: AsyncEngine, *, repair: bool = False) -> list[Finding]:
     Raises RetryableError.
     """
     return [await (_postgres(engine, repair) if engine.dialect.name == "postgresql" else _sqlite(engine, repair))]
+
+
+async def log(path: Path) -> list[Finding]:
+    """Of an SQLite file: transactions behind a damaged frame of its log. SQLite says nothing of them."""
+    found = await asyncio.to_thread(wal.look, path)
+    if found is None:
+        return []
+    said = f"{found.said()} to the store. `serve` keeps a copy when it starts, and stores anew what the journal still has (docs/damage.md)"
+    return [Finding(CHECK, f"{wal.log_of(path)} (frames)", found.commits, said)]
 
 
 async def _sqlite(engine: AsyncEngine, repair: bool) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ async def test_each_window_is_decoded_and_held_against_its_columns(tmp_path: Pat
     assert finding.missing == 1
     assert finding.said.startswith("4 read")
     assert f"{rows[1]['id']} ({said}" in finding.said
+
+
+async def test_a_window_of_before_that_counted_less_than_nothing_is_no_damage(tmp_path: Path) -> None:
+    """Its row was migrated, its JSON stays what was written."""
+    old = window(NOW, "a", received=13)
+    said = json.loads(old["data"]) | {"announced": 10, "received": 13, "missing": -3}
+    old |= {"announced": 10, "received": 10, "missing": 0, "data": json.dumps(said).encode()}
+    store = Store(tmp_path / "events.db")
+    store.ledger(old)
+    engine = store.opened()
+    (of_windows,), (of_sums,) = await windows(engine, Span()), await sums(engine, Span())
+    await engine.dispose()
+    store.close()
+    assert (of_windows.missing, of_windows.said) == (0, "1 read")
+    assert of_sums.missing == 0
 
 
 @pytest.mark.parametrize("index", ["ix_ledger_cured", "ix_ledger_away"])
