@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal, TypedDict, Unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -25,6 +26,7 @@ __all__ = ["admin", "consumer", "discard", "end", "partitions", "start_consumer"
 log = logging.getLogger("meshscribe.kafka")
 
 END_SECONDS = 5.0
+START_SECONDS = 0.5  # for a start that nobody waits for any more: a broker that lives answers sooner
 
 
 class Reading(TypedDict, total=False):
@@ -51,6 +53,7 @@ class Writing(TypedDict, total=False):
     max_request_size: int
 
 
+Ending = Callable[[], Coroutine[object, object, None]]
 Listener = Callable[[AIOKafkaConsumer], ConsumerRebalanceListener]
 
 
@@ -96,11 +99,7 @@ async def start_producer(settings: Kafka, compression: str = "none", **options: 
     """To be ended by `discard`. Raises as aiokafka does, and SettingsError."""
     quieten()
     made = AIOKafkaProducer(**client_arguments(settings), compression_type=None if compression == "none" else compression, **options)
-    try:
-        await made.start()
-    except BaseException:
-        await discard(made)
-        raise
+    await _start(made, partial(discard, made))
     return made
 
 
@@ -109,11 +108,11 @@ async def admin(settings: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """For questions and orders that need no group and no transaction."""
     quieten()
     made = AIOKafkaAdminClient(**client_arguments(settings))
+    await _start(made, partial(_closed, made))
     try:
-        await made.start()
         yield made
     finally:
-        await _awaited(made.close())
+        await _closed(made)
 
 
 async def end(consumer: AIOKafkaConsumer) -> None:
@@ -127,17 +126,38 @@ async def end(consumer: AIOKafkaConsumer) -> None:
 
 
 async def _started(made: AIOKafkaConsumer) -> AIOKafkaConsumer:
-    try:
-        await made.start()
-    except BaseException:
-        await end(made)
-        raise
+    await _start(made, partial(end, made))
     return made
+
+
+async def _start(made: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient, ended: Ending) -> None:
+    """Starts it, or ends it by `ended`. One that is cancelled while it starts would leave the connection open that it begins with: so it
+    starts to its end, and is ended then. Who is cancelled once more does not wait, but it is ended all the same.
+    """
+    starting = asyncio.ensure_future(made.start())
+    try:
+        await asyncio.shield(starting)
+    except BaseException:
+        await asyncio.wait({asyncio.create_task(_given_up(starting, ended))})
+        raise
+
+
+async def _given_up(starting: asyncio.Future[None], ended: Ending) -> None:
+    done, _ = await asyncio.wait({starting}, timeout=START_SECONDS)
+    if not done:
+        starting.cancel()
+    elif not starting.cancelled():
+        starting.exception()  # that it failed is nobody's concern any more
+    await ended()
 
 
 async def _ended(consumer: AIOKafkaConsumer) -> None:
     await _awaited(consumer.stop())
     await _awaited(close_connections(consumer))
+
+
+async def _closed(admin: AIOKafkaAdminClient) -> None:
+    await _awaited(admin.close())
 
 
 async def _awaited(closing: Coroutine[object, object, None]) -> None:

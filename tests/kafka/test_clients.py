@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import gc
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -97,6 +99,54 @@ async def test_one_whose_start_is_cancelled_leaves_nothing_behind(silent: Kafka)
                 await start(silent)
     await asyncio.sleep(0)
     assert {task for task in asyncio.all_tasks() if "aiokafka" in repr(task)} == set()
+
+
+@pytest.mark.parametrize("start", [group, one_consumer, one_admin, start_consumer, start_producer])
+async def test_one_whose_start_is_cancelled_has_no_connection_left(
+    asked_of_the_cluster: tuple[Kafka, asyncio.Event], start: Callable[[Kafka], Coroutine[object, object, object]]
+) -> None:
+    """While it asks what the cluster is, aiokafka itself forgets the connection that it asks by."""
+    settings, asked = asked_of_the_cluster
+    starting = asyncio.create_task(start(settings))
+    await asyncio.wait_for(asked.wait(), 20)
+    starting.cancel()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        await asyncio.wait({starting})
+        assert starting.cancelled()
+        del starting
+        gc.collect()
+    assert [str(one.message) for one in told] == []
+
+
+@pytest.fixture
+async def asked_of_the_cluster(kafka: KafkaBroker) -> AsyncIterator[tuple[Kafka, asyncio.Event]]:
+    """A way to a broker, and whether it was asked what the cluster is: the second request, behind the one for what it understands."""
+    asked = asyncio.Event()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = kafka.bootstrap.rpartition(":")
+        from_broker, to_broker = await asyncio.open_connection(host, int(port))
+        try:
+            to_broker.write(await _message(reader))
+            writer.write(await _message(from_broker))
+            request = await _message(reader)
+            asked.set()
+            to_broker.write(request)
+            writer.write(await _message(from_broker))
+            await reader.read()
+        finally:
+            to_broker.close()
+            writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    yield Kafka(bootstrap_servers="{}:{}".format(*server.sockets[0].getsockname())), asked
+    server.close()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    size = await reader.readexactly(4)
+    return size + await reader.readexactly(int.from_bytes(size, "big"))
 
 
 @pytest.fixture
