@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import NamedTuple
 
+from collector.decode import json_rpc
 from collector.decode.reading import Reading
 from collector.decode.route_table import GRAPH, MODELS, TABLE, V1, V2
 from collector.decode.routes import NOWHERE, Route, from_row
@@ -157,4 +158,5 @@ _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "model": _model,
     "invocations": _invocations,
     "root": _root,
+    "mcp": lambda _, reading: json_rpc.find(reading, at_home=True),
 }

@@ -11,9 +11,11 @@ from collector.decode import (
     agreement,
     anthropic,
     ends,
+    json_rpc,
     kserve_v1,
     kserve_v2,
     kserve_v2_grpc,
+    mcp,
     openai_audio,
     openai_chat,
     openai_completions,
@@ -46,6 +48,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "kserve_v1": kserve_v1.read,
     "kserve_v2": kserve_v2.read,
     "kserve_v2_grpc": kserve_v2_grpc.read,
+    "mcp": mcp.read,
 })  # fmt: skip
 # What a fault in a protocol module can raise on bytes that nobody thought of.
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
@@ -86,6 +89,8 @@ def _read(reading: Reading) -> None:
     route = routes.find(routes.method_of(captured.method, reading.request.headers), captured.path)
     if route.bodies:
         route = agreement.settle(route, reading)
+    if route is routes.NOWHERE:
+        route = json_rpc.find(reading)
     reading.operation = route.operation
     reading.inference["protocol"] = route.protocol
     if route.operation:

@@ -23,6 +23,8 @@ MODELS: ProtocolName = "openai-models"
 V1: ProtocolName = "kserve-v1"
 V2: ProtocolName = "kserve-v2"
 V2_GRPC: ProtocolName = "kserve-v2-grpc"
+MCP: ProtocolName = "mcp"
+A2A: ProtocolName = "a2a"
 UNKNOWN: ProtocolName = "unknown"
 
 # Azure names their model in the path: /deployments/NAME/…
@@ -158,6 +160,7 @@ _OTHER_ROWS = (
     Row("POST", "/detokenize", UNKNOWN, "detokenize"),
     # vLLM takes POST /ping too.
     *(Row(method, f"^{path}", UNKNOWN, "health") for method in ("GET", "POST") for path in _HEALTH),
+    *(Row(method, "/mcp", MCP, "", "mcp", bodies="mcp") for method in ("POST", "GET", "DELETE")),  # and at any other path (json_rpc.py)
     # The protocol of these is whatever was asked: SageMaker's, and what TGI and KServe's InferenceGraph answer to.
     Row("POST", "/invocations", UNKNOWN, "", bodies="invocations"),
     Row("POST", "^/", UNKNOWN, "", bodies="root"),

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collector.decode.decoder import decode
+from collector.decode.json_rpc import METHOD
+from collector.decode.route_table import MCP
 from collector.decode.usage import Estimator
-from collector.messages.captured import Decoded
+from collector.messages.captured import Captured, Decoded
 from collector.messages.redacted import Redacted
 
 
 def decode_redacted(redacted: Redacted, estimator: Estimator | None = None) -> Decoded:
-    """What it meant; nothing without a tap, since an access log knows no meaning. `estimator` counts the tokens of what no server told:
+    """What it meant; without a tap nothing but what MCP's clients say in headers that the access log holds. `estimator` counts the tokens of what no server told:
     not where bytes are missing, and not where redact has counted on what passed.
     """
     if redacted.captured is None:
-        return Decoded()
+        return _by_log(redacted) if METHOD in redacted.request and redacted.exchange.tap is None else Decoded()
     return decode(redacted.captured, estimator=estimator if redacted.all_passed and redacted.counted is None else None)
+
+
+def _by_log(redacted: Redacted) -> Decoded:
+    """What MCP's headers tell; nothing if the path is another protocol's, of which bodies would have to be known."""
+    decoded = decode(
+        Captured(
+            method=redacted.method or "",
+            path=redacted.path or "",
+            status=redacted.status,
+            request_headers=redacted.request_headers,
+            request_body=b"",
+            request_whole=False,
+            response_headers=redacted.response_headers,
+            response_trailers=(),
+            response_body=b"",
+            response_whole=False,
+            chunks=(),
+        )
+    )
+    return Decoded(decoded.inference, problems=decoded.problems) if decoded.inference.get("protocol") == MCP else Decoded()

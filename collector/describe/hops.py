@@ -27,6 +27,9 @@ FREE = frozenset((
 ))  # fmt: skip
 _COPY = "-shadow"
 
+# Whatever is asked in these protocols, it is no model that answers: an operation is what a caller writes.
+FREE_PROTOCOLS = frozenset(("mcp", "a2a"))
+
 
 @dataclass(frozen=True, slots=True)
 class Billing:
@@ -69,8 +72,10 @@ def hop(
     metered: bool = True,
     answered: bool = True,
     authority: str = "",
+    protocol: str = "",
 ) -> RecordedHop:
-    """{"role", "billable", "rule"}. `operation`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`: as asked.
+    """{"role", "billable", "rule"}. `operation`, `protocol`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`:
+    as asked.
 
     What was not answered is not billed, whatever was asked: the rule is `not-answered`. Nor is a copy that a route made: `mirrored`.
 
@@ -78,7 +83,8 @@ def hop(
     passes its calls on has the same role, and decodes to nothing.
     """
     name = role(exchange, service)
-    billed = name in billing.roles and operation not in FREE and (metered or billing.configured or name != "server")
+    free = operation in FREE or protocol in FREE_PROTOCOLS
+    billed = name in billing.roles and not free and (metered or billing.configured or name != "server")
     if billed and not answered:
         return {"role": name, "billable": False, "rule": "not-answered"}
     if billed and not billing.mirrored and is_mirrored(authority, service, exchange.node.workload):

@@ -43,9 +43,9 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
     record["proxy"] = _proxy(exchange.node, log)
     if service:
         record["service"] = service
-    operation = decoded.inference.get("operation", "")
-    was_answered = _answered(seen, decoded, log, tap)
-    record["hop"] = hop(exchange, service, billing, operation, bool(decoded.usage), was_answered, seen.authority or "")
+    operation, protocol = decoded.inference.get("operation", ""), decoded.inference.get("protocol", "")
+    was_answered, metered = _answered(seen, decoded, log, tap), bool(decoded.usage)
+    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, seen.authority or "", protocol)
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)

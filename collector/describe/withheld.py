@@ -20,6 +20,10 @@ _SAFE_BODY = ("size", "content_type", "encoding")
 _SAFE_CHOICE = ("index", "role", "finish_reason", "logprobs")
 _SAFE_ERROR = ("type", "code")
 _SAFE_PART = ("name", "datatype", "shape", "content_type", "size")
+_WITH_TOOL = ("tools/call", "prompts/get")  # their name is one that the server gave
+_SAFE_UNNAMED = ("kind", "method", "result")
+_SAFE_MESSAGE = (*_SAFE_UNNAMED, "name")
+_SAFE_MCP = ("told_by", "batch", "protocol_version", "session", "trace_id", "span_id", "notifications", "progress", "requests")
 
 
 def left_out(service: Service) -> tuple[Side, ...]:
@@ -43,10 +47,19 @@ def without_bodies(record: Record, service: Service) -> None:
 
 
 def _of_request(inference: Inference) -> Inference:
-    """Without the names of the files that were sent: all else that is told of a request is its model and its shapes."""
-    if "inputs" not in inference:
-        return inference
-    return {**inference, "inputs": [_only(part, _SAFE_PART) for part in inference["inputs"]]}
+    """Without names of files and of resources, and ids: all else that is told of a request is its model or tool, and its shapes."""
+    told = inference.copy()
+    if "inputs" in told:
+        told["inputs"] = [_only(part, _SAFE_PART) for part in told["inputs"]]
+    if "mcp" in told and told["mcp"].get("told_by") == "body":
+        message = told["mcp"].copy()
+        if "batch" in message:
+            message["batch"] = [
+                _only(each, _SAFE_MESSAGE if each.get("method") in _WITH_TOOL else _SAFE_UNNAMED) for each in message["batch"]
+            ]
+        safe = (*_SAFE_MCP, *(_SAFE_MESSAGE if message.get("method") in _WITH_TOOL else _SAFE_UNNAMED))
+        told["mcp"] = _only(message, safe)
+    return told
 
 
 def _of_response(inference: Inference) -> Inference:

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, TypedDict
 
 from collector.messages.field import field
+from collector.messages.mcp import Mcp
 
 ProtocolName = Literal[
     "openai-chat",
@@ -18,6 +19,8 @@ ProtocolName = Literal[
     "kserve-v1",
     "kserve-v2",
     "kserve-v2-grpc",
+    "mcp",
+    "a2a",
     "unknown",
 ]
 
@@ -105,3 +108,4 @@ class Inference(TypedDict, total=False):
         ),
     ]
     error: Annotated[ErrorDetails, field("What the error says.", _ANSWERED, "none was told")]
+    mcp: Annotated[Mcp, field("What the exchange is in the Model Context Protocol.", "bodies and headers", "the protocol is another")]

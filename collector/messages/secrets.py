@@ -20,7 +20,8 @@ USAGE_HEADERS = frozenset({
     "x-amzn-bedrock-cache-write-input-token-count",
 })  # fmt: skip
 _NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
-_WORDS = ("token", "secret")
+ARGUMENTS = "mcp-param-"  # what MCP's clients repeat in headers of a tool's arguments: header Mcp-Param-Region, …
+_WORDS = ("token", "secret", ARGUMENTS)
 _WORD = re.compile("|".join(_WORDS))
 
 

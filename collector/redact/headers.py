@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
-from collector.messages.secrets import REDACTED, secrets_among
+from collector.messages.secrets import ARGUMENTS, REDACTED, secrets_among
+from collector.messages.sessions import SESSION_HEADER, hashed, is_hashed
 from collector.redact.structure import spellings
 from collector.rule_language.patterns import Patterns
 
+_OF_MCP = "mcp-"
 _MESSAGE = "grpc-message"
 _DETAILS = "grpc-status-details-bin"  # google.rpc.Status: the message once more, with details, in base64
 _ERRORS = frozenset((_MESSAGE, _DETAILS))
@@ -19,6 +21,21 @@ def without_secrets(headers: Headers, named: Mapping[str, str]) -> Headers:
     """The headers with blanks in place of secrets; the same list if there are none. `named`: the same by name."""
     secret = secrets_among(named)
     return [(name, REDACTED if name in secret else value) for name, value in headers] if secret else headers
+
+
+def without_calls(headers: Headers, named: Mapping[str, str]) -> Headers:
+    """The headers without MCP's arguments of tools, and with hashes of its sessions' ids; the same list if there are none of either."""
+    if _OF_MCP not in "\n".join(named):
+        return headers
+    return [(name, _of_call(name, value)) for name, value in headers]
+
+
+def _of_call(name: str, value: str) -> str:
+    if value == REDACTED:
+        return value
+    if name == SESSION_HEADER:
+        return hashed(value)
+    return REDACTED if name.startswith(ARGUMENTS) and not is_hashed(value) else value
 
 
 def without_quotes(headers: Headers, patterns: Patterns) -> Headers:

@@ -16,7 +16,7 @@ from collector.redact.bodies import ALL, SIDES, Kept
 from collector.redact.conceal import COUNTS, NAMES, is_hidden
 from collector.redact.rules import Rules
 
-_OF_REQUEST = ("inputs", *NAMES["request"])
+_OF_REQUEST = ("inputs", "mcp", *NAMES["request"])
 JOINED = Kept(b"", ALL, "a text in several parts holds something to hide")
 
 

@@ -18,7 +18,7 @@ from collector.redact import levels
 from collector.redact.bodies import ALL, SIDES, Kept
 from collector.redact.conceal import conceal
 from collector.redact.consumers import Consumers
-from collector.redact.headers import without_messages, without_quotes, without_secrets
+from collector.redact.headers import without_calls, without_messages, without_quotes, without_secrets
 from collector.redact.rules import Rules
 from collector.redact.second_look import JOINED, look_again
 
@@ -68,6 +68,7 @@ class Redactor:
             asked = without_secrets(asked, seen.request) if "request_headers" in seen.by_log else asked
             answered = without_secrets(answered, seen.response) if "response_headers" in seen.by_log else answered
             trailers = without_secrets(trailers, dict(trailers)) if "response_trailers" in seen.by_log else trailers
+        asked, answered = without_calls(asked, seen.request), without_calls(answered, seen.response)
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)

@@ -32,7 +32,6 @@ PLAIN = [
     ("/api/v3/score", {"items": [{}, {}, {}]}, {"ok": True}),
     ("/api/v3/score", {"model": "Golf", "items": [1]}, {"points": 3}),
     ("/credit/score", {"text_1": "a", "text_2": "b"}, {"ok": 1}),
-    ("/messages/?session_id=1", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}, b"Accepted"),
     ("/v1/messages", {"jsonrpc": "2.0", "id": 1, "method": "x"}, {"jsonrpc": "2.0", "id": 1, "result": {}}),
     ("/v1/responses", [{"jsonrpc": "2.0"}], b""),
     ("/api/v1/messages", {"room": 7, "text": "hi"}, {"id": 1}),

@@ -92,7 +92,8 @@ def _type(kind: Any) -> str:
     if get_origin(kind) is dict:
         return f"object of {_PLURAL[get_args(kind)[1]]}"
     if isinstance(kind, UnionType):
-        return " or ".join(_type(item) for item in get_args(kind) if item is not int)
+        held = get_args(kind)
+        return " or ".join(_type(item) for item in held if item is not int or float not in held)
     if is_typeddict(kind):
         return "object"
     return {str: "text", int: "integer", float: "number", bool: "true or false"}[kind]

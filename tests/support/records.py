@@ -25,6 +25,7 @@ from collector.settings import Settings
 from collector.store.sound import placeholder
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
+from tests.decode.mcp_calls import CALLS
 from tests.decode.test_recordings import RECORDINGS, captured
 from tests.support.witnesses import LABELS, NODE, T0
 
@@ -97,7 +98,7 @@ _MORE: dict[str, Captured] = {
 
 def captures() -> dict[str, Captured]:
     """Exchanges as a proxy would capture them, by name."""
-    return CORPUS | {name: captured(recording) for name, recording in RECORDINGS.items()} | _MORE
+    return CORPUS | CALLS | {name: captured(recording) for name, recording in RECORDINGS.items()} | _MORE
 
 
 def exchange(of: Captured, **more: Any) -> Exchange:
@@ -116,7 +117,7 @@ def exchange(of: Captured, **more: Any) -> Exchange:
         ended=True, end_us=900_000, request_complete=of.request_whole, response_complete=of.response_whole, code=of.status or 0,
     )  # fmt: skip
     key = Key(NODE, b"7d2f9c3e-0000-4000-8000-000000000001", T0)
-    log = structs.replace(_LOG, status=of.status or 200)
+    log = structs.replace(_LOG, status=of.status or 200, method=of.method)
     known = {"key": key, "revision": 0, "node": _NODE, "completeness": int(Completeness.COMPLETE), "tap": tap, "access_log": log}
     return Exchange(**{**known, "closed_at": T0 + 10**6, **more})
 
