@@ -11,8 +11,9 @@ from collector.messages.redacted import Redacted
 
 
 def decode_redacted(redacted: Redacted, estimator: Estimator | None = None) -> Decoded:
-    """What it meant; without a tap nothing but what MCP's clients say in headers that the access log holds. `estimator` counts the tokens of what no server told:
-    not where bytes are missing, and not where redact has counted on what passed.
+    """What it meant; without a tap nothing but what MCP's clients say in headers that the access log holds.
+
+    `estimator` counts the tokens of what no server told: not where bytes are missing, and not where redact has counted on what passed.
     """
     if redacted.captured is None:
         return _by_log(redacted) if METHOD in redacted.request and redacted.exchange.tap is None else Decoded()

@@ -12,7 +12,8 @@ use std::rc::Rc;
 
 const REDACTED_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"];
-const REDACTED_WORDS: [&str; 2] = ["token", "secret"];
+// The last one begins the names of headers in which MCP's clients repeat the arguments of tools.
+const REDACTED_WORDS: [&str; 3] = ["token", "secret", "mcp-param-"];
 const MAX_BODY: u64 = 64 * MIB;
 const MIB: u64 = 1024 * 1024;
 const QUEUE_BYTES: u64 = 8 * MIB;

@@ -19,6 +19,13 @@ fn faults(json: &str) -> Vec<String> {
 }
 
 #[test]
+fn arguments_of_tools_in_headers_are_hidden_by_default() {
+    let redaction = parse(br#"{"collector":{"cluster":"c"}}"#).unwrap().redaction;
+    assert!(redaction.hides(b"mcp-param-region") && redaction.hides(b"Mcp-Param-Region"));
+    assert!(!redaction.hides(b"mcp-method") && !redaction.hides(b"mcp-name") && !redaction.hides(b"mcp-session-id"));
+}
+
+#[test]
 fn every_field_is_known_and_nearly_all_may_be_left_out() {
     assert_eq!(faults(GOOD), [""; 0]);
     assert_eq!(faults(r#"{"collector":{"cluster":"c"}}"#), [""; 0]);
