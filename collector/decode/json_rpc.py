@@ -39,6 +39,8 @@ _A2A = frozenset((
 ))  # fmt: skip
 _A2A_METHODS = _A2A | _A2A_TASKS
 _MEMBER = b'"jsonrpc"'
+_NEAR = 512  # bytes
+_NO_STREAM = (b"", b"{", b"[", b"<")
 _EVENTS = "text/event-stream"
 
 
@@ -66,15 +68,20 @@ def messages(body: object) -> list[Object]:
 def _posted(reading: Reading, told: bool) -> Route:
     """The route of a POST with a body. `told`: something else says that it is MCP's."""
     request = reading.request
-    asked = messages(reading.asked) if _MEMBER in request.data and request.starts_as_json else []
+    asked = messages(reading.asked) if _may_hold(request.data) and request.starts_as_json else []
     if not asked:
         # A request may be cut before it tells whether it is JSON-RPC.
-        is_open = request.starts_as_json and (not request.whole or len(request.data) > reading.limits.json_bytes)
-        return _mcp(request.headers.get(METHOD)) if told and is_open else NOWHERE
+        is_open = told and request.starts_as_json and (not request.whole or len(request.data) > reading.limits.json_bytes)
+        return _mcp(request.headers.get(METHOD)) if is_open else NOWHERE
     operation = text(asked[0].get("method")) if len(asked) == 1 else None
     if _is_a2a(reading, asked[0], told):
         return Route(A2A, operation if operation in _A2A_METHODS else "")
     return _mcp(operation) if told or any(map(_is_mcp, asked)) else NOWHERE
+
+
+def _may_hold(body: bytes) -> bool:
+    """Whether the member `jsonrpc` is near an end of the body: of a message's members only `params` or `result` are long."""
+    return _MEMBER in body[:_NEAR] or _MEMBER in body[-_NEAR:]
 
 
 def _mcp(method: str | None) -> Route:
@@ -107,7 +114,10 @@ def _is_a2a(reading: Reading, message: Object, told: bool) -> bool:
 
 def _is_stream(reading: Reading) -> bool:
     """Whether the answer is a stream of MCP's messages. That of 2024 begins with the event `endpoint`."""
-    first = next(reading.response.frames(1), None) if reading.streamed else None
+    response = reading.response
+    if response.data[:1] in _NO_STREAM:  # most answers are known by their first byte
+        return False
+    first = next(response.frames(1), None) if response.is_streamed else None
     if first is None:
         return False
     if first[0] == b"endpoint":

@@ -14,6 +14,7 @@ from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Exchange, Tap
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
+from collector.messages.sessions import SESSION_HEADER
 from collector.redact import levels
 from collector.redact.bodies import ALL, SIDES, Kept
 from collector.redact.conceal import conceal
@@ -68,7 +69,8 @@ class Redactor:
             asked = without_secrets(asked, seen.request) if "request_headers" in seen.by_log else asked
             answered = without_secrets(answered, seen.response) if "response_headers" in seen.by_log else answered
             trailers = without_secrets(trailers, dict(trailers)) if "response_trailers" in seen.by_log else trailers
-        asked, answered = without_calls(asked, seen.request), without_calls(answered, seen.response)
+        asked = without_calls(asked, seen.request)
+        answered = without_calls(answered, seen.response) if SESSION_HEADER in seen.response else answered
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)

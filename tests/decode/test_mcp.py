@@ -69,6 +69,16 @@ def test_a_session_is_the_same_at_each_of_its_calls_and_its_id_is_not_told(name:
     assert "1868a90c" not in repr(decode(m.CALLS[name]))
 
 
+@pytest.mark.parametrize(
+    "order", [["jsonrpc", "id", "method", "params"], ["method", "params", "jsonrpc", "id"], ["params", "jsonrpc", "method", "id"]]
+)
+def test_a_call_is_known_in_whatever_order_its_members_stand(order: list[str]) -> None:
+    long = m.call(arguments={"text": "x" * 50_000})
+    ordered = {name: long[name] for name in order}
+    for asked in (ordered, [ordered, ordered]):
+        assert told(m.posted(asked, path="/api"))["protocol"] == "mcp"
+
+
 def test_a_session_that_the_proxy_hid_is_told_as_far_as_it_tells_it() -> None:
     hashed = f"hmac-sha256:{'0a' * 16}"
     assert mcp(m.posted(m.call(), request_headers=[("mcp-session-id", hashed)]))["session"] == hashed
