@@ -10,10 +10,12 @@ from collections.abc import Mapping
 
 import orjson
 
+from collector.describe.hops import FREE_PROTOCOLS
 from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
 from collector.messages.record import Record
 
+_UNMETERED = FREE_PROTOCOLS | {"unknown"}
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
 _INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "service_tier", "streamed", "delivered_chunks")
 
@@ -22,9 +24,9 @@ _CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")
 
 
 def usage_event(record: Record, source: str, subject: str | None, time_us: int) -> Event | None:
-    """The usage event of this record; None if no inference protocol was recognised in it. `time_us`: the request's start."""
+    """The usage event of this record; None if no inference protocol was recognised in it (MCP is none). `time_us`: the request's start."""
     inference = record.get("inference", {})
-    if inference.get("protocol", "unknown") == "unknown":
+    if inference.get("protocol", "unknown") in _UNMETERED:
         return None
     service, exchange, revision = record.get("service", {}), record["id"], record["revision"]
     data: dict[str, object] = {"exchange": exchange, "revision": revision, "start": record["start"]}
