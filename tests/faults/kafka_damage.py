@@ -25,6 +25,7 @@ from collector.kafka.cloudevents import decode
 from collector.messages.columns import ExchangeColumns
 from collector.messages.entry import Kind
 from collector.messages.event import LEDGER_TYPE, Event
+from collector.roles.parts import patiently
 from collector.roles.process import PartitionPipeline
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
@@ -112,7 +113,8 @@ class Raw:
     @asynccontextmanager
     async def owned(self) -> AsyncIterator[Supervisor]:
         """By a process that goes on until this ends."""
-        topic, clock, kafka = await find_raw_topic(self.settings.kafka), SystemClock(), self.settings.kafka
+        clock, kafka = SystemClock(), self.settings.kafka
+        topic = await patiently(lambda: find_raw_topic(kafka), clock)  # as the role does: a broker that has just begun may not be ready
         writer, directory = RawWriter(kafka, topic, clock, 1 << 26), Directory(self.settings.services, None, clock)
         await directory.start()
         owner = Supervisor(lambda at: PartitionPipeline(self.settings, topic, at.partition, writer, directory, clock), 6, clock)
