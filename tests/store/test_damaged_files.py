@@ -51,7 +51,9 @@ async def test_a_damaged_log_is_told_and_kept_before_the_tables_are_looked_at(pa
         await prepare_to_write(Sink(url=f"sqlite:///{path}"))
     [copy] = copies(path)
     assert copy.read_bytes() == data
-    assert [f"{wal.log_of(path)} is damaged in or behind frame 5 (byte 65664)" in record.getMessage() for record in caplog.records] == [True]
+    assert [f"{wal.log_of(path)} is damaged in or behind frame 5 (byte 65664)" in record.getMessage() for record in caplog.records] == [
+        True
+    ]
 
 
 async def test_a_log_that_is_whole_is_not_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
