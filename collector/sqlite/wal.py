@@ -128,9 +128,10 @@ def tell_behind(path: Path) -> None:
 
 def look(path: Path) -> Behind | None:
     """What of its log SQLite does not use. Others may be writing. None where nothing can be read: who opens the file says so."""
-    if not path.exists() or not log_of(path).exists():
-        return None
-    with suppress(sqlite3.Error, OSError), closing(_opened(path)) as holding, closing(_opened(path)) as counting:
+    with suppress(sqlite3.Error, OSError), ExitStack() as stack:
+        if not path.exists() or not log_of(path).exists():
+            return None
+        holding, counting = (stack.enter_context(closing(_opened(path))) for _ in range(2))
         page_size = int(holding.execute("PRAGMA page_size").fetchone()[0])
         holding.execute("BEGIN IMMEDIATE")  # nobody adds frames meanwhile
         used = _counted(counting)
