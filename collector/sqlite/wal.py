@@ -49,9 +49,16 @@ def log_of(path: Path) -> Path:
 
 
 def frames_used(connection: sqlite3.Connection) -> int:
-    """How many frames of the log are sound. Copies them into the file, which is no change of what it holds."""
+    """How many frames of the log are sound; 0 also where another is copying them. Copies them into the file, which is no change of what
+    it holds.
+    """
+    return max(0, _counted(connection))
+
+
+def _counted(connection: sqlite3.Connection) -> int:
+    """As `frames_used`, but less than 0 where another is copying them."""
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return max(0, int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]))
+    return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
 
 
 def behind(path: Path, used: int, page_size: int) -> Behind | None:
@@ -121,12 +128,14 @@ def tell_behind(path: Path) -> None:
 
 def look(path: Path) -> Behind | None:
     """What of its log SQLite does not use. Others may be writing. None where nothing can be read: who opens the file says so."""
-    if not path.exists() or not log_of(path).exists():
-        return None
-    with suppress(sqlite3.Error, OSError), closing(_opened(path)) as holding, closing(_opened(path)) as counting:
+    with suppress(sqlite3.Error, OSError), ExitStack() as stack:
+        if not path.exists() or not log_of(path).exists():
+            return None
+        holding, counting = (stack.enter_context(closing(_opened(path))) for _ in range(2))
         page_size = int(holding.execute("PRAGMA page_size").fetchone()[0])
         holding.execute("BEGIN IMMEDIATE")  # nobody adds frames meanwhile
-        return behind(path, frames_used(counting), page_size)
+        used = _counted(counting)
+        return behind(path, used, page_size) if used >= 0 else None  # who copies them now has begun to write, and so has looked
     return None
 
 

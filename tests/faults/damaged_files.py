@@ -70,7 +70,6 @@ def _calm(folder: Path, killed: Path, cases: dict[str, Case], stack: ExitStack) 
     sound, damaged, wrong, error = process.seen(cases)
     assert (damaged, wrong, error, process.verified()) == (set(), [], "", [])
     assert sound.keys() == cases.keys()
-    assert all("complete" in item["completeness"] for item in sound.values()), [item["completeness"] for item in sound.values()]
     return sound
 
 

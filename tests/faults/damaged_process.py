@@ -24,7 +24,7 @@ from tests.support.cluster import SCRIPT, Member
 from tests.support.witnesses import Told
 
 SETTINGS = {
-    "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "1",
+    "MESHSCRIBE_CORRELATE__LINGER_SECONDS": "2",
     "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "1",
     "MESHSCRIBE_JOURNAL__CHECKPOINT_SECONDS": "1",
     "MESHSCRIBE_SINK__BATCH_EXCHANGES": "10",

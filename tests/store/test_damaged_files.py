@@ -1,0 +1,104 @@
+"""A store's damaged file or log: told before it is gone, kept, and no reason for the process to end."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from collector.audit.moments import Span
+from collector.settings import Journal, Settings, Sink
+from collector.sqlite import wal
+from collector.store.engine import prepare_to_write
+from collector.store.migrate import migrate
+from collector.upkeep.verify.all import verify
+from tests.support.clocks import TurnedClock
+
+HEADER, FRAME = 32, 24 + 16_384
+NOTE = "INSERT INTO places (journal, position, ordinal) VALUES (?, 1, 0)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store as a killed writer left it, with all of what it wrote in the log."""
+    made = tmp_path / "made" / "events.db"
+    migrate(f"sqlite:///{made}")
+    with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        for number in range(20):
+            connection.execute(NOTE, (f"j{number}",))
+        shutil.copytree(made.parent, tmp_path / "killed", ignore=shutil.ignore_patterns("*-shm"))
+    return tmp_path / "killed" / "events.db"
+
+
+def damage(log: Path, frame: int) -> bytes:
+    data = bytearray(log.read_bytes())
+    data[HEADER + frame * FRAME + 500] ^= 1
+    log.write_bytes(data)
+    return bytes(data)
+
+
+def copies(path: Path) -> list[Path]:
+    return list(path.parent.glob("events.db-wal.damaged-*"))
+
+
+async def test_a_damaged_log_is_told_and_kept_before_the_tables_are_looked_at(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = damage(wal.log_of(path), 4)
+    for _ in range(2):
+        await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+    [copy] = copies(path)
+    assert copy.read_bytes() == data
+    assert [f"{wal.log_of(path)} is damaged in or behind frame 5 (byte 65664)" in record.getMessage() for record in caplog.records] == [
+        True
+    ]
+
+
+async def test_a_log_that_is_whole_is_not_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+    assert (copies(path), caplog.text) == ([], "")
+
+
+async def test_verify_names_a_damaged_log_and_leaves_it(path: Path) -> None:
+    data = damage(wal.log_of(path), 4)
+    settings = Settings(sink=Sink(url=f"sqlite:///{path}"), journal=Journal(path=path.with_name("none.db")))
+    for _ in range(2):
+        found = [one async for one in verify(settings, Span(None, None), TurnedClock(1)) if not one.ok]
+        assert [(one.check, one.subject) for one in found] == [("store", f"{wal.log_of(path)} (frames)")]
+        assert "damaged in or behind frame 5" in found[0].said
+        assert wal.log_of(path).read_bytes() == data
+
+
+def test_what_another_is_writing_is_no_damage(path: Path) -> None:
+    ending = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as connection:
+            number = 0
+            while not ending.is_set():
+                connection.execute(NOTE, (f"more{number}",))
+                number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert [wal.look(path) for _ in range(100)] == [None] * 100
+    finally:
+        ending.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("table", ["alembic_version", "exchanges", "places"])
+async def test_a_damaged_page_does_not_keep_serve_from_going_on(path: Path, table: str, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+    if table == "alembic_version":
+        assert f"{path}: the file is damaged (database disk image is malformed)" in caplog.text
