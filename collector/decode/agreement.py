@@ -53,6 +53,16 @@ _RULES = MappingProxyType({
     "v2 server": _Rule((), frozenset(("extensions", "version"))),
 })  # fmt: skip
 
+# Applications that chat answer to these paths too, and other servers to /generate and /embeddings.
+_OLLAMA = MappingProxyType(
+    {
+        "ollama chat": _Rule(_sets("messages model"), frozenset(("done",))),
+        "ollama generate": _Rule(_sets("model prompt"), frozenset(("done",))),
+        "ollama embed": _Rule(_sets("input model"), frozenset(("embeddings",))),
+        "ollama embeddings": _Rule(_sets("model prompt"), frozenset(("embedding",))),
+    }
+)
+
 _ENDS = ("/chat/completions", "/completions", "/rerank", "/embeddings", "/score", "/generate")
 _BY_OPERATION = {row.operation: from_row(row) for row in TABLE if row.method == "POST" and row.shape in _ENDS}
 _PREDICT = next(from_row(row) for row in TABLE if row.operation == "predict")
@@ -142,6 +152,20 @@ def _root(_: Route, reading: Reading) -> Route:
     return Route(V1, GRAPH, "kserve_v1") if isinstance(asked.get("instances"), list) else NOWHERE
 
 
+def _ollama(route: Route, reading: Reading) -> Route:
+    """Ollama's, if the request looks so and the answer not otherwise: it never is an event stream or plain text, unless a proxy failed."""
+    rule, response, status = _OLLAMA[route.bodies], reading.response, reading.captured.status
+    asked = _asked(rule, route, reading)
+    if asked is False and isinstance(mapping(reading.asked).get("model"), str):
+        asked = None  # with a model alone it is loaded
+    if asked is not False and (not response.data or response.starts_as_json or (status is not None and status >= _FAILED)):
+        answered = _answered(rule, reading)
+        if answered or (asked and answered is None):
+            return route
+    other = _OTHERWISE.get(route.bodies)
+    return settle(other, reading) if other else NOWHERE
+
+
 def _tensors(asked: Object) -> Route | None:
     """KServe V2's route if `inputs` are its tensors."""
     given = objects(asked.get("inputs"))
@@ -159,4 +183,6 @@ _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "invocations": _invocations,
     "root": _root,
     "mcp": lambda _, reading: json_rpc.find(reading, at_home=True),
+    **dict.fromkeys(_OLLAMA, _ollama),
 }
+_OTHERWISE = {"ollama generate": _BY_OPERATION["generate"], "ollama embeddings": _BY_OPERATION["embeddings"]}

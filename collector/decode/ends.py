@@ -8,24 +8,29 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from collector.decode import anthropic, failures, openai_chat, openai_responses, sse, tgi
+from collector.decode import anthropic, failures, ndjson, ollama, openai_chat, openai_responses, sse, tgi
+from collector.decode.form import LINES
 from collector.decode.reading import Body, Reading
-from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
+from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI
 from collector.decode.trailing import Members, trailing_members
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name
 from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
-_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info"))
-_READ = (AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI)
+_LINE = re.compile(rb"\n")
+_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS))
+_READ = (AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
     RESPONSES: openai_responses.read_late,
     MESSAGES: anthropic.read_late,
     TGI: tgi.read_late,
+    OLLAMA: ollama.read_late,
 }
+# Of a JSON object whose last members alone are known.
+_END: dict[str, Callable[[Reading, Members], None]] = {TGI: tgi.read_end, OLLAMA: ollama.read_late}
 
 
 def read(reading: Reading, generates: bool) -> None:
@@ -60,8 +65,8 @@ def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Ta
 
 
 def _members(reading: Reading, members: Members) -> None:
-    if reading.inference["protocol"] == TGI:
-        tgi.read_end(reading, members)
+    if end := _END.get(reading.inference["protocol"]):
+        end(reading, members)
         return
     openai_chat.read_head(reading, members)
     usage = openai_chat.usage_of(members)
@@ -77,7 +82,7 @@ def _members(reading: Reading, members: Members) -> None:
 
 def _stream(reading: Reading, tail: Tail) -> None:
     late = _LATE.get(reading.inference["protocol"], _usage)
-    begun, rest = _split(tail.data)
+    begun, rest = _split(tail.data, _LINE if reading.response.form is LINES else _BLANK)
     last = True
     for event in _events(reading, rest):
         last = False
@@ -93,14 +98,15 @@ def _usage(reading: Reading, event: dict[str, Any]) -> None:
         reading.usage.frame(usage)
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
+def _split(data: bytes, between: re.Pattern[bytes]) -> tuple[bytes, bytes]:
     """The end of an event that began before, and the events behind it."""
-    blank = _BLANK.search(data)
-    return (data[: blank.start()], data[blank.end() :]) if blank else (data, b"")
+    found = between.search(data)
+    return (data[: found.start()], data[found.end() :]) if found else (data, b"")
 
 
 def _events(reading: Reading, data: bytes) -> Iterator[dict[str, Any]]:
-    for named, text, _ in sse.events(data, reading.limits.events):
+    form = ndjson if reading.response.form is LINES else sse
+    for named, text, _ in form.events(data, reading.limits.events):
         event = reading.event(text)
         if event is None:
             continue

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from collector.decode.json_text import NotJSONError, loads
-from collector.decode.sse import Event
+from collector.decode.sse import LAST, Event, skip_to_last
 
 
 def events(body: bytes, limit: int) -> Iterator[Event]:
-    """The texts of `body`, at most `limit`; one that the end of the body left open only if it is complete JSON."""
+    """The texts of `body`; of more than `limit`, those and the last few. One that the end left open only if it is complete JSON."""
     at = 0
     lines = body.split(b"\n", limit)
     rest = lines.pop()
@@ -15,8 +15,19 @@ def events(body: bytes, limit: int) -> Iterator[Event]:
         at += len(line) + 1
         if text := line.strip():
             yield b"", text, at
-    if (text := rest.strip()) and len(lines) < limit and _complete(text):
+    if len(lines) == limit:
+        at, rest, last = skip_to_last(at, rest, b"\n")
+        for line in last:
+            at += len(line) + 1
+            if text := line.strip():
+                yield b"", text, at
+    if (text := rest.strip()) and _complete(text):
         yield b"", text, len(body)
+
+
+def count_is_over(body: bytes, limit: int) -> bool:
+    """Whether lines beyond `limit` are left out."""
+    return body.count(b"\n") > limit + LAST
 
 
 def _complete(text: bytes) -> bool:

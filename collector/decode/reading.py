@@ -210,7 +210,8 @@ class Reading:
     @once
     def events_are_left_out(self) -> bool:
         """Whether the streamed answer has more events than are read."""
-        return self.streamed and sse.count_is_over(self.response.data, self.limits.events)
+        form = ndjson if self.response.form is LINES else sse
+        return self.streamed and form.count_is_over(self.response.data, self.limits.events)
 
     def frames(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(event name, text, end offset) of the streamed answer."""

@@ -17,6 +17,7 @@ EMBEDDINGS: ProtocolName = "openai-embeddings"
 RERANK: ProtocolName = "openai-rerank"
 MESSAGES: ProtocolName = "anthropic-messages"
 TGI: ProtocolName = "tgi"
+OLLAMA: ProtocolName = "ollama"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
@@ -36,6 +37,8 @@ _USAGE = "`usage`"
 _STREAMED = "`usage`; of a stream in its last events"
 _COUNTED = "counted: tensors, rows, bytes"
 _TEXTS = "`details`, `meta_info`, headers `x-prompt-tokens` and `x-generated-tokens`"
+
+_EVALUATED = "`prompt_eval_count`, `eval_count`; of a stream in its last line"
 
 _HEALTH = ("/health", "/healthz", "/livez", "/readyz", "/ping")
 
@@ -151,6 +154,13 @@ _OPENAI_ROWS = (
     Row("GET", "/responses", RESPONSES, "list", "openai_responses", bodies="list"),
 )
 
+_OLLAMA_ROWS = (
+    Row("POST", "/api/chat", OLLAMA, "chat", "ollama", _EVALUATED, "ollama chat"),
+    Row("POST", "/api/generate", OLLAMA, "generate", "ollama", _EVALUATED, "ollama generate"),
+    Row("POST", "/api/embed", OLLAMA, "embeddings", "ollama", "`prompt_eval_count`; counted: rows", "ollama embed"),
+    Row("POST", "/api/embeddings", OLLAMA, "embeddings", "ollama", "counted: rows", "ollama embeddings"),
+)
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -166,4 +176,4 @@ _OTHER_ROWS = (
     Row("POST", "^/", UNKNOWN, "", bodies="root"),
 )
 
-TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OPENAI_ROWS, *_OTHER_ROWS)
+TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_OTHER_ROWS)

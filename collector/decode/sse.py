@@ -46,7 +46,7 @@ def _split(body: bytes, at: int, newline: bytes, limit: int) -> Iterator[Event]:
         elif event := _fields(piece.split(newline, _LINES)):
             yield event[0], event[1], at
     if len(pieces) == limit:
-        at, rest, last = _skip_to_last(at, rest, blank)
+        at, rest, last = skip_to_last(at, rest, blank)
         for piece in last:
             at += len(piece) + width
             if event := _fields(piece.split(newline, _LINES)):
@@ -54,7 +54,8 @@ def _split(body: bytes, at: int, newline: bytes, limit: int) -> Iterator[Event]:
     yield from _left_open(_fields(rest.split(newline, _LINES)), at + len(rest))
 
 
-def _skip_to_last(at: int, rest: bytes, blank: bytes) -> tuple[int, bytes, list[bytes]]:
+def skip_to_last(at: int, rest: bytes, blank: bytes) -> tuple[int, bytes, list[bytes]]:
+    """Where the last few events of `rest` begin, what is left open behind them, and they."""
     last = rest.rsplit(blank, LAST + 1)
     left_open = last.pop()
     if len(last) > LAST:

@@ -106,9 +106,9 @@ class Usage:
             number.again(counted, told)
         return True
 
-    def frame(self, usage: dict[str, object], told: Told = Told.FINAL) -> None:
-        """A usage object. `null` members were not told."""
-        self._members(usage, USAGE, told, "", _DEPTH)
+    def frame(self, usage: dict[str, object], told: Told = Told.FINAL, names: Names = USAGE) -> None:
+        """A usage object. `null` members were not told. `names`: those of the protocol."""
+        self._members(usage, names, told, "", _DEPTH)
 
     def _members(self, members: dict[str, object], names: Names, told: Told, path: str, depth: int) -> None:
         numbers = self.numbers

@@ -16,6 +16,7 @@ ProtocolName = Literal[
     "openai-models",
     "anthropic-messages",
     "tgi",
+    "ollama",
     "kserve-v1",
     "kserve-v2",
     "kserve-v2-grpc",

@@ -78,7 +78,7 @@ def _holds_more(body: Body, texts: list[bytes], rules: Rules) -> bool:
 def _ended(values: list[Any]) -> bool:
     """Whether the last event says that it is the last."""
     last = values[-1] if values else None
-    return last is _DONE or (isinstance(last, dict) and last.get("type") in _LAST)
+    return last is _DONE or (isinstance(last, dict) and (last.get("type") in _LAST or last.get("done") is True))
 
 
 def _is_bare(value: Any, before: bytes) -> bool:

@@ -1,6 +1,7 @@
 """One exchange of every kind, by name: what the property and fuzz tests start from."""
 
 import zlib
+from typing import Any
 
 import brotli
 import zstandard
@@ -71,6 +72,27 @@ _TGI = [
         "details": {"finish_reason": "length", "generated_tokens": 2, "input_length": 4},
     },
 ]
+OLLAMA_ASKED = {"model": "qwen3:8b", "messages": [{"role": "user", "content": "hi"}]}
+OLLAMA_DONE = {
+    "done": True, "done_reason": "stop", "total_duration": 904_417_000, "load_duration": 51_000_000, "prompt_eval_count": 31,
+    "prompt_eval_cached_count": 30, "prompt_eval_duration": 8_000_000, "eval_count": 11, "eval_duration": 83_000_000,
+}  # fmt: skip
+
+
+def ollama_lines(*messages: dict[str, Any], **done: Any) -> list[dict[str, Any]]:
+    """The lines of a chat, the last of which tells that it is done."""
+    head = {"model": "qwen3:8b", "created_at": "2026-10-01T10:00:00.123456789Z"}
+    told = [head | {"message": {"role": "assistant"} | message, "done": False} for message in messages]
+    return [*told, head | {"message": {"role": "assistant", "content": ""}} | (done or OLLAMA_DONE)]
+
+
+OLLAMA_CHAT = ollama_lines(
+    {"content": "", "thinking": "hm "},
+    {"content": "Hél"},
+    {"content": "lo"},
+    {"content": "", "tool_calls": [{"id": "call_1", "function": {"index": 0, "name": "weather", "arguments": {"city": "Oslo"}}}]},
+)
+OLLAMA_GENERATED = {"model": "m", "created_at": "2026-10-01T10:00:00Z", "response": "Hello", "context": [1, 2, 3]} | OLLAMA_DONE
 _INFER = {"id": "r-1", "inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 _INFERRED = {
     "model_name": "iris",
@@ -109,6 +131,11 @@ _PLAIN: dict[str, Captured] = {
     "responses stream": t.streamed(_RESPONSES, "/v1/responses", done=False, named=True),
     "messages stream": t.streamed(_MESSAGES, "/v1/messages", done=False, named=True),
     "tgi stream": t.streamed(_TGI, "/generate_stream", {"inputs": "hi"}, done=False),
+    "ollama chat": t.exchange("/api/chat", OLLAMA_ASKED, t.lines(OLLAMA_CHAT), response_headers=t.LINES),
+    "ollama generate": t.exchange("/api/generate", {"model": "m", "prompt": "x", "stream": False}, OLLAMA_GENERATED),
+    "ollama embed": t.exchange(
+        "/api/embed", {"model": "m", "input": ["a", "b"]}, {"model": "m", "embeddings": [[0.5, 1], [1, 0]], "prompt_eval_count": 4}
+    ),
     "v1": t.exchange("/v1/models/iris:predict", {"instances": [[1, 2], [3, 4]]}, {"predictions": [0, 1]}),
     "v2": t.exchange("/v2/models/iris/infer", _INFER, _INFERRED),
     "v2 binary": t.exchange(

@@ -69,6 +69,7 @@ KEYS = (
     "model", "choices", "index", "delta", "message", "content", "text", "usage", "prompt_tokens", "error", "type", "response", "item",
     "output", "tool_calls", "function", "arguments", "name", "id", "inputs", "outputs", "instances", "shape", "datatype", "parameters",
     "details", "token", "generated_text", "meta_info", "object", "data", "output_index", "content_block",
+    "done", "done_reason", "response", "thinking", "prompt_eval_count", "eval_count",
 )  # fmt: skip
 KINDS = (
     "message_start", "message_delta", "content_block_start", "content_block_delta", "content_block_stop", "response.created",

@@ -11,6 +11,7 @@ from collector.decode import Captured
 
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream; charset=utf-8")]
+LINES = [("content-type", "application/x-ndjson")]
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "llama", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -51,6 +52,11 @@ def sse(events: Iterable[Any], done: bool = True, newline: str = "\n", named: bo
     if done:
         parts.append(f"data: [DONE]{newline}{newline}")
     return "".join(parts).encode()
+
+
+def lines(values: Iterable[Any]) -> bytes:
+    """Newline-delimited JSON."""
+    return b"".join(dumps(value) + b"\n" for value in values)
 
 
 def streamed(events: Iterable[Any], path: str = CHAT, asked: Any = ASKED, done: bool = True, named: bool = False, **more: Any) -> Captured:
