@@ -8,19 +8,19 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from collector.decode import anthropic, failures, ndjson, ollama, openai_chat, openai_responses, sse, tgi
+from collector.decode import anthropic, failures, gemini, ndjson, ollama, openai_chat, openai_responses, sse, tgi
 from collector.decode.form import LINES
 from collector.decode.reading import Body, Reading
-from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI
-from collector.decode.trailing import Members, trailing_members
+from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI
+from collector.decode.trailing import Members, trailing_elements, trailing_members
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name
 from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
 _LINE = re.compile(rb"\n")
-_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS))
-_READ = (AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
+_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS))
+_READ = (AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -28,9 +28,10 @@ _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     MESSAGES: anthropic.read_late,
     TGI: tgi.read_late,
     OLLAMA: ollama.read_late,
+    GEMINI: gemini.read_late,
 }
 # Of a JSON object whose last members alone are known.
-_END: dict[str, Callable[[Reading, Members], None]] = {TGI: tgi.read_end, OLLAMA: ollama.read_late}
+_END: dict[str, Callable[[Reading, Members], None]] = {TGI: tgi.read_end, OLLAMA: ollama.read_late, GEMINI: gemini.read_late}
 
 
 def read(reading: Reading, generates: bool) -> None:
@@ -50,6 +51,8 @@ def read(reading: Reading, generates: bool) -> None:
     elif answered.ended and reading.response.starts_as_json:
         for members in trailing_members(answered.data, _WANTED)[:1]:
             _members(reading, members)
+        if reading.inference["protocol"] == GEMINI:  # an array that grew
+            _elements(reading, answered)
 
 
 def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Tail | None:
@@ -78,6 +81,15 @@ def _members(reading: Reading, members: Members) -> None:
         meta = mapping(members.get("meta"))  # Cohere
         reading.usage.frame(mapping(meta.get("tokens")))
         reading.usage.note("search_units", mapping(meta.get("billed_units")).get("search_units"))
+
+
+def _elements(reading: Reading, tail: Tail) -> None:
+    begun, texts = trailing_elements(tail.data, _WANTED)
+    for members in begun:
+        _members(reading, members)
+    for text in texts:
+        if (event := reading.event(text)) is not None:
+            gemini.read_late(reading, event)
 
 
 def _stream(reading: Reading, tail: Tail) -> None:

@@ -18,6 +18,7 @@ RERANK: ProtocolName = "openai-rerank"
 MESSAGES: ProtocolName = "anthropic-messages"
 TGI: ProtocolName = "tgi"
 OLLAMA: ProtocolName = "ollama"
+GEMINI: ProtocolName = "gemini"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
@@ -39,6 +40,7 @@ _COUNTED = "counted: tensors, rows, bytes"
 _TEXTS = "`details`, `meta_info`, headers `x-prompt-tokens` and `x-generated-tokens`"
 
 _EVALUATED = "`prompt_eval_count`, `eval_count`; of a stream in its last line"
+_METADATA = "`usageMetadata`; of a stream in every event"
 
 _HEALTH = ("/health", "/healthz", "/livez", "/readyz", "/ping")
 
@@ -161,6 +163,20 @@ _OLLAMA_ROWS = (
     Row("POST", "/api/embeddings", OLLAMA, "embeddings", "ollama", "counted: rows", "ollama embeddings"),
 )
 
+# Google AI's `/v1beta/models/…`, and Vertex AI's `/v1/projects/…/publishers/google/models/…` and `/v1/projects/…/endpoints/…`.
+_GEMINI_ROWS = tuple(
+    Row("POST", f"/{kind}/{{model}}:{verb}", GEMINI, operation, "gemini", usage)
+    for verb, operation, usage in (
+        ("generateContent", "generate", "`usageMetadata`"),
+        ("streamGenerateContent", "generate_stream", _METADATA),
+        ("embedContent", "embeddings", "`usageMetadata`; counted: rows"),
+        ("batchEmbedContents", "embeddings", "`usageMetadata`; counted: rows"),
+        ("countTokens", "count_tokens", ""),
+        ("computeTokens", "tokenize", ""),
+    )
+    for kind in ("models", "tunedModels", "endpoints")
+)
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -176,4 +192,4 @@ _OTHER_ROWS = (
     Row("POST", "^/", UNKNOWN, "", bodies="root"),
 )
 
-TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_OTHER_ROWS)
+TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_GEMINI_ROWS, *_OTHER_ROWS)

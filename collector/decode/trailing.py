@@ -48,6 +48,23 @@ def trailing_members(tail: bytes, wanted: frozenset[str]) -> list[Members]:
     return [level.found for level in levels[:_LEVELS]]
 
 
+def trailing_elements(tail: bytes, wanted: frozenset[str]) -> tuple[list[Members], list[bytes]]:
+    """Of an array that `tail` ends with: the wanted members of the object that is open where it begins, and the whole ones behind that."""
+    text = tail.rstrip()[::-1]
+    found: list[bytes] = []
+    at, start, depth = 1, 0, 0
+    while text[:1] == b"]" and (match := _TOKEN.match(text, at)) and -1 < depth < _DEPTH:
+        at, token = match.end(), match[0]
+        if token in _OPENER:
+            start = start if depth else match.start()
+            depth += 1
+        elif token == b"{" or token == b"[":
+            depth -= 1
+            if not depth and token == b"{":
+                found.append(text[start:at][::-1])
+    return trailing_members(text[start:][::-1], wanted)[:1] if depth > 0 else [], found[::-1]
+
+
 def _take(levels: list[_Level], token: bytes, at: int, text: bytes, wanted: frozenset[str]) -> bool:
     """Goes on by one token. False: nothing before it can be told, or nothing is left."""
     if token in _OPENER:

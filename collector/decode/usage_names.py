@@ -83,5 +83,5 @@ FRACTIONS = frozenset(("audio_seconds",))
 OF_PROMPT: frozenset[UsageName] = frozenset((
     "prompt_tokens", "cached_tokens", "cache_creation_tokens", "cache_creation_5m_tokens", "cache_creation_30m_tokens",
     "cache_creation_1h_tokens", "cache_creation_12h_tokens", "cache_creation_24h_tokens", "prompt_audio_tokens", "prompt_image_tokens",
-    "audio_seconds",
+    "tool_prompt_tokens", "audio_seconds",
 ))  # fmt: skip

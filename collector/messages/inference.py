@@ -17,6 +17,7 @@ ProtocolName = Literal[
     "anthropic-messages",
     "tgi",
     "ollama",
+    "gemini",
     "kserve-v1",
     "kserve-v2",
     "kserve-v2-grpc",

@@ -20,6 +20,7 @@ UsageName = Literal[
     "prompt_audio_tokens",
     "completion_audio_tokens",
     "prompt_image_tokens",
+    "tool_prompt_tokens",
     "completion_image_tokens",
     "accepted_prediction_tokens",
     "rejected_prediction_tokens",
@@ -90,10 +91,16 @@ class RecordedUsage(TypedDict, total=False):
     cache_creation_1h_tokens: Annotated[UsageNumber, field("Those for an hour.", _SERVER, _UNTOLD, None, "tokens")]
     cache_creation_12h_tokens: Annotated[UsageNumber, field("Those for 12 hours.", _SERVER, _UNTOLD, None, "tokens")]
     cache_creation_24h_tokens: Annotated[UsageNumber, field("Those for 24 hours.", _SERVER, _UNTOLD, None, "tokens")]
-    reasoning_tokens: Annotated[UsageNumber, field("Completion tokens that were reasoning.", _SERVER, _UNTOLD, None, "tokens")]
+    reasoning_tokens: Annotated[
+        UsageNumber, field("Completion tokens that were reasoning. Gemini's are beside them.", _SERVER, _UNTOLD, None, "tokens")
+    ]
     prompt_audio_tokens: Annotated[UsageNumber, field("Prompt tokens that were sound.", _SERVER, _UNTOLD, None, "tokens")]
     completion_audio_tokens: Annotated[UsageNumber, field("Completion tokens that were sound.", _SERVER, _UNTOLD, None, "tokens")]
     prompt_image_tokens: Annotated[UsageNumber, field("Prompt tokens that were images.", _SERVER, _UNTOLD, None, "tokens")]
+    tool_prompt_tokens: Annotated[
+        UsageNumber,
+        field("Tokens of tools' results that the model read, beside those of the prompt (Gemini).", _SERVER, _UNTOLD, None, "tokens"),
+    ]
     completion_image_tokens: Annotated[UsageNumber, field("Completion tokens that were images.", _SERVER, _UNTOLD, None, "tokens")]
     accepted_prediction_tokens: Annotated[
         UsageNumber, field("Tokens of the client's predicted output that were used.", _SERVER, _UNTOLD, None, "tokens")

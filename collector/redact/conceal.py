@@ -35,11 +35,11 @@ NAMES = {
 # The members that hold it, and those around them.
 _MEMBERS = {
     "model_requested": ("model", "model_name"),
-    "model_answered": ("model", "model_name", "response", "message"),
+    "model_answered": ("model", "model_name", "response", "message", "modelVersion"),
     "model_version_requested": ("model_version",),
     "model_version_answered": ("model_version",),
-    "service_tier": ("service_tier", "usage", "response", "message"),
-    "id": ("id", "response", "message", "meta_info"),
+    "service_tier": ("service_tier", "usage", "response", "message", "usageMetadata", "serviceTier", "trafficType"),
+    "id": ("id", "response", "message", "meta_info", "responseId"),
 }  # fmt: skip
 _TENSORS = {"request": "inputs", "response": "outputs"}
 _DATATYPES = frozenset((*SIZES, "BYTES"))

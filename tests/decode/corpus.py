@@ -1,5 +1,6 @@
 """One exchange of every kind, by name: what the property and fuzz tests start from."""
 
+import json
 import zlib
 from typing import Any
 
@@ -93,6 +94,34 @@ OLLAMA_CHAT = ollama_lines(
     {"content": "", "tool_calls": [{"id": "call_1", "function": {"index": 0, "name": "weather", "arguments": {"city": "Oslo"}}}]},
 )
 OLLAMA_GENERATED = {"model": "m", "created_at": "2026-10-01T10:00:00Z", "response": "Hello", "context": [1, 2, 3]} | OLLAMA_DONE
+GEMINI_PATH = "/v1/projects/p/locations/us-central1/publishers/google/models/gemini-2.5-flash"
+GEMINI_ASKED = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+
+
+def gemini(*parts: dict[str, Any], finish: str | None = None, **usage: Any) -> dict[str, Any]:
+    """One event. Index 0 is left out, as proto3 does."""
+    candidate = {"content": {"role": "model", "parts": list(parts)}} | ({"finishReason": finish} if finish else {})
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-2.5-flash-001", "responseId": "r-1"}
+
+
+GEMINI = [
+    gemini({"text": "hm ", "thought": True}, promptTokenCount=9, cachedContentTokenCount=4, totalTokenCount=29, thoughtsTokenCount=20),
+    gemini({"text": "Hél"}, promptTokenCount=9, candidatesTokenCount=1, thoughtsTokenCount=20, totalTokenCount=30),
+    gemini({"functionCall": {"id": "f1", "name": "weather", "args": {"city": "Oslo"}}}, promptTokenCount=9, totalTokenCount=35),
+    gemini(
+        {"text": "lo"},
+        finish="STOP",
+        promptTokenCount=9,
+        candidatesTokenCount=8,
+        thoughtsTokenCount=21,
+        toolUsePromptTokenCount=3,
+        totalTokenCount=41,
+        promptTokensDetails=[{"modality": "TEXT", "tokenCount": 6}, {"modality": "AUDIO", "tokenCount": 3}],
+        trafficType="ON_DEMAND",
+    ),
+]
+# As Google writes it.
+GEMINI_ARRAY = b"[" + b"\n,\r\n".join(json.dumps(event, indent=2, ensure_ascii=False).encode() for event in GEMINI) + b"\n]\n"
 _INFER = {"id": "r-1", "inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 _INFERRED = {
     "model_name": "iris",
@@ -135,6 +164,14 @@ _PLAIN: dict[str, Captured] = {
     "ollama generate": t.exchange("/api/generate", {"model": "m", "prompt": "x", "stream": False}, OLLAMA_GENERATED),
     "ollama embed": t.exchange(
         "/api/embed", {"model": "m", "input": ["a", "b"]}, {"model": "m", "embeddings": [[0.5, 1], [1, 0]], "prompt_eval_count": 4}
+    ),
+    "gemini": t.exchange(GEMINI_PATH + ":generateContent", GEMINI_ASKED, GEMINI[-1]),
+    "gemini stream": t.streamed(GEMINI, GEMINI_PATH + ":streamGenerateContent?alt=sse", GEMINI_ASKED, done=False),
+    "gemini array": t.exchange(GEMINI_PATH + ":streamGenerateContent", GEMINI_ASKED, GEMINI_ARRAY),
+    "gemini embeddings": t.exchange(
+        "/v1beta/models/e:batchEmbedContents",
+        {"requests": [{"content": {"parts": [{"text": "a"}]}}, {"content": {"parts": [{"text": "b"}]}}]},
+        {"embeddings": [{"values": [0.5, 1, 0]}, {"values": [1, 0, 0]}], "usageMetadata": {"promptTokenCount": 4}},
     ),
     "v1": t.exchange("/v1/models/iris:predict", {"instances": [[1, 2], [3, 4]]}, {"predictions": [0, 1]}),
     "v2": t.exchange("/v2/models/iris/infer", _INFER, _INFERRED),
