@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from collector.decode import json_rpc
+from collector.decode.form import AWS
 from collector.decode.reading import Reading
 from collector.decode.route_table import GRAPH, MODELS, TABLE, V1, V2
 from collector.decode.routes import NOWHERE, Route, from_row
@@ -62,6 +63,9 @@ _OLLAMA = MappingProxyType(
         "ollama embeddings": _Rule(_sets("model prompt"), frozenset(("embedding",))),
     }
 )
+
+# One of these has a request to Bedrock, be it for Converse, for counting, or a model's own.
+_BEDROCK = frozenset(("messages", "input", "anthropic_version", "prompt", "inputText", "inputs", "texts"))
 
 _ENDS = ("/chat/completions", "/completions", "/rerank", "/embeddings", "/score", "/generate")
 _BY_OPERATION = {row.operation: from_row(row) for row in TABLE if row.method == "POST" and row.shape in _ENDS}
@@ -166,6 +170,15 @@ def _ollama(route: Route, reading: Reading) -> Route:
     return settle(other, reading) if other else NOWHERE
 
 
+def _bedrock(route: Route, reading: Reading) -> Route:
+    """Bedrock's, if AWS signed or answered it, or the request looks so."""
+    asked, answered = reading.request.headers, reading.response.headers
+    if "x-amz-date" in asked or "x-amzn-requestid" in answered or reading.response.form is AWS:
+        return route
+    given = mapping(reading.asked if reading.request.starts_as_json else None)
+    return NOWHERE if _BEDROCK.isdisjoint(given) or "jsonrpc" in given else route
+
+
 def _tensors(asked: Object) -> Route | None:
     """KServe V2's route if `inputs` are its tensors."""
     given = objects(asked.get("inputs"))
@@ -183,6 +196,7 @@ _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "invocations": _invocations,
     "root": _root,
     "mcp": lambda _, reading: json_rpc.find(reading, at_home=True),
+    "bedrock": _bedrock,
     **dict.fromkeys(_OLLAMA, _ollama),
 }
 _OTHERWISE = {"ollama generate": _BY_OPERATION["generate"], "ollama embeddings": _BY_OPERATION["embeddings"]}

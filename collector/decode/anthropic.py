@@ -28,14 +28,16 @@ def read(reading: Reading) -> None:
     if reading.operation != "messages":
         failures.read(reading)
     elif reading.streamed:
-        _Stream(reading).run()
+        stream = Stream(reading)
+        for event, end in reading.typed_events():
+            stream.take(event, end)
     else:
-        _whole(reading)
+        failures.read(reading)
+        read_answer(reading, mapping(reading.answer))
 
 
-def _whole(reading: Reading) -> None:
-    failures.read(reading)
-    answer = mapping(reading.answer)
+def read_answer(reading: Reading, answer: Object) -> None:
+    """A whole message; nothing, if it is none."""
     if answer.get("type") != "message":
         return
     read_head(reading, answer)
@@ -45,7 +47,7 @@ def _whole(reading: Reading) -> None:
     for block in objects(answer.get("content"))[: reading.limits.tool_calls]:
         call = _block(choice, block)
         if call is not None:
-            call.arguments.append(_compact(block.get("input")))
+            call.arguments.append(compact(block.get("input")))
     read_usage(reading, answer.get("usage"), Told.FINAL)
 
 
@@ -74,8 +76,17 @@ def read_usage(reading: Reading, usage: object, told: Told) -> None:
     reading.put("service_tier", name(usage.get("service_tier")))
 
 
-def _compact(value: object) -> str:
+def compact(value: object) -> str:
+    """A tool's input as text; it may be left out."""
     return orjson.dumps(value if value is not None else {}).decode()
+
+
+def compact_arguments(call: Call) -> None:
+    """A tool's input that came in pieces is complete: the same text as in an answer that is not streamed."""
+    try:
+        call.arguments = [compact(loads("".join(call.arguments).encode() or b"{}"))]
+    except (NotJSONError, orjson.JSONEncodeError):
+        pass
 
 
 def read_late(reading: Reading, event: Object) -> None:
@@ -87,30 +98,31 @@ def read_late(reading: Reading, event: Object) -> None:
         read_usage(reading, event.get("usage"), Told.FINAL if reason else Told.RUNNING)
 
 
-class _Stream:
+class Stream:
+    """Reads the events of a streamed message."""
+
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._choice = reading.choices.at(0)
         self._calls: dict[object, Call] = {}
 
-    def run(self) -> None:
-        reading = self._reading
-        for event, end in reading.typed_events():
-            kind = event.get("type")
-            if kind == "content_block_delta":
-                if self._delta(event, mapping(event.get("delta"))):
-                    reading.content.append(end)
-            elif kind == "content_block_start":
-                self._start(event, end)
-            elif kind == "content_block_stop":
-                self._stop(event)
-            elif kind == "message_start":
-                self._message(mapping(event.get("message")))
-            elif kind == "message_delta":
-                read_late(reading, event)
-            elif error := failures.find(event, None):
-                failures.put(reading, error)
-                read_usage(reading, event.get("usage"), Told.RUNNING)
+    def take(self, event: Object, end: int) -> None:
+        """The next event, with its `type`."""
+        reading, kind = self._reading, event.get("type")
+        if kind == "content_block_delta":
+            if self._delta(event, mapping(event.get("delta"))):
+                reading.content.append(end)
+        elif kind == "content_block_start":
+            self._start(event, end)
+        elif kind == "content_block_stop":
+            self._stop(event)
+        elif kind == "message_start":
+            self._message(mapping(event.get("message")))
+        elif kind == "message_delta":
+            read_late(reading, event)
+        elif error := failures.find(event, None):
+            failures.put(reading, error)
+            read_usage(reading, event.get("usage"), Told.RUNNING)
 
     def _message(self, message: Object) -> None:
         read_head(self._reading, message)
@@ -140,14 +152,9 @@ class _Stream:
         return False
 
     def _stop(self, event: Object) -> None:
-        """A tool's input is complete: the same text as in an answer that is not streamed."""
         call = self._calls.pop(_index(event), None)
-        if call is None:
-            return
-        try:
-            call.arguments = [_compact(loads("".join(call.arguments).encode() or b"{}"))]
-        except (NotJSONError, orjson.JSONEncodeError):
-            pass
+        if call is not None:
+            compact_arguments(call)
 
 
 def _index(event: Object) -> object:

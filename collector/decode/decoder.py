@@ -10,6 +10,7 @@ from types import MappingProxyType
 from collector.decode import (
     agreement,
     anthropic,
+    bedrock,
     ends,
     gemini,
     json_rpc,
@@ -49,6 +50,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "tgi": tgi.read,
     "ollama": ollama.read,
     "gemini": gemini.read,
+    "bedrock": bedrock.read,
     "kserve_v1": kserve_v1.read,
     "kserve_v2": kserve_v2.read,
     "kserve_v2_grpc": kserve_v2_grpc.read,

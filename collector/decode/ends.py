@@ -8,10 +8,23 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from collector.decode import anthropic, failures, gemini, ndjson, ollama, openai_chat, openai_responses, sse, tgi
-from collector.decode.form import LINES
+from collector.decode import anthropic, bedrock, eventstream, failures, gemini, ollama, openai_chat, openai_responses, tgi
+from collector.decode.form import AWS, LINES, Form
 from collector.decode.reading import Body, Reading
-from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI
+from collector.decode.route_table import (
+    AUDIO,
+    BEDROCK,
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    GEMINI,
+    IMAGES,
+    MESSAGES,
+    OLLAMA,
+    RERANK,
+    RESPONSES,
+    TGI,
+)
 from collector.decode.trailing import Members, trailing_elements, trailing_members
 from collector.decode.usage import Told
 from collector.decode.values import mapping, name
@@ -19,8 +32,10 @@ from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
 _LINE = re.compile(rb"\n")
-_WANTED = frozenset(("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS))
-_READ = (AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
+_WANTED = frozenset(
+    ("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS, *bedrock.MEMBERS)
+)
+_READ = (AUDIO, BEDROCK, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -29,9 +44,15 @@ _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     TGI: tgi.read_late,
     OLLAMA: ollama.read_late,
     GEMINI: gemini.read_late,
+    BEDROCK: bedrock.read_late,
 }
 # Of a JSON object whose last members alone are known.
-_END: dict[str, Callable[[Reading, Members], None]] = {TGI: tgi.read_end, OLLAMA: ollama.read_late, GEMINI: gemini.read_late}
+_END: dict[str, Callable[[Reading, Members], None]] = {
+    TGI: tgi.read_end,
+    OLLAMA: ollama.read_late,
+    GEMINI: gemini.read_late,
+    BEDROCK: bedrock.read_end,
+}
 
 
 def read(reading: Reading, generates: bool) -> None:
@@ -94,7 +115,7 @@ def _elements(reading: Reading, tail: Tail) -> None:
 
 def _stream(reading: Reading, tail: Tail) -> None:
     late = _LATE.get(reading.inference["protocol"], _usage)
-    begun, rest = _split(tail.data, _LINE if reading.response.form is LINES else _BLANK)
+    begun, rest = _split(tail.data, reading.response.form)
     last = True
     for event in _events(reading, rest):
         last = False
@@ -110,15 +131,16 @@ def _usage(reading: Reading, event: dict[str, Any]) -> None:
         reading.usage.frame(usage)
 
 
-def _split(data: bytes, between: re.Pattern[bytes]) -> tuple[bytes, bytes]:
-    """The end of an event that began before, and the events behind it."""
-    found = between.search(data)
+def _split(data: bytes, form: Form) -> tuple[bytes, bytes]:
+    """The end of an event that began before, and the events behind it. Of a message without its beginning nothing is known."""
+    if form is AWS:
+        return b"", data[eventstream.start(data) :]
+    found = (_LINE if form is LINES else _BLANK).search(data)
     return (data[: found.start()], data[found.end() :]) if found else (data, b"")
 
 
 def _events(reading: Reading, data: bytes) -> Iterator[dict[str, Any]]:
-    form = ndjson if reading.response.form is LINES else sse
-    for named, text, _ in form.events(data, reading.limits.events):
+    for named, text, _ in reading.response.frames(reading.limits.events, data):
         event = reading.event(text)
         if event is None:
             continue

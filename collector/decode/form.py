@@ -8,9 +8,12 @@ import codecs
 import re
 from enum import Enum
 
+from collector.decode import eventstream
+
 LENGTH = "inference-header-content-length"
 _HEAD = 512  # bytes by which text is known from what is none
 _FRAMES = 65_536
+_SHORT = (b"\0", b"\1")  # the first byte of a message's length
 _FLAGS = frozenset((0, 1, 0x80, 0x81))
 
 _BLANK = re.compile(rb"(?:\xef\xbb\xbf|\s)*+")
@@ -31,11 +34,14 @@ _NULS = {b"\0\0\0\1": "utf-32-be", b"\1\0\0\0": "utf-32-le", b"\0\1\0\1": "utf-1
 
 
 class Form(Enum):
-    """The forms of a body. TENSORS: V2's JSON with tensors in binary behind it. FIELDS: a form as browsers send it, `a=b&c=d`."""
+    """The forms of a body. AWS: its event stream, in binary. TENSORS: V2's JSON with tensors in binary behind it. FIELDS: a form as
+    browsers send it, `a=b&c=d`.
+    """
 
     JSON = "JSON"
     EVENTS = "event stream"
     LINES = "NDJSON"
+    AWS = "AWS event stream"
     GRPC = "gRPC"
     TENSORS = "binary tensors"
     MULTIPART = "multipart"
@@ -45,7 +51,7 @@ class Form(Enum):
 
 
 # Looked up once: a member of an Enum costs as much as the rest of a judgement.
-JSON, EVENTS, LINES, GRPC, TENSORS, MULTIPART, FIELDS, TEXT, UNKNOWN = Form
+JSON, EVENTS, LINES, AWS, GRPC, TENSORS, MULTIPART, FIELDS, TEXT, UNKNOWN = Form
 
 
 def form_of(data: bytes, declared: str = "", length_told: bool = False) -> Form:
@@ -112,6 +118,8 @@ def _by_type(data: bytes, start: int, declared: str) -> Form | None:
         return EVENTS
     if _is_lines(declared):
         return LINES
+    if "amazon.eventstream" in declared or (data[:1] in _SHORT and eventstream.begins(data)):
+        return AWS
     if declared.startswith("application/grpc"):
         return GRPC
     if declared.startswith("multipart/"):

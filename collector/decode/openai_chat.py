@@ -278,11 +278,12 @@ class Stream:
                 content.append(end)
                 continue
             event = reading.event(data)
-            if event is not None and self._event(event, data):
+            if event is not None and self.take(event, data):
                 content.append(end)
                 match, pieces = self._match, self._pieces
 
-    def _event(self, event: Object, data: bytes) -> bool:
+    def take(self, event: Object, data: bytes) -> bool:
+        """The next event, which is what `data` says. True if it brought content."""
         reading = self._reading
         if error := failures.find(event, None):
             failures.put(reading, error)

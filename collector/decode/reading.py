@@ -10,10 +10,10 @@ from typing import Literal
 
 import orjson
 
-from collector.decode import ndjson, sse
+from collector.decode import eventstream, ndjson, sse
 from collector.decode.answers import Answers
 from collector.decode.choices import Choices
-from collector.decode.form import EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
+from collector.decode.form import AWS, EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
 from collector.decode.json_text import NotJSONError, complete_part, first_value, lenient
 from collector.decode.limits import Limits
 from collector.decode.once import once
@@ -34,7 +34,7 @@ _OF_ASKED: dict[Asked, UsageName] = {
     "input_bytes": "asked_input_bytes",
 }
 _JSON = (JSON, LINES, TENSORS)  # looked through by identity: an Enum is slow to hash
-_STREAMS = (EVENTS, LINES)
+_STREAMS = (EVENTS, LINES, AWS)
 _OPENERS = (b"{", b"[")
 
 
@@ -72,9 +72,12 @@ class Body:
         """Whether it is a stream of events or lines."""
         return self.form in _STREAMS
 
-    def frames(self, limit: int) -> Iterator[sse.Event]:
-        """The events or lines of a stream."""
-        return ndjson.events(self.data, limit) if self.form is LINES else sse.events(self.data, limit)
+    def frames(self, limit: int, data: bytes | None = None) -> Iterator[sse.Event]:
+        """The events or lines of a stream, or of these bytes of it."""
+        data = self.data if data is None else data
+        if self.form is LINES:
+            return ndjson.events(data, limit)
+        return eventstream.events(data, limit) if self.form is AWS else sse.events(data, limit)
 
 
 class Reading:
@@ -210,12 +213,19 @@ class Reading:
     @once
     def events_are_left_out(self) -> bool:
         """Whether the streamed answer has more events than are read."""
-        form = ndjson if self.response.form is LINES else sse
-        return self.streamed and form.count_is_over(self.response.data, self.limits.events)
+        form = self.response.form
+        is_over = ndjson.count_is_over if form is LINES else eventstream.count_is_over if form is AWS else sse.count_is_over
+        return self.streamed and is_over(self.response.data, self.limits.events)
 
     def frames(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(event name, text, end offset) of the streamed answer."""
+        if self.response.form is AWS:
+            return eventstream.events(self.response.data, self.limits.events, self._spoiled)
         return self.response.frames(self.limits.events)
+
+    def _spoiled(self, text: str) -> None:
+        self.response.partly_read = True
+        self.problem(f"response body: {text}")
 
     def events(self) -> Iterator[tuple[Object, int]]:
         """(JSON object, end offset) of the streamed answer; events that hold none are skipped."""

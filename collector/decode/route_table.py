@@ -19,6 +19,7 @@ MESSAGES: ProtocolName = "anthropic-messages"
 TGI: ProtocolName = "tgi"
 OLLAMA: ProtocolName = "ollama"
 GEMINI: ProtocolName = "gemini"
+BEDROCK: ProtocolName = "bedrock"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
@@ -177,6 +178,22 @@ _GEMINI_ROWS = tuple(
     for kind in ("models", "tunedModels", "endpoints")
 )
 
+_BEDROCK_ROWS = (
+    Row("POST", "/model/{model}/converse", BEDROCK, "chat", "bedrock", _USAGE, "bedrock"),
+    Row("POST", "/model/{model}/converse-stream", BEDROCK, "chat", "bedrock", "`usage` in the event `metadata`", "bedrock"),
+    Row("POST", "/model/{model}/invoke", BEDROCK, "invoke", "bedrock", "`usage`, headers `x-amzn-bedrock-…-token-count`", "bedrock"),
+    Row(
+        "POST",
+        "/model/{model}/invoke-with-response-stream",
+        BEDROCK,
+        "invoke",
+        "bedrock",
+        "`amazon-bedrock-invocationMetrics` in the last event",
+        "bedrock",
+    ),
+    Row("POST", "/model/{model}/count-tokens", BEDROCK, "count_tokens", "bedrock", bodies="bedrock"),
+)
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -192,4 +209,4 @@ _OTHER_ROWS = (
     Row("POST", "^/", UNKNOWN, "", bodies="root"),
 )
 
-TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_GEMINI_ROWS, *_OTHER_ROWS)
+TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_GEMINI_ROWS, *_BEDROCK_ROWS, *_OTHER_ROWS)

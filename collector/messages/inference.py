@@ -18,6 +18,7 @@ ProtocolName = Literal[
     "tgi",
     "ollama",
     "gemini",
+    "bedrock",
     "kserve-v1",
     "kserve-v2",
     "kserve-v2-grpc",

@@ -80,7 +80,7 @@ class RecordedUsage(TypedDict, total=False):
     """The numbers. Totals are never computed."""
 
     prompt_tokens: Annotated[
-        UsageNumber, field("Tokens of the request. Anthropic's leave cached tokens out.", _SERVER, _UNTOLD, None, "tokens")
+        UsageNumber, field("Tokens of the request. Anthropic's and Bedrock's leave cached tokens out.", _SERVER, _UNTOLD, None, "tokens")
     ]
     completion_tokens: Annotated[UsageNumber, field("Tokens that were generated.", _SERVER, _UNTOLD, None, "tokens")]
     total_tokens: Annotated[UsageNumber, field("The total, as the server told it.", _SERVER, _UNTOLD, None, "tokens")]

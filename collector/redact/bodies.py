@@ -60,6 +60,8 @@ def _redacted(data: bytes, opened: Opened, path: str, rules: Rules, limits: Limi
 def by_form(body: Body, path: str, rules: Rules, limits: Limits) -> tuple[bytes | None, int]:
     """The bytes with marks, None if there is nothing to hide; and how many bytes behind the body's JSON go. Raises UnsureError."""
     form = body.form
+    if form is Form.AWS:
+        raise UnsureError("it is an AWS event stream")
     if body.is_streamed:
         return redact_stream(body, rules, limits), 0
     if not body.whole:

@@ -35,7 +35,7 @@ NAMES = {
 # The members that hold it, and those around them.
 _MEMBERS = {
     "model_requested": ("model", "model_name"),
-    "model_answered": ("model", "model_name", "response", "message", "modelVersion"),
+    "model_answered": ("model", "model_name", "response", "message", "modelVersion", "invokedModelId"),
     "model_version_requested": ("model_version",),
     "model_version_answered": ("model_version",),
     "service_tier": ("service_tier", "usage", "response", "message", "usageMetadata", "serviceTier", "trafficType"),

@@ -122,6 +122,46 @@ GEMINI = [
 ]
 # As Google writes it.
 GEMINI_ARRAY = b"[" + b"\n,\r\n".join(json.dumps(event, indent=2, ensure_ascii=False).encode() for event in GEMINI) + b"\n]\n"
+CONVERSE_PATH = "/model/us.amazon.nova-pro-v1%3A0/converse"
+CONVERSE_ASKED = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], "inferenceConfig": {"maxTokens": 9}}
+CONVERSE_USAGE = {
+    "inputTokens": 18, "outputTokens": 30, "totalTokens": 7558, "cacheReadInputTokens": 8, "cacheReadInputTokenCount": 8,
+    "cacheWriteInputTokens": 7502, "cacheWriteInputTokenCount": 7502, "cacheDetails": [{"ttl": "5m", "inputTokens": 7502}],
+    "serverToolUsage": {},
+}  # fmt: skip
+CONVERSED = {
+    "metrics": {"latencyMs": 500},
+    "output": {
+        "message": {
+            "role": "assistant",
+            "content": [
+                {"reasoningContent": {"reasoningText": {"text": "hm ", "signature": "x"}}},
+                {"text": "Héllo"},
+                {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {"city": "Oslo"}}},
+            ],
+        }
+    },
+    "serviceTier": {"type": "flex"},
+    "stopReason": "tool_use",
+    "usage": CONVERSE_USAGE,
+}
+CONVERSE: list[tuple[str, Any]] = [
+    ("messageStart", {"p": "abc", "role": "assistant"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "hm "}}}),
+    ("contentBlockStop", {"contentBlockIndex": 0}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "Hél"}, "p": "abcdefgh"}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "lo"}}),
+    ("contentBlockStop", {"contentBlockIndex": 1}),
+    ("contentBlockStart", {"contentBlockIndex": 2, "start": {"toolUse": {"toolUseId": "t1", "name": "weather"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '{"city": '}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 2, "delta": {"toolUse": {"input": '"Oslo"}'}}}),
+    ("contentBlockStop", {"contentBlockIndex": 2}),
+    ("messageStop", {"stopReason": "tool_use"}),
+    ("metadata", {"metrics": {"latencyMs": 500}, "serviceTier": {"type": "flex"}, "usage": CONVERSE_USAGE}),
+]
+INVOKE_ASKED = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+_METRICS = {"inputTokenCount": 9, "outputTokenCount": 15, "invocationLatency": 300, "firstByteLatency": 200}
+INVOKED: list[dict[str, Any]] = [*_MESSAGES[:-1], {"type": "message_stop", "amazon-bedrock-invocationMetrics": _METRICS}]
 _INFER = {"id": "r-1", "inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 _INFERRED = {
     "model_name": "iris",
@@ -172,6 +212,11 @@ _PLAIN: dict[str, Captured] = {
         "/v1beta/models/e:batchEmbedContents",
         {"requests": [{"content": {"parts": [{"text": "a"}]}}, {"content": {"parts": [{"text": "b"}]}}]},
         {"embeddings": [{"values": [0.5, 1, 0]}, {"values": [1, 0, 0]}], "usageMetadata": {"promptTokenCount": 4}},
+    ),
+    "converse": t.exchange(CONVERSE_PATH, CONVERSE_ASKED, CONVERSED),
+    "converse stream": t.exchange(CONVERSE_PATH + "-stream", CONVERSE_ASKED, t.messages(*CONVERSE), response_headers=t.AWS),
+    "invoke stream": t.exchange(
+        "/model/anthropic.claude/invoke-with-response-stream", INVOKE_ASKED, t.chunks_of(INVOKED), response_headers=t.AWS
     ),
     "v1": t.exchange("/v1/models/iris:predict", {"instances": [[1, 2], [3, 4]]}, {"predictions": [0, 1]}),
     "v2": t.exchange("/v2/models/iris/infer", _INFER, _INFERRED),

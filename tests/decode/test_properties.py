@@ -71,6 +71,7 @@ KEYS = (
     "details", "token", "generated_text", "meta_info", "object", "data", "output_index", "content_block",
     "done", "done_reason", "response", "thinking", "prompt_eval_count", "eval_count",
     "candidates", "parts", "finishReason", "usageMetadata", "promptTokenCount", "promptTokensDetails", "functionCall", "embeddings",
+    "bytes", "metadata", "inputTokens", "cacheDetails", "contentBlockIndex", "toolUse", "stopReason", "outputs",
 )  # fmt: skip
 KINDS = (
     "message_start", "message_delta", "content_block_start", "content_block_delta", "content_block_stop", "response.created",

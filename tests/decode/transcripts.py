@@ -1,7 +1,9 @@
 """Builders of captured exchanges, and a corpus of them that the property and fuzz tests run over."""
 
+import base64
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from collector.decode import Captured
 JSON = [("content-type", "application/json")]
 SSE = [("content-type", "text/event-stream; charset=utf-8")]
 LINES = [("content-type", "application/x-ndjson")]
+AWS = [("content-type", "application/vnd.amazon.eventstream"), ("x-amzn-requestid", "b-1")]
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "llama", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -57,6 +60,28 @@ def sse(events: Iterable[Any], done: bool = True, newline: str = "\n", named: bo
 def lines(values: Iterable[Any]) -> bytes:
     """Newline-delimited JSON."""
     return b"".join(dumps(value) + b"\n" for value in values)
+
+
+def message(kind: str, payload: Any, **headers: str) -> bytes:
+    """A message of AWS's event stream: of that event's type, or with these headers."""
+    told = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
+    told = {":" + key.replace("_", "-"): value for key, value in headers.items()} or told
+    packed = b"".join(
+        bytes([len(key)]) + key.encode() + b"\7" + len(value).to_bytes(2, "big") + value.encode() for key, value in told.items()
+    )
+    body = payload if isinstance(payload, bytes) else dumps(payload)
+    prelude = (16 + len(packed) + len(body)).to_bytes(4, "big") + len(packed).to_bytes(4, "big")
+    before = prelude + zlib.crc32(prelude).to_bytes(4, "big") + packed + body
+    return before + zlib.crc32(before).to_bytes(4, "big")
+
+
+def messages(*events: tuple[str, Any]) -> bytes:
+    return b"".join(message(kind, payload) for kind, payload in events)
+
+
+def chunks_of(events: Iterable[Any]) -> bytes:
+    """What Bedrock makes of a model's own events."""
+    return messages(*(("chunk", {"bytes": base64.b64encode(dumps(event)).decode(), "p": "abcd"}) for event in events))
 
 
 def streamed(events: Iterable[Any], path: str = CHAT, asked: Any = ASKED, done: bool = True, named: bool = False, **more: Any) -> Captured:

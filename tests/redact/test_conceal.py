@@ -11,7 +11,7 @@ from msgspec import structs
 from collector.decode import Limits, Tail, decode
 from collector.redact import Rules
 from tests.decode import transcripts as t
-from tests.decode.corpus import CORPUS
+from tests.decode.corpus import CORPUS, gemini, ollama_lines
 from tests.redact.concealing import conceal
 
 CARD = "4111111111111111"
@@ -155,8 +155,12 @@ def test_tokens_and_their_probabilities_do_not_tell_the_text_again():
         t.streamed([t.delta(t.tool(0, '{"card":"' + CARD[:4], "c", "pay")), t.delta(t.tool(0, CARD[4:] + '"}'))]),
         t.exchange("/v1/models/m:predict", {}, b"data: 41111111\n\ndata: 11111111\n\n", response_headers=[]),
         t.exchange("/generate", {}, b'{"text":"41111111"}\n{"text":"11111111"}', response_headers=[("content-type", "application/jsonl")]),
+        t.exchange("/api/chat", {"model": "m", "messages": []}, t.lines(ollama_lines({"content": CARD[:9]}, {"content": CARD[9:]})),
+                   response_headers=t.LINES),
+        t.streamed([gemini({"text": CARD[:9]}), gemini({"text": CARD[9:]})], "/models/m:streamGenerateContent", {}, done=False),
+        t.exchange("/models/m:streamGenerateContent", {}, [gemini({"text": CARD[:9]}), gemini({"text": CARD[9:]})]),
     ],
-    ids=["messages", "messages, two blocks", "responses", "tgi", "tool call", "V1 text", "ndjson"],
+    ids=["messages", "messages, two blocks", "responses", "tgi", "tool call", "V1 text", "ndjson", "ollama", "gemini", "gemini array"],
 )  # fmt: skip
 def test_a_secret_in_pieces_is_found_in_every_kind_of_stream(captured):
     found = hidden(captured)
@@ -184,6 +188,8 @@ WITHHELD = {
              [len(CARD).to_bytes(4, "little") + CARD.encode()]), flag=1), response_headers=[*GRPC, ("grpc-encoding", "gzip")]), RULES),
     "gRPC that a path may name": (CORPUS["v2 grpc"], PATHS),
     "gRPC that is cut": (structs.replace(CORPUS["v2 grpc"], response_body=CORPUS["v2 grpc"].response_body[:-1]), RULES),
+    "an AWS event stream": (CORPUS["converse stream"], PATHS),
+    "an AWS event stream under patterns": (CORPUS["invoke stream"], RULES),
     "gRPC of others": (t.exchange("/other.Service/Do", b"", t.grpc(b"\x0a\x01x"), response_headers=GRPC), PATHS),
 }  # fmt: skip
 
