@@ -197,6 +197,10 @@ _BEDROCK_ROWS = (
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
+    # Vertex AI passes on what Anthropic's models are asked.
+    Row("POST", "/publishers/anthropic/models/count-tokens:rawPredict", MESSAGES, "count_tokens", "anthropic"),
+    Row("POST", "/publishers/anthropic/models/{model}:rawPredict", MESSAGES, "messages", "anthropic", _STREAMED),
+    Row("POST", "/publishers/anthropic/models/{model}:streamRawPredict", MESSAGES, "messages", "anthropic", _STREAMED),
     Row("POST", "/generate", TGI, "generate", "tgi", _TEXTS, "generate"),
     Row("POST", "/generate_stream", TGI, "generate_stream", "tgi", _TEXTS, "generate"),
     Row("POST", "/tokenize", UNKNOWN, "tokenize"),

@@ -122,13 +122,13 @@ def from_row(row: Row) -> Route:
 
 
 def _shapes() -> Mapping[tuple[str, str], list[_Shape]]:
-    """The rows by method and the last segment of their path, "" where it is a name."""
+    """The rows by method and the last segment of their path, or the verb behind its colon; "" where it is a name."""
     found: dict[tuple[str, str], list[_Shape]] = {}
     for row in TABLE:
         before, *rest = _NAME.split(row.shape)
-        last = _NAME.sub("", row.shape[row.shape.rfind("/") + 1 :])
+        _, colon, verb = _NAME.sub("", row.shape[row.shape.rfind("/") + 1 :]).rpartition(":")
         pattern = "".join(_NAMES.get(part) or re.escape(part) for part in rest)
-        found.setdefault((row.method, last), []).append(_Shape(row, before, re.compile(pattern) if rest else None))
+        found.setdefault((row.method, colon + verb), []).append(_Shape(row, before, re.compile(pattern) if rest else None))
     return found
 
 

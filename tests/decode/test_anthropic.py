@@ -112,3 +112,18 @@ def test_two_tools_whose_input_interleaves():
     deltas = [{"type": "content_block_delta", "index": i, "delta": {"type": "input_json_delta", "partial_json": x}} for i, x in pieces]
     calls = stream(*begun, *deltas).inference["choices"][0]["tool_calls"]
     assert [call["arguments"] for call in calls] == ['{"a":1}', '{"b":2}']
+
+
+def test_vertex_ai_passes_it_on():
+    path = "/v1/projects/p/locations/us-east5/publishers/anthropic/models/claude-sonnet@20250514"
+    asked = {"anthropic_version": "vertex-2023-10-16", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    decoded = decode(t.exchange(path + ":rawPredict", asked, message({"input_tokens": 3, "output_tokens": 2})))
+    assert (decoded.inference["protocol"], decoded.inference["operation"]) == ("anthropic-messages", "messages")
+    assert (decoded.inference["model_requested"], decoded.inference["model_answered"]) == ("claude-sonnet@20250514", "claude")
+    assert decoded.usage == {"prompt_tokens": reported(3), "completion_tokens": reported(2)}
+    events = CORPUS["messages stream"].response_body
+    streamed = decode(t.exchange(path + ":streamRawPredict", asked, events, response_headers=t.SSE))
+    assert streamed.usage == decode(CORPUS["messages stream"]).usage
+    counting = "/v1/projects/p/locations/us-east5/publishers/anthropic/models/count-tokens:rawPredict"
+    counted = decode(t.exchange(counting, asked | {"model": "claude"}, {"input_tokens": 3}))
+    assert (counted.inference["operation"], counted.usage) == ("count_tokens", {})
