@@ -1,5 +1,5 @@
 """Which headers hold secrets: the names that the tap filter hides by default (wasm-config/README.md, `redact_headers` and
-`redact_header_words`), for what comes by another way than the filter.
+`redact_header_words`), for what comes by another way than the filter; and Google's, which it does not hide yet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ USAGE_HEADERS = frozenset({
     "x-amzn-bedrock-cache-read-input-token-count",
     "x-amzn-bedrock-cache-write-input-token-count",
 })  # fmt: skip
-_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
+_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-goog-api-key"})
 ARGUMENTS = "mcp-param-"  # what MCP's clients repeat in headers of a tool's arguments: header Mcp-Param-Region, …
 _WORDS = ("token", "secret", ARGUMENTS)
 _WORD = re.compile("|".join(_WORDS))

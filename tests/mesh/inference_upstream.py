@@ -1,7 +1,8 @@
 """A server of every protocol that the meaning tests speak: `python -m tests.mesh.inference_upstream HTTP_PORT GRPC_PORT`.
 
 OpenAI's API comes from the recordings' scripted server. Added are streams that a test can hold (model `gated`: a word, and the rest after
-POST /release/ID, by x-request-id) or watch run (`running`), KServe V1 and V2 with JSON and binary tensors, and V2 over gRPC.
+POST /release/ID, by x-request-id) or watch run (`running`), KServe V1 and V2 with JSON and binary tensors, V2 over gRPC, and what Ollama,
+Gemini and Bedrock answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.decode.recordings import scripted
-from tests.mesh import long_answers
+from tests.mesh import long_answers, native_answers
 
 PROTOCOL, STUBS = grpc.protos_and_services("tests/mesh/open_inference.proto")
 WORDS = ["one", " two", " three", " four", " five"]
@@ -171,6 +172,7 @@ def application() -> Starlette:
         "/v2/models/{model}/infer": infer,
     }
     app.router.routes[:0] = [Route(path, handler, methods=["GET", "POST"]) for path, handler in added.items()]
+    app.router.routes[:0] = native_answers.ROUTES
     return app
 
 

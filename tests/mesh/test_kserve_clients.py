@@ -7,14 +7,12 @@ Python; without it one is made in `.cache/clients`, which downloads 120 MB once.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.mesh.clients import python_with
 from tests.mesh.two_hops import ROOT, TwoHops, usage_of
 
 pytest_plugins = ["tests.mesh.shared"]
@@ -28,17 +26,7 @@ TRITON = ("triton http", "triton gzip", "triton grpc", "triton grpc gzip", "trit
 @pytest.fixture(scope="module")
 def python() -> str:
     """The interpreter that has the clients."""
-    named = os.environ.get("MESHSCRIBE_CLIENTS_PYTHON")
-    if named:
-        return named
-    folder = ROOT / ".cache" / "clients"
-    found = folder / "bin" / "python"
-    if not (folder / "made").exists():
-        uv = Path(sys.executable).parent / "uv"
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", found, *CLIENTS], check=True)
-        (folder / "made").touch()
-    return str(found)
+    return python_with("MESHSCRIBE_CLIENTS_PYTHON", "clients", CLIENTS)
 
 
 @pytest.fixture(scope="module")

@@ -29,3 +29,7 @@ def test_what_the_filter_hides_by_default_the_collector_hides() -> None:
     for word in PROPERTIES["redact_header_words"]["default"]:
         assert is_secret(f"x-{word}")
         assert is_secret(f"x-prompt-{word}-of-session")
+
+
+def test_the_key_of_google_is_a_secret_to_the_collector() -> None:
+    assert is_secret("X-Goog-Api-Key")
