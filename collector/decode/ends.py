@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from collector.decode import anthropic, bedrock, eventstream, failures, gemini, ollama, openai_chat, openai_responses, tgi
-from collector.decode.form import AWS, LINES, Form
-from collector.decode.reading import Body, Reading
+from collector.decode.form import AWS, EVENTS, LINES, Form
+from collector.decode.reading import Body, Reading, frames_of
 from collector.decode.route_table import (
     AUDIO,
     BEDROCK,
@@ -32,6 +32,7 @@ from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
 _LINE = re.compile(rb"\n")
+_FIELD = re.compile(rb"[\r\n]data:")
 _WANTED = frozenset(
     ("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS, *bedrock.MEMBERS)
 )
@@ -115,9 +116,12 @@ def _elements(reading: Reading, tail: Tail) -> None:
 
 def _stream(reading: Reading, tail: Tail) -> None:
     late = _LATE.get(reading.inference["protocol"], _usage)
-    begun, rest = _split(tail.data, reading.response.form)
+    form = reading.response.form
+    if form is LINES and _FIELD.search(tail.data):  # of a body without a beginning only a type is known, which may not fit
+        form = EVENTS
+    begun, rest = _split(tail.data, form)
     last = True
-    for event in _events(reading, rest):
+    for event in _events(reading, rest, form):
         last = False
         late(reading, event)
     # The last event may be so long that its beginning is missing: it holds a picture, or, of Responses, the whole answer again.
@@ -139,8 +143,8 @@ def _split(data: bytes, form: Form) -> tuple[bytes, bytes]:
     return (data[: found.start()], data[found.end() :]) if found else (data, b"")
 
 
-def _events(reading: Reading, data: bytes) -> Iterator[dict[str, Any]]:
-    for named, text, _ in reading.response.frames(reading.limits.events, data):
+def _events(reading: Reading, data: bytes, form: Form) -> Iterator[dict[str, Any]]:
+    for named, text, _ in frames_of(form, data, reading.limits.events):
         event = reading.event(text)
         if event is None:
             continue

@@ -72,12 +72,16 @@ class Body:
         """Whether it is a stream of events or lines."""
         return self.form in _STREAMS
 
-    def frames(self, limit: int, data: bytes | None = None) -> Iterator[sse.Event]:
-        """The events or lines of a stream, or of these bytes of it."""
-        data = self.data if data is None else data
-        if self.form is LINES:
-            return ndjson.events(data, limit)
-        return eventstream.events(data, limit) if self.form is AWS else sse.events(data, limit)
+    def frames(self, limit: int) -> Iterator[sse.Event]:
+        """The events or lines of a stream."""
+        return frames_of(self.form, self.data, limit)
+
+
+def frames_of(form: Form, data: bytes, limit: int) -> Iterator[sse.Event]:
+    """The events or lines in bytes of a stream of this form."""
+    if form is LINES:
+        return ndjson.events(data, limit)
+    return eventstream.events(data, limit) if form is AWS else sse.events(data, limit)
 
 
 class Reading:

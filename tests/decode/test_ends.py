@@ -246,3 +246,10 @@ def test_a_model_behind_the_hole_is_not_that_of_a_deployment() -> None:
     path = "/openai/deployments/gpt/chat/completions"
     captured = t.exchange(path, asked[:1000], request_whole=False, request_tail=Tail(4000, asked[4000:], True))
     assert decode(captured).inference["model_requested"] == "gpt"
+
+
+def test_the_end_of_events_that_were_declared_as_lines_is_read_as_events() -> None:
+    captured = t.exchange(t.CHAT, t.ASKED, STREAMS["chat"].response_body, response_headers=t.LINES)
+    whole, part = decode(captured), decode(holed(captured, 0, len(captured.response_body) - 1500))
+    assert part.usage == whole.usage
+    assert part.problems == []
