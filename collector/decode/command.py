@@ -18,7 +18,7 @@ def decode_files(
     response_trailers: bytes | None = None,
     chunks: bytes | None = None,
 ) -> DecodedParts:
-    """`inference`, `usage` and `timing`, and `problems` if there are any.
+    """`inference`, `usage` and `timing`; `usage_absent` and `problems` if there are any.
 
     Headers are JSON `[[name, value], …]`, chunks `[[offset, length, seconds since the request's start], …]`. Bodies are taken as whole.
 
@@ -41,6 +41,8 @@ def decode_files(
         )
     )
     told: DecodedParts = {"inference": decoded.inference, "usage": decoded.usage, "timing": decoded.timing}
+    if decoded.untold:
+        told["usage_absent"] = decoded.untold
     if decoded.problems:
         told["problems"] = decoded.problems
     return told

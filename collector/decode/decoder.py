@@ -30,6 +30,7 @@ from collector.decode import (
     routes,
     tgi,
     timing,
+    untold,
 )
 from collector.decode.estimate import estimate
 from collector.decode.limits import DEFAULT, Limits
@@ -73,9 +74,11 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         reading.add_up()
         if estimator is not None:
             estimate(reading, estimator)
+        because = untold.find(reading)
     except _FAULTS as error:
         # Not the error's text: it may hold what was in a body.
         reading.problem(f"the decoder failed: {type(error).__name__} in {reading.inference.get('operation', 'a call')}")
+        because = untold.find_failed(reading)
     _finish(reading)
     moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks])
     told = timing.timing(
@@ -87,7 +90,7 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         captured.duration,
         captured.upstream_first_byte,
     )
-    return Decoded(reading.inference, reading.usage.as_json(), told, problems)
+    return Decoded(reading.inference, reading.usage.as_json(), told, problems, because)
 
 
 def _read(reading: Reading) -> None:
@@ -97,6 +100,7 @@ def _read(reading: Reading) -> None:
         route = agreement.settle(route, reading)
     if route is routes.NOWHERE:
         route = json_rpc.find(reading)
+    reading.route = route
     reading.operation = route.operation
     reading.inference["protocol"] = route.protocol
     if route.operation:
@@ -151,6 +155,7 @@ def _body(
     problems += [f"{side} body: {lie}" for lie in opened.lies]
     if opened.fault:
         problems.append(f"{side} body: {opened.fault}")
+        opened.body.is_opened = False
     return opened.body, opened.ends
 
 

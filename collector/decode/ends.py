@@ -36,7 +36,7 @@ _FIELD = re.compile(rb"[\r\n]data:")
 _WANTED = frozenset(
     ("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS, *bedrock.MEMBERS)
 )
-_READ = (AUDIO, BEDROCK, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
+READ = (AUDIO, BEDROCK, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -59,7 +59,7 @@ _END: dict[str, Callable[[Reading, Members], None]] = {
 def read(reading: Reading, generates: bool) -> None:
     """Adds what the ends of the bodies tell. `generates`: the call may report usage."""
     captured = reading.captured
-    if reading.inference.get("protocol") not in _READ:
+    if reading.inference.get("protocol") not in READ:
         return
     asked = _end(reading, reading.request, captured.request_body, captured.request_tail)
     if asked is not None and asked.ended and reading.request.starts_as_json:
@@ -85,6 +85,7 @@ def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Ta
         return Tail(len(body.data) - most, body.data[-most:], True) if long and body.whole else None
     if body.data is not captured or (not captured and "content-encoding" in body.headers):
         reading.problem(f"{body.side} body: its end is encoded, and what was told there is not known: the bytes before it are missing")
+        body.partly_read = True
         return None
     return Tail(tail.offset + len(tail.data) - most, tail.data[-most:], tail.ended) if len(tail.data) > most else tail
 

@@ -17,6 +17,7 @@ from collector.decode.form import AWS, EVENTS, JSON, LENGTH, LINES, TENSORS, For
 from collector.decode.json_text import NotJSONError, complete_part, first_value, lenient
 from collector.decode.limits import Limits
 from collector.decode.once import once
+from collector.decode.routes import NOWHERE
 from collector.decode.usage import Usage
 from collector.decode.values import Object
 from collector.messages.captured import Captured
@@ -41,6 +42,7 @@ _OPENERS = (b"{", b"[")
 class Body:
     """A decoded body with its headers. `whole`: it came to its end, and nothing of it is missing. `json_whole`: its JSON, or that before
     binary tensors, was read and is complete. `partly_read`: a bound or a fault kept something from being read, so it can't be counted.
+    `is_opened`: its encodings could be undone as far as it came.
     """
 
     def __init__(self, side: str, data: bytes, whole: bool, headers: Headers) -> None:
@@ -49,6 +51,7 @@ class Body:
         self.whole = whole
         self.json_whole = False
         self.partly_read = False
+        self.is_opened = True
         self.headers = headers
         self.content_type = headers.get("content-type", "").lower()
 
@@ -93,6 +96,7 @@ class Reading:
         self.response = response
         self.limits = limits
         self.problems = problems
+        self.route = NOWHERE
         self.operation = ""
         self.parameters: dict[str, str] = {}
         self.inference: Inference = {}
@@ -190,6 +194,7 @@ class Reading:
             text = text[begin(text) :]
         if len(text) > self.limits.json_bytes:
             self.problem(f"{body.side} body: JSON of {len(text)} bytes is over the limit of {self.limits.json_bytes}")
+            body.partly_read = True
             return None
         try:
             value = self._read(body, text)

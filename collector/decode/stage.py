@@ -5,6 +5,7 @@ from __future__ import annotations
 from collector.decode.decoder import decode
 from collector.decode.json_rpc import METHOD
 from collector.decode.route_table import MCP
+from collector.decode.untold import find_undecoded
 from collector.decode.usage import Estimator
 from collector.messages.captured import Captured, Decoded
 from collector.messages.redacted import Redacted
@@ -16,7 +17,7 @@ def decode_redacted(redacted: Redacted, estimator: Estimator | None = None) -> D
     `estimator` counts the tokens of what no server told: not where bytes are missing, and not where redact has counted on what passed.
     """
     if redacted.captured is None:
-        return _by_log(redacted) if METHOD in redacted.request and redacted.exchange.tap is None else Decoded()
+        return _by_log(redacted) if METHOD in redacted.request and redacted.exchange.tap is None else undecoded(redacted)
     return decode(redacted.captured, estimator=estimator if redacted.all_passed and redacted.counted is None else None)
 
 
@@ -37,4 +38,11 @@ def _by_log(redacted: Redacted) -> Decoded:
             chunks=(),
         )
     )
-    return Decoded(decoded.inference, problems=decoded.problems) if decoded.inference.get("protocol") == MCP else Decoded()
+    return Decoded(decoded.inference, problems=decoded.problems) if decoded.inference.get("protocol") == MCP else undecoded(redacted)
+
+
+def undecoded(redacted: Redacted, problem: str = "") -> Decoded:
+    """What is told without decoding: the problem, if there is one, and why there is no usage. Of what rules took none was counted."""
+    withheld = bool(redacted.extents)
+    untold = find_undecoded(redacted.method, redacted.path, redacted.request, redacted.status, withheld)
+    return Decoded(problems=[problem] if problem else [], untold=untold)

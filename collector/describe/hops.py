@@ -20,6 +20,7 @@ from collector.messages.usage import ASKED, RecordedUsage, UsageNumber
 
 ROLES = get_args(HopName)
 _COMPONENTS: dict[str, HopName] = {"transformer": "transformer", "explainer": "explainer", "predictor": "predictor"}
+_OF_MODEL = frozenset(("transformer", "explainer", "predictor", "prefill", "decode", "serving"))
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
     "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "update", "input_items",
@@ -58,6 +59,11 @@ def answered(status: int | None, decoded: Decoded, came: bool = False) -> bool:
     if not (refused or "error" in decoded.inference or any(name in ASKED for name in usage)):
         return True
     return any(name not in ASKED and number["provenance"] != "estimated" and number["value"] > 0 for name, number in _numbers(usage))
+
+
+def is_of_model(role: str, service: Service) -> bool:
+    """Whether the workload behind it serves models: then a call that nobody can read may have cost something."""
+    return role in _OF_MODEL or "name" in service
 
 
 def _numbers(usage: RecordedUsage) -> Iterator[tuple[str, UsageNumber]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, Billing, answered, hop
+from collector.describe.hops import DEFAULT, Billing, answered, hop, is_of_model
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
@@ -57,6 +57,8 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
         record["inference"] = decoded.inference
     if decoded.usage:
         record["usage"] = decoded.usage
+    if decoded.untold and (decoded.inference.get("protocol", "unknown") != "unknown" or is_of_model(record["hop"]["role"], service)):
+        record["usage_absent"] = decoded.untold
     record["timing"] = _timing(log, tap)
     record["timing"].update(decoded.timing)
     record["completeness"] = completeness.names(exchange.completeness)

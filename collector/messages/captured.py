@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from collector.messages.inference import Inference
 from collector.messages.timing import Timing
-from collector.messages.usage import RecordedUsage
+from collector.messages.usage import RecordedUsage, UsageAbsence
 
 
 class Tail(Struct, frozen=True, gc=False):
@@ -22,7 +22,8 @@ class Captured(Struct, frozen=True, gc=False):
 
     Header names are lower case, values latin-1 decoded. A body that is not whole holds the bytes up to where it was cut (or up to
     its first gap); behind that only its tail is known. `chunks` are the response body's: (offset, length, seconds since the request's
-    start), in wire bytes; they may reach beyond `response_body` where bytes passed without being captured.
+    start), in wire bytes; they may reach beyond `response_body` where bytes passed without being captured. `response_unseen`: that may
+    have happened, or nobody saw how the answer ended; else an answer that is not whole was broken off.
     """
 
     method: str
@@ -40,12 +41,17 @@ class Captured(Struct, frozen=True, gc=False):
     upstream_first_byte: float | None = None
     request_tail: Tail | None = None
     response_tail: Tail | None = None
+    response_unseen: bool = False
 
 
 class Decoded(Struct, gc=False):
-    """The record's `inference`, `usage` and `timing` (a key that is not known is absent), and what could not be read."""
+    """The record's `inference`, `usage` and `timing` (a key that is not known is absent), and what could not be read.
+
+    `untold`: why there is no usage. It is told of a call that is not known too: whether that needs a reason its workload says.
+    """
 
     inference: Inference = {}
     usage: RecordedUsage = {}
     timing: Timing = {}
     problems: list[str] = []
+    untold: UsageAbsence | None = None

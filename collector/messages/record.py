@@ -12,7 +12,7 @@ from collector.messages.headers import Headers
 from collector.messages.inference import Inference
 from collector.messages.service import Service
 from collector.messages.timing import Timing
-from collector.messages.usage import RecordedUsage
+from collector.messages.usage import RecordedUsage, UsageAbsence
 
 HopName = Literal["gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server"]
 LevelName = Literal["none", "metadata", "request", "request_response", "level_unspecified", "unknown"]
@@ -220,6 +220,15 @@ class Record(TypedDict, total=False):
         Inference, field("What was asked and answered.", "the bodies, as decoded", "nothing was tapped, or the decoder failed")
     ]
     usage: Annotated[RecordedUsage, field("Numbers, each with who said it.", "the bodies, as decoded", "no number is known")]
+    usage_absent: Annotated[
+        UsageAbsence,
+        field(
+            "Why `usage` holds no number of what was done, though a model may have worked (decoding.md).",
+            "Meshscribe",
+            "there is such a number, nothing was generated, or the call was refused",
+            "not_asked",
+        ),
+    ]
     timing: Annotated[Timing, field("When things happened.", _EITHER, DAMAGED)]
     completeness: Annotated[list[CompletenessName], field("What is known, missing, or went wrong.", "Meshscribe", "", ["complete"])]
     policy: Annotated[Policy, field("What the tap was told to capture.", _TAP, NO_TAP)]
@@ -235,5 +244,6 @@ class DecodedParts(TypedDict, total=False):
 
     inference: Inference
     usage: RecordedUsage
+    usage_absent: UsageAbsence
     timing: Timing
     problems: list[str]

@@ -44,6 +44,8 @@ UsageName = Literal[
     "asked_input_tensors",
     "asked_input_bytes",
 ]
+# Why no number of what was done is told, from what hides most to what hides nothing (decode/untold.py).
+UsageAbsence = Literal["withheld", "unknown_protocol", "capture_limit", "aborted_before_usage", "not_asked", "not_told"]
 # What was only asked for, since the call was not answered.
 ASKED: frozenset[str] = frozenset(("asked_images", "asked_rows", "asked_input_characters", "asked_input_tensors", "asked_input_bytes"))
 

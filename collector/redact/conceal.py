@@ -15,6 +15,7 @@ from msgspec import structs
 from collector.decode.decoder import decode, joined
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.tensors import SIZES
+from collector.decode.untold import is_any
 from collector.decode.usage import Estimator
 from collector.decode.values import objects
 from collector.messages.captured import Captured, Decoded
@@ -105,9 +106,11 @@ def _counted(passed: Decoded, kept: dict[str, Kept], rules: Rules) -> Counted:
     inference = cast("dict[str, object]", passed.inference)  # its members are looked up by names from tables
     counts = cast(Inference, {name: inference[name] for name in COUNTS if name in inference})
     sides = [side for side in SIDES if rules.patterns or kept[side].redacted == ALL]
-    return Counted(
-        _numbers(passed.usage, rules), passed.timing, counts, {side: cast(Inference, _names(inference, side, rules)) for side in sides}
-    )
+    numbers, untold = _numbers(passed.usage, rules), passed.untold
+    if "other" in passed.usage and "other" not in numbers and not is_any(numbers, counts):
+        untold = "withheld"
+    names = {side: cast(Inference, _names(inference, side, rules)) for side in sides}
+    return Counted(numbers, untold, passed.timing, counts, names)
 
 
 def _numbers(usage: RecordedUsage, rules: Rules) -> RecordedUsage:

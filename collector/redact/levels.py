@@ -42,6 +42,7 @@ def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: 
         upstream_first_byte=upstream / 1e6 if upstream is not None and is_span(upstream) else None,
         request_tail=_tail(tap.request, tap.level in WITH_REQUEST, tap.request_complete),
         response_tail=_tail(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete),
+        response_unseen=not tap.ended or tap.level != REQUEST_RESPONSE or bool(tap.response.missing or tap.response.truncated),
     )
 
 

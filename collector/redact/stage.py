@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from collector.decode.stage import undecoded
 from collector.decode.usage import Estimator
 from collector.errors import blamed
 from collector.messages.captured import Decoded
@@ -58,8 +59,9 @@ class Redactor:
     def undecoded(self, redacted: Redacted, fault: str) -> tuple[Redacted, Decoded]:
         """The same where the decoder failed. With rules nothing is known to be free of what they hide: the bodies are withheld."""
         if self._rules is None:
-            return redacted, Decoded(problems=[f"the decoder failed: {fault}"])
-        return _without_bodies(redacted, fault), Decoded()
+            return redacted, undecoded(redacted, f"the decoder failed: {fault}")
+        bare = _without_bodies(redacted, fault)
+        return bare, undecoded(bare)
 
     def _with_headers(self, seen: Seen) -> Redacted:
         """Headers are redacted; of bodies there is what the tap's level leaves."""

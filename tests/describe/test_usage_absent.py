@@ -1,0 +1,149 @@
+"""The record and the usage event say why there is no usage; of a call that nobody can read only where models are served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from collector.correlate import Closed
+from collector.decode.untold import is_any
+from collector.enrich.catalogue import Catalogue
+from collector.messages.completeness import Completeness
+from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Place
+from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
+from collector.messages.headers import pack
+from collector.messages.seen import Seen
+from collector.messages.tap_pb2 import METADATA, NONE, REQUEST_RESPONSE
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.stages import Stages
+from collector.redact import Redactor, conceal
+from collector.redact.rules import Rules
+from collector.settings import Settings
+from tests.decode import transcripts as t
+from tests.describe.test_any_exchange import HIDING, PLAIN, exchanges
+from tests.support.records import WAYS
+
+ASKED = t.dumps(t.ASKED)
+ANSWER = t.sse(t.words("Hel", "lo"))
+PREDICTOR = Node("sidecar~10.0.0.1~llama.demo~demo.svc.cluster.local", labels={"component": "predictor"})
+ANYBODY = structs.replace(PREDICTOR, labels={})
+LOG = AccessLog(method="POST", path=t.CHAT, status=200)
+
+
+def exchange(node: Node = PREDICTOR, path: str = t.CHAT, level: int = REQUEST_RESPONSE, **more: Any) -> Exchange:
+    """A chat that streamed, with its tap."""
+    headers = [("content-type", "application/json")]
+    tap = Tap(
+        "vm", 1, level, "", Body(ASKED, len(ASKED)), Body(ANSWER, len(ANSWER)), ended=True, end_us=9, request_complete=True,
+        request_headers=pack([(":method", "POST"), (":path", path), *headers]),
+        response_headers=pack([(":status", "200"), ("content-type", "text/event-stream")]), response_complete=True,
+    )  # fmt: skip
+    return Exchange(Key(node.id, b"r", 1), 0, node, int(Completeness.COMPLETE), structs.replace(tap, **more), None)
+
+
+def said(one: Exchange, meaning: ExchangeMeaning = PLAIN) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The record, and the usage event or nothing."""
+    output = Stages(meaning, True).output(one, Place(1, 0))
+    assert output.fault is None
+    found = {event.type: orjson.loads(event.data) for event in output.events if event.type in (EXCHANGE_TYPE, USAGE_TYPE)}
+    return found[EXCHANGE_TYPE], found.get(USAGE_TYPE, {})
+
+
+def test_record_and_event_tell_the_same_reason() -> None:
+    record, event = said(exchange())
+    assert record["usage_absent"] == event["usage_absent"] == "not_asked"
+    assert record["hop"]["billable"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rules_and_settings_change_nothing_of_it(way: str) -> None:
+    chosen = {name: value for name, value in WAYS[way].items() if name != "usage"}
+    record, _ = said(exchange(), ExchangeMeaning.of(Settings.model_validate(chosen), Catalogue()))
+    assert record["usage_absent"] == "not_asked"
+
+
+def test_what_a_rule_withholds_is_counted_before() -> None:
+    data = t.sse([*t.words("sk-0123456789ab", "cdef"), t.final(t.tokens(1, 2))])
+    record, _ = said(exchange(response=Body(data, len(data))), HIDING)
+    assert record["response"]["body"]["redacted"]
+    assert "usage_absent" not in record
+
+
+def test_bodies_that_rules_took_because_redaction_failed_are_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr("collector.redact.stage.conceal", fail)
+    record, event = said(exchange(), HIDING)
+    assert (record["usage_absent"], event) == ("withheld", {})
+    assert record["response"]["body"]["redacted"] == "all"
+
+
+def test_the_only_number_that_a_rule_hides_is_withheld() -> None:
+    answer = {"choices": [{"message": {"content": "a"}}], "usage": {"cost": 7}}
+    captured = t.exchange(t.CHAT, {"messages": []}, answer)
+    counted = conceal.conceal(captured, Rules(paths=["usage.cost", "choices[*].message.content"]), (False, False)).counted
+    assert counted is not None
+    assert (counted.usage, counted.untold) == ({}, "withheld")
+
+
+def test_a_decoder_that_failed_without_rules_hides_what_was_captured() -> None:
+    redacted = Redactor().redact(Seen(exchange()))
+    _, decoded = Redactor().undecoded(redacted, "no")
+    assert decoded.untold == "capture_limit"
+
+
+@pytest.mark.parametrize("level", [NONE, METADATA])
+def test_what_the_level_leaves_out_is_hidden_by_the_capture(level: int) -> None:
+    assert said(exchange(level=level))[0]["usage_absent"] == "capture_limit"
+
+
+def test_a_truncated_stream_is_hidden_by_the_limit_and_one_that_broke_off_is_not() -> None:
+    part = t.sse(t.words("Hel"), done=False)
+    cut = exchange(response=Body(part, 90_000, truncated=True), response_complete=True)
+    assert said(cut)[0]["usage_absent"] == "capture_limit"
+    assert said(exchange(response=Body(part, len(part)), response_complete=False))[0]["usage_absent"] == "aborted_before_usage"
+    unknown = exchange(response=Body(part), response_complete=False, ended=False)
+    assert said(unknown)[0]["usage_absent"] == "capture_limit"
+
+
+@pytest.mark.parametrize(
+    ("node", "path", "method", "status", "expected"),
+    [
+        (PREDICTOR, t.CHAT, "POST", 200, "capture_limit"),
+        (PREDICTOR, "/other", "POST", 200, "capture_limit"),
+        (PREDICTOR, "/metrics", "GET", 200, None),
+        (PREDICTOR, "/tokenize", "POST", 200, None),
+        (PREDICTOR, t.CHAT, "POST", 503, None),
+        (ANYBODY, t.CHAT, "POST", 200, None),
+    ],
+)
+def test_without_a_tap_the_workload_decides(node: Node, path: str, method: str, status: int, expected: str | None) -> None:
+    log = structs.replace(LOG, path=path, method=method, status=status)
+    record, _ = said(structs.replace(exchange(node), tap=None, access_log=log))
+    assert record.get("usage_absent") == expected
+
+
+@pytest.mark.parametrize(("node", "expected"), [(PREDICTOR, "unknown_protocol"), (ANYBODY, None)])
+def test_a_call_that_nobody_can_read_has_a_reason_where_models_are_served(node: Node, expected: str | None) -> None:
+    record, event = said(exchange(node, "/api/other"))
+    assert (record.get("usage_absent"), event) == (expected, {})
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@given(one=exchanges(), node=st.sampled_from([PREDICTOR, ANYBODY]), meaning=st.sampled_from([PLAIN, HIDING]))
+def test_what_is_billable_has_a_number_or_one_reason(one: Exchange, node: Node, meaning: ExchangeMeaning) -> None:
+    (output,) = Stages(meaning, True).outputs([Closed(Place(1, 0), structs.replace(one, node=node))])
+    for event in output.events:
+        if event.type in (EXCHANGE_TYPE, USAGE_TYPE):
+            told = orjson.loads(event.data)
+            usage, inference = told.get("usage", {}), told.get("inference", told)
+            numbers = "other" in usage or is_any(usage.keys() - {"conflicts", "other"}, inference)
+            assert not (numbers and "usage_absent" in told)
+            if event.type == USAGE_TYPE and told["hop"]["billable"]:
+                assert numbers != ("usage_absent" in told)
