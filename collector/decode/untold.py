@@ -93,7 +93,7 @@ def is_told(reading: Reading) -> bool:
 def is_any(numbers: Iterable[str], inference: Inference) -> bool:
     """Whether one of these names says what was done."""
     none = _IN_REQUEST if inference.get("protocol") != IMAGES else ASKED
-    return any(name not in none for name in numbers)
+    return not none.issuperset(numbers)
 
 
 def _needs_none(reading: Reading) -> bool:

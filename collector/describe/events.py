@@ -16,7 +16,7 @@ from collector.describe.usage import usage_event
 from collector.messages import ledger_data
 from collector.messages.captured import Decoded
 from collector.messages.columns import ExchangeColumns
-from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place
+from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place, Untold
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.plain import plain
 from collector.messages.record import Record
@@ -50,7 +50,14 @@ def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, w
     usage = usage_event(record, source, subject, seen.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
-    return Output(place, tuple(events))
+    untold = _untold(record, f"{namespace}/{name}", billing) if "usage_absent" in record else None
+    return Output(place, tuple(events), None, untold)
+
+
+def _untold(record: Record, service: str, billing: Billing) -> Untold | None:
+    """Once for each call: by its first revision, at the hop that is billed if usage is told."""
+    counts = record["revision"] == 0 and record["hop"]["role"] in billing.roles
+    return Untold(service, record["usage_absent"]) if counts else None
 
 
 def _encoded(record: Record) -> tuple[Record, bytes]:

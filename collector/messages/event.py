@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from collector.messages.columns import Columns, ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.exchange import Fault
+from collector.messages.usage import UsageAbsence
 
 EXCHANGE_TYPE = "meshscribe.exchange.v1"
 USAGE_TYPE = "meshscribe.usage.v1"
@@ -47,12 +48,20 @@ class Place(NamedTuple):
     ordinal: int
 
 
+class Untold(NamedTuple):
+    """A call that somebody might have been billed for if its usage were known. `service`: namespace and name, with a slash."""
+
+    service: str
+    reason: UsageAbsence
+
+
 class Output(NamedTuple):
     """The events of one exchange or one ledger window, with their place. Written as a whole or not at all.
 
-    `fault`: what could not be done; it becomes a dead letter, stored before the place moves on.
+    `fault`: what could not be done; it becomes a dead letter, stored before the place moves on. `untold`: for metrics; it is not stored.
     """
 
     place: Place
     events: tuple[Event, ...]
     fault: Fault | None = None
+    untold: Untold | None = None

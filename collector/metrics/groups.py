@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from collector.health import Waiting
 from collector.messages import ledger
+from collector.messages.usage import UsageAbsence
 from collector.metrics.listed import losses, receiving, relaying, storing
 
 _LISTENERS = {
@@ -173,19 +174,21 @@ _LEDGER_REASONS = {ledger.DROPPED: losses.DROPPED, ledger.REFUSED: losses.REFUSE
 
 
 class LedgerMetrics:
-    """What the ledger's windows say, counted when they are stored: over all proxies, since the start of the process.
+    """What the ledger's windows say, counted when they are stored: over all proxies, since the start of the process. And what of calls is
+    not known to the bill.
 
-    Reasons come from outside: of each kind so many have a label of their own, in the order in which they came.
+    Reasons and services come from outside: of each kind so many have a label of their own, in the order in which they came.
     """
 
-    REASONS = 32
+    REASONS, SERVICES = 32, 256
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._counts = {name: listed.make(registry) for name, listed in _LEDGER_COUNTS.items()}
         self._by_reason = {name: listed.make(registry) for name, listed in _LEDGER_REASONS.items()}
         self._cured = losses.CURED.make(registry)
         self._away = losses.AWAY_SECONDS.make(registry)
-        self._labels: dict[str, set[str]] = {name: set() for name in (*_LEDGER_REASONS, "cured", "away")}
+        self._untold = losses.CALLS_WITHOUT_USAGE.make(registry)
+        self._labels: dict[str, set[str]] = {name: set() for name in (*_LEDGER_REASONS, "cured", "away", "service")}
 
     def window(self, data: Mapping[str, Any]) -> None:
         """Counts a window: see messages/ledger_data.py."""
@@ -199,9 +202,13 @@ class LedgerMetrics:
         if away := data.get("away"):
             self._away.labels(self._label("away", away.get("reason", "unknown"))).inc(data["window"]["seconds"])
 
-    def _label(self, kind: str, reason: str) -> str:
+    def without_usage(self, service: str, reason: UsageAbsence) -> None:
+        """Counts a call that would be billed if its usage were known."""
+        self._untold.labels(self._label("service", service, self.SERVICES), reason).inc()
+
+    def _label(self, kind: str, reason: str, most: int = REASONS) -> str:
         known = self._labels[kind]
-        if reason not in known and len(known) >= self.REASONS:
+        if reason not in known and len(known) >= most:
             return "other"
         known.add(reason)
         return reason

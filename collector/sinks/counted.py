@@ -1,4 +1,4 @@
-"""A sink that counts the ledger windows it stores, for Prometheus. Next stop: the sink that it is put around."""
+"""A sink that counts the ledger windows it stores, and calls without usage, for Prometheus. Next stop: the sink that it is put around."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from typing import Any, Protocol
 import orjson
 
 from collector.messages.event import LEDGER_TYPE, Output, Place
+from collector.messages.usage import UsageAbsence
 from collector.sinks.protocol import Sink
 
 
 class Meter(Protocol):
-    """What is told of each window that is stored."""
+    """What is told of each window, and of each call without usage, that is stored."""
 
     def window(self, data: dict[str, Any]) -> None:
         """`data`: see messages/ledger_data.py."""
         ...
 
+    def without_usage(self, service: str, reason: UsageAbsence) -> None:
+        """See messages/event.py: Untold."""
+        ...
+
 
 class CountedSink:
-    """See collector.sinks.protocol.Sink. A window is counted when it is durable, so once in the life of a process."""
+    """See collector.sinks.protocol.Sink. Both are counted when they are durable, so once in the life of a process."""
 
     def __init__(self, sink: Sink, meter: Meter) -> None:
         self._sink, self._meter = sink, meter
@@ -33,6 +38,8 @@ class CountedSink:
         """See Sink."""
         await self._sink.write(journal, outputs, high)
         for output in outputs:
+            if output.untold is not None:
+                self._meter.without_usage(*output.untold)
             for event in output.events:
                 if event.type == LEDGER_TYPE:
                     self._meter.window(orjson.loads(event.data))

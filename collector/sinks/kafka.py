@@ -172,7 +172,7 @@ def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: s
 
 def _records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None) -> Iterator[Record]:
     topics, limit, encoder = event_topics(settings), settings.max_record_bytes - OVERHEAD, Encoder(journal)
-    for place, events, _ in outputs:
+    for place, events, *_ in outputs:
         for event in events:
             key, headers = encoder.encode(event, place)
             if len(key) + len(headers) + len(event.data) > limit:

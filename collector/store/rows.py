@@ -44,7 +44,7 @@ class RowMaker:
 
     def _rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
         rows = Rows([], [], [])
-        for (position, ordinal), events, _ in outputs:
+        for (position, ordinal), events, *_ in outputs:
             extensions: Mapping[str, str | int | bool] = {}
             named = b"{}"
             for event in events:

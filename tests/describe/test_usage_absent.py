@@ -14,7 +14,7 @@ from collector.correlate import Closed
 from collector.decode.untold import is_any
 from collector.enrich.catalogue import Catalogue
 from collector.messages.completeness import Completeness
-from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Place
+from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Place, Untold
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
 from collector.messages.seen import Seen
@@ -30,7 +30,9 @@ from tests.support.records import WAYS
 
 ASKED = t.dumps(t.ASKED)
 ANSWER = t.sse(t.words("Hel", "lo"))
-PREDICTOR = Node("sidecar~10.0.0.1~llama.demo~demo.svc.cluster.local", labels={"component": "predictor"})
+PREDICTOR = Node(
+    "sidecar~10.0.0.1~llama.demo~demo.svc.cluster.local", namespace="demo", workload="llama", labels={"component": "predictor"}
+)
 ANYBODY = structs.replace(PREDICTOR, labels={})
 LOG = AccessLog(method="POST", path=t.CHAT, status=200)
 
@@ -133,6 +135,22 @@ def test_without_a_tap_the_workload_decides(node: Node, path: str, method: str, 
 def test_a_call_that_nobody_can_read_has_a_reason_where_models_are_served(node: Node, expected: str | None) -> None:
     record, event = said(exchange(node, "/api/other"))
     assert (record.get("usage_absent"), event) == (expected, {})
+
+
+GATEWAY = Node("router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local")
+
+
+@pytest.mark.parametrize(
+    ("one", "counted"),
+    [
+        (exchange(), Untold("demo/llama", "not_asked")),
+        (structs.replace(exchange(), revision=1), None),
+        (exchange(GATEWAY), None),
+        (exchange(response=Body(b"", 0), path="/v1/models"), Untold("demo/llama", "unknown_protocol")),
+    ],
+)
+def test_a_call_is_counted_once_at_the_hop_that_is_billed(one: Exchange, counted: Untold | None) -> None:
+    assert Stages(PLAIN, False).output(one, Place(1, 0)).untold == counted
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.describe import describe_ledger
 from collector.errors import RetryableError
-from collector.messages.event import Output, Place
+from collector.messages.event import Output, Place, Untold
 from collector.messages.exchange import LedgerWindow, Node
 from collector.metrics import LedgerMetrics
 from collector.sinks.counted import CountedSink
@@ -78,3 +78,18 @@ async def test_senders_cannot_make_labels_without_end() -> None:
     found = told(registry)
     assert len(found) == LedgerMetrics.REASONS + 1
     assert found["dropped_total other"] == 200 - LedgerMetrics.REASONS
+
+
+async def test_calls_without_usage_are_counted_by_service_and_reason_and_services_are_bounded() -> None:
+    registry = CollectorRegistry()
+    sink = CountedSink(Store(), LedgerMetrics(registry))
+    calls = [exchange(Place(n, 0))._replace(untold=Untold(f"prod/s{n % 300}", "not_asked")) for n in range(600)]
+    with pytest.raises(RetryableError):
+        await sink.write("j", calls, Place(600, 0))
+    assert told(registry) == {}
+    await sink.write("j", [*calls, exchange(Place(601, 0))._replace(untold=Untold("prod/s0", "not_told"))], Place(601, 0))
+    found = told(registry)
+    assert found["meshscribe_calls_without_usage_total prod/s0 not_asked"] == 2
+    assert found["meshscribe_calls_without_usage_total prod/s0 not_told"] == 1
+    assert found["meshscribe_calls_without_usage_total other not_asked"] == 2 * (300 - LedgerMetrics.SERVICES)
+    assert len(found) == LedgerMetrics.SERVICES + 2

@@ -5,7 +5,10 @@ They begin at 0 after a restart. What lasts, and what is told by proxy, is the l
 
 from __future__ import annotations
 
+from typing import get_args
+
 from collector.messages.ledger import CURABLE
+from collector.messages.usage import UsageAbsence
 from collector.metrics.metric import PROCESSING, ListedCounter
 
 ANNOUNCED = ListedCounter(
@@ -92,5 +95,16 @@ AWAY_SECONDS = ListedCounter(
     act="`hung`: too little CPU, or a suspended machine. `killed`: out of memory, or a fault: the log before it. `damaged`: docs/damage.md."
     " `stopped`: roll-outs.",
     labels={"reason": ("stopped", "killed", "hung", "damaged", "unknown", "other")},
+    roles=PROCESSING,
+)
+
+# What nobody can be billed for, though a model may have worked.
+CALLS_WITHOUT_USAGE = ListedCounter(
+    name="meshscribe_calls_without_usage_total",
+    unit="calls",
+    means="Calls without usage, at the hop that is billed",
+    act="`not_asked`, `not_told`: let the server tell it always. `capture_limit`: raise the tap's limit, or look for what is lost."
+    " `unknown_protocol`: look at the paths. The rest needs nothing, if it is rare (docs/decoding.md).",
+    labels={"service": "namespace/name, the first 256 that came, then `other`", "reason": get_args(UsageAbsence)},
     roles=PROCESSING,
 )
