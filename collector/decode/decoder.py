@@ -11,6 +11,7 @@ from collector.decode import (
     agreement,
     anthropic,
     bedrock,
+    classes,
     ends,
     gemini,
     json_rpc,
@@ -79,6 +80,9 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         # Not the error's text: it may hold what was in a body.
         reading.problem(f"the decoder failed: {type(error).__name__} in {reading.inference.get('operation', 'a call')}")
         because = untold.find_failed(reading)
+    disjoint, problem = classes.find(reading.usage.numbers, reading.inference.get("protocol", "unknown"))
+    if problem:
+        reading.problem(problem)
     _finish(reading)
     moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks])
     told = timing.timing(
@@ -90,7 +94,7 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         captured.duration,
         captured.upstream_first_byte,
     )
-    return Decoded(reading.inference, reading.usage.as_json(), told, problems, because)
+    return Decoded(reading.inference, reading.usage.as_json(), told, problems, because, disjoint)
 
 
 def _read(reading: Reading) -> None:

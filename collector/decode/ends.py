@@ -36,7 +36,7 @@ _FIELD = re.compile(rb"[\r\n]data:")
 _WANTED = frozenset(
     ("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS, *bedrock.MEMBERS)
 )
-READ = (AUDIO, BEDROCK, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
+_READ = (AUDIO, BEDROCK, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -56,10 +56,15 @@ _END: dict[str, Callable[[Reading, Members], None]] = {
 }
 
 
+def are_read(protocol: str) -> bool:
+    """Whether the ends of its bodies tell something."""
+    return protocol in _READ
+
+
 def read(reading: Reading, generates: bool) -> None:
     """Adds what the ends of the bodies tell. `generates`: the call may report usage."""
     captured = reading.captured
-    if reading.inference.get("protocol") not in READ:
+    if reading.inference.get("protocol") not in _READ:
         return
     asked = _end(reading, reading.request, captured.request_body, captured.request_tail)
     if asked is not None and asked.ended and reading.request.starts_as_json:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collector.decode import routes
-from collector.decode.ends import READ
+from collector.decode.ends import are_read
 from collector.decode.reading import Reading
 from collector.decode.route_table import CHAT, COMPLETIONS, IMAGES, TGI, UNKNOWN, V1, V2, V2_GRPC, WEBSOCKET
 from collector.decode.routes import Route
@@ -60,7 +60,7 @@ def find(reading: Reading) -> UsageAbsence | None:
 
     Of a call that is not known it is told too: whether a model is behind it only its workload says.
     """
-    if _needs_none(reading):
+    if "completion_tokens" in reading.usage.numbers or _needs_none(reading):  # the first is nearly always so, and cheap
         return None
     if not _is_known(reading.route):
         return reason(Signs(known=False))
@@ -120,7 +120,7 @@ def _is_refused(status: int | None) -> bool:
 
 def _has_tail(reading: Reading) -> bool:
     """Whether bytes are missing before the answer's last ones, which is where its usage stands."""
-    return reading.captured.response_tail is not None and reading.inference["protocol"] in READ
+    return reading.captured.response_tail is not None and are_read(reading.inference["protocol"])
 
 
 def _is_ended(reading: Reading) -> bool:

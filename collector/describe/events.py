@@ -55,8 +55,9 @@ def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, w
 
 
 def _untold(record: Record, service: str, billing: Billing) -> Untold | None:
-    """Once for each call: by its first revision, at the hop that is billed if usage is told."""
-    counts = record["revision"] == 0 and record["hop"]["role"] in billing.roles
+    """Once for each call: by its first revision, at the hop that is billed if usage is told; not of a copy that a mirror made."""
+    hop = record["hop"]
+    counts = record["revision"] == 0 and hop["role"] in billing.roles and hop["rule"] != "mirrored"
     return Untold(service, record["usage_absent"]) if counts else None
 
 

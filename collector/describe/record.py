@@ -59,6 +59,8 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
         record["usage"] = decoded.usage
     if decoded.untold and (decoded.inference.get("protocol", "unknown") != "unknown" or is_of_model(record["hop"]["role"], service)):
         record["usage_absent"] = decoded.untold
+    if decoded.classes:
+        record["usage_classes"] = decoded.classes
     record["timing"] = _timing(log, tap)
     record["timing"].update(decoded.timing)
     record["completeness"] = completeness.names(exchange.completeness)

@@ -44,7 +44,7 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     _put(data, "consumer", record["caller"].get("consumer"))
     data["hop"] = record["hop"]
     data["usage"] = record.get("usage", {})
-    _copy(data, record, ("usage_absent",))
+    _copy(data, record, ("usage_absent", "usage_classes"))
     data["completeness"] = record["completeness"]
     extensions: dict[str, str | int | bool] = {"exchange": exchange, "revision": revision, "billable": record["hop"]["billable"]}
     identity = event_id(exchange, "usage", revision)

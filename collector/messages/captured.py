@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from collector.messages.inference import Inference
 from collector.messages.timing import Timing
-from collector.messages.usage import RecordedUsage, UsageAbsence
+from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
 
 class Tail(Struct, frozen=True, gc=False):
@@ -47,7 +47,8 @@ class Captured(Struct, frozen=True, gc=False):
 class Decoded(Struct, gc=False):
     """The record's `inference`, `usage` and `timing` (a key that is not known is absent), and what could not be read.
 
-    `untold`: why there is no usage. It is told of a call that is not known too: whether that needs a reason its workload says.
+    `classes`: the tokens by what they cost. `untold`: why there is no usage; it is told of a call that is not known too: whether that needs
+    a reason its workload says.
     """
 
     inference: Inference = {}
@@ -55,3 +56,4 @@ class Decoded(Struct, gc=False):
     timing: Timing = {}
     problems: list[str] = []
     untold: UsageAbsence | None = None
+    classes: TokenClasses = {}

@@ -12,7 +12,7 @@ from collector.messages.headers import Headers
 from collector.messages.inference import Inference
 from collector.messages.service import Service
 from collector.messages.timing import Timing
-from collector.messages.usage import RecordedUsage, UsageAbsence
+from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
 HopName = Literal["gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server"]
 LevelName = Literal["none", "metadata", "request", "request_response", "level_unspecified", "unknown"]
@@ -227,6 +227,14 @@ class Record(TypedDict, total=False):
             "Meshscribe",
             "there is such a number, nothing was generated, or the call was refused",
             "not_asked",
+        ),
+    ]
+    usage_classes: Annotated[
+        TokenClasses,
+        field(
+            "The tokens of `usage` by what they cost, each once (decoding.md).",
+            "Meshscribe",
+            "no tokens are told, they do not add up, or how they overlap was not told",
         ),
     ]
     timing: Annotated[Timing, field("When things happened.", _EITHER, DAMAGED)]

@@ -13,7 +13,7 @@ from collector.messages.exchange import Exchange
 from collector.messages.headers import Headers
 from collector.messages.inference import Inference
 from collector.messages.timing import Timing
-from collector.messages.usage import RecordedUsage, UsageAbsence
+from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
 
 class Counted(Struct, frozen=True, gc=False):
@@ -25,6 +25,7 @@ class Counted(Struct, frozen=True, gc=False):
 
     usage: RecordedUsage
     untold: UsageAbsence | None
+    classes: TokenClasses
     timing: Timing
     counts: Inference
     names: dict[str, Inference]

@@ -71,6 +71,48 @@ class UsageNumber(TypedDict, total=False):
     ]
 
 
+ClassName = Literal[
+    "input_uncached",
+    "input_cached",
+    "input_audio",
+    "input_image",
+    "cache_write",
+    "cache_write_5m",
+    "cache_write_30m",
+    "cache_write_1h",
+    "cache_write_12h",
+    "cache_write_24h",
+    "output",
+    "output_audio",
+    "output_image",
+    "reasoning",
+]
+_CLASSED = "what it is made of was not told"
+
+
+class TokenClasses(TypedDict, total=False):
+    """Tokens by what they cost. They are disjoint, and all that were told: the sum is what a server bills."""
+
+    input_uncached: Annotated[
+        int, field("Of the request: read anew, and neither sound nor image where these are told.", _SERVER, _CLASSED, 30, "tokens")
+    ]
+    input_cached: Annotated[int, field("Of the request: read from a cache.", _SERVER, _CLASSED, 64, "tokens")]
+    input_audio: Annotated[int, field("Of the request: sound.", _SERVER, _CLASSED, 12, "tokens")]
+    input_image: Annotated[int, field("Of the request: images.", _SERVER, _CLASSED, 258, "tokens")]
+    cache_write: Annotated[
+        int, field("Of the request: written to a cache for a time that was not told.", _SERVER, "its lifetime is told", 15, "tokens")
+    ]
+    cache_write_5m: Annotated[int, field("Of the request: written to a cache for 5 minutes.", _SERVER, _CLASSED, 15, "tokens")]
+    cache_write_30m: Annotated[int, field("Likewise, for 30 minutes.", _SERVER, _CLASSED, 15, "tokens")]
+    cache_write_1h: Annotated[int, field("Likewise, for an hour.", _SERVER, _CLASSED, 15, "tokens")]
+    cache_write_12h: Annotated[int, field("Likewise, for 12 hours.", _SERVER, _CLASSED, 15, "tokens")]
+    cache_write_24h: Annotated[int, field("Likewise, for 24 hours.", _SERVER, _CLASSED, 15, "tokens")]
+    output: Annotated[int, field("Generated: neither reasoning nor sound nor image where these are told.", _SERVER, _CLASSED, 42, "tokens")]
+    output_audio: Annotated[int, field("Generated: sound.", _SERVER, _CLASSED, 42, "tokens")]
+    output_image: Annotated[int, field("Generated: images.", _SERVER, _CLASSED, 42, "tokens")]
+    reasoning: Annotated[int, field("Generated: reasoning.", _SERVER, _CLASSED, 42, "tokens")]
+
+
 class UsageConflict(TypedDict, total=False):
     """A number for which the server told several values."""
 
@@ -79,7 +121,7 @@ class UsageConflict(TypedDict, total=False):
 
 
 class RecordedUsage(TypedDict, total=False):
-    """The numbers. Totals are never computed."""
+    """The numbers, as they were told. Totals are never computed."""
 
     prompt_tokens: Annotated[
         UsageNumber, field("Tokens of the request. Anthropic's and Bedrock's leave cached tokens out.", _SERVER, _UNTOLD, None, "tokens")

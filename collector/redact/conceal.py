@@ -110,7 +110,7 @@ def _counted(passed: Decoded, kept: dict[str, Kept], rules: Rules) -> Counted:
     if "other" in passed.usage and "other" not in numbers and not is_any(numbers, counts):
         untold = "withheld"
     names = {side: cast(Inference, _names(inference, side, rules)) for side in sides}
-    return Counted(numbers, untold, passed.timing, counts, names)
+    return Counted(numbers, untold, passed.classes, passed.timing, counts, names)
 
 
 def _numbers(usage: RecordedUsage, rules: Rules) -> RecordedUsage:

@@ -37,7 +37,7 @@ def look_again(decoded: Decoded, withheld: Collection[str], counted: Counted | N
     for name in COUNTS:
         inference.pop(name, None)  # the path of a call whose bodies are withheld may promise what they did not keep
     told.update(counted.counts)
-    return Decoded(told, counted.usage, counted.timing, decoded.problems, counted.untold), found
+    return Decoded(told, counted.usage, counted.timing, decoded.problems, counted.untold, counted.classes), found
 
 
 def _is_marked(inference: dict[str, object], side: str, rules: Rules) -> bool:

@@ -70,6 +70,21 @@ _MORE: dict[str, Captured] = {
         {"model": "m"},
         {"id": "c", "service_tier": "flex", "choices": [{"index": 0, "message": _REFUSAL, "logprobs": {"content": []}}], "usage": _NUMBERS},
     ),
+    "every class of cache": t.exchange(
+        t.CHAT,
+        {"model": "m"},
+        {
+            "choices": [],
+            "usage": t.tokens(
+                40, 9,
+                prompt_tokens_details=_NUMBERS["prompt_tokens_details"] | {"audio_tokens": 0, "image_tokens": 0, "cache_write_tokens": 17},
+                completion_tokens_details=_NUMBERS["completion_tokens_details"],
+            ),
+        },
+    ),
+    "every modality": t.exchange(
+        t.CHAT, {}, {"choices": [], "usage": t.tokens(9, 9, prompt_tokens_details={"audio_tokens": 2, "image_tokens": 3})}
+    ),
     "conflict": t.streamed([t.final(t.tokens(5, 6)), t.final(t.tokens(5, 9))]),
     "cut": t.streamed([t.delta({"content": "My number is 555-1234."})] * 3, done=False, response_whole=False),
     "images": t.exchange("/v1/images/generations", {"model": "d", "prompt": "sk-12ab"}, {"data": [{}], "usage": t.tokens(2, 3)}),

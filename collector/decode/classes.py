@@ -1,0 +1,82 @@
+"""Tokens by what they cost: disjoint classes beside the numbers as servers told them, `usage_classes` in the record.
+
+Servers count in ways that overlap. OpenAI's prompts include what was cached and written to a cache, Anthropic's leave it out; reasoning is
+part of the completion at most servers and beside it at some (xAI, Gemini), which their totals show. The classes of one exchange hold each
+token once, so a bill is the sum of each times its price. Nothing is guessed: where numbers do not add up, or their overlap was not told,
+there are no classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
+from collector.decode.usage import Count, Number
+from collector.messages.inference import ProtocolName
+from collector.messages.usage import ClassName, TokenClasses, UsageName
+
+# Whether cached tokens, and those written to a cache, are within the prompt's. Of protocols that are not here it is not known.
+_CACHES_WITHIN: Mapping[ProtocolName, bool] = {
+    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI), True),
+    MESSAGES: False,
+}
+_CACHED, _WRITTEN, _SENT, _MADE, _THOUGHT = range(5)
+_PARTS: Mapping[UsageName, tuple[ClassName, int]] = {
+    "cached_tokens": ("input_cached", _CACHED),
+    "cache_creation_5m_tokens": ("cache_write_5m", _WRITTEN),
+    "cache_creation_30m_tokens": ("cache_write_30m", _WRITTEN),
+    "cache_creation_1h_tokens": ("cache_write_1h", _WRITTEN),
+    "cache_creation_12h_tokens": ("cache_write_12h", _WRITTEN),
+    "cache_creation_24h_tokens": ("cache_write_24h", _WRITTEN),
+    "prompt_audio_tokens": ("input_audio", _SENT),
+    "prompt_image_tokens": ("input_image", _SENT),
+    "completion_audio_tokens": ("output_audio", _MADE),
+    "completion_image_tokens": ("output_image", _MADE),
+    "reasoning_tokens": ("reasoning", _THOUGHT),
+}
+_UNTIDY = "response body: the tokens that are told do not add up, so they are not told by class"
+
+
+def find(numbers: Mapping[UsageName, Number], protocol: ProtocolName) -> tuple[TokenClasses, str]:
+    """The classes, none if they are not known; and the problem, if the numbers do not add up."""
+    prompt, completion = numbers.get("prompt_tokens"), numbers.get("completion_tokens")
+    within = _CACHES_WITHIN.get(protocol)
+    if within is None or (prompt is None and completion is None):
+        return {}, ""
+    classes, sums = _parts(numbers)
+    cached, thought, total = sums[_CACHED] + sums[_WRITTEN], sums[_THOUGHT], numbers.get("total_tokens")
+    if within and cached and sums[_SENT]:
+        return {}, ""  # which of them are both is not told
+    if prompt is not None:
+        classes["input_uncached"] = prompt.value - sums[_SENT] - (cached if within else 0)
+    if completion is not None:
+        if total is not None and prompt is not None and total.value == prompt.value + completion.value + thought:
+            thought = 0  # it is beside the completion
+        classes["output"] = completion.value - sums[_MADE] - thought
+    found = classes.values()
+    if min(found) < 0 or (total is not None and _is_other(total.value, sum(found), prompt is not None and completion is not None)):
+        return {}, _UNTIDY
+    return cast(TokenClasses, classes), ""
+
+
+def _parts(numbers: Mapping[UsageName, Number]) -> tuple[dict[ClassName, Count], list[Count]]:
+    """What is told as a part of something, by class, and the sums by what it is a part of."""
+    classes: dict[ClassName, Count] = {}
+    sums: list[Count] = [0, 0, 0, 0, 0]
+    for name, number in numbers.items():
+        if name in _PARTS:
+            called, group = _PARTS[name]
+            classes[called] = value = number.value
+            sums[group] += value
+    written = numbers.get("cache_creation_tokens")
+    if written is not None:
+        if written.value != sums[_WRITTEN]:  # of the rest the lifetime is not told
+            classes["cache_write"] = written.value - sums[_WRITTEN]
+        sums[_WRITTEN] = written.value
+    return classes, sums
+
+
+def _is_other(total: Count, found: Count, both: bool) -> bool:
+    """Whether this is not what the classes come to. `both`: input and output are told, else more may be in the total."""
+    return total != found if both else total < found
