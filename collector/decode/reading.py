@@ -45,13 +45,14 @@ class Body:
     `is_opened`: its encodings could be undone as far as it came.
     """
 
+    is_opened = True
+
     def __init__(self, side: str, data: bytes, whole: bool, headers: Headers) -> None:
         self.side = side
         self.data = data
         self.whole = whole
         self.json_whole = False
         self.partly_read = False
-        self.is_opened = True
         self.headers = headers
         self.content_type = headers.get("content-type", "").lower()
 
@@ -90,13 +91,14 @@ def frames_of(form: Form, data: bytes, limit: int) -> Iterator[sse.Event]:
 class Reading:
     """The state of one decode."""
 
+    route = NOWHERE
+
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:
         self.captured = captured
         self.request = request
         self.response = response
         self.limits = limits
         self.problems = problems
-        self.route = NOWHERE
         self.operation = ""
         self.parameters: dict[str, str] = {}
         self.inference: Inference = {}

@@ -124,3 +124,13 @@ def test_classes_are_never_below_0_and_come_to_the_totals_that_were_told(usage: 
 def test_what_the_corpus_tells_adds_up(name: str) -> None:
     decoded = decode(CORPUS[name])
     assert not [problem for problem in decoded.problems if "add up" in problem]
+
+
+@given(counts, counts, st.none() | counts, st.integers(-1, 1), st.sampled_from([t.CHAT, "/v1/messages"]))
+def test_a_detail_that_is_0_changes_nothing(prompt: int, completion: int, cached: int | None, off: int, path: str) -> None:
+    usage: dict[str, Any] = t.tokens(prompt, completion) | ({} if cached is None else {"cached_tokens": cached})
+    usage["total_tokens"] = max(usage["total_tokens"] + off, 0)
+    found, problems = classes(usage, path)
+    more, same = classes(usage | {"reasoning_tokens": 0}, path)
+    assert problems == same
+    assert more == (found | {"reasoning": 0} if found else {})
