@@ -211,3 +211,10 @@ def test_json_of_any_shape_has_numbers_or_one_reason(name: str, asked: Any, answ
     body = t.sse(answers) if streamed else t.dumps(answers[0] if answers else None)
     captured = t.exchange(like.path, t.dumps(asked), body, method=like.method, response_headers=t.SSE if streamed else t.JSON)
     check(captured, decode(captured))
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/tools"])
+def test_mcp_is_no_inference(path: str) -> None:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "a"}}
+    decoded = decode(t.exchange(path, asked, {"jsonrpc": "2.0", "id": 1, "result": {}}))
+    assert (decoded.inference["protocol"], decoded.untold) == ("mcp", None)
