@@ -11,17 +11,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from collector.decode.route_table import AUDIO, CHAT, COMPLETIONS, EMBEDDINGS, IMAGES, MESSAGES, RERANK, RESPONSES, TGI
-from collector.decode.usage import Count, Number
+from collector.decode.route_table import (
+    AUDIO,
+    BEDROCK,
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    GEMINI,
+    IMAGES,
+    MESSAGES,
+    OLLAMA,
+    RERANK,
+    RESPONSES,
+    TGI,
+)
+from collector.decode.usage import Count, Number, Told
 from collector.messages.inference import ProtocolName
 from collector.messages.usage import ClassName, TokenClasses, UsageName
 
 # Whether cached tokens, and those written to a cache, are within the prompt's. Of protocols that are not here it is not known.
 _CACHES_WITHIN: Mapping[ProtocolName, bool] = {
-    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI), True),
+    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI, OLLAMA, GEMINI), True),
     MESSAGES: False,
+    BEDROCK: False,
 }
-_CACHED, _WRITTEN, _SENT, _MADE, _THOUGHT = range(5)
+_CACHED, _WRITTEN, _SENT, _MADE, _THOUGHT, _TOOL = range(6)
 _PARTS: Mapping[UsageName, tuple[ClassName, int]] = {
     "cached_tokens": ("input_cached", _CACHED),
     "cache_creation_5m_tokens": ("cache_write_5m", _WRITTEN),
@@ -34,6 +48,7 @@ _PARTS: Mapping[UsageName, tuple[ClassName, int]] = {
     "completion_audio_tokens": ("output_audio", _MADE),
     "completion_image_tokens": ("output_image", _MADE),
     "reasoning_tokens": ("reasoning", _THOUGHT),
+    "tool_prompt_tokens": ("input_tool", _TOOL),
 }
 _USUAL = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"))
 _NONE: tuple[TokenClasses, str] = ({}, "")
@@ -75,19 +90,29 @@ def _found(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClas
     if prompt is not None:
         classes["input_uncached"] = prompt.value - sums[_SENT] - (cached if within else 0)
     if completion is not None:
-        if total is not None and prompt is not None and total.value == prompt.value + completion.value + thought:
+        if total is not None and prompt is not None and total.value == prompt.value + completion.value + thought + sums[_TOOL]:
             thought = 0  # it is beside the completion
         classes["output"] = completion.value - sums[_MADE] - thought
     found = classes.values()
-    if min(found) < 0 or (total is not None and _is_other(total.value, sum(found), prompt is not None and completion is not None)):
-        return {}, _UNTIDY
+    if min(found) < 0:
+        return _untidy(numbers)
+    if total is not None:
+        # Where caches are beside the prompt, some totals leave them out.
+        sums_up = (sum(found), sum(found) - (0 if within else cached))
+        if total.value not in sums_up if prompt is not None and completion is not None else total.value < sums_up[1]:
+            return _untidy(numbers)
     return cast(TokenClasses, classes), ""
+
+
+def _untidy(numbers: Mapping[UsageName, Number]) -> tuple[TokenClasses, str]:
+    """Totals that still ran when the answer was cut are of different moments, and need not add up."""
+    return {}, "" if any(number.told is Told.RUNNING for number in numbers.values()) else _UNTIDY
 
 
 def _parts(numbers: Mapping[UsageName, Number]) -> tuple[dict[ClassName, Count], list[Count]]:
     """What is told as a part of something, by class, and the sums by what it is a part of."""
     classes: dict[ClassName, Count] = {}
-    sums: list[Count] = [0, 0, 0, 0, 0]
+    sums: list[Count] = [0, 0, 0, 0, 0, 0]
     for name, number in numbers.items():
         if name in _PARTS:
             called, group = _PARTS[name]
@@ -99,8 +124,3 @@ def _parts(numbers: Mapping[UsageName, Number]) -> tuple[dict[ClassName, Count],
             classes["cache_write"] = written.value - sums[_WRITTEN]
         sums[_WRITTEN] = written.value
     return classes, sums
-
-
-def _is_other(total: Count, found: Count, both: bool) -> bool:
-    """Whether this is not what the classes come to. `both`: input and output are told, else more may be in the total."""
-    return total != found if both else total < found

@@ -100,6 +100,8 @@ def _needs_none(reading: Reading) -> bool:
     captured = reading.captured
     if is_told(reading) or not _may_cost(reading.route, captured.method, reading.request.headers):
         return True
+    if reading.inference.get("operation", "") != reading.operation:  # the answer showed that it was another one (Ollama's `load`)
+        return True
     return _is_refused(captured.status) or ("error" in reading.inference and not reading.content)
 
 

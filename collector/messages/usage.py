@@ -76,6 +76,7 @@ ClassName = Literal[
     "input_cached",
     "input_audio",
     "input_image",
+    "input_tool",
     "cache_write",
     "cache_write_5m",
     "cache_write_30m",
@@ -99,6 +100,7 @@ class TokenClasses(TypedDict, total=False):
     input_cached: Annotated[int, field("Of the request: read from a cache.", _SERVER, _CLASSED, 64, "tokens")]
     input_audio: Annotated[int, field("Of the request: sound.", _SERVER, _CLASSED, 12, "tokens")]
     input_image: Annotated[int, field("Of the request: images.", _SERVER, _CLASSED, 258, "tokens")]
+    input_tool: Annotated[int, field("Tools' results that the model read beside the request.", _SERVER, _CLASSED, 12, "tokens")]
     cache_write: Annotated[
         int, field("Of the request: written to a cache for a time that was not told.", _SERVER, "its lifetime is told", 15, "tokens")
     ]

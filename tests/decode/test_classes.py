@@ -13,11 +13,12 @@ from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 
 NAMES = sorted(CORPUS)
-_ANSWER = {"choices": [], "object": "response", "output": [], "type": "message", "content": []}  # of any of them
+_ANSWER = {"choices": [], "object": "response", "output": [], "type": "message", "content": [], "candidates": []}  # of any of them
 
 
 def classes(usage: Any, path: str = t.CHAT) -> tuple[dict[str, int], list[str]]:
-    decoded = decode(t.exchange(path, {"model": "m", "messages": [], "max_tokens": 9, "input": ""}, {**_ANSWER, "usage": usage}))
+    asked = {"model": "m", "messages": [], "max_tokens": 9, "input": "", "contents": []}
+    decoded = decode(t.exchange(path, asked, {**_ANSWER, "usage": usage, "usageMetadata": usage}))
     return dict(decoded.classes), [problem for problem in decoded.problems if "add up" in problem]
 
 
@@ -58,6 +59,20 @@ CASES: dict[str, tuple[Any, str, dict[str, int]]] = {
         t.tokens(9, 8, prompt_tokens_details={"audio_tokens": 2, "cached_tokens": 3}), t.CHAT, {},
     ),
     "an embedding": ({"prompt_tokens": 8, "total_tokens": 8}, "/v1/embeddings", {"input_uncached": 8}),
+    "Gemini's thoughts and tools are beside": (
+        {"promptTokenCount": 9, "candidatesTokenCount": 4, "thoughtsTokenCount": 5, "toolUsePromptTokenCount": 3, "totalTokenCount": 21,
+         "cachedContentTokenCount": 2},
+        "/v1beta/models/g:generateContent",
+        {"input_uncached": 7, "input_cached": 2, "input_tool": 3, "output": 4, "reasoning": 5},
+    ),
+    "Bedrock's caches are beside": (
+        {"inputTokens": 9, "outputTokens": 4, "totalTokens": 15, "cacheReadInputTokens": 2}, "/model/m/converse",
+        {"input_uncached": 9, "input_cached": 2, "output": 4},
+    ),
+    "and beside its total": (
+        {"inputTokens": 9, "outputTokens": 4, "totalTokens": 13, "cacheReadInputTokens": 2}, "/model/m/converse",
+        {"input_uncached": 9, "input_cached": 2, "output": 4},
+    ),
     "only a total": ({"total_tokens": 8}, t.CHAT, {}),
     "nothing cached": (t.tokens(5, 0, prompt_tokens_details={"cached_tokens": 0}), t.CHAT,
                        {"input_uncached": 5, "input_cached": 0, "output": 0}),

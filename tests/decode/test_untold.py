@@ -105,7 +105,8 @@ CASES: dict[str, tuple[Captured, str | None]] = {
     "a list": (t.get("/v1/models", {"object": "list", "data": []}), None),
     "counting tokens": (t.exchange("/v1/messages/count_tokens", {"model": "m", "messages": []}, {"input_tokens": 3}), None),
     "metrics": (t.get("/metrics", b"a 1"), None),
-    "no route": (t.exchange("/api/chat", {"model": "m"}, {"done": True}), "unknown_protocol"),
+    "Ollama loads a model": (t.exchange("/api/chat", {"model": "m"}, {"done": True, "done_reason": "load", "model": "m"}), None),
+    "no route": (t.exchange("/api/other", {"model": "m"}, {"done": True}), "unknown_protocol"),
     "no method of gRPC": (t.exchange("/inference.GRPCInferenceService/Other", b""), "unknown_protocol"),
     "a WebSocket": (
         t.get("/v1/responses", status=101, request_headers=[("upgrade", "websocket")], response_whole=False),
