@@ -38,8 +38,8 @@ from tests.support.relays import (
     moved,
     relay,
     running,
-    until,
 )
+from tests.support.waits import until_holds
 
 OTHER = "0192bbbb-0000-7000-8000-000000000002"
 PAIRS = [
@@ -116,8 +116,8 @@ async def test_everything_arrives_once_in_order_and_byte_for_byte(pair: Pair) ->
     letters = Letters()
     async with relay(pair.origin, pair.end, letters) as copying, running(copying):
         await pair.origin.fill(JOURNAL, made[9:])
-        await until(lambda: _holds(pair.end, expected))
-        await until(lambda: copying.status.lag == 0)
+        await until_holds(lambda: _holds(pair.end, expected))
+        await until_holds(lambda: copying.status.lag == 0)
     assert Counter(await pair.end.ids()) == Counter(ids(expected))
     assert all(in_order(line, ids(expected)) for line in await pair.end.lines())
     assert await pair.end.data() == {event.id: event.data for event in expected}
@@ -156,7 +156,7 @@ async def test_one_that_stops_at_any_time_and_starts_again_gives_each_journal_wh
     for _ in range(3):
         async with relay(pair.origin, pair.end, Letters()) as copying:
             task = asyncio.create_task(copying.run())
-            await until(partial(_wrote_or_is_done, copying, pair.end, ids(expected)))
+            await until_holds(partial(_wrote_or_is_done, copying, pair.end, ids(expected)))
             copying.stop()
             await task
     async with relay(pair.origin, pair.end, Letters()) as copying:
@@ -241,17 +241,17 @@ async def test_a_dead_target_is_waited_for_and_holds_up_nobody(pair: Pair) -> No
     await healthy.receiver.start()
     async with relay(pair.origin, pair.end, Letters()) as copying, running(copying):
         await pair.origin.fill(JOURNAL, made[:4])
-        await until(lambda: copying.status.written > 0)
+        await until_holds(lambda: copying.status.written > 0)
         await pair.end.fail()
         try:
             await pair.origin.fill(JOURNAL, made[4:])
-            await until(lambda: copying.status.failing is not None)
+            await until_holds(lambda: copying.status.failing is not None)
             async with relay(_another(pair.origin), healthy, Letters()) as other:
                 await moved(other, healthy, ids(events_of(made, pair.origin, healthy)))
         finally:
             await pair.end.mend()
-        await until(lambda: _holds(pair.end, expected), 90)
-        await until(lambda: copying.status.failing is None)
+        await until_holds(lambda: _holds(pair.end, expected), 90)
+        await until_holds(lambda: copying.status.failing is None)
     assert Counter(await pair.end.ids()) == Counter(ids(expected))
     assert all(in_order(line, ids(expected)) for line in await pair.end.lines())
     await healthy.close()
@@ -288,4 +288,4 @@ async def _begun(copying: Any, end: End) -> None:
         async with asyncio.timeout(30):
             await end.receiver.entered.wait()
     else:
-        await until(lambda: copying.status.written > 0)
+        await until_holds(lambda: copying.status.written > 0)

@@ -62,6 +62,7 @@ class Raw:
         self.settings, self.sent, self.vm = settings, 0, Vm()
         self.acknowledged = set[str]()
         self.at = TopicPartition(settings.kafka.raw_topic, 0)
+        self._before = b""  # of the segment, before it was damaged
         self._segment, self._kept = data / f"{settings.kafka.raw_topic}-0" / f"{SEGMENT}.log", kept / settings.kafka.raw_topic
 
     @classmethod
@@ -94,7 +95,8 @@ class Raw:
 
     def damage(self, kind: str, chance: random.Random, crash: bool) -> Damage:
         """Something that a disk does, or who restores it."""
-        data = bytearray(self._segment.read_bytes())
+        self._before = self._segment.read_bytes()
+        data = bytearray(self._before)
         at = chance.randrange(len(data))
         if kind == "flip":
             data[at] ^= 1 << chance.randrange(8)
@@ -109,6 +111,10 @@ class Raw:
             return Damage(kind, "all", crash)
         self._segment.write_bytes(data)
         return Damage(kind, f"byte {at}", crash)
+
+    def heal(self) -> None:
+        """The segment as it was before it was damaged."""
+        self._segment.write_bytes(self._before)
 
     @asynccontextmanager
     async def owned(self) -> AsyncIterator[Supervisor]:

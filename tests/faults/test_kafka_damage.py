@@ -1,6 +1,7 @@
 """Whatever is damaged in the raw topic's log on the broker, no record is silently wrong, what lies behind is stored, and it is named.
 
-MESHSCRIBE_SOAK_DAMAGES sets how many the long form tries. One broker with one replica: others would have what it lost.
+MESHSCRIBE_SOAK_DAMAGES sets how many the long form tries, MESHSCRIBE_SOAK_FIRST the first seed. One broker with one replica: others would
+have what it lost.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ import asyncio
 import logging
 import os
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from collector.demo.child import ChildError
 from collector.demo.kafka_broker import KafkaBroker
 from collector.upkeep.verify.raw import partitions
 from tests.faults.kafka_damage import MORE, STORED, WAITING, Damage, Raw
 from tests.support.kafka import running_broker
 
 SOAK_DAMAGES = int(os.environ.get("MESHSCRIBE_SOAK_DAMAGES", "300"))
+FIRST = int(os.environ.get("MESHSCRIBE_SOAK_FIRST", "0"))
 KINDS = ("flip", "zero block", "flip", "cut", "flip", "older")
 AROUND = 16  # exchanges in a damaged block of 4 KiB and up to the next place that the broker's index names
 SEND_SECONDS = 20.0  # to a broker that may take nothing any more
@@ -105,28 +109,45 @@ async def _ended(trials: list[Trial], seeds: range, log: pytest.LogCaptureFixtur
     return await asyncio.gather(*(_judged(trial, seed, log) for trial, seed in zip(trials, seeds, strict=True)))
 
 
-def damages(folder: Path, rounds: int, each: int, log: pytest.LogCaptureFixture) -> Counter[tuple[str, bool, str]]:
+def damages(folder: Path, rounds: int, each: int, log: pytest.LogCaptureFixture, first: int = 0) -> Counter[tuple[str, bool, str]]:
     """So many brokers' restarts with so many damages each; every second one after a crash."""
     found: Counter[tuple[str, bool, str]] = Counter()
     (folder / "kept").mkdir()
     with running_broker(folder / "kafka") as broker:
         for number in range(rounds):
-            seeds = range(number * each, (number + 1) * each)
+            seeds = range(first + number * each, first + (number + 1) * each)
             trials = asyncio.run(_begun(broker, folder, seeds))
             broker.kill() if number % 2 else broker.stop()
             for trial in trials:
                 trial.damaged(crash=bool(number % 2))
-            broker.start()
+            for topic in _healed(broker, {trial.raw.at.topic: trial.raw for trial in trials}):
+                kind = next(trial.kind for trial in trials if trial.raw.at.topic == topic)
+                found[kind, bool(number % 2), "its broker does not start"] += 1
             log.clear()
             for trial, came in zip(trials, asyncio.run(_ended(trials, seeds, log)), strict=True):
                 found[trial.kind, trial.damage.crash, came] += 1
     return found
 
 
+def _healed(broker: KafkaBroker, raws: dict[str, Raw]) -> list[str]:
+    """Starts the broker. Topics whose damage keeps it from starting, which its own log says, are healed, as an operator has to."""
+    stopped: list[str] = []
+    while True:
+        try:
+            broker.start()
+            return stopped
+        except ChildError as error:
+            blamed = re.search(r"the problem path is \S*/([^/\s]+)-0/", str(error))
+            if blamed is None or blamed[1] not in raws or blamed[1] in stopped:
+                raise
+            stopped.append(blamed[1])
+            raws[blamed[1]].heal()
+
+
 def test_no_damage_of_the_raw_topic_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     found = damages(tmp_path, 2, 6, caplog)
-    assert found.total() == 12
+    assert found.total() >= 12
     assert sum(times for (_, _, came), times in found.items() if came.startswith("something lost")) > 0, found
 
 
@@ -134,7 +155,7 @@ def test_no_damage_of_the_raw_topic_is_silent(tmp_path: Path, caplog: pytest.Log
 @pytest.mark.timeout(7200)
 def test_no_damage_of_the_raw_topic_is_silent_in_the_long_form(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    found = damages(tmp_path, -(-SOAK_DAMAGES // 10), 10, caplog)
+    found = damages(tmp_path, -(-SOAK_DAMAGES // 10), 10, caplog, first=FIRST)
     for (kind, crash, came), times in sorted(found.items()):
         print(f"{kind:10} {'crash' if crash else 'order':6} {came:22} {times}")
 
