@@ -242,7 +242,7 @@ async def test_without_the_token_no_log_stream_is_read(start: Start, metadata: l
     ingest = await start(token="secret")
     status, details = await send(ingest, [logs_of()], metadata)
     assert (status, details) == (grpc.StatusCode.UNAUTHENTICATED, "expected the token of ingest.token as a bearer token")
-    assert ingest.count("access_log_messages_total", result="unauthorized") == 1
+    assert ingest.count("access_log_messages_total", result="unauthorized") >= 1  # `send` may have had to try again
     assert ingest.journal.last_position == 0
 
 
