@@ -18,6 +18,7 @@ from collector.messages.captured import Decoded
 from collector.messages.columns import ExchangeColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place, Untold
 from collector.messages.exchange import Fault, LedgerWindow
+from collector.messages.json_bytes import json_bytes
 from collector.messages.plain import plain
 from collector.messages.record import Record
 from collector.messages.redacted import Redacted
@@ -64,12 +65,12 @@ def _untold(record: Record, service: str, billing: Billing) -> Untold | None:
 def _encoded(record: Record) -> tuple[Record, bytes]:
     """The record and its JSON. A number or text in it that JSON cannot hold is left out, and said."""
     try:
-        return record, orjson.dumps(record)
+        return record, json_bytes(record)
     except orjson.JSONEncodeError:
         problems: list[str] = []
         told: Record = plain(record, problems)
         told["problems"] = [*told.get("problems", ()), *(f"the record: {problem}" for problem in problems)]
-        return told, orjson.dumps(told)
+        return told, json_bytes(told)
 
 
 def describe_fault(fault: Fault, place: Place) -> Output:
@@ -91,7 +92,7 @@ def describe_ledger(window: LedgerWindow, place: Place) -> Output:
         subject,
         window.start_us,
         "application/json",
-        orjson.dumps(said),
+        json_bytes(said),
         {},
         ledger_data.columns(said),
     )

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
-
 from collector.describe.hops import FREE_PROTOCOLS
 from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
+from collector.messages.json_bytes import json_bytes
 from collector.messages.record import Record
 
 _UNMETERED = FREE_PROTOCOLS | {"unknown"}
@@ -48,7 +47,7 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     data["completeness"] = record["completeness"]
     extensions: dict[str, str | int | bool] = {"exchange": exchange, "revision": revision, "billable": record["hop"]["billable"]}
     identity = event_id(exchange, "usage", revision)
-    return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", orjson.dumps(data), extensions, None)
+    return Event(identity, USAGE_TYPE, source, subject, time_us, "application/json", json_bytes(data), extensions, None)
 
 
 def _grpc_status(record: Record) -> int | None:

@@ -14,6 +14,7 @@ import orjson
 from collector.errors import PermanentError
 from collector.messages.columns import PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event
+from collector.messages.json_bytes import json_bytes
 from collector.messages.record import Record
 
 OVERHEAD = 512  # of a batch and a record, and of the extensions that are added here
@@ -62,7 +63,7 @@ def _shed(record: Record, room: int, size: int) -> bytes:
         if not take(record):
             continue
         problems.append(f"{what} left out: the record of {size} bytes is larger than Kafka takes")
-        data = orjson.dumps(record)
+        data = json_bytes(record)
         if len(data) <= room:
             return data
     raise PermanentError(f"record {record['id']} does not fit into {room} bytes even without headers and texts")

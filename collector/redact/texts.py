@@ -9,6 +9,7 @@ import orjson
 
 from collector.decode.form import begin
 from collector.decode.json_text import NotJSONError, first_value, loads
+from collector.messages.json_bytes import json_bytes
 from collector.redact.rules import Rules, UnsureError
 from collector.redact.structure import spellings
 
@@ -60,7 +61,7 @@ def dump(value: Any, like: bytes) -> bytes:
     """The value as compact JSON. Raises UnsureError: it is nested too deep."""
     try:
         if b"NaN" not in like and b"Infinity" not in like:
-            return orjson.dumps(value)
+            return json_bytes(value)
     except (TypeError, orjson.JSONEncodeError):  # a large integer, or deep nesting
         pass
     try:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import orjson
 import zstandard
 
 from collector.errors import PermanentError, blamed
 from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.event import Output
+from collector.messages.json_bytes import json_bytes
 
 COMPRESS_FROM = 128  # bytes; below, zstd's frame costs more than it saves
 
@@ -55,7 +55,7 @@ class RowMaker:
                     ))  # fmt: skip
                 elif isinstance(columns, PayloadColumns):
                     if own is not extensions:  # the bodies of an exchange share theirs
-                        extensions, named = own, orjson.dumps(own)
+                        extensions, named = own, json_bytes(own)
                     rows.payloads.append((id_, *columns, type_, source, subject, time_us, named, *self._smaller(data)))
                 elif isinstance(columns, LedgerColumns):
                     rows.ledger.append((id_, *columns, source, time_us, journal, position, ordinal, data))
