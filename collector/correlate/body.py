@@ -9,8 +9,9 @@ from collector.correlate.state import Stretch, Tail
 from collector.messages.exchange import Body
 
 
-def assemble(stretches: list[Stretch], size: int | None, tail: Tail | None = None) -> Body:
+def assemble(stretches: list[Stretch] | None, size: int | None, tail: Tail | None = None) -> Body:
     """The body that these tell of. `size`: the bytes that passed, if the end told it. `tail`: its last bytes, if they were told apart."""
+    stretches = stretches or []
     if tail is not None:
         return _with_tail(sorted(stretches, key=attrgetter("offset")), size, tail)
     if len(stretches) == 1 and stretches[0].offset == 0:

@@ -6,13 +6,15 @@ from hashlib import blake2b
 
 from collector.correlate.body import assemble
 from collector.correlate.prints import log_print
-from collector.correlate.state import Open, Pieces, Remembered
+from collector.correlate.state import KeyFields, Open, Pieces, Remembered
 from collector.messages import flags as envoy
 from collector.messages.completeness import INCOMPLETE, Completeness
 from collector.messages.exchange import AccessLog, Exchange, Key, Node, Tap
 from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
 
 SWITCHING_PROTOCOLS = 101
+
+_NOBODY: KeyFields = ("", "", b"", 0)
 
 # Plain integers: enum arithmetic costs more than all else here.
 _COMPLETE = int(Completeness.COMPLETE)
@@ -53,7 +55,7 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
 def remembered(open_: Open, twin: int, number: int, kept: Open | None) -> Remembered:
     """What is remembered of it, for what comes late."""
     tap, log = open_.tap, open_.access_log
-    return Remembered(
+    made = Remembered(
         open_.key,
         twin,
         open_.revision,
@@ -65,6 +67,9 @@ def remembered(open_: Open, twin: int, number: int, kept: Open | None) -> Rememb
         open_.gap,
         kept,
     )
+    if kept is not None:  # what is written down beside it, and what an open one alone needs, takes no place twice
+        kept.serial, kept.key, kept.start_us, kept.heard_at, kept.deadline, kept.settled, kept.gap = 0, _NOBODY, 0, 0, None, 0, None
+    return made
 
 
 def _key(open_: Open, twin: int) -> Key:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from collector.correlate.ledger import Ledger
-from collector.correlate.state import Open, Proxy
+from collector.correlate.state import Gap, Open, Proxy
 from collector.messages.completeness import Completeness
 from collector.messages.ledger import ACCESS_LOG_ONLY, BOTH, TAP_ONLY, WITHOUT_ACCESS_LOG, WITHOUT_TAP
 
@@ -29,10 +31,16 @@ def count(ledger: Ledger, proxy: Proxy, open_: Open, completeness: int, is_probe
         gap = WITHOUT_TAP if completeness & _TAP_MISSING else WITHOUT_ACCESS_LOG if completeness & _ACCESS_LOG_MISSING else None
         if gap is not None:
             counts[gap] = counts.get(gap, 0) + 1
-            open_.gap = (gap, ledger.start_us)
+            open_.gap = _gap(gap, ledger.start_us)
     counts[name] = counts.get(name, 0) + 1
     if late is not None:
         counts[late] = counts.get(late, 0) + 1
+
+
+@lru_cache(4)
+def _gap(name: str, window: int) -> Gap:
+    """One for all exchanges that lack the same in this window."""
+    return name, window
 
 
 def _again(ledger: Ledger, proxy: Proxy, open_: Open, is_probe: bool) -> None:

@@ -29,7 +29,7 @@ class Memory:
         self._next: dict[KeyFields, int] = {}  # the next twin's number, of keys that ever had more than one
         self._bytes, self._bytes_limit = 0, keys * KEY_BYTES
         self._forgetting: list[tuple[int, KeyFields, int, int]] = []  # heap: (forget at, key, twin, revision)
-        self._kept: OrderedDict[tuple[KeyFields, int], int] = OrderedDict()  # (key, twin) -> bytes, oldest first
+        self._kept: OrderedDict[int, Remembered] = OrderedDict()  # those with their pieces, by number, oldest first
         self._kept_bytes = 0
 
     def of_stream(self, key: KeyFields, vm: str, stream: int) -> Remembered | None:
@@ -71,7 +71,7 @@ class Memory:
             self._next[closed.key] = max(self._next.get(closed.key, 0), closed.twin + 1)
         heappush(self._forgetting, (forget_at, closed.key, closed.twin, closed.revision))
         while self._kept_bytes > self._kept_limit and self._kept:
-            self._let_go(*next(iter(self._kept)))
+            self._let_go(next(iter(self._kept.values())))
         while len(self._forgetting) > self._keys or (self._bytes > self._bytes_limit and self._forgetting):
             self._forget_next()
 
@@ -82,7 +82,7 @@ class Memory:
 
     def take(self, closed: Remembered) -> None:
         """This one is being revised: its pieces are in use again."""
-        self._let_go(closed.key, closed.twin)
+        self._let_go(closed)
 
     def snapshot(self) -> tuple[list[Remembered], list[tuple[int, KeyFields, int, int]], list[tuple[KeyFields, int]]]:
         """Everything, in the order of closing, which `restore` needs."""
@@ -111,7 +111,7 @@ class Memory:
                 self._by_key[closed.key] = Family(sorted(found, key=attrgetter("number")))
         self._bytes += _weight(closed)
         if closed.kept is not None:
-            self._kept[closed.key, closed.twin] = closed.kept.size
+            self._kept[closed.number] = closed
             self._kept_bytes += closed.kept.size
 
     def _forget_next(self) -> None:
@@ -123,7 +123,7 @@ class Memory:
         closed = self._at(key, twin)
         if closed is None or closed.revision >= below:
             return
-        self._let_go(key, twin)
+        self._let_go(closed)
         self._bytes -= _weight(closed)
         found = self._by_key[key]
         if isinstance(found, Family):
@@ -145,17 +145,16 @@ class Memory:
                 return closed
         return None
 
-    def _let_go(self, key: KeyFields, twin: int) -> None:
-        size = self._kept.pop((key, twin), None)
-        if size is None:
+    def _let_go(self, closed: Remembered) -> None:
+        """Of its pieces, if it has them."""
+        if closed.kept is None:
             return
-        self._kept_bytes -= size
-        closed = self._at(key, twin)
-        if closed is not None:
-            closed.kept = None
-            found = self._by_key[key]
-            if isinstance(found, Family):
-                found.waiting.drop(twin)
+        del self._kept[closed.number]
+        self._kept_bytes -= closed.kept.size
+        closed.kept = None
+        found = self._by_key[closed.key]
+        if isinstance(found, Family):
+            found.waiting.drop(closed.twin)
 
 
 def heard(found: list[Remembered] | Family, log: AccessLog) -> bool:

@@ -93,7 +93,7 @@ def _runs(pieces: Pieces, runs: Any) -> int:
             data = data[:total]  # bytes beyond are not said to have passed
             held, times = len(data), _times(pieces, times, count)
         size += held + CHUNK_BYTES * count
-        body = pieces.request_body if run.direction == REQUEST_BODY else pieces.response_body
+        body = _body(pieces, run.direction)
         if body and (last := body[-1]).end == offset and (not held or last.held == last.end - last.offset):
             last.end = end
             last.lengths += lengths
@@ -106,6 +106,19 @@ def _runs(pieces: Pieces, runs: Any) -> int:
             body.append(Stretch(offset, end, held, [data], lengths, times))
             size += STRETCH_BYTES
     return size
+
+
+def _body(pieces: Pieces, direction: int) -> list[Stretch]:
+    """The stretches of this direction's body."""
+    if direction == REQUEST_BODY:
+        body = pieces.request_body
+        if body is None:
+            body = pieces.request_body = []
+        return body
+    body = pieces.response_body
+    if body is None:
+        body = pieces.response_body = []
+    return body
 
 
 def _refuse(pieces: Pieces, chunks: int) -> None:

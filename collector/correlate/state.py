@@ -1,4 +1,7 @@
-"""What the correlator remembers between entries: plain structures that a checkpoint can hold as they are, whatever came."""
+"""What the correlator remembers between entries: plain structures that a checkpoint can hold as they are, whatever came.
+
+What there are thousands of is small: what nobody told takes no place, neither in memory nor in a checkpoint (`omit_defaults`).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Tail(Struct, array_like=True, gc=False):
         return self.offset + len(self.data)
 
 
-class Pieces(Struct, gc=False):
+class Pieces(Struct, gc=False, omit_defaults=True):
     """What the tap told of one stream so far. `next`, `spans`, `torn`: which of its parts came, see spans.py."""
 
     vm: str
@@ -54,8 +57,8 @@ class Pieces(Struct, gc=False):
     response_headers: bytes | None = None
     response_trailers: bytes | None = None
     response_headers_us: int | None = None
-    request_body: list[Stretch] = field(default_factory=list)
-    response_body: list[Stretch] = field(default_factory=list)
+    request_body: list[Stretch] | None = None  # absent: nothing of it came
+    response_body: list[Stretch] | None = None
     last_index: int | None = None  # index of the part that held the end
     end_us: int | None = None
     request_size: int | None = None
@@ -80,7 +83,7 @@ class Pieces(Struct, gc=False):
         return self.last_index is not None and self.next == self.last_index + 1 and self.spans is None and not self.torn
 
 
-class Open(Struct, gc=False):
+class Open(Struct, gc=False, omit_defaults=True):
     """An exchange that is not closed yet, as one witness or both told it. `size`: the bytes it holds, for the memory bound.
 
     `twin` is known only where this revises an exchange that was closed before; `revision` is then above 0. `start_us` is the told start,
@@ -107,7 +110,7 @@ class Open(Struct, gc=False):
         return self.key[:2]
 
 
-class Remembered(Struct, gc=False):
+class Remembered(Struct, gc=False, omit_defaults=True):
     """A closed exchange, so that a late piece is known as late. `kept` holds an incomplete one whole, so that it can be revised.
 
     `stream` is (vm, stream) of the tap's part in it, `log` tells its access log entry from another one; absent: no such witness.

@@ -26,17 +26,20 @@ class Index(Generic[K, V]):
     """Values by several keys each, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self.all: OrderedDict[int, tuple[V, tuple[K, ...]]] = OrderedDict()
+        self.all: OrderedDict[int, V] = OrderedDict()
+        self._keys: dict[int, tuple[K, ...]] = {}  # of those that have any
         self._by: dict[K, OrderedDict[int, V]] = {}
 
     def add(self, number: int, value: V, keys: tuple[K, ...]) -> None:
-        self.all[number] = value, keys
+        self.all[number] = value
+        if keys:
+            self._keys[number] = keys
         for key in keys:
             self._by.setdefault(key, OrderedDict())[number] = value
 
     def drop(self, number: int) -> None:
-        found = self.all.pop(number, None)
-        for key in found[1] if found is not None else ():
+        self.all.pop(number, None)
+        for key in self._keys.pop(number, ()):
             under = self._by[key]
             under.pop(number, None)
             if not under:
@@ -48,7 +51,7 @@ class Index(Generic[K, V]):
             for number, value in islice(self._by.get(key, {}).items(), SCANNED):
                 if accept(value):
                     return number
-        for number, (value, _) in islice(self.all.items(), SCANNED):
+        for number, value in islice(self.all.items(), SCANNED):
             if accept(value):
                 return number
         return None
@@ -89,4 +92,4 @@ class Waiting:
 
     def first_logs(self) -> Iterator[tuple[int, AccessLog]]:
         """The first entries that wait."""
-        return ((number, log) for number, (log, _) in islice(self._logs.all.items(), SCANNED))
+        return islice(self._logs.all.items(), SCANNED)

@@ -34,7 +34,7 @@ T = TypeVar("T")
 log = logging.getLogger("meshscribe.pipeline")
 
 AT_ONCE = 256  # exchanges described before others have their turn
-WITHIN = 2  # batches that an entry may have given before they are stored: an exchange takes 12 KiB until then
+WITHIN = 1.25  # batches that are in hand, at most, before one of them is stored: an exchange takes 2 KiB and its bodies until then
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open
 RETRY_SECONDS, RETRY_SECONDS_AT_MOST = 0.1, 5.0
@@ -201,10 +201,10 @@ class Pipeline:
                     if start:
                         await asyncio.sleep(0)
                     outputs += self._stages.outputs(closed[start : start + AT_ONCE])
-                if len(outputs) >= WITHIN * self._batch:  # one message may close thousands
+                while len(outputs) >= WITHIN * self._batch:  # one message may close thousands
                     await self._written()
-                    await self._write(outputs, outputs[-1].place)
-                    outputs = []
+                    await self._write(outputs[: self._batch], outputs[self._batch - 1].place)
+                    del outputs[: self._batch]
                 await asyncio.sleep(0)  # the receivers share this loop
             self.fed, self._heard_at = entry.position, entry.received_at
             self._unsaved_bytes += len(entry.payload)

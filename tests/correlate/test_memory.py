@@ -161,3 +161,16 @@ def test_long_request_ids_forget_earlier() -> None:
     for entry in tape.entries:
         correlator.feed(entry)
     assert len(correlator._memory.snapshot()[0]) < 70
+
+
+def test_what_is_kept_of_a_small_exchange_is_small_in_memory_and_in_a_checkpoint() -> None:
+    tape, correlator, count = Tape(), Correlator(LIMITS), 2_000
+    made = [tap_pb2.Part(stream=n, request_id=b"r", start_us=T0 + n, level=tap_pb2.METADATA, end=tap_pb2.End()) for n in range(count)]
+    tape.tap(Vm().seal(made))
+    tape.tick(11)
+    assert growth(correlator, tape.entries) <= 1_300 * count
+    state = correlator.state()
+    assert len(state) <= 450 * count
+    restored = Correlator(LIMITS)
+    restored.restore(state)
+    assert restored.state() == state

@@ -1,4 +1,4 @@
-"""One entry that gives more than two writes is stored in parts: no more of it is in hand, and each is stored once wherever it ends."""
+"""One entry that gives more than a write is stored in parts: no more of it is in hand, and each is stored once wherever it ends."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ class Ending(SqliteSink):
 
 
 @pytest.mark.usefixtures("small_steps")
-async def test_of_one_large_entry_no_more_is_in_hand_than_two_writes_and_a_step(tmp_path: Path) -> None:
+async def test_of_one_large_entry_no_more_is_in_hand_than_a_write_and_a_step(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path}/events.db")
     blocked, meaning = Blocked(tmp_path / "events.db"), Counting()
     async with fed(tmp_path, TurnedClock(0), logs(40), blocked, meaning=meaning) as (journal, pipeline):
         async with asyncio.timeout(20):
-            while meaning.decoded < 2 * 3:
+            while meaning.decoded < 3:
                 await asyncio.sleep(0)
             for _ in range(100):
                 await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_of_one_large_entry_no_more_is_in_hand_than_two_writes_and_a_step(
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
-@pytest.mark.parametrize("writes", [0, 1, 2, 7, 14])  # of 15: each step of 8 is stored as 3, 3 and 2
+@pytest.mark.parametrize("writes", [0, 1, 2, 7, 12])  # of 13 that are stored before the entry is fed, 3 exchanges each
 async def test_a_crash_between_the_parts_of_one_entry_stores_each_once(tmp_path: Path, writes: int, behind: bool) -> None:
     entries = logs(2, 40, 2)
     expected = await stored_at_once(tmp_path / "whole", entries)

@@ -245,7 +245,7 @@ class Counting(NoMeaning):
 
 
 async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_writes(tmp_path: Path) -> None:
-    batch, each, messages = 7, 5, 60
+    batch, each, messages = 21, 5, 60
     made = Tape()
     for n in range(messages):
         told = [Told(k, request_id=f"r{k}", start_us=1_780_000_000_000_000 + k) for k in range(n * each, (n + 1) * each)]
@@ -255,7 +255,7 @@ async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_wri
     journal, sink = await opened(tmp_path, clock), Blocked(tmp_path / "events.db")
     await append(journal, clock, made.entries)
     correlator = Correlator(LIMITS._replace(expects_tap=False))
-    held = Pipeline(journal, sink, correlator, meaning, clock, batch=batch, checkpoint_us=1, checkpoint_bytes=2_000)
+    held = Pipeline(journal, sink, correlator, meaning, clock, batch=batch, checkpoint_us=1, checkpoint_bytes=6_000)
     async with running(journal, held, sink):
         async with asyncio.timeout(20):
             while meaning.decoded < 2 * batch:
