@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import cache
+from random import Random
 from typing import Any, NamedTuple
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
@@ -17,7 +18,7 @@ from tests.bench.inputs import make
 from tests.fuzz.bed import batch
 from tests.fuzz.logs import first
 from tests.fuzz.posts import Post
-from tests.support.witnesses import T0
+from tests.support.witnesses import NODE, T0, Told, Vm, log_message, parts
 
 DEEP = b'{"messages":[' * 3_000 + b"1" + b"]}" * 3_000
 FLAT = b'{"messages":[' + b",".join([b'{"content":"4111111111111111"}'] * 3_000) + b"]}"
@@ -79,6 +80,25 @@ def few(kind: Kind) -> Row:
 def many(kind: Kind) -> Row:
     """Ordinary: messages as full as proxies make them."""
     made = make(4_000, 1024)
+    return logged(made.logs) if kind is Kind.LOG else posted(made.batches, kind)
+
+
+@cache
+def filling() -> tuple[list[Post], list[bytes]]:
+    """Twice what a store holds of its pages in memory, in few exchanges: bodies that nothing can compress, and the log of each."""
+    chance = Random(2)
+    told = [
+        Told(n, request_id=f"filling-{n}", start_us=T0 + n, request=chance.randbytes(400_000), response=(chance.randbytes(400_000),))
+        for n in range(40)
+    ]
+    vm = Vm("00000000000f1111")
+    return [Post(vm.seal(parts(one)).SerializeToString()) for one in told], [log_message([one], NODE).SerializeToString() for one in told]
+
+
+@cache
+def crowd(kind: Kind) -> Row:
+    """Ordinary: as many exchanges as a hostile message holds, small, and in messages as full as proxies make them."""
+    made = make(8_000, 64)
     return logged(made.logs) if kind is Kind.LOG else posted(made.batches, kind)
 
 
