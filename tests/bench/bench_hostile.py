@@ -3,7 +3,8 @@
 Ordinary messages differ by themselves: an exchange costs much the same however few bytes it has. So a row is compared, by byte, with
 small ones (an exchange with bodies of 64 bytes in each message), of which 20 times is the bound, and with large ones (as full as proxies
 make them, bodies of 1 KiB). Memory is the growth of the resident set at its peak, beyond that of a collector to which nothing was sent
-and GRAIN. Compressed messages are compared twice: by what they are decompressed, and by what was sent (wire). A message that is refused
+and GRAIN. Small ones that come one by one take less than the grain: so it is compared with whatever takes most of these, large ones, and as
+many small ones as a hostile message holds, in full messages. Compressed messages are compared twice: by what they are decompressed, and by what was sent (wire). A message that is refused
 counts with what the refusal cost.
 """
 
@@ -70,8 +71,8 @@ class Rates(NamedTuple):
     memory: float
 
     @classmethod
-    def of(cls, small: Cost, large: Cost, crowd: Cost, size: Callable[[Row], int]) -> Rates:
-        memory = max(1.0, *(cost.peak / size(cost.row) for cost in (small, large, crowd)))
+    def of(cls, small: Cost, large: Cost, *others: Cost, size: Callable[[Row], int]) -> Rates:
+        memory = max(1.0, *(cost.peak / size(cost.row) for cost in (small, large, *others)))
         return cls(small.cpu_us / size(small.row), large.cpu_us / size(large.row), memory)
 
     def told(self, kind: str) -> dict[str, float]:
@@ -113,8 +114,8 @@ def run() -> dict[str, float]:
     """{figure: value}."""
     quiet = measure(hostile_inputs.quiet())
     ordinary = {kind: tuple(measure(make(kind)).beyond(quiet) for make in (few, many, crowd)) for kind in Kind}
-    rates = {kind: Rates.of(*costs, by_byte) for kind, costs in ordinary.items()}
-    wire = Rates.of(*ordinary[Kind.PACKED], by_wire)
+    rates = {kind: Rates.of(*costs, size=by_byte) for kind, costs in ordinary.items()}
+    wire = Rates.of(*ordinary[Kind.PACKED][:2], size=by_wire)  # without the crowd, which can be compressed more than what anybody sends
     figures = {figure: value for kind in Kind for figure, value in rates[kind].told(kind).items()} | wire.told("compressed, sent")
     worst = dict.fromkeys(("byte", "wire byte"), Times(0, 0, 0))
     ended = 0
