@@ -4,8 +4,8 @@ Ordinary messages differ by themselves: an exchange costs much the same however 
 small ones (an exchange with bodies of 64 bytes in each message), of which 20 times is the bound, and with large ones (as full as proxies
 make them, bodies of 1 KiB). Memory is the growth of the resident set at its peak, beyond that of a collector to which nothing was sent
 and GRAIN. Small ones that come one by one take less than the grain: so it is compared with whatever takes most of these, large ones, and as
-many small ones as a hostile message holds, in full messages. Compressed messages are compared twice: by what they are decompressed, and by what was sent (wire). A message that is refused
-counts with what the refusal cost.
+many small ones as a hostile message holds, in full messages. Compressed messages are compared twice: by what they are decompressed, and by
+what was sent (wire). A message that is refused counts with what the refusal cost.
 """
 
 from __future__ import annotations
