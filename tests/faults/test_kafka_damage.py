@@ -137,11 +137,11 @@ def _healed(broker: KafkaBroker, raws: dict[str, Raw]) -> list[str]:
             broker.start()
             return stopped
         except ChildError as error:
-            blamed = re.search(r"the problem path is \S*/([^/\s]+)-0/", str(error))
-            if blamed is None or blamed[1] not in raws or blamed[1] in stopped:
+            blamed = re.findall(r"an error in one of the threads during logs loading.*/([^/\s]+)-0/\d", str(error))
+            if not blamed or blamed[-1] not in raws or blamed[-1] in stopped:
                 raise
-            stopped.append(blamed[1])
-            raws[blamed[1]].heal()
+            stopped.append(blamed[-1])
+            raws[blamed[-1]].heal()
 
 
 def test_no_damage_of_the_raw_topic_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
