@@ -13,7 +13,7 @@ use std::rc::Rc;
 const REDACTED_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"];
 // The last one begins the names of headers in which MCP's clients repeat the arguments of tools.
-const REDACTED_WORDS: [&str; 3] = ["token", "secret", "mcp-param-"];
+const REDACTED_WORDS: [&str; 6] = ["token", "secret", "api-key", "apikey", "subscription-key", "mcp-param-"];
 const MAX_BODY: u64 = 64 * MIB;
 const MIB: u64 = 1024 * 1024;
 const QUEUE_BYTES: u64 = 8 * MIB;

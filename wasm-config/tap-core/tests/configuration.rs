@@ -26,6 +26,16 @@ fn arguments_of_tools_in_headers_are_hidden_by_default() {
 }
 
 #[test]
+fn the_keys_of_apis_are_hidden_by_default_and_counts_are_not() {
+    let redaction = parse(br#"{"collector":{"cluster":"c"}}"#).unwrap().redaction;
+    for name in ["x-goog-api-key", "apikey", "X-Apikey", "Ocp-Apim-Subscription-Key", "api-key"] {
+        assert!(redaction.hides(name.as_bytes()), "{name}");
+    }
+    assert!(!tap_core::usage::HEADERS.iter().any(|name| redaction.hides(name.as_bytes())));
+    assert!(!redaction.hides(b"x-api") && !redaction.hides(b"key") && !redaction.hides(b"subscription"));
+}
+
+#[test]
 fn every_field_is_known_and_nearly_all_may_be_left_out() {
     assert_eq!(faults(GOOD), [""; 0]);
     assert_eq!(faults(r#"{"collector":{"cluster":"c"}}"#), [""; 0]);
