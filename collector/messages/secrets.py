@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-REDACTED = "[redacted]"
 # They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
 USAGE_HEADERS = frozenset({
     "x-prompt-tokens",
