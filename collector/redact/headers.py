@@ -24,9 +24,9 @@ def without_secrets(headers: Headers, named: Mapping[str, str]) -> Headers:
     return [(name, REDACTED if name in secret else value) for name, value in headers] if secret else headers
 
 
-def without_keys(headers: Headers, named: Mapping[str, str]) -> Headers:
-    """The headers with blanks in queries, where a filter is older or hides less; the same list if no path or URL has a query."""
-    if len(named) == len(headers) and not any("?" in named[name] for name in URLS & named.keys()):
+def without_keys(headers: Headers) -> Headers:
+    """The headers with blanks in the queries of paths and URLs, as an older filter tells them; the same list if none has a query."""
+    if not any("?" in value for name, value in headers if name in URLS):
         return headers
     return [(name, without_query_secrets(value) if name in URLS else value) for name, value in headers]
 

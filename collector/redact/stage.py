@@ -72,9 +72,11 @@ class Redactor:
             asked = without_secrets(asked, seen.request) if "request_headers" in seen.by_log else asked
             answered = without_secrets(answered, seen.response) if "response_headers" in seen.by_log else answered
             trailers = without_secrets(trailers, dict(trailers)) if "response_trailers" in seen.by_log else trailers
-        path = without_query_secrets(seen.path) if seen.path else seen.path
-        asked = without_calls(without_keys(asked, seen.request), seen.request)
-        answered = without_keys(answered, seen.response) if "location" in seen.response else answered
+        path = without_query_secrets(seen.path) if seen.path and "?" in seen.path else seen.path
+        if seen.by_log or (tap is not None and tap.request_headers and b"?" in tap.request_headers):  # a look that nearly all pass
+            asked = without_keys(asked)
+        answered = without_keys(answered) if "location" in seen.response else answered
+        asked = without_calls(asked, seen.request)
         answered = without_calls(answered, seen.response) if SESSION_HEADER in seen.response else answered
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
