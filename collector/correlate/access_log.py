@@ -13,6 +13,7 @@ from collector.correlate.state import KeyFields, Proxy
 from collector.messages.access_log import request_id
 from collector.messages.exchange import AccessLog
 from collector.messages.flags import BY_FIELD
+from collector.messages.queries import without_query_secrets
 
 T = TypeVar("T")
 PEER_PRINCIPAL = "io.istio.peer_principal"  # where mTLS ends before the connection that the request is in, as at waypoints
@@ -47,7 +48,7 @@ def read(entry: Any, problems: list[str]) -> AccessLog:
         method=_METHODS[request.request_method] if 0 <= request.request_method < len(_METHODS) else "",
         scheme=request.scheme,
         authority=request.authority,
-        path=request.original_path or request.path,
+        path=without_query_secrets(request.original_path or request.path),  # entries of older journals hold them
         user_agent=request.user_agent,
         protocol=entry.protocol_version,
         status=status,

@@ -7,11 +7,13 @@ from hashlib import blake2b
 from collector.correlate.state import LogPrint, Pieces
 from collector.messages.exchange import AccessLog
 from collector.messages.flags import CLIENT_ABORTED, UPSTREAM_RESET
+from collector.messages.queries import REDACTED, without_query_secrets
 
 TEXT_CHARS = 128  # of a text in a print; a longer one is hashed
 REDIRECTED = "internal_redirect"  # Envoy's response code detail of a stream that it began anew
 _ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: a connection carries one exchange at a time
 _STATUS = {number: b":status\0%d\0" % number for number in range(100, 1000)}
+_PARAMETERS = 256  # of a path that are compared one by one; the others as one text
 _BROKEN = CLIENT_ABORTED | UPSTREAM_RESET
 
 ExactPrint = tuple[str, int, bytes, int, int]  # caller, status, path, sizes of request and response
@@ -52,7 +54,9 @@ def may_fit(pieces: Pieces, log: AccessLog) -> bool:
     if log.details == REDIRECTED:
         return pieces.response_headers is None
     block = pieces.request_headers
-    return block is None or log.path.encode("utf-8", "surrogateescape") + b"\0" in block or _is_named(pieces, log)
+    if block is None or log.path.encode("utf-8", "surrogateescape") + b"\0" in block or _is_named(pieces, log):
+        return True
+    return "?" in log.path and _is_alike(block, log.path)
 
 
 def rank(pieces: Pieces, log: AccessLog) -> int:
@@ -77,6 +81,8 @@ def exact_print(pieces: Pieces) -> ExactPrint | None:
     path, status = _value(pieces.request_headers, b":path\0"), _value(pieces.response_headers or b"", b":status\0")
     if path is None or not status or not status.isdigit() or pieces.request_size is None or pieces.response_size is None:
         return None
+    if b"?" in path:
+        path = _told(path).encode("utf-8", "surrogateescape")
     return (pieces.caller_address, int(status[:3]), path, pieces.request_size, pieces.response_size)
 
 
@@ -91,6 +97,29 @@ def _value(block: bytes, name: bytes) -> bytes | None:
     at = block.find(name)
     end = block.find(b"\0", at + len(name))
     return block[at + len(name) : end] if at >= 0 and end >= 0 else None
+
+
+def _is_alike(block: bytes, logged: str) -> bool:
+    """Whether a path of the tap is the log's but for what one of them hides: the filter may be older, or hide other names."""
+    paths = (_value(block, name) for name in (b":path\0", b"x-envoy-original-path\0"))
+    return any(path is not None and b"?" in path and _covers(_told(path), logged) for path in paths)
+
+
+def _told(path: bytes) -> str:
+    """The path as an access log tells it here: without secrets, whatever the filter hid."""
+    return without_query_secrets(path.decode("utf-8", "surrogateescape"))
+
+
+def _covers(one: str, other: str) -> bool:
+    if one == other or (REDACTED not in one and REDACTED not in other):
+        return one == other
+    pieces = one.split("&", _PARAMETERS), other.split("&", _PARAMETERS)
+    return len(pieces[0]) == len(pieces[1]) and all(a == b or _hides(a, b) or _hides(b, a) for a, b in zip(*pieces, strict=True))
+
+
+def _hides(one: str, other: str) -> bool:
+    """Whether both are the same parameter, of which one tells no value."""
+    return one.endswith("=" + REDACTED) and other.startswith(one[: -len(REDACTED)])
 
 
 def _is_named(pieces: Pieces, log: AccessLog) -> bool:

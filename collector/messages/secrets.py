@@ -1,5 +1,5 @@
 """Which headers hold secrets: the names that the tap filter hides by default (wasm-config/README.md, `redact_headers` and
-`redact_header_words`), for what comes by another way than the filter; and Google's, which it does not hide yet.
+`redact_header_words`), for what comes by another way than the filter.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-REDACTED = "[redacted]"
 # They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
 USAGE_HEADERS = frozenset({
     "x-prompt-tokens",
@@ -19,16 +18,16 @@ USAGE_HEADERS = frozenset({
     "x-amzn-bedrock-cache-read-input-token-count",
     "x-amzn-bedrock-cache-write-input-token-count",
 })  # fmt: skip
-_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-goog-api-key"})
+NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 ARGUMENTS = "mcp-param-"  # what MCP's clients repeat in headers of a tool's arguments: header Mcp-Param-Region, …
-_WORDS = ("token", "secret", ARGUMENTS)
-_WORD = re.compile("|".join(_WORDS))
+WORDS = ("token", "secret", "api-key", "apikey", "subscription-key", ARGUMENTS)
+_WORD = re.compile("|".join(WORDS))
 
 
 def is_secret(header: str) -> bool:
     """Whether this header's value must not be stored."""
     name = header.lower()
-    return name in _NAMES or (any(word in name for word in _WORDS) and name not in USAGE_HEADERS)
+    return name in NAMES or (any(word in name for word in WORDS) and name not in USAGE_HEADERS)
 
 
 def secrets_among(headers: Mapping[str, str]) -> Collection[str]:
@@ -36,4 +35,4 @@ def secrets_among(headers: Mapping[str, str]) -> Collection[str]:
     names = "\n".join(headers)
     if names != names.lower() or _WORD.search(names):
         return [name for name in headers if is_secret(name)]
-    return _NAMES & headers.keys()
+    return NAMES & headers.keys()

@@ -1,4 +1,6 @@
-"""Blanks what must not be stored of access log messages, before they are in the journal (messages/secrets.py says what that is)."""
+"""Blanks what must not be stored of access log messages, before they are in the journal: messages/secrets.py says which headers hold such,
+messages/queries.py what of a path or URL.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,46 @@ from typing import Any
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
-from collector.messages.secrets import REDACTED, is_secret
+from collector.messages.queries import REDACTED, URLS, without_query_secrets
+from collector.messages.secrets import is_secret
 
 
 def redact(message: StreamAccessLogsMessage) -> bool:
-    """Blanks what secret headers the entries hold, if the mesh is told to log such (additionalRequestHeadersToLog). Whether there were."""
+    """Blanks secrets in the paths of the entries, and in headers if the mesh is told to log such (additionalRequestHeadersToLog).
+
+    Returns whether there were any.
+    """
     found = False
     for entry in message.http_logs.log_entry:
-        response = entry.response
-        for headers in (entry.request.request_headers, response.response_headers, response.response_trailers):
+        request, response = entry.request, entry.response
+        if "?" in request.path or "?" in request.original_path or "?" in request.referer:
+            found = _blank_urls(request) or found
+        for headers in (request.request_headers, response.response_headers, response.response_trailers):
             if headers:  # seldom: a look into an empty one costs 0.1 µs
                 found = _blank(headers) or found
     return found
 
 
+def _blank_urls(request: Any) -> bool:
+    found = False
+    for field in ("path", "original_path", "referer"):
+        told = getattr(request, field)
+        hidden = without_query_secrets(told)
+        if hidden != told:
+            setattr(request, field, hidden)
+            found = True
+    return found
+
+
 def _blank(headers: Any) -> bool:
-    secret = [name for name in headers if is_secret(name) and headers[name] != REDACTED]
+    blanks = {name: _told(name, headers[name]) for name in headers}
+    secret = [name for name, told in blanks.items() if told != headers[name]]
     for name in secret:
-        headers[name] = REDACTED
+        headers[name] = blanks[name]
     return bool(secret)
+
+
+def _told(name: str, value: str) -> str:
+    if is_secret(name):
+        return REDACTED
+    return without_query_secrets(value) if name.lower() in URLS else value

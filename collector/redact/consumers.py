@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from collector.messages.headers import Headers
-from collector.messages.secrets import REDACTED
+from collector.messages.queries import REDACTED
 
 _DIGITS = 32  # 128 bits, as the tap filter tells them
 _HASHED = re.compile(rf"hmac-sha256:([0-9a-f]{{{_DIGITS}}})")

@@ -22,13 +22,13 @@ def bodies(tap: Tap) -> tuple[Body, Body]:
     return _body(tap.request, tap.level in WITH_REQUEST), _body(tap.response, False)
 
 
-def captured(seen: Seen, tap: Tap, asked: Headers, answered: Headers, trailers: Headers) -> Captured:
+def captured(seen: Seen, tap: Tap, path: str | None, asked: Headers, answered: Headers, trailers: Headers) -> Captured:
     """What the decoder may read before rules are applied, with these headers."""
     log = seen.exchange.access_log
     upstream = log.upstream_first_byte_us if log is not None else None
     return Captured(
         method=seen.method or "",
-        path=seen.path or "",
+        path=path or "",
         status=seen.status,
         request_headers=asked,
         request_body=tap.request.prefix if tap.level in WITH_REQUEST else b"",

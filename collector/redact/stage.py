@@ -13,6 +13,7 @@ from collector.decode.usage import Estimator
 from collector.errors import blamed
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Exchange, Tap
+from collector.messages.queries import without_query_secrets
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
 from collector.messages.sessions import SESSION_HEADER
@@ -20,7 +21,7 @@ from collector.redact import levels
 from collector.redact.bodies import ALL, SIDES, Kept
 from collector.redact.conceal import conceal
 from collector.redact.consumers import Consumers
-from collector.redact.headers import without_calls, without_messages, without_quotes, without_secrets
+from collector.redact.headers import without_calls, without_keys, without_messages, without_quotes, without_secrets
 from collector.redact.rules import Rules
 from collector.redact.second_look import JOINED, look_again
 
@@ -71,13 +72,17 @@ class Redactor:
             asked = without_secrets(asked, seen.request) if "request_headers" in seen.by_log else asked
             answered = without_secrets(answered, seen.response) if "response_headers" in seen.by_log else answered
             trailers = without_secrets(trailers, dict(trailers)) if "response_trailers" in seen.by_log else trailers
+        path = without_query_secrets(seen.path) if seen.path and "?" in seen.path else seen.path
+        if seen.by_log or (tap is not None and tap.request_headers and b"?" in tap.request_headers):  # a look that nearly all pass
+            asked = without_keys(asked)
+        answered = without_keys(answered) if "location" in seen.response else answered
         asked = without_calls(asked, seen.request)
         answered = without_calls(answered, seen.response) if SESSION_HEADER in seen.response else answered
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)
         is_decoded = tap is not None and tap.level in levels.DECODED
-        captured = levels.captured(seen, tap, asked, answered, trailers) if tap is not None and is_decoded else None
+        captured = levels.captured(seen, tap, path, asked, answered, trailers) if tap is not None and is_decoded else None
         if self._rules is not None and self._rules.patterns:
             answered, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
         return Redacted(
@@ -92,7 +97,7 @@ class Redactor:
             response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
             request_id=seen.request_id,
             method=seen.method,
-            path=seen.path,
+            path=path,
             authority=seen.authority,
             status=seen.status,
             start_us=seen.start_us,

@@ -70,7 +70,8 @@ def gemini(url):
     from google import genai
     from google.genai import errors
 
-    client = genai.Client(api_key="none", http_options={"base_url": url, "api_version": "v1beta", "client_args": {"trust_env": False}})
+    http = {"base_url": url, "api_version": "v1beta", "client_args": {"trust_env": False}}
+    client = genai.Client(api_key="AIzaNOTTOBESTORED", http_options=http)
 
     def options(name):
         return {"http_options": {"headers": {"x-request-id": begin(name)}}}

@@ -84,6 +84,17 @@ def test_a_secret_header_does_not_land(mesh: Mesh, listener: str, name: str, sto
     assert (secret in str(record)) is stored
 
 
+@pytest.mark.parametrize(("listener", "flag"), [("tapped", "complete"), ("tap_only", "access_log_missing"), ("log_only", "tap_missing")])
+def test_a_secret_in_a_query_does_not_land_whichever_witness_tells_it(mesh: Mesh, listener: str, flag: str) -> None:
+    request_id, secret = new_id(), f"hidden-{new_id()}"
+    referer = f"https://a.example/b?sig={secret}&c=1"
+    ask(mesh, listener, request_id, f"/echo?alt=sse&key={secret}", b"x", f"referer: {referer}\r\n")
+    record = mesh.exchange(request_id, flag)
+    assert record["request"]["path"] == "/echo?alt=sse&key=[redacted]"
+    assert secret not in str(record)
+    assert [found["id"] for found in mesh.audit.exchanges(path="/echo?alt=sse&key=[redacted]", request_id=request_id)] == [record["id"]]
+
+
 def test_without_an_access_log_the_tap_tells_all_it_saw(mesh: Mesh) -> None:
     request_id = new_id()
     ask(mesh, "tap_only", request_id, "/echo", b"one witness")

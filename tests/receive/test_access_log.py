@@ -193,6 +193,34 @@ async def test_secret_headers_that_a_mesh_logs_do_not_reach_the_journal(ingest: 
     assert told.request.request_headers == told.response.response_headers == told.response.response_trailers == blanked
 
 
+async def test_secrets_in_queries_do_not_reach_the_journal(ingest: Ingest) -> None:
+    sent, hidden = "/v1/m:generateContent?key=hunter2&alt=sse", "/v1/m:generateContent?key=[redacted]&alt=sse"
+    message = StreamAccessLogsMessage.FromString(log_message(entries=3))
+    request = message.http_logs.log_entry[1].request
+    request.path, request.original_path, request.referer = sent, sent, f"https://a{sent}"
+    request.request_headers.update({":path": sent, "Referer": sent, "x-note": "what?key=1"})
+    message.http_logs.log_entry[1].response.response_headers.update({"location": sent})
+    message.http_logs.log_entry[2].request.original_path = sent
+    assert await ingest.send_logs([message.SerializeToString()]) == grpc.StatusCode.OK
+    [entry] = await ingest.entries(1)
+    assert b"hunter2" not in entry.payload
+    first, second, third = StreamAccessLogsMessage.FromString(entry.payload).http_logs.log_entry
+    assert first == message.http_logs.log_entry[0]
+    told = second.request
+    assert (told.path, told.original_path, told.referer, third.request.original_path) == (hidden, hidden, f"https://a{hidden}", hidden)
+    assert told.request_headers == {":path": hidden, "Referer": hidden, "x-note": "what?key=1"}
+    assert second.response.response_headers == {"location": hidden}
+
+
+async def test_a_query_without_secrets_is_stored_as_it_came(ingest: Ingest) -> None:
+    message = StreamAccessLogsMessage.FromString(log_message())
+    message.http_logs.log_entry[0].request.path = "/v1/m:streamGenerateContent?alt=sse&key"
+    unknown = b"\xc2\x3e\x03new"  # a field of a later version
+    assert await ingest.send_logs([message.SerializeToString() + unknown]) == grpc.StatusCode.OK
+    [entry] = await ingest.entries(1)
+    assert entry.payload == message.SerializeToString() + unknown
+
+
 async def test_a_message_without_secrets_is_stored_as_it_came(ingest: Ingest) -> None:
     message = StreamAccessLogsMessage.FromString(log_message())
     message.http_logs.log_entry[0].request.request_headers["x-team"] = "blue"

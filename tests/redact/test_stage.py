@@ -210,3 +210,20 @@ def test_redacting_changes_nothing_in_what_was_seen() -> None:
 def _code(path: Path) -> str:
     """Without the class's own definition."""
     return path.read_text().replace("class Redacted(", "class ")
+
+
+def test_a_query_that_an_older_filter_tells_is_hidden_in_the_record() -> None:
+    sent, hidden = f"/v1/m:generateContent?key={SECRET}&alt=sse", "/v1/m:generateContent?key=[redacted]&alt=sse"
+    asked = [(":path", sent), ("x-envoy-original-path", sent), ("referer", sent), ("x-note", "a?key=1"), ("referer", sent)]
+    redacted = plainly(exchange(tapped(asked, response_headers=pack([("location", sent)]))))
+    told = [(":path", hidden), ("x-envoy-original-path", hidden), ("referer", hidden), ("x-note", "a?key=1"), ("referer", hidden)]
+    assert redacted.request_headers == redacted.forwarded_headers == told
+    assert redacted.response_headers == [("location", hidden)]
+    assert redacted.captured is not None
+    assert redacted.path == redacted.captured.path == hidden
+    assert SECRET not in repr(redacted)
+
+
+def test_a_path_that_only_the_access_log_tells_is_hidden_too() -> None:
+    redacted = plainly(exchange(log=AccessLog(path=f"/a?token={SECRET}")))
+    assert redacted.path == "/a?token=[redacted]"

@@ -6,7 +6,9 @@ import json
 import re
 from pathlib import Path
 
-from collector.messages.secrets import USAGE_HEADERS, is_secret
+import pytest
+
+from collector.messages.secrets import NAMES, USAGE_HEADERS, WORDS, is_secret, secrets_among
 
 ROOT = Path(__file__).parents[2] / "wasm-config"
 PROPERTIES = json.loads((ROOT / "plugin-config.schema.json").read_text())["properties"]
@@ -23,6 +25,20 @@ def test_a_count_is_no_secret() -> None:
     assert USAGE_HEADERS.isdisjoint(PROPERTIES["redact_headers"]["default"])
 
 
+def _in_the_filter(table: str) -> list[str]:
+    """What a constant of its configuration holds."""
+    source = (ROOT / "tap-core" / "src" / "config.rs").read_text()
+    found = re.search(rf"const {table}: \[&str; \d+\] =\s*\[(.*?)\];", source, re.DOTALL)
+    assert found is not None
+    return re.findall(r'"([^"]+)"', found[1])
+
+
+def test_the_filter_its_schema_and_the_collector_agree_by_default() -> None:
+    assert _in_the_filter("REDACTED_HEADERS") == PROPERTIES["redact_headers"]["default"]
+    assert set(PROPERTIES["redact_headers"]["default"]) == NAMES
+    assert _in_the_filter("REDACTED_WORDS") == PROPERTIES["redact_header_words"]["default"] == list(WORDS)
+
+
 def test_what_the_filter_hides_by_default_the_collector_hides() -> None:
     for name in PROPERTIES["redact_headers"]["default"]:
         assert is_secret(name)
@@ -31,5 +47,7 @@ def test_what_the_filter_hides_by_default_the_collector_hides() -> None:
         assert is_secret(f"x-prompt-{word}-of-session")
 
 
-def test_the_key_of_google_is_a_secret_to_the_collector() -> None:
-    assert is_secret("X-Goog-Api-Key")
+@pytest.mark.parametrize("name", ["X-Goog-Api-Key", "apikey", "x-apikey", "Ocp-Apim-Subscription-Key", "x-api-key-id"])
+def test_the_keys_of_apis_are_secrets(name: str) -> None:
+    assert is_secret(name)
+    assert secrets_among({name: "1", "accept": "*/*"}) == [name]

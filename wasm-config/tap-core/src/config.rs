@@ -5,6 +5,7 @@ use crate::bounds;
 use crate::hash::{HeaderHash, MIN_KEY};
 use crate::headers;
 use crate::policy::{Level, PathMatch, Policy, Rule, SAMPLE_WHOLE};
+use crate::query::Query;
 use crate::reader::{Fault, Faults, Object};
 use crate::redact::Redaction;
 use serde_json::Value;
@@ -13,7 +14,25 @@ use std::rc::Rc;
 const REDACTED_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"];
 // The last one begins the names of headers in which MCP's clients repeat the arguments of tools.
-const REDACTED_WORDS: [&str; 3] = ["token", "secret", "mcp-param-"];
+const REDACTED_WORDS: [&str; 6] = ["token", "secret", "api-key", "apikey", "subscription-key", "mcp-param-"];
+// Google's form, OAuth's, Azure's, and what presigns a URL for AWS, Google and Azure. The collector's are the same.
+const REDACTED_QUERY: [&str; 15] = [
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "subscription-key",
+    "access_token",
+    "token",
+    "sig",
+    "signature",
+    "password",
+    "secret",
+    "client_secret",
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-goog-signature",
+];
 const MAX_BODY: u64 = 64 * MIB;
 const MIB: u64 = 1024 * 1024;
 const QUEUE_BYTES: u64 = 8 * MIB;
@@ -35,7 +54,7 @@ pub struct Settings {
     pub caller_address: bool,
     /// The caller's principal is told. On by default: one read of a property, of what the connection keeps ready.
     pub caller_principal: bool,
-    /// Headers whose values are hidden.
+    /// Headers, and parameters of queries, whose values are hidden.
     pub redaction: Redaction,
     /// What is captured of which streams.
     pub policy: Policy,
@@ -99,6 +118,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "caller_principal",
         "redact_headers",
         "redact_header_words",
+        "redact_query",
         "hash_headers",
         "hash_key",
         "rules",
@@ -141,6 +161,7 @@ fn tail_bytes(object: &Object<'_>, faults: &mut Faults) -> usize {
 fn redaction(object: &Object<'_>, faults: &mut Faults, tolerated: &mut Faults) -> Redaction {
     let mut names = object.texts("redact_headers", &REDACTED_HEADERS, faults);
     let words = object.texts("redact_header_words", &REDACTED_WORDS, faults);
+    let query = object.texts("redact_query", &REDACTED_QUERY, faults);
     let hashed = object.texts("hash_headers", &[], faults);
     let key = object.text("hash_key", tolerated).unwrap_or_default();
     if !hashed.is_empty() && key.len() < MIN_KEY {
@@ -149,7 +170,7 @@ fn redaction(object: &Object<'_>, faults: &mut Faults, tolerated: &mut Faults) -
     }
     let hash = HeaderHash::new(&hashed, key.as_bytes());
     names.extend(hashed);
-    Redaction::new(&names, &words).hashing(hash)
+    Redaction::new(&names, &words).hashing(hash).hiding(Query::new(&query))
 }
 
 fn collector(object: &Object<'_>, faults: &mut Faults) -> Collector {

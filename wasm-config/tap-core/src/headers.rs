@@ -97,7 +97,7 @@ pub fn inspect<'a>(block: &'a [u8], names: &mut Names, redaction: &Redaction) ->
             Header::RequestId => findings.request_id = value,
             Header::Other => {}
         }
-        findings.redact |= meaning.hidden;
+        findings.redact |= meaning.hidden || (meaning.url && redaction.hides_of(value));
     }
     Ok(findings)
 }

@@ -17,6 +17,7 @@ pub mod names;
 pub mod node;
 pub mod outbox;
 pub mod policy;
+pub mod query;
 pub mod queue;
 pub mod reader;
 pub mod redact;

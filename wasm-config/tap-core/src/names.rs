@@ -29,6 +29,8 @@ pub struct Meaning {
     pub header: Header,
     /// Its value must not be sent.
     pub hidden: bool,
+    /// Its value is a path or URL, whose query may hold what must not be sent.
+    pub url: bool,
 }
 
 impl Meaning {
@@ -40,7 +42,7 @@ impl Meaning {
             b"x-request-id" => Header::RequestId,
             _ => Header::Other,
         };
-        Self { header, hidden: redaction.hides(name) }
+        Self { header, hidden: redaction.hides(name), url: Redaction::is_url(name) }
     }
 }
 

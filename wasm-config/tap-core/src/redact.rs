@@ -1,10 +1,13 @@
 //! Which headers' values never leave the proxy, and what is told in their place.
 
 use crate::hash::HeaderHash;
+use crate::query::Query;
 use crate::usage;
 use std::borrow::Cow;
 
 const REDACTED: &[u8] = b"[redacted]";
+/// Headers whose values are paths or URLs, with the queries that a caller, a proxy or a server wrote.
+const URLS: [&[u8]; 4] = [b":path", b"x-envoy-original-path", b"referer", b"location"];
 
 /// Header names, and words inside header names, whose values are hidden. Upper and lower case are the same.
 #[derive(Clone, Debug)]
@@ -15,6 +18,7 @@ pub struct Redaction {
     // By byte, in both cases: a look into a table is much cheaper than a shift of 128 bits, which Wasm does not have.
     word_starts: [bool; 256],
     hash: Option<HeaderHash>,
+    query: Query,
 }
 
 impl Redaction {
@@ -31,7 +35,7 @@ impl Redaction {
                 word_starts.get_mut(usize::from(start)).into_iter().for_each(|held| *held = true);
             }
         }
-        Self { names, words, name_lengths, word_starts, hash: None }
+        Self { names, words, name_lengths, word_starts, hash: None, query: Query::default() }
     }
 
     /// Tells hashes of these hidden headers.
@@ -40,11 +44,18 @@ impl Redaction {
         Self { hash, ..self }
     }
 
-    /// The value as it may leave: of a hidden header its hash where that is wanted, else `[redacted]`.
+    /// Hides these parameters of the paths and URLs that headers hold.
+    #[must_use]
+    pub fn hiding(self, query: Query) -> Self {
+        Self { query, ..self }
+    }
+
+    /// The value as it may leave: of a hidden header its hash where that is wanted, else `[redacted]`; of a path or URL
+    /// what its query may tell.
     #[must_use]
     pub fn told<'a>(&self, name: &[u8], value: &'a [u8]) -> Cow<'a, [u8]> {
         if !self.hides(name) {
-            return Cow::Borrowed(value);
+            return if Self::is_url(name) { self.query.told(value) } else { Cow::Borrowed(value) };
         }
         match self.hash.as_ref().and_then(|hash| hash.of(name, value)) {
             Some(hash) => Cow::Owned(hash),
@@ -56,6 +67,18 @@ impl Redaction {
     #[must_use]
     pub fn hides(&self, name: &[u8]) -> bool {
         self.is_named(name) || (self.holds_word(name) && !usage::tells(name))
+    }
+
+    /// True if this header's value is a path or URL.
+    #[must_use]
+    pub fn is_url(name: &[u8]) -> bool {
+        URLS.iter().any(|held| held.eq_ignore_ascii_case(name))
+    }
+
+    /// True if this path or URL holds a value that must not be sent.
+    #[must_use]
+    pub fn hides_of(&self, url: &[u8]) -> bool {
+        self.query.hides(url)
     }
 
     // The length bits and the table of starts spare the comparison for nearly every header of a request.

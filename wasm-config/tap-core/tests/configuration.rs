@@ -9,7 +9,7 @@ use tap_core::config::parse;
 use tap_core::tap::Tap;
 
 const GOOD: &str = r#"{"collector":{"cluster":"c","path":"/v1/tap","authority":"a","token":"t","timeout_ms":2000},
-"request_body_bytes":1048576,"response_body_bytes":1048576,"tail_bytes":16384,"caller_address":false,"caller_principal":true,"redact_headers":["authorization"],"redact_header_words":["token"],
+"request_body_bytes":1048576,"response_body_bytes":1048576,"tail_bytes":16384,"caller_address":false,"caller_principal":true,"redact_headers":["authorization"],"redact_header_words":["token"],"redact_query":["key"],
 "hash_headers":["x-api-key"],"hash_key":"0123456789abcdef",
 "rules":[{"name":"n","path":{"exact":"/x"},"method":"GET","level":"metadata","sample":10}],"queue_bytes":8388608,
 "batch_bytes":65536,"batch_age_ms":200,"tick_ms":25,"max_age_ms":120000,"posts_in_flight":8}"#;
@@ -23,6 +23,16 @@ fn arguments_of_tools_in_headers_are_hidden_by_default() {
     let redaction = parse(br#"{"collector":{"cluster":"c"}}"#).unwrap().redaction;
     assert!(redaction.hides(b"mcp-param-region") && redaction.hides(b"Mcp-Param-Region"));
     assert!(!redaction.hides(b"mcp-method") && !redaction.hides(b"mcp-name") && !redaction.hides(b"mcp-session-id"));
+}
+
+#[test]
+fn the_keys_of_apis_are_hidden_by_default_and_counts_are_not() {
+    let redaction = parse(br#"{"collector":{"cluster":"c"}}"#).unwrap().redaction;
+    for name in ["x-goog-api-key", "apikey", "X-Apikey", "Ocp-Apim-Subscription-Key", "api-key"] {
+        assert!(redaction.hides(name.as_bytes()), "{name}");
+    }
+    assert!(!tap_core::usage::HEADERS.iter().any(|name| redaction.hides(name.as_bytes())));
+    assert!(!redaction.hides(b"x-api") && !redaction.hides(b"key") && !redaction.hides(b"subscription"));
 }
 
 #[test]
@@ -60,6 +70,7 @@ fn a_fault_names_its_field() {
         (base(r#""caller_principal":"property""#), "caller_principal: must be true or false, not a text"),
         (base(r#""bodies":1"#), "bodies: unknown field (known: collector, "),
         (base(r#""redact_headers":"cookie""#), "redact_headers: must be a list, not a text"),
+        (base(r#""redact_query":"key""#), "redact_query: must be a list, not a text"),
         (base(r#""hash_headers":"x-api-key""#), "hash_headers: must be a list, not a text"),
         (base(r#""redact_headers":["a",1]"#), "redact_headers[1]: must be a text, not a number"),
         (base(r#""rules":[{"level":"none"}]"#), "rules[0].name: must have 1 to 64 bytes"),

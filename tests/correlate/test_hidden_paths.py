@@ -1,0 +1,80 @@
+"""Both witnesses of an exchange find each other, whatever each of them hides of its path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from collector.correlate import Correlator, Limits
+from collector.messages.completeness import Completeness as C
+from collector.messages.headers import pack
+from tests.correlate.test_correlator import exchanges
+from tests.support.witnesses import Tape, Told, Vm, log_message, parts
+
+SENT = "/v1/m:generateContent?alt=sse&key=s3cr3t&team=red"
+HIDDEN = "/v1/m:generateContent?alt=sse&key=[redacted]&team=red"
+TAPPED = {
+    "as the collector": HIDDEN,
+    "a filter of before": SENT,
+    "another list": "/v1/m:generateContent?alt=sse&key=s3cr3t&team=[redacted]",
+    "a longer list": "/v1/m:generateContent?alt=[redacted]&key=[redacted]&team=[redacted]",
+}
+BOTH_ORDERS = pytest.mark.parametrize("log_first", [False, True])
+
+
+def fed(tapped: list[Told], logged: list[Told], log_first: bool) -> Tape:
+    """Both witnesses' tape. The ways round are different code: who comes second looks for the first."""
+    tape, batch, message = Tape(), Vm().seal([part for one in tapped for part in parts(one)]), log_message(logged)
+    if log_first:
+        tape.log(message)
+    tape.tap(batch)
+    if not log_first:
+        tape.log(message)
+    return tape
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("logged", [HIDDEN, SENT], ids=["log of now", "log of an older journal"])
+@pytest.mark.parametrize("name", TAPPED)
+def test_a_path_joins_whatever_each_witness_hides_of_it(name: str, logged: str, log_first: bool) -> None:
+    [found] = exchanges(Correlator(Limits()), fed([Told(1, path=TAPPED[name])], [Told(1, path=logged)], log_first).entries)
+    assert found.completeness == C.COMPLETE
+    assert found.access_log is not None
+    assert found.access_log.path == HIDDEN
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("count", [2, 300])
+@pytest.mark.parametrize("older", [False, True])
+def test_twins_are_told_apart_by_the_rest_of_their_paths(count: int, older: bool, log_first: bool) -> None:
+    sent = [Told(n, path=f"/{n}?key=s3cr3t{n}&n={n}") for n in range(count)]
+    hidden = [replace(one, path=f"/{one.stream}?key=[redacted]&n={one.stream}") for one in sent]
+    found = exchanges(Correlator(Limits()), fed(sent if older else hidden, hidden[::-1], log_first).entries)
+    assert len(found) == count
+    for one in found:
+        assert one.completeness == C.COMPLETE
+        assert one.access_log is not None
+        assert one.tap is not None
+        assert one.access_log.path == hidden[one.tap.stream].path
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize("tapped", ["/a?key=s3cr3t&x=2", "/b?key=s3cr3t&x=1", "/a?key=s3cr3t", "/a?token=[redacted]&x=1", "/a"])
+def test_another_path_is_another_exchange_still(tapped: str, log_first: bool) -> None:
+    tape = fed([Told(1, path=tapped)], [Told(1, path="/a?key=[redacted]&x=1")], log_first)
+    found = exchanges(Correlator(Limits()), [*tape.entries, tape.tick(11)])
+    assert {one.completeness for one in found} == {C.ACCESS_LOG_MISSING, C.TAP_MISSING}
+
+
+@BOTH_ORDERS
+def test_a_path_that_envoy_rewrote_joins_by_what_it_was(log_first: bool) -> None:
+    told = Told(1, path=HIDDEN)
+    [part] = parts(told)
+    part.request_headers.map = pack([(":method", "POST"), (":path", "/rewritten?x=1"), ("x-envoy-original-path", SENT)])
+    tape = Tape()
+    witnesses = [lambda: tape.tap(Vm().seal([part])), lambda: tape.log(log_message([told]))]
+    for tell in witnesses[::-1] if log_first else witnesses:
+        tell()
+    [found] = exchanges(Correlator(Limits()), tape.entries)
+    assert found.completeness == C.COMPLETE
