@@ -109,15 +109,15 @@ def _read(reading: Reading) -> None:
     reading.inference["protocol"] = route.protocol
     if route.operation:
         reading.inference["operation"] = route.operation
-    reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
+    named = route.model and route.model[: reading.limits.name_chars]
+    reading.put("model_requested", named)
     reading.put("model_version_requested", route.version)
     if route.generates and route.handler:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
     if captured.request_tail or captured.response_tail or _is_long(reading):
         ends.read(reading, route.generates)
-    if route.deployed:  # whatever the body says: Azure does not read it
-        reading.put("model_requested", route.model and route.model[: reading.limits.name_chars])
+    reading.put("model_requested", named)  # whatever the body says: where the path names the model, servers do not read it there
 
 
 def _is_long(reading: Reading) -> bool:

@@ -19,7 +19,7 @@ class Route:
     """`handler` names the module that reads the call; None: nothing is known of it but its errors.
 
     `generates`: the call makes the model work. `bodies`: what they have to agree with, "" if the path is enough. `versioned`: the path
-    says that it is an API (`/v1/…`), which is enough where the bodies are not known. `deployed`: the path alone names the model.
+    says that it is an API (`/v1/…`), which is enough where the bodies are not known.
     """
 
     protocol: ProtocolName
@@ -30,7 +30,6 @@ class Route:
     generates: bool = False
     bodies: str = ""
     versioned: bool = False
-    deployed: bool = False
 
 
 NOWHERE = Route(UNKNOWN)
@@ -113,7 +112,7 @@ def _fits(shape: _Shape, path: str) -> Route | None:
     prefix = path[: len(path) - len(before)]
     deployed = _DEPLOYMENT.search(prefix)
     route = replace(from_row(row), versioned=_VERSIONED.search(prefix) is not None)
-    return replace(route, model=deployed[1], deployed=True) if deployed and row.protocol in DEPLOYED else route
+    return replace(route, model=deployed[1]) if deployed and row.protocol in DEPLOYED else route
 
 
 def from_row(row: Row) -> Route:

@@ -248,6 +248,22 @@ def test_a_model_behind_the_hole_is_not_that_of_a_deployment() -> None:
     assert decode(captured).inference["model_requested"] == "gpt"
 
 
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("/model/dear/converse", "messages"),
+        ("/model/dear/invoke", "messages"),
+        ("/v1beta/models/dear:generateContent", "contents"),
+        ("/v1/projects/p/publishers/anthropic/models/dear:rawPredict", "messages"),
+    ],
+)
+def test_a_model_that_a_body_adds_is_not_that_of_the_path(path: str, member: str) -> None:
+    asked = t.dumps({member: [{"role": "user", "content": [{"text": "x" * 5000}]}], "inferenceConfig": {}, "model": "cheap"})
+    long = t.exchange(path, asked[:1000], request_whole=False, request_tail=Tail(4000, asked[4000:], True))
+    told = [decode(captured).inference for captured in (long, t.exchange(path, asked))]
+    assert [(one["protocol"] != "unknown", one["model_requested"]) for one in told] == [(True, "dear")] * 2
+
+
 def test_the_end_of_events_that_were_declared_as_lines_is_read_as_events() -> None:
     captured = t.exchange(t.CHAT, t.ASKED, STREAMS["chat"].response_body, response_headers=t.LINES)
     whole, part = decode(captured), decode(holed(captured, 0, len(captured.response_body) - 1500))
