@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collector.decode import anthropic, bedrock_converse, failures, openai_chat
 from collector.decode.once import once
 from collector.decode.reading import Reading
+from collector.decode.route_table import BEDROCK, CHAT
 from collector.decode.routes import normalise
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names
@@ -33,6 +34,7 @@ _COUNTS: Names = {
     "inputTextTokenCount": "prompt_tokens",
     "totalOutputTextTokenCount": "completion_tokens",
 }
+_CACHES = frozenset(("cached_tokens", "cache_creation_tokens"))
 _TEXTS = ("generation", "outputText", "completion", "text")
 _REASONS = ("stop_reason", "completionReason", "finish_reason")
 MEMBERS = frozenset(("stopReason", "stop_reason", "serviceTier", "trace", *_COUNTS))
@@ -70,6 +72,7 @@ def read_late(reading: Reading, event: Object) -> None:
         read_end(reading, own)
         if isinstance(own.get("choices"), list):
             openai_chat.read_late(reading, own)
+            _note_way(reading, own)
         bedrock_converse.read_end(reading, mapping(own.get("messageStop")) | mapping(own.get("metadata")))
         _metrics(reading, own)
 
@@ -84,6 +87,7 @@ def read_end(reading: Reading, members: Object) -> None:
         reading.choices.at(0).finish_reason = reason
     if isinstance(members.get("usage"), dict):
         anthropic.read_usage(reading, members["usage"], Told.FINAL)
+        _note_way(reading, members)
     _own_counts(reading, members, Told.FINAL)
 
 
@@ -121,6 +125,14 @@ def _own(reading: Reading, event: Object) -> Iterator[tuple[Object, bytes]]:
 def _metrics(reading: Reading, own: Object) -> None:
     if isinstance(metrics := own.get(_METRICS), dict):
         bedrock_converse.read_usage(reading, metrics)
+        if any(metrics.get(f"cache{kind}InputTokenCount") for kind in ("Read", "Write")):
+            reading.counted_as |= {BEDROCK}
+
+
+def _note_way(reading: Reading, told: Object) -> None:
+    """OpenAI's form has cached tokens within the prompt's; AWS and Anthropic have them beside."""
+    if "prompt_tokens" in mapping(told.get("usage")):
+        reading.counted_as |= {CHAT}
 
 
 class _Invoked:
@@ -148,6 +160,7 @@ class _Invoked:
         elif isinstance(own.get("choices"), list):
             if self._chat.take(own, data):
                 reading.content.append(end)
+            _note_way(reading, own)
         elif known := [key for key in own if key in bedrock_converse.EVENTS]:
             for kind in known:
                 self.converse.take(kind, mapping(own[kind]), end)
@@ -163,6 +176,7 @@ def _invoked(reading: Reading, answer: Object) -> None:
         anthropic.read_answer(reading, answer)
     elif isinstance(answer.get("choices"), list):
         openai_chat.read_answer(reading)
+        _note_way(reading, answer)
     elif isinstance(answer.get("output"), dict):
         bedrock_converse.read_answer(reading, answer)
     else:
@@ -202,3 +216,5 @@ def _tokens_of_headers(reading: Reading) -> None:
         count = reading.response.headers.get(header, "")
         if count.isascii() and count.isdecimal() and len(count) < 19 and reading.usage.value(called) is None:
             reading.usage.note(called, int(count))
+            if called in _CACHES and int(count):
+                reading.counted_as |= {BEDROCK}

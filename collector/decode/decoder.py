@@ -37,8 +37,10 @@ from collector.decode.estimate import estimate
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.opening import is_plain, open_body
 from collector.decode.reading import Body, Headers, Reading
+from collector.decode.route_table import UNKNOWN
 from collector.decode.usage import Estimator
 from collector.messages.captured import Captured, Decoded
+from collector.messages.inference import ProtocolName
 
 _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProxyType({
     "openai_chat": openai_chat.read,
@@ -80,7 +82,7 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         # Not the error's text: it may hold what was in a body.
         reading.problem(f"the decoder failed: {type(error).__name__} in {reading.inference.get('operation', 'a call')}")
         because = untold.find_failed(reading)
-    disjoint, problem = classes.find(reading.usage.numbers, reading.inference.get("protocol", "unknown"))
+    disjoint, problem = classes.find(reading.usage.numbers, _counted_as(reading))
     if problem:
         reading.problem(problem)
     _finish(reading)
@@ -118,6 +120,14 @@ def _read(reading: Reading) -> None:
     if captured.request_tail or captured.response_tail or _is_long(reading):
         ends.read(reading, route.generates)
     reading.put("model_requested", named)  # whatever the body says: where the path names the model, servers do not read it there
+
+
+def _counted_as(reading: Reading) -> ProtocolName:
+    """The protocol in whose way tokens are counted; where several are mixed nobody knows what overlaps."""
+    seen = reading.counted_as
+    if not seen:
+        return reading.inference.get("protocol", UNKNOWN)
+    return next(iter(seen)) if len(seen) == 1 else UNKNOWN
 
 
 def _is_long(reading: Reading) -> bool:

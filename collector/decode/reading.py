@@ -21,7 +21,7 @@ from collector.decode.routes import NOWHERE
 from collector.decode.usage import Usage
 from collector.decode.values import Object
 from collector.messages.captured import Captured
-from collector.messages.inference import Inference
+from collector.messages.inference import Inference, ProtocolName
 from collector.messages.usage import UsageName
 
 Headers = dict[str, str]
@@ -92,6 +92,7 @@ class Reading:
     """The state of one decode."""
 
     route = NOWHERE
+    counted_as: frozenset[ProtocolName] = frozenset()  # whose ways of counting caches were seen, where the protocol has several
 
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:
         self.captured = captured

@@ -201,6 +201,30 @@ def test_a_header_that_is_no_count_is_none(value):
     assert told(invoked(OWN_ANSWERS["meta"], input_token_count=value)) == {}
 
 
+OPENAIS = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, "prompt_tokens_details": {"cached_tokens": 80}}
+WITHIN = {"input_uncached": 20, "input_cached": 80, "output": 10}
+
+
+@pytest.mark.parametrize("usage", [OPENAIS, OPENAIS | {"total_tokens": None}, t.tokens(100, 10, cached_tokens=80)])
+def test_cached_tokens_are_within_the_prompt_where_openais_form_tells_them(usage):
+    whole = t.exchange(INVOKE, INVOKE_ASKED, {"choices": [{"index": 0, "message": {"content": "x" * 5000}}], "usage": usage})
+    stream = streamed(t.chunks_of([*t.words("Hel", "lo"), t.final(usage)]), INVOKE_STREAM)
+    for captured in (whole, holed(whole, 200, 1000), stream, holed(stream, 20, len(t.chunks_of([t.final(usage)])))):
+        decoded = decode(captured)
+        assert (decoded.classes, decoded.problems) == (WITHIN, [])
+
+
+def test_there_are_no_classes_where_both_openais_form_and_aws_tell_of_caches():
+    answer = {"choices": [{"index": 0, "message": {"content": "Hello"}}], "usage": t.tokens(100, 10)}
+    decoded = invoked(answer, cache_read_input_token_count="80")
+    assert (told(decoded)["cached_tokens"], decoded.classes) == (80, {})
+    assert invoked(answer, cache_read_input_token_count="0").classes == {"input_uncached": 100, "input_cached": 0, "output": 10}
+    metrics = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 100, "outputTokenCount": 10, "cacheReadInputTokenCount": 80}}
+    assert decode(streamed(t.chunks_of([*t.words("Hello"), t.final(OPENAIS) | metrics]), INVOKE_STREAM)).classes == {}
+    alone = decode(streamed(t.chunks_of([*t.words("Hello"), t.delta({}, finish="stop") | metrics]), INVOKE_STREAM))
+    assert alone.classes == {"input_uncached": 100, "input_cached": 80, "output": 10}
+
+
 def test_embeddings():
     decoded = invoked({"embedding": [0.5, 1, 2], "inputTextTokenCount": 3}, {"inputText": "a"})
     assert decoded.inference["outputs"] == [{"name": "embedding", "shape": [1, 3]}]
