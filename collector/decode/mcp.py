@@ -15,6 +15,7 @@ from collector.decode.mcp_messages import METHOD_CHARS, VERSION_CHARS, told_mess
 from collector.decode.reading import Headers, Reading
 from collector.decode.values import Object, mapping, name, text
 from collector.messages.mcp import KindName, Mcp
+from collector.messages.queries import without_query_secrets
 from collector.messages.sessions import hashed, is_hashed
 
 _ENCODED = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
@@ -62,8 +63,12 @@ def _by_headers(told: Mcp, headers: Headers) -> None:
 
 
 def _named(headers: Headers) -> str | None:
-    """What the header names; base64 holds what is no plain ASCII."""
-    value = headers.get(NAME, "")
+    """What the header names, without secrets in the query of a URI; base64 holds what is no plain ASCII."""
+    called = _written(headers.get(NAME, ""))
+    return called and without_query_secrets(called)
+
+
+def _written(value: str) -> str | None:
     encoded = _ENCODED.fullmatch(value)
     if encoded is None:
         return None if value.startswith(_MARKS) else name(value)
@@ -96,7 +101,12 @@ def _compare(told: Mcp, reading: Reading) -> None:
     """Servers refuse a request whose headers tell another method or name than its body; what works by headers alone may be misled."""
     headers = reading.request.headers
     for header, said, known in ((METHOD, headers.get(METHOD), told.get("method")), (NAME, _named(headers), told.get("name"))):
-        if said and known and said != known and not said.startswith(_MARKS) and not known.startswith(_MARKS):
+        if said and known and said != known and not _is_marked(said) and not _is_marked(known):
             reading.problem(f"the header {header} tells something else than the request's body")
     if "name" not in told and told.get("method") not in NAMED and (called := _named(headers)):
         told["name"] = called
+
+
+def _is_marked(told: str) -> bool:
+    """Whether some of it was hidden, so that it may be what the other witness tells."""
+    return told.startswith(_MARKS) or _MARKS[0] in told

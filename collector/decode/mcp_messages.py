@@ -3,6 +3,7 @@
 from collector.decode.json_rpc import NAMED
 from collector.decode.values import Object, mapping, name
 from collector.messages.mcp import McpMessage
+from collector.messages.queries import without_query_secrets
 
 VERSION_CHARS, METHOD_CHARS, _ID_CHARS = 32, 128, 128
 _LARGEST_ID = 1 << 63
@@ -23,8 +24,9 @@ def told_message(message: Object) -> McpMessage:
     if identity is not None:
         told["id"] = identity
     params = mapping(message.get("params"))
-    if called := name(params.get(NAMED.get(method or "", ""))):
-        told["name"] = called
+    member = NAMED.get(method or "", "")
+    if called := name(params.get(member)):
+        told["name"] = without_query_secrets(called) if member == "uri" else called
     if method == "notifications/cancelled" and (cancelled := id_of(params.get("requestId"))) is not None:
         told["cancels"] = cancelled
     return told

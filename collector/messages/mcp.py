@@ -29,7 +29,7 @@ class McpMessage(TypedDict, total=False):
     name: Annotated[
         str,
         field(
-            "The tool, the prompt, or the resource's URI.",
+            "The tool, the prompt, or the resource's URI without secrets in its query.",
             "the body, else header `mcp-name`",
             "the method has none, or it was not told",
             "get_weather",

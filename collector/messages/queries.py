@@ -6,9 +6,10 @@ Guarantees: pure; linear in the text's length; every byte outside of a hidden va
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 
 REDACTED = "[redacted]"  # in place of any secret, of a header too
-URLS = frozenset((":path", "x-envoy-original-path", "referer", "location"))  # headers whose values are paths or URLs
+URLS = frozenset((":path", "x-envoy-original-path", "referer", "location", "mcp-name"))  # headers whose values are paths or URLs
 NAMES = (
     "key",
     "api_key",
@@ -35,6 +36,21 @@ def _spellings(name: str) -> str:
 
 # To most servers `;` and `?` are bytes of a value, so they begin a name, but do not end what is hidden.
 _SECRET = re.compile(rf"([?&;](?:{'|'.join(map(_spellings, NAMES))})=)[^&]*", re.ASCII | re.IGNORECASE)
+# How MCP's clients write a header's text that is no plain ASCII.
+_ENCODED = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL | re.IGNORECASE)
+
+
+def without_header_secrets(value: str) -> str:
+    """The value of one of URLS without its query's secrets, in base64 where it came so. What cannot be read of that is hidden."""
+    encoded = _ENCODED.fullmatch(value)
+    if encoded is None:
+        return without_query_secrets(value)
+    try:
+        url = b64decode(encoded[1], validate=True).decode()
+    except ValueError:  # a server that minds less may read a secret in it
+        return REDACTED
+    hidden = without_query_secrets(url)
+    return value if hidden == url else f"=?base64?{b64encode(hidden.encode()).decode()}?="
 
 
 def without_query_secrets(url: str) -> str:

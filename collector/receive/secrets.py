@@ -8,7 +8,7 @@ from typing import Any
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
-from collector.messages.queries import REDACTED, URLS, without_query_secrets
+from collector.messages.queries import REDACTED, URLS, without_header_secrets, without_query_secrets
 from collector.messages.secrets import is_secret
 
 
@@ -50,4 +50,4 @@ def _blank(headers: Any) -> bool:
 def _told(name: str, value: str) -> str:
     if is_secret(name):
         return REDACTED
-    return without_query_secrets(value) if name.lower() in URLS else value
+    return without_header_secrets(value) if name.lower() in URLS else value

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
-from collector.messages.queries import REDACTED, URLS, without_query_secrets
+from collector.messages.queries import REDACTED, URLS, without_header_secrets
 from collector.messages.secrets import ARGUMENTS, secrets_among
 from collector.messages.sessions import SESSION_HEADER, hashed, is_hashed
 from collector.redact.structure import spellings
@@ -28,7 +28,7 @@ def without_keys(headers: Headers) -> Headers:
     """The headers with blanks in the queries of paths and URLs, as an older filter tells them; the same list if none has a query."""
     if not any("?" in value for name, value in headers if name in URLS):
         return headers
-    return [(name, without_query_secrets(value) if name in URLS else value) for name, value in headers]
+    return [(name, without_header_secrets(value) if name in URLS else value) for name, value in headers]
 
 
 def without_calls(headers: Headers, named: Mapping[str, str]) -> Headers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -230,6 +231,29 @@ def test_headers_that_tell_something_else_than_the_body_are_a_problem_and_the_bo
     for mark in ("[redacted]", "[redacted:0123456789abcdef]", f"hmac-sha256:{'a' * 32}"):
         assert mcp(m.posted(m.call(), request_headers=m.modern(mark, mark)))["name"] == "weather"
         assert "name" not in mcp(m.posted(None, request_headers=m.modern(mark, mark)))
+
+
+URI, BARE = "https://h/x?api_key=s3cr3t&v=1", "https://h/x?api_key=[redacted]&v=1"
+
+
+@pytest.mark.parametrize("method", ["resources/read", "resources/subscribe", "resources/unsubscribe"])
+def test_a_resources_uri_is_told_without_the_secrets_of_its_query(method: str) -> None:
+    asked = m.request(method, {"uri": URI})
+    assert mcp(m.posted(asked))["name"] == BARE
+    assert [one["name"] for one in mcp(m.posted([asked, m.call()], [m.result({})]))["batch"]] == [BARE, "weather"]
+    for header in (URI, BARE, f"=?base64?{b64encode(URI.encode()).decode()}?="):
+        assert mcp(m.posted(None, request_headers=m.modern(method, header)))["name"] == BARE
+        assert mcp(m.posted(asked, request_headers=m.modern(method, header)))["name"] == BARE
+
+
+def test_a_header_in_which_the_filter_hid_another_parameter_tells_nothing_else_than_the_body() -> None:
+    asked = m.request("resources/read", {"uri": "https://h/x?note=s3cr3t"})
+    headers = m.modern("resources/read", "https://h/x?note=[redacted]")
+    assert mcp(m.posted(asked, request_headers=headers))["told_by"] == "body"
+
+
+def test_a_tools_name_is_no_uri() -> None:
+    assert mcp(m.posted(m.call("ask?key=s3cr3t"), request_headers=m.modern("tools/call", "ask?key=s3cr3t")))["name"] == "ask?key=s3cr3t"
 
 
 @pytest.mark.parametrize("encoded", ["=?base64?!?=", "=?base64?/w==?=", "=?base64?abc?=", "", "=?base64??="])

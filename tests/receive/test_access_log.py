@@ -198,7 +198,7 @@ async def test_secrets_in_queries_do_not_reach_the_journal(ingest: Ingest) -> No
     message = StreamAccessLogsMessage.FromString(log_message(entries=3))
     request = message.http_logs.log_entry[1].request
     request.path, request.original_path, request.referer = sent, sent, f"https://a{sent}"
-    request.request_headers.update({":path": sent, "Referer": sent, "x-note": "what?key=1"})
+    request.request_headers.update({":path": sent, "Referer": sent, "mcp-name": sent, "x-note": "what?key=1"})
     message.http_logs.log_entry[1].response.response_headers.update({"location": sent})
     message.http_logs.log_entry[2].request.original_path = sent
     assert await ingest.send_logs([message.SerializeToString()]) == grpc.StatusCode.OK
@@ -208,7 +208,7 @@ async def test_secrets_in_queries_do_not_reach_the_journal(ingest: Ingest) -> No
     assert first == message.http_logs.log_entry[0]
     told = second.request
     assert (told.path, told.original_path, told.referer, third.request.original_path) == (hidden, hidden, f"https://a{hidden}", hidden)
-    assert told.request_headers == {":path": hidden, "Referer": hidden, "x-note": "what?key=1"}
+    assert told.request_headers == {":path": hidden, "Referer": hidden, "mcp-name": hidden, "x-note": "what?key=1"}
     assert second.response.response_headers == {"location": hidden}
 
 

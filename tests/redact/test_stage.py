@@ -214,9 +214,10 @@ def _code(path: Path) -> str:
 
 def test_a_query_that_an_older_filter_tells_is_hidden_in_the_record() -> None:
     sent, hidden = f"/v1/m:generateContent?key={SECRET}&alt=sse", "/v1/m:generateContent?key=[redacted]&alt=sse"
-    asked = [(":path", sent), ("x-envoy-original-path", sent), ("referer", sent), ("x-note", "a?key=1"), ("referer", sent)]
+    urls, note = (":path", "x-envoy-original-path", "referer", "mcp-name", "referer"), ("x-note", "a?key=1")
+    asked = [*((name, sent) for name in urls), note]
     redacted = plainly(exchange(tapped(asked, response_headers=pack([("location", sent)]))))
-    told = [(":path", hidden), ("x-envoy-original-path", hidden), ("referer", hidden), ("x-note", "a?key=1"), ("referer", hidden)]
+    told = [*((name, hidden) for name in urls), note]
     assert redacted.request_headers == redacted.forwarded_headers == told
     assert redacted.response_headers == [("location", hidden)]
     assert redacted.captured is not None
@@ -227,3 +228,26 @@ def test_a_query_that_an_older_filter_tells_is_hidden_in_the_record() -> None:
 def test_a_path_that_only_the_access_log_tells_is_hidden_too() -> None:
     redacted = plainly(exchange(log=AccessLog(path=f"/a?token={SECRET}")))
     assert redacted.path == "/a?token=[redacted]"
+
+
+@pytest.mark.parametrize(
+    ("sent", "hidden"),
+    [
+        (f"file:///ä?token={SECRET}&x=1", "file:///ä?token=[redacted]&x=1"),
+        ("file:///ä?x=1", "file:///ä?x=1"),
+    ],
+)
+def test_a_resources_uri_in_base64_is_told_without_its_secrets(sent: str, hidden: str) -> None:
+    redacted = plainly(exchange(tapped([("mcp-name", _in_base64(sent))])))
+    assert redacted.request_headers == [("mcp-name", _in_base64(hidden))]
+    again = plainly(exchange(tapped(redacted.request_headers)))
+    assert again.request_headers == redacted.request_headers
+
+
+@pytest.mark.parametrize("sent", ["=?base64?YT9rZXk9c2VjcmV0IQ?=", "=?BASE64?!?=", "=?base64?/w==?="])
+def test_a_name_in_base64_that_cannot_be_read_is_hidden(sent: str) -> None:
+    assert plainly(exchange(tapped([("mcp-name", sent)]))).request_headers == [("mcp-name", "[redacted]")]
+
+
+def _in_base64(text: str) -> str:
+    return f"=?base64?{b64encode(text.encode()).decode()}?="

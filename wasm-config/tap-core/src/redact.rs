@@ -6,8 +6,9 @@ use crate::usage;
 use std::borrow::Cow;
 
 const REDACTED: &[u8] = b"[redacted]";
-/// Headers whose values are paths or URLs, with the queries that a caller, a proxy or a server wrote.
-const URLS: [&[u8]; 4] = [b":path", b"x-envoy-original-path", b"referer", b"location"];
+/// Headers whose values are paths or URLs, with the queries that a caller, a proxy or a server wrote. MCP's clients name a
+/// resource by its URI.
+const URLS: [&[u8]; 5] = [b":path", b"x-envoy-original-path", b"referer", b"location", b"mcp-name"];
 
 /// Header names, and words inside header names, whose values are hidden. Upper and lower case are the same.
 #[derive(Clone, Debug)]

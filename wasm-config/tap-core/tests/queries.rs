@@ -67,10 +67,16 @@ fn told(tap: &mut Tap<FakeProxy>, request: &[(&str, &str)], response: &[(&str, &
 #[test]
 fn every_header_that_holds_a_path_or_url_is_told_without_secrets_and_others_as_they_came() {
     let (given, hidden) = SECRET;
-    let request = [(":path", given), ("x-envoy-original-path", given), ("referer", given), ("x-note", given)];
+    let request = [
+        (":path", given),
+        ("x-envoy-original-path", given),
+        ("referer", given),
+        ("mcp-name", given),
+        ("x-note", given),
+    ];
     let found = told(&mut configured(""), &request, &[(":status", "302"), ("location", given)]);
     let values: Vec<_> = found.iter().map(|(_, value)| value.as_str()).collect();
-    assert_eq!(values, [hidden, hidden, hidden, given, "302", hidden]);
+    assert_eq!(values, [hidden, hidden, hidden, hidden, given, "302", hidden]);
 }
 
 #[test]
