@@ -6,11 +6,14 @@ cached tokens. Thoughts are beside `candidatesTokenCount`, and tools' results be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from collector.decode import failures
 from collector.decode.choices import Choice
 from collector.decode.growing import Elements, is_array
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
+from collector.decode.route_table import UNKNOWN
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names
 from collector.decode.values import Object, arguments, items, mapping, name, objects, text
@@ -31,6 +34,10 @@ _NAMES: Names = {
     **_DETAILS,
 }
 _MODALITIES = 8
+# What enums mean as numbers, where the caller asked for such (`enum-encoding=int`): those on which Google AI and Vertex AI agree.
+_KINDS = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT")
+_REASONS = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
+_BLOCKS = ("", "SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT")
 MEMBERS = frozenset(("usageMetadata", "modelVersion", "responseId"))
 _FILES = ("inlineData", "inline_data", "fileData", "file_data")
 # Parts of an answer that are content and no text.
@@ -113,7 +120,7 @@ def _take(reading: Reading, answer: Object, told: Told = Told.RUNNING) -> bool:
         for part in objects(content.get("parts")):
             brought |= _part(reading, choice, part)
         ended |= _read_end(choice, found)
-    if blocked := name(mapping(answer.get("promptFeedback")).get("blockReason")):
+    if blocked := _named(mapping(answer.get("promptFeedback")).get("blockReason"), _BLOCKS):
         reading.choices.at(0).finish_reason = blocked
     _usage(reading, answer, Told.STANDING if ended and told is Told.RUNNING else told)
     return brought
@@ -142,23 +149,42 @@ def _part(reading: Reading, choice: Choice, part: Object) -> bool:
 
 def _read_end(choice: Choice, found: Object) -> bool:
     choice.logprobs |= bool(found.get("logprobsResult"))
-    reason = name(found.get("finishReason"))
+    told = found.get("finishReason")
+    reason = _named(told, _REASONS)
     choice.finish_reason = reason or choice.finish_reason
-    return reason is not None
+    return reason is not None or (type(told) is int and told > 0)
+
+
+def _named(told: object, names: Sequence[str]) -> str | None:
+    """The name of an enum's value; None: there is none, or its number is not known."""
+    if type(told) is int:
+        return names[told] or None if 0 <= told < len(names) else None
+    return name(told)
 
 
 def _usage(reading: Reading, answer: Object, told: Told) -> None:
     usage = answer.get("usageMetadata")
     if not isinstance(usage, dict):
         return
-    reading.usage.frame({key: _by_modality(value) if key in _DETAILS else value for key, value in usage.items()}, told, _NAMES)
+    frame = {key: _by_modality(reading, key, value) if key in _DETAILS else value for key, value in usage.items()}
+    reading.usage.frame(frame, told, _NAMES)
     reading.put("service_tier", name(usage.get("serviceTier")) or name(usage.get("trafficType")))
 
 
-def _by_modality(told: object) -> Object:
-    """`[{"modality": "TEXT", "tokenCount": 3}]` as `{"TEXT": 3}`."""
-    counts = ((name(each.get("modality")), each.get("tokenCount")) for each in objects(items(told)[:_MODALITIES]))
-    return {kind: count for kind, count in counts if kind is not None}
+def _by_modality(reading: Reading, key: str, told: object) -> Object:
+    """`[{"modality": "TEXT", "tokenCount": 3}]` as `{"TEXT": 3}`. Where one cannot be read nobody knows what it costs: no classes."""
+    entries, counts = items(told), {}
+    known = len(entries) <= _MODALITIES
+    for entry in entries[:_MODALITIES]:
+        count = mapping(entry).get("tokenCount")
+        if kind := _named(mapping(entry).get("modality"), _KINDS):
+            counts[kind] = count
+        else:
+            known &= count == 0
+    if not known:
+        reading.problem(f"response body: {key} tells of a modality that is not known")
+        reading.counted_as |= {UNKNOWN}
+    return counts
 
 
 def _embeddings(reading: Reading) -> None:

@@ -92,7 +92,8 @@ class Reading:
     """The state of one decode."""
 
     route = NOWHERE
-    counted_as: frozenset[ProtocolName] = frozenset()  # whose ways of counting caches were seen, where the protocol has several
+    # In whose ways tokens were counted, where that was not the protocol's alone; `unknown`: in one that nobody knows.
+    counted_as: frozenset[ProtocolName] = frozenset()
 
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:
         self.captured = captured

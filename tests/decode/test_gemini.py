@@ -77,6 +77,44 @@ def test_an_answer_that_is_not_streamed():
     assert {number["provenance"] for name, number in decoded.usage.items() if name != "other"} == {"reported"}
 
 
+def test_enums_as_numbers_mean_what_their_names_do():
+    """Callers ask for them by `$alt=json;enum-encoding=int`."""
+    kinds = ("TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT")
+    counts = {"promptTokenCount": 31, "candidatesTokenCount": 5, "totalTokenCount": 36}
+    answers = [
+        gemini({"text": "a"}, finish=finish, **counts, promptTokensDetails=[{"modality": kind, "tokenCount": 2**n} for n, kind in told])
+        for finish, told in (("MAX_TOKENS", enumerate(kinds)), (2, enumerate(range(1, 6))))
+    ]
+    named, numbered = (decode(t.exchange(GEMINI_PATH + ":generateContent", GEMINI_ASKED, answer)) for answer in answers)
+    assert numbered == named
+    assert numbered.classes == {"input_uncached": 21, "input_image": 2, "input_audio": 8, "output": 5}
+    assert numbered.inference["choices"][0]["finish_reason"] == "MAX_TOKENS"
+
+
+def test_a_number_that_names_no_reason_still_ends_a_stream():
+    counts = {"promptTokenCount": 3, "candidatesTokenCount": 5}
+    events = [gemini({"text": "a"}, finish=finish, **counts) for finish in (0, 99)]
+    running, ended = (decode(array([event])) for event in events)
+    assert running.usage["completion_tokens"]["provenance"] == "last_cumulative"
+    assert ended.usage["completion_tokens"]["provenance"] == "reported"
+    assert "finish_reason" not in ended.inference["choices"][0]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"modality": 6, "tokenCount": 3}, {"modality": True, "tokenCount": 3}, {"tokenCount": 3}, {"modality": ["AUDIO"], "tokenCount": 3}, 3],
+)
+def test_tokens_of_a_modality_that_cannot_be_read_are_in_no_class(entry):
+    text = {"modality": "TEXT", "tokenCount": 1}
+    for entries in ([text, entry], [text] * 8 + [entry]):
+        answer = gemini({"text": "a"}, promptTokenCount=9, candidatesTokenCount=5, totalTokenCount=14, promptTokensDetails=entries)
+        decoded = decode(t.exchange(GEMINI_PATH + ":generateContent", GEMINI_ASKED, answer))
+        assert told(decoded) == {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+        assert (decoded.classes, decoded.problems) == ({}, ["response body: promptTokensDetails tells of a modality that is not known"])
+    nothing = gemini({"text": "a"}, promptTokenCount=9, candidatesTokenCount=5, promptTokensDetails=[{"modality": 6, "tokenCount": 0}])
+    assert decode(t.exchange(GEMINI_PATH + ":generateContent", GEMINI_ASKED, nothing)).problems == []
+
+
 def test_several_candidates_are_kept_apart():
     event = gemini({"text": "a"}, finish="STOP", promptTokenCount=1, candidatesTokenCount=2)
     event["candidates"].append({"index": 1, "content": {"parts": [{"text": "b"}]}, "finishReason": "MAX_TOKENS"})
