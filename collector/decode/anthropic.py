@@ -13,7 +13,7 @@ from collector.decode.json_text import NotJSONError, loads
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
-from collector.decode.values import Object, mapping, name, objects, text
+from collector.decode.values import Object, mapping, name, text
 
 _GENERATED = ("output_tokens", "output_tokens_details")
 _TOOLS = ("tool_use", "server_tool_use", "mcp_tool_use")
@@ -44,7 +44,7 @@ def read_answer(reading: Reading, answer: Object) -> None:
     choice = reading.choices.at(0)
     choice.role = name(answer.get("role"))
     choice.finish_reason = name(answer.get("stop_reason"))
-    for block in objects(answer.get("content"))[: reading.limits.tool_calls]:
+    for block in reading.blocks(answer.get("content")):
         call = _block(choice, block)
         if call is not None:
             call.arguments.append(compact(block.get("input")))
@@ -130,9 +130,10 @@ class Stream:
         read_usage(self._reading, message.get("usage"), Told.RUNNING)
 
     def _start(self, event: Object, end: int) -> None:
-        if len(self._choice.calls) >= self._reading.limits.tool_calls:
+        block = mapping(event.get("content_block"))
+        if block.get("type") in _TOOLS and not self._reading.has_room(self._choice.calls):
             return
-        call = _block(self._choice, mapping(event.get("content_block")))
+        call = _block(self._choice, block)
         if call is not None:
             self._calls[_index(event)] = call
             self._reading.content.append(end)

@@ -42,7 +42,7 @@ def read_answer(reading: Reading, answer: Object) -> None:
     if message:
         choice = reading.choices.at(0)
         choice.role = name(message.get("role"))
-        for block in objects(message.get("content"))[: reading.limits.tool_calls]:
+        for block in reading.blocks(message.get("content")):
             _block(choice, block)
     read_end(reading, answer)
 
@@ -108,7 +108,7 @@ class Stream:
     def _start(self, event: Object, end: int) -> None:
         used = mapping(event.get("start")).get("toolUse")
         choice = self._reading.choices.at(0)
-        if isinstance(used, dict) and len(choice.calls) < self._reading.limits.tool_calls:
+        if isinstance(used, dict) and self._reading.has_room(choice.calls):
             self._calls[_index(event)] = _call(choice, used)
             self._reading.content.append(end)
 

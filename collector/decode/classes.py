@@ -1,7 +1,7 @@
 """Tokens by what they cost: disjoint classes beside the numbers as servers told them, `usage_classes` in the record.
 
 Servers count in ways that overlap. OpenAI's prompts include what was cached and written to a cache, Anthropic's leave it out; reasoning is
-part of the completion at most servers and beside it at some (xAI, Gemini), which their totals show. The classes of one exchange hold each
+part of the completion at most servers and beside it at some (Gemini; xAI, as its totals show). The classes of one exchange hold each
 token once, so a bill is the sum of each times its price. Nothing is guessed: where numbers do not add up, or their overlap was not told,
 there are no classes.
 """
@@ -35,6 +35,7 @@ _CACHES_WITHIN: Mapping[ProtocolName, bool] = {
     MESSAGES: False,
     BEDROCK: False,
 }
+_THOUGHTS_BESIDE = frozenset((GEMINI,))  # of the others only a total shows it
 _CACHED, _WRITTEN, _SENT, _MADE, _THOUGHT, _TOOL = range(6)
 _PARTS: Mapping[UsageName, tuple[ClassName, int]] = {
     "cached_tokens": ("input_cached", _CACHED),
@@ -62,7 +63,7 @@ def find(numbers: Mapping[UsageName, Number], protocol: ProtocolName) -> tuple[T
     within = _CACHES_WITHIN.get(protocol)
     if within is None:
         return _NONE
-    return _found(numbers, within) if numbers.keys() - _USUAL else _usual(numbers, within)
+    return _found(numbers, within, protocol in _THOUGHTS_BESIDE) if numbers.keys() - _USUAL else _usual(numbers, within)
 
 
 def _usual(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClasses, str]:
@@ -80,8 +81,8 @@ def _usual(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClas
     return cast(TokenClasses, classes), ""
 
 
-def _found(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClasses, str]:
-    """`within`: cached tokens are within the prompt's."""
+def _found(numbers: Mapping[UsageName, Number], within: bool, beside: bool = False) -> tuple[TokenClasses, str]:
+    """`within`: cached tokens are within the prompt's. `beside`: thoughts are beside the completion, whatever total is told."""
     prompt, completion = numbers.get("prompt_tokens"), numbers.get("completion_tokens")
     classes, sums = _parts(numbers)
     cached, thought, total = sums[_CACHED] + sums[_WRITTEN], sums[_THOUGHT], numbers.get("total_tokens")
@@ -90,7 +91,7 @@ def _found(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClas
     if prompt is not None:
         classes["input_uncached"] = prompt.value - sums[_SENT] - (cached if within else 0)
     if completion is not None:
-        if total is not None and prompt is not None and total.value == prompt.value + completion.value + thought + sums[_TOOL]:
+        if beside or (total is not None and prompt is not None and total.value == prompt.value + completion.value + thought + sums[_TOOL]):
             thought = 0  # it is beside the completion
         classes["output"] = completion.value - sums[_MADE] - thought
     found = classes.values()

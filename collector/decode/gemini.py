@@ -6,7 +6,9 @@ cached tokens. Thoughts are beside `candidatesTokenCount`, and tools' results be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 from collector.decode import failures
 from collector.decode.choices import Choice
@@ -17,6 +19,7 @@ from collector.decode.route_table import UNKNOWN
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names
 from collector.decode.values import Object, arguments, items, mapping, name, objects, text
+from collector.messages.captured import Captured
 
 _DETAILS: Names = {
     "promptTokensDetails": {"AUDIO": "prompt_audio_tokens", "IMAGE": "prompt_image_tokens"},
@@ -34,6 +37,8 @@ _NAMES: Names = {
     **_DETAILS,
 }
 _MODALITIES = 8
+_PARAMETERS = 64  # of a query that are looked at
+_LEAVES_USAGE = re.compile(r"(?:^|,)\s*(?:\*|usageMetadata|usage_metadata)(?![A-Za-z_])")
 # What enums mean as numbers, where the caller asked for such (`enum-encoding=int`): those on which Google AI and Vertex AI agree.
 _KINDS = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT")
 _REASONS = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
@@ -74,6 +79,17 @@ def read_late(reading: Reading, event: Object) -> None:
     _usage(reading, event, Told.STANDING if ended else Told.RUNNING)
 
 
+def is_asked(captured: Captured) -> bool:
+    """Whether the caller left usage in the answer: a mask of fields may leave it out."""
+    masks = [value for key, value in captured.request_headers if key == "x-goog-fieldmask"]
+    _, _, query = captured.path.partition("?")
+    try:
+        masks += [value for key, value in parse_qsl(query, max_num_fields=_PARAMETERS) if key in ("fields", "$fields")]
+    except ValueError:  # too many to look at
+        return True
+    return not masks or any(map(_LEAVES_USAGE.search, masks))
+
+
 def _images(asked: Object) -> int:
     files = (mapping(part.get(key)) for each in objects(asked.get("contents")) for part in objects(each.get("parts")) for key in _FILES)
     kinds = (name(file.get("mimeType")) or name(file.get("mime_type")) or "" for file in files)
@@ -81,7 +97,8 @@ def _images(asked: Object) -> int:
 
 
 def _whole(reading: Reading) -> Object:
-    """An answer that is one object, with its error, if it tells one."""
+    """An answer that is one object, with its error, if it tells one. Whoever adds `alt=proto` gets one that is not read."""
+    reading.response.partly_read |= bool(reading.response.data) and not reading.response.starts_as_json
     failures.read(reading)
     answer = mapping(reading.answer)
     _error(reading, answer)
@@ -138,9 +155,7 @@ def _part(reading: Reading, choice: Choice, part: Object) -> bool:
     call = part.get("functionCall")
     if not isinstance(call, dict):
         return not _OTHER_PARTS.isdisjoint(part)
-    if len(choice.calls) >= reading.limits.tool_calls:
-        reading.problem(f"more than {reading.limits.tool_calls} tool calls: the rest is not read")
-    elif called := name(call.get("name")):
+    if reading.has_room(choice.calls) and (called := name(call.get("name"))):
         made = choice.new_call()
         made.id, made.name = name(call.get("id")), called
         made.arguments.append(arguments(call.get("args")) or "")

@@ -92,8 +92,7 @@ def _content(reading: Reading, choice: Choice, answer: Object) -> bool:
 
 def _call(reading: Reading, choice: Choice, told: Object) -> None:
     """A tool call; they come whole."""
-    if len(choice.calls) >= reading.limits.tool_calls:
-        reading.problem(f"more than {reading.limits.tool_calls} tool calls: the rest is not read")
+    if not reading.has_room(choice.calls):
         return
     function = mapping(told.get("function"))
     call = choice.new_call()

@@ -216,8 +216,7 @@ def _audio(choice: Choice, audio: Object, written: bool) -> bool:
 def _tool_calls(reading: Reading, choice: Choice, value: object, whole: bool) -> bool:
     brought = False
     for fragment in objects(value):
-        if len(choice.calls) >= reading.limits.tool_calls:
-            reading.problem(f"more than {reading.limits.tool_calls} tool calls: the rest is not read")
+        if not reading.has_room(choice.calls):
             return brought
         part = fragment.get("function")
         if not isinstance(part, dict):

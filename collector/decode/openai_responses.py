@@ -51,10 +51,10 @@ def _whole(reading: Reading, response: Object, generated: bool) -> None:
     failures.put(reading, response.get("error"))
     if not generated:
         return
-    if output := objects(response.get("output")):
+    if output := reading.blocks(response.get("output")):
         choices = Choices(reading.limits.choices)
         choice = choices.at(0)
-        for item in output[: reading.limits.tool_calls]:
+        for item in output:
             _item(choice, item)
         if any(choice.pieces()) or not reading.content:  # some servers end a stream with an answer that holds nothing of it
             reading.choices = choices
@@ -160,7 +160,7 @@ class _Stream:
     def _added(self, choice: Choice, event: Object) -> bool:
         item = mapping(event.get("item"))
         before = len(choice.calls)
-        if before >= self._reading.limits.tool_calls:
+        if item.get("type") in _CALLS and not self._reading.has_room(choice.calls):
             return False
         _item(choice, item)
         if len(choice.calls) > before:

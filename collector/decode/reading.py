@@ -4,7 +4,7 @@ Bodies are already without their content-encodings. A protocol module's `read(re
 `content`; it may assume nothing about the bodies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -19,7 +19,7 @@ from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.routes import NOWHERE
 from collector.decode.usage import Usage
-from collector.decode.values import Object
+from collector.decode.values import Object, objects
 from collector.messages.captured import Captured
 from collector.messages.inference import Inference, ProtocolName
 from collector.messages.usage import UsageName
@@ -115,6 +115,20 @@ class Reading:
         """Says what could not be read: once, and up to a number of things."""
         if text not in self.problems and len(self.problems) < self.limits.problems:
             self.problems.append(text)
+
+    def has_room(self, calls: Sequence[object]) -> bool:
+        """Whether one more tool call of a choice is kept beside these; if not, it is said."""
+        if len(calls) < self.limits.tool_calls:
+            return True
+        self.problem(f"more than {self.limits.tool_calls} tool calls: the rest is not read")
+        return False
+
+    def blocks(self, told: object) -> list[Object]:
+        """The content blocks of a whole answer, as many as are read; that there are more is said."""
+        found, most = objects(told), self.limits.tool_calls
+        if len(found) > most:
+            self.problem(f"more than {most} content blocks: the rest is not read")
+        return found[:most]
 
     def _read(self, body: Body, text: bytes) -> object:
         """As `loads`; says what of a body's JSON cannot be told as it is."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from collector.decode import routes
+from collector.decode import gemini, routes
 from collector.decode.ends import are_read
 from collector.decode.reading import Reading
-from collector.decode.route_table import CHAT, COMPLETIONS, IMAGES, TGI, UNKNOWN, V1, V2, V2_GRPC, WEBSOCKET
+from collector.decode.route_table import CHAT, COMPLETIONS, GEMINI, IMAGES, TGI, UNKNOWN, V1, V2, V2_GRPC, WEBSOCKET
 from collector.decode.routes import Route
 from collector.decode.values import mapping
 from collector.messages.inference import Inference
@@ -146,6 +146,8 @@ def _is_asked(reading: Reading) -> bool | None:
     protocol = reading.inference["protocol"]
     if protocol in _COUNTED:
         return True if reading.request.is_all_told or reading.operation in _NEVER_COUNTED else None
+    if protocol == GEMINI:
+        return gemini.is_asked(reading.captured)
     asked = mapping(reading.asked) if protocol in (CHAT, COMPLETIONS, TGI) else {}
     if protocol == TGI:  # SGLang and vLLM have the path too, and other names for the prompt
         wanted = mapping(asked.get("parameters")).get("details") is True or (bool(asked) and "inputs" not in asked)

@@ -65,6 +65,10 @@ CASES: dict[str, tuple[Any, str, dict[str, int]]] = {
         "/v1beta/models/g:generateContent",
         {"input_uncached": 7, "input_cached": 2, "input_tool": 3, "output": 4, "reasoning": 5},
     ),
+    "and so they are without a total": (
+        {"promptTokenCount": 10, "candidatesTokenCount": 50, "thoughtsTokenCount": 20}, "/v1beta/models/g:generateContent",
+        {"input_uncached": 10, "output": 50, "reasoning": 20},
+    ),
     "Bedrock's caches are beside": (
         {"inputTokens": 9, "outputTokens": 4, "totalTokens": 15, "cacheReadInputTokens": 2}, "/model/m/converse",
         {"input_uncached": 9, "input_cached": 2, "output": 4},

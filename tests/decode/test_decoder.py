@@ -2,8 +2,11 @@
 
 import gzip
 
+import pytest
+
 from collector.decode import Limits, decode, decoder
 from tests.decode import transcripts as t
+from tests.decode.corpus import CONVERSE_ASKED, CONVERSE_PATH
 
 
 def test_a_fault_in_a_protocol_module_is_a_problem_not_an_exception(monkeypatch):
@@ -76,6 +79,46 @@ def test_names_over_the_limit_are_left_out():
     inference = decode(t.exchange(t.CHAT, {"model": "m" * 2000}, {"model": 7})).inference
     assert "model_requested" not in inference
     assert "model_answered" not in inference
+
+
+_TOOL = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+_CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+_ASKED = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]}
+_MANY = 1100
+LONG = {
+    "converse": t.exchange(CONVERSE_PATH, CONVERSE_ASKED, {"output": {"message": {"content": [{"text": "a"}] * _MANY}}}),
+    "converse stream": t.exchange(
+        CONVERSE_PATH + "-stream", CONVERSE_ASKED,
+        t.messages(*(("contentBlockStart", {"contentBlockIndex": n, "start": {"toolUse": {"name": "f"}}}) for n in range(_MANY))),
+        response_headers=t.AWS,
+    ),
+    "messages": t.exchange("/v1/messages", _ASKED, {"type": "message", "stop_reason": "end_turn", "content": [_TOOL] * _MANY}),
+    "messages stream": t.streamed(
+        [{"type": "content_block_start", "index": n, "content_block": _TOOL} for n in range(_MANY)], "/v1/messages",
+        _ASKED, done=False,
+    ),
+    "responses": t.exchange("/v1/responses", {"model": "m", "input": "a"}, {"object": "response", "output": [_CALL] * _MANY}),
+    "responses stream": t.streamed(
+        [{"type": "response.output_item.added", "output_index": n, "item": _CALL} for n in range(_MANY)], "/v1/responses",
+        {"model": "m", "input": "a"}, done=False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_content_that_is_left_out_is_said(name):
+    what = "tool calls" if name.endswith("stream") else "content blocks"
+    assert decode(LONG[name]).problems == [f"more than 1024 {what}: the rest is not read"]
+
+
+def test_a_text_behind_more_tool_calls_than_are_kept_is_read():
+    tools = [{"type": "content_block_start", "index": n, "content_block": _TOOL} for n in range(_MANY)]
+    said = [
+        {"type": "content_block_start", "index": _MANY, "content_block": {"type": "text", "text": "He"}},
+        {"type": "content_block_delta", "index": _MANY, "delta": {"type": "text_delta", "text": "llo"}},
+    ]
+    decoded = decode(t.streamed([*tools, *said], "/v1/messages", _ASKED, done=False))
+    assert decoded.inference["choices"][0]["text"] == "Hello"
 
 
 def test_a_problem_is_said_once():

@@ -62,6 +62,14 @@ def stream(events: list[Any], asked: Any = ASKED, **more: Any) -> Captured:
 
 TGI_STREAM = [{"index": 1, "token": {"id": 1, "text": "a", "special": False}, "generated_text": "a", "details": None}]
 FAILED = {"error": {"message": "out of memory"}}
+GEMINI = "/v1beta/models/g:generateContent"
+
+
+def masked(query: str, header: str = "") -> Captured:
+    headers = [*t.JSON, ("x-goog-fieldmask", header)] if header else t.JSON
+    return t.exchange(GEMINI + query, {"contents": []}, {"candidates": []}, request_headers=headers)
+
+
 CASES: dict[str, tuple[Captured, str | None]] = {
     "a stream that tells it": (stream([*HELLO, t.final(t.tokens(1, 2))]), None),
     "a stream without the option": (stream(HELLO, t.ASKED), "not_asked"),
@@ -90,6 +98,19 @@ CASES: dict[str, tuple[Captured, str | None]] = {
     "TGI without details": (t.streamed(TGI_STREAM, "/generate_stream", {"inputs": "a"}, done=False), "not_asked"),
     "TGI with details": (t.streamed(TGI_STREAM, "/generate_stream", {"inputs": "a", "parameters": {"details": True}}), "not_told"),
     "SGLang": (t.exchange("/generate", {"text": "a"}, {"text": "b"}), "not_told"),
+    "Gemini's usage left out by a mask": (masked("?fields=candidates"), "not_asked"),
+    "left out by a mask of the system's": (masked("?x=1&%24fields=candidates%2FusageMetadata,responseId"), "not_asked"),
+    "left out by a mask in a header": (masked("", "candidates.content"), "not_asked"),
+    "left in by a mask": (masked("?fields=candidates%28content%29%2CusageMetadata%2FtotalTokenCount"), "not_told"),
+    "left in by a mask of all": (masked("", "*"), "not_told"),
+    "left in by one of two masks": (masked("?fields=candidates", "usage_metadata"), "not_told"),
+    "more parameters than are looked at": (masked("?fields=candidates" + "&x=1" * 99), "not_told"),
+    "no mask": (masked("?fields="), "not_told"),
+    "a form that is not read": (
+        t.exchange(f"{GEMINI}?$alt=proto", {"contents": []}, b"\n\x08\x12\x06",
+                   response_headers=[("content-type", "application/x-protobuf")]),
+        "capture_limit",
+    ),
     "counted": (t.exchange("/v1/models/m:predict", {"instances": [1]}, {"predictions": [1]}), None),
     "counted in nothing": (t.exchange("/v1/models/m:predict", {"x": 1}, {"y": 1}), "not_told"),
     "counted in what was cut": (
