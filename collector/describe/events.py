@@ -51,14 +51,15 @@ def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, w
     usage = usage_event(record, source, subject, seen.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
+    if record["hop"]["rule"] == "mirrored":
+        return Output(place, tuple(events), mirrored=f"{namespace}/{name}" if exchange.revision == 0 else None)
     untold = _untold(record, f"{namespace}/{name}", billing) if "usage_absent" in record else None
     return Output(place, tuple(events), None, untold)
 
 
 def _untold(record: Record, service: str, billing: Billing) -> Untold | None:
-    """Once for each call: by its first revision, at the hop that is billed if usage is told; not of a copy that a mirror made."""
-    hop = record["hop"]
-    counts = record["revision"] == 0 and hop["role"] in billing.roles and hop["rule"] != "mirrored"
+    """Once for each call: by its first revision, at the hop that is billed if usage is told."""
+    counts = record["revision"] == 0 and record["hop"]["role"] in billing.roles
     return Untold(service, record["usage_absent"]) if counts else None
 
 

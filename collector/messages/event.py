@@ -58,10 +58,12 @@ class Untold(NamedTuple):
 class Output(NamedTuple):
     """The events of one exchange or one ledger window, with their place. Written as a whole or not at all.
 
-    `fault`: what could not be done; it becomes a dead letter, stored before the place moves on. `untold`: for metrics; it is not stored.
+    `fault`: what could not be done; it becomes a dead letter, stored before the place moves on. For metrics, and not stored: `untold`, and
+    `mirrored`, the service of a call that would be billed if it were no copy that a route's mirror made.
     """
 
     place: Place
     events: tuple[Event, ...]
     fault: Fault | None = None
     untold: Untold | None = None
+    mirrored: str | None = None

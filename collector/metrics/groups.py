@@ -188,6 +188,7 @@ class LedgerMetrics:
         self._cured = losses.CURED.make(registry)
         self._away = losses.AWAY_SECONDS.make(registry)
         self._untold = losses.CALLS_WITHOUT_USAGE.make(registry)
+        self._mirrored = losses.MIRRORED_CALLS.make(registry)
         self._labels: dict[str, set[str]] = {name: set() for name in (*_LEDGER_REASONS, "cured", "away", "service")}
 
     def window(self, data: Mapping[str, Any]) -> None:
@@ -205,6 +206,10 @@ class LedgerMetrics:
     def without_usage(self, service: str, reason: UsageAbsence) -> None:
         """Counts a call that would be billed if its usage were known."""
         self._untold.labels(self._label("service", service, self.SERVICES), reason).inc()
+
+    def mirrored(self, service: str) -> None:
+        """Counts a call that would be billed if its host did not say that it is a copy."""
+        self._mirrored.labels(self._label("service", service, self.SERVICES)).inc()
 
     def _label(self, kind: str, reason: str, most: int = REASONS) -> str:
         known = self._labels[kind]

@@ -1,4 +1,4 @@
-"""A sink that counts the ledger windows it stores, and calls without usage, for Prometheus. Next stop: the sink that it is put around."""
+"""A sink that counts the ledger windows it stores, and calls that no bill has. Next stop: the sink that it is put around."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collector.sinks.protocol import Sink
 
 
 class Meter(Protocol):
-    """What is told of each window, and of each call without usage, that is stored."""
+    """What is told of each window, and of each call that no bill has, that is stored."""
 
     def window(self, data: dict[str, Any]) -> None:
         """`data`: see messages/ledger_data.py."""
@@ -21,6 +21,10 @@ class Meter(Protocol):
 
     def without_usage(self, service: str, reason: UsageAbsence) -> None:
         """See messages/event.py: Untold."""
+        ...
+
+    def mirrored(self, service: str) -> None:
+        """See messages/event.py: Output."""
         ...
 
 
@@ -40,6 +44,8 @@ class CountedSink:
         for output in outputs:
             if output.untold is not None:
                 self._meter.without_usage(*output.untold)
+            if output.mirrored is not None:
+                self._meter.mirrored(output.mirrored)
             for event in output.events:
                 if event.type == LEDGER_TYPE:
                     self._meter.window(orjson.loads(event.data))

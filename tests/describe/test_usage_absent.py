@@ -48,6 +48,11 @@ def exchange(node: Node = PREDICTOR, path: str = t.CHAT, level: int = REQUEST_RE
     return Exchange(Key(node.id, b"r", 1), 0, node, int(Completeness.COMPLETE), structs.replace(tap, **more), None)
 
 
+def at_host(host: str, node: Node = PREDICTOR) -> Exchange:
+    headers = [(":method", "POST"), (":path", t.CHAT), (":authority", host), ("content-type", "application/json")]
+    return exchange(node, request_headers=pack(headers))
+
+
 def said(one: Exchange, meaning: ExchangeMeaning = PLAIN) -> tuple[dict[str, Any], dict[str, Any]]:
     """The record, and the usage event or nothing."""
     output = Stages(meaning, True).output(one, Place(1, 0))
@@ -151,6 +156,21 @@ GATEWAY = Node("router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local")
 )
 def test_a_call_is_counted_once_at_the_hop_that_is_billed(one: Exchange, counted: Untold | None) -> None:
     assert Stages(PLAIN, False).output(one, Place(1, 0)).untold == counted
+
+
+@pytest.mark.parametrize(
+    ("one", "counted"),
+    [
+        (at_host("llama.demo-shadow"), "demo/llama"),
+        (structs.replace(at_host("llama.demo-shadow"), revision=1), None),
+        (at_host("llama.demo-shadow", GATEWAY), None),
+        (at_host("llama.demo"), None),
+    ],
+)
+def test_a_copy_that_a_mirror_made_is_counted_once_and_its_usage_is_not_missed(one: Exchange, counted: str | None) -> None:
+    output = Stages(PLAIN, False).output(one, Place(1, 0))
+    assert output.mirrored == counted
+    assert (output.untold is None) == (counted is not None or one.revision > 0 or one.node is GATEWAY)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)

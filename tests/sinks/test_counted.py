@@ -93,3 +93,17 @@ async def test_calls_without_usage_are_counted_by_service_and_reason_and_service
     assert found["meshscribe_calls_without_usage_total prod/s0 not_told"] == 1
     assert found["meshscribe_calls_without_usage_total other not_asked"] == 2 * (300 - LedgerMetrics.SERVICES)
     assert len(found) == LedgerMetrics.SERVICES + 2
+
+
+async def test_mirrored_calls_are_counted_by_service_and_services_are_bounded() -> None:
+    registry = CollectorRegistry()
+    sink = CountedSink(Store(), LedgerMetrics(registry))
+    calls = [exchange(Place(n, 0))._replace(mirrored=f"prod/s{n % 300}") for n in range(600)]
+    with pytest.raises(RetryableError):
+        await sink.write("j", calls, Place(600, 0))
+    assert told(registry) == {}
+    await sink.write("j", calls, Place(600, 0))
+    found = told(registry)
+    assert found["meshscribe_mirrored_calls_total prod/s0"] == 2
+    assert found["meshscribe_mirrored_calls_total other"] == 2 * (300 - LedgerMetrics.SERVICES)
+    assert len(found) == LedgerMetrics.SERVICES + 1

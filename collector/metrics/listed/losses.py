@@ -99,12 +99,22 @@ AWAY_SECONDS = ListedCounter(
 )
 
 # What nobody can be billed for, though a model may have worked.
+_SERVICE = "namespace/name, the first 256 that came, then `other`"
 CALLS_WITHOUT_USAGE = ListedCounter(
     name="meshscribe_calls_without_usage_total",
     unit="calls",
     means="Calls without usage, at the hop that is billed",
     act="`not_asked`, `not_told`: let the server tell it always. `capture_limit`: raise the tap's limit, or look for what is lost."
     " `unknown_protocol`: look at the paths. The rest needs nothing, if it is rare (docs/decoding.md).",
-    labels={"service": "namespace/name, the first 256 that came, then `other`", "reason": get_args(UsageAbsence)},
+    labels={"service": _SERVICE, "reason": get_args(UsageAbsence)},
+    roles=PROCESSING,
+)
+MIRRORED_CALLS = ListedCounter(
+    name="meshscribe_mirrored_calls_total",
+    unit="calls",
+    means="Calls that are not billed because their host ends in `-shadow`, as that of copies does which a route's mirror makes",
+    act="Where no route mirrors to this service: a caller names such a host. Look who does (`caller` of records whose `hop.rule` is"
+    " `mirrored`), deny hosts that are not the service's own, or set `usage.bill_mirrored` (docs/usage-event.md).",
+    labels={"service": _SERVICE},
     roles=PROCESSING,
 )
