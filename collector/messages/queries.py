@@ -37,12 +37,12 @@ def _spellings(name: str) -> str:
 # To most servers `;` and `?` are bytes of a value, so they begin a name, but do not end what is hidden.
 _SECRET = re.compile(rf"([?&;](?:{'|'.join(map(_spellings, NAMES))})=)[^&]*", re.ASCII | re.IGNORECASE)
 # How MCP's clients write a header's text that is no plain ASCII.
-_ENCODED = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL | re.IGNORECASE)
+_IN_BASE64 = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL | re.IGNORECASE)
 
 
 def without_header_secrets(value: str) -> str:
     """The value of one of URLS without its query's secrets, in base64 where it came so. What cannot be read of that is hidden."""
-    encoded = _ENCODED.fullmatch(value)
+    encoded = _IN_BASE64.fullmatch(value)
     if encoded is None:
         return without_query_secrets(value)
     try:
