@@ -51,9 +51,10 @@ def look(connection: sqlite3.Connection, path: Path, is_new: bool = False) -> Cu
     """Looks behind the log's sound part, before anything is written, and keeps a copy of what is not used.
 
     A copy that is there is of a start that was cut short: the log itself may be written over in part. One of another journal is set aside;
-    so are all where the file `is_new`. Raises RetryableError: no copy can be kept, and the log would be the only place of what it holds.
+    so are all where the file `is_new`. Raises RetryableError: no copy can be kept, and the log would be the only place of what it holds; or
+    another process is at the log.
     """
-    used = wal.frames_used(connection)
+    used = wal.frames_used(connection, path)
     page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
     journal = _name_of(connection)
     for copy in pending.left(path):
