@@ -127,12 +127,16 @@ def _fits(header: bytes) -> bool:
 
 def tell_behind(path: Path) -> None:
     """Says what of this database's log SQLite will not use, and keeps a copy. For who is about to write, before any other opens the file:
-    the last one that closes it removes the log. Raises RetryableError: another process copies the log.
+    the last one that closes it removes the log. Raises RetryableError: no copy can be kept, or another process copies the log.
     """
     with left_alone(path):
         found = _told_of(path)
-        if found is not None:
-            log.error("%s is %s to the store; a copy is kept as %s", log_of(path), found.said(), keep_copy(path))
+        if found is None:
+            return
+        kept = keep_copy(path)
+        if kept is None:
+            raise RetryableError(f"{log_of(path)} is {found.said()} to the store, and no copy of it can be kept: make room")
+        log.error("%s is %s to the store; a copy is kept as %s", log_of(path), found.said(), kept)
 
 
 def _told_of(path: Path) -> Behind | None:

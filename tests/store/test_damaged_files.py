@@ -94,6 +94,22 @@ def test_what_another_is_writing_is_no_damage(path: Path) -> None:
         writer.join()
 
 
+async def test_a_damaged_log_of_which_no_copy_can_be_kept_is_not_given_up(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = damage(wal.log_of(path), 4)
+    in_the_way = path.with_name("events.db-wal.part")
+    in_the_way.mkdir()
+    for _ in range(2):
+        with pytest.raises(RetryableError, match=r"frame 5 .* no copy of it can be kept: make room"):
+            await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+        assert wal.log_of(path).read_bytes() == data
+    assert "a copy is kept as" not in caplog.text
+    in_the_way.rmdir()
+    await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+    [copy] = copies(path)
+    assert copy.read_bytes() == data
+    assert f"a copy is kept as {copy}" in caplog.text
+
+
 async def test_a_damaged_log_that_another_copies_is_told_when_that_has_ended(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
