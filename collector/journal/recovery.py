@@ -25,39 +25,50 @@ log = logging.getLogger("meshscribe.journal")
 class Cut(NamedTuple):
     """Frames that SQLite would forget; the sound entries in them, by position.
 
-    `pending`: the copy, until they are back; `kept`: the name that it has then. `journal`: whose they are.
+    `pending`: the copy, until they are back; `kept`: the name that it has then.
     """
 
     behind: wal.Behind
     entries: dict[int, Entry]
-    pending: Path
+    pending: Pending
     kept: Path
     path: Path
-    journal: str
-    is_left: bool  # by a start before this one
+
+    @property
+    def journal(self) -> str:
+        """Whose they are."""
+        return self.pending.journal
+
+    def is_back(self, end: Place) -> bool:
+        """Whether an earlier start put the entries back, and noted in the same transaction what is told of it: the journal holds some that
+        it did not hold when the copy was made. Where the copy has none to put back, nothing shows this.
+        """
+        begun = self.pending.end
+        return begun is not None and any(begun < position <= end.position for position in self.entries)
 
 
 def look(connection: sqlite3.Connection, path: Path, is_new: bool = False) -> Cut | None:
     """Looks behind the log's sound part, before anything is written, and keeps a copy of what is not used.
 
     A copy that is there is of a start that was cut short: the log itself may be written over in part. One of another journal is set aside;
-    so are all where the file `is_new`. Raises RetryableError: no copy can be kept, and the log would be the only place of what it holds.
+    so are all where the file `is_new`. Raises RetryableError: no copy can be kept, and the log would be the only place of what it holds; or
+    another process is at the log.
     """
-    used = wal.frames_used(connection)
+    used = wal.frames_used(connection, path)
     page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
     journal = _name_of(connection)
     for copy in pending.left(path):
         if is_new or not copy.is_of(journal):
             pending.set_aside(path, copy)
         elif (behind := wal.behind_in(copy.path, copy.used, page_size)) is not None:
-            return _cut(path, behind, copy, page_size, is_left=True)
+            return _cut(path, behind, copy, page_size)
     behind = wal.behind(path, used, page_size)
     if behind is None:
         return None
-    copy = pending.of(path, used, journal)
+    copy = pending.of(path, used, _end_of(connection) if journal is not None else 0, journal)
     if wal.copy_as(wal.log_of(path), copy.path) is None:
         raise RetryableError(f"{path}: no copy of its damaged log can be kept: make room and start again")
-    return _cut(path, behind, copy, page_size, is_left=False)
+    return _cut(path, behind, copy, page_size)
 
 
 def _name_of(connection: sqlite3.Connection) -> str | None:
@@ -68,9 +79,15 @@ def _name_of(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _cut(path: Path, behind: wal.Behind, copy: Pending, page_size: int, is_left: bool) -> Cut:
+def _end_of(connection: sqlite3.Connection) -> int:
+    """The last position in what is sound."""
+    floor = Place(*connection.execute("SELECT floor_position, floor_total, floor_received_at FROM meta").fetchone())
+    return standing.end_of(connection, floor).position
+
+
+def _cut(path: Path, behind: wal.Behind, copy: Pending, page_size: int) -> Cut:
     entries = {entry.position: entry for entry in _entries(path, copy.path, behind, page_size)}
-    return Cut(behind, entries, copy.path, wal.dated(path, copy.path.stat().st_mtime), path, copy.journal, is_left)
+    return Cut(behind, entries, copy, wal.dated(path, copy.path.stat().st_mtime), path)
 
 
 def recover(connection: sqlite3.Connection, cut: Cut, end: Place) -> tuple[Place, bool]:
@@ -79,7 +96,7 @@ def recover(connection: sqlite3.Connection, cut: Cut, end: Place) -> tuple[Place
     What is lost between reads as damaged.
     """
     found = [entry for position, entry in sorted(cut.entries.items()) if position > end.position]
-    is_back = cut.is_left and bool(cut.entries) and not found  # with what was told of it, in one transaction: only the name is old
+    is_back = not found and cut.is_back(end)  # only the name is old
     is_noted, last = _is_noted(connection, cut), end
     if not is_back and not is_noted:
         connection.execute("BEGIN IMMEDIATE")
@@ -90,9 +107,9 @@ def recover(connection: sqlite3.Connection, cut: Cut, end: Place) -> tuple[Place
         connection.execute("COMMIT")
         log.error("journal: %s", said)
     try:
-        wal.rename(cut.pending, cut.kept)
+        wal.rename(cut.pending.path, cut.kept)
     except OSError as error:
-        log.error("journal: %s, which is not needed any more, cannot be renamed: %s", cut.pending, error)
+        log.error("journal: %s, which is not needed any more, cannot be renamed: %s", cut.pending.path, error)
     return last, is_noted or not is_back
 
 

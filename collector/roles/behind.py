@@ -28,7 +28,7 @@ from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles.burials import start_burials
 from collector.roles.limits import limits, microseconds
-from collector.roles.parts import Starting
+from collector.roles.parts import Starting, patiently
 from collector.roles.phase import Phase, PhasedHealth
 from collector.roles.probes import Front
 from collector.sinks.counted import CountedSink
@@ -114,7 +114,7 @@ async def _store(starting: Starting) -> AsyncEngine | None:
     sink = starting.settings.sink
     if sink.is_kafka:
         return None
-    await prepare_to_write(sink)
+    await patiently(lambda: prepare_to_write(sink), starting.clock)  # what is received meanwhile waits in the journal
     engine = open_engine(sink, starting.settings.audit.query_seconds)
     starting.stack.push_async_callback(engine.dispose)
     return engine

@@ -18,7 +18,7 @@ from collector.relays.kafka_feed import KafkaFeed
 from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
 from collector.relays.start import told
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
 from collector.roles.services import start_services_copy
@@ -40,7 +40,7 @@ async def start(starting: Starting) -> Running:
     settings, clock, stack, registry = starting[:4]
     health = RoleHealth()
     address = await start_probes(starting, health)
-    await prepare_to_write(settings.sink)
+    await patiently(lambda: prepare_to_write(settings.sink), clock)
     feed = _feed(settings)
     stack.push_async_callback(feed.close)
     target = open_sink(settings.sink, clock)

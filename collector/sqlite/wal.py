@@ -15,10 +15,12 @@ import shutil
 import sqlite3
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from collector.errors import RetryableError
 
 log = logging.getLogger("meshscribe")
 
@@ -26,6 +28,7 @@ _HEADER = struct.Struct(">8I")  # magic, version, page size, sequence, two salts
 _FRAME = struct.Struct(">6I")  # page, pages after the commit or 0, two salts, two checksums
 _LITTLE, _BIG = 0x377F0682, 0x377F0683  # magic of a log whose checksums are over words of that order
 _MAGIC = (_LITTLE, _BIG)
+_LOOKS, _PAUSE_SECONDS = 50, 0.1  # at a log that another process copies
 
 
 class Behind(NamedTuple):
@@ -48,17 +51,23 @@ def log_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def frames_used(connection: sqlite3.Connection) -> int:
-    """How many frames of the log are sound; 0 also where another is copying them. Copies them into the file, which is no change of what
-    it holds.
+def frames_used(connection: sqlite3.Connection, path: Path) -> int:
+    """How many frames of this database's log are sound. Copies them into the file, which is no change of what it holds.
+
+    Raises RetryableError: another process copies them, and does not end within a few seconds. SQLite does not count for two at a time.
     """
-    return max(0, _counted(connection))
+    for _ in range(_LOOKS):
+        if (used := _counted(connection)) is not None:
+            return used
+        time.sleep(_PAUSE_SECONDS)
+    raise RetryableError(f"{path}: its log cannot be looked at while another process copies it (a checkpoint): end that")
 
 
-def _counted(connection: sqlite3.Connection) -> int:
-    """As `frames_used`, but less than 0 where another is copying them."""
+def _counted(connection: sqlite3.Connection) -> int | None:
+    """As `frames_used`; None where another is copying them."""
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+    busy, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return None if busy and frames < 0 else max(0, int(frames))  # less than 0 where nobody is: there is no log
 
 
 def behind(path: Path, used: int, page_size: int) -> Behind | None:
@@ -118,25 +127,46 @@ def _fits(header: bytes) -> bool:
 
 def tell_behind(path: Path) -> None:
     """Says what of this database's log SQLite will not use, and keeps a copy. For who is about to write, before any other opens the file:
-    the last one that closes it removes the log.
+    the last one that closes it removes the log. Raises RetryableError: no copy can be kept, or another process copies the log.
     """
     with left_alone(path):
-        found = look(path)
-        if found is not None:
-            log.error("%s is %s to the store; a copy is kept as %s", log_of(path), found.said(), keep_copy(path))
+        found = _told_of(path)
+        if found is None:
+            return
+        kept = keep_copy(path)
+        if kept is None:
+            raise RetryableError(f"{log_of(path)} is {found.said()} to the store, and no copy of it can be kept: make room")
+        log.error("%s is %s to the store; a copy is kept as %s", log_of(path), found.said(), kept)
+
+
+def _told_of(path: Path) -> Behind | None:
+    try:
+        return _looked(path, lambda connection: frames_used(connection, path))
+    except sqlite3.OperationalError as error:
+        log.warning("%s: whether its log is damaged is not known, it cannot be looked at: %s", path, error)
+    except (sqlite3.Error, OSError):
+        pass  # who opens the file says so
+    return None
 
 
 def look(path: Path) -> Behind | None:
-    """What of its log SQLite does not use. Others may be writing. None where nothing can be read: who opens the file says so."""
-    with suppress(sqlite3.Error, OSError), ExitStack() as stack:
-        if not path.exists() or not log_of(path).exists():
-            return None
+    """What of its log SQLite does not use. Others may be writing. None where nothing can be read: who opens the file says so; or where
+    another copies the log: who did it first at its start has looked.
+    """
+    with suppress(sqlite3.Error, OSError):
+        return _looked(path, _counted)
+    return None
+
+
+def _looked(path: Path, count: Callable[[sqlite3.Connection], int | None]) -> Behind | None:
+    if not path.exists() or not log_of(path).exists():
+        return None
+    with ExitStack() as stack:
         holding, counting = (stack.enter_context(closing(_opened(path))) for _ in range(2))
         page_size = int(holding.execute("PRAGMA page_size").fetchone()[0])
         holding.execute("BEGIN IMMEDIATE")  # nobody adds frames meanwhile
-        used = _counted(counting)
-        return behind(path, used, page_size) if used >= 0 else None  # who copies them now has begun to write, and so has looked
-    return None
+        used = count(counting)
+        return None if used is None else behind(path, used, page_size)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from collector.demo.child import ChildError
 from tests.faults.damaged_files import EARLY, LATE, WAITING, Baseline, Damage, do_damage, make_baseline
 from tests.faults.damaged_process import Process, Seen
 from tests.fuzz.neighbour import Case
+from tests.support.waits import until
 
 SOAK_DAMAGES = int(os.environ.get("MESHSCRIBE_SOAK_DAMAGES", "300"))
 PER_BASELINE = 25
@@ -129,6 +130,31 @@ def damages(folder: Path, seeds: range) -> Counter[tuple[str, str, str]]:
                 raise AssertionError(f"seed {seed}, {trial.damage}, traffic {trial.traffic}: {error}") from error
         shutil.rmtree(folder / "trial")
     return found
+
+
+@pytest.mark.timeout(600)
+def test_where_no_copy_of_the_stores_log_can_be_kept_the_journal_takes_what_comes(tmp_path: Path) -> None:
+    baseline = make_baseline(tmp_path / "base")
+    folder = tmp_path / "trial"
+    shutil.copytree(baseline.killed, folder)
+    log, in_the_way = folder / "events.db-wal", folder / "events.db-wal.part"
+    data = bytearray(log.read_bytes())
+    data[32 + 500] ^= 1
+    log.write_bytes(data)
+    in_the_way.mkdir()
+    with ExitStack() as stack:
+        process = Process(folder, stack)
+        process.start()
+        sent = process.send(MORE, EARLY + LATE + WAITING)
+        assert len(sent) == MORE
+        assert until(lambda: [line for line in process.log() if "no copy of it can be kept: make room" in line], bool)
+        assert process.member.components()["pipeline"]["detail"] == "starting"
+        assert log.read_bytes() == data
+        in_the_way.rmdir()
+        assert process.settled() == ""
+        assert sent.keys() <= process.seen({**baseline.cases, **sent}).sound.keys()
+    [copy] = folder.glob("events.db-wal.damaged-*")
+    assert copy.read_bytes() == data
 
 
 @pytest.mark.timeout(600)

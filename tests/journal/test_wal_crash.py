@@ -17,7 +17,7 @@ from collector.journal import recovery, schema, standing
 from collector.messages.entry import Kind
 from collector.sqlite import wal
 from tests.journal.conftest import Open
-from tests.journal.test_damage import payload
+from tests.journal.test_damage import payload, source
 from tests.journal.test_wal import FRAME, HEADER, all_of, flip, killed
 
 
@@ -60,6 +60,57 @@ async def test_a_crash_before_it_is_told_leaves_it_to_the_next_start(open_at: Op
     await damaged(open_at, path)
     await cut_short(open_at, monkeypatch, standing, "noted", crash)
     await check(open_at, path)
+
+
+async def lost_behind(open_at: Open, path: Path) -> Path:
+    """The log as of a killed process. Its last entry, the tenth, is damaged on a page of its own: it cannot be put back. Those before it
+    are beside its beginning, and are in the journal.
+    """
+    journal = await open_at(path.with_name("running.db"))
+    for position in range(1, 11):
+        await journal.append(Kind.TAP, source(position), bytes(20_000 if position == 10 else 50))
+    for end in ("", "-wal"):
+        shutil.copyfile(path.with_name(f"running.db{end}"), path.with_name(path.name + end))
+    log = wal.log_of(path)
+    flip(log, log.stat().st_size - FRAME // 2)
+    return log
+
+
+def full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.mark.parametrize(("instead", "error"), [(crash, Crash), (full, RetryableError)], ids=["killed", "full"])
+@pytest.mark.parametrize("name", [None, "journal.db-wal.pending-"], ids=["this version", "the one before"])
+async def test_a_loss_of_which_no_entry_comes_back_is_told_by_the_start_that_gets_through(
+    open_at: Open,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    instead: Callable[..., None],
+    error: type[BaseException],
+    name: str | None,
+) -> None:
+    log = await lost_behind(open_at, path)
+    with monkeypatch.context() as patched:
+        patched.setattr(standing, "noted", instead)
+        for _ in range(2):
+            with pytest.raises(error):
+                await open_at()
+    [copy] = path.parent.glob(f"{log.name}.pending-*")
+    if name is not None:
+        used, end, owner = re.fullmatch(re.escape(name) + r"(\d+)\.(\d+)-(.*)", copy.name).groups()  # type: ignore[union-attr]
+        assert end == "9"
+        copy.rename(copy.with_name(f"{name}{used}-{owner}"))
+    journal = await open_at()
+    assert journal.damages == 1
+    entries, told = await all_of(journal)
+    assert [entry.position for entry in entries] == list(range(1, 10))
+    assert len(told) == 1
+    assert "behind position 9" in told[0]
+    assert "no entry could be read back" in told[0]
+    [kept] = path.parent.glob("journal.db-wal.*")
+    assert str(kept) in told[0]
+    assert ".damaged-" in kept.name
 
 
 async def test_a_crash_while_the_log_is_written_over_loses_nothing(open_at: Open, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from collector.audit.moments import Span
+from collector.errors import RetryableError
 from collector.settings import Journal, Settings, Sink
 from collector.sqlite import wal
 from collector.store.engine import prepare_to_write
 from collector.store.migrate import migrate
 from collector.upkeep.verify.all import verify
 from tests.support.clocks import TurnedClock
+from tests.support.copying import Copying
 
 HEADER, FRAME = 32, 24 + 16_384
 NOTE = "INSERT INTO places (journal, position, ordinal) VALUES (?, 1, 0)"
@@ -88,6 +92,51 @@ def test_what_another_is_writing_is_no_damage(path: Path) -> None:
     finally:
         ending.set()
         writer.join()
+
+
+async def test_a_damaged_log_of_which_no_copy_can_be_kept_is_not_given_up(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = damage(wal.log_of(path), 4)
+    in_the_way = path.with_name("events.db-wal.part")
+    in_the_way.mkdir()
+    for _ in range(2):
+        with pytest.raises(RetryableError, match=r"frame 5 .* no copy of it can be kept: make room"):
+            await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+        assert wal.log_of(path).read_bytes() == data
+    assert "a copy is kept as" not in caplog.text
+    in_the_way.rmdir()
+    await prepare_to_write(Sink(url=f"sqlite:///{path}"))
+    [copy] = copies(path)
+    assert copy.read_bytes() == data
+    assert f"a copy is kept as {copy}" in caplog.text
+
+
+async def test_a_damaged_log_that_another_copies_is_told_when_that_has_ended(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = damage(wal.log_of(path), 4)
+    with Copying(path) as copying:
+        copying.begin()
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "sleep", lambda _: None)
+            with pytest.raises(RetryableError, match=r"events\.db: its log cannot be looked at while another process copies it"):
+                wal.tell_behind(path)
+            assert wal.log_of(path).read_bytes() == data
+            patched.setattr(time, "sleep", copying.end)
+            wal.tell_behind(path)
+    [copy] = copies(path)
+    assert copy.read_bytes() == data
+    assert "is damaged in or behind frame 5 " in caplog.text
+
+
+def test_a_log_that_cannot_be_looked_at_is_not_taken_for_whole(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(wal.log_of(path), 4)
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        wal.tell_behind(path)
+    assert f"{path}: whether its log is damaged is not known, it cannot be looked at: database is locked" in caplog.text
 
 
 @pytest.mark.parametrize("table", ["alembic_version", "exchanges", "places"])
