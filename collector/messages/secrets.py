@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 
 # They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
 USAGE_HEADERS = frozenset({
@@ -22,6 +23,7 @@ NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie
 ARGUMENTS = "mcp-param-"  # what MCP's clients repeat in headers of a tool's arguments: header Mcp-Param-Region, …
 WORDS = ("token", "secret", "api-key", "apikey", "subscription-key", ARGUMENTS)
 _WORD = re.compile("|".join(WORDS))
+_KNOWN, _KNOWN_CHARS = 1024, 1024  # blocks whose names are remembered, and how long these may be together
 
 
 def is_secret(header: str) -> bool:
@@ -30,9 +32,16 @@ def is_secret(header: str) -> bool:
     return name in NAMES or (any(word in name for word in WORDS) and name not in USAGE_HEADERS)
 
 
-def secrets_among(headers: Mapping[str, str]) -> Collection[str]:
-    """Those of these headers whose values must not be stored. In one look where no name has a capital or a word that tells a secret."""
+def secrets_among(headers: Mapping[str, str]) -> frozenset[str]:
+    """Those of these headers whose values must not be stored. Most blocks have names that were asked for before: these are remembered."""
     names = "\n".join(headers)
+    if len(names) > _KNOWN_CHARS or names.count("\n") >= len(headers):  # the latter: one has a line's end, which no proxy lets pass
+        return frozenset(filter(is_secret, headers))
+    return _known_among(names)
+
+
+@lru_cache(_KNOWN)
+def _known_among(names: str) -> frozenset[str]:
     if names != names.lower() or _WORD.search(names):
-        return [name for name in headers if is_secret(name)]
-    return NAMES & headers.keys()
+        return frozenset(filter(is_secret, names.split("\n")))
+    return NAMES.intersection(names.split("\n"))

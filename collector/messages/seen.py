@@ -18,7 +18,7 @@ class Seen:
     """`method`, `path` (with its query), `status` (that the client got), `authority`, `duration_us` (first byte of the request to last of
     the response) and `flags` (Envoy's response flags) are as the better witness gave them; absent if none did, or if it gave what none
     can be. `request` and `response` map header names to their first value. `by_log` names the header blocks that only the access log
-    has: the tap filter hides secrets in its own.
+    has.
     """
 
     __slots__ = (

@@ -11,9 +11,14 @@ _HASHED = re.compile(rf"(?:hmac-)?sha256:[0-9a-f]{{{_DIGITS}}}")
 
 def hashed(session: str) -> str:
     """The id's hash; the tap filter's own (`hash_headers`) as it is."""
-    if _BY_FILTER.fullmatch(session):
+    if is_keyed(session):
         return session
     return f"sha256:{sha256(session.encode('latin-1', 'replace')).hexdigest()[:_DIGITS]}"
+
+
+def is_keyed(value: str) -> bool:
+    """Whether the tap filter made it, a hash with the operator's key."""
+    return _BY_FILTER.fullmatch(value) is not None
 
 
 def is_hashed(session: str) -> bool:

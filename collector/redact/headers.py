@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED, URLS, without_header_secrets
 from collector.messages.secrets import ARGUMENTS, secrets_among
-from collector.messages.sessions import SESSION_HEADER, hashed, is_hashed
+from collector.messages.sessions import SESSION_HEADER, hashed, is_hashed, is_keyed
 from collector.redact.structure import spellings
 from collector.rule_language.patterns import Patterns
 
@@ -18,10 +18,15 @@ _DETAILS = "grpc-status-details-bin"  # google.rpc.Status: the message once more
 _ERRORS = frozenset((_MESSAGE, _DETAILS))
 
 
-def without_secrets(headers: Headers, named: Mapping[str, str]) -> Headers:
-    """The headers with blanks in place of secrets; the same list if there are none. `named`: the same by name."""
+def without_secrets(headers: Headers, named: Mapping[str, str], *, with_hashes: bool = False) -> Headers:
+    """The headers with blanks in place of secrets; the same list if there are none. `named`: the same by name.
+
+    `with_hashes`: what the tap filter told as a hash with the operator's key stays.
+    """
     secret = secrets_among(named)
-    return [(name, REDACTED if name in secret else value) for name, value in headers] if secret else headers
+    if not secret or (len(headers) == len(named) and all(named[name] == REDACTED for name in secret)):
+        return headers
+    return [(name, value if name not in secret or (with_hashes and is_keyed(value)) else REDACTED) for name, value in headers]
 
 
 def without_keys(headers: Headers) -> Headers:

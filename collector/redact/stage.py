@@ -67,11 +67,12 @@ class Redactor:
     def _with_headers(self, seen: Seen) -> Redacted:
         """Headers are redacted; of bodies there is what the tap's level leaves."""
         tap, asked, consumer = seen.exchange.tap, seen.request_headers, None
-        answered, trailers = seen.response_headers, seen.response_trailers
-        if seen.by_log:
-            asked = without_secrets(asked, seen.request) if "request_headers" in seen.by_log else asked
-            answered = without_secrets(answered, seen.response) if "response_headers" in seen.by_log else answered
-            trailers = without_secrets(trailers, dict(trailers)) if "response_trailers" in seen.by_log else trailers
+        answered, sent, trailers = seen.response_headers, seen.request_trailers, seen.response_trailers
+        # Also of the tap: its filter may be older, or hide by a list of its own.
+        asked = without_secrets(asked, seen.request, with_hashes=True)
+        answered = without_secrets(answered, seen.response, with_hashes=True)
+        sent = without_secrets(sent, dict(sent), with_hashes=True) if sent else sent
+        trailers = without_secrets(trailers, dict(trailers), with_hashes=True) if trailers else trailers
         path = without_query_secrets(seen.path) if seen.path and "?" in seen.path else seen.path
         if seen.by_log or (tap is not None and tap.request_headers and b"?" in tap.request_headers):  # a look that nearly all pass
             asked = without_keys(asked)
@@ -81,6 +82,7 @@ class Redactor:
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)
+        request = seen.request if asked is seen.request_headers else dict(asked[::-1])
         is_decoded = tap is not None and tap.level in levels.DECODED
         captured = levels.captured(seen, tap, path, asked, answered, trailers) if tap is not None and is_decoded else None
         if self._rules is not None and self._rules.patterns:
@@ -89,11 +91,11 @@ class Redactor:
             exchange=_bare(seen.exchange),
             problems=seen.problems,
             request_headers=asked,
-            request_trailers=seen.request_trailers,
+            request_trailers=sent,
             response_headers=answered,
             response_trailers=trailers,
-            forwarded_headers=without_secrets(asked, seen.request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
-            request=seen.request if asked is seen.request_headers else dict(asked[::-1]),
+            forwarded_headers=without_secrets(asked, request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
+            request=request,
             response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
             request_id=seen.request_id,
             method=seen.method,

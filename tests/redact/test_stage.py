@@ -96,6 +96,32 @@ def test_the_access_logs_secrets_are_blank_and_the_taps_own_marks_stay() -> None
     assert plainly(exchange(tapped([("authorization", HASHED)]))).request_headers == [("authorization", HASHED)]
 
 
+LEFT_OUT = ("x-goog-api-key", "apikey", "ocp-apim-subscription-key", "authorization", "Set-Cookie", "x-access-token", "mcp-param-region")
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+@pytest.mark.parametrize("block", ["request_headers", "request_trailers", "response_headers", "response_trailers"])
+def test_a_secret_that_an_older_filter_or_another_list_tells_is_blank_in_every_block(block: str, name: str) -> None:
+    tap = structs.replace(tapped([]), **{block: pack([("x-team", "blue"), (name, "[redacted]"), (name, SECRET), (name, HASHED)])})
+    redacted = plainly(exchange(tap))
+    told = [("x-team", "blue"), (name, "[redacted]"), (name, "[redacted]"), (name, HASHED)]
+    assert getattr(redacted, block) == told
+    assert SECRET not in repr(redacted)
+    if block == "request_headers":
+        assert redacted.forwarded_headers == [*told[:3], (name, "[redacted]")]
+
+
+def test_headers_that_tell_usage_stay() -> None:
+    told = [("x-prompt-tokens", "7"), ("x-time-per-token", "1")]
+    assert plainly(exchange(tapped([], response_headers=pack(told)))).response_headers == told
+
+
+@pytest.mark.parametrize("odd", ["a" * 2_000, "a\nb", "x\napi-key", "a\0b", "", "X\xff"], ids=lambda odd: repr(odd)[:9])
+def test_odd_names_beside_it_keep_no_secret_from_being_hidden(odd: str) -> None:
+    told = [(odd, "1"), ("x-api-key", SECRET), (odd + "-token", SECRET)]
+    assert SECRET not in repr(plainly(exchange(tapped(told))))
+
+
 def test_those_who_read_our_events_in_place_of_kserves_see_not_even_a_hash() -> None:
     redacted = plainly(exchange(tapped([("authorization", HASHED), ("x-user", "ann")])))
     assert redacted.forwarded_headers == [("authorization", "[redacted]"), ("x-user", "ann")]
