@@ -22,6 +22,7 @@ from collector.messages.exchange import Exchange, Fault, LedgerWindow
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
 from collector.messages.service import Service
+from collector.redact import for_a_letter
 
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
@@ -105,8 +106,8 @@ class Stages:
 
     def _failed(self, item: Exchange | LedgerWindow, place: Place, stage: str, error: Exception) -> Output:
         if isinstance(item, Exchange):
-            at_us, bare = item.closed_at, kept.without_contents(item) if self._meaning.hides else item
-            content_type, data = kept.pack(bare)
+            at_us = item.closed_at
+            content_type, data = kept.pack(_bare(item, self._meaning.hides))
         else:
             at_us = item.start_us + item.window_us
             content_type, data = kept.pack(item)
@@ -116,6 +117,14 @@ class Stages:
         if fault.data and self._meaning.hides:
             fault = structs.replace(fault, reason=f"{fault.reason} ({WITHHELD})", data=b"")
         return _described(fault, place)
+
+
+def _bare(exchange: Exchange, hides: bool) -> Exchange:
+    """What a letter may hold of it: without secrets, and of what rules could hide parts of nothing."""
+    try:
+        return kept.without_contents(exchange) if hides else for_a_letter(exchange)
+    except Exception:  # noqa: BLE001 - a stage failed on it, and this may for the same cause: nothing is known to be free of secrets
+        return kept.without_contents(exchange)
 
 
 def _described(fault: Fault, place: Place) -> Output:

@@ -6,7 +6,8 @@ for byte. Next stop: decode.
 """
 
 from collector.redact.consumers import Consumers
+from collector.redact.letters import for_a_letter
 from collector.redact.rules import Rules
 from collector.redact.stage import Redactor
 
-__all__ = ["Consumers", "Redactor", "Rules"]
+__all__ = ["Consumers", "Redactor", "Rules", "for_a_letter"]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from msgspec import structs
 
 from collector.correlate import Closed
 from collector.enrich.catalogue import Catalogue
@@ -14,6 +15,7 @@ from collector.messages import kept
 from collector.messages.captured import Decoded
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
+from collector.messages.headers import pack
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
 from collector.pipeline.meaning import ExchangeMeaning
@@ -24,27 +26,32 @@ from tests.support.traffic import exchanges_of
 from tests.support.witnesses import NODE, T0
 
 SECRET = "sk-0123456789abcdef"
+HASHED = f"hmac-sha256:{'a' * 32}"
 
 
 class Poisoned(ExchangeMeaning):
     """Fails in one stage on the exchanges whose path says so."""
 
-    def __init__(self, stage: str, error: BaseException) -> None:
+    def __init__(self, stage: str, error: BaseException, path: str = "/poison") -> None:
+        """`path`: `*` is every path."""
         super().__init__(Catalogue())
-        self._stage, self._error = stage, error
+        self._stage, self._error, self._path = stage, error, path
+
+    def _fails(self, stage: str, path: str | None) -> bool:
+        return self._stage == stage and self._path in ("*", path)
 
     def redact(self, seen: Seen) -> Redacted:
-        if self._stage == "redact" and seen.path == "/poison":
+        if self._fails("redact", seen.path):
             raise self._error
         return super().redact(seen)
 
     def decode(self, redacted: Redacted) -> tuple[Redacted, Decoded]:
-        if self._stage == "decode" and redacted.path == "/poison":
+        if self._fails("decode", redacted.path):
             raise self._error
         return super().decode(redacted)
 
     def enrich(self, redacted: Redacted) -> dict[str, Any]:
-        if self._stage == "enrich" and redacted.path == "/poison":
+        if self._fails("enrich", redacted.path):
             raise self._error
         return super().enrich(redacted) if self._stage != "describe" or redacted.path != "/poison" else {"logger": 1}
 
@@ -124,6 +131,69 @@ def test_with_rules_no_letter_holds_what_they_might_hide(monkeypatch: pytest.Mon
     assert left.tap.request.truncated
     fault = Fault(Node(NODE), "feed", "feed failed: IndexError", T0, "application/x-protobuf", SECRET.encode())
     assert Stages(meaning).output(fault, Place(1, 0)).fault.data == b""  # type: ignore[union-attr]
+
+
+TOLD = [
+    (":path", f"/a?key={SECRET}&x=1"),
+    ("authorization", SECRET),
+    ("X-Goog-Api-Key", SECRET),
+    ("x-api-key", HASHED),
+    ("referer", f"https://h/a?sig={SECRET}"),
+    ("mcp-session-id", SECRET),
+    ("mcp-param-region", SECRET),
+    ("x-note", "stays"),
+]
+BARE = [
+    (":path", "/a?key=[redacted]&x=1"),
+    ("authorization", "[redacted]"),
+    ("X-Goog-Api-Key", "[redacted]"),
+    ("x-api-key", HASHED),
+    ("referer", "https://h/a?sig=[redacted]"),
+    ("mcp-session-id", "[redacted]"),
+    ("mcp-param-region", "[redacted]"),
+    ("x-note", "stays"),
+]
+BLOCKS = ("request_headers", "request_trailers", "response_headers", "response_trailers")
+LOGGED = ("request_headers", "response_headers", "response_trailers")
+
+
+def letter(exchange: Exchange, stage: str) -> Exchange:
+    """What the letter holds, also if it is sent again and fails again."""
+    for _ in range(2):
+        fault = Stages(Poisoned(stage, KeyError(), "*"), True).output(exchange, Place(1, 0)).fault
+        assert fault is not None
+        assert SECRET.encode() not in fault.data
+        left = kept.unpack(fault.content_type, fault.data)
+        assert isinstance(left, Exchange)
+        exchange = left
+    return exchange
+
+
+@pytest.mark.parametrize("stage", ["redact", "decode", "enrich"])
+def test_a_letter_holds_no_secret_of_headers_and_paths_and_all_else(stage: str) -> None:
+    (exchange,) = exchanges_of(chats(1))
+    tap = structs.replace(exchange.tap, **dict.fromkeys(BLOCKS, pack(TOLD)))  # type: ignore[type-var]
+    log = structs.replace(exchange.access_log, path=TOLD[0][1], **{name: dict(TOLD) for name in LOGGED})  # type: ignore[type-var]
+    left = letter(structs.replace(exchange, tap=tap, access_log=log), stage)
+    assert left.tap == structs.replace(tap, **dict.fromkeys(BLOCKS, pack(BARE)))
+    assert left.access_log == structs.replace(log, path=BARE[0][1], **{name: dict(BARE) for name in LOGGED})
+    assert left.problems == exchange.problems
+
+
+def test_a_letter_leaves_out_a_header_block_that_cannot_be_read() -> None:
+    (exchange,) = exchanges_of(chats(1))
+    left = letter(structs.replace(exchange, tap=structs.replace(exchange.tap, request_headers=SECRET.encode())), "enrich")  # type: ignore[type-var]
+    assert left.tap is not None
+    assert left.tap.request_headers is None
+    assert left.tap.request == exchange.tap.request  # type: ignore[union-attr]
+    assert left.problems[-1].startswith("withheld when a stage failed on it: header block of 19 bytes")
+
+
+def test_a_letter_of_what_cannot_be_freed_of_secrets_has_no_contents(monkeypatch: pytest.MonkeyPatch) -> None:
+    (exchange,) = exchanges_of(chats(1))
+    monkeypatch.setattr("collector.pipeline.stages.for_a_letter", _raise)
+    left = letter(exchange, "enrich")
+    assert left == kept.without_contents(kept.without_contents(exchange))
 
 
 @pytest.mark.parametrize(
