@@ -7,7 +7,7 @@ from hashlib import blake2b
 from collector.correlate.state import LogPrint, Pieces
 from collector.messages.exchange import AccessLog
 from collector.messages.flags import CLIENT_ABORTED, UPSTREAM_RESET
-from collector.messages.queries import REDACTED, without_query_secrets
+from collector.messages.queries import REDACTED, block_may_hold, may_hold, without_query_secrets
 
 TEXT_CHARS = 128  # of a text in a print; a longer one is hashed
 REDIRECTED = "internal_redirect"  # Envoy's response code detail of a stream that it began anew
@@ -56,7 +56,7 @@ def may_fit(pieces: Pieces, log: AccessLog) -> bool:
     block = pieces.request_headers
     if block is None or log.path.encode("utf-8", "surrogateescape") + b"\0" in block or _is_named(pieces, log):
         return True
-    return "?" in log.path and _is_alike(block, log.path)
+    return may_hold(log.path) and _is_alike(block, log.path)
 
 
 def rank(pieces: Pieces, log: AccessLog) -> int:
@@ -81,7 +81,7 @@ def exact_print(pieces: Pieces) -> ExactPrint | None:
     path, status = _value(pieces.request_headers, b":path\0"), _value(pieces.response_headers or b"", b":status\0")
     if path is None or not status or not status.isdigit() or pieces.request_size is None or pieces.response_size is None:
         return None
-    if b"?" in path:
+    if block_may_hold(path):
         path = _told(path).encode("utf-8", "surrogateescape")
     return (pieces.caller_address, int(status[:3]), path, pieces.request_size, pieces.response_size)
 
@@ -102,7 +102,7 @@ def _value(block: bytes, name: bytes) -> bytes | None:
 def _is_alike(block: bytes, logged: str) -> bool:
     """Whether a path of the tap is the log's but for what one of them hides: the filter may be older, or hide other names."""
     paths = (_value(block, name) for name in (b":path\0", b"x-envoy-original-path\0"))
-    return any(path is not None and b"?" in path and _covers(_told(path), logged) for path in paths)
+    return any(path is not None and block_may_hold(path) and _covers(_told(path), logged) for path in paths)
 
 
 def _told(path: bytes) -> str:

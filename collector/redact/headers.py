@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
-from collector.messages.queries import REDACTED, URLS, without_header_secrets
+from collector.messages.queries import REDACTED, URLS, may_hold, without_header_secrets
 from collector.messages.secrets import ARGUMENTS, secrets_among
 from collector.messages.sessions import SESSION_HEADER, hashed, is_hashed, is_keyed
 from collector.redact.structure import spellings
@@ -30,8 +30,8 @@ def without_secrets(headers: Headers, named: Mapping[str, str], *, with_hashes: 
 
 
 def without_keys(headers: Headers) -> Headers:
-    """The headers with blanks in the queries of paths and URLs, as an older filter tells them; the same list if none has a query."""
-    if not any("?" in value for name, value in headers if name in URLS):
+    """The headers with blanks in the queries of paths and URLs, as an older filter tells them; the same list if none can hold a secret."""
+    if not any(may_hold(value) for name, value in headers if name in URLS):
         return headers
     return [(name, without_header_secrets(value) if name in URLS else value) for name, value in headers]
 

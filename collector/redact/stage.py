@@ -13,7 +13,7 @@ from collector.decode.usage import Estimator
 from collector.errors import blamed
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Exchange, Tap
-from collector.messages.queries import without_query_secrets
+from collector.messages.queries import block_may_hold, without_query_secrets
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
 from collector.messages.sessions import SESSION_HEADER
@@ -73,10 +73,11 @@ class Redactor:
         answered = without_secrets(answered, seen.response, with_hashes=True)
         sent = without_secrets(sent, dict(sent), with_hashes=True) if sent else sent
         trailers = without_secrets(trailers, dict(trailers), with_hashes=True) if trailers else trailers
-        path = without_query_secrets(seen.path) if seen.path and "?" in seen.path else seen.path
-        if seen.by_log or (tap is not None and tap.request_headers and b"?" in tap.request_headers):  # a look that nearly all pass
+        path = without_query_secrets(seen.path) if seen.path else seen.path
+        if seen.by_log or (tap is not None and block_may_hold(tap.request_headers or b"")):  # a look that nearly all pass
             asked = without_keys(asked)
-        answered = without_keys(answered) if "location" in seen.response else answered
+        if seen.by_log or (tap is not None and block_may_hold(tap.response_headers or b"")):
+            answered = without_keys(answered)
         asked = without_calls(asked, seen.request)
         answered = without_calls(answered, seen.response) if SESSION_HEADER in seen.response else answered
         if self._consumers is not None:

@@ -45,6 +45,18 @@ def test_a_path_joins_whatever_each_witness_hides_of_it(name: str, logged: str, 
 
 
 @BOTH_ORDERS
+@pytest.mark.parametrize("before", ["/a#access_token=", "/go/https%3A%2F%2Fh%3Fkey%3D", "/a?next=%2Fb%23code%3D"])
+def test_a_secret_in_a_fragment_or_an_encoded_url_joins_whether_the_filter_hides_it_or_not(before: str, log_first: bool) -> None:
+    for tapped in ("s3cr3t", "[redacted]"):
+        for count in (1, 300):  # so many twins are found by an index
+            told = [Told(n, path=f"/{n}{before}{tapped}") for n in range(count)]
+            logged = [replace(one, path=f"/{one.stream}{before}s3cr3t") for one in told]
+            found = exchanges(Correlator(Limits()), fed(told, logged[::-1], log_first).entries)
+            assert [one.completeness for one in found] == [C.COMPLETE] * count
+            assert {one.access_log.path for one in found if one.access_log} == {f"/{n}{before}[redacted]" for n in range(count)}
+
+
+@BOTH_ORDERS
 @pytest.mark.parametrize("count", [2, 300])
 @pytest.mark.parametrize("older", [False, True])
 def test_twins_are_told_apart_by_the_rest_of_their_paths(count: int, older: bool, log_first: bool) -> None:

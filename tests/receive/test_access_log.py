@@ -193,8 +193,9 @@ async def test_secret_headers_that_a_mesh_logs_do_not_reach_the_journal(ingest: 
     assert told.request.request_headers == told.response.response_headers == told.response.response_trailers == blanked
 
 
-async def test_secrets_in_queries_do_not_reach_the_journal(ingest: Ingest) -> None:
-    sent, hidden = "/v1/m:generateContent?key=hunter2&alt=sse", "/v1/m:generateContent?key=[redacted]&alt=sse"
+@pytest.mark.parametrize("before", ["/v1/m:generateContent?key=", "/a#access_token=", "/go/https%3A%2F%2Fh%3Fkey%3D"])
+async def test_secrets_in_queries_do_not_reach_the_journal(ingest: Ingest, before: str) -> None:
+    sent, hidden = f"{before}hunter2&alt=sse", f"{before}[redacted]&alt=sse"
     message = StreamAccessLogsMessage.FromString(log_message(entries=3))
     request = message.http_logs.log_entry[1].request
     request.path, request.original_path, request.referer = sent, sent, f"https://a{sent}"

@@ -17,6 +17,7 @@ from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
+from collector.messages.queries import URLS
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
 from collector.pipeline.meaning import ExchangeMeaning
@@ -240,15 +241,22 @@ def _code(path: Path) -> str:
 
 def test_a_query_that_an_older_filter_tells_is_hidden_in_the_record() -> None:
     sent, hidden = f"/v1/m:generateContent?key={SECRET}&alt=sse", "/v1/m:generateContent?key=[redacted]&alt=sse"
-    urls, note = (":path", "x-envoy-original-path", "referer", "mcp-name", "referer"), ("x-note", "a?key=1")
-    asked = [*((name, sent) for name in urls), note]
-    redacted = plainly(exchange(tapped(asked, response_headers=pack([("location", sent)]))))
-    told = [*((name, hidden) for name in urls), note]
-    assert redacted.request_headers == redacted.forwarded_headers == told
-    assert redacted.response_headers == [("location", hidden)]
+    asked = [(":path", sent), *((name, sent) for name in sorted(URLS)), ("x-note", "a?key=1"), ("referer", sent)]
+    redacted = plainly(exchange(tapped(asked, response_headers=pack(asked))))
+    told = [(":path", hidden), *((name, hidden) for name in sorted(URLS)), ("x-note", "a?key=1"), ("referer", hidden)]
+    assert redacted.request_headers == redacted.forwarded_headers == redacted.response_headers == told
     assert redacted.captured is not None
     assert redacted.path == redacted.captured.path == hidden
     assert SECRET not in repr(redacted)
+
+
+@pytest.mark.parametrize("before", ["https://h/b#access_token=", "/go/https%3A%2F%2Fh%2Fb%3fkey%3d", "/b?next=%2Fc%3Fx%3D1%26code%3D"])
+@pytest.mark.parametrize("block", ["request_headers", "response_headers"])
+@pytest.mark.parametrize("by_log", [False, True])
+def test_a_secret_in_a_fragment_or_an_encoded_url_is_hidden_whoever_tells_it(by_log: bool, block: str, before: str) -> None:
+    told = {"location": before + SECRET, "x-original-url": "/a"}
+    seen = exchange(log=AccessLog(**{block: told})) if by_log else exchange(structs.replace(tapped([]), **{block: pack([*told.items()])}))
+    assert getattr(plainly(seen), block) == [("location", f"{before}[redacted]"), ("x-original-url", "/a")]
 
 
 def test_a_path_that_only_the_access_log_tells_is_hidden_too() -> None:

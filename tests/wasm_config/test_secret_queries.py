@@ -14,7 +14,10 @@ from collector.messages.queries import NAMES, URLS, without_query_secrets
 ROOT = Path(__file__).parents[2] / "wasm-config"
 CORE = ROOT / "tap-core"
 VECTORS: list[list[str]] = json.loads((CORE / "tests" / "queries.json").read_text())
-PIECES = ("?", "&", ";", "=", "#", "%", "%6b", "key", "ey", "KEY", "sig", "/", "\xff", "[redacted]")
+PIECES = (
+    *("?", "&", ";", "=", "#", "%", "%6b", "key", "ey", "KEY", "sig", "/", "\xff", "[redacted]"),
+    *("%3f", "%26", "%3D", "%253D", "%23", "25", "[", "]", "%5b", "%255D"),
+)
 
 
 @pytest.mark.parametrize(("url", "told"), VECTORS)

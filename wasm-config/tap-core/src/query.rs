@@ -1,25 +1,24 @@
-//! Which values in the query of a path or URL never leave the proxy. The collector has the same rule
+//! Which values in the query or the fragment of a path or URL never leave the proxy. The collector has the same rule
 //! (`collector/messages/queries.py`); `tests/queries.json` holds both to it.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 const REDACTED: &[u8] = b"[redacted]";
+/// Of what stands between `[` and `]` behind a name.
+const INDEX_BYTES: usize = 32;
 
 /// Names of parameters whose values are hidden. Upper and lower case are the same, and so are percent-encoded letters.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     names: Vec<Vec<u8>>,
-    longest: usize,
 }
 
 impl Query {
     /// Hides the values of these parameters.
     #[must_use]
     pub fn new<S: AsRef<str>>(names: &[S]) -> Self {
-        let names: Vec<_> = names.iter().map(|name| name.as_ref().to_ascii_lowercase().into_bytes()).collect();
-        let longest = names.iter().map(Vec::len).max().unwrap_or(0);
-        Self { names, longest }
+        Self { names: names.iter().map(|name| name.as_ref().to_ascii_lowercase().into_bytes()).collect() }
     }
 
     /// True if this path or URL holds a value that must not be sent.
@@ -44,67 +43,103 @@ impl Query {
         Cow::Owned(told)
     }
 
-    /// Where the values lie, in one pass: from the first `?` on, in front of a fragment.
+    /// Where the values lie, in one pass: from the first `?` or `#` on.
     fn secrets<'a>(&'a self, url: &'a [u8]) -> impl Iterator<Item = Range<usize>> + use<'a> {
-        let begin = url.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
-        let behind = url.get(begin..).unwrap_or_default();
-        let size = behind.iter().position(|byte| *byte == b'#').unwrap_or(behind.len());
-        let query = url.get(..begin.saturating_add(size)).unwrap_or_default();
-        let mut at = begin.saturating_add(1);
+        let mut at = opening(url).unwrap_or(url.len());
         std::iter::from_fn(move || {
             loop {
-                let rest = query.get(at..)?;
-                let stop = rest.iter().position(|byte| *byte == b'=' || parts(*byte))?;
-                let name = rest.get(..stop)?;
-                at = at.saturating_add(stop).saturating_add(1);
-                if rest.get(stop) != Some(&b'=') {
+                let rest = url.get(at..)?;
+                at = at.saturating_add(rest.iter().position(|byte| matches!(byte, b'?' | b'&' | b';' | b'#' | b'%'))?);
+                let Some((b'?' | b'&' | b';' | b'#', size)) = symbol(url.get(at..)?) else {
+                    at = at.saturating_add(1);
                     continue;
-                }
-                let value = query.get(at..)?;
-                // To most servers `;` and `?` are bytes of a value, so they do not end what is hidden.
-                let is_secret = self.is_secret(name);
-                let ends = |byte: &u8| if is_secret { *byte == b'&' } else { parts(*byte) };
-                let found = at..at.saturating_add(value.iter().position(ends).unwrap_or(value.len()));
-                at = found.end.saturating_add(1);
-                if is_secret {
+                };
+                at = at.saturating_add(size);
+                let behind = url.get(at..)?;
+                if let Some(value) = self.value(behind) {
+                    let found = at.saturating_add(value.start)..at.saturating_add(value.end);
+                    at = found.end;
                     return Some(found);
                 }
             }
         })
     }
 
-    fn is_secret(&self, name: &[u8]) -> bool {
-        // An encoded byte takes three. A longer name is none of these, and not worth a look.
-        if name.len() > self.longest.saturating_mul(3) {
-            return false;
-        }
-        if name.contains(&b'%') {
-            return self.names.iter().any(|held| decoded(name).eq(held.iter().copied()));
-        }
-        self.names.iter().any(|held| held.eq_ignore_ascii_case(name))
+    /// Where the value lies if the text begins with a name whose value is hidden.
+    fn value(&self, text: &[u8]) -> Option<Range<usize>> {
+        self.names.iter().find_map(|held| {
+            let mut at = spelled(text, held)?;
+            at = at.saturating_add(index(text.get(at..)?).unwrap_or(0));
+            let (b'=', size) = symbol(text.get(at..)?)? else { return None };
+            at = at.saturating_add(size);
+            let value = text.get(at..)?;
+            // To most servers `;` and `?` are bytes of a value, so they begin a name, but do not end what is hidden.
+            // A name with an encoded `=` stands in a URL that is another one's value: there an encoded `&` ends it too.
+            let ends = |(place, byte): (usize, &u8)| match byte {
+                b'&' | b'#' => true,
+                b'%' => size > 1 && value.get(place..).is_some_and(|rest| rest.starts_with(b"%26")),
+                _ => false,
+            };
+            let length = value.iter().enumerate().position(ends).unwrap_or(value.len());
+            Some(at..at.saturating_add(length))
+        })
     }
 }
 
-/// Between two parameters; also in front of one in a URL that is another one's value.
-fn parts(byte: u8) -> bool {
-    matches!(byte, b'&' | b';' | b'?')
+/// Where a query or a fragment begins.
+fn opening(url: &[u8]) -> Option<usize> {
+    let may_open = |(place, byte): (usize, &u8)| match byte {
+        b'?' | b'#' => true,
+        b'%' => matches!(url.get(place..).and_then(symbol), Some((b'?' | b'#', _))),
+        _ => false,
+    };
+    url.iter().enumerate().position(may_open)
 }
 
-/// A name's bytes in lower case, percent-decoded once.
-fn decoded(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = name;
-    std::iter::from_fn(move || {
-        let (byte, behind) = match rest {
-            [b'%', high, low, behind @ ..] => match (nibble(*high), nibble(*low)) {
-                (Some(high), Some(low)) => ((high << 4) | low, behind),
-                _ => (b'%', rest.get(1..)?),
-            },
-            [byte, behind @ ..] => (*byte, behind),
-            [] => return None,
-        };
+/// The byte that the text begins with and how long it is written: as itself, or percent-encoded once or more often, as
+/// in a URL that is another one's value.
+fn symbol(text: &[u8]) -> Option<(u8, usize)> {
+    let (first, mut rest) = text.split_first()?;
+    if *first != b'%' {
+        return Some((*first, 1));
+    }
+    let mut size: usize = 3;
+    while let Some(behind) = rest.strip_prefix(b"25") {
         rest = behind;
-        Some(byte.to_ascii_lowercase())
-    })
+        size = size.saturating_add(2);
+    }
+    match rest {
+        [high, low, ..] => Some((encoded(*high, *low)?, size)),
+        _ => None,
+    }
+}
+
+/// How long the name at the text's begin is, in any case and with any of its letters percent-encoded; `None`: it is
+/// another one.
+fn spelled(text: &[u8], name: &[u8]) -> Option<usize> {
+    let mut at: usize = 0;
+    for letter in name {
+        let size = match text.get(at..)? {
+            [b'%', high, low, ..] if encoded(*high, *low).is_some_and(|byte| byte.eq_ignore_ascii_case(letter)) => 3,
+            [byte, ..] if byte.eq_ignore_ascii_case(letter) => 1,
+            _ => return None,
+        };
+        at = at.saturating_add(size);
+    }
+    Some(at)
+}
+
+/// How long the index at the text's begin is: that of a list, `[]` or `[0]`.
+fn index(text: &[u8]) -> Option<usize> {
+    let (b'[', begin) = symbol(text)? else { return None };
+    let inner = text.get(begin..)?;
+    let length = inner.iter().position(|byte| b"[]=%&?;#".contains(byte)).filter(|length| *length <= INDEX_BYTES)?;
+    let (b']', end) = symbol(inner.get(length..)?)? else { return None };
+    Some(begin.saturating_add(length).saturating_add(end))
+}
+
+fn encoded(high: u8, low: u8) -> Option<u8> {
+    Some((nibble(high)? << 4) | nibble(low)?)
 }
 
 fn nibble(digit: u8) -> Option<u8> {

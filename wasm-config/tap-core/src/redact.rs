@@ -6,9 +6,23 @@ use crate::usage;
 use std::borrow::Cow;
 
 const REDACTED: &[u8] = b"[redacted]";
-/// Headers whose values are paths or URLs, with the queries that a caller, a proxy or a server wrote. MCP's clients name a
-/// resource by its URI.
-const URLS: [&[u8]; 5] = [b":path", b"x-envoy-original-path", b"referer", b"location", b"mcp-name"];
+/// Headers whose values are paths or URLs, or hold such, with the queries that a caller, a proxy or a server wrote. MCP's
+/// clients name a resource by its URI.
+const URLS: [&[u8]; 13] = [
+    b":path",
+    b"x-envoy-original-path",
+    b"referer",
+    b"location",
+    b"x-forwarded-uri",
+    b"x-original-url",
+    b"x-original-uri",
+    b"x-rewrite-url",
+    b"content-location",
+    b"operation-location",
+    b"link",
+    b"refresh",
+    b"mcp-name",
+];
 
 /// Header names, and words inside header names, whose values are hidden. Upper and lower case are the same.
 #[derive(Clone, Debug)]

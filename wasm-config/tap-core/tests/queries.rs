@@ -37,7 +37,7 @@ fn the_vectors_that_the_collector_shares_are_told_as_they_say() {
 
 #[test]
 fn where_nothing_is_hidden_nothing_is_copied() {
-    for url in ["/v1/chat/completions", "/a?x=1&monkey=2", "/a?key", "/a#?key=1", ""] {
+    for url in ["/v1/chat/completions", "/a?x=1&monkey=2", "/a?key", "/a#?k=1", "/a%20b%2Fkey%3D1", ""] {
         assert!(matches!(standard().told(b":path", url.as_bytes()), Cow::Borrowed(_)), "{url}");
         assert!(!standard().hides_of(url.as_bytes()), "{url}");
     }
@@ -67,16 +67,28 @@ fn told(tap: &mut Tap<FakeProxy>, request: &[(&str, &str)], response: &[(&str, &
 #[test]
 fn every_header_that_holds_a_path_or_url_is_told_without_secrets_and_others_as_they_came() {
     let (given, hidden) = SECRET;
-    let request = [
-        (":path", given),
-        ("x-envoy-original-path", given),
-        ("referer", given),
-        ("mcp-name", given),
-        ("x-note", given),
+    let asked = [
+        ":path",
+        "x-envoy-original-path",
+        "referer",
+        "x-forwarded-uri",
+        "x-original-url",
+        "x-original-uri",
+        "x-rewrite-url",
+        "mcp-name",
     ];
-    let found = told(&mut configured(""), &request, &[(":status", "302"), ("location", given)]);
-    let values: Vec<_> = found.iter().map(|(_, value)| value.as_str()).collect();
-    assert_eq!(values, [hidden, hidden, hidden, hidden, given, "302", hidden]);
+    let answered = ["location", "content-location", "operation-location", "link", "refresh"];
+    let all = |names: &[&'static str], note| names.iter().map(|name| (*name, given)).chain([note]).collect::<Vec<_>>();
+    let found = told(&mut configured(""), &all(&asked, ("x-note", given)), &all(&answered, (":status", "302")));
+    for (name, value) in &found {
+        let wanted = match name.as_str() {
+            "x-note" => given,
+            ":status" => "302",
+            _ => hidden,
+        };
+        assert_eq!(value, wanted, "{name}");
+    }
+    assert_eq!(found.len(), 15);
 }
 
 #[test]
@@ -98,11 +110,35 @@ fn a_rule_looks_at_the_path_as_it_came() {
 
 #[test]
 fn whatever_the_bytes_nothing_panics_and_what_was_told_is_told_the_same_again() {
-    const PIECES: [&[u8]; 14] =
-        [b"?", b"&", b";", b"=", b"#", b"%", b"%6b", b"key", b"ey", b"KEY", b"sig", b"/", b"\xff", b"[redacted]"];
+    const PIECES: [&[u8]; 24] = [
+        b"?",
+        b"&",
+        b";",
+        b"=",
+        b"#",
+        b"%",
+        b"%6b",
+        b"key",
+        b"ey",
+        b"KEY",
+        b"sig",
+        b"/",
+        b"\xff",
+        b"[redacted]",
+        b"%3f",
+        b"%26",
+        b"%3D",
+        b"%253D",
+        b"%23",
+        b"25",
+        b"[",
+        b"]",
+        b"%5b",
+        b"%255D",
+    ];
     let (mut random, query) = (Random(11), Query::new(&["key", "sig", ""]));
     for _ in 0..50_000 {
-        let url: Vec<u8> = (0..random.below(24)).flat_map(|_| PIECES[random.below(14) as usize]).copied().collect();
+        let url: Vec<u8> = (0..random.below(24)).flat_map(|_| PIECES[random.below(24) as usize]).copied().collect();
         let once = query.told(&url).into_owned();
         assert_eq!(query.told(&once).as_ref(), once.as_slice());
         assert_eq!(query.hides(&url), matches!(query.told(&url), Cow::Owned(_)));
