@@ -23,7 +23,8 @@ from collector.correlate.openings import Openings
 from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
 from collector.correlate.received import Received
-from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot, read_snapshot
+from collector.correlate.restoring import read_snapshot
+from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot
 from collector.errors import blamed
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2

@@ -21,13 +21,12 @@ ExactPrint = tuple[str, int, bytes, int, int]  # caller, status, path, sizes of 
 
 def log_print(log: AccessLog) -> LogPrint:
     """What tells two access log entries with an equal key apart."""
-    path = log.path if len(log.path) <= TEXT_CHARS else _hashed(log.path)
-    caller = log.caller_address if len(log.caller_address) <= TEXT_CHARS else _hashed(log.caller_address)
-    return (caller, path, log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
+    return (printed(log.caller_address), printed(log.path), log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
 
 
-def _hashed(text: str) -> str:
-    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+def printed(text: str) -> str:
+    """A text as it stands in a print: a long one is hashed."""
+    return text if len(text) <= TEXT_CHARS else blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def fits(pieces: Pieces, log: AccessLog) -> bool:

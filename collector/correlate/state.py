@@ -5,10 +5,8 @@ What there are thousands of is small: what nobody told takes no place, neither i
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Struct, field
 
-from collector.errors import DamagedError
 from collector.messages.exchange import AccessLog, Node
 
 FORMAT = 4  # of a checkpoint
@@ -199,21 +197,3 @@ class Snapshot(Struct):
     twins: list[tuple[KeyFields, int]]
     ledger: list[tuple[Proxy, Counts]]
     received: tuple[list[Heard], Leap | None]
-
-
-class _Marked(Struct):
-    """What every checkpoint has, whatever version made it."""
-
-    format: int
-
-
-def read_snapshot(state: bytes) -> Snapshot:
-    """A checkpoint's content. Raises DamagedError if it cannot be read."""
-    try:
-        made = msgspec.msgpack.decode(state, type=_Marked).format
-        if made != FORMAT:
-            remedy = "run the version that made it, or give this one a new journal"
-            raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}: {remedy}")
-        return msgspec.msgpack.decode(state, type=Snapshot)
-    except msgspec.DecodeError as error:
-        raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from collector.correlate import Correlator, Limits
+from collector.correlate.state import Snapshot
 from collector.messages.completeness import Completeness as C
 from collector.messages.headers import pack
 from tests.correlate.test_correlator import exchanges
@@ -77,6 +79,50 @@ def test_another_path_is_another_exchange_still(tapped: str, log_first: bool) ->
     tape = fed([Told(1, path=tapped)], [Told(1, path="/a?key=[redacted]&x=1")], log_first)
     found = exchanges(Correlator(Limits()), [*tape.entries, tape.tick(11)])
     assert {one.completeness for one in found} == {C.ACCESS_LOG_MISSING, C.TAP_MISSING}
+
+
+def of_before(correlator: Correlator, paths: list[str]) -> Correlator:
+    """Another, from a checkpoint that an older version made: it holds the paths as they came, here by the number of their stream."""
+    saved = msgspec.msgpack.decode(correlator.state(), type=Snapshot)
+    for closed in saved.remembered:
+        if closed.log is not None:
+            caller, _, *rest = closed.log
+            closed.log = (caller, paths[closed.stream[1] if closed.stream else 0], *rest)  # type: ignore[assignment]
+    for one in [*saved.open, *(closed.kept for closed in saved.remembered)]:
+        if one is not None and one.access_log is not None:
+            one.access_log.path = paths[0]
+    made = Correlator(Limits())
+    made.restore(msgspec.msgpack.encode(saved))
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+@pytest.mark.parametrize("size", [0, 95])  # of the path: with [redacted] it is too long to be remembered as it is
+def test_an_entry_that_comes_again_behind_an_upgrade_is_the_one_that_was_closed(count: int, size: int) -> None:
+    told = [Told(n, path=f"/{n:03}{'x' * size}?key=k&code=k") for n in range(count)]
+    tape, before = fed(told, told, log_first=False), Correlator(Limits())
+    assert len(exchanges(before, tape.entries)) == count
+    held = len(tape.entries)
+    tape.log(log_message(told), 1.0)
+    tape.tick(400)
+    assert exchanges(of_before(before, [one.path for one in told]), tape.entries[held:]) == []
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_entry_of_a_checkpoint_from_before_still_finds_its_tap(closed: bool) -> None:
+    [told] = [Told(1, path=SENT)]
+    tape, before = Tape(), Correlator(Limits())
+    tape.log(log_message([told]))
+    if closed:
+        tape.tick(11)
+    first = len(exchanges(before, tape.entries))
+    assert first == closed
+    fresh, held = of_before(before, [SENT]), len(tape.entries)
+    tape.tap(Vm().seal(parts(told)))
+    [found] = exchanges(fresh, [*tape.entries[held:], tape.tick(1)])
+    assert (found.revision, found.completeness) == (int(closed), C.COMPLETE)
+    assert found.access_log is not None
+    assert found.access_log.path == HIDDEN
 
 
 @BOTH_ORDERS
