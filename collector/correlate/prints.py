@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 
 from collector.correlate.state import LogPrint, Pieces
@@ -13,6 +14,8 @@ TEXT_CHARS = 128  # of a text in a print; a longer one is hashed
 REDIRECTED = "internal_redirect"  # Envoy's response code detail of a stream that it began anew
 _ONE_AT_A_TIME = (1, 2)  # HTTPAccessLogEntry.HTTPVersion HTTP/1.0 and 1.1: a connection carries one exchange at a time
 _STATUS = {number: b":status\0%d\0" % number for number in range(100, 1000)}
+_ENDS = re.compile("([&#])")  # what no hidden value holds
+_EQUALS = ("=", "3D", "3d")  # in front of a hidden value; percent-encoded in a URL that is another one's value
 _PARAMETERS = 256  # of a path that are compared one by one; the others as one text
 _BROKEN = CLIENT_ABORTED | UPSTREAM_RESET
 
@@ -112,13 +115,19 @@ def _told(path: bytes) -> str:
 def _covers(one: str, other: str) -> bool:
     if one == other or (REDACTED not in one and REDACTED not in other):
         return one == other
-    pieces = one.split("&", _PARAMETERS), other.split("&", _PARAMETERS)
+    pieces = _ENDS.split(one, _PARAMETERS), _ENDS.split(other, _PARAMETERS)
     return len(pieces[0]) == len(pieces[1]) and all(a == b or _hides(a, b) or _hides(b, a) for a, b in zip(*pieces, strict=True))
 
 
 def _hides(one: str, other: str) -> bool:
-    """Whether both are the same parameter, of which one tells no value."""
-    return one.endswith("=" + REDACTED) and other.startswith(one[: -len(REDACTED)])
+    """Whether both are the same parameter, of which one tells no value: its own, or those in a URL that it holds. Between these nothing is
+    compared.
+    """
+    before, _, behind = one.partition(REDACTED)
+    if not before.endswith(_EQUALS):
+        return False
+    behind = behind.rpartition(REDACTED)[2]
+    return len(other) >= len(before) + len(behind) and other.startswith(before) and other.endswith(behind)
 
 
 def _is_named(pieces: Pieces, log: AccessLog) -> bool:

@@ -46,6 +46,42 @@ def test_a_path_joins_whatever_each_witness_hides_of_it(name: str, logged: str, 
     assert found.access_log.path == HIDDEN
 
 
+OPERATORS_OWN = [
+    ("/a?sess=[redacted]#f", "/a?sess=1#f"),
+    ("/a?sess=[redacted]#f&sess=[redacted]#", "/a?sess=1#f&sess=2#"),
+    ("/a?sess=[redacted]#key=[redacted]&x", "/a?sess=1#key=s3cr3t&x"),
+    ("/a#sess=[redacted]", "/a#sess=1"),
+    ("/a?u=%2Fb%3Fsess%3D[redacted]%26x%3D1", "/a?u=%2Fb%3Fsess%3D1%26x%3D1"),
+    ("/a?u=%3Fsess%3d[redacted]%26id%3d[redacted]%26x&y", "/a?u=%3Fsess%3d1%26id%3d2%26x&y"),
+    ("/a?u=%3Fsess%3d[redacted]%26x", "/a?u=%3Fsess%3d%26x"),
+]
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize(("tapped", "logged"), OPERATORS_OWN)
+def test_what_only_the_operators_list_hides_joins_wherever_it_stands(tapped: str, logged: str, log_first: bool) -> None:
+    [found] = exchanges(Correlator(Limits()), fed([Told(1, path=tapped)], [Told(1, path=logged)], log_first).entries)
+    assert found.completeness == C.COMPLETE
+
+
+OTHERS = [
+    ("/a?sess=[redacted]#f", "/a?sess=1#g"),
+    ("/a?sess=[redacted]#f", "/a?sess=1"),
+    ("/a?u=%3Fsess%3D[redacted]%26x%3D1", "/a?u=%3Fsess%3D1%26x%3D2"),
+    ("/a?u=%3Fsess%3D[redacted]%26x", "/a?u=%3Fsess%3D%26"),
+    ("/a?sess[redacted]", "/a?sess=1"),
+    ("/a?sess=[redacted]#f", "/a?sess=1&f"),
+]
+
+
+@BOTH_ORDERS
+@pytest.mark.parametrize(("tapped", "logged"), OTHERS)
+def test_what_differs_beside_the_hidden_value_is_another_exchange(tapped: str, logged: str, log_first: bool) -> None:
+    tape = fed([Told(1, path=tapped)], [Told(1, path=logged)], log_first)
+    found = exchanges(Correlator(Limits()), [*tape.entries, tape.tick(11)])
+    assert {one.completeness for one in found} == {C.ACCESS_LOG_MISSING, C.TAP_MISSING}
+
+
 @BOTH_ORDERS
 @pytest.mark.parametrize("before", ["/a#access_token=", "/go/https%3A%2F%2Fh%3Fkey%3D", "/a?next=%2Fb%23code%3D"])
 def test_a_secret_in_a_fragment_or_an_encoded_url_joins_whether_the_filter_hides_it_or_not(before: str, log_first: bool) -> None:
