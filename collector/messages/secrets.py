@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
+
+from collector.messages.queries import URLS
+from collector.messages.sessions import SESSION_HEADER
 
 # They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
 USAGE_HEADERS = frozenset({
@@ -22,7 +25,6 @@ USAGE_HEADERS = frozenset({
 NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key"})
 ARGUMENTS = "mcp-param-"  # what MCP's clients repeat in headers of a tool's arguments: header Mcp-Param-Region, …
 WORDS = ("token", "secret", "api-key", "apikey", "subscription-key", ARGUMENTS)
-_WORD = re.compile("|".join(WORDS))
 _KNOWN, _KNOWN_CHARS = 1024, 1024  # blocks whose names are remembered, and how long these may be together
 
 
@@ -32,16 +34,27 @@ def is_secret(header: str) -> bool:
     return name in NAMES or (any(word in name for word in WORDS) and name not in USAGE_HEADERS)
 
 
-def secrets_among(headers: Mapping[str, str]) -> frozenset[str]:
-    """Those of these headers whose values must not be stored. Most blocks have names that were asked for before: these are remembered."""
+class Named(NamedTuple):
+    """What names of headers tell: whose values must not be stored, which are paths or URLs, whether one is a session of MCP."""
+
+    secret: frozenset[str]
+    urls: frozenset[str]
+    has_session: bool
+
+
+def look_at(headers: Mapping[str, str]) -> Named:
+    """Most blocks have names that were asked for before: what was found is remembered."""
     names = "\n".join(headers)
     if len(names) > _KNOWN_CHARS or names.count("\n") >= len(headers):  # the latter: one has a line's end, which no proxy lets pass
-        return frozenset(filter(is_secret, headers))
-    return _known_among(names)
+        return _look_at(headers)
+    return _known(names)
 
 
 @lru_cache(_KNOWN)
-def _known_among(names: str) -> frozenset[str]:
-    if names != names.lower() or _WORD.search(names):
-        return frozenset(filter(is_secret, names.split("\n")))
-    return NAMES.intersection(names.split("\n"))
+def _known(names: str) -> Named:
+    return _look_at(names.split("\n"))
+
+
+def _look_at(names: Iterable[str]) -> Named:
+    found = frozenset(names)
+    return Named(frozenset(filter(is_secret, found)), URLS & found, SESSION_HEADER in found)

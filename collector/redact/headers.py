@@ -2,53 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
-from collector.messages.queries import REDACTED, URLS, may_hold, without_header_secrets
-from collector.messages.secrets import ARGUMENTS, secrets_among
-from collector.messages.sessions import SESSION_HEADER, hashed, is_hashed, is_keyed
+from collector.messages.queries import REDACTED, may_hold, without_header_secrets
+from collector.messages.secrets import Named, look_at
+from collector.messages.sessions import SESSION_HEADER, hashed, is_keyed
 from collector.redact.structure import spellings
 from collector.rule_language.patterns import Patterns
 
-_OF_MCP = "mcp-"
 _MESSAGE = "grpc-message"
 _DETAILS = "grpc-status-details-bin"  # google.rpc.Status: the message once more, with details, in base64
 _ERRORS = frozenset((_MESSAGE, _DETAILS))
 
 
-def without_secrets(headers: Headers, named: Mapping[str, str], *, with_hashes: bool = False) -> Headers:
-    """The headers with blanks in place of secrets; the same list if there are none. `named`: the same by name.
+def without_secrets(headers: Headers, named: Mapping[str, str], session: Callable[[str], str] = hashed) -> Headers:
+    """The headers with blanks in place of secrets, in queries of paths and URLs too; the same list if there are none. `named`: the same by
+    name. `session`: what is told of the id of a session of MCP.
 
-    `with_hashes`: what the tap filter told as a hash with the operator's key stays.
+    What the tap filter told as a hash with the operator's key stays.
     """
-    secret = secrets_among(named)
-    if not secret or (len(headers) == len(named) and all(named[name] == REDACTED for name in secret)):
+    look = look_at(named)
+    if len(headers) == len(named) and not look.has_session and _is_bare(named, look):
         return headers
-    return [(name, value if name not in secret or (with_hashes and is_keyed(value)) else REDACTED) for name, value in headers]
+    return [(name, _told(name, value, look, session)) for name, value in headers]
 
 
-def without_keys(headers: Headers) -> Headers:
-    """The headers with blanks in the queries of paths and URLs, as an older filter tells them; the same list if none can hold a secret."""
-    if not any(may_hold(value) for name, value in headers if name in URLS):
-        return headers
-    return [(name, without_header_secrets(value) if name in URLS else value) for name, value in headers]
+def _is_bare(named: Mapping[str, str], look: Named) -> bool:
+    for name in look.secret:  # on the hot path, where a generator costs more than the loops
+        if named[name] != REDACTED:
+            return False
+    for name in look.urls:  # noqa: SIM110 - as above
+        if may_hold(named[name]):
+            return False
+    return True
 
 
-def without_calls(headers: Headers, named: Mapping[str, str]) -> Headers:
-    """The headers without MCP's arguments of tools, and with hashes of its sessions' ids; the same list if there are none of either."""
-    if _OF_MCP not in "\n".join(named):
-        return headers
-    return [(name, _of_call(name, value)) for name, value in headers]
-
-
-def _of_call(name: str, value: str) -> str:
+def _told(name: str, value: str, look: Named, session: Callable[[str], str]) -> str:
     if value == REDACTED:
         return value
+    if name in look.secret:
+        return value if is_keyed(value) else REDACTED
     if name == SESSION_HEADER:
-        return hashed(value)
-    return REDACTED if name.startswith(ARGUMENTS) and not is_hashed(value) else value
+        return session(value)
+    return without_header_secrets(value) if name in look.urls else value
+
+
+def without_hashes(headers: Headers, named: Mapping[str, str]) -> Headers:
+    """Those that `without_secrets` gave, without hashes of secrets; the same list if there are none."""
+    secret = look_at(named).secret
+    if len(headers) == len(named) and all(named[name] == REDACTED for name in secret):
+        return headers
+    return [(name, REDACTED if name in secret else value) for name, value in headers]
 
 
 def without_quotes(headers: Headers, patterns: Patterns) -> Headers:

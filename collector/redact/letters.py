@@ -14,8 +14,8 @@ from collector.messages import headers
 from collector.messages.exchange import AccessLog, Exchange, Tap
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED, without_query_secrets
-from collector.messages.sessions import SESSION_HEADER, is_keyed
-from collector.redact.headers import without_calls, without_keys, without_secrets
+from collector.messages.sessions import is_keyed
+from collector.redact.headers import without_secrets
 
 _BLOCKS = ("request_headers", "request_trailers", "response_headers", "response_trailers")
 _LOGGED = ("request_headers", "response_headers", "response_trailers")
@@ -51,9 +51,9 @@ def _logged(log: AccessLog) -> AccessLog:
 
 
 def _bare(told: Headers) -> Headers:
-    """A session has no hash here but the filter's own: sent again, it would be hashed twice, and so be another one."""
-    named = dict(told[::-1])
-    bare = without_keys(without_secrets(told, named, with_hashes=True))
-    if SESSION_HEADER in named:
-        bare = [(name, REDACTED if name == SESSION_HEADER and not is_keyed(value) else value) for name, value in bare]
-    return without_calls(bare, named)
+    return without_secrets(told, dict(told[::-1]), _session)
+
+
+def _session(told: str) -> str:
+    """No hash here but the filter's own: sent again, it would be hashed twice, and so be another one."""
+    return told if is_keyed(told) else REDACTED

@@ -13,15 +13,14 @@ from collector.decode.usage import Estimator
 from collector.errors import blamed
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Exchange, Tap
-from collector.messages.queries import block_may_hold, without_query_secrets
+from collector.messages.queries import without_query_secrets
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
-from collector.messages.sessions import SESSION_HEADER
 from collector.redact import levels
 from collector.redact.bodies import ALL, SIDES, Kept
 from collector.redact.conceal import conceal
 from collector.redact.consumers import Consumers
-from collector.redact.headers import without_calls, without_keys, without_messages, without_quotes, without_secrets
+from collector.redact.headers import without_hashes, without_messages, without_quotes, without_secrets
 from collector.redact.rules import Rules
 from collector.redact.second_look import JOINED, look_again
 
@@ -69,17 +68,10 @@ class Redactor:
         tap, asked, consumer = seen.exchange.tap, seen.request_headers, None
         answered, sent, trailers = seen.response_headers, seen.request_trailers, seen.response_trailers
         # Also of the tap: its filter may be older, or hide by a list of its own.
-        asked = without_secrets(asked, seen.request, with_hashes=True)
-        answered = without_secrets(answered, seen.response, with_hashes=True)
-        sent = without_secrets(sent, dict(sent), with_hashes=True) if sent else sent
-        trailers = without_secrets(trailers, dict(trailers), with_hashes=True) if trailers else trailers
+        asked, answered = without_secrets(asked, seen.request), without_secrets(answered, seen.response)
+        sent = without_secrets(sent, dict(sent)) if sent else sent
+        trailers = without_secrets(trailers, dict(trailers)) if trailers else trailers
         path = without_query_secrets(seen.path) if seen.path else seen.path
-        if seen.by_log or (tap is not None and block_may_hold(tap.request_headers or b"")):  # a look that nearly all pass
-            asked = without_keys(asked)
-        if seen.by_log or (tap is not None and block_may_hold(tap.response_headers or b"")):
-            answered = without_keys(answered)
-        asked = without_calls(asked, seen.request)
-        answered = without_calls(answered, seen.response) if SESSION_HEADER in seen.response else answered
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)
@@ -95,7 +87,7 @@ class Redactor:
             request_trailers=sent,
             response_headers=answered,
             response_trailers=trailers,
-            forwarded_headers=without_secrets(asked, request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
+            forwarded_headers=without_hashes(asked, request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
             request=request,
             response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
             request_id=seen.request_id,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.messages.secrets import NAMES, USAGE_HEADERS, WORDS, is_secret, secrets_among
+from collector.messages.secrets import NAMES, USAGE_HEADERS, WORDS, is_secret, look_at
 
 ROOT = Path(__file__).parents[2] / "wasm-config"
 PROPERTIES = json.loads((ROOT / "plugin-config.schema.json").read_text())["properties"]
@@ -50,4 +50,4 @@ def test_what_the_filter_hides_by_default_the_collector_hides() -> None:
 @pytest.mark.parametrize("name", ["X-Goog-Api-Key", "apikey", "x-apikey", "Ocp-Apim-Subscription-Key", "x-api-key-id"])
 def test_the_keys_of_apis_are_secrets(name: str) -> None:
     assert is_secret(name)
-    assert secrets_among({name: "1", "accept": "*/*"}) == {name}
+    assert look_at({name: "1", "accept": "*/*"}).secret == {name}
