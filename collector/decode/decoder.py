@@ -144,6 +144,8 @@ def _finish(reading: Reading) -> None:
         inference["choices"] = choices
     if reading.choices.left_out:
         reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
+    if reading.choices.are_too_deep():
+        reading.problem("arguments of a tool call that are nested too deep to be written again are left out")
     if reading.choices.odd:
         reading.problem("a choice's index that is no 64-bit number is taken for 0")
     if inference.get("streamed") is True and reading.response.data:

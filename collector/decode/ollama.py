@@ -13,7 +13,7 @@ from collector.decode.openai_embeddings import rows
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names
-from collector.decode.values import Object, arguments, items, mapping, name, objects, text
+from collector.decode.values import Object, items, mapping, name, objects, text
 
 _COUNTS: Names = {"prompt_eval_count": "prompt_tokens", "prompt_eval_cached_count": "cached_tokens", "eval_count": "completion_tokens"}
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
@@ -97,7 +97,7 @@ def _call(reading: Reading, choice: Choice, told: Object) -> None:
     function = mapping(told.get("function"))
     call = choice.new_call()
     call.id, call.name = name(told.get("id")), name(function.get("name"))
-    call.arguments.append(arguments(function.get("arguments")) or "")
+    call.give(function.get("arguments"))
 
 
 def _counts(reading: Reading, members: Object, told: Told = Told.FINAL) -> None:
