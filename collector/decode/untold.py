@@ -113,6 +113,8 @@ def _is_known(route: Route) -> bool:
 def _may_cost(route: Route, method: str, headers: Mapping[str, str]) -> bool:
     if route.generates:
         return True
+    if route.claimed:
+        return routes.method_of(method, headers) in _ASKS
     return not route.operation and route.protocol in _MAY_BE and routes.method_of(method, headers) in _ASKS
 
 
