@@ -89,11 +89,12 @@ def frames_of(form: Form, data: bytes, limit: int) -> Iterator[sse.Event]:
 
 
 class Reading:
-    """The state of one decode."""
+    """The state of one decode. `is_undecided`: what decides its protocol was not seen, or not all of it."""
 
     route = NOWHERE
     # In whose ways tokens were counted, where that was not the protocol's alone; `unknown`: in one that nobody knows.
     counted_as: frozenset[ProtocolName] = frozenset()
+    is_undecided = False
 
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:
         self.captured = captured

@@ -63,7 +63,7 @@ def find(reading: Reading) -> UsageAbsence | None:
     if "completion_tokens" in reading.usage.numbers or _needs_none(reading):  # the first is nearly always so, and cheap
         return None
     if not _is_known(reading.route):
-        return reason(Signs(known=False))
+        return reason(Signs(known=reading.is_undecided, read=False))
     request, response = reading.request, reading.response
     read = response.is_opened and not (request.partly_read or response.partly_read)
     unseen = reading.captured.response_unseen and not _has_tail(reading)
@@ -72,7 +72,7 @@ def find(reading: Reading) -> UsageAbsence | None:
 
 def find_failed(reading: Reading) -> UsageAbsence | None:
     """The same where the decoder failed."""
-    return None if _needs_none(reading) else reason(Signs(known=_is_known(reading.route), read=False))
+    return None if _needs_none(reading) else reason(Signs(known=_is_known(reading.route) or reading.is_undecided, read=False))
 
 
 def find_undecoded(
