@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from collector.decode import json_rpc
 from collector.decode.form import AWS
+from collector.decode.ollama import lowered
 from collector.decode.reading import Reading
 from collector.decode.route_table import GRAPH, MODELS, TABLE, TGI, V1, V2
 from collector.decode.routes import NOWHERE, Route, from_row
@@ -18,11 +19,15 @@ from collector.decode.values import Object, items, mapping, objects
 
 
 class _Rule(NamedTuple):
-    """`asked`: of these sets of members a request has one whole. `answered`: of these members an answer, or an event, has one."""
+    """`asked`: of these sets of members a request has one whole. `answered`: of these members an answer, or an event, has one;
+    `surely`: of an answer to a request that does not fit all of these, and another of those.
+    """
 
     asked: tuple[frozenset[str], ...]
     answered: frozenset[str]
     lists: bool = False  # the answer may be a list
+    surely: frozenset[str] = frozenset(("usage",))
+    any_case: bool = False  # the server does not distinguish `Model` from `model` in a request
 
 
 def _sets(*alternatives: str) -> tuple[frozenset[str], ...]:
@@ -55,13 +60,14 @@ _RULES = MappingProxyType({
     "v2 server": _Rule((), frozenset(("extensions", "version"))),
 })  # fmt: skip
 
+_MODEL = frozenset(("model",))
 # Applications that chat answer to these paths too, and other servers to /generate and /embeddings.
 _OLLAMA = MappingProxyType(
     {
-        "ollama chat": _Rule(_sets("messages model"), frozenset(("done",))),
-        "ollama generate": _Rule(_sets("model prompt"), frozenset(("done",))),
-        "ollama embed": _Rule(_sets("input model"), frozenset(("embeddings",))),
-        "ollama embeddings": _Rule(_sets("model prompt"), frozenset(("embedding",))),
+        "ollama chat": _Rule(_sets("messages model"), frozenset(("done",)), surely=_MODEL, any_case=True),
+        "ollama generate": _Rule(_sets("model prompt"), frozenset(("done",)), surely=_MODEL, any_case=True),
+        "ollama embed": _Rule(_sets("input model"), frozenset(("embeddings",)), surely=_MODEL, any_case=True),
+        "ollama embeddings": _Rule(_sets("model prompt"), frozenset(("embedding",)), surely=_MODEL, any_case=True),
     }
 )
 
@@ -90,7 +96,7 @@ def settle(route: Route, reading: Reading) -> Route:
     rule = _RULES[route.bodies]
     asked = _asked(rule, route, reading)
     if asked is False:
-        return NOWHERE
+        return route if _is_surely(rule, reading) else NOWHERE
     answered = _answered(rule, reading) if not (asked and reading.streamed) else None
     agreed = answered is not False and (asked or answered or route.versioned)
     return route if agreed else NOWHERE
@@ -106,7 +112,7 @@ def _asked(rule: _Rule, route: Route, reading: Reading) -> bool | None:
     asked = reading.asked
     if not isinstance(asked, dict):
         return None if asked is None else False
-    keys = asked.keys()
+    keys = lowered(asked).keys() if rule.any_case else asked.keys()
     if any(each <= keys for each in rule.asked):  # whatever stands beside it: a caller may add what it likes to a right request
         return True
     if "jsonrpc" in keys:
@@ -126,6 +132,12 @@ def _answered(rule: _Rule, reading: Reading) -> bool | None:
     if "jsonrpc" in answer:
         return False
     return True if rule.answered & answer.keys() else False if reading.response.whole else None
+
+
+def _is_surely(rule: _Rule, reading: Reading) -> bool:
+    """Whether the answer, or the first event of one, is of this protocol whatever was asked: a server may take more than is known."""
+    answer = mapping(_answer(reading))
+    return rule.surely <= answer.keys() and "jsonrpc" not in answer and not (rule.answered - rule.surely).isdisjoint(answer)
 
 
 def _answer(reading: Reading) -> object:
@@ -203,7 +215,7 @@ def _ollama(route: Route, reading: Reading) -> Route:
     """Ollama's, if the request looks so and the answer not otherwise: it never is an event stream or plain text, unless a proxy failed."""
     rule, response, status = _OLLAMA[route.bodies], reading.response, reading.captured.status
     asked = _asked(rule, route, reading)
-    if asked is False and isinstance(mapping(reading.asked).get("model"), str):
+    if asked is False and (isinstance(lowered(mapping(reading.asked)).get("model"), str) or _is_surely(rule, reading)):
         asked = None  # with a model alone it is loaded
     if asked is not False and (not response.data or response.starts_as_json or (status is not None and status >= _FAILED)):
         answered = _answered(rule, reading)

@@ -90,6 +90,21 @@ def test_what_was_answered_is_enough(shape):
     assert decode(t.exchange(f"/gateway{shape}", None, first, response_headers=t.SSE)).inference["protocol"] != "unknown"
 
 
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/completions", {"choices": [{"text": "x"}], "usage": {"prompt_tokens": 3}}),
+        ("/v1/embeddings", {"data": [], "usage": {"prompt_tokens": 3}}),
+        ("/v1/messages", {"type": "message", "stop_reason": "end_turn", "usage": {"input_tokens": 3}}),
+    ],
+)
+def test_an_answer_that_surely_is_one_is_not_overruled_by_what_was_asked(path, answer):
+    for asked in ({"Model": "m", "x": "y"}, {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}, b"a=1"):
+        decoded = decode(t.exchange(path, asked, answer))
+        assert decoded.usage["prompt_tokens"]["value"] == 3
+    assert decode(t.exchange(path, {"jsonrpc": "2.0"}, answer | {"jsonrpc": "2.0"})).inference == {"protocol": "unknown"}
+
+
 def test_a_request_that_was_cut_before_it_tells_is_no_other():
     asked = b'{"metadata":{"a":1},"prompt":"' + b"x" * 100
     cut = t.exchange("/gateway/completions", asked, {"choices": [{"text": "a"}]}, request_whole=False)
@@ -206,7 +221,8 @@ def test_whatever_the_bodies_what_is_unknown_has_no_usage(shape, prefix, asked, 
     headers = t.SSE if streamed else t.JSON
     decoded = decode(t.exchange(prefix + shape, t.dumps(asked), body, response_headers=headers, response_whole=whole, request_whole=whole))
     assert not [problem for problem in decoded.problems if "the decoder failed" in problem]
-    if isinstance(asked, dict) and "jsonrpc" in asked and not any(each <= asked.keys() for each in RULES[shape].asked):
+    sure = isinstance(answer, dict) and "usage" in answer
+    if isinstance(asked, dict) and "jsonrpc" in asked and not sure and not any(each <= asked.keys() for each in RULES[shape].asked):
         assert decoded.inference["protocol"] == "unknown"
     if decoded.inference["protocol"] == "unknown":
         assert (decoded.usage, "operation" in decoded.inference) == ({}, False)
