@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.decode import decode
+from collector.decode import Decoded, decode
 from collector.decode.route_table import CHAT, RESPONSES
 from tests.decode import transcripts as t
 
@@ -72,6 +72,39 @@ def test_arguments_too_deep_to_be_written_again_cost_no_usage(name: str) -> None
     assert decoded.problems == [LEFT_OUT]
     [call] = decoded.inference["choices"][0]["tool_calls"]
     assert (call["name"], call["arguments"]) == ("t", "")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_of_an_answer_too_deep_to_be_read_the_end_tells_usage(name: str) -> None:
+    path, asked, answer = ANSWERS[name]
+    decoded = decode(t.exchange(path, asked, answer.replace(b"DEEP", nested(1100))))
+    assert (counts(decoded.usage), decoded.untold) == ([10, 600], None)
+    assert [problem.startswith("response body: not JSON") for problem in decoded.problems] == [True]
+
+
+def test_of_an_answer_too_deep_to_be_read_that_tells_no_usage_the_limit_is_the_reason() -> None:
+    path, asked, answer = ANSWERS["ollama"]
+    untold = answer.replace(b"DEEP", nested(1100)).replace(b"eval_count", b"x")
+    assert decode(t.exchange(path, asked, untold)).untold == "capture_limit"
+
+
+TOLD = b'{"promptTokenCount":10,"candidatesTokenCount":600}}'
+ELEMENT = b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"t","args":DEEP}}]}}],"usageMetadata":' + TOLD
+
+
+def at_depth(frames: int, element: bytes) -> Decoded:
+    """As decoded with so many calls on the stack."""
+    return (
+        at_depth(frames - 1, element) if frames else decode(t.exchange("/v1beta/models/g:streamGenerateContent", {}, b"[" + element + b"]"))
+    )
+
+
+@pytest.mark.parametrize("levels", [200, 850, 950, 1000, 1100])
+def test_what_is_read_of_a_growing_array_does_not_depend_on_the_stack(levels: int) -> None:
+    for element in (ELEMENT, ELEMENT.replace(b"DEEP", b'{"b":NaN,"c":DEEP}')):
+        shallow, deep = (at_depth(frames, element.replace(b"DEEP", nested(levels))) for frames in (0, 200))
+        assert (shallow.usage, shallow.problems, shallow.inference) == (deep.usage, deep.problems, deep.inference)
+        assert counts(shallow.usage) == [10, 600]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
