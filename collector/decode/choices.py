@@ -207,7 +207,7 @@ class Choices:
 
     def are_too_deep(self) -> bool:
         """Whether arguments of a call are left out, since they are nested too deep."""
-        return any(call.too_deep for choice in self._by_index.values() for call in choice.calls)
+        return any(choice.calls and any(call.too_deep for call in choice.calls) for choice in self._by_index.values())
 
     def text(self) -> str:
         """All that was generated, for an estimate."""

@@ -32,7 +32,7 @@ class Elements:
             if text[at : at + 1] != b"{":
                 self.closed = text[at : at + 1] == b"]"
                 return
-            end = end_of_value(text, at)
+            end = end_of_value(text, at, len(text))
             if not end:
                 return
             yield text[at:end], end

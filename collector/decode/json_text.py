@@ -24,9 +24,9 @@ _CLOSING = frozenset(b"}]")
 # Up to the next bracket that stands outside of a string.
 _NEXT = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+[{}\[\]]', re.DOTALL)
 _OPENERS = (b"{", b"[")
-_DEEPEST = (
-    256  # levels that the lenient parser reads: it recurses, so what is above it on the stack would decide else. The strict one: 1024
-)
+# Levels that the lenient parser reads. It recurses: without a bound, what is above it on the stack would decide.
+_DEEPEST = 256
+_STRICT = 1024  # levels that the strict parser reads
 
 
 class NotJSONError(ValueError):
@@ -99,16 +99,18 @@ def first_value(text: bytes) -> tuple[Any, int]:
     Raises:
         NotJSONError: it begins with none that is complete.
     """
-    end = end_of_value(text, 0) if text[:1] in _OPENERS else 0
+    end = end_of_value(text, 0, _STRICT) if text[:1] in _OPENERS else 0
     if not end:
         raise NotJSONError("no complete value at its beginning")
     return loads(text[:end]), end
 
 
-def end_of_value(text: bytes, at: int) -> int:
-    """Where the object or array ends that begins at `at`; 0 if it is not complete. Whether it is JSON in between is not asked."""
+def end_of_value(text: bytes, at: int, most: int) -> int:
+    """Where the object or array ends that begins at `at`; 0 if it is not complete, or has more than `most` levels. Whether it is JSON in
+    between is not asked.
+    """
     depth = 0
-    while match := _NEXT.match(text, at):
+    while depth <= most and (match := _NEXT.match(text, at)):
         at = match.end()
         depth += 1 if text[at - 1] in _CLOSER else -1
         if not depth:
