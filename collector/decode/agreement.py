@@ -10,18 +10,24 @@ from typing import NamedTuple
 
 from collector.decode import json_rpc
 from collector.decode.form import AWS
+from collector.decode.ollama import lowered
 from collector.decode.reading import Reading
-from collector.decode.route_table import GRAPH, MODELS, TABLE, V1, V2
+from collector.decode.route_table import GRAPH, MODELS, TABLE, TGI, V1, V2
 from collector.decode.routes import NOWHERE, Route, from_row
+from collector.decode.trailing import trailing_members
 from collector.decode.values import Object, items, mapping, objects
 
 
 class _Rule(NamedTuple):
-    """`asked`: of these sets of members a request has one whole. `answered`: of these members an answer, or an event, has one."""
+    """`asked`: of these sets of members a request has one whole. `answered`: of these members an answer, or an event, has one;
+    `surely`: of an answer to a request that does not fit all of these, and another of those.
+    """
 
     asked: tuple[frozenset[str], ...]
     answered: frozenset[str]
     lists: bool = False  # the answer may be a list
+    surely: frozenset[str] = frozenset(("usage",))
+    any_case: bool = False  # the server does not distinguish `Model` from `model` in a request
 
 
 def _sets(*alternatives: str) -> tuple[frozenset[str], ...]:
@@ -54,18 +60,19 @@ _RULES = MappingProxyType({
     "v2 server": _Rule((), frozenset(("extensions", "version"))),
 })  # fmt: skip
 
+_MODEL = frozenset(("model",))
 # Applications that chat answer to these paths too, and other servers to /generate and /embeddings.
 _OLLAMA = MappingProxyType(
     {
-        "ollama chat": _Rule(_sets("messages model"), frozenset(("done",))),
-        "ollama generate": _Rule(_sets("model prompt"), frozenset(("done",))),
-        "ollama embed": _Rule(_sets("input model"), frozenset(("embeddings",))),
-        "ollama embeddings": _Rule(_sets("model prompt"), frozenset(("embedding",))),
+        "ollama chat": _Rule(_sets("messages model"), frozenset(("done",)), surely=_MODEL, any_case=True),
+        "ollama generate": _Rule(_sets("model prompt"), frozenset(("done",)), surely=_MODEL, any_case=True),
+        "ollama embed": _Rule(_sets("input model"), frozenset(("embeddings",)), surely=_MODEL, any_case=True),
+        "ollama embeddings": _Rule(_sets("model prompt"), frozenset(("embedding",)), surely=_MODEL, any_case=True),
     }
 )
 
 # One of these has a request to Bedrock, be it for Converse, for counting, or a model's own.
-_BEDROCK = frozenset(("messages", "input", "anthropic_version", "prompt", "inputText", "inputs", "texts"))
+_BEDROCK = frozenset(("messages", "system", "input", "anthropic_version", "prompt", "inputText", "inputs", "texts"))
 
 _ENDS = ("/chat/completions", "/completions", "/rerank", "/embeddings", "/score", "/generate")
 _BY_OPERATION = {row.operation: from_row(row) for row in TABLE if row.method == "POST" and row.shape in _ENDS}
@@ -74,6 +81,11 @@ _INFER = next(from_row(row) for row in TABLE if row.protocol == V2 and row.opera
 _INVOKED = {
     "messages": "chat", "prompt": "completion", "documents": "rerank", "input": "embeddings", "text_1": "score", "inputs": "generate",
 }  # fmt: skip
+_INVOCATIONS, _ROOT = frozenset((*_INVOKED, "instances")), frozenset(("inputs", "instances"))
+# What answers have where requests do not tell.
+_GENERATED = frozenset(("generated_text", "token", "meta_info"))
+_ANSWERED = {"data": "embeddings", "results": "rerank"}
+_CONVERSED = frozenset(("stopReason", "stop_reason", "usage", "choices", "prompt_token_count", "inputTextTokenCount"))
 _FAILED = 400
 
 
@@ -84,7 +96,7 @@ def settle(route: Route, reading: Reading) -> Route:
     rule = _RULES[route.bodies]
     asked = _asked(rule, route, reading)
     if asked is False:
-        return NOWHERE
+        return route if _is_surely(rule, reading) else NOWHERE
     answered = _answered(rule, reading) if not (asked and reading.streamed) else None
     agreed = answered is not False and (asked or answered or route.versioned)
     return route if agreed else NOWHERE
@@ -100,7 +112,7 @@ def _asked(rule: _Rule, route: Route, reading: Reading) -> bool | None:
     asked = reading.asked
     if not isinstance(asked, dict):
         return None if asked is None else False
-    keys = asked.keys()
+    keys = lowered(asked).keys() if rule.any_case else asked.keys()
     if any(each <= keys for each in rule.asked):  # whatever stands beside it: a caller may add what it likes to a right request
         return True
     if "jsonrpc" in keys:
@@ -112,10 +124,7 @@ def _asked(rule: _Rule, route: Route, reading: Reading) -> bool | None:
 
 def _answered(rule: _Rule, reading: Reading) -> bool | None:
     """Whether the answer, or the first event of one, looks as it should; None if it does not tell."""
-    status = reading.captured.status
-    if (status is not None and status >= _FAILED) or not reading.response.data:
-        return None
-    answer = _first_event(reading) if reading.streamed else reading.answer if reading.response.starts_as_json else None
+    answer = _answer(reading)
     if isinstance(answer, list):
         return rule.lists
     if not isinstance(answer, dict) or "error" in answer or not answer:
@@ -125,8 +134,38 @@ def _answered(rule: _Rule, reading: Reading) -> bool | None:
     return True if rule.answered & answer.keys() else False if reading.response.whole else None
 
 
-def _first_event(reading: Reading) -> Object | None:
-    return next((event for event, _ in reading.events()), None)
+def _is_surely(rule: _Rule, reading: Reading) -> bool:
+    """Whether the answer, or the first event of one, is of this protocol whatever was asked: a server may take more than is known."""
+    answer = mapping(_answer(reading))
+    return rule.surely <= answer.keys() and "jsonrpc" not in answer and not (rule.answered - rule.surely).isdisjoint(answer)
+
+
+def _answer(reading: Reading) -> object:
+    """The answer's JSON, or the first event of one; None if it failed, or is none."""
+    status = reading.captured.status
+    if (status is not None and status >= _FAILED) or not reading.response.data:
+        return None
+    if reading.streamed:
+        return next((event for event, _ in reading.events()), None)
+    return reading.answer if reading.response.starts_as_json else None
+
+
+def _given(reading: Reading, wanted: frozenset[str]) -> Object:
+    """The request's members, as far as they came: of one whose middle is missing also those of its end that are wanted."""
+    request, tail = reading.request, reading.captured.request_tail
+    asked = mapping(reading.asked if request.starts_as_json else None)
+    if tail is None or not tail.ended or not request.starts_as_json or not wanted.isdisjoint(asked):
+        return asked
+    if request.data is not reading.captured.request_body:  # it is encoded: behind missing bytes nothing can be undone
+        return asked
+    return {**asked, **next(iter(trailing_members(tail.data, wanted)), {})}
+
+
+def _is_silent(reading: Reading) -> bool:
+    """Whether the request may have asked for something that was not seen: then the answer tells, or what it was is not known."""
+    request = reading.request
+    reading.is_undecided = request.partly_read or not (request.is_all_told and request.is_opened)
+    return reading.is_undecided
 
 
 def _models(_: Route, reading: Reading) -> Route:
@@ -141,26 +180,42 @@ def _model(route: Route, reading: Reading) -> Route:
 
 def _invocations(_: Route, reading: Reading) -> Route:
     """SageMaker's: whatever the server behind it takes."""
-    asked = mapping(reading.asked if reading.request.starts_as_json else None)
+    asked = _given(reading, _INVOCATIONS)
     for key, operation in _INVOKED.items():
         if key in asked:
             return _tensors(asked) or _BY_OPERATION[operation]
-    return _PREDICT if "instances" in asked else NOWHERE
+    if "instances" in asked:
+        return _PREDICT
+    return _invoked(_answer(reading)) if _is_silent(reading) else NOWHERE
+
+
+def _invoked(answer: object) -> Route:
+    """The route that an answer alone tells."""
+    told = next(iter(objects(answer)), {}) if isinstance(answer, list) else mapping(answer)
+    if not _GENERATED.isdisjoint(told):
+        return _BY_OPERATION["generate"]
+    if "choices" in told:
+        one = next(iter(objects(told["choices"])), {})
+        return _BY_OPERATION["completion" if told.get("object") == "text_completion" or "text" in one else "chat"]
+    operation = next((operation for key, operation in _ANSWERED.items() if key in told), None)
+    return _PREDICT if "predictions" in told else _BY_OPERATION[operation] if operation and "usage" in told else NOWHERE
 
 
 def _root(_: Route, reading: Reading) -> Route:
     """TGI's, for a text. An InferenceGraph's, for KServe's protocols: it passes on what others are asked then, and generates nothing."""
-    asked = mapping(reading.asked if reading.request.starts_as_json else None)
+    asked = _given(reading, _ROOT)
     if "inputs" in asked:
         return Route(V2, GRAPH, "kserve_v2") if _tensors(asked) else _BY_OPERATION["generate"]
-    return Route(V1, GRAPH, "kserve_v1") if isinstance(asked.get("instances"), list) else NOWHERE
+    if isinstance(asked.get("instances"), list):
+        return Route(V1, GRAPH, "kserve_v1")
+    return route if _is_silent(reading) and (route := _invoked(_answer(reading))).protocol == TGI else NOWHERE
 
 
 def _ollama(route: Route, reading: Reading) -> Route:
     """Ollama's, if the request looks so and the answer not otherwise: it never is an event stream or plain text, unless a proxy failed."""
     rule, response, status = _OLLAMA[route.bodies], reading.response, reading.captured.status
     asked = _asked(rule, route, reading)
-    if asked is False and isinstance(mapping(reading.asked).get("model"), str):
+    if asked is False and (isinstance(lowered(mapping(reading.asked)).get("model"), str) or _is_surely(rule, reading)):
         asked = None  # with a model alone it is loaded
     if asked is not False and (not response.data or response.starts_as_json or (status is not None and status >= _FAILED)):
         answered = _answered(rule, reading)
@@ -171,12 +226,14 @@ def _ollama(route: Route, reading: Reading) -> Route:
 
 
 def _bedrock(route: Route, reading: Reading) -> Route:
-    """Bedrock's, if AWS signed or answered it, or the request looks so."""
+    """Bedrock's, if AWS signed or answered it, or the request looks so, or, where that does not tell, the answer."""
     asked, answered = reading.request.headers, reading.response.headers
     if "x-amz-date" in asked or "x-amzn-requestid" in answered or reading.response.form is AWS:
         return route
-    given = mapping(reading.asked if reading.request.starts_as_json else None)
-    return NOWHERE if _BEDROCK.isdisjoint(given) or "jsonrpc" in given else route
+    given = _given(reading, _BEDROCK)
+    if not _BEDROCK.isdisjoint(given):
+        return NOWHERE if "jsonrpc" in given and "jsonrpc" in mapping(_answer(reading)) else route
+    return route if _is_silent(reading) and not _CONVERSED.isdisjoint(mapping(_answer(reading))) else NOWHERE
 
 
 def _tensors(asked: Object) -> Route | None:

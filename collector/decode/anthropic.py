@@ -41,14 +41,14 @@ def read_answer(reading: Reading, answer: Object) -> None:
     if answer.get("type") != "message":
         return
     read_head(reading, answer)
+    read_usage(reading, answer.get("usage"), Told.FINAL)
     choice = reading.choices.at(0)
     choice.role = name(answer.get("role"))
     choice.finish_reason = name(answer.get("stop_reason"))
     for block in reading.blocks(answer.get("content")):
         call = _block(choice, block)
         if call is not None:
-            call.arguments.append(compact(block.get("input")))
-    read_usage(reading, answer.get("usage"), Told.FINAL)
+            give_input(call, block.get("input"))
 
 
 def _block(choice: Choice, block: Object) -> Call | None:
@@ -76,15 +76,16 @@ def read_usage(reading: Reading, usage: object, told: Told) -> None:
     reading.put("service_tier", name(usage.get("service_tier")))
 
 
-def compact(value: object) -> str:
-    """A tool's input as text; it may be left out."""
-    return orjson.dumps(value if value is not None else {}).decode()
+def give_input(call: Call, value: object) -> None:
+    """Adds a tool's input; it may be left out."""
+    call.write(value if value is not None else {})
 
 
 def compact_arguments(call: Call) -> None:
     """A tool's input that came in pieces is complete: the same text as in an answer that is not streamed."""
     try:
-        call.arguments = [compact(loads("".join(call.arguments).encode() or b"{}"))]
+        told = loads("".join(call.arguments).encode() or b"{}")
+        call.arguments = [orjson.dumps(told if told is not None else {}).decode()]
     except (NotJSONError, orjson.JSONEncodeError):
         pass
 

@@ -38,13 +38,13 @@ def images(asked: Object) -> int:
 
 def read_answer(reading: Reading, answer: Object) -> None:
     """An answer that is not streamed."""
+    read_end(reading, answer)
     message = mapping(mapping(answer.get("output")).get("message"))
     if message:
         choice = reading.choices.at(0)
         choice.role = name(message.get("role"))
         for block in reading.blocks(message.get("content")):
             _block(choice, block)
-    read_end(reading, answer)
 
 
 def read_end(reading: Reading, told: Object) -> None:
@@ -71,7 +71,7 @@ def _block(choice: Choice, block: Object) -> None:
     if isinstance(piece := thought.get("text"), str):
         choice.add_reasoning(piece)
     if isinstance(used := block.get("toolUse"), dict):
-        _call(choice, used).arguments.append(anthropic.compact(used.get("input")))
+        anthropic.give_input(_call(choice, used), used.get("input"))
 
 
 def _call(choice: Choice, used: Object) -> Call:

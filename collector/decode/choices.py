@@ -6,6 +6,8 @@ call's id or name, or give several whole calls the same index, with ids or witho
 
 from collections.abc import Iterator
 
+import orjson
+
 from collector.decode.json_text import NotJSONError, loads
 from collector.messages.inference import AnswerChoice, ToolCall
 
@@ -13,15 +15,33 @@ _PROOFS = 8  # how often a call's arguments are looked at for their end
 
 
 class Call:
-    """A tool call in the making."""
+    """A tool call in the making. `too_deep`: its arguments were nested deeper than JSON is written, and are left out."""
 
-    __slots__ = ("_proofs", "arguments", "id", "name")
+    __slots__ = ("_proofs", "arguments", "id", "name", "too_deep")
 
     def __init__(self) -> None:
         self.id: str | None = None
         self.name: str | None = None
         self.arguments: list[str] = []
+        self.too_deep = False
         self._proofs = 0
+
+    def give(self, value: object) -> bool:
+        """Adds arguments: a text as it is, an object or array as compact JSON. True if that is something."""
+        if isinstance(value, str):
+            if value:
+                self.arguments.append(value)
+            return bool(value)
+        return isinstance(value, dict | list) and self.write(value)
+
+    def write(self, value: object) -> bool:
+        """Adds a value as compact JSON. False: it cannot be written. A reader takes more levels of nesting than a writer."""
+        try:
+            self.arguments.append(orjson.dumps(value).decode())
+        except orjson.JSONEncodeError:
+            self.too_deep = True
+            return False
+        return True
 
     def is_complete(self) -> bool:
         """Whether its arguments are a whole JSON object: what follows under another name is another call."""
@@ -184,6 +204,10 @@ class Choices:
     def as_json(self) -> list[AnswerChoice]:
         """The record's `choices`, by index."""
         return [self._by_index[index].as_json(index) for index in sorted(self._by_index)]
+
+    def are_too_deep(self) -> bool:
+        """Whether arguments of a call are left out, since they are nested too deep."""
+        return any(choice.calls and any(call.too_deep for call in choice.calls) for choice in self._by_index.values())
 
     def text(self) -> str:
         """All that was generated, for an estimate."""

@@ -117,7 +117,7 @@ def _read(reading: Reading) -> None:
     if route.generates and route.handler:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
-    if captured.request_tail or captured.response_tail or _is_long(reading):
+    if captured.request_tail or captured.response_tail or _is_unread(reading):
         ends.read(reading, route.generates)
     reading.put("model_requested", named)  # whatever the body says: where the path names the model, servers do not read it there
 
@@ -130,8 +130,10 @@ def _counted_as(reading: Reading) -> ProtocolName:
     return next(iter(seen)) if len(seen) == 1 else UNKNOWN
 
 
-def _is_long(reading: Reading) -> bool:
+def _is_unread(reading: Reading) -> bool:
     most = reading.limits.json_bytes
+    if reading.request.partly_read or reading.response.partly_read:
+        return True
     return len(reading.request.data) > most or len(reading.response.data) > most
 
 
@@ -144,6 +146,8 @@ def _finish(reading: Reading) -> None:
         inference["choices"] = choices
     if reading.choices.left_out:
         reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
+    if reading.choices.are_too_deep():
+        reading.problem("arguments of a tool call that are nested too deep to be written again are left out")
     if reading.choices.odd:
         reading.problem("a choice's index that is no 64-bit number is taken for 0")
     if inference.get("streamed") is True and reading.response.data:

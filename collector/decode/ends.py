@@ -1,7 +1,8 @@
 """What the end of a body tells where what stands before it is missing: usage, models, and why a choice ended. No texts.
 
 A body that is longer than what the tap captures comes as its beginning, which the protocol modules read, and its tail. Of a stream the
-tail's complete events are read, of a JSON object its last members; so it is with a JSON object over `Limits.json_bytes`.
+tail's complete events are read, of a JSON object its last members; so it is with a JSON object over `Limits.json_bytes` or
+nested too deep.
 """
 
 import re
@@ -86,8 +87,9 @@ def _end(reading: Reading, body: Body, captured: bytes, tail: Tail | None) -> Ta
     """The end of a body, if it can be read."""
     most = reading.limits.tail_bytes
     if tail is None:
-        long = len(body.data) > reading.limits.json_bytes and body.starts_as_json and not body.is_streamed
-        return Tail(len(body.data) - most, body.data[-most:], True) if long and body.whole else None
+        unread = body.partly_read or len(body.data) > reading.limits.json_bytes  # nested too deep, or too long
+        known = unread and body.whole and body.starts_as_json and not body.is_streamed
+        return Tail(max(0, len(body.data) - most), body.data[-most:], True) if known else None
     if body.data is not captured or (not captured and "content-encoding" in body.headers):
         reading.problem(f"{body.side} body: its end is encoded, and what was told there is not known: the bytes before it are missing")
         body.partly_read = True
@@ -118,6 +120,9 @@ def _elements(reading: Reading, tail: Tail) -> None:
     for text in texts:
         if (event := reading.event(text)) is not None:
             gemini.read_late(reading, event)
+            continue
+        for members in trailing_members(text, _WANTED)[:1]:  # nested too deep
+            _members(reading, members)
 
 
 def _stream(reading: Reading, tail: Tail) -> None:

@@ -18,6 +18,7 @@ from collector.decode.sse import LAST, Event
 
 _PRELUDE, _LEAST = 12, 16
 _HEADERS, _MESSAGE = 128 << 10, (24 << 20) + (128 << 10) + 16  # at most, as AWS's own clients have it
+_FIRST = 64  # headers of a message that are read; AWS sends three
 _MAY_BEGIN = re.compile(rb"(?=[\0\1][\s\S]{3}\0[\0-\2])")
 # The sizes of headers' values by their type; of 6 and 7 it is told: true, false, byte, short, integer, long, bytes, text, time, UUID.
 _SIZES = (0, 0, 1, 2, 4, 8, None, None, 8, 16)
@@ -114,9 +115,11 @@ def _object(payload: bytes) -> dict[str, object]:
 
 
 def _headers(data: memoryview) -> Iterator[tuple[str, str]]:
-    """The headers that are texts, up to what is none."""
+    """The first headers, as far as they are texts: what is none ends them."""
     at = 0
-    while at < len(data):
+    for _ in range(_FIRST):
+        if at >= len(data):
+            return
         name = _text(data, at + 1, data[at])
         at += 1 + data[at]
         kind = data[at] if at < len(data) else -1

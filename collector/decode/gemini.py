@@ -18,7 +18,7 @@ from collector.decode.reading import Reading
 from collector.decode.route_table import UNKNOWN
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names
-from collector.decode.values import Object, arguments, items, mapping, name, objects, text
+from collector.decode.values import Object, items, mapping, name, objects, text
 from collector.messages.captured import Captured
 
 _DETAILS: Names = {
@@ -158,7 +158,7 @@ def _part(reading: Reading, choice: Choice, part: Object) -> bool:
     if reading.has_room(choice.calls) and (called := name(call.get("name"))):
         made = choice.new_call()
         made.id, made.name = name(call.get("id")), called
-        made.arguments.append(arguments(call.get("args")) or "")
+        made.give(call.get("args"))
     return True
 
 

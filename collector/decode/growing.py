@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
 from collector.decode.form import begin
+from collector.decode.json_text import end_of_value
 
-# Only where an element ends is wanted of this one: no number is too long for it.
-_ELEMENT = json.JSONDecoder(parse_int=float)
-_BETWEEN = re.compile(r"[ \t\r\n,]*+")
+_BETWEEN = re.compile(rb"[ \t\r\n,]*+")
 
 
 class Elements:
@@ -27,18 +25,17 @@ class Elements:
 
     def __iter__(self) -> Iterator[tuple[bytes, int]]:
         """Up to the first thing that is no object, or not complete."""
-        text = self._body.decode("latin-1")  # a character is a byte, and what JSON is made of is in both
-        at = begin(self._body) + 1
+        text = self._body
+        at = begin(text) + 1
         for _ in range(self._limit):
             at = _end_of_gap(text, at)
-            if text[at : at + 1] != "{":
-                self.closed = text[at : at + 1] == "]"
+            if text[at : at + 1] != b"{":
+                self.closed = text[at : at + 1] == b"]"
                 return
-            try:
-                _, end = _ELEMENT.raw_decode(text, at)
-            except (ValueError, RecursionError):
+            end = end_of_value(text, at, len(text))
+            if not end:
                 return
-            yield self._body[at:end], end
+            yield text[at:end], end
             at = end
         self.over = True
 
@@ -49,6 +46,6 @@ def is_array(body: bytes) -> bool:
     return body[at : at + 1] == b"["
 
 
-def _end_of_gap(text: str, at: int) -> int:
+def _end_of_gap(text: bytes, at: int) -> int:
     match = _BETWEEN.match(text, at)
     return match.end() if match else at

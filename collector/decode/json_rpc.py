@@ -4,9 +4,12 @@ Only calls that no other protocol claims come here: what a caller adds to a righ
 too; a method that only they have, or that many have (`ping`), is MCP only where its headers or the path `/mcp` say so.
 """
 
+from dataclasses import replace
+
 from collector.decode.reading import Headers, Reading
 from collector.decode.route_table import A2A, MCP
-from collector.decode.routes import NOWHERE, Route
+from collector.decode.routes import NOWHERE, Route, method_of
+from collector.decode.sse import Event
 from collector.decode.values import Object, mapping, objects, text
 
 METHOD, NAME, VERSION, SESSION = "mcp-method", "mcp-name", "mcp-protocol-version", "mcp-session-id"
@@ -46,13 +49,13 @@ _EVENTS = "text/event-stream"
 
 def find(reading: Reading, at_home: bool = False) -> Route:
     """The route of a call that no other protocol claims; NOWHERE if it is none of these. `at_home`: its path is MCP's usual one."""
-    headers, method = reading.request.headers, reading.captured.method
+    headers, method = reading.request.headers, method_of(reading.captured.method, reading.request.headers)
     told = METHOD in headers or VERSION in headers or SESSION in headers or SESSION in reading.response.headers
     if method == "POST":
         if reading.request.data:
-            return _posted(reading, told or at_home)
-        return _mcp(headers.get(METHOD)) if told and _may_be(headers) else NOWHERE
-    if method == "GET":
+            return _posted(reading, told, at_home)
+        return _by_headers(reading, at_home) if told and _may_be(headers) else NOWHERE
+    if method == "GET":  # not one that asks for a WebSocket, in which a model may answer
         # What looks for a server's OAuth metadata tells its version of MCP too.
         listens = SESSION in headers or ((told or at_home) and _EVENTS in headers.get("accept", ""))
         return Route(MCP, "listen", "mcp") if listens or _is_stream(reading) else NOWHERE
@@ -65,18 +68,34 @@ def messages(body: object) -> list[Object]:
     return found if all(map(_is_message, found)) else []
 
 
-def _posted(reading: Reading, told: bool) -> Route:
-    """The route of a POST with a body. `told`: something else says that it is MCP's."""
+def _posted(reading: Reading, told: bool, at_home: bool) -> Route:
+    """The route of a POST with a body. `told`: headers say that it is MCP's."""
     request = reading.request
     asked = messages(reading.asked) if _may_hold(request.data) and request.starts_as_json else []
     if not asked:
         # A request may be cut before it tells whether it is JSON-RPC.
-        is_open = told and request.starts_as_json and (not request.whole or len(request.data) > reading.limits.json_bytes)
-        return _mcp(request.headers.get(METHOD)) if is_open else NOWHERE
+        is_open = request.starts_as_json and (not request.whole or len(request.data) > reading.limits.json_bytes)
+        return _by_headers(reading, at_home) if is_open and (told or at_home) else NOWHERE
+    told |= at_home
     operation = text(asked[0].get("method")) if len(asked) == 1 else None
     if _is_a2a(reading, asked[0], told):
         return Route(A2A, operation if operation in _A2A_METHODS else "")
     return _mcp(operation) if told or any(map(_is_mcp, asked)) else NOWHERE
+
+
+def _by_headers(reading: Reading, at_home: bool) -> Route:
+    """The route of a POST whose body does not tell. What callers write in headers is a claim, if neither path nor answer bear it out."""
+    route = _mcp(reading.request.headers.get(METHOD))
+    return route if at_home or SESSION in reading.response.headers or _is_answered(reading) else replace(route, claimed=True)
+
+
+def _is_answered(reading: Reading) -> bool:
+    """Whether the answer, or the first event of one, is of JSON-RPC."""
+    response = reading.response
+    if response.is_streamed:
+        event = _first_message(reading, next(response.frames(1), None))
+        return event is not None
+    return _may_hold(response.data) and response.starts_as_json and bool(messages(reading.answer))
 
 
 def _may_hold(body: bytes) -> bool:
@@ -122,5 +141,11 @@ def _is_stream(reading: Reading) -> bool:
         return False
     if first[0] == b"endpoint":
         return first[1].startswith((b"/", b"http"))
-    event = reading.event(first[1]) if _MEMBER in first[1] else None
-    return event is not None and _is_message(event) and _is_mcp(event)
+    event = _first_message(reading, first)
+    return event is not None and _is_mcp(event)
+
+
+def _first_message(reading: Reading, first: Event | None) -> Object | None:
+    """The message of JSON-RPC that a stream's first event holds."""
+    event = reading.event(first[1]) if first is not None and _MEMBER in first[1] else None
+    return event if event is not None and _is_message(event) else None

@@ -21,7 +21,12 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]|[^"{}\[\]]++', re.D
 _QUOTE = 0x22
 _CLOSER = {0x7B: b"}", 0x5B: b"]"}
 _CLOSING = frozenset(b"}]")
-_FIRST = json.JSONDecoder()
+# Up to the next bracket that stands outside of a string.
+_NEXT = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+[{}\[\]]', re.DOTALL)
+_OPENERS = (b"{", b"[")
+# Levels that the lenient parser reads. It recurses: without a bound, what is above it on the stack would decide.
+_DEEPEST = 256
+_STRICT = 1024  # levels that the strict parser reads
 
 
 class NotJSONError(ValueError):
@@ -52,6 +57,8 @@ def lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> An
     """
     if not (text.startswith(_BOM) or b"NaN" in text or b"Infinity" in text or b"\\u" in text):
         raise NotJSONError(str(error)) from None
+    if is_deep(text):
+        raise NotJSONError(f"nested deeper than {_DEEPEST}") from None
     try:
         return _without_surrogates(_read(text.removeprefix(_BOM), told), told)
     except (ValueError, RecursionError):
@@ -92,14 +99,34 @@ def first_value(text: bytes) -> tuple[Any, int]:
     Raises:
         NotJSONError: it begins with none that is complete.
     """
-    try:
-        if text[:1] not in (b"{", b"["):
-            raise ValueError
-        told = text.decode("utf-8", "surrogateescape")
-        end = len(told[: _FIRST.raw_decode(told)[1]].encode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError):
-        raise NotJSONError("no complete value at its beginning") from None
+    end = end_of_value(text, 0, _STRICT) if text[:1] in _OPENERS else 0
+    if not end:
+        raise NotJSONError("no complete value at its beginning")
     return loads(text[:end]), end
+
+
+def end_of_value(text: bytes, at: int, most: int) -> int:
+    """Where the object or array ends that begins at `at`; 0 if it is not complete, or has more than `most` levels. Whether it is JSON in
+    between is not asked.
+    """
+    depth = 0
+    while depth <= most and (match := _NEXT.match(text, at)):
+        at = match.end()
+        depth += 1 if text[at - 1] in _CLOSER else -1
+        if not depth:
+            return at
+    return 0
+
+
+def is_deep(text: bytes) -> bool:
+    """Whether objects and arrays are nested so deep that not every parser reads them."""
+    if text.count(b"{") + text.count(b"[") <= _DEEPEST:
+        return False
+    at = depth = 0
+    while depth <= _DEEPEST and (match := _NEXT.match(text, at)):
+        at = match.end()
+        depth += 1 if text[at - 1] in _CLOSER else -1
+    return depth > _DEEPEST
 
 
 def complete_part(text: bytes) -> bytes:

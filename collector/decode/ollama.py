@@ -13,7 +13,7 @@ from collector.decode.openai_embeddings import rows
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names
-from collector.decode.values import Object, arguments, items, mapping, name, objects, text
+from collector.decode.values import Object, items, mapping, name, objects, text
 
 _COUNTS: Names = {"prompt_eval_count": "prompt_tokens", "prompt_eval_cached_count": "cached_tokens", "eval_count": "completion_tokens"}
 _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
@@ -23,14 +23,14 @@ MEMBERS = frozenset((*_COUNTS, *_DURATIONS, "model", "done", "done_reason"))
 
 def read(reading: Reading) -> None:
     """Fills the reading from a call to Ollama."""
-    asked = mapping(reading.asked)
+    asked = lowered(mapping(reading.asked))
     reading.put("model_requested", name(asked.get("model")))
     if reading.operation == "embeddings":
         _embeddings(reading, asked)
         return
-    if asked and not reading.response.data and asked.get("stream") is None and reading.request.is_all_told:
-        reading.inference["streamed"] = True  # what is asked for by saying nothing
-    if b'"images"' in reading.request.data:
+    if asked and not reading.response.data and reading.request.is_all_told:
+        reading.inference["streamed"] = asked.get("stream") is not False  # by saying nothing it is asked for
+    if asked is not reading.asked or b'"images"' in reading.request.data:
         reading.count_asked("images", _images(asked) or None)
     if reading.streamed:
         for event, end in reading.events():
@@ -39,6 +39,11 @@ def read(reading: Reading) -> None:
         return
     failures.read(reading)
     _take(reading, mapping(reading.answer))
+
+
+def lowered(asked: Object) -> Object:
+    """The request with its members' names in lower case: Ollama, as other programs in Go, does not distinguish them by it."""
+    return asked if all(map(str.islower, asked)) else {key.casefold(): value for key, value in asked.items()}
 
 
 def read_late(reading: Reading, members: Object) -> None:
@@ -97,7 +102,7 @@ def _call(reading: Reading, choice: Choice, told: Object) -> None:
     function = mapping(told.get("function"))
     call = choice.new_call()
     call.id, call.name = name(told.get("id")), name(function.get("name"))
-    call.arguments.append(arguments(function.get("arguments")) or "")
+    call.give(function.get("arguments"))
 
 
 def _counts(reading: Reading, members: Object, told: Told = Told.FINAL) -> None:

@@ -14,7 +14,7 @@ from collector.decode.choices import Choice
 from collector.decode.reading import Reading
 from collector.decode.template import learn
 from collector.decode.usage import Told
-from collector.decode.values import Object, arguments, items, mapping, name, objects, text
+from collector.decode.values import Object, items, mapping, name, objects, text
 
 _TEMPLATES = 32  # how often one stream may teach a new one
 _EMPTY = 8
@@ -230,10 +230,8 @@ def _tool_calls(reading: Reading, choice: Choice, value: object, whole: bool) ->
 def _fragment(choice: Choice, index: object, call_id: str | None, part: Object) -> bool:
     called = name(part.get("name"))
     call = choice.call(index, call_id, called)
-    given = arguments(part.get("arguments")) or arguments(part.get("input"))
-    if given:
-        call.arguments.append(given)
-    return bool(given or called)
+    given = call.give(part.get("arguments")) or call.give(part.get("input"))
+    return given or bool(called)
 
 
 def _has_begun(choice: Choice) -> bool:

@@ -11,7 +11,7 @@ from collector.decode.choices import Call, Choice, Choices
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
-from collector.decode.values import Object, arguments, mapping, name, objects, text
+from collector.decode.values import Object, mapping, name, objects, text
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _TEXT = "response.output_text.delta"
@@ -97,7 +97,8 @@ def _item(choice: Choice, item: Object) -> None:
     elif kind in _CALLS:
         call = Call()
         call.id, call.name = name(item.get("call_id")) or name(item.get("id")), name(item.get("name"))
-        call.arguments.append(arguments(item.get("arguments")) or arguments(item.get("input")) or "")
+        if not call.give(item.get("arguments")):
+            call.give(item.get("input"))
         choice.calls.append(call)
 
 

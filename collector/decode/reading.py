@@ -14,7 +14,7 @@ from collector.decode import eventstream, ndjson, sse
 from collector.decode.answers import Answers
 from collector.decode.choices import Choices
 from collector.decode.form import AWS, EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
-from collector.decode.json_text import NotJSONError, complete_part, first_value, lenient
+from collector.decode.json_text import NotJSONError, complete_part, first_value, is_deep, lenient
 from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.routes import NOWHERE
@@ -89,11 +89,12 @@ def frames_of(form: Form, data: bytes, limit: int) -> Iterator[sse.Event]:
 
 
 class Reading:
-    """The state of one decode."""
+    """The state of one decode. `is_undecided`: what decides its protocol was not seen, or not all of it."""
 
     route = NOWHERE
     # In whose ways tokens were counted, where that was not the protocol's alone; `unknown`: in one that nobody knows.
     counted_as: frozenset[ProtocolName] = frozenset()
+    is_undecided = False
 
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:
         self.captured = captured
@@ -233,6 +234,7 @@ class Reading:
             value = self._read(body, text[:end])
         except NotJSONError:
             self.problem(f"{body.side} body: not JSON: {error}")
+            body.partly_read |= is_deep(text)
             return None
         self.problem(f"{body.side} body: {len(text) - end} bytes behind its JSON are not read")
         return value
@@ -278,6 +280,7 @@ class Reading:
         except NotJSONError as error:
             if text.strip() not in (b"[DONE]", b""):
                 self._bad_events += 1
+                self.response.partly_read |= is_deep(text)
                 if self._bad_events == 1:
                     self.problem(f"response body: an event that is not JSON: {error}")
             return None

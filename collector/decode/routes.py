@@ -19,7 +19,8 @@ class Route:
     """`handler` names the module that reads the call; None: nothing is known of it but its errors.
 
     `generates`: the call makes the model work. `bodies`: what they have to agree with, "" if the path is enough. `versioned`: the path
-    says that it is an API (`/v1/…`), which is enough where the bodies are not known.
+    says that it is an API (`/v1/…`), which is enough where the bodies are not known. `claimed`: nothing but what any caller can write
+    beside its request makes it this protocol, so a model may have worked all the same.
     """
 
     protocol: ProtocolName
@@ -30,6 +31,7 @@ class Route:
     generates: bool = False
     bodies: str = ""
     versioned: bool = False
+    claimed: bool = False
 
 
 NOWHERE = Route(UNKNOWN)

@@ -38,7 +38,10 @@ def _by_log(redacted: Redacted) -> Decoded:
             chunks=(),
         )
     )
-    return Decoded(decoded.inference, problems=decoded.problems) if decoded.inference.get("protocol") == MCP else undecoded(redacted)
+    without = undecoded(redacted)
+    if decoded.inference.get("protocol") != MCP:
+        return without
+    return Decoded(decoded.inference, problems=decoded.problems, untold=without.untold if decoded.untold else None)
 
 
 def undecoded(redacted: Redacted, problem: str = "") -> Decoded:

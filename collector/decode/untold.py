@@ -63,7 +63,7 @@ def find(reading: Reading) -> UsageAbsence | None:
     if "completion_tokens" in reading.usage.numbers or _needs_none(reading):  # the first is nearly always so, and cheap
         return None
     if not _is_known(reading.route):
-        return reason(Signs(known=False))
+        return reason(Signs(known=reading.is_undecided, read=False))
     request, response = reading.request, reading.response
     read = response.is_opened and not (request.partly_read or response.partly_read)
     unseen = reading.captured.response_unseen and not _has_tail(reading)
@@ -72,7 +72,7 @@ def find(reading: Reading) -> UsageAbsence | None:
 
 def find_failed(reading: Reading) -> UsageAbsence | None:
     """The same where the decoder failed."""
-    return None if _needs_none(reading) else reason(Signs(known=_is_known(reading.route), read=False))
+    return None if _needs_none(reading) else reason(Signs(known=_is_known(reading.route) or reading.is_undecided, read=False))
 
 
 def find_undecoded(
@@ -113,6 +113,8 @@ def _is_known(route: Route) -> bool:
 def _may_cost(route: Route, method: str, headers: Mapping[str, str]) -> bool:
     if route.generates:
         return True
+    if route.claimed:
+        return routes.method_of(method, headers) in _ASKS
     return not route.operation and route.protocol in _MAY_BE and routes.method_of(method, headers) in _ASKS
 
 

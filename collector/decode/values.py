@@ -1,7 +1,5 @@
 """Small readers of untrusted JSON: each gives the value if it has the expected shape, else None."""
 
-import orjson
-
 Object = dict[str, object]
 
 
@@ -28,15 +26,3 @@ def items(value: object) -> list[object]:
 def objects(value: object) -> list[Object]:
     """The objects of an array."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def arguments(value: object) -> str | None:
-    """A tool's arguments: a text as it is, an object or array as compact JSON."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, dict | list):
-        return None
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        return None

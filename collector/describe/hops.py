@@ -30,6 +30,8 @@ _COPY = "-shadow"
 
 # Whatever is asked in these protocols, it is no model that answers: an operation is what a caller writes.
 FREE_PROTOCOLS = frozenset(("mcp", "a2a"))
+# In these there is no usage; a model may have worked all the same.
+UNMETERED = FREE_PROTOCOLS | {"", "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,10 @@ def hop(
     answered: bool = True,
     authority: str = "",
     protocol: str = "",
+    doubtful: bool = False,
 ) -> RecordedHop:
     """{"role", "billable", "rule"}. `operation`, `protocol`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`:
-    as asked.
+    as asked. `doubtful`: only the caller's headers tell the protocol; they make no call to a model's workload free.
 
     What was not answered is not billed, whatever was asked: the rule is `not-answered`. Nor is a copy that a route made: `mirrored`.
 
@@ -89,7 +92,7 @@ def hop(
     passes its calls on has the same role, and decodes to nothing.
     """
     name = role(exchange, service)
-    free = operation in FREE or protocol in FREE_PROTOCOLS
+    free = operation in FREE or (protocol in FREE_PROTOCOLS and not (doubtful and is_of_model(name, service)))
     billed = name in billing.roles and not free and (metered or billing.configured or name != "server")
     if billed and not answered:
         return {"role": name, "billable": False, "rule": "not-answered"}

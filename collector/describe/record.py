@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, Billing, answered, hop, is_of_model
+from collector.describe.hops import DEFAULT, UNMETERED, Billing, answered, hop, is_of_model
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
@@ -45,7 +45,7 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
         record["service"] = service
     operation, protocol = decoded.inference.get("operation", ""), decoded.inference.get("protocol", "")
     was_answered, metered = _answered(seen, decoded, log, tap), bool(decoded.usage)
-    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, seen.authority or "", protocol)
+    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, seen.authority or "", protocol, bool(decoded.untold))
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)
@@ -57,7 +57,7 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
         record["inference"] = decoded.inference
     if decoded.usage:
         record["usage"] = decoded.usage
-    if decoded.untold and (decoded.inference.get("protocol", "unknown") != "unknown" or is_of_model(record["hop"]["role"], service)):
+    if decoded.untold and (protocol not in UNMETERED or is_of_model(record["hop"]["role"], service)):
         record["usage_absent"] = decoded.untold
     if decoded.classes:
         record["usage_classes"] = decoded.classes

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collector.describe.hops import FREE_PROTOCOLS
+from collector.describe.hops import UNMETERED
 from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
 from collector.messages.json_bytes import json_bytes
 from collector.messages.record import Record
 
-_UNMETERED = FREE_PROTOCOLS | {"unknown"}
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
 _INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "service_tier", "streamed", "delivered_chunks")
 
@@ -25,7 +24,7 @@ _CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")
 def usage_event(record: Record, source: str, subject: str | None, time_us: int) -> Event | None:
     """The usage event of this record; None if no inference protocol was recognised in it (MCP is none). `time_us`: the request's start."""
     inference = record.get("inference", {})
-    if inference.get("protocol", "unknown") in _UNMETERED:
+    if inference.get("protocol", "") in UNMETERED:
         return None
     service, exchange, revision = record.get("service", {}), record["id"], record["revision"]
     data: dict[str, object] = {"exchange": exchange, "revision": revision, "start": record["start"]}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode import decode
+from collector.decode import Limits, Tail, decode
 from collector.decode.agreement import _RULES
 from collector.decode.route_table import GRAPH, TABLE
 from collector.describe.hops import FREE
@@ -90,6 +90,21 @@ def test_what_was_answered_is_enough(shape):
     assert decode(t.exchange(f"/gateway{shape}", None, first, response_headers=t.SSE)).inference["protocol"] != "unknown"
 
 
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/completions", {"choices": [{"text": "x"}], "usage": {"prompt_tokens": 3}}),
+        ("/v1/embeddings", {"data": [], "usage": {"prompt_tokens": 3}}),
+        ("/v1/messages", {"type": "message", "stop_reason": "end_turn", "usage": {"input_tokens": 3}}),
+    ],
+)
+def test_an_answer_that_surely_is_one_is_not_overruled_by_what_was_asked(path, answer):
+    for asked in ({"Model": "m", "x": "y"}, {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}, b"a=1"):
+        decoded = decode(t.exchange(path, asked, answer))
+        assert decoded.usage["prompt_tokens"]["value"] == 3
+    assert decode(t.exchange(path, {"jsonrpc": "2.0"}, answer | {"jsonrpc": "2.0"})).inference == {"protocol": "unknown"}
+
+
 def test_a_request_that_was_cut_before_it_tells_is_no_other():
     asked = b'{"metadata":{"a":1},"prompt":"' + b"x" * 100
     cut = t.exchange("/gateway/completions", asked, {"choices": [{"text": "a"}]}, request_whole=False)
@@ -131,6 +146,70 @@ def test_what_a_graph_passes_on_is_counted_where_it_is_answered():
         assert (decoded.usage, decoded.problems) == ({}, [])
 
 
+LONG = b'"' + b"a" * 999
+TOKENS = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+CHATTED = {"object": "chat.completion", "choices": [{"message": {"content": "x"}}], "usage": TOKENS}
+COMPLETED = {"object": "text_completion", "choices": [{"text": "x"}], "usage": TOKENS}
+GENERATED = [{"generated_text": "x", "details": {"generated_tokens": 4}}]
+CONVERSED = {"stopReason": "end", "usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "answer", "protocol"),
+    [
+        ("/invocations", b'{"model":"m","prompt":' + LONG, COMPLETED, "openai-completions"),
+        ("/invocations", b'{"x":' + LONG, CHATTED, "openai-chat"),
+        ("/invocations", b'{"x":' + LONG, {"choices": [{"text": "x"}], "usage": TOKENS}, "openai-completions"),
+        ("/invocations", b'{"inputs":' + LONG, GENERATED, "tgi"),
+        ("/invocations", b'{"x":' + LONG, {"data": [], "usage": TOKENS}, "openai-embeddings"),
+        ("/invocations", b'{"x":' + LONG, {"predictions": [1]}, "kserve-v1"),
+        ("/", b'{"inputs":' + LONG, GENERATED, "tgi"),
+        ("/", b'{"inputs":' + LONG, GENERATED[0], "tgi"),
+        ("/model/m/converse", b'{"system":[{"text":' + LONG, CONVERSED, "bedrock"),
+        ("/model/m/converse", b'{"x":' + LONG, CONVERSED, "bedrock"),
+    ],
+)
+def test_where_a_request_was_cut_before_it_tells_the_answer_does(path, asked, answer, protocol):
+    for captured in (
+        t.exchange(path, asked, answer, request_whole=False),
+        t.exchange(path, asked, answer, request_whole=False, request_headers=[("mcp-method", "x"), ("mcp-session-id", "1")]),
+        t.exchange(path, None, answer, request_whole=False),
+    ):
+        decoded = decode(captured)
+        assert decoded.inference["protocol"] == protocol
+        assert protocol == "kserve-v1" or decoded.usage["completion_tokens" if "data" not in answer else "prompt_tokens"]["value"]
+    long = decode(t.exchange(path, asked + b'"}', answer), Limits(json_bytes=500))
+    assert long.inference["protocol"] == protocol
+
+
+@pytest.mark.parametrize("path", ["/invocations", "/", "/model/m/converse"])
+def test_where_neither_tells_the_limit_is_the_reason(path):
+    decoded = decode(t.exchange(path, b'{"x":' + LONG, {"y": 1}, request_whole=False))
+    assert (decoded.inference["protocol"], decoded.untold) == ("unknown", "capture_limit")
+    decoded = decode(t.exchange(path, {"x": 1}, {"y": 1}))
+    assert (decoded.inference["protocol"], decoded.untold) == ("unknown", "unknown_protocol")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "protocol"),
+    [
+        ("/invocations", {"prompt": "x"}, "openai-completions"),
+        ("/", {"inputs": "x"}, "tgi"),
+        ("/model/m/converse", {"messages": []}, "bedrock"),
+    ],
+)
+def test_the_end_of_a_request_tells_what_it_asks(path, asked, protocol):
+    end = t.dumps({"x": 1} | asked)
+    holed = t.exchange(path, b'{"x":' + LONG, b"", request_whole=False, request_tail=Tail(5000, b'aaa",' + end[1:], True))
+    assert decode(holed).inference["protocol"] == protocol
+
+
+def test_a_right_request_to_bedrock_is_one_whatever_a_caller_adds_to_it():
+    asked = {"messages": [], "jsonrpc": "2.0", "method": "tools/call", "id": 1}
+    decoded = decode(t.exchange("/model/m/converse", asked, CONVERSED))
+    assert (decoded.inference["protocol"], decoded.usage["completion_tokens"]["value"]) == ("bedrock", 4)
+
+
 json = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda x: st.lists(x, max_size=3), max_leaves=5)
 members = sorted({key for rule in _RULES.values() for keys in (*rule.asked, rule.answered) for key in keys} | {"jsonrpc", "error"})
 objects = st.dictionaries(st.sampled_from(members), json, max_size=4)
@@ -142,7 +221,8 @@ def test_whatever_the_bodies_what_is_unknown_has_no_usage(shape, prefix, asked, 
     headers = t.SSE if streamed else t.JSON
     decoded = decode(t.exchange(prefix + shape, t.dumps(asked), body, response_headers=headers, response_whole=whole, request_whole=whole))
     assert not [problem for problem in decoded.problems if "the decoder failed" in problem]
-    if isinstance(asked, dict) and "jsonrpc" in asked and not any(each <= asked.keys() for each in RULES[shape].asked):
+    sure = isinstance(answer, dict) and "usage" in answer
+    if isinstance(asked, dict) and "jsonrpc" in asked and not sure and not any(each <= asked.keys() for each in RULES[shape].asked):
         assert decoded.inference["protocol"] == "unknown"
     if decoded.inference["protocol"] == "unknown":
         assert (decoded.usage, "operation" in decoded.inference) == ({}, False)

@@ -21,6 +21,12 @@ def read(body: bytes, limit: int = 99) -> tuple[list[tuple[str, bytes, int]], li
     return [(name.decode(), payload, end) for name, payload, end in eventstream.events(body, limit, told.append)], told
 
 
+def test_of_a_message_with_many_headers_the_first_ones_are_read():
+    message = t.message("metadata", {"a": 1}, **{f"h{number}": "x" for number in range(61)}, event_type="metadata", message_type="event")
+    late = t.message("metadata", {"a": 1}, **{f"h{number}": "x" for number in range(64)}, event_type="metadata", message_type="event")
+    assert [(name, end) for name, _, end in read(message + late)[0]] == [("metadata", len(message)), ("", len(message + late))]
+
+
 def test_messages_are_told_by_their_event_type():
     assert read(STREAM) == ([(kind, t.dumps(payload), end) for (kind, payload), end in zip(CONVERSE, ENDS, strict=True)], [])
 

@@ -203,6 +203,44 @@ def test_no_caller_makes_a_model_call_free_by_speaking_like_mcp(path: str) -> No
         assert decoded.usage
 
 
+HEADERS = [m.modern("tools/call", "f"), m.SESSION, [("mcp-method", "x")]]
+CUT = b'{"padding":"' + b"x" * 999
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+@pytest.mark.parametrize("path", ["/", "/invocations", "/custom"])
+def test_headers_that_any_caller_can_write_take_no_reason_from_a_call(path: str, headers: list[tuple[str, str]]) -> None:
+    """Its body was cut, longer than what is read, or not captured."""
+    for asked, limits in ((CUT, Limits()), (t.dumps({"padding": "x" * 999}), Limits(json_bytes=100)), (b"", Limits())):
+        captured = m.posted(asked, {"answer": 1}, path, request_headers=headers, request_whole=asked.endswith(b"}"))
+        decoded = decode(captured, limits)
+        if asked or ("mcp-method", "x") in headers:
+            assert decoded.inference["protocol"] == "mcp"
+        assert decoded.untold == ("unknown_protocol" if path == "/custom" else "capture_limit")
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+def test_headers_need_no_reason_where_the_path_or_the_answer_bears_them_out(headers: list[tuple[str, str]]) -> None:
+    session = [*t.JSON, ("mcp-session-id", "s")]
+    for captured in (
+        m.posted(CUT, {"answer": 1}, request_headers=headers, request_whole=False),
+        m.posted(CUT, {"answer": 1}, "/api", request_headers=headers, request_whole=False, response_headers=session),
+        m.posted(CUT, m.result({}), "/api", request_headers=headers, request_whole=False),
+        m.streamed(CUT, m.PROGRESS, m.result({}), path="/api", request_headers=headers, request_whole=False),
+    ):
+        decoded = decode(captured)
+        assert (decoded.inference["protocol"], decoded.untold) == ("mcp", None)
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+def test_a_websocket_is_none_of_its_streams(headers: list[tuple[str, str]]) -> None:
+    upgrade = [*headers, ("upgrade", "websocket"), ("accept", "text/event-stream")]
+    for path in ("/v1/realtime", "/mcp", "/v1/responses"):
+        decoded = decode(t.get(path, request_headers=upgrade, status=101))
+        assert decoded.inference["protocol"] != "mcp"
+        assert decoded.untold == "unknown_protocol"
+
+
 @pytest.mark.parametrize(
     ("asked", "headers", "inference"),
     [

@@ -54,6 +54,38 @@ def test_a_chat_is_put_together_from_its_lines():
     assert decoded.problems == []
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/api/chat", {"Model": "qwen3:8b", "Messages": [], "Stream": False}),
+        ("/api/generate", {"MODEL": "qwen3:8b", "PROMPT": "x", "stream": False}),
+        ("/api/chat", {"Model": "qwen3:8b", "Messages": [], "jsonrpc": "2.0", "method": "tools/call", "id": 1}),
+        ("/api/chat", {"\u212aey": 1, "Model": "qwen3:8b", "Me\u017fsages": []}),
+    ],
+)
+def test_names_of_members_count_in_any_case_as_they_do_for_the_server(path, asked):
+    answer = {"model": "qwen3:8b", "response": "x", "message": {"content": "x"}, **OLLAMA_DONE}
+    for captured in (t.exchange(path, asked, answer), t.exchange(path, asked, t.lines([answer]), response_headers=t.LINES)):
+        decoded = decode(captured)
+        assert (decoded.inference["protocol"], decoded.inference["model_requested"]) == ("ollama", "qwen3:8b")
+        assert decoded.usage == reported(**COUNTS) | {"other": DURATIONS}
+
+
+def test_a_stream_that_is_not_asked_for_is_told_in_any_case():
+    for asked, streamed in (({"Stream": False}, False), ({"stream": False}, False), ({"STREAM": True}, True), ({}, True)):
+        assert decode(t.exchange("/api/chat", {"Model": "m", "messages": []} | asked)).inference["streamed"] is streamed
+
+
+def test_pictures_are_counted_in_any_case():
+    asked = {"Model": "m", "Prompt": "x", "Images": ["a", "b"]}
+    assert decode(t.exchange("/api/generate", asked, {"model": "m", **OLLAMA_DONE})).usage["images"]["value"] == 2
+
+
+@pytest.mark.parametrize("asked", [{"x": 1}, {"jsonrpc": "2.0", "method": "tools/call", "id": 1}, [1]])
+def test_an_answer_that_surely_is_one_is_not_overruled_by_what_was_asked(asked):
+    assert decode(t.exchange("/api/chat", asked, {"model": "m", **OLLAMA_DONE})).usage["completion_tokens"]["value"] == 11
+
+
 def test_an_answer_that_is_not_streamed():
     decoded = decode(CORPUS["ollama generate"])
     assert decoded.inference["choices"] == [{"index": 0, "text": "Hello", "finish_reason": "stop"}]

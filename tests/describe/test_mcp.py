@@ -86,6 +86,27 @@ def test_headers_alone_tell_a_call_where_bodies_are_not_tapped() -> None:
         assert {key: inference["mcp"][key] for key in expected} == expected
 
 
+MODEL = ServiceVersion("demo", "iris", "InferenceService", "u-1", "7", 2, 0)
+
+
+@pytest.mark.parametrize("witness", ["tap", "log"])
+def test_a_callers_headers_make_no_call_to_a_model_free(witness: str) -> None:
+    def call(headers: list[tuple[str, str]]) -> Exchange:
+        return (
+            logged(headers, path="/custom")
+            if witness == "log"
+            else records.exchange(m.posted(None, {"answer": 1}, "/custom", request_headers=headers))
+        )
+
+    plain, claimed = (told(call(headers), None, MODEL)[0] for headers in ([], m.modern("tools/call")))
+    assert claimed["inference"]["mcp"]["told_by"] == "headers"
+    assert (claimed["hop"], claimed["usage_absent"]) == (plain["hop"], plain["usage_absent"])
+    assert claimed["hop"]["billable"]
+    others = call(m.modern("tools/call"))
+    record, _ = told(structs.replace(others, node=structs.replace(others.node, labels={})))
+    assert (record["hop"]["billable"], "usage_absent" in record) == (False, False)
+
+
 def test_an_access_log_alone_tells_no_other_protocol() -> None:
     record, event = told(logged(m.modern("tools/call"), path="/v1/chat/completions"))
     assert "inference" not in record
