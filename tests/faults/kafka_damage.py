@@ -19,7 +19,7 @@ from aiokafka import TopicPartition
 
 from collector.clock import SystemClock
 from collector.enrich.directory import Directory
-from collector.journal.kafka_topic import find_raw_topic
+from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
 from collector.kafka.cloudevents import decode
 from collector.messages.columns import ExchangeColumns
@@ -78,7 +78,7 @@ class Raw:
 
     async def send(self, number: int) -> int:
         """So many more exchanges, each in a batch of its own. Returns the last one's position."""
-        topic = await find_raw_topic(self.settings.kafka)
+        topic = await self._topic()
         writer, position = RawWriter(self.settings.kafka, topic, SystemClock(), 1 << 26), 0
         try:
             for _ in range(number):
@@ -88,6 +88,10 @@ class Raw:
         finally:
             await writer.close()
         return position
+
+    async def _topic(self) -> RawTopic:
+        """As the roles find it: a broker that has just begun may not be ready."""
+        return await patiently(lambda: find_raw_topic(self.settings.kafka), SystemClock())
 
     def keep(self) -> None:
         """A copy of the partition's folder as it is now, to be put back later."""
@@ -120,7 +124,7 @@ class Raw:
     async def owned(self) -> AsyncIterator[Supervisor]:
         """By a process that goes on until this ends."""
         clock, kafka = SystemClock(), self.settings.kafka
-        topic = await patiently(lambda: find_raw_topic(kafka), clock)  # as the role does: a broker that has just begun may not be ready
+        topic = await self._topic()
         writer, directory = RawWriter(kafka, topic, clock, 1 << 26), Directory(self.settings.services, None, clock)
         await directory.start()
         owner = Supervisor(lambda at: PartitionPipeline(self.settings, topic, at.partition, writer, directory, clock), 6, clock)

@@ -17,9 +17,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from collector.demo.kafka_broker import KafkaBroker
 from collector.demo.ports import Ports
+from collector.errors import RetryableError
 from collector.kafka.clients import end
-from collector.kafka.topics import create
+from collector.kafka.topics import create, existing, missing
 from collector.settings import Kafka
+from tests.support.waits import until_holds
 
 
 @contextmanager
@@ -78,7 +80,21 @@ async def new_topics(bootstrap: str, partitions: int = 3, **changes: Any) -> Kaf
     """Settings with topics of their own, created."""
     settings = settings_for(bootstrap, **changes)
     await create(settings, partitions, None)
+    await known(settings)
     return settings
+
+
+async def known(settings: Kafka) -> None:
+    """Waits until the broker knows the topics that it has just created: it may answer before."""
+
+    async def there() -> bool:
+        names = [settings.raw_topic, settings.checkpoints_topic]
+        try:
+            return not missing(names, (await existing(settings, names))[1])
+        except RetryableError:
+            return False
+
+    await until_holds(there)
 
 
 def event_ids(records: list[ConsumerRecord]) -> list[str]:
