@@ -35,7 +35,6 @@ NAMES = (
     "refresh_token",
     "id_token",
     "auth",
-    "code",
 )
 
 

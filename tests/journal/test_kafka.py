@@ -20,9 +20,10 @@ from collector.errors import DamagedError, FencedError, JournalFullError, Retrya
 from collector.journal import Checkpoint
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_checkpoints import CHUNK_BYTES
-from collector.journal.kafka_topic import check_ingest, find_raw_topic
+from collector.journal.kafka_topic import RawTopic, check_ingest, find_raw_topic
 from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
 from collector.messages.entry import Entry, Kind
+from collector.roles.parts import patiently
 from collector.settings import Ingest, Kafka
 from tests.support.clocks import TurnedClock
 from tests.support.kafka import new_topics, read_all, settings_for
@@ -42,12 +43,16 @@ class Bed:
         self.settings = await new_topics(self.kafka.bootstrap, partitions, **changes)
 
     async def writer(self, max_waiting_bytes: int = ALL, clock: TurnedClock | None = None) -> RawWriter:
-        writer = RawWriter(self.settings, await find_raw_topic(self.settings), clock or TurnedClock(), max_waiting_bytes)
+        writer = RawWriter(self.settings, await self._topic(), clock or TurnedClock(), max_waiting_bytes)
         self._stack.push_async_callback(writer.close)
         return writer
 
+    async def _topic(self) -> RawTopic:
+        """As the roles find it: a broker that has just begun may not be ready."""
+        return await patiently(lambda: find_raw_topic(self.settings), SystemClock())
+
     async def journal(self, writer: RawWriter, partition: int = 0) -> KafkaJournal:
-        journal = KafkaJournal(self.settings, await find_raw_topic(self.settings), partition, writer, SystemClock())
+        journal = KafkaJournal(self.settings, await self._topic(), partition, writer, SystemClock())
         self._stack.push_async_callback(journal.close)
         return journal
 

@@ -122,9 +122,12 @@ async def test_one_whose_start_is_cancelled_has_no_connection_left(
 @pytest.fixture
 async def asked_of_the_cluster(kafka: KafkaBroker) -> AsyncIterator[tuple[Kafka, asyncio.Event]]:
     """A way to a broker, and whether it was asked what the cluster is: the second request, behind the one for what it understands."""
-    asked = asyncio.Event()
+    asked, ways = asyncio.Event(), set[asyncio.Task[None]]()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        ways.add(task)
         host, _, port = kafka.bootstrap.rpartition(":")
         from_broker, to_broker = await asyncio.open_connection(host, int(port))
         try:
@@ -135,13 +138,17 @@ async def asked_of_the_cluster(kafka: KafkaBroker) -> AsyncIterator[tuple[Kafka,
             to_broker.write(request)
             writer.write(await _message(from_broker))
             await reader.read()
+        except (asyncio.IncompleteReadError, OSError):
+            return  # the client has gone
         finally:
             to_broker.close()
             writer.close()
+            await asyncio.gather(to_broker.wait_closed(), writer.wait_closed(), return_exceptions=True)
 
     server = await asyncio.start_server(take, "127.0.0.1", 0)
     yield Kafka(bootstrap_servers="{}:{}".format(*server.sockets[0].getsockname())), asked
     server.close()
+    await asyncio.wait(ways, timeout=20)
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

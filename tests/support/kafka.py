@@ -79,16 +79,14 @@ def settings_for(bootstrap: str, **changes: Any) -> Kafka:
 async def new_topics(bootstrap: str, partitions: int = 3, **changes: Any) -> Kafka:
     """Settings with topics of their own, created."""
     settings = settings_for(bootstrap, **changes)
-    await create(settings, partitions, None)
-    await known(settings)
+    await known(settings, await create(settings, partitions, None))
     return settings
 
 
-async def known(settings: Kafka) -> None:
+async def known(settings: Kafka, names: list[str]) -> None:
     """Waits until the broker knows the topics that it has just created: it may answer before."""
 
     async def there() -> bool:
-        names = [settings.raw_topic, settings.checkpoints_topic]
         try:
             return not missing(names, (await existing(settings, names))[1])
         except RetryableError:

@@ -16,7 +16,7 @@ const REDACTED_HEADERS: [&str; 6] =
 // The last one begins the names of headers in which MCP's clients repeat the arguments of tools.
 const REDACTED_WORDS: [&str; 6] = ["token", "secret", "api-key", "apikey", "subscription-key", "mcp-param-"];
 // Google's form, OAuth's, Azure's, and what presigns a URL for AWS, Google and Azure. The collector's are the same.
-const REDACTED_QUERY: [&str; 20] = [
+const REDACTED_QUERY: [&str; 19] = [
     "key",
     "api_key",
     "api-key",
@@ -36,7 +36,6 @@ const REDACTED_QUERY: [&str; 20] = [
     "refresh_token",
     "id_token",
     "auth",
-    "code",
 ];
 const MAX_BODY: u64 = 64 * MIB;
 const MIB: u64 = 1024 * 1024;
