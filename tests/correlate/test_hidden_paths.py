@@ -83,7 +83,7 @@ def test_what_differs_beside_the_hidden_value_is_another_exchange(tapped: str, l
 
 
 @BOTH_ORDERS
-@pytest.mark.parametrize("before", ["/a#access_token=", "/go/https%3A%2F%2Fh%3Fkey%3D", "/a?next=%2Fb%23code%3D"])
+@pytest.mark.parametrize("before", ["/a#access_token=", "/go/https%3A%2F%2Fh%3Fkey%3D", "/a?next=%2Fb%23id_token%3D"])
 def test_a_secret_in_a_fragment_or_an_encoded_url_joins_whether_the_filter_hides_it_or_not(before: str, log_first: bool) -> None:
     for tapped in ("s3cr3t", "[redacted]"):
         for count in (1, 300):  # so many twins are found by an index
@@ -135,7 +135,7 @@ def of_before(correlator: Correlator, paths: list[str]) -> Correlator:
 @pytest.mark.parametrize("count", [1, 2, 300])
 @pytest.mark.parametrize("size", [0, 95])  # of the path: with [redacted] it is too long to be remembered as it is
 def test_an_entry_that_comes_again_behind_an_upgrade_is_the_one_that_was_closed(count: int, size: int) -> None:
-    told = [Told(n, path=f"/{n:03}{'x' * size}?key=k&code=k") for n in range(count)]
+    told = [Told(n, path=f"/{n:03}{'x' * size}?key=k&sig=k") for n in range(count)]
     tape, before = fed(told, told, log_first=False), Correlator(Limits())
     assert len(exchanges(before, tape.entries)) == count
     held = len(tape.entries)

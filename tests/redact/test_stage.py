@@ -250,7 +250,7 @@ def test_a_query_that_an_older_filter_tells_is_hidden_in_the_record() -> None:
     assert SECRET not in repr(redacted)
 
 
-@pytest.mark.parametrize("before", ["https://h/b#access_token=", "/go/https%3A%2F%2Fh%2Fb%3fkey%3d", "/b?next=%2Fc%3Fx%3D1%26code%3D"])
+@pytest.mark.parametrize("before", ["https://h/b#access_token=", "/go/https%3A%2F%2Fh%2Fb%3fkey%3d", "/b?next=%2Fc%3Fx%3D1%26id_token%3D"])
 @pytest.mark.parametrize("block", ["request_headers", "response_headers"])
 @pytest.mark.parametrize("by_log", [False, True])
 def test_a_secret_in_a_fragment_or_an_encoded_url_is_hidden_whoever_tells_it(by_log: bool, block: str, before: str) -> None:
