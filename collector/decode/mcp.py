@@ -5,7 +5,6 @@ that they are known where bodies are not). Nothing of arguments and results is r
 """
 
 import re
-from base64 import b64decode
 from collections.abc import Mapping
 
 from collector.decode import failures
@@ -15,10 +14,9 @@ from collector.decode.mcp_messages import METHOD_CHARS, VERSION_CHARS, told_mess
 from collector.decode.reading import Headers, Reading
 from collector.decode.values import Object, mapping, name, text
 from collector.messages.mcp import KindName, Mcp
-from collector.messages.queries import without_query_secrets
+from collector.messages.queries import plain, without_query_secrets
 from collector.messages.sessions import hashed, is_hashed
 
-_ENCODED = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _META_VERSION = "io.modelcontextprotocol/protocolVersion"
 _BY_METHOD: Mapping[str, KindName] = {"GET": "stream", "DELETE": "end"}
@@ -63,19 +61,10 @@ def _by_headers(told: Mcp, headers: Headers) -> None:
 
 
 def _named(headers: Headers) -> str | None:
-    """What the header names, without secrets in the query of a URI; base64 holds what is no plain ASCII."""
-    called = _written(headers.get(NAME, ""))
+    """What the header names, without secrets in the query of a URI."""
+    value = headers.get(NAME, "")
+    called = None if value.startswith(_MARKS) else name(plain(value))
     return called and without_query_secrets(called)
-
-
-def _written(value: str) -> str | None:
-    encoded = _ENCODED.fullmatch(value)
-    if encoded is None:
-        return None if value.startswith(_MARKS) else name(value)
-    try:
-        return name(b64decode(encoded[1], validate=True).decode())
-    except ValueError:  # no base64, or no UTF-8
-        return None
 
 
 def _asked(told: Mcp, asked: list[Object], reading: Reading) -> None:

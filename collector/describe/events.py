@@ -24,6 +24,8 @@ from collector.messages.record import Record
 from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 
+_NOBODYS = "unknown"  # in place of a service where namespace or name is not known
+
 
 def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, with_usage: bool, billing: Billing = DEFAULT) -> Output:
     """The events of an exchange: its own first, then those of its bodies, then its usage.
@@ -52,8 +54,8 @@ def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, w
     if usage is not None:
         events.append(usage)
     if record["hop"]["rule"] == "mirrored":
-        return Output(place, tuple(events), mirrored=f"{namespace}/{name}" if exchange.revision == 0 else None)
-    untold = _untold(record, f"{namespace}/{name}", billing) if "usage_absent" in record else None
+        return Output(place, tuple(events), mirrored=(subject or _NOBODYS) if exchange.revision == 0 else None)
+    untold = _untold(record, subject or _NOBODYS, billing) if "usage_absent" in record else None
     return Output(place, tuple(events), None, untold)
 
 

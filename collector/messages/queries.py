@@ -55,15 +55,24 @@ _IN_BASE64 = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL | re.IGNORECASE)
 
 def without_header_secrets(value: str) -> str:
     """The value of one of URLS without its query's secrets, in base64 where it came so. What cannot be read of that is hidden."""
-    encoded = _IN_BASE64.fullmatch(value)
-    if encoded is None:
-        return without_query_secrets(value)
-    try:
-        url = b64decode(encoded[1], validate=True).decode()
-    except ValueError:  # a server that minds less may read a secret in it
+    url = plain(value)
+    if url is None:  # a server that minds less may read a secret in it
         return REDACTED
     hidden = without_query_secrets(url)
-    return value if hidden == url else f"=?base64?{b64encode(hidden.encode()).decode()}?="
+    if hidden == url:
+        return value
+    return hidden if url == value else f"=?base64?{b64encode(hidden.encode()).decode()}?="
+
+
+def plain(value: str) -> str | None:
+    """A header's value, read where it is in base64 as MCP's clients write it; None: that cannot be read."""
+    encoded = _IN_BASE64.fullmatch(value)
+    if encoded is None:
+        return value
+    try:
+        return b64decode(encoded[1], validate=True).decode()
+    except ValueError:  # no base64, or no UTF-8
+        return None
 
 
 def without_query_secrets(url: str) -> str:

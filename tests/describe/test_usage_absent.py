@@ -151,6 +151,7 @@ GATEWAY = Node("router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local")
         (exchange(), Untold("demo/llama", "not_asked")),
         (structs.replace(exchange(), revision=1), None),
         (exchange(GATEWAY), None),
+        (exchange(Node("sidecar~10.0.0.1~a.b~b")), Untold("unknown", "not_asked")),
         (exchange(response=Body(b"", 0), path="/v1/models"), Untold("demo/llama", "unknown_protocol")),
     ],
 )

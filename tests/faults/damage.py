@@ -206,6 +206,13 @@ def do_damage(folder: Path, baseline: Baseline, chance: random.Random) -> Damage
     if len(data) <= start:
         return Damage(name, "none", "the file is empty")
     at = in_a_checkpoint(folder, data, chance) if name == "checkpoint" else chance.randrange(start, len(data))
+    at = spoil(data, kind, at, page, chance)
+    (folder / file).write_bytes(data)
+    return Damage(name, kind, f"byte {at}")
+
+
+def spoil(data: bytearray, kind: str, at: int, page: int, chance: random.Random) -> int:
+    """What a disk does there: a bit, a page of zeros (`page`: its size), or an early end. Returns where it begins."""
     if kind == "flip":
         data[at] ^= 1 << chance.randrange(8)
     elif kind == "zero page":
@@ -213,8 +220,7 @@ def do_damage(folder: Path, baseline: Baseline, chance: random.Random) -> Damage
         data[at : at + page] = bytes(min(page, len(data) - at))
     else:
         del data[at:]
-    (folder / file).write_bytes(data)
-    return Damage(name, kind, f"byte {at}")
+    return at
 
 
 def in_a_checkpoint(folder: Path, data: bytearray, chance: random.Random) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collector.demo.audit import Record
-from tests.faults.damage import in_a_checkpoint
+from tests.faults.damage import in_a_checkpoint, spoil
 from tests.faults.damaged_process import Process
 from tests.faults.test_hung_store import locked
 from tests.fuzz.neighbour import Case
@@ -107,13 +107,7 @@ def do_damage(folder: Path, baseline: Baseline, chance: random.Random) -> Damage
     data = bytearray((folder / file).read_bytes())
     at = in_a_checkpoint(folder, data, chance) if name == "checkpoint" else _anywhere(data, chance)
     page = PAGES[file.partition(".")[0]]
-    if kind == "flip":
-        data[at] ^= 1 << chance.randrange(8)
-    elif kind == "zero page":
-        at -= at % page
-        data[at : at + page] = bytes(min(page, len(data) - at))
-    else:
-        del data[at:]
+    at = spoil(data, kind, at, page, chance)
     (folder / file).write_bytes(data)
     return Damage(state, name, kind, at, f"page {at // page + 1}")
 

@@ -160,18 +160,27 @@ def test_no_damage_of_the_raw_topic_is_silent_in_the_long_form(tmp_path: Path, c
         print(f"{kind:10} {'crash' if crash else 'order':6} {came:22} {times}")
 
 
-async def test_a_log_that_lost_its_end_and_was_written_on_is_noticed(kafka: KafkaBroker, tmp_path: Path) -> None:
-    """The end is behind what was stored again, so only the entry there tells that what came since would be taken for stored."""
-    (tmp_path / "kept").mkdir()
-    raw = await Raw.made(kafka.bootstrap, kafka._folder / "data", tmp_path / "kept")
+async def _half_kept(kafka: KafkaBroker, folder: Path) -> tuple[Raw, int]:
+    """A topic, and its last position; there is a copy of its first half."""
+    (folder / "kept").mkdir()
+    raw = await Raw.made(kafka.bootstrap, kafka._folder / "data", folder / "kept")
     await raw.send(STORED // 2)
     raw.keep()
-    position = await raw.send(STORED // 2)
-    async with raw.owned() as owner:
-        assert await raw.settled(owner, position) == ""
+    return raw, await raw.send(STORED // 2)
+
+
+def _lose_the_end(kafka: KafkaBroker, raw: Raw) -> None:
     kafka.stop()
     raw.damage("older", random.Random(1), crash=False)
     kafka.start()
+
+
+async def test_a_log_that_lost_its_end_and_was_written_on_is_noticed(kafka: KafkaBroker, tmp_path: Path) -> None:
+    """The end is behind what was stored again, so only the entry there tells that what came since would be taken for stored."""
+    raw, position = await _half_kept(kafka, tmp_path)
+    async with raw.owned() as owner:
+        assert await raw.settled(owner, position) == ""
+    _lose_the_end(kafka, raw)
     position = await raw.send(STORED)
     async with raw.owned() as owner:
         told = await raw.settled(owner, position)
@@ -181,16 +190,10 @@ async def test_a_log_that_lost_its_end_and_was_written_on_is_noticed(kafka: Kafk
 
 async def test_a_log_that_loses_its_end_and_is_written_on_is_noticed_by_who_is_reading_it(kafka: KafkaBroker, tmp_path: Path) -> None:
     """Receivers write on before the owner is back: what it asks for next is there, and is another entry."""
-    (tmp_path / "kept").mkdir()
-    raw = await Raw.made(kafka.bootstrap, kafka._folder / "data", tmp_path / "kept")
-    await raw.send(STORED // 2)
-    raw.keep()
-    position = await raw.send(STORED // 2)
+    raw, position = await _half_kept(kafka, tmp_path)
     async with raw.owned() as owner:
         assert await raw.settled(owner, position) == ""
-        kafka.stop()
-        raw.damage("older", random.Random(1), crash=False)
-        kafka.start()
+        _lose_the_end(kafka, raw)
         position = await raw.send(2 * STORED)
         async with asyncio.timeout(60):
             while "is gone or another entry now" not in next(iter(owner.components())).detail:

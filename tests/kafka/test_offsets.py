@@ -67,26 +67,9 @@ async def test_a_relays_place_is_committed_again_while_nothing_happens(kafka: Ka
     await target.close()
 
 
-async def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.0)
-    tries, enough = 0, asyncio.Event()
-
-    async def keep() -> None:
-        nonlocal tries
-        tries += 1
-        if tries > 2:
-            enough.set()
-        raise RetryableError("away")
-
-    kept = Keeper(keep)
-    kept.start()
-    kept.start()
-    await enough.wait()
-    await kept.stop()
-
-
-async def test_what_fails_in_a_way_nobody_foresaw_is_said_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("fault", "said"), [(RetryableError("away"), "away"), (ValueError("what a body says"), "ValueError in ")])
+async def test_what_fails_is_said_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception, said: str
 ) -> None:
     monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.0)
     tries, enough = 0, asyncio.Event()
@@ -96,14 +79,15 @@ async def test_what_fails_in_a_way_nobody_foresaw_is_said_and_tried_again(
         tries += 1
         if tries > 2:
             enough.set()
-        raise ValueError("what a body says")
+        raise fault
 
     kept = Keeper(keep)
+    kept.start()
     kept.start()
     async with asyncio.timeout(5):
         await enough.wait()
     await kept.stop()
-    assert "ValueError in " in caplog.text
+    assert said in caplog.text
     assert "what a body says" not in caplog.text
 
 

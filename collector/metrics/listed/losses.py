@@ -99,7 +99,7 @@ AWAY_SECONDS = ListedCounter(
 )
 
 # What nobody can be billed for, though a model may have worked.
-_SERVICE = "namespace/name, the first 256 that came, then `other`"
+_SERVICE = "namespace/name, the first 256 that came, then `other`; `unknown` where one of the two is not known"
 CALLS_WITHOUT_USAGE = ListedCounter(
     name="meshscribe_calls_without_usage_total",
     unit="calls",
