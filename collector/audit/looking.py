@@ -1,0 +1,60 @@
+"""What every route asks of who looks, and tells of the look.
+
+A route asks for its `reach` before it reads anything, puts `within` into its statements, and tells with `saw` what it is about to answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy import ColumnElement, Table, or_, true
+
+from collector.access.looker import OPEN, Looker, Reach, Right
+
+
+class ForbiddenError(Exception):
+    """Who asks has no such right, over nothing at all: 403."""
+
+    def __init__(self, right: Right) -> None:
+        super().__init__(f"this needs the right to see {right.value}, which you do not have")
+        self.right = right
+
+
+@dataclass(slots=True)
+class Look:
+    """What an answer shows: how many items, and the ids of the exchanges whose texts or bodies are in it."""
+
+    action: str
+    count: int = 0
+    ids: tuple[str, ...] = ()
+
+
+def looker(request: Request) -> Looker:
+    """Who looks. Whoever stands before the routes has put it there; where nothing stands, nobody is asked."""
+    found = getattr(request.state, "looker", OPEN)
+    assert isinstance(found, Looker)
+    return found
+
+
+def reach(request: Request, right: Right) -> Reach:
+    """How far who looks has this right. Raises ForbiddenError."""
+    found = looker(request).rights.get(right)
+    if found is None:
+        raise ForbiddenError(right)
+    return found
+
+
+def within(found: Reach, table: Table) -> ColumnElement[bool]:
+    """The rows of this table (its columns `namespace` and, where it has one, `consumer`) that the reach covers."""
+    if found.everything:
+        return true()
+    covered = [table.c.namespace.in_(sorted(found.namespaces))]
+    if "consumer" in table.c:
+        covered.append(table.c.consumer.in_(sorted(found.consumers)))
+    return or_(*covered)
+
+
+def saw(request: Request, action: str, count: int = 0, ids: tuple[str, ...] = ()) -> None:
+    """Tells what the answer will show; called once, before the route returns."""
+    request.state.look = Look(action, count, ids)
