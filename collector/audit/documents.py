@@ -125,6 +125,36 @@ class LedgerPage(BaseModel):
     next: str | None = None
 
 
+class MapCell(BaseModel):
+    start: int = Field(description="Which step it is, from 0.")
+    state: Literal["nothing_lost", "lost", "gaps", "nothing_reported"]
+    announced: int
+    received: int
+    lost: int = Field(0, description="Absent where it is 0.")
+    gaps: int = Field(0, description="Absent where it is 0. Times when the collector was away are told once for all, in `away`.")
+
+
+class MapLine(BaseModel):
+    node: str
+    sender: str | None = None
+    namespace: str | None = None
+    workload: str | None = None
+    lost: int
+    gaps: int
+    cells: list[MapCell] = Field(description="Only of steps in which the proxy reported.")
+
+
+class LedgerMapDocument(BaseModel):
+    since: str
+    until: str
+    step_seconds: float
+    steps: int
+    proxies: int = Field(description="All that reported, shown or not.")
+    items: list[MapLine]
+    away: list[Away]
+    truncated: bool | None = Field(None, description="true: too many proxies reported; choose a namespace or a node.")
+
+
 class Component(BaseModel):
     name: str
     ok: bool
@@ -166,6 +196,10 @@ _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: _answer(ExchangePage, "A page of records"), **_FAULTS}
 EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
+LEDGER_MAP: Responses = {
+    200: {"model": LedgerMapDocument, "description": "Proxies, those that lost most first, each with its stretches of time"},
+    **_FAULTS,
+}
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
 SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}
 VERSIONS: Responses = {200: _answer(KnownServices, "The versions of the service, oldest first"), **_ERRORS}

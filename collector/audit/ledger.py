@@ -32,7 +32,6 @@ from collector.messages.ledger import BY_REASON, MISSING
 from collector.settings import Audit
 
 AWAY_READ = 10_000  # the newest absences, for the items of a page
-AWAY_TOLD = 100  # in the totals; `times_away` counts all
 _PROXY_KEY = re.compile(r"([0-9]{1,7}):(.*)", re.DOTALL | re.ASCII)
 
 
@@ -119,7 +118,7 @@ async def _reasons(connection: AsyncConnection, query: LedgerQuery, within: Span
 async def _away(connection: AsyncConnection, within: Span) -> Absences:
     count = int((await connection.execute(queries.times_away(within))).scalar_one())
     rows = (await connection.execute(queries.away(within, AWAY_READ))).all() if count else []
-    told = [items.absence(row) for row in rows[:AWAY_TOLD]]
+    told = [items.absence(row) for row in rows[: items.AWAY_TOLD]]
     return Absences(count, [(row.away_from_us, row.away_to_us) for row in rows], told)
 
 

@@ -19,7 +19,7 @@ from collector.audit import ledger_queries as queries
 from collector.audit.ledger_queries import Proxy
 from collector.audit.ledger_stored import Cures, read_cures
 from collector.audit.moments import Span
-from collector.audit.parameters import LedgerQuery
+from collector.audit.parameters import Narrowed
 from collector.messages.ledger import CURABLE
 
 CHUNK = 10_000  # windows that are looked up together: what is held in memory
@@ -36,32 +36,34 @@ class Cured(NamedTuple):
 
     id: str
     proxy: Proxy
+    time_us: int
     counts: Counter[str]
 
 
-async def by_window(connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy]) -> dict[str, Counter[str]]:
+async def by_window(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy]) -> dict[str, Counter[str]]:
     """Per id of a window of these proxies in the span."""
     found: dict[str, Counter[str]] = {}
-    async for one in _cured(connection, query, span, of):
+    async for one in each(connection, query, span, of):
         found.setdefault(one.id, Counter()).update(one.counts)
     return found
 
 
-async def by_proxy(connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> dict[Proxy, Counter[str]]:
+async def by_proxy(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> dict[Proxy, Counter[str]]:
     """Summed over the windows of the span, of these proxies or of all."""
     found: dict[Proxy, Counter[str]] = {}
-    async for one in _cured(connection, query, span, of):
+    async for one in each(connection, query, span, of):
         found.setdefault(one.proxy, Counter()).update(one.counts)
     return found
 
 
-async def _cured(connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Cured]:
+async def each(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Cured]:
+    """What came after all, window by window of the span, of these proxies or of all."""
     async for wanted in _chunks(connection, query, span, of):
         async for one in _taken(connection, query, span, of, wanted):
             yield one
 
 
-async def _chunks(connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Wanted]:
+async def _chunks(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Wanted]:
     wanted: Wanted = {}
     rows = await connection.stream(queries.cures(query, span, of), execution_options={"yield_per": 500})
     async for node, sender, data in rows:
@@ -79,7 +81,7 @@ async def _chunks(connection: AsyncConnection, query: LedgerQuery, span: Span, o
 
 
 async def _taken(
-    connection: AsyncConnection, query: LedgerQuery, span: Span, of: Sequence[Proxy] | None, wanted: Wanted
+    connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None, wanted: Wanted
 ) -> AsyncIterator[Cured]:
     """What is wanted, window by window, as far as each counted it. At a start there may be a window of every proxy there is."""
     starts = iter(sorted({start for _, _, start in wanted}))
@@ -88,7 +90,7 @@ async def _taken(
             async for row in rows:
                 counts = _cure(row, wanted.get((row.node, row.sender, row.time_us)))
                 if counts:
-                    yield Cured(row.id, (row.node, row.sender), counts)
+                    yield Cured(row.id, (row.node, row.sender), row.time_us, counts)
 
 
 def _cure(row: Row[Any], left: Counter[str] | None) -> Counter[str]:

@@ -16,6 +16,7 @@ from collector.audit.verdicts import Facts, Verdict, judge
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, ANNOUNCED, BY_REASON, CURABLE
 from collector.messages.ledger_data import LARGEST
 
+AWAY_TOLD = 100  # of the times that the collector was away; `times_away` counts all
 _DAMAGED = "the window's JSON is damaged: what follows is of the row's columns alone (meshscribe verify)"
 
 

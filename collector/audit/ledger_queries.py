@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, text, tuple_
 
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.parameters import LedgerQuery
+from collector.audit.parameters import LedgerQuery, Narrowed
 from collector.messages.ledger import BY_REASON, COUNTS, CURABLE, LOSSES
 from collector.store.schema import AWAY, CURING, ledger
 
@@ -41,6 +41,14 @@ def proxies(query: LedgerQuery, span: Span, behind: Proxy | None, limit: int) ->
     return select(*by, *last, *_sums(SUMMED), *_extent()).where(*wanted).group_by(*by).order_by(*by).limit(limit)
 
 
+def cells(query: Narrowed, span: Span, start_us: int, step_us: int) -> Select[Any]:
+    """The windows of each proxy summed by stretches of `step_us` behind `start_us`: `step` is a stretch's number."""
+    step = ((_column.time_us - literal_column(str(start_us))) // literal_column(str(step_us))).label("step")
+    names = [func.max(_column[name]).label(name) for name in ("namespace", "workload")]
+    by = (_column.node, _column.sender, step)
+    return select(*by, *names, *_sums(SUMMED)).where(*conditions(query, span)).group_by(*by).order_by(*by)
+
+
 def totals(query: LedgerQuery, span: Span) -> Select[Any]:
     """Everything that matches, summed in one row."""
     each = select(_column.node, _column.sender).where(*conditions(query, span)).distinct().subquery()
@@ -67,7 +75,7 @@ def reasons(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Selec
     return select(_column.node, _column.sender, *(_column[name] for name in BY_REASON), _column.data).where(*wanted)
 
 
-def cures(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
+def cures(query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
     """(node, sender, data) of windows that take back what earlier ones counted, for windows of the span. A cure never comes before its
     window, but however long after it, so the span's end does not bound them; nor does the namespace, which may be learnt in between.
     """
@@ -79,7 +87,7 @@ def cures(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[
     return select(_column.node, _column.sender, _column.data).where(*wanted)
 
 
-def curable(query: LedgerQuery, span: Span, starts: Sequence[int], of: Sequence[Proxy] | None) -> Select[Any]:
+def curable(query: Narrowed, span: Span, starts: Sequence[int], of: Sequence[Proxy] | None) -> Select[Any]:
     """The windows of these proxies, or of all, that began at these times and counted something that can be cured, in a fixed order."""
     wanted = conditions(query, Span(min(starts), max(starts) + 1)) + conditions(query, span)
     wanted += [_column.time_us.in_(starts), or_(*(_column[name] > 0 for name in CURABLE)), *_of(of)]
@@ -108,7 +116,7 @@ def ends(span: Span) -> Select[Any]:
     return select(end).where(*_within(span), _column.away_from_us.is_(None), _column.window_us > 0).group_by(_column.journal)
 
 
-def conditions(query: LedgerQuery, span: Span) -> list[ColumnElement[bool]]:
+def conditions(query: Narrowed, span: Span) -> list[ColumnElement[bool]]:
     """What a window must fulfil."""
     wanted = [*_within(span), _column.away_from_us.is_(None)]
     if query.node is not None:

@@ -129,11 +129,16 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Page(_Parameters):
+class Narrowed(_Parameters):
+    """A span of time, and whose proxies."""
+
     since: When | None = Field(None, description=f"From this time on. {_TIME}")
     until: When | None = Field(None, description=f"Before this time. {_TIME}")
     node: Text | None = Field(None, description="Node id of the proxy.")
     namespace: Text | None = Field(None, description="Kubernetes namespace.")
+
+
+class _Page(Narrowed):
     limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default. A page may be shorter.")
     cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
 
@@ -162,6 +167,13 @@ class LedgerQuery(_Page):
     """Parameters of GET /v1/ledger. Times are those of the windows' starts, by the collector's clock."""
 
     group: Literal["window", "proxy"] = Field("window", description="`proxy`: one item per proxy, its windows summed.")
+
+
+class LedgerMapQuery(Narrowed):
+    """Parameters of GET /v1/ledger/map. Times are those of the windows' starts, by the collector's clock."""
+
+    limit: int = Field(50, ge=1, le=1_000, description="Proxies at most, those that lost most; 50 by default.")
+    steps: int = Field(48, ge=1, le=500, description="Stretches that the span is cut into; 48 by default.")
 
 
 class ServiceQuery(_Parameters):
@@ -199,6 +211,7 @@ def once(request: Request) -> None:
 
 Exchanges = Annotated[ExchangeQuery, Query()]
 LedgerWindows = Annotated[LedgerQuery, Query()]
+LedgerMap = Annotated[LedgerMapQuery, Query()]
 Services = Annotated[ServiceQuery, Query()]
 Calls = Annotated[CallQuery, Query()]
 RequestId = Annotated[Text, Path(description="x-request-id of any of the hops, or `call_id` of a record.")]

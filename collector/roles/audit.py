@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from collector.audit.app import create_app
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
+from collector.page.whole import create_whole
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
@@ -27,7 +27,7 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+    front.show(create_whole(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
     stack.callback(front.hide)
     health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit.app import create_app
 from collector.correlate import Correlator
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.open import open_letters
@@ -20,6 +19,7 @@ from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component, Health
 from collector.journal.sqlite import SqliteJournal
 from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
+from collector.page.whole import create_whole
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
@@ -103,7 +103,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+        front.show(create_whole(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
         stack.callback(front.hide)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
     return Behind(journal, pipeline, task, directory, relays, burials)

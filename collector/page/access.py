@@ -1,0 +1,50 @@
+"""Access: who has looked at the log, at what of it, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from fastapi import Request, Response
+
+from collector.page.api import Api, Document
+from collector.page.render import Pages, link
+from collector.page.view import Chip, frame
+
+LIMIT = 100
+
+
+async def show(request: Request, api: Api, pages: Pages) -> Response:
+    """The page. Raises RefusedError: not for this person."""
+    filters = {name: value for name, value in request.query_params.items() if value}
+    view, found = await asyncio.gather(frame("Access", request, api), api.get("/v1/access", {**filters, "limit": LIMIT}))
+    return pages.answer(
+        "access.html",
+        {
+            "view": view,
+            "rows": [_row(one, filters) for one in found["items"]],
+            "chips": [Chip(name, value, _without(filters, name)) for name, value in filters.items() if name != "cursor"],
+            "older": link("/access", filters, cursor=found["next"]) if found.get("next") else "",
+        },
+    )
+
+
+def _without(filters: Mapping[str, str], name: str) -> str:
+    return link("/access", {key: kept for key, kept in filters.items() if key not in (name, "cursor")})
+
+
+def _row(one: Document, filters: Mapping[str, str]) -> dict[str, object]:
+    status = one.get("status", 200)
+    refused = isinstance(status, int) and status >= 400
+    return {
+        "time": one.get("time", ""),
+        "who": one.get("who", "?"),
+        "proof": one.get("proof", ""),
+        "href": link("/access", filters, who=one.get("who"), cursor=None),
+        "action": f"{one.get('action', '')}, refused ({status})" if refused else one.get("action", ""),
+        "level": "bad" if refused else "quiet",
+        "filter": one.get("filter", ""),
+        "count": one.get("count"),
+        "reason": one.get("reason", ""),
+        "address": one.get("address", ""),
+    }

@@ -1,0 +1,105 @@
+"""The audit API, asked by a page on behalf of who looks at it: the same routes, the same rights, the same limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import msgspec
+from starlette.types import ASGIApp, Message, Scope
+
+Document = dict[str, Any]  # an answer of the API, as JSON reads: templates look at it, nothing is computed of it unchecked
+Parameters = Mapping[str, str | int | None]
+
+
+class RefusedError(Exception):
+    """The API's answer is no success: its status, and what it says."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+class Api:
+    """Asks the application below the page, in the name of one request's sender."""
+
+    def __init__(self, app: ASGIApp, asking: Scope) -> None:
+        self._app, self._asking = app, asking
+
+    async def get(self, path: str, parameters: Parameters | None = None) -> Document:
+        """The answer of this route. Raises RefusedError."""
+        answer = await self._ask(path, parameters or {})
+        if answer.status != 200:
+            raise RefusedError(answer.status, _detail(answer))
+        found = msgspec.json.decode(answer.body)
+        assert isinstance(found, dict)
+        return found
+
+    async def get_if_allowed(self, path: str, parameters: Parameters | None = None) -> Document | None:
+        """The same; None where the API has no such thing, or not for this person."""
+        try:
+            return await self.get(path, parameters)
+        except RefusedError as error:
+            if error.status in (401, 403, 404):
+                return None
+            raise
+
+    async def whatever(self, path: str) -> Document:
+        """The answer's document, whether it is a success or not: of probes, whose failure is what one wants to read."""
+        found = msgspec.json.decode((await self._ask(path, {})).body)
+        assert isinstance(found, dict)
+        return found
+
+    async def _ask(self, path: str, parameters: Parameters) -> Answer:
+        asked = urlencode({name: value for name, value in parameters.items() if value is not None})
+        status, parts = 500, list[bytes]()
+
+        async def receive() -> Message:
+            await asyncio.get_running_loop().create_future()  # nobody sends more, and nobody leaves
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            parts.append(message.get("body", b""))
+
+        await self._app(self._scope(path, asked.encode()), receive, send)
+        return Answer(status, b"".join(parts))
+
+    def _scope(self, path: str, query: bytes) -> Scope:
+        asking = self._asking
+        return {
+            "type": "http",
+            "asgi": asking["asgi"],
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": asking["scheme"],
+            "path": path,
+            "raw_path": quote(path).encode(),
+            "root_path": "",
+            "query_string": query,
+            "headers": [(name, value) for name, value in asking["headers"] if name in (b"host", b"user-agent")],
+            "client": asking["client"],
+            "server": asking["server"],
+            "state": {**asking.get("state", {}), "for_page": True},
+        }
+
+
+def _detail(answer: Answer) -> str:
+    """What a problem document says (RFC 9457)."""
+    try:
+        problem = msgspec.json.decode(answer.body)
+    except msgspec.DecodeError:
+        return f"The API answered {answer.status}."
+    told = [str(problem.get("detail") or problem.get("title") or f"The API answered {answer.status}.")]
+    told += [f"{one.get('parameter', '')}: {one.get('detail', '')}" for one in problem.get("errors", ())]
+    return " ".join(told)

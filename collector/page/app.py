@@ -1,0 +1,83 @@
+"""The pages' routes, and the files that they load. Put before the audit API of the same application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from collector.page import access, exchange, exchanges, losses, services, status, usage
+from collector.page.api import Api, RefusedError
+from collector.page.render import Pages
+from collector.page.view import View, frame
+
+ASSETS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+TITLES = {
+    400: "The question is not understood",
+    403: "This is not for you to see",
+    404: "There is nothing here",
+    429: "Too many questions at once",
+    503: "The store does not answer",
+}
+Show = Callable[[Request, Api, Pages], Awaitable[Response]]
+
+
+def mount(app: FastAPI) -> None:
+    """Adds the pages to the application; they ask its own API."""
+    pages = Pages()
+    routes = APIRouter(include_in_schema=False)
+
+    def serve(path: str, show: Show) -> None:
+        @routes.get(path, name=f"page {path}")
+        async def page(request: Request) -> Response:
+            return await _shown(request, app, pages, lambda api: show(request, api, pages))
+
+    for path, show in (
+        ("/", exchanges.show),
+        ("/usage", usage.show),
+        ("/losses", losses.show),
+        ("/services", services.show),
+        ("/access", access.show),
+        ("/status", status.show),
+    ):
+        serve(path, show)
+
+    @routes.get("/exchanges/{id}")
+    async def one_exchange(request: Request, id: str) -> Response:  # noqa: A002
+        return await _shown(request, app, pages, lambda api: exchange.show(request, api, pages, id))
+
+    @routes.get("/services/{namespace}/{name}")
+    async def one_service(request: Request, namespace: str, name: str) -> Response:
+        return await _shown(request, app, pages, lambda api: services.show_one(request, api, pages, namespace, name))
+
+    for name, media_type in ASSETS.items():
+        _serve(routes, name, media_type)
+    app.include_router(routes)
+
+
+async def _shown(request: Request, app: FastAPI, pages: Pages, show: Callable[[Api], Awaitable[Response]]) -> Response:
+    api = Api(app, request.scope)
+    try:
+        return await show(api)
+    except RefusedError as error:
+        title = TITLES.get(error.status, "This cannot be shown")
+        view = await _frame(request, api)
+        return pages.answer(
+            "fault.html", {"view": view, "title": title, "detail": str(error), "back": "/", "back_name": "To the exchanges"}, error.status
+        )
+
+
+async def _frame(request: Request, api: Api) -> View:
+    try:
+        return await frame("", request, api)
+    except RefusedError:
+        return View("", None, "")
+
+
+def _serve(routes: APIRouter, name: str, media_type: str) -> None:
+    content = (files("collector.page") / "assets" / name).read_bytes()
+
+    @routes.get(f"/assets/{name}", name=f"asset {name}")
+    async def asset() -> Response:
+        return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=3600"})

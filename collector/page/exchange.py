@@ -1,0 +1,302 @@
+"""One exchange: the conversation and the stream in time, what it cost, where it passed, who asked, and who has seen it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from fastapi import Request, Response
+
+from collector.audit.cursors import Cursor, encode, fingerprint
+from collector.messages.record import Record
+from collector.page import talk, words
+from collector.page.api import Api, Document
+from collector.page.brief import answered, caller_of, service_of, tokens_of
+from collector.page.charts import spread, strip
+from collector.page.render import Pages, link
+from collector.page.view import frame
+
+CLASS_COLOURS = (
+    ("input_uncached", "c1", "input"),
+    ("input_cached", "c2", "from cache"),
+    ("output", "c3", "output"),
+    ("reasoning", "c4", "reasoning"),
+)
+SEEN = 8
+
+
+class Around(NamedTuple):
+    """What else the API knows of an exchange; None: it does not, or not for this person."""
+
+    call: Document | None
+    conversation: Document | None
+    timeline: Document | None
+    seen: Document | None
+    version: Document | None
+
+
+class Hop(NamedTuple):
+    """The exchange at one proxy of its call."""
+
+    role: str
+    billed: str
+    billable: bool
+    here: bool
+    href: str
+    duration_ms: float | None
+    x: float
+    width: float
+
+
+async def show(request: Request, api: Api, pages: Pages, exchange: str) -> Response:
+    """The page. Raises RefusedError: there is no such exchange, or not for this person."""
+    filters = dict(request.query_params)
+    revision = filters.pop("revision", None)
+    found = await api.get(f"/v1/exchanges/{exchange}", {"revision": revision})
+    record = cast(Record, found)
+    view, (newer, older) = await asyncio.gather(frame("Exchanges", request, api), _neighbours(api, record["id"], filters))
+    parts = await asyncio.gather(
+        _call(api, record),
+        _part(api, exchange, "conversation", revision),
+        _part(api, exchange, "timeline", revision),
+        api.get_if_allowed(f"/v1/exchanges/{exchange}/access", {"limit": SEEN}),
+        _now(api, record),
+    )
+    told = shown(record, Around(*parts)) | ways(request, record, filters, newer, older)
+    return pages.answer("exchange.html", {"view": view, **told})
+
+
+def shown(record: Record, around: Around) -> dict[str, object]:
+    """What the template shows of the exchange itself."""
+    says = talk.of_api(around.conversation, record) if around.conversation else talk.of_record(record)
+    inference, (word, level) = record.get("inference", {}), words.state(record["completeness"])
+    return {
+        "record": record,
+        "title": title(record, says),
+        "what": inference.get("operation") or inference.get("protocol") or record["request"].get("method", "a request"),
+        "service": service_of(record),
+        "model": inference.get("model_answered") or inference.get("model_requested"),
+        "caller": caller_of(record),
+        "word": {"client left": "the client left before the end"}.get(word, word),
+        "level": level,
+        "tokens": tokens_of(record),
+        "tokens_name": "tokens in → out" if "→" in tokens_of(record) else "counted",
+        "headline": list(annotations_of(record).items())[:1],
+        "says": says,
+        "silence": silence(record),
+        "notes": notes(record),
+        **stream(record, around.timeline),
+        **cost(record),
+        "hops": hops(around.call, record["id"]),
+        "annotations": compared(annotations_of(record), around.version),
+        "people": people(record),
+        "trace": record.get("trace", {}).get("trace_id"),
+        "seen": looks(around.seen),
+        "bodies": {"request": record["request"]["body"].get("href"), "response": record["response"]["body"].get("href")},
+    }
+
+
+def ways(request: Request, record: Record, filters: Mapping[str, str], newer: str | None, older: str | None) -> dict[str, object]:
+    """Where one can go from here."""
+    path = f"/v1/exchanges/{record['id']}"
+    here = f"{request.url.scheme}://{request.url.netloc}"
+    return {
+        "back": link("/", filters),
+        "newer": link(f"/exchanges/{newer}", filters) if newer else "",
+        "older": link(f"/exchanges/{older}", filters) if older else "",
+        "json": path,
+        "copies": [
+            ("as curl", f"curl -s '{here}{path}'"),
+            ("as CLI", f"meshscribe show {record['id']} --url {here}"),
+            ("link", f"{here}/exchanges/{record['id']}"),
+        ],
+    }
+
+
+async def _part(api: Api, exchange: str, name: str, revision: str | None) -> Document | None:
+    return await api.get_if_allowed(f"/v1/exchanges/{exchange}/{name}", {"revision": revision})
+
+
+async def _call(api: Api, record: Record) -> Document | None:
+    if "id" not in record["request"]:
+        return None
+    return await api.get_if_allowed(f"/v1/calls/{record['request']['id']}")
+
+
+async def _now(api: Api, record: Record) -> Document | None:
+    """The service's newest version."""
+    service = record.get("service", {})
+    if "name" not in service or "resource_version" not in service:
+        return None
+    found = await api.get_if_allowed(f"/v1/services/{service.get('namespace', '')}/{service['name']}/versions")
+    return found["items"][-1] if found and found["items"] else None
+
+
+async def _neighbours(api: Api, exchange: str, filters: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The ids of the exchanges before and behind this one in the list that it was opened from."""
+    asked = {name: value for name, value in filters.items() if name not in ("cursor", "limit", "order", "since", "until")}
+    return await asyncio.gather(_next(api, exchange, {**asked, "order": "asc"}), _next(api, exchange, {**asked, "order": "desc"}))
+
+
+async def _next(api: Api, exchange: str, asked: Mapping[str, str]) -> str | None:
+    cursor = encode(Cursor(fingerprint(asked.items()), exchange))
+    found = await api.get_if_allowed("/v1/exchanges", {**asked, "limit": 1, "cursor": cursor})
+    return found["items"][0]["id"] if found and found["items"] else None
+
+
+def title(record: Record, says: Sequence[talk.Say]) -> str:
+    """What was asked, in its first words; else what was answered."""
+    asked = [part.text for say in says if say.role == "user" for part in say.parts if part.text and not part.folded]
+    text = " ".join(asked[-1].split()) if asked else answered(record)[0]
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def silence(record: Record) -> str:
+    """Why there is nothing to read."""
+    for body in (record["request"]["body"], record["response"]["body"]):
+        if body.get("redacted") == "all":
+            return "Bodies of this exchange are not kept: a redaction rule took them."
+    if "tap_missing" in record["completeness"] or "not_tapped" in record["completeness"]:
+        return "There are no bodies: the tap did not see this exchange."
+    return "Nothing was said that can be shown as a conversation. The bodies can be downloaded below."
+
+
+def notes(record: Record) -> list[str]:
+    """What else the record says of itself."""
+    told = []
+    for body, said in ((record["request"]["body"], "request"), (record["response"]["body"], "answer")):
+        if gaps := body.get("gaps"):
+            lost = sum(length for _, length in gaps)
+            told.append(f"{words.size(lost)} of the {said} are missing in {len(gaps)} place{'' if len(gaps) == 1 else 's'}.")
+        if body.get("redacted") == "part":
+            told.append(f"Redaction rules took parts of the {said}.")
+        if body.get("left_out"):
+            told.append(f"The {said}'s bytes are not stored ({body['left_out']}).")
+    told += cast("list[str]", record.get("inference", {}).get("problems", []))
+    if record.get("clock_suspect"):
+        told.append("The proxy's clock was far from the collector's: its times are not to be trusted.")
+    return told
+
+
+def stream(record: Record, timeline: Document | None) -> dict[str, object]:
+    """The strip of a streamed answer."""
+    events = (timeline or {}).get("events") or []
+    times = [float(one["at_ms"]) for one in events]
+    total = float(record.get("duration_ms") or (times[-1] if times else 0.0))
+    stalls = [(float(one["at_ms"]), float(one["ms"])) for one in (timeline or {}).get("stalls", ())]
+    drawn = strip(times, total, stalls) if len(times) > 1 else None
+    left = "client_aborted" in record["completeness"]
+    return {
+        "strip": drawn,
+        "strip_times": json.dumps([round(at) for at in times], separators=(",", ":")) if drawn else "",
+        "strip_lengths": json.dumps([len(one.get("text", "")) for one in events], separators=(",", ":")) if drawn else "",
+        "strip_total": round(total),
+        "strip_label": strip_label(times, total, stalls, left),
+        "left": left,
+    }
+
+
+def strip_label(times: Sequence[float], total: float, stalls: Sequence[tuple[float, float]], left: bool) -> str:
+    """The picture in words."""
+    if not times:
+        return ""
+    told = [f"The stream in time: {len(times):,} events, the first after {words.duration(times[0])}"]
+    told += [f"a stall of {words.duration(length)}" for _, length in stalls[:3]]
+    told.append(f"{'the client left' if left else 'it ended'} after {words.duration(total)}")
+    return ", ".join(told) + "."
+
+
+def cost(record: Record) -> dict[str, object]:
+    """Tokens by what they cost, who told them, and whether they are billed."""
+    classes = cast("dict[str, int]", record.get("usage_classes", {}))
+    known = {name for name, _, _ in CLASS_COLOURS}
+    parts = [(colour, float(classes[name])) for name, colour, _ in CLASS_COLOURS if name in classes]
+    legend = [(colour, f"{said} {classes[name]:,}") for name, colour, said in CLASS_COLOURS if name in classes]
+    rest = {name: value for name, value in classes.items() if name not in known}
+    legend += [("c5", f"{name.replace('_', ' ')} {value:,}") for name, value in rest.items()]
+    usage, hop = record.get("usage", {}), record["hop"]
+    numbers = {name: value for name, value in usage.items() if isinstance(value, dict) and "provenance" in value}
+    provenances = {str(value["provenance"]) for value in numbers.values()}
+    plain = [(name.replace("_", " "), words.number(value["value"])) for name, value in numbers.items() if not name.endswith("_tokens")]
+    return {
+        "classes": legend,
+        "spread": spread([*parts, *(("c5", float(value)) for value in rest.values())]),
+        "told_by": ", ".join(words.PROVENANCES.get(one, one) for one in sorted(provenances)),
+        "no_usage": no_usage(record),
+        "billed": "yes, as" if hop.get("billable") else "no:",
+        "other_usage": plain,
+    }
+
+
+def no_usage(record: Record) -> str:
+    """Why there are no tokens."""
+    if reason := record.get("usage_absent"):
+        return f"None: {words.ABSENCES.get(reason, reason)}."
+    return "None: this call is counted otherwise." if record.get("usage") else "None."
+
+
+def hops(call: Document | None, here: str) -> list[Hop]:
+    """The call's exchanges as bars over the time of the whole."""
+    mine = [one for one in (call or {}).get("items", ()) if any(hop["id"] == here for hop in one["hops"])]
+    if not mine or len(mine[0]["hops"]) < 2:
+        return []
+    found = mine[0]["hops"]
+    start = min(words.seconds(hop["start"]) for hop in found)
+    whole = max(1000 * (words.seconds(hop["start"]) - start) + (hop.get("duration_ms") or 0) for hop in found) or 1.0
+    return [_hop(hop, here, 1000 * (words.seconds(hop["start"]) - start), whole) for hop in found]
+
+
+def _hop(hop: Document, here: str, at_ms: float, whole: float) -> Hop:
+    took = hop.get("duration_ms")
+    billed = f"billed: {hop.get('rule', '')}" if hop.get("billable") else f"not billed: {hop.get('rule', '')}"
+    x = round(100 * at_ms / whole, 2)
+    wide = round(max(100 * (took or 0) / whole, 0.5), 2)
+    return Hop(hop.get("role", "?"), billed, bool(hop.get("billable")), hop["id"] == here, f"/exchanges/{hop['id']}", took, x, wide)
+
+
+def annotations_of(record: Record) -> dict[str, str]:
+    """Annotations and labels that the record carries, by the last part of their names where that is unique."""
+    service = record.get("service", {})
+    found = {**service.get("labels", {}), **service.get("annotations", {})}
+    short = [name.rpartition("/")[2] for name in found]
+    return {(last if short.count(last) == 1 else name): str(value) for (name, value), last in zip(found.items(), short, strict=True)}
+
+
+def compared(then: Mapping[str, str], version: Document | None) -> list[tuple[str, str, str | None]]:
+    """(name, value then, value now); None: it is not known now."""
+    if version is None:
+        return [(name, value, None) for name, value in then.items()]
+    all_now = {**version.get("labels", {}), **version.get("annotations", {})}
+    now = {**all_now, **{name.rpartition("/")[2]: value for name, value in all_now.items()}}
+    return [(name, value, str(now.get(name, ""))) for name, value in then.items()]
+
+
+def people(record: Record) -> list[tuple[str, str]]:
+    """Who asked, beside the workload."""
+    caller = cast("dict[str, str]", record["caller"])
+    names = (
+        ("user", "User"),
+        ("agent", "Agent"),
+        ("session", "Session"),
+        ("consumer", "Consumer"),
+        ("address", "From"),
+        ("user_agent", "Program"),
+    )
+    return [(said, caller[name] + _by(caller, name)) for name, said in names if name in caller]
+
+
+def _by(caller: Mapping[str, str], name: str) -> str:
+    trust = caller.get(f"{name}_by")
+    return f" (by {'the ' if trust in ('client', 'gateway') else ''}{trust})" if trust else ""
+
+
+def looks(seen: Document | None) -> list[dict[str, object]] | None:
+    """Who has seen it; None: that is not known, or not for this person."""
+    if seen is None:
+        return None
+    return [
+        {"who": one.get("who", "?"), "what": one.get("action", ""), "time": one.get("time", ""), "reason": one.get("reason", "")}
+        for one in seen["items"]
+    ]

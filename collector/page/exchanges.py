@@ -1,0 +1,209 @@
+"""The list of exchanges: filters with their counts, time to choose from, and lines to open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastapi import Request, Response
+
+from collector.page import words
+from collector.page.api import Api, Document, RefusedError
+from collector.page.brief import Row, row
+from collector.page.charts import WIDTH, Bar, Stack, stacks
+from collector.page.render import Pages, link
+from collector.page.view import SPANS, Chip, frame
+
+LIMIT = 50
+DEFAULT_SINCE = "1d"
+FACETS = (
+    ("service", "Service"),
+    ("model", "Model"),
+    ("status", "Status"),
+    ("completeness", "Record"),
+    ("caller", "Caller"),
+    ("protocol", "Protocol"),
+)
+SHOWN_OF_FACET = 8
+_PLACE = ("cursor", "since", "until", "limit", "order", "q")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A value of a facet."""
+
+    text: str
+    count: int
+    share: float
+    href: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A filter and how many exchanges have each of its values."""
+
+    title: str
+    values: list[Counted]
+
+
+class When(NamedTuple):
+    """A word on the axis of time."""
+
+    x: float
+    y: float
+    text: str
+    stamp: str
+
+
+class Histogram(NamedTuple):
+    """Exchanges over time."""
+
+    bars: list[Bar]
+    marks: list[When]
+    label: str
+    since: str
+    until: str
+
+
+async def show(request: Request, api: Api, pages: Pages) -> Response:
+    """The page."""
+    filters = dict(request.query_params)
+    filters.setdefault("since", DEFAULT_SINCE)
+    asked = {name: value for name, value in filters.items() if value and name not in ("cursor",)}
+    view, found, counts, times = await asyncio.gather(
+        frame("Exchanges", request, api), _list(api, filters), _optional(api, "/v1/facets", asked), _optional(api, "/v1/histogram", asked)
+    )
+    listed, fault, status = found
+    rows = [row(record, asked) for record in listed.get("items", ())]
+    return pages.answer(
+        "exchanges.html",
+        {
+            "view": view,
+            "rows": rows,
+            "fault": fault,
+            "facets": facets(counts, filters) if counts else [],
+            "histogram": histogram(times, filters) if times else None,
+            "chips": chips(filters),
+            "summary": summary(times, rows),
+            "kept": [(name, value) for name, value in filters.items() if name not in ("cursor", "since", "until", "q")],
+            "typed": filters.get("q", ""),
+            "hint": "Find words, or service:llama status:5xx tokens:>4000",
+            "spans": [*SPANS, *([(filters["since"], filters["since"])] if filters["since"] not in dict(SPANS) else [])],
+            "since": filters["since"],
+            "here": link("/", asked),
+            "live": link("/v1/tail", {name: value for name, value in asked.items() if name not in ("since", "until", "order")}),
+            "export": link("/v1/export", asked, format="csv"),
+            "older": link("/", filters, cursor=listed["next"]) if "next" in listed else "",
+            "newest": link("/", asked) if "cursor" in filters else "",
+            "nothing": nothing(filters),
+        },
+        status,
+    )
+
+
+async def _list(api: Api, filters: Mapping[str, str]) -> tuple[Document, str, int]:
+    """A page of records; else what was wrong with the question."""
+    asked = {name: value for name, value in filters.items() if value}
+    try:
+        return await api.get("/v1/exchanges", {**asked, "limit": LIMIT}), "", 200
+    except RefusedError as error:
+        return {}, str(error), error.status
+
+
+async def _optional(api: Api, path: str, asked: Mapping[str, str]) -> Document | None:
+    """What makes the page better, and is not waited for in vain."""
+    try:
+        return await api.get_if_allowed(path, {name: value for name, value in asked.items() if name != "order"})
+    except RefusedError:
+        return None
+
+
+def facets(counts: Document, filters: Mapping[str, str]) -> list[Facet]:
+    """The facets that have values, the most frequent first."""
+    found = []
+    for name, title in FACETS:
+        values = counts.get("facets", {}).get(name) or []
+        most = max((one["count"] for one in values), default=0)
+        shown = [_counted(name, one, most, filters) for one in values[:SHOWN_OF_FACET]]
+        if shown:
+            found.append(Facet(title, shown))
+    return found
+
+
+def _counted(name: str, one: Document, most: int, filters: Mapping[str, str]) -> Counted:
+    value = str(one["value"]) if one["value"] is not None else "none"
+    chosen = filters.get(name) == value
+    rest = {key: kept for key, kept in filters.items() if key not in (name, "cursor")}
+    href = link("/", rest) if chosen else link("/", rest, **{name: value})
+    return Counted(_facet_text(name, value), one["count"], round(100 * one["count"] / most, 1) if most else 0, href, chosen)
+
+
+def _facet_text(name: str, value: str) -> str:
+    if name == "caller":
+        return words.person(value)
+    return words.state([value])[0] if name == "completeness" and value != "none" else value
+
+
+def chips(filters: Mapping[str, str]) -> list[Chip]:
+    """The filters that are set, each with the address without it."""
+    shown = [(name, value) for name, value in filters.items() if value and name not in ("cursor", "limit", "q")]
+    return [
+        Chip(name.replace("_", " "), words.person(value) if name == "caller" else value, _without(filters, name))
+        for name, value in shown
+        if (name, value) != ("since", DEFAULT_SINCE)
+    ]
+
+
+def _without(filters: Mapping[str, str], name: str) -> str:
+    return link("/", {key: value for key, value in filters.items() if key not in (name, "cursor")})
+
+
+HEIGHT = 70.0
+
+
+def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
+    """Bars of the counts; each leads to its own span of time."""
+    buckets = times.get("buckets") or []
+    if not buckets:
+        return None
+    rest = {key: value for key, value in filters.items() if key not in ("since", "until", "cursor")}
+    columns = [_column(bucket, rest) for bucket in buckets]
+    step = WIDTH / len(buckets)
+    every = max(1, len(buckets) // 8)
+    marks = [
+        When(round(number * step, 1), HEIGHT + 18, words.clock(bucket["start"])[:5], bucket["start"])
+        for number, bucket in enumerate(buckets)
+        if number % every == 0
+    ]
+    total = sum(bucket["count"] for bucket in buckets)
+    label = f"{total:,} exchanges over time, from {buckets[0]['start']} to {buckets[-1]['end']}"
+    return Histogram(stacks(columns, HEIGHT), marks, label, buckets[0]["start"], buckets[-1]["end"])
+
+
+def _column(bucket: Document, rest: Mapping[str, str]) -> Stack:
+    failed = sum(count for name, count in bucket.get("statuses", {}).items() if name in ("5xx", "none"))
+    title = f"{bucket['start']}: {bucket['count']:,} exchanges" + (f", {failed:,} failed" if failed else "")
+    return Stack((("c1", bucket["count"] - failed), ("bad", failed)), title, link("/", rest, since=bucket["start"], until=bucket["end"]))
+
+
+def summary(times: Document | None, rows: list[Row]) -> str:
+    """How many there are, as far as it is known."""
+    if times and "buckets" in times:
+        total = sum(bucket["count"] for bucket in times["buckets"])
+        at_least = "at least " if times.get("approximate") else ""
+        return f"{at_least}{total:,} exchange{'' if total == 1 else 's'}"
+    return f"{len(rows)} shown"
+
+
+def nothing(filters: Mapping[str, str]) -> dict[str, str]:
+    """What an empty list means, and what to do."""
+    if set(filters) - {"since", "cursor"}:
+        return {"title": "No exchange matches.", "next": "Take a filter away, or choose a longer time."}
+    return {
+        "title": "No exchange yet.",
+        "next": "Traffic appears here within a second of its end. Is the tap on? Losses says which proxies have reported; "
+        "`kubectl get telemetry -A` says where the access log is switched on.",
+    }

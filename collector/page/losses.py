@@ -1,0 +1,199 @@
+"""Did we lose anything: a sentence, a map of proxies and time, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from fastapi import Request, Response
+
+from collector.page import words
+from collector.page.api import Api, Document
+from collector.page.charts import WIDTH
+from collector.page.render import Pages
+from collector.page.view import LEVELS, SPANS, frame
+
+STEPS = 48
+LEFT = 220.0
+NAME = 30  # characters of a proxy's name that find room
+MOST_ROWS = 40
+MOST_TROUBLES = 30
+KINDS = {"nothing_lost": "good", "lost": "bad", "gaps": "gap"}
+
+CURES = {
+    "dropped": "The tap's buffer was full or its collector away: give the collector more CPU, or raise max_pending_bytes of the filter.",
+    "missing": "Batches were sent and never came: look for a crash of that proxy, or a network policy between it and the collector.",
+    "refused": "The collector refused log entries: see ingest shares in /readyz, and the setting ingest.max_waiting_bytes.",
+    "malformed": "Messages could not be read: `meshscribe dead-letters list` shows them.",
+    "without_tap": "The tap told nothing: is the WasmPlugin applied to this pod, and its image pulled?",
+    "without_access_log": "The access log told nothing: is there a Telemetry resource for this namespace? A restart loses its last second.",
+}
+WHAT = {
+    "dropped": "dropped by the tap",
+    "missing": "sent, never arrived",
+    "refused": "log entries refused",
+    "malformed": "unreadable",
+    "without_tap": "tap missing",
+    "without_access_log": "log missing",
+}
+
+
+class Cell(NamedTuple):
+    """A stretch of time of one proxy."""
+
+    x: float
+    width: float
+    kind: str
+    title: str
+
+
+class Line(NamedTuple):
+    """A proxy."""
+
+    name: str
+    node: str
+    cells: list[Cell]
+
+
+class Mark(NamedTuple):
+    """A word on the axis of time."""
+
+    x: float
+    text: str
+    stamp: str
+
+
+class Trouble(NamedTuple):
+    """What was lost at a proxy, why, and what to do."""
+
+    start: str
+    name: str
+    node: str
+    level: str
+    what: str
+    sent: int | None
+    here: int | None
+    why: str
+    cure: str
+
+
+async def show(request: Request, api: Api, pages: Pages) -> Response:
+    """The page. Raises RefusedError."""
+    since = request.query_params.get("since", "1d") or "30d"
+    view, table, drawn = await asyncio.gather(
+        frame("Losses", request, api),
+        api.get("/v1/ledger", {"since": since, "group": "proxy", "limit": 1000}),
+        api.get("/v1/ledger/map", {"since": since, "steps": STEPS, "limit": MOST_ROWS}),
+    )
+    totals = table["totals"]
+    found = troubles(table["items"])
+    return pages.answer(
+        "losses.html",
+        {
+            "view": view,
+            "verdict": sentence(str(totals["verdict"])),
+            "account": account(totals),
+            "rows": [line(one, drawn) for one in drawn["items"]],
+            "marks": marks(drawn),
+            "more_proxies": _more(drawn["proxies"], len(drawn["items"]), "proxies reported; those that lost most are shown"),
+            "troubles": found[:MOST_TROUBLES],
+            "more_troubles": _more(len(found), MOST_TROUBLES, "lines; `meshscribe ledger` shows all"),
+            "spans": [one for one in SPANS if one[0]],
+            "since": since,
+            "cli": f"meshscribe ledger --since {since}",
+        },
+    )
+
+
+def sentence(verdict: str) -> str:
+    """The verdict, begun large and ended."""
+    return f"{verdict[:1].upper()}{verdict[1:]}."
+
+
+def account(totals: Document) -> str:
+    """What the verdict stands on."""
+    told = [f"{totals['proxies']:,} proxies announced {totals['announced']:,} ends of streams; {totals['received']:,} are here."]
+    told.append(f"{totals['both']:,} exchanges have both witnesses.")
+    away = totals.get("away") or []
+    for one in away[:3]:
+        why = f" ({one['reason']})" if "reason" in one else ""
+        told.append(f"The collector was away from {words.day_and_clock(one['from'])} to {words.clock(one['to'])} UTC{why}.")
+    if len(away) > 3:
+        told.append(f"It was away {totals['times_away']:,} times in all.")
+    return " ".join(told)
+
+
+def line(one: Document, drawn: Document) -> Line:
+    """A proxy's row of the map: every step has a cell, so that what was not reported is seen too."""
+    wide = (WIDTH - LEFT) / drawn["steps"]
+    known = {cell["start"]: cell for cell in one["cells"]}
+    begin, step = datetime.fromisoformat(drawn["since"]), timedelta(seconds=drawn["step_seconds"])
+    away = _away_steps(drawn)
+    cells = []
+    for number in range(drawn["steps"]):
+        cell = known.get(number)
+        kind = KINDS.get(cell["state"], "none") if cell else "none"
+        if kind in ("good", "none") and number in away:
+            kind = "gap"
+        title = f"{words.day_and_clock((begin + number * step).isoformat())} UTC: {_cell_says(cell, number in away)}"
+        cells.append(Cell(round(LEFT + number * wide, 1), round(max(wide - 3, 1), 1), kind, title))
+    return Line(_short(one["node"]), one["node"], cells)
+
+
+def _away_steps(drawn: Document) -> set[int]:
+    begin, step = words.seconds(drawn["since"]), drawn["step_seconds"]
+    found: set[int] = set()
+    for one in drawn["away"]:
+        first, last = ((words.seconds(one[name]) - begin) // step for name in ("from", "to"))
+        found |= set(range(max(0, int(first)), min(drawn["steps"] - 1, int(last)) + 1))
+    return found
+
+
+def _cell_says(cell: Document | None, away: bool) -> str:
+    told = ["the collector was away"] if away else []
+    if cell is None:
+        return ", ".join([*told, "nothing reported"])
+    told += [f"{cell[name]:,} {said}" for name, said in (("lost", "lost"), ("gaps", "without a witness")) if cell.get(name)]
+    return ", ".join([*told, f"{cell['received']:,} of {cell['announced']:,} here"])
+
+
+def marks(drawn: Document) -> list[Mark]:
+    """Eight times along the axis."""
+    begin, step = datetime.fromisoformat(drawn["since"]), timedelta(seconds=drawn["step_seconds"])
+    wide, every = (WIDTH - LEFT) / drawn["steps"], max(1, drawn["steps"] // 8)
+    stamps = [(number, (begin + number * step).isoformat()) for number in range(0, drawn["steps"], every)]
+    return [Mark(round(LEFT + number * wide, 1), words.clock(stamp)[:5], stamp) for number, stamp in stamps]
+
+
+def troubles(items: list[Document]) -> list[Trouble]:
+    """Each kind of loss and gap of each proxy, losses first."""
+    found = [trouble for item in items if LEVELS.get(item["state"]) != "good" for trouble in _of_proxy(item)]
+    return sorted(found, key=lambda one: (one.level != "bad", one.name))
+
+
+def _of_proxy(item: Document) -> list[Trouble]:
+    cured = item.get("cured", {})
+    counts = {name: item[name]["total"] for name in ("dropped", "refused", "malformed")}
+    counts |= {name: max(0, item[name] - cured.get(name, 0)) for name in ("missing", "without_tap", "without_access_log")}
+    found = []
+    for name, count in counts.items():
+        if count:
+            reasons = item[name] if isinstance(item[name], dict) else {}
+            why = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in reasons.items() if reason != "total" and number)
+            level = "gap" if name.startswith("without") else "bad"
+            sent, here = (item["announced"], item["received"]) if name in ("dropped", "missing") else (None, None)
+            what, node = f"{count:,} {WHAT[name]}", item["node"]
+            found.append(Trouble(item["first"], _short(node), node, level, what, sent, here, why, CURES[name]))
+    return found
+
+
+def _short(node: str) -> str:
+    """The pod of Istio's node id; another's as it is."""
+    parts = node.split("~")
+    name = parts[2].split(".")[0] if len(parts) == 4 else node
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+
+
+def _more(count: int, shown: int, what: str) -> str:
+    return f"{count:,} {what}." if count > shown else ""

@@ -1,0 +1,23 @@
+"""The audit listener's application: the audit API, and the pages that ask it."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.audit.app import create_app
+from collector.audit.services import Known
+from collector.clock import Clock
+from collector.health import Health
+from collector.page.app import mount
+from collector.settings import Audit
+
+
+def create_whole(
+    engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock, known: Known | None = None
+) -> FastAPI:
+    """See collector.audit.app.create_app."""
+    app = create_app(engine, health, registry, settings, clock, known)
+    mount(app)
+    return app
