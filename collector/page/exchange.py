@@ -86,7 +86,7 @@ def shown(record: Record, around: Around) -> dict[str, object]:
         "headline": list(annotations_of(record).items())[:1],
         "says": says,
         "silence": silence(record),
-        "notes": notes(record),
+        "notes": [*notes(record), *(around.conversation or {}).get("missing", ())],
         **stream(record, around.timeline),
         **cost(record),
         "hops": hops(around.call, record["id"]),
@@ -182,10 +182,10 @@ def notes(record: Record) -> list[str]:
 
 def stream(record: Record, timeline: Document | None) -> dict[str, object]:
     """The strip of a streamed answer."""
-    events = (timeline or {}).get("events") or []
+    events = [one for one in (timeline or {}).get("events", ()) if "at_ms" in one and one.get("kind") != "other"]
     times = [float(one["at_ms"]) for one in events]
     total = float(record.get("duration_ms") or (times[-1] if times else 0.0))
-    stalls = [(float(one["at_ms"]), float(one["ms"])) for one in (timeline or {}).get("stalls", ())]
+    stalls = [(float(one["from_ms"]), float(one["to_ms"]) - float(one["from_ms"])) for one in (timeline or {}).get("stalls", ())]
     drawn = strip(times, total, stalls) if len(times) > 1 else None
     left = "client_aborted" in record["completeness"]
     return {

@@ -107,8 +107,9 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
 
 
 def sentence(verdict: str) -> str:
-    """The verdict, begun large and ended."""
-    return f"{verdict[:1].upper()}{verdict[1:]}."
+    """The verdict, begun large and ended. Up to when it speaks stands below."""
+    said = verdict.partition("; as of ")[0]
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def account(totals: Document) -> str:
@@ -121,6 +122,8 @@ def account(totals: Document) -> str:
         told.append(f"The collector was away from {words.day_and_clock(one['from'])} to {words.clock(one['to'])} UTC{why}.")
     if len(away) > 3:
         told.append(f"It was away {totals['times_away']:,} times in all.")
+    if "as_of" in totals:
+        told.append(f"All of this is known up to {words.day_and_clock(totals['as_of'])} UTC.")
     return " ".join(told)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from collector.messages.record import Record
 from collector.page import words
+from collector.page.api import Document
 
 LONG = 6_000  # characters; what is longer begins folded
 
@@ -81,7 +83,99 @@ def _note(record: Record, finish: str | None) -> str:
     return ", ".join(told)
 
 
-def of_api(conversation: dict[str, object], record: Record) -> list[Say]:
-    """The conversation as the API tells it."""
-    del conversation
-    return of_record(record)
+def of_api(conversation: Document, record: Record) -> list[Say]:
+    """The conversation as the API tells it: messages with their tools paired, or tensors, or a protocol's own messages."""
+    messages = conversation.get("messages", ())
+    says = [say for message in messages if (say := _said(message, messages, record)) is not None]
+    if tools := conversation.get("tools"):
+        listed = Part("\n\n".join(_tool(one) for one in tools), f"{len(tools)} tool{'' if len(tools) == 1 else 's'} offered", True)
+        says.insert(0, Say("system", "Tools", "", [listed]))
+    says += [_rpc(one) for one in conversation.get("rpc", ())]
+    says += _tensors("user", "Request", "Inputs", conversation.get("inputs", ()))
+    says += _tensors("model", "Answer", "Outputs", conversation.get("outputs", ()))
+    if error := record.get("inference", {}).get("error"):
+        says.append(Say("error", "Error", str(error.get("type", "")), [Part(str(error.get("message", "")))]))
+    return says
+
+
+WHO = {"system": "System", "developer": "Developer", "user": "User", "assistant": "Model", "model": "Model", "tool": "Tool"}
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "model",
+    "model": "model",
+    "tool": "tool",
+    "function": "tool",
+}
+
+
+def _said(message: Document, messages: Sequence[Document], record: Record) -> Say | None:
+    role = str(message.get("role", ""))
+    parts = [shown for part in message.get("parts", ()) if (shown := _part(part, messages)) is not None]
+    if not parts and all(_is_told_elsewhere(part) for part in message.get("parts", ())) and message.get("parts"):
+        return None
+    answers = message.get("side") == "response"
+    note = _note(record, message.get("finish_reason")) if answers else str(message.get("name", ""))
+    return Say("model" if answers else ROLES.get(role, "other"), WHO.get(role, role or "Somebody"), note, parts)
+
+
+def _is_told_elsewhere(part: Document) -> bool:
+    """A tool's result whose call is here: it is shown beside the call."""
+    return part.get("kind") == "tool_result" and "link" in part
+
+
+def _part(part: Document, messages: Sequence[Document]) -> Part | None:
+    kind, text = str(part.get("kind", "")), str(part.get("text", ""))
+    more = " …" if part.get("cut") else ""
+    if kind in ("text", "refusal"):
+        return spoken(text + more) if text else None
+    if kind == "reasoning":
+        return Part(text + more, f"Reasoning, {len(text):,} characters", True)
+    if kind == "tool_call":
+        result = _linked(part, messages)
+        told = text + more if result is None else f"{text}{more}\n\n→ {result}"
+        return Part(told, f"calls {part.get('name', 'a tool')}", True, True)
+    if kind == "tool_result":
+        return (
+            None
+            if "link" in part
+            else Part(text + more, f"{'failed' if part.get('failed') else 'result'} of {part.get('name', 'a tool')}", True)
+        )
+    size = f", {words.size(part['size'])}" if "size" in part else ""
+    named = " ".join(str(part[name]) for name in ("name", "content_type", "url") if name in part)
+    return Part(text + more, f"{kind}{size} {named}".strip(), True)
+
+
+def _linked(part: Document, messages: Sequence[Document]) -> str | None:
+    """The result of this call, where it is here."""
+    link = part.get("link")
+    try:
+        found = messages[link["message"]]["parts"][link["part"]] if link else None
+    except (IndexError, KeyError, TypeError):
+        return None
+    return None if found is None else str(found.get("text", "")) + (" …" if found.get("cut") else "")
+
+
+def _tool(one: Document) -> str:
+    return f"{one.get('name', 'a tool')}: {one.get('text', '')}" + (" …" if one.get("cut") else "")
+
+
+def _rpc(one: Document) -> Say:
+    asked = one.get("side") == "request"
+    note = f"id {one['id']}" if "id" in one else ""
+    parts = [Part(str(one[name]), name, True, True) for name in ("params", "result", "error") if name in one]
+    return Say("user" if asked else "model", str(one.get("method") or ("Request" if asked else "Answer")), note, parts)
+
+
+def _tensors(role: str, who: str, name: str, found: Sequence[Document]) -> list[Say]:
+    if not found:
+        return []
+    return [Say(role, who, f"{len(found)} {name.lower()}", [Part("\n".join(_values(one) for one in found), name, True, True)])]
+
+
+def _values(one: Document) -> str:
+    head = " ".join(str(one[name]) for name in ("name", "datatype", "shape") if name in one)
+    values = ", ".join(one.get("values", ()))
+    more = f" … and {one['left_out']:,} more" if one.get("left_out") else ""
+    return f"{head}: {values}{more}" if values else head
