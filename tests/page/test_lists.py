@@ -1,0 +1,66 @@
+"""The list of exchanges: every filter in the address, next and previous inside the result, and words where there is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.page.conftest import World, chat, filled
+from tests.support.outputs import outputs
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_each_exchange_is_a_line_that_leads_to_it_and_keeps_the_filters(world: World) -> None:
+    await filled(world, 3)
+    page = await world.see("/?service=iris&since=1d")
+    leading = [link for link in page.links() if link.startswith("/exchanges/")]
+    assert len(set(leading)) == 3
+    assert all("service=iris" in link and "since=1d" in link for link in leading)
+    assert "answer 2" in page.text
+
+
+async def test_a_filter_is_shown_as_a_chip_that_takes_it_away(world: World) -> None:
+    await filled(world, 1)
+    page = await world.see("/?status=200&model=m-7b")
+    assert "/?status=200&since=1d" in page.links()
+    assert "/?model=m-7b&since=1d" in page.links()
+
+
+async def test_pages_follow_one_another_without_a_line_lost_or_shown_twice(world: World) -> None:
+    await filled(world, 120)
+    seen: list[str] = []
+    path = "/?since=1d"
+    while path:
+        page = await world.see(path)
+        seen += sorted({link.partition("?")[0] for link in page.links() if link.startswith("/exchanges/")})
+        path = next((str(found["href"]) for tag, found in page.tags if tag == "a" and found.get("rel") == "next"), "")
+    assert len(seen) == len(set(seen)) == 120
+
+
+async def test_next_and_previous_stay_inside_what_was_asked_for(world: World) -> None:
+    await world.put(outputs([chat(number, status=503 if number % 2 else 200) for number in range(9)]))
+    first = await world.see("/?status=503")
+    path = next(link for link in first.links() if link.startswith("/exchanges/"))
+    walked = []
+    while path:
+        page = await world.see(path)
+        walked.append(path.partition("?")[0])
+        assert "status=503" in path
+        path = next((str(found["href"]) for tag, found in page.tags if tag == "a" and found.get("rel") == "next"), "")
+    assert len(walked) == len(set(walked)) == 4
+
+
+async def test_a_list_of_nothing_says_what_to_do(world: World) -> None:
+    assert "No exchange yet." in (await world.see("/")).text
+    assert "Take a filter away" in (await world.see("/?service=nobody")).text
+
+
+async def test_a_question_that_is_not_understood_is_told_beside_the_filters_that_stay(world: World) -> None:
+    page = await world.see("/?status=teapot", status=400)
+    assert "is no status" in page.text
+    assert "/?since=1d" in page.links()
+
+
+async def test_an_unknown_exchange_is_said_to_be_none(world: World) -> None:
+    page = await world.see("/exchanges/019e8a1c-5b00-7c11-a2b3-0242ac120002", status=404)
+    assert "There is nothing here" in page.text
