@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, calls, events, exchanges, ledger, ledger_map, manual, probes, problems, services
+from collector.audit import bodies, calls, conversations, events, exchanges, ledger, ledger_map, manual, probes, problems, services
 from collector.audit.description import tidy
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
@@ -55,6 +55,7 @@ def create_app(
     for routes in (
         exchanges.router(engine, settings, clock),
         bodies.router(engine),
+        conversations.router(engine),
         events.router(engine),
         calls.router(engine, clock),
         services.router(known, settings),

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collector.audit.call_documents import Calls
 from collector.audit.schemas import reference, schemas
+from collector.conversation.document import Conversation
+from collector.conversation.timeline_document import Timeline
 from collector.messages.field import field
 from collector.messages.freshness import Freshness
 from collector.messages.record import Record
@@ -182,7 +184,7 @@ def _header(description: str) -> dict[str, Any]:
 @cache
 def record_schemas() -> dict[str, dict[str, Any]]:
     """Of the answers that are no models here: made from the types of records."""
-    return schemas(ExchangePage, Record, Calls, KnownServices)
+    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline)
 
 
 _FAULTS: Responses = {
@@ -194,6 +196,8 @@ _FAULTS: Responses = {
 }
 _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: _answer(ExchangePage, "A page of records"), **_FAULTS}
+CONVERSATION: Responses = {200: _answer(Conversation, "What was said"), **_ERRORS}
+TIMELINE: Responses = {200: _answer(Timeline, "When it was said"), **_ERRORS}
 EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 LEDGER_MAP: Responses = {

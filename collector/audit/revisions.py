@@ -28,7 +28,7 @@ async def find(connection: AsyncConnection, event: str, newest: int | None, *col
     statement = queries.revisions(exchange, exchanges.c.revision, *columns)
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     if not rows:
-        raise NotFoundError(f"No exchange {event} is stored: it never was, it is not written yet, or its time of keeping is over.")
+        raise NotFoundError(not_stored(event))
     if newest is None:
         return rows
     wanted = [row for row in rows if row.revision <= newest]
@@ -36,3 +36,8 @@ async def find(connection: AsyncConnection, event: str, newest: int | None, *col
         kept = ", ".join(str(row.revision) for row in rows)
         raise NotFoundError(f"Exchange {exchange} has no revision {newest}; stored: {kept}.")
     return wanted
+
+
+def not_stored(event: str) -> str:
+    """What is said of an exchange that is not there, for whatever reason."""
+    return f"No exchange {event.lower()} is stored: it never was, it is not written yet, or its time of keeping is over."

@@ -3,7 +3,8 @@
 Source: kserve/kserve pkg/logger and captures of its agent. Types, source, times and extensions (`inferenceservicename`, `namespace`,
 `component`, `endpoint`, `metadata`, `annotations`, `recordedtime`) are KServe's. Ours differ where KServe is wrong: each event has an id of
 its own and the extension `exchange` links the pair; each has its own message's content type; errors and aborted streams are told too;
-secrets are blank. `revision`, `requestid`, `statuscode` and, of a body in which bytes are missing, `gaps` are added.
+secrets are blank. `revision`, `requestid`, `statuscode` and, of a body in which bytes are missing, `gaps` are added; of an answer that came
+in several chunks `chunktimes`, when they came.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import orjson
 
 from collector.describe.identity import event_id
 from collector.describe.withheld import left_out
+from collector.messages.chunk_times import EXTENSION, pack
 from collector.messages.columns import PayloadColumns
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
 from collector.messages.exchange import Body, Node
@@ -63,6 +65,8 @@ def _payload(
         extensions = {**extensions, "redacted": redacted}
     if body.data and (missing := body.missing):
         extensions = {**extensions, "gaps": _holes(missing)}
+    if len(body.chunks) > 1:
+        extensions = {**extensions, EXTENSION: pack(body.chunks, with_lengths=not redacted)}
     whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
     columns = PayloadColumns(
         exchange=identity,
