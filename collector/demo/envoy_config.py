@@ -41,11 +41,12 @@ class Workload:
     address: str = "127.0.0.1"
     labels: Mapping[str, str] = field(default_factory=lambda: dict(LABELS))
     cluster_id: str = "Kubernetes"
+    kind: str = "sidecar"  # or router: a gateway
 
     @property
     def node_id(self) -> str:
         """As pilot-agent builds it: type~address~pod.namespace~namespace.svc.domain."""
-        return f"sidecar~{self.address}~{self.pod}.{self.namespace}~{self.namespace}.svc.cluster.local"
+        return f"{self.kind}~{self.address}~{self.pod}.{self.namespace}~{self.namespace}.svc.cluster.local"
 
 
 @dataclass(frozen=True)

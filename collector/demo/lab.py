@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple
 
 from collector.demo.envoy import Envoy, envoy_binary
@@ -20,7 +20,7 @@ from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
 from collector.demo.stores import OPEN, SQLITE
 from collector.demo.tap_config import tap_config, tap_wasm
-from collector.demo.workloads import WORKLOADS
+from collector.demo.workloads import GATEWAY, WORKLOADS
 
 # The product's defaults wait for slow proxies. Here everything is near, and who looks on does not want to wait.
 QUICK: Mapping[str, str] = {
@@ -28,6 +28,7 @@ QUICK: Mapping[str, str] = {
     "MESHSCRIBE_CORRELATE__LEDGER_SECONDS": "5",
 }
 LOG_FLUSH_SECONDS = 0.2
+GATEWAY_TAP = {"max_age_ms": 2000}  # so that a collector that is away for longer loses something, to look at
 
 Told = Callable[[str], None]
 
@@ -74,17 +75,29 @@ class Lab:
         shutil.copyfile(Path(__file__).parent / "services.yaml", self.services)
         self._model = ModelServer(ports.take(), self.folder)
         self.store = OPEN[self._store](ports, self.folder, {**_services(self.services), **self._settings}, self._tell)
-        self.envoys = {name: self._envoy(ports, wasm, name, workload, self.store.collector) for name, workload in WORKLOADS.items()}
+        collector = self.store.collector
+        self.envoys = {name: self._envoy(ports, wasm, name, workload, collector, self._model.port) for name, workload in WORKLOADS.items()}
+        self.gateway = self._envoy(ports, wasm, "gateway", GATEWAY, collector, self.envoys["chat"].port, GATEWAY_TAP)
         yield process("starting the model server", self._model.start, self._model.process)
         yield from self.store.before
         yield process("starting the collector", self.store.collector.start, self.store.collector.process)
         yield from self.store.beside
         for name, proxy in self.envoys.items():
             yield process(f"starting the Envoy of {name}", proxy.envoy.start, proxy.envoy.process)
+        yield process("starting the Envoy of the gateway", self.gateway.envoy.start, self.gateway.envoy.process)
 
-    def _envoy(self, ports: Ports, wasm: Path, name: str, workload: Workload, collector: CollectorProcess) -> Proxy:
+    def _envoy(
+        self,
+        ports: Ports,
+        wasm: Path,
+        name: str,
+        workload: Workload,
+        collector: CollectorProcess,
+        upstream: int,
+        tap: Mapping[str, int] = MappingProxyType({}),
+    ) -> Proxy:
         admin_port, port = ports.take(), ports.take()
-        inbound = Inbound(port, self._model.port, tap=tap_config())
+        inbound = Inbound(port, upstream, tap=tap_config(**tap))
         sidecar = Sidecar(
             admin_port,
             [inbound],

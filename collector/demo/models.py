@@ -1,7 +1,8 @@
 """The model server's models: OpenAI-compatible chat, KServe V1 predict and V2 infer, with their errors.
 
 They compute next to nothing, but the bytes have the shapes that real servers (vLLM, KServe's sklearnserver) send.
-A chat's `max_tokens` says how many tokens come, and its `seconds_per_token`, an extension of this server, how fast.
+A chat's `max_tokens` says how many tokens come. Extensions of this server: `seconds_per_token` says how fast, and `demo` what the answer
+says: {"text"}, {"tool_calls"}, and {"stall": [after so many tokens, seconds]}.
 """
 
 from __future__ import annotations
@@ -48,22 +49,34 @@ async def _openai_error(exchange: Exchange, status: int, message: str, headers: 
 async def _stream(exchange: Exchange, asked: dict[str, Any]) -> None:
     delay = float(asked.get("seconds_per_token", 0.0))
     await exchange.start(200, [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")])
-    for piece in _pieces(asked):
+    stall_after, stall_seconds = _scripted(asked).get("stall", (-1, 0))
+    for number, piece in enumerate(_pieces(asked)):
         if delay:
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay + (stall_seconds if number == stall_after else 0))
         await exchange.send(b"data: " + _dump(piece) + b"\n\n")
     await exchange.send(b"data: [DONE]\n\n")
     await exchange.end()
 
 
+def _scripted(asked: dict[str, Any]) -> dict[str, Any]:
+    """What the request says that the answer is to be."""
+    script = asked.get("demo")
+    return script if isinstance(script, dict) else {}
+
+
 def _tokens(asked: dict[str, Any]) -> list[str]:
+    script = _scripted(asked)
+    if "text" in script:
+        return [(" " if number else "") + word for number, word in enumerate(str(script["text"]).split(" "))]
+    if "tool_calls" in script:
+        return []
     count = int(asked.get("max_tokens", 12))
     return [(" " if i else "") + WORDS[i % len(WORDS)] for i in range(count)]
 
 
 def _usage(asked: dict[str, Any]) -> dict[str, int]:
     prompt = sum(len(str(message.get("content", "")).split()) for message in asked["messages"]) + 3
-    count = len(_tokens(asked))
+    count = len(_tokens(asked)) or 24  # a tool's call
     return {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
 
 
@@ -83,8 +96,11 @@ def _pieces(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _completion(asked: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": "".join(_tokens(asked))}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    calls = _scripted(asked).get("tool_calls")
+    message: dict[str, Any] = {"role": "assistant", "content": None if calls else "".join(_tokens(asked))}
+    if calls:
+        message["tool_calls"] = calls
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
     return {**_head(asked, "chat.completion"), "choices": [choice], "usage": _usage(asked)}
 
 

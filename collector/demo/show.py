@@ -13,7 +13,7 @@ from types import FrameType
 from httpx import HTTPError
 from rich.console import Console
 
-from collector.demo import tables
+from collector.demo import stories, tables
 from collector.demo.audit import Audit
 from collector.demo.billing import BillingJob
 from collector.demo.bills import billable
@@ -84,6 +84,8 @@ def _run(once: bool, store: str, console: Console) -> int:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(console))
         lab = stack.enter_context(Lab(store, tell=progress.begin))
+        if not once:
+            console.print(f"[bold]Look at it:[/] {lab.store.audit_url}")
         audit = stack.enter_context(closing(Audit(lab.store.audit_url)))
         job = stack.enter_context(BillingJob(lab.store.bootstrap)) if lab.store.bootstrap else None
         traffic = stack.enter_context(Traffic(lab.proxy_ports))
@@ -93,6 +95,9 @@ def _run(once: bool, store: str, console: Console) -> int:
         await_recorded(audit, sent, SECONDS_TO_RECORD, lab.check_alive)
         lab.check_alive()
         verdicts = check(audit, sent, lab.seen)
+        if not once:
+            progress.begin("a conversation, a stream that is left, a loss: to look at")
+            stories.tell(lab)
         progress.end()
         faults = [*_recorded(verdicts, console), *(_billed(job, verdicts, console) if job else [])]
         return _verdict(verdicts, faults, job, console) if once else _stay(lab, traffic, job, console)
@@ -147,9 +152,8 @@ def _where(lab: Lab) -> str:
     return f"""
 [bold]It runs.[/] A request every {TRICKLE_SECONDS:.0f} s goes through Envoy; Ctrl-C ends everything.
 
-  exchanges      {url}/v1/exchanges
-  ledger         {url}/v1/ledger
-  API            {url}/docs
+  [bold]look at it     {url}[/]
+  API            {url}/docs, {url}/v1/exchanges
   metrics        {lab.store.collector.url}/metrics
   Envoy          {envoys}{kafka}
   services       {lab.services} (change an annotation: the next request carries it)

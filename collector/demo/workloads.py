@@ -1,4 +1,4 @@
-"""The two pods of the demo, a predictor and a language model, as their proxies announce them; services.yaml describes their services."""
+"""The pods of the demo as their proxies announce them: a predictor, a language model and a gateway. services.yaml has the services."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _LLM_LABELS: Mapping[str, str] = {
     "meshscribe.io/tap": "true",
 }
 
+GATEWAY = Workload(pod="gateway-0", workload="gateway", labels={"app": "gateway", "meshscribe.io/tap": "true"}, kind="router")
 WORKLOADS: Mapping[str, Workload] = {
     "iris": Workload(),
     "chat": Workload(pod="chat-kserve-0", workload="chat-kserve", labels=_LLM_LABELS),

@@ -22,7 +22,7 @@ MOST_TROUBLES = 30
 KINDS = {"nothing_lost": "good", "lost": "bad", "gaps": "gap"}
 
 CURES = {
-    "dropped": "The tap's buffer was full or its collector away: give the collector more CPU, or raise max_pending_bytes of the filter.",
+    "dropped": "The tap's buffer was full or its collector away: give the collector more CPU, or raise queue_bytes of the filter.",
     "missing": "Batches were sent and never came: look for a crash of that proxy, or a network policy between it and the collector.",
     "refused": "The collector refused log entries: see ingest shares in /readyz, and the setting ingest.max_waiting_bytes.",
     "malformed": "Messages could not be read: `meshscribe dead-letters list` shows them.",

@@ -39,7 +39,7 @@ async def test_a_loss_is_a_red_cell_at_its_time_and_a_line_that_says_what_to_do(
     assert cells(page).count("bad") == 1
     assert "7 dropped by the tap" in page.text
     assert "buffer full 7" in page.text
-    assert "raise max_pending_bytes" in page.text
+    assert "raise queue_bytes" in page.text
     assert "7 lost, last 24 h" in page.text
 
 
