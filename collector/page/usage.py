@@ -1,15 +1,142 @@
-"""Usage: what was billed, by day and by whatever one groups by, and how sure each number is."""
+"""Usage: what was billed, over time and by whatever one groups by, and how sure each number is. No sum stands alone."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from fastapi import Request, Response
 
-from collector.page.api import Api
-from collector.page.render import Pages
-from collector.page.view import SPANS, frame
+from collector.page import words
+from collector.page.api import Api, Document, RefusedError
+from collector.page.render import Pages, link
+from collector.page.usage_chart import Classes, by_class, chart, classes_of, unit_of
+from collector.page.view import SPANS, Chip, frame
+
+DEFAULT_SINCE, DEFAULT_GROUP = "30d", "service"
+GROUPS = (
+    ("service", "service"),
+    ("model", "model"),
+    ("namespace", "namespace"),
+    ("caller", "caller"),
+    ("consumer", "consumer"),
+    ("user", "user"),
+    ("protocol", "protocol"),
+)
+LIMIT = 200
 
 
-async def show(request: Request, api: Api, pages: Pages) -> Response:
-    """The page. Raises RefusedError."""
-    view = await frame("Usage", request, api)
-    return pages.answer("usage.html", {"view": view, "rows": [], "spans": SPANS, "since": "30d", "groups": [], "chips": [], "kept": []})
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A line of the table."""
+
+    name: str
+    href: str
+    calls: int
+    classes: list[int]
+    tokens: int
+    level: str
+    without: str
+
+
+async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[str] = ()) -> Response:
+    """The page. `annotations`: names that one may group by. Raises RefusedError: not for this person."""
+    filters = {name: value for name, value in request.query_params.items() if value}
+    since = (
+        filters.setdefault("since", DEFAULT_SINCE)
+        if "since" in request.query_params or "until" not in filters
+        else filters.get("since", "")
+    )
+    group = filters.setdefault("group_by", DEFAULT_GROUP)
+    narrowed = {name: value for name, value in filters.items() if name not in ("group_by", "cursor")}
+    common = {
+        "view": await frame("Usage", request, api),
+        "groups": [*GROUPS, *((f"annotation:{name}", name) for name in annotations)],
+        "group": group,
+        "group_name": group.removeprefix("annotation:").capitalize(),
+        "spans": [one for one in SPANS if one[0]],
+        "since": since,
+        "kept": [(name, value) for name, value in narrowed.items() if name not in ("since", "until")],
+        "chips": [Chip(name, value, _without(filters, name)) for name, value in narrowed.items() if name != "since"],
+    }
+    try:
+        found = await api.get("/v1/usage", {**narrowed, "group_by": group, "limit": LIMIT})
+    except RefusedError as error:
+        if error.status != 400:
+            raise
+        return pages.answer("usage.html", {**common, "rows": [], "fault": str(error)}, error.status)
+    unit, step = unit_of(found)
+    over_time, lost = await asyncio.gather(
+        api.get("/v1/usage", {**narrowed, "group_by": unit, "limit": 10_000}), _lost(api, found, unit, step, narrowed.get("namespace"))
+    )
+    classes = classes_of(found["totals"]["tokens"])
+    return pages.answer(
+        "usage.html",
+        {
+            **common,
+            "rows": [line(one, group, filters, classes) for one in found["items"]],
+            "chart": chart(over_time, found, lost, classes),
+            "facts": facts(found),
+            "as_of": as_of(found),
+        },
+    )
+
+
+def _without(filters: Mapping[str, str], name: str) -> str:
+    return link("/usage", {key: value for key, value in filters.items() if key != name})
+
+
+async def _lost(api: Api, found: Document, unit: str, step: timedelta, namespace: str | None) -> dict[int, int]:
+    """Losses of the ledger by the number of the column; empty where that is not known, or columns are months."""
+    since, until = (datetime.fromisoformat(found[name]) for name in ("since", "until"))
+    if unit == "month":
+        return {}
+    steps = max(1, -(-(until - since) // step))
+    asked = {"since": found["since"], "until": found["until"], "steps": min(steps, 500), "limit": 1000, "namespace": namespace}
+    drawn = await api.get_if_allowed("/v1/ledger/map", asked)
+    lost: dict[int, int] = {}
+    for proxy in (drawn or {}).get("items", ()):
+        for cell in proxy["cells"]:
+            lost[cell["start"]] = lost.get(cell["start"], 0) + cell.get("lost", 0)
+    return lost
+
+
+def line(one: Document, group: str, filters: Mapping[str, str], classes: Classes) -> Group:
+    """A group's line. It leads to the same group by model, or of a model by service."""
+    value, tokens, coverage = one["group"].get(group), one["tokens"], one["coverage"]
+    calls, without = one["calls"], coverage["without_usage"]
+    level = "good" if not without else "gap" if without < calls * 0.1 else "bad"
+    name = "all others" if one.get("folded") and value is None else words.person(value) if group == "caller" else value or "none"
+    deeper = {"annotation": f"{group.removeprefix('annotation:')}={value}"} if group.startswith("annotation:") else {group: value}
+    href = link("/usage", {**filters, **deeper}, group_by="service" if group == "model" else "model") if value else ""
+    return Group(str(name), href, calls, by_class(tokens, classes), sum(tokens.values()), level, words.share(without, calls))
+
+
+def facts(found: Document) -> list[tuple[str, str, str]]:
+    """The sums, each with what it does not say: (value, name, exact)."""
+    totals, losses = found["totals"], found.get("losses")
+    tokens, calls, coverage = sum(totals["tokens"].values()), totals["calls"], totals["coverage"]
+    told = [
+        (words.number(tokens), "tokens billed", f"{tokens:,}"),
+        (words.number(calls), "calls", f"{calls:,}"),
+        (words.share(calls - coverage["without_usage"], calls), "of the calls told their usage", ""),
+    ]
+    told += [
+        (words.share(number, calls), words.ABSENCES.get(reason, reason), f"{number:,}")
+        for reason, number in coverage.get("reasons", {}).items()
+    ]
+    if losses is not None:
+        told.append((words.number(losses["lost"]), "records lost in this time", f"the collector was away {losses['times_away']} times"))
+    return told
+
+
+def as_of(found: Document) -> str:
+    """What the numbers speak of, and what they leave out."""
+    told = [f"From {words.day_and_clock(found['since'])} to {words.day_and_clock(found['until'])} UTC, in whole hours."]
+    if found.get("left_out"):
+        told.append(f"{found['left_out']:,} more groups are in the sums and not in the table.")
+    if found.get("uncounted_before"):
+        told.append(f"Calls before {words.day_and_clock(found['uncounted_before'])} UTC are not counted yet.")
+    return " ".join(told)

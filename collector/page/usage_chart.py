@@ -1,0 +1,121 @@
+"""Tokens over time as columns by price class, each with how sure it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from collector.page import words
+from collector.page.api import Document
+from collector.page.charts import WIDTH, Bar, Stack, scale, stacks
+
+CLASSES = (("input_uncached", "c1", "input"), ("input_cached", "c2", "from cache"), ("output", "c3", "output"))
+REST = ("c5", "other classes")
+HEIGHT, LEFT = 220.0, 44.0
+MOST_BARS = 120
+UNITS = (("hour", timedelta(hours=1), timedelta(days=2)), ("day", timedelta(days=1), timedelta(days=MOST_BARS)))
+MARKED = 0.01  # of the calls: from here on it matters that they told nothing
+Classes = Sequence[tuple[str, str]]  # colour, name
+
+
+class Mark(NamedTuple):
+    """A word on the axis of time."""
+
+    x: float
+    text: str
+
+
+class Sure(NamedTuple):
+    """How sure a column's sum is."""
+
+    x: float
+    width: float
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Tokens over time. `classes`: (colour, name) of those that there are."""
+
+    bars: list[Bar]
+    sure: list[Sure]
+    lines: list[tuple[float, str]]
+    marks: list[Mark]
+    classes: list[tuple[str, str]]
+    label: str
+
+
+def unit_of(found: Document) -> tuple[str, timedelta]:
+    """The unit of the columns: hours, days, or months where it would be too many of these."""
+    length = datetime.fromisoformat(found["until"]) - datetime.fromisoformat(found["since"])
+    return next(((unit, step) for unit, step, most in UNITS if length <= most), ("month", timedelta(days=31)))
+
+
+def classes_of(tokens: Mapping[str, int]) -> list[tuple[str, str]]:
+    """(colour, name) of the classes that there are any of; the known ones apart, all others together."""
+    found = [(colour, name) for key, colour, name in CLASSES if tokens.get(key)]
+    return [*found, REST] if set(tokens) - {key for key, _, _ in CLASSES} else found
+
+
+def by_class(tokens: Mapping[str, int], classes: Classes) -> list[int]:
+    """The tokens of each of these classes, in their order."""
+    known = {name: tokens.get(key, 0) for key, _, name in CLASSES}
+    rest = sum(tokens.values()) - sum(known.values())
+    return [known.get(name, rest) for _, name in classes]
+
+
+def chart(over_time: Document, found: Document, unit: str, step: timedelta, lost: Mapping[int, int], classes: Classes) -> Chart:
+    """Columns of the whole span, those without a call too: a day of nothing is seen as one."""
+    unit, step = unit_of(found)
+    known = {one["group"].get(unit): one for one in over_time["items"]}
+    starts = _starts(found, unit, step, known)
+    columns = [_column(start, known.get(start), classes) for start in starts]
+    highest = max((sum(value for _, value in column.parts) for column in columns), default=0.0)
+    rules = scale(highest)
+    top = rules[-1] if rules else 1.0
+    wide = (WIDTH - LEFT) / max(1, len(columns))
+    every = max(1, len(columns) // 10)
+    return Chart(
+        stacks(columns, HEIGHT, LEFT, top),
+        [_sure(known.get(start), lost.get(number, 0), LEFT + number * wide, wide) for number, start in enumerate(starts)],
+        [(round(HEIGHT - HEIGHT * rule / top, 1), words.number(rule)) for rule in rules],
+        [Mark(round(LEFT + number * wide, 1), _date(start, unit)) for number, start in enumerate(starts) if number % every == 0],
+        list(classes),
+        f"Tokens per {unit} by class, {len(columns)} columns; below each how sure it is. The table has the sums.",
+    )
+
+
+def _starts(found: Document, unit: str, step: timedelta, known: Mapping[str, Document]) -> list[str]:
+    """The columns' starts, as the API writes them."""
+    if unit == "month":
+        return sorted(start for start in known if start)
+    since, until = (datetime.fromisoformat(found[name]) for name in ("since", "until"))
+    first = since.replace(hour=0) if unit == "day" else since
+    count = min(-(-(until - first) // step), 500)
+    return [(first + number * step).strftime("%Y-%m-%d" if unit == "day" else "%Y-%m-%dT%H:%M:%SZ") for number in range(count)]
+
+
+def _column(start: str, one: Document | None, classes: Classes) -> Stack:
+    values = by_class(one["tokens"] if one else {}, classes)
+    told = ", ".join(f"{name} {value:,}" for (_, name), value in zip(classes, values, strict=True) if value)
+    calls = one["calls"] if one else 0
+    return Stack(
+        [(colour, float(value)) for (colour, _), value in zip(classes, values, strict=True)],
+        f"{start}: {calls:,} calls, {told or 'no tokens'}",
+    )
+
+
+def _sure(one: Document | None, lost: int, x: float, wide: float) -> Sure:
+    without, calls = (one["coverage"]["without_usage"], one["calls"]) if one else (0, 0)
+    kind = "bad" if lost else "gap" if without > calls * MARKED else "good" if one else "none"
+    told = [f"{lost:,} records lost"] if lost else []
+    told += [f"{without:,} of {calls:,} calls told nothing"] if without else []
+    return Sure(round(x, 1), round(max(wide - 2, 1), 1), kind, "; ".join(told) or ("all known" if one else "no calls"))
+
+
+def _date(start: str, unit: str) -> str:
+    moment = datetime.fromisoformat(start if unit != "month" or len(start) > 7 else f"{start}-01")
+    return moment.strftime({"hour": "%H:%M", "day": "%-d %b", "month": "%b %Y"}[unit])
