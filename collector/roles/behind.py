@@ -122,7 +122,7 @@ async def _store(starting: Starting) -> AsyncEngine | None:
 
 def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> IsolatingSink:
     settings, clock = starting.settings, starting.clock
-    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
+    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock, settings.usage)
     return IsolatingSink(CountedSink(inner, LedgerMetrics(starting.registry)), open_letters(settings), clock, burials)
 
 

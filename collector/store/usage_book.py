@@ -17,6 +17,7 @@ import orjson
 
 from collector.messages.columns import ExchangeColumns
 from collector.messages.times import of_epoch
+from collector.settings import Usage
 from collector.store.fitting import fit_text
 
 DAY_US = 86_400_000_000
@@ -36,6 +37,11 @@ class Counting(NamedTuple):
 
 
 AS_USUAL = Counting()
+
+
+def counting(settings: Usage) -> Counting:
+    """As the settings say."""
+    return Counting(tuple(settings.group_annotations), settings.keys_per_day)
 
 
 class Key(NamedTuple):

@@ -39,6 +39,10 @@ def with_arrays(table: Table) -> str:
 
 _KEY_TYPES = ("bigint", "smallint", *("text",) * 8)
 KEY_WITH_MARKS = f"INSERT INTO usage_keys ({_names(usage_keys)}) VALUES ({', '.join('?' * len(_KEY_TYPES))}) ON CONFLICT (id) DO NOTHING"
+KEY_BY_NAME = (
+    f"INSERT INTO usage_keys ({_names(usage_keys)}) VALUES ({', '.join(f':{column.name}' for column in usage_keys.columns)})"
+    " ON CONFLICT (id) DO NOTHING"
+)
 KEYS_WITH_ARRAYS = (
     f"INSERT INTO usage_keys ({_names(usage_keys)}) SELECT * FROM "
     f"unnest({', '.join(f'${number}::{kind}[]' for number, kind in enumerate(_KEY_TYPES, 1))}) ON CONFLICT (id) DO NOTHING"
