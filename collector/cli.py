@@ -18,6 +18,7 @@ from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
+from collector.commands.recount import recount
 from collector.commands.relays import relays
 from collector.commands.replay import replay
 from collector.commands.retention import retention
@@ -95,6 +96,7 @@ app.command(rich_help_panel="Look")(relays)
 app.add_typer(config, name="config", rich_help_panel="Run")
 app.add_typer(kafka, name="kafka", rich_help_panel="Run")
 app.command(rich_help_panel="Mend")(replay)
+app.command(rich_help_panel="Mend")(recount)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Mend")
 
 

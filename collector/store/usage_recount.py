@@ -42,6 +42,8 @@ _COUNTED = text(
     " WHERE NOT superseded AND usage_key IS NOT NULL AND id >= :first AND id < :behind"
 )
 _FOLLOWING = text("SELECT id FROM exchanges WHERE id >= :first ORDER BY id LIMIT 1")
+_SIZE = text("SELECT count(*) FROM exchanges")
+_ABOUT = text("SELECT sum(greatest(reltuples, 0)) FROM pg_class JOIN pg_inherits ON oid = inhrelid WHERE inhparent = 'exchanges'::regclass")
 _TOLD = ("consumer", "user", "protocol", "annotations", "billable", "usage")
 
 
@@ -126,6 +128,13 @@ class Recount:
         for statement, table, sums in ((_ADD_HOUR, usage_hours, deltas.by_hour()), (_ADD_DAY, usage_days, deltas.by_day())):
             if sums:
                 await connection.execute(statement, [dict(zip(table.columns.keys(), one, strict=True)) for one in sums])
+
+    async def size(self) -> int:
+        """How many exchanges there are; a server tells it by its statistics."""
+        with retryable("usage"):
+            async with self._engine.connect() as connection:
+                server = connection.dialect.name == "postgresql"
+                return int((await connection.execute(_ABOUT if server else _SIZE)).scalar_one() or 0)
 
     async def hours(self) -> list[int]:
         """The hours that sums or exchanges are of, without those whose exchanges retention may have deleted; the newest first."""
