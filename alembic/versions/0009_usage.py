@@ -1,5 +1,5 @@
-"""Sums of usage by hour and day, and what of an exchange they are made of. Exchanges that are there are counted later, in small batches:
-by `serve` beside its work, or by `meshscribe recount`
+"""Sums of usage by hour and day, what of an exchange they are made of, and an index of the ledger's windows that lost something.
+Exchanges that are there already are counted later, in small batches: by `serve` beside its work, or by `meshscribe recount`
 
 Revision: 0009, after 0008
 """
@@ -71,11 +71,14 @@ def upgrade() -> None:
         sa.Column("uncounted", Id, comment="exchanges of older versions with ids before this one are not counted yet; absent: all are"),
         sa.PrimaryKeyConstraint("id", name="pk_usage_state"),
     )
+    lost = sa.text("missing > 0 OR dropped > 0 OR refused > 0 OR malformed > 0")
+    op.create_index("ix_ledger_lost", "ledger", ["time_us"], sqlite_where=lost, postgresql_where=lost)
     some = op.get_bind().execute(sa.text("SELECT 1 FROM exchanges LIMIT 1")).first()
     op.bulk_insert(state, [{"id": 1, "ended": 0, "uncounted": ALL if some else None}])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_ledger_lost", "ledger")
     for table in ("usage_state", "usage_days", "usage_hours", "usage_keys"):
         op.drop_table(table)
     for name in NEW:

@@ -125,11 +125,13 @@ ledger = Table(
     postgresql_partition_by=BY_DAY,
 )
 CURING = "cured > 0"
+LOST = "missing > 0 OR dropped > 0 OR refused > 0 OR malformed > 0"
 AWAY = "away_from_us IS NOT NULL"
 Index("ix_ledger_place", ledger.c.journal, ledger.c.position, ledger.c.ordinal)
 Index("ix_ledger_node", ledger.c.node, ledger.c.time_us)
 Index("ix_ledger_time_us", ledger.c.time_us)
 Index("ix_ledger_cured", ledger.c.time_us, **_only(CURING))
+Index("ix_ledger_lost", ledger.c.time_us, **_only(LOST))
 Index("ix_ledger_away", ledger.c.away_from_us, **_only(AWAY))
 
 # The sums of usage (usage_book.py): of each key what its calls used, by hour, and the same by day, so that a month is read in no time.

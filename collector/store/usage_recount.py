@@ -184,9 +184,9 @@ async def differences(connection: AsyncConnection, hour: int) -> tuple[dict[Cell
     found = {cell: sums for cell, sums in deltas.hours.items() if cell[0] == hour}
     hours = _off(found, stored)
     day = hour // HOURS
-    by_hours = f"SELECT :at AS hour, key, {', '.join(f'sum({name}) AS {name}' for name in SUMS)} FROM usage_hours"
+    by_hours = f"SELECT key, {', '.join(f'sum({name}) AS {name}' for name in SUMS)} FROM usage_hours"
     wanted = text(f"{by_hours} WHERE hour >= :first AND hour < :behind GROUP BY key")
-    summed = await connection.execute(wanted, {"at": day, "first": day * HOURS, "behind": (day + 1) * HOURS})
+    summed = await connection.execute(wanted, {"first": day * HOURS, "behind": (day + 1) * HOURS})
     of_day = {(day, row.key): [int(getattr(row, name)) for name in SUMS] for row in summed}
     for (_, key), off in hours.items():
         was = of_day.get((day, key), [0] * len(SUMS))
