@@ -24,6 +24,7 @@ from collector.commands.replay import replay
 from collector.commands.retention import retention
 from collector.commands.services import services
 from collector.commands.tail import tail
+from collector.commands.usage import usage
 from collector.commands.verify import verify
 from collector.errors import MeshscribeError, SettingsError
 
@@ -90,6 +91,7 @@ app.command(rich_help_panel="Look")(tail)
 app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
+app.command(rich_help_panel="Look")(usage)
 app.command(rich_help_panel="Look")(decode)
 app.command(rich_help_panel="Look")(verify)
 app.command(rich_help_panel="Look")(relays)

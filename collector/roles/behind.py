@@ -19,7 +19,7 @@ from collector.enrich.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component, Health
 from collector.journal.sqlite import SqliteJournal
-from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
+from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, UsageMetrics
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
@@ -134,7 +134,8 @@ async def _store(starting: Starting) -> AsyncEngine | None:
 def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> IsolatingSink:
     settings, clock = starting.settings, starting.clock
     inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock, settings.usage)
-    return IsolatingSink(CountedSink(inner, LedgerMetrics(starting.registry)), open_letters(settings), clock, burials)
+    counted = CountedSink(inner, LedgerMetrics(starting.registry), UsageMetrics(starting.registry, settings.usage.metric_keys))
+    return IsolatingSink(counted, open_letters(settings), clock, burials)
 
 
 def _start_counting(starting: Starting, engine: AsyncEngine) -> BackgroundCount:
