@@ -18,11 +18,13 @@ from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
+from collector.commands.recount import recount
 from collector.commands.relays import relays
 from collector.commands.replay import replay
 from collector.commands.retention import retention
 from collector.commands.services import services
 from collector.commands.tail import tail
+from collector.commands.usage import usage
 from collector.commands.verify import verify
 from collector.errors import MeshscribeError, SettingsError
 
@@ -89,12 +91,14 @@ app.command(rich_help_panel="Look")(tail)
 app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
+app.command(rich_help_panel="Look")(usage)
 app.command(rich_help_panel="Look")(decode)
 app.command(rich_help_panel="Look")(verify)
 app.command(rich_help_panel="Look")(relays)
 app.add_typer(config, name="config", rich_help_panel="Run")
 app.add_typer(kafka, name="kafka", rich_help_panel="Run")
 app.command(rich_help_panel="Mend")(replay)
+app.command(rich_help_panel="Mend")(recount)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Mend")
 
 

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, calls, conversations, events, exchanges, ledger, ledger_map, manual, probes, problems, services
+from collector.audit import bodies, calls, conversations, events, exchanges, ledger, ledger_map, manual, probes, problems, services, usage
 from collector.audit.description import tidy
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
@@ -61,6 +61,7 @@ def create_app(
         services.router(known, settings),
         ledger.router(engine, settings, clock),
         ledger_map.router(engine, clock),
+        usage.router(engine, clock),
     ):
         app.include_router(routes, dependencies=[Depends(once)])
     app.include_router(probes.router(health, registry))

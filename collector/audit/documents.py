@@ -157,6 +157,45 @@ class LedgerMapDocument(BaseModel):
     truncated: bool | None = Field(None, description="true: too many proxies reported; choose a namespace or a node.")
 
 
+class UsageCoverage(BaseModel):
+    without_usage: int = Field(description="Calls of which no usage is known: what they used is in no sum.")
+    share_without_usage: float = Field(description="Their share of all calls, from 0 to 1.")
+    reasons: dict[str, int] | None = Field(None, description="The same, by reason (`usage_absent` of the record).")
+    unclassed: int | None = Field(None, description="Calls whose tokens are known and not by class (decoding.md): they are in no sum.")
+    units: int | None = Field(None, description="Calls whose usage is told in other units than tokens.")
+    estimated: int | None = Field(None, description="Calls whose tokens are the operator's tokenizer's estimate.")
+    revised: int | None = Field(None, description="Calls of which a later revision was counted in place of the first.")
+    late: int | None = Field(None, description="Calls that came when retention had ended their day: they are in no other number.")
+
+
+class UsageNumbers(BaseModel):
+    calls: int = Field(description="Calls at the hop that is billed.")
+    tokens: dict[str, int] = Field(description="By class (`usage_classes` of the record), each token once; without those that are 0.")
+    coverage: UsageCoverage
+
+
+class UsageGroup(UsageNumbers):
+    group: dict[str, str] = Field(description="The values it was summed by; one that is not known is absent.")
+    folded: bool | None = Field(None, description="true: calls of several values, too many to be told apart (usage.keys_per_day).")
+
+
+class UsageLosses(BaseModel):
+    lost: int = Field(description="What the ledger says was lost for good: it may have held calls.")
+    times_away: int = Field(description="How often the collector was away.")
+
+
+class UsagePage(BaseModel):
+    items: list[UsageGroup]
+    totals: UsageNumbers = Field(description="Of all that matches, also of what `left_out` counts.")
+    since: str = Field(description="The first hour that is summed.")
+    until: str = Field(description="The end of the last hour.")
+    left_out: int | None = Field(None, description="Groups with fewer calls, beyond `limit`.")
+    uncounted_before: str | None = Field(
+        None, description="Exchanges of an older version that began before are still being counted. `none yet`: nothing of them is."
+    )
+    losses: UsageLosses | None = Field(None, description="Absent: not known of what you may see.")
+
+
 class Component(BaseModel):
     name: str
     ok: bool
@@ -204,6 +243,7 @@ LEDGER_MAP: Responses = {
     200: {"model": LedgerMapDocument, "description": "Proxies, those that lost most first, each with its stretches of time"},
     **_FAULTS,
 }
+USAGE: Responses = {200: {"model": UsagePage, "description": "Sums of usage, each with what is not known of it"}, **_FAULTS}
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
 SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}
 VERSIONS: Responses = {200: _answer(KnownServices, "The versions of the service, oldest first"), **_ERRORS}

@@ -17,10 +17,15 @@ from collector.audit.moments import Moment, parse
 from collector.audit.problems import BadParametersError, Fault
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
+from collector.settings.meaning import ANNOTATION
+from collector.store.schema import USAGE_DIMENSIONS
 
 MOST_VALUES = 500  # of one parameter: as many as there are statuses
 LARGEST = (1 << 63) - 1
 LARGEST_ORDINAL = (1 << 31) - 1
+UNITS = ("hour", "day", "month")
+MOST_ANNOTATIONS = 4
+_ANNOTATION = "annotation:"
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _CLASS = re.compile(r"[1-5]xx")
 _PLACE = re.compile(r"([^,\x00-\x1f\x7f]{1,250}):([0-9]{1,19}):([0-9]{1,10})")
@@ -53,6 +58,23 @@ class After:
 
     places: tuple[tuple[str, Place], ...]
     now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What usage is summed by. `unit`: hour, day or month."""
+
+    dimensions: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfAnnotation:
+    """A value of an annotation that is asked for."""
+
+    name: str
+    value: str
 
 
 def _listed(text: str) -> list[str]:
@@ -107,6 +129,28 @@ def after(text: str) -> After:
     return After(tuple(places.items()))
 
 
+def grouping(text: str) -> Grouping:
+    """Reads `model`, `service,day`, `annotation:team`. Raises ValueError."""
+    parts = text.split(",")
+    dimensions, annotations = [p for p in parts if p in USAGE_DIMENSIONS[:-1]], [p for p in parts if p.startswith(_ANNOTATION)]
+    units = [p for p in parts if p in UNITS]
+    for part in parts:
+        if part not in (*dimensions, *units) and not ANNOTATION.fullmatch(part.removeprefix(_ANNOTATION) if part in annotations else ""):
+            known = ", ".join((*USAGE_DIMENSIONS[:-1], f"{_ANNOTATION}NAME", *UNITS))
+            raise ValueError(f"{part[:80]!r} is nothing to sum by: expected {known}")
+    if len(set(parts)) != len(parts) or len(units) > 1 or len(annotations) > MOST_ANNOTATIONS:
+        raise ValueError(f"each once, one of {', '.join(UNITS)}, and at most {MOST_ANNOTATIONS} annotations")
+    return Grouping(tuple(dimensions), tuple(p.removeprefix(_ANNOTATION) for p in annotations), units[0] if units else None)
+
+
+def annotation(text: str) -> OfAnnotation:
+    """Reads `team=a`. Raises ValueError."""
+    name, is_there, value = text.partition("=")
+    if not is_there or not ANNOTATION.fullmatch(name) or len(value) > 4096:
+        raise ValueError("expected NAME=VALUE")
+    return OfAnnotation(name, _plain(value))
+
+
 def _plain(text: str) -> str:
     """Stored text holds no control characters, and Postgres refuses NUL."""
     if any(c < " " or c == "\x7f" for c in text):
@@ -123,6 +167,12 @@ When = Annotated[
 Status = Annotated[Statuses, PlainValidator(lambda v: statuses(str(v))), WithJsonSchema({"type": "string", "examples": ["429,5xx"]})]
 Complete = Annotated[Flags, PlainValidator(lambda v: flags(str(v))), WithJsonSchema({"type": "string", "examples": ["!complete"]})]
 Stored = Annotated[After, PlainValidator(lambda v: after(str(v))), WithJsonSchema({"type": "string", "examples": ["now"]})]
+
+
+Grouped = Annotated[Grouping, PlainValidator(lambda v: grouping(str(v))), WithJsonSchema({"type": "string", "examples": ["model,day"]})]
+Annotation = Annotated[
+    OfAnnotation, PlainValidator(lambda v: annotation(str(v))), WithJsonSchema({"type": "string", "examples": ["team=a"]})
+]
 
 
 class _Parameters(BaseModel):
@@ -176,6 +226,26 @@ class LedgerMapQuery(Narrowed):
     steps: int = Field(48, ge=1, le=500, description="Stretches that the span is cut into; 48 by default.")
 
 
+class UsageQuery(_Parameters):
+    """Parameters of GET /v1/usage. All filters must hold."""
+
+    group_by: Grouped = Field(
+        Grouping(),
+        description=f"What to sum by, as a list: {', '.join(USAGE_DIMENSIONS[:-1])}, annotation:NAME, and one of {', '.join(UNITS)}.",
+    )
+    since: When | None = Field(None, description=f"From this hour on. {_TIME}")
+    until: When | None = Field(None, description=f"Up to the hour of this time, and with it. {_TIME}")
+    namespace: Text | None = Field(None, description="Kubernetes namespace.")
+    service: Text | None = Field(None, description="InferenceService, or the workload where none is known.")
+    model: Text | None = Field(None, description="The model that was asked.")
+    consumer: Text | None = Field(None, description="Hash of the consumer's key.")
+    user: Text | None = Field(None, description="The human or agent behind the call.")
+    caller: Text | None = Field(None, description="SPIFFE id of the caller.")
+    protocol: Text | None = Field(None, description="Inference protocol.")
+    annotation: Annotation | None = Field(None, description="NAME=VALUE, of those in the setting usage.group_annotations.")
+    limit: int | None = Field(None, ge=1, le=10_000, description="Groups at most, those of the most calls; 1000 by default.")
+
+
 class ServiceQuery(_Parameters):
     """Parameters of GET /v1/services."""
 
@@ -212,6 +282,7 @@ def once(request: Request) -> None:
 Exchanges = Annotated[ExchangeQuery, Query()]
 LedgerWindows = Annotated[LedgerQuery, Query()]
 LedgerMap = Annotated[LedgerMapQuery, Query()]
+Usages = Annotated[UsageQuery, Query()]
 Services = Annotated[ServiceQuery, Query()]
 Calls = Annotated[CallQuery, Query()]
 RequestId = Annotated[Text, Path(description="x-request-id of any of the hops, or `call_id` of a record.")]

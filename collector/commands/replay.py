@@ -74,7 +74,7 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
         for said in (said for source in sources for said in source.way.said):
             typer.echo(said, err=True)
         try:
-            into = await open_into(url, settings.kafka, SystemClock(), screen.emit)
+            into = await open_into(url, settings, SystemClock(), screen.emit)
         except ValidationError as error:
             raise InputError(f"--into: {error.errors()[0]['msg']}") from None
         stack.push_async_callback(into.writer.close)

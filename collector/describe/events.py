@@ -23,6 +23,7 @@ from collector.messages.plain import plain
 from collector.messages.record import Record
 from collector.messages.redacted import Redacted
 from collector.messages.service import Service
+from collector.messages.usage_counts import annotations_text, usage_text
 
 _NOBODYS = "unknown"  # in place of a service where namespace or name is not known
 
@@ -121,4 +122,10 @@ def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | N
         completeness=int(exchange.completeness),
         request_bytes=record["request"]["body"].get("size"),
         response_bytes=record["response"]["body"].get("size"),
+        consumer=record["caller"].get("consumer"),
+        user=record["caller"].get("user"),  # type: ignore[arg-type]
+        protocol=inference.get("protocol"),
+        annotations=annotations_text(record),
+        billable=int(record["hop"]["billable"]),
+        usage=usage_text(record),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -11,6 +11,8 @@ from collector.messages import ledger_data
 from collector.messages.columns import Columns, ExchangeColumns, PayloadColumns
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE
+from collector.messages.record import Record
+from collector.messages.usage_counts import annotations_text, usage_text
 
 
 def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> Columns | None:
@@ -19,7 +21,7 @@ def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, 
     Raises ValueError, KeyError, TypeError: it does not have the shape of its type.
     """
     if kind == EXCHANGE_TYPE:
-        return _exchange(orjson.loads(data))
+        return exchange_columns(orjson.loads(data))
     if kind in (REQUEST_TYPE, RESPONSE_TYPE):
         size = extensions.get("size")
         return PayloadColumns(
@@ -32,7 +34,8 @@ def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, 
     return ledger_data.columns(orjson.loads(data)) if kind == LEDGER_TYPE else None
 
 
-def _exchange(record: dict[str, Any]) -> ExchangeColumns:
+def exchange_columns(record: dict[str, Any]) -> ExchangeColumns:
+    """Of a record. Raises as `columns`."""
     service, proxy = record.get("service", {}), record["proxy"]
     request, response, duration = record["request"], record["response"], record.get("duration_ms")
     return ExchangeColumns(
@@ -51,4 +54,10 @@ def _exchange(record: dict[str, Any]) -> ExchangeColumns:
         completeness=sum(Completeness[name.upper()] for name in record["completeness"]),
         request_bytes=request["body"].get("size"),
         response_bytes=response["body"].get("size"),
+        consumer=record["caller"].get("consumer"),
+        user=record["caller"].get("user"),
+        protocol=record.get("inference", {}).get("protocol"),
+        annotations=annotations_text(cast(Record, record)),
+        billable=int(record.get("hop", {}).get("billable") is True),
+        usage=usage_text(cast(Record, record)),
     )

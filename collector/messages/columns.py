@@ -48,6 +48,14 @@ class ExchangeColumns(NamedTuple):
     completeness: Annotated[Integer, "bits of messages.exchange.Completeness"]
     request_bytes: Big | None
     response_bytes: Big | None
+    consumer: Annotated[Text | None, "hash that names the consumer (docs/usage-event.md)"] = None
+    user: Annotated[Text | None, "the human or agent behind the call, where known"] = None
+    protocol: Annotated[Text | None, "inference protocol"] = None
+    annotations: Annotated[Text | None, "the service's copied annotations as a JSON object"] = None
+    billable: Annotated[
+        Small | None, "1: this hop of the call is billed; 0: it is not; absent: written by a version that did not say it"
+    ] = None
+    usage: Annotated[Text | None, "what it adds to the sums of usage (messages/usage_counts.py) as a JSON object, billed or not"] = None
 
 
 class PayloadColumns(NamedTuple):

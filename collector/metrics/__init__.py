@@ -14,6 +14,7 @@ from collector.metrics.groups import (
     RetentionMetrics,
     TapMetrics,
 )
+from collector.metrics.usage import UsageMetrics
 
 __all__ = [
     "AccessLogMetrics",
@@ -28,4 +29,5 @@ __all__ = [
     "RelayMetrics",
     "RetentionMetrics",
     "TapMetrics",
+    "UsageMetrics",
 ]

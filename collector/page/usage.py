@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fastapi import Request, Response
 
@@ -67,9 +67,9 @@ async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[s
         if error.status != 400:
             raise
         return pages.answer("usage.html", {**common, "rows": [], "fault": str(error)}, error.status)
-    unit, step = unit_of(found)
+    unit, _ = unit_of(found)
     over_time, lost = await asyncio.gather(
-        api.get("/v1/usage", {**narrowed, "group_by": unit, "limit": 10_000}), _lost(api, found, unit, step, narrowed.get("namespace"))
+        api.get("/v1/usage", {**narrowed, "group_by": unit, "limit": 10_000}), _lost(api, found, narrowed.get("namespace"))
     )
     classes = classes_of(found["totals"]["tokens"])
     return pages.answer(
@@ -88,9 +88,10 @@ def _without(filters: Mapping[str, str], name: str) -> str:
     return link("/usage", {key: value for key, value in filters.items() if key != name})
 
 
-async def _lost(api: Api, found: Document, unit: str, step: timedelta, namespace: str | None) -> dict[int, int]:
+async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, int]:
     """Losses of the ledger by the number of the column; empty where that is not known, or columns are months."""
     since, until = (datetime.fromisoformat(found[name]) for name in ("since", "until"))
+    unit, step = unit_of(found)
     if unit == "month":
         return {}
     steps = max(1, -(-(until - since) // step))

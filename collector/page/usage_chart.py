@@ -67,7 +67,7 @@ def by_class(tokens: Mapping[str, int], classes: Classes) -> list[int]:
     return [known.get(name, rest) for _, name in classes]
 
 
-def chart(over_time: Document, found: Document, unit: str, step: timedelta, lost: Mapping[int, int], classes: Classes) -> Chart:
+def chart(over_time: Document, found: Document, lost: Mapping[int, int], classes: Classes) -> Chart:
     """Columns of the whole span, those without a call too: a day of nothing is seen as one."""
     unit, step = unit_of(found)
     known = {one["group"].get(unit): one for one in over_time["items"]}

@@ -18,7 +18,7 @@ from collector.enrich.directory import Directory, open_versions
 from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component, Health
 from collector.journal.sqlite import SqliteJournal
-from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics
+from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, UsageMetrics
 from collector.page.whole import create_whole
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.meaning import ExchangeMeaning
@@ -36,7 +36,9 @@ from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
-from collector.store.retention import Retention
+from collector.store.retention import Retention, UsageExpiry
+from collector.store.usage_book import counting
+from collector.store.usage_counting import BackgroundCount
 from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe")
@@ -48,9 +50,16 @@ class Behind:
     """The parts. `task` ends only if the pipeline cannot go on."""
 
     def __init__(
-        self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory, relays: Relays, burials: Burials
+        self,
+        journal: SqliteJournal,
+        pipeline: Pipeline,
+        task: asyncio.Task[None],
+        directory: Directory,
+        relays: Relays,
+        burials: Burials,
+        counting: BackgroundCount | None = None,
     ) -> None:
-        self.task = task
+        self.task, self._counting = task, counting
         self._journal, self._pipeline, self._directory, self._relays, self._burials = journal, pipeline, directory, relays, burials
 
     def progress(self) -> Progress:
@@ -67,6 +76,7 @@ class Behind:
             Component("sink", failing is None, failing or f"stored up to position {pipeline.done.position}"),
             Component("checkpoint", pipeline.checkpoint_failing is None, pipeline.checkpoint_failing or ""),
             self._burials.component(),
+            *([] if self._counting is None else [self._counting.component()]),
             self._directory.component(),
             *self._relays.components(),
         )
@@ -85,6 +95,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     stack.push_async_callback(sink.close)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
+    older = _start_counting(starting, engine) if engine is not None else None
     if engine is not None:
         _start_retention(starting)
     directory = await _directory(starting, engine)
@@ -106,7 +117,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
         front.show(create_whole(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
         stack.callback(front.hide)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
-    return Behind(journal, pipeline, task, directory, relays, burials)
+    return Behind(journal, pipeline, task, directory, relays, burials, older)
 
 
 async def _store(starting: Starting) -> AsyncEngine | None:
@@ -122,17 +133,29 @@ async def _store(starting: Starting) -> AsyncEngine | None:
 
 def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> IsolatingSink:
     settings, clock = starting.settings, starting.clock
-    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
-    return IsolatingSink(CountedSink(inner, LedgerMetrics(starting.registry)), open_letters(settings), clock, burials)
+    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock, settings.usage)
+    counted = CountedSink(inner, LedgerMetrics(starting.registry), UsageMetrics(starting.registry, settings.usage.metric_keys))
+    return IsolatingSink(counted, open_letters(settings), clock, burials)
+
+
+def _start_counting(starting: Starting, engine: AsyncEngine) -> BackgroundCount:
+    """Of what older versions stored."""
+    made = BackgroundCount(engine, counting(starting.settings.usage), starting.clock)
+    starting.stack.push_async_callback(cancel, asyncio.create_task(made.run()))
+    return made
 
 
 def _start_retention(starting: Starting) -> None:
     settings = starting.settings
+    store, clock = open_expiry(settings.sink), starting.clock
+    if settings.usage.retention_days is not None:
+        ending = Retention(UsageExpiry(store), settings.usage.retention_days, clock)
+        starting.stack.push_async_callback(cancel, asyncio.create_task(ending.run()))
     if settings.sink.retention_days is None:
         return
     hold = RelayHold(settings)
     RetentionMetrics(starting.registry, hold)
-    ending = Retention(open_expiry(settings.sink), settings.sink.retention_days, starting.clock, hold.first_kept)
+    ending = Retention(store, settings.sink.retention_days, clock, hold.first_kept)
     starting.stack.push_async_callback(cancel, asyncio.create_task(ending.run()))
 
 

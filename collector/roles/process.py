@@ -20,7 +20,7 @@ from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_reader import Lost
 from collector.journal.kafka_topic import RawTopic, find_raw_topic
 from collector.journal.kafka_writer import RawWriter
-from collector.metrics import LedgerMetrics, RelayMetrics
+from collector.metrics import LedgerMetrics, RelayMetrics, UsageMetrics
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
@@ -52,12 +52,13 @@ class PartitionPipeline:
         meaning: ExchangeMeaning | None = None,
         burials: Burials | None = None,
         ledger: LedgerMetrics | None = None,
+        usage: UsageMetrics | None = None,
     ) -> None:
-        """`meaning`, `burials` and `ledger`: what the process's pipelines share; made anew, or left out, if there is none."""
+        """`meaning`, `burials`, `ledger` and `usage`: what the process's pipelines share; made anew, or left out, if there is none."""
         self._settings, self._topic, self._partition, self._writer = settings, topic, partition, writer
         self._clock = clock
         self._meaning = meaning or ExchangeMeaning.of(settings, directory.catalogue)
-        self._burials, self._ledger = burials, ledger
+        self._burials, self._ledger, self._usage = burials, ledger, usage
         self._lost = Lost()
         self.journal: KafkaJournal | None = None
         self.pipeline: Pipeline | None = None
@@ -69,7 +70,7 @@ class PartitionPipeline:
         journal = self.journal = KafkaJournal(settings.kafka, self._topic, self._partition, self._writer, self._clock, self._lost)
         events = KafkaSink(settings.kafka, mark=journal.mark)
         journal.stored = lambda: events.marked(journal.id)
-        counted = CountedSink(events, self._ledger) if self._ledger is not None else events
+        counted = CountedSink(events, self._ledger, self._usage) if self._ledger is not None else events
         sink = IsolatingSink(counted, KafkaDeadLetters(settings.kafka), self._clock, self._burials)
         correlator = self.correlator = Correlator(limits(settings))
         self.pipeline = Pipeline(
@@ -136,10 +137,10 @@ async def start_partitions(starting: Starting, health: RoleHealth, writer: RawWr
         stack.push_async_callback(writer.close)
         health.parts.append(clock_part(starting))
     own, meaning, burials = writer, ExchangeMeaning.of(settings, directory.catalogue), start_burials(starting)
-    ledger = LedgerMetrics(registry)
+    ledger, usage = LedgerMetrics(registry), UsageMetrics(registry, settings.usage.metric_keys)
 
     def make(at: TopicPartition) -> PartitionPipeline:
-        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning, burials, ledger)
+        return PartitionPipeline(settings, topic, at.partition, own, directory, clock, meaning, burials, ledger, usage)
 
     supervisor = Supervisor(make, settings.kafka.session_seconds, clock)
     membership = Membership(settings.kafka, f"meshscribe-process-{topic.name}", [topic.name], supervisor.assign, clock)

@@ -27,8 +27,10 @@ from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
 from collector.sinks.open import open_sink
-from collector.store.engine import open_expiry, prepare_to_write
-from collector.store.retention import Retention
+from collector.store.engine import open_engine, open_expiry, prepare_to_write
+from collector.store.retention import Retention, UsageExpiry
+from collector.store.usage_book import counting
+from collector.store.usage_counting import BackgroundCount
 from collector.tasks import cancel
 
 BATCH_BYTES = 8 << 20
@@ -43,7 +45,7 @@ async def start(starting: Starting) -> Running:
     await patiently(lambda: prepare_to_write(settings.sink), clock)
     feed = _feed(settings)
     stack.push_async_callback(feed.close)
-    target = open_sink(settings.sink, clock)
+    target = open_sink(settings.sink, clock, settings.usage)
     stack.push_async_callback(target.close)
     letters = open_letters(settings)
     stack.push_async_callback(letters.close)
@@ -53,10 +55,14 @@ async def start(starting: Starting) -> Running:
     task = asyncio.create_task(relay.run())
     stack.push_async_callback(_stop, relay, task)
     start_own_relays(starting, health, metrics)
-    if settings.sink.retention_days is not None:
-        retention = asyncio.create_task(Retention(open_expiry(settings.sink), settings.sink.retention_days, clock).run())
-        stack.push_async_callback(cancel, retention)
-    health.parts += [lambda: _components(relay), clock_part(starting)]
+    for store, days in ((open_expiry(settings.sink), settings.sink.retention_days), (_sums(settings), settings.usage.retention_days)):
+        if days is not None:
+            stack.push_async_callback(cancel, asyncio.create_task(Retention(store, days, clock).run()))
+    engine = open_engine(settings.sink)
+    stack.push_async_callback(engine.dispose)
+    older = BackgroundCount(engine, counting(settings.usage), clock)
+    stack.push_async_callback(cancel, asyncio.create_task(older.run()))
+    health.parts += [lambda: _components(relay), lambda: [older.component()], clock_part(starting)]
     await start_services_copy(starting, health)
     return Running(task, Addresses(audit=address))
 
@@ -65,6 +71,10 @@ def _feed(settings: Settings) -> KafkaFeed:
     topics = [topic for kind, topic in event_topics(settings.kafka).items() if kind in IN_SQL]
     group = f"meshscribe-store-{settings.kafka.exchanges_topic}"
     return KafkaFeed(settings.kafka, group, topics, settings.sink.batch_exchanges, BATCH_BYTES)
+
+
+def _sums(settings: Settings) -> UsageExpiry:
+    return UsageExpiry(open_expiry(settings.sink))
 
 
 def _components(relay: Relay) -> Sequence[Component]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from collector.settings.section import Section, is_there
 
 Hop = Literal["gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server"]
 LEAST_KEY = 16
+ANNOTATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,315}")
 
 
 class Tokenizer(Section):
@@ -48,6 +50,34 @@ class Usage(Section):
     tokenizers: list[Tokenizer] = Field(
         [], description="`{models, file}` or `{models, bytes_per_token}`; the first that fits a model estimates what no server told."
     )
+
+    group_annotations: list[str] = Field(
+        [],
+        max_length=8,
+        description="Annotations of services by which sums of usage can be grouped, of those in `services.annotations`; exchanges that are"
+        " stored keep theirs until `meshscribe recount` (docs/usage-query.md).",
+    )
+    keys_per_day: int = Field(
+        5000,
+        ge=10,
+        le=100_000,
+        description="Keys (service, model, consumer, user, caller, protocol, annotations) that are told apart in a day's sums; more are"
+        " summed under `other`.",
+    )
+    retention_days: int | None = Field(
+        None, ge=1, le=36_500, description="Days that the sums of usage are kept; absent: for ever, also when `sink` has let exchanges go."
+    )
+    metric_keys: int = Field(
+        200, ge=0, le=10_000, description="Services and models that counters of `/metrics` tell apart; more are counted under `other`."
+    )
+
+    @field_validator("group_annotations")
+    @classmethod
+    def _names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not ANNOTATION.fullmatch(name):
+                raise ValueError(f"{name!r} is no annotation's name: expected such as example.com/team")
+        return names
 
     @field_validator("consumer_headers")
     @classmethod

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
 
+from collector.messages.columns import ExchangeColumns
 from collector.messages.event import LEDGER_TYPE, Output, Place
 from collector.messages.usage import UsageAbsence
 from collector.sinks.protocol import Sink
@@ -28,11 +29,19 @@ class Meter(Protocol):
         ...
 
 
-class CountedSink:
-    """See collector.sinks.protocol.Sink. Both are counted when they are durable, so once in the life of a process."""
+class UsageMeter(Protocol):
+    """What is told of all exchanges of a batch that is stored."""
 
-    def __init__(self, sink: Sink, meter: Meter) -> None:
-        self._sink, self._meter = sink, meter
+    def count(self, exchanges: Iterable[ExchangeColumns]) -> None:
+        """In their order."""
+        ...
+
+
+class CountedSink:
+    """See collector.sinks.protocol.Sink. All are counted when they are durable, so once in the life of a process."""
+
+    def __init__(self, sink: Sink, meter: Meter, usage: UsageMeter | None = None) -> None:
+        self._sink, self._meter, self._usage = sink, meter, usage
 
     async def high(self, journal: str) -> Place:
         """See Sink."""
@@ -41,6 +50,7 @@ class CountedSink:
     async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
         """See Sink."""
         await self._sink.write(journal, outputs, high)
+        exchanges = list[ExchangeColumns]()
         for output in outputs:
             if output.untold is not None:
                 self._meter.without_usage(*output.untold)
@@ -49,6 +59,10 @@ class CountedSink:
             for event in output.events:
                 if event.type == LEDGER_TYPE:
                     self._meter.window(orjson.loads(event.data))
+                elif isinstance(event.columns, ExchangeColumns):
+                    exchanges.append(event.columns)
+        if self._usage is not None:
+            self._usage.count(exchanges)
 
     async def close(self) -> None:
         """See Sink."""

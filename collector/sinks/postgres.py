@@ -16,14 +16,19 @@ from typing import TypeVar
 import asyncpg
 
 from collector.clock import Clock
-from collector.errors import PermanentError
+from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
+from collector.store import schema
 from collector.store.fitting import fitted
+from collector.store.partitions import edge
 from collector.store.postgres_days import Days
 from collector.store.postgres_rows import STATEMENTS, chunks
 from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.rows import Row, RowMaker, Rows
+from collector.store.usage_book import AS_USUAL, Book, Counting
+from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
+from collector.store.usage_statements import ENDED, KEYS_WITH_ARRAYS, with_arrays
 
 T = TypeVar("T")
 
@@ -49,18 +54,26 @@ WHERE revision > 0 AND exchange = ANY ($1::text[]) AND id >= $2 AND id < $3 GROU
 _SUPERSEDE = """
 UPDATE exchanges SET superseded = true
 WHERE exchange = $1 AND revision < $2 AND NOT superseded AND id >= $3 AND id < $4
+RETURNING id, time_us, revision, usage_key, usage
 """
+_KEYS = "SELECT key FROM usage_days WHERE day = $1"
+_ADD_HOURS, _ADD_DAYS = with_arrays(schema.usage_hours), with_arrays(schema.usage_days)
+
+
+class _RepeatedError(Exception):
+    """Some of the rows are there already."""
 
 
 class PostgresSink:
     """See collector.sinks.protocol.Target. The tables must have been migrated."""
 
-    def __init__(self, server: PostgresServer, clock: Clock) -> None:
+    def __init__(self, server: PostgresServer, clock: Clock, counting: Counting = AS_USUAL) -> None:
         self._server = server
         self._connection: asyncpg.Connection | None = None
         self._alone = asyncio.Lock()
         self._days = Days(clock)
         self._maker = RowMaker()
+        self._book = Book(counting)
         self._thread = ThreadPoolExecutor(1, "sink")  # compression must not keep the receivers waiting
 
     async def high(self, journal: str) -> Place:
@@ -76,8 +89,21 @@ class PostgresSink:
             await self._stored(journal, outputs, None)
 
     async def _stored(self, journal: str, outputs: Sequence[Output], high: Place | None) -> None:
-        rows = await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
-        await self._guarded(lambda connection: self._write(connection, journal, rows, high))
+        await self._guarded(self._begin_days)
+        rows = await self._rows_of(journal, outputs)
+        if self._book.missing:
+            await self._guarded(self._begin_days)
+            rows = await self._rows_of(journal, outputs)
+        known = self._book.known
+        await self._guarded(lambda connection: self._write(connection, journal, rows, high, known))
+        self._book.saved()
+
+    async def _rows_of(self, journal: str, outputs: Sequence[Output]) -> Rows:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
+
+    async def _begin_days(self, connection: asyncpg.Connection) -> None:
+        for day in list(self._book.missing):
+            self._book.begin(day, [row["key"] for row in await connection.fetch(_KEYS, day)])
 
     async def close(self) -> None:
         async with self._alone:
@@ -90,7 +116,7 @@ class PostgresSink:
         self._thread.shutdown()
 
     def _rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
-        rows = self._maker.rows(journal, outputs)
+        rows = self._maker.rows(journal, outputs, self._book.key_of)
         for found in (rows.exchanges, rows.payloads, rows.ledger):
             found.sort(key=itemgetter(0))
         return rows
@@ -99,34 +125,79 @@ class PostgresSink:
         row = await connection.fetchrow(_HIGH, journal)
         return Place(*row) if row else BEGINNING
 
-    async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+    async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, known: int) -> None:
+        if known != self._book.known:
+            raise RetryableError("the server was connected anew, and may be another one")
         await self._days.cover(connection, [row[0] for row in (*rows.exchanges, *rows.ledger)])
         try:
-            await self._transact(connection, journal, rows, high)
+            await self._store(connection, journal, rows, high)
         except asyncpg.PostgresError as error:
             if not isinstance(self._server.refused(error), PermanentError):
                 raise
             await connection.execute("ROLLBACK")
-            await self._transact(connection, journal, fitted(rows), high)
+            await self._store(connection, journal, fitted(rows), high)
 
-    async def _transact(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+    async def _store(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+        """Which rows are there already is only asked where some turn out to be."""
+        try:
+            await self._transact(connection, journal, rows, high)
+        except _RepeatedError:
+            await connection.execute("ROLLBACK")
+            await self._transact(connection, journal, rows, high, repeated=True)
+
+    async def _transact(
+        self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, *, repeated: bool = False
+    ) -> None:
         """All or nothing. Does not roll back what fails: the connection is given up, so that a server that hangs cannot hold us too."""
         await connection.execute("BEGIN")
         if high is not None:
             await connection.execute(_SET_HIGH, journal, *high)
-        for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
+        deltas, new = Deltas(), list[Row]()
+        if rows.exchanges:
+            new = await self._insert_exchanges(connection, rows.exchanges, deltas, repeated)
+        for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
             for columns in chunks(found):
                 await connection.execute(STATEMENTS[table], *columns)
         if rows.exchanges:
-            await self._supersede(connection, rows.exchanges)
+            deltas.change(new, await self._supersede(connection, rows.exchanges))
+            await self._count(connection, deltas)
         await connection.execute("COMMIT")
 
-    async def _supersede(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
-        """Marks what has a later revision, whichever of them came first."""
+    async def _insert_exchanges(self, connection: asyncpg.Connection, rows: Sequence[Row], deltas: Deltas, repeated: bool) -> list[Row]:
+        """Returns those that were not there, each once. Raises _RepeatedError."""
+        ended = await connection.fetchval(ENDED) or 0
+        wanted = list({row[ID]: row for row in reversed(rows)}.values())[::-1] if repeated else list(rows)
+        wanted, late = without_ended(wanted, edge(ended)) if ended else (wanted, [])
+        inserted, statement = set[str](), STATEMENTS["exchanges"]
+        for columns in chunks(wanted):
+            if repeated:
+                inserted.update(row["id"] for row in await connection.fetch(f"{statement} RETURNING id", *columns))
+            elif await connection.execute(statement, *columns) != f"INSERT 0 {len(columns[0])}":
+                raise _RepeatedError
+        if repeated:
+            wanted, late = ([row for row in some if row[ID] in inserted] for some in (wanted, late))
+        deltas.late(late)
+        return wanted
+
+    async def _supersede(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> list[Counted]:
+        """Marks what has a later revision, whichever of them came first, and returns it."""
         low, _ = _like(rows[0][0])
         _, high = _like(rows[-1][0])
-        for exchange, newest in await connection.fetch(_REVISED, [row[1] for row in rows], low, high):
-            await connection.execute(_SUPERSEDE, exchange, newest, *_like(exchange))
+        marked: list[Counted] = []
+        for exchange, newest in await connection.fetch(_REVISED, [row[EXCHANGE] for row in rows], low, high):
+            marked += [Counted(*row) for row in await connection.fetch(_SUPERSEDE, exchange, newest, *_like(exchange))]
+        return marked
+
+    async def _count(self, connection: asyncpg.Connection, deltas: Deltas) -> None:
+        """Comes last, so that other writers wait for these rows as short as can be. All take them in one order."""
+        if not deltas.hours:
+            return
+        if self._book.unsaved:
+            keys = sorted(self._book.unsaved.values(), key=itemgetter(0))
+            await connection.execute(KEYS_WITH_ARRAYS, *zip(*keys, strict=True))
+        for statement, sums in ((_ADD_HOURS, deltas.by_hour()), (_ADD_DAYS, deltas.by_day())):
+            if sums:
+                await connection.execute(statement, *zip(*sums, strict=True))
 
     async def _guarded(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """After a failure the connection is not used again: who knows what state it is in."""
@@ -143,10 +214,12 @@ class PostgresSink:
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._days.forget()
+            self._book.forget()
             self._connection = await self._server.connect("meshscribe sink", **SETTINGS)
         return self._connection
 
     def _disconnect(self) -> None:
+        self._book.forget()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

@@ -24,7 +24,11 @@ from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
 from collector.store import schema
 from collector.store.fitting import fitted
+from collector.store.partitions import edge
 from collector.store.rows import Row, RowMaker, Rows
+from collector.store.usage_book import AS_USUAL, Book, Counting
+from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
+from collector.store.usage_statements import ENDED, KEY_WITH_MARKS, with_marks
 
 T = TypeVar("T")
 
@@ -36,7 +40,12 @@ _REVISED = """
 SELECT exchange, exchange, max(revision) FROM exchanges
 WHERE revision > 0 AND exchange IN (SELECT value FROM json_each(?)) GROUP BY exchange
 """
-_SUPERSEDE = "UPDATE exchanges SET superseded = 1 WHERE (id = ? OR (exchange = ? AND revision > 0)) AND revision < ?"
+_SUPERSEDE = """
+UPDATE exchanges SET superseded = 1 WHERE (id = ? OR (exchange = ? AND revision > 0)) AND revision < ? AND NOT superseded
+RETURNING id, time_us, revision, usage_key, usage
+"""
+_THERE = "SELECT id FROM exchanges WHERE id IN (SELECT value FROM json_each(?))"
+_KEYS = "SELECT key FROM usage_days WHERE day = ?"
 _HIGH = "SELECT position, ordinal FROM places WHERE journal = ?"
 _SET_HIGH = (
     "INSERT INTO places (journal, position, ordinal) VALUES (?, ?, ?) "
@@ -50,6 +59,7 @@ _SET_HIGH = (
 _OF_THE_DATA = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
+_ADD_HOURS, _ADD_DAYS = with_marks(schema.usage_hours), with_marks(schema.usage_days)
 ROWS_AT_ONCE = 25  # in one statement: each statement gives up the interpreter lock once
 
 
@@ -59,14 +69,19 @@ def _insert(table: Table, rows: int) -> str:
     return str(statement.compile(dialect=dialect.dialect(paramstyle="qmark")))
 
 
+class _RepeatedError(Exception):
+    """Some of the rows are there already."""
+
+
 class SqliteSink:
     """See collector.sinks.protocol.Target. The file must have been migrated."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, counting: Counting = AS_USUAL) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
         self._maker = RowMaker()
+        self._book = Book(counting)
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
 
     async def high(self, journal: str) -> Place:
@@ -87,22 +102,61 @@ class SqliteSink:
         return Place(*row) if row else BEGINNING
 
     def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place | None) -> None:
-        rows = self._maker.rows(journal, outputs)
+        rows = self._rows(connection, journal, outputs)
+        try:
+            self._store(connection, journal, rows, high)
+        except (OverflowError, UnicodeEncodeError):
+            self._store(connection, journal, fitted(rows), high)
+        self._book.saved()
+
+    def _rows(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output]) -> Rows:
+        rows = self._maker.rows(journal, outputs, self._book.key_of)
+        if not self._book.missing:
+            return rows
+        for day in list(self._book.missing):
+            self._book.begin(day, [key for (key,) in connection.execute(_KEYS, (day,))])
+        return self._maker.rows(journal, outputs, self._book.key_of)
+
+    def _store(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+        """Whether rows are there already is only looked at where some turn out to be."""
         try:
             self._transact(connection, journal, rows, high)
-        except (OverflowError, UnicodeEncodeError):
-            self._transact(connection, journal, fitted(rows), high)
+        except _RepeatedError:
+            self._transact(connection, journal, rows, high, repeated=True)
 
-    def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+    def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, *, repeated: bool = False) -> None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
+            if rows.exchanges:
+                self._exchanges(connection, rows.exchanges, repeated)
+            for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
                 self._insert(connection, table, found)
-            if rows.exchanges:  # whichever of its revisions came first
-                revised = connection.execute(_REVISED, (orjson.dumps([row[1] for row in rows.exchanges]),)).fetchall()
-                connection.executemany(_SUPERSEDE, revised)
             if high is not None:
                 connection.execute(_SET_HIGH, (journal, *high))
+
+    def _new(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
+        """Each row that is not there, once."""
+        there = {found for (found,) in connection.execute(_THERE, (orjson.dumps([row[ID] for row in rows]),))}
+        return list({row[ID]: row for row in reversed(rows) if row[ID] not in there}.values())[::-1]
+
+    def _exchanges(self, connection: sqlite3.Connection, rows: Sequence[Row], repeated: bool) -> None:
+        """Rows with what they add to the sums of usage. Raises _RepeatedError."""
+        deltas, (ended,) = Deltas(), connection.execute(ENDED).fetchone() or (0,)
+        new = self._new(connection, rows) if repeated else rows
+        if ended:
+            new, late = without_ended(new, edge(ended))
+            deltas.late(late)
+        before = connection.total_changes
+        self._insert(connection, "exchanges", new)
+        if connection.total_changes - before != len(new):
+            raise _RepeatedError
+        revised = connection.execute(_REVISED, (orjson.dumps([row[EXCHANGE] for row in rows]),)).fetchall()
+        marked = [Counted(*row) for one in revised for row in connection.execute(_SUPERSEDE, one).fetchall()]
+        deltas.change(new, marked)
+        if deltas.hours:
+            connection.executemany(KEY_WITH_MARKS, self._book.unsaved.values())
+            connection.executemany(_ADD_HOURS, deltas.by_hour())
+            connection.executemany(_ADD_DAYS, deltas.by_day())
 
     def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
         one, many = self._inserts[table]
@@ -118,10 +172,14 @@ class SqliteSink:
         try:
             return work(self._connected())
         except sqlite3.Error as error:
+            self._book.forget()
             if is_of_the_data(error):
                 raise PermanentError(f"{self._path}: {error}") from error
             self._disconnect()
             raise RetryableError(f"{self._path}: {_fault(error)}") from error
+        except BaseException:
+            self._book.forget()
+            raise
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:

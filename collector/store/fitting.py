@@ -32,7 +32,7 @@ def _fit(table: Table, rows: Sequence[Row]) -> list[Row]:
 
 def _fit_value(column: Column[Any], value: Any) -> Any:
     if isinstance(value, str):
-        return _fit_text(value, KEY_BYTES if KEY in column.info else None)
+        return fit_text(value, KEY_BYTES if KEY in column.info else None)
     if isinstance(value, int) and not isinstance(column.type, Boolean):
         bound = 1 << next(bits for kind, bits in _BITS.items() if isinstance(column.type, kind))
         if -bound <= value < bound:
@@ -41,6 +41,7 @@ def _fit_value(column: Column[Any], value: Any) -> Any:
     return value
 
 
-def _fit_text(value: str, most: int | None) -> str:
+def fit_text(value: str, most: int | None) -> str:
+    """The text as every store takes it, of so many bytes at most."""
     raw = value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     return raw[:most].decode("utf-8", "ignore")

@@ -53,9 +53,39 @@ class Expiry(Protocol):
         """Deletes everything older than this day (since 1970-01-01, UTC), step by step. Raises RetryableError."""
         ...
 
+    def end_sums(self, before: int) -> AsyncIterator[Ended]:
+        """Deletes the sums of usage that are of days before this one. Raises RetryableError."""
+        ...
+
     async def newest_us(self) -> int | None:
         """The start of the newest exchange; None if there is none. Raises RetryableError."""
         ...
+
+
+class UsageExpiry:
+    """See Expiry: of the sums of usage alone, which have a time of their own."""
+
+    def __init__(self, store: Expiry) -> None:
+        self._store = store
+
+    def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
+        """See Expiry. There is no dry run of it."""
+        del dry_run
+        return self._store.end_sums(before)
+
+    def end_sums(self, before: int) -> AsyncIterator[Ended]:
+        """See Expiry."""
+        return self._store.end_sums(before)
+
+    async def newest_us(self) -> int | None:
+        """See Expiry."""
+        return await self._store.newest_us()
+
+
+# Said before anything is deleted: what comes of these days from now on is told as late, and is not counted a second time.
+_ENDED = "UPDATE usage_state SET ended = {day} WHERE id = 1 AND ended < {day}"
+_OLD_SUMS = ("DELETE FROM usage_hours WHERE hour < 24 * {day}", "DELETE FROM usage_days WHERE day < {day}")
+_OLD_KEYS = "DELETE FROM usage_keys WHERE id NOT IN (SELECT key FROM usage_days)"
 
 
 def first_kept(now_us: int, keep_days: int) -> int:
@@ -124,6 +154,23 @@ class PostgresExpiry:
         except FAILURES as error:
             raise self._server.refused(error) from error
 
+    async def end_sums(self, before: int) -> AsyncIterator[Ended]:
+        """See Expiry. Who writes keys waits meanwhile, and is waited for: a key that is about to be used is not deleted."""
+        try:
+            connection = await self._server.connect("meshscribe retention", statement_timeout="60s", lock_timeout="30s")
+            try:
+                await connection.execute(_ENDED.format(day="$1::bigint"), before)
+                deleted = [_rows(await connection.execute(one.format(day="$1::int"), before)) for one in _OLD_SUMS]
+                async with connection.transaction():
+                    await connection.execute("LOCK TABLE usage_keys IN SHARE ROW EXCLUSIVE MODE")
+                    await connection.execute(_OLD_KEYS)
+            finally:
+                connection.terminate()
+        except FAILURES as error:
+            raise self._server.refused(error) from error
+        if sum(deleted):
+            yield Ended("sums of usage", sum(deleted))
+
     async def newest_us(self) -> int | None:
         """See Expiry."""
         try:
@@ -138,6 +185,8 @@ class PostgresExpiry:
 
     async def _end(self, connection: asyncpg.Connection, before: int, dry_run: bool) -> AsyncIterator[Ended]:
         written: ahead.Written = {}
+        if not dry_run:
+            await connection.execute(_ENDED.format(day="$1::bigint"), before)
         for day in sorted(day for day in await partitions.days(connection) if day < before):
             if not dry_run:
                 written = ahead.later(written, await self._written(connection, day))
@@ -179,17 +228,32 @@ class SqliteExpiry:
 
     async def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
         """See Expiry."""
+        if not dry_run:
+            await asyncio.to_thread(self._guarded, lambda connection: connection.execute(_ENDED.format(day="?1"), (before,)).rowcount)
         for table in TABLES:
             work = self._count if dry_run else partial(self._delete, first_ahead=ahead.first_suspect(before))
             rows = await asyncio.to_thread(self._guarded, work, table, edge(before))
             if rows:
                 yield Ended(table, rows)
 
+    async def end_sums(self, before: int) -> AsyncIterator[Ended]:
+        """See Expiry."""
+        if deleted := await asyncio.to_thread(self._guarded, self._end_sums, before):
+            yield Ended("sums of usage", deleted)
+
+    def _end_sums(self, connection: sqlite3.Connection, before: int) -> int:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_ENDED.format(day="?1"), (before,))
+        deleted = sum(connection.execute(one.format(day="?1"), (before,)).rowcount for one in _OLD_SUMS)
+        connection.execute(_OLD_KEYS)
+        connection.execute("COMMIT")
+        return deleted
+
     async def newest_us(self) -> int | None:
         """See Expiry."""
         return await asyncio.to_thread(self._guarded, lambda connection: (connection.execute(NEWEST).fetchone() or (None,))[0])
 
-    def _guarded(self, work: Callable[..., T], *what: str) -> T:
+    def _guarded(self, work: Callable[..., T], *what: object) -> T:
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
             try:
@@ -214,3 +278,8 @@ class SqliteExpiry:
             total += len(found)
             time.sleep(PAUSE_SECONDS)
         return total
+
+
+def _rows(told: str) -> int:
+    """How many rows a command says it changed."""
+    return int(told.rpartition(" ")[2])

@@ -19,6 +19,13 @@ from collector.messages.json_bytes import json_bytes
 COMPRESS_FROM = 128  # bytes; below, zstd's frame costs more than it saves
 
 Row = tuple[Any, ...]
+KeyOf = Callable[[ExchangeColumns, int], int | None]
+
+
+def uncounted(columns: ExchangeColumns, time_us: int) -> int | None:
+    """Of rows that are not meant for a store that counts."""
+    del columns, time_us
+    return None
 
 
 class Rows(NamedTuple):
@@ -35,14 +42,14 @@ class RowMaker:
     def __init__(self) -> None:
         self._compress: Callable[[bytes], bytes] = zstandard.ZstdCompressor(level=1, write_content_size=True).compress
 
-    def rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
-        """The rows of these outputs. Raises PermanentError: of one of them none can be made."""
+    def rows(self, journal: str, outputs: Sequence[Output], key_of: KeyOf = uncounted) -> Rows:
+        """The rows of these outputs. `key_of`: where an exchange is counted. Raises PermanentError: of one of them none can be made."""
         try:
-            return self._rows(journal, outputs)
+            return self._rows(journal, outputs, key_of)
         except Exception as error:
             raise PermanentError(f"rows cannot be made of it: {blamed(error)}") from error
 
-    def _rows(self, journal: str, outputs: Sequence[Output]) -> Rows:
+    def _rows(self, journal: str, outputs: Sequence[Output], key_of: KeyOf) -> Rows:
         rows = Rows([], [], [])
         for (position, ordinal), events, *_ in outputs:
             extensions: Mapping[str, str | int | bool] = {}
@@ -51,7 +58,8 @@ class RowMaker:
                 id_, type_, source, subject, time_us, _, data, own, columns = event
                 if isinstance(columns, ExchangeColumns):
                     rows.exchanges.append((
-                        id_, *columns, False, source, subject, time_us, journal, position, ordinal, crc32(data), data,
+                        id_, *columns, False, key_of(columns, time_us),
+                        source, subject, time_us, journal, position, ordinal, crc32(data), data,
                     ))  # fmt: skip
                 elif isinstance(columns, PayloadColumns):
                     if own is not extensions:  # the bodies of an exchange share theirs

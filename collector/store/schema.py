@@ -23,6 +23,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -34,6 +35,7 @@ from sqlalchemy import (
 from collector.messages import ledger as names
 from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.completeness import Completeness
+from collector.messages.usage_counts import SUMS
 from collector.store.columns import KEY, Id, Name, declared
 
 metadata = MetaData(
@@ -50,6 +52,8 @@ def _place() -> list[Column[Any]]:
     return [journal, Column("position", BigInteger, nullable=False), Column("ordinal", Integer, nullable=False)]
 
 
+USAGE_DIMENSIONS = ("namespace", "service", "model", "consumer", "user", "caller", "protocol", "annotations")
+
 BY_DAY = "RANGE (id)"
 
 exchanges = Table(
@@ -58,6 +62,7 @@ exchanges = Table(
     Column("id", Id, primary_key=True, comment="event id; revision 0: also the exchange's id"),
     *declared(ExchangeColumns),
     Column("superseded", Boolean, nullable=False, comment="a later revision of this exchange is stored"),
+    Column("usage_key", BigInteger, comment="of usage_keys: where it is counted; absent: it is not"),
     Column("source", Name, nullable=False, comment="CloudEvents source: /proxy/<node id>"),
     Column("subject", Name, comment="CloudEvents subject: namespace/service, where known"),
     Column("time_us", BigInteger, nullable=False, comment="the request's start"),
@@ -120,12 +125,41 @@ ledger = Table(
     postgresql_partition_by=BY_DAY,
 )
 CURING = "cured > 0"
+LOST = "missing > 0 OR dropped > 0 OR refused > 0 OR malformed > 0"
 AWAY = "away_from_us IS NOT NULL"
 Index("ix_ledger_place", ledger.c.journal, ledger.c.position, ledger.c.ordinal)
 Index("ix_ledger_node", ledger.c.node, ledger.c.time_us)
 Index("ix_ledger_time_us", ledger.c.time_us)
 Index("ix_ledger_cured", ledger.c.time_us, **_only(CURING))
+Index("ix_ledger_lost", ledger.c.time_us, **_only(LOST))
 Index("ix_ledger_away", ledger.c.away_from_us, **_only(AWAY))
+
+# The sums of usage (usage_book.py): of each key what its calls used, by hour, and the same by day, so that a month is read in no time.
+usage_keys = Table(
+    "usage_keys",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="hash of the others, as they were told"),
+    Column("folded", SmallInteger, nullable=False, comment="0: as told; 1: names that callers choose read `other`; 2: all do"),
+    *(Column(name, Name) for name in USAGE_DIMENSIONS),
+)
+
+
+def _sums(name: str, unit: str) -> Table:
+    counts = [Column(count, BigInteger, nullable=False, server_default="0") for count in SUMS]
+    time = Column(unit, Integer, primary_key=True, autoincrement=False, comment=f"{unit}s since 1970, of the request's start")
+    key = Column("key", BigInteger, primary_key=True, autoincrement=False, comment="of usage_keys")
+    return Table(name, metadata, time, key, *counts, sqlite_with_rowid=False)
+
+
+usage_hours = _sums("usage_hours", "hour")
+usage_days = _sums("usage_days", "day")
+usage_state = Table(
+    "usage_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row"),
+    Column("ended", BigInteger, nullable=False, comment="retention has deleted exchanges of days before this one (days since 1970)"),
+    Column("uncounted", Id, comment="exchanges of older versions with ids before this one are not counted yet; absent: all are"),
+)
 
 places = Table(
     "places",

@@ -28,7 +28,7 @@ from tests.support.outputs import chats, outputs
 EVENT = {"id", "source", "time_us", "data"}
 PLACE = {"journal", "position", "ordinal"}
 TABLES = [
-    (exchanges, ExchangeColumns, {*EVENT, *PLACE, "subject", "superseded", "crc"}),
+    (exchanges, ExchangeColumns, {*EVENT, *PLACE, "subject", "superseded", "usage_key", "crc"}),
     (payloads, PayloadColumns, {*EVENT, "subject", "type", "extensions", "compression"}),
     (ledger, LedgerColumns, {*EVENT, *PLACE}),
 ]

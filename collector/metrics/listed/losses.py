@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import get_args
 
 from collector.messages.ledger import CURABLE
-from collector.messages.usage import UsageAbsence
+from collector.messages.usage import ClassName, UsageAbsence
 from collector.metrics.metric import PROCESSING, ListedCounter
 
 ANNOUNCED = ListedCounter(
@@ -116,5 +116,24 @@ MIRRORED_CALLS = ListedCounter(
     act="Where no route mirrors to this service: a caller names such a host. Look who does (`caller` of records whose `hop.rule` is"
     " `mirrored`), deny hosts that are not the service's own, or set `usage.bill_mirrored` (docs/usage-event.md).",
     labels={"service": _SERVICE},
+    roles=PROCESSING,
+)
+
+# What was used, at the hop that is billed. To watch, and not to bill: revisions are not in it (docs/usage-query.md).
+_BILLED = "namespace/name; `unknown` where one of the two is not known; `other` beyond the setting `usage.metric_keys`"
+USAGE_CALLS = ListedCounter(
+    name="meshscribe_usage_calls_total",
+    unit="calls",
+    means="Calls at the hop that is billed",
+    act="Nothing. `GET /v1/usage` has the sums to the unit.",
+    labels={"service": _BILLED, "model": "the model that was asked; likewise"},
+    roles=PROCESSING,
+)
+USAGE_TOKENS = ListedCounter(
+    name="meshscribe_usage_tokens_total",
+    unit="tokens",
+    means="Their tokens by class, each once",
+    act="Stands still while `meshscribe_usage_calls_total` grows: the server tells no usage; see `meshscribe_calls_without_usage_total`.",
+    labels={"service": _BILLED, "model": "the model that was asked; likewise", "class": get_args(ClassName)},
     roles=PROCESSING,
 )

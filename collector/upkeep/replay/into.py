@@ -9,7 +9,7 @@ from typing import NamedTuple
 from collector.clock import Clock
 from collector.dead_letters.events import structured
 from collector.messages.event import Output
-from collector.settings import Kafka
+from collector.settings import Settings
 from collector.settings import Sink as SinkSettings
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
@@ -37,12 +37,12 @@ class Lines:
         """Nothing is open."""
 
 
-async def open_into(url: str | None, settings: Kafka, clock: Clock, emit: Callable[[bytes], None]) -> Into:
+async def open_into(url: str | None, settings: Settings, clock: Clock, emit: Callable[[bytes], None]) -> Into:
     """`url`: as sink.url; None: lines. Raises ValueError for other URLs (pydantic's), and RetryableError."""
     if url is None:
         return Into(Lines(emit), True)
     sink = SinkSettings(url=url)
     if sink.is_kafka:
-        return Into(KafkaSink(settings), True)
+        return Into(KafkaSink(settings.kafka), True)
     await asyncio.to_thread(migrate, url)
-    return Into(open_sink(sink, clock), False)
+    return Into(open_sink(sink, clock, settings.usage), False)

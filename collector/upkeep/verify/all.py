@@ -21,7 +21,7 @@ from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
 from collector.store.engine import file_of, open_engine
 from collector.upkeep.replay.history import History
-from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics
+from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics, usage
 from collector.upkeep.verify.journal import Step
 
 _DAY_US = 86_400_000_000
@@ -98,6 +98,10 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
     checks = [(ledger.SUMS, ledger.sums(engine, span)), (ledger.CLOSED, ledger.closed(engine, span)), (payloads.CHECK, bodies)]
     if not manner.quick:
         checks.insert(1, (ledger.WINDOWS, ledger.windows(engine, span)))
+        checks += [
+            (usage.CHECK, usage.sums(engine, span, step=lambda done, of: manner.step("sums of usage", done, of))),
+            (usage.CHECK, usage.records(engine, span)),
+        ]
     for check, found in checks:
         for finding in await readable(check, found):
             yield finding

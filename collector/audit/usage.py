@@ -1,0 +1,124 @@
+"""GET /v1/usage: what was used, by whatever it is asked by, and how much of it is not known. A sum never stands without its coverage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from collector.access.looker import Reach, Right
+from collector.audit import documents, ledger_cures
+from collector.audit import ledger_queries as ledgers
+from collector.audit import usage_queries as queries
+from collector.audit.ledger_queries import Proxy
+from collector.audit.looking import reach, saw, within
+from collector.audit.moments import Span, rfc3339, span
+from collector.audit.pages import answer
+from collector.audit.parameters import LedgerQuery, UsageQuery, Usages
+from collector.audit.snapshot import snapshot
+from collector.audit.usage_queries import Hours
+from collector.clock import Clock
+from collector.messages.ledger import MISSING
+from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
+from collector.store.schema import ledger, usage_keys
+from collector.store.usage_counting import counted_back_to
+from collector.store.usage_deltas import HOUR_US, HOURS
+from collector.store.usage_recount import state
+
+DEFAULT_LIMIT = 1000
+
+
+def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
+    """The route of usage."""
+    routes = APIRouter(tags=["usage"])
+
+    @routes.get("/v1/usage", responses=documents.USAGE, summary="What was used")
+    async def get_usage(request: Request, query: Usages) -> Response:
+        found = reach(request, Right.USAGE)
+        asked = queries.hours(span(query.since, query.until, clock.now_us()))
+        async with snapshot(engine) as connection:
+            told = await _told(connection, query, asked, found)
+        saw(request, "usage", len(told["items"]))
+        return answer([msgspec.json.encode(item) for item in told.pop("items")], **told)
+
+    return routes
+
+
+async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, Any]:
+    dialect, covered, limit = connection.dialect.name, within(found, usage_keys), query.limit or DEFAULT_LIMIT
+    kept = (await connection.execute(queries.extent())).one()
+    bounds = Hours(max(asked.first, (kept.first or 0) * HOURS), min(asked.behind, ((kept.last or 0) + 1) * HOURS))
+    items: list[dict[str, Any]] = []
+    left_out = 0
+    total = dict.fromkeys(SUMS, 0)
+    if kept.first is not None and bounds.first < bounds.behind:
+        whole = query.model_copy(update={"group_by": type(query.group_by)()})
+        [row] = (await connection.execute(queries.groups(whole, bounds, covered, dialect, 1))).all()
+        total = _sums(row)
+        rows = (await connection.execute(queries.groups(query, bounds, covered, dialect, limit + 1))).all()
+        if len(rows) > limit:
+            left_out = (await connection.execute(queries.size(query, bounds, covered, dialect))).scalar_one() - limit
+        items = [_item(query, row) for row in rows[:limit]] if total[CALLS] or total[LATE] else []
+    uncounted = (await state(connection)).uncounted
+    older = uncounted is not None and (counted := _millisecond(uncounted)) is not None and asked.first * HOUR_US < counted * 1000
+    return {
+        "items": items,
+        "totals": _numbers(total),
+        "since": rfc3339(asked.first * HOUR_US),
+        "until": rfc3339(min(asked.behind, queries.LAST_HOUR) * HOUR_US),
+        "left_out": left_out or None,
+        "uncounted_before": counted_back_to(uncounted) if older and uncounted is not None else None,
+        "losses": await _losses(connection, query, asked, found),
+    }
+
+
+def _millisecond(event: str) -> int:
+    """Of an event id; of what stands behind all of them, the end of time."""
+    digits = event[:8] + event[9:13]
+    return int(digits, 16) if len(digits) == 12 else 1 << 48
+
+
+def _item(query: UsageQuery, row: Row[Any]) -> dict[str, Any]:
+    grouping, named = query.group_by, row._mapping
+    group = {name: named[name] for name in (*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations))}
+    group = {name: value for name, value in group.items() if value is not None}
+    if grouping.unit:
+        group[grouping.unit] = queries.at(grouping.unit, row.at)
+    told: dict[str, Any] = {"group": group}
+    if row.folded and (grouping.dimensions or grouping.annotations):
+        told["folded"] = True
+    return told | _numbers(_sums(row))
+
+
+def _sums(row: Row[Any]) -> dict[str, int]:
+    return {name: int(getattr(row, name) or 0) for name in SUMS}
+
+
+def _numbers(sums: dict[str, int]) -> dict[str, Any]:
+    """Calls, tokens by class, and what the tokens do not tell."""
+    without = {reason: sums[name] for reason, name in zip(REASONS, ABSENT, strict=True) if sums[name]}
+    untold = sum(without.values())
+    coverage: dict[str, Any] = {"without_usage": untold, "share_without_usage": round(untold / sums[CALLS], 6) if sums[CALLS] else 0.0}
+    if without:
+        coverage["reasons"] = without
+    coverage |= {name: sums[name] for name in (UNCLASSED, UNITS, ESTIMATED, REVISED, LATE) if sums[name]}
+    return {"calls": sums[CALLS], "tokens": {name: sums[name] for name in TOKENS if sums[name]}, "coverage": coverage}
+
+
+async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, Any] | None:
+    """What the ledger says was lost in these hours. None: of who looks the ledger says nothing, as of a consumer."""
+    if not found.everything and not found.namespaces:
+        return None
+    rows = (await connection.execute(queries.losses(asked, within(found, ledger), query.namespace))).all()
+    at = Span(asked.first * HOUR_US, min(asked.behind, queries.LAST_HOUR) * HOUR_US)
+    proxies: list[Proxy] = [(row.node, row.sender) for row in rows]
+    cured = await ledger_cures.by_proxy(connection, LedgerQuery(namespace=query.namespace), at, proxies) if rows else {}
+    lost = 0
+    for proxy, row in zip(proxies, rows, strict=True):
+        back = cured[proxy][MISSING] if proxy in cured else 0
+        lost += max(0, int(row.missing) - back) + int(row.dropped) + int(row.refused) + int(row.malformed)
+    away = int((await connection.execute(ledgers.times_away(at))).scalar_one())
+    return {"lost": lost, "times_away": away}

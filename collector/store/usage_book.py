@@ -1,0 +1,164 @@
+"""Which key of the sums an exchange is counted under: its namespace, service, model, consumer, user, caller, protocol and annotations.
+
+Callers make up models, and keys of a day have a bound: what is new beyond it is counted under `other`, first in place of the names that
+callers choose, then of all. The exchange's row holds its key, so that whatever was decided can be taken back and made anew.
+Pure, but for what it remembers. Next stop: usage_deltas.py adds up what is counted under each key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple
+
+import orjson
+
+from collector.messages.columns import ExchangeColumns
+from collector.messages.times import of_epoch
+from collector.settings import Usage
+from collector.store.fitting import fit_text
+
+DAY_US = 86_400_000_000
+OTHER = "other"
+NAME_BYTES = 256  # of each part of a key; a longer one is cut
+_CACHED_CHARACTERS = 2048  # of all parts: longer keys are made anew each time
+_AS_TOLD, _NAMES, _ALL = 0, 1, 2  # what is folded
+
+Told = tuple[str | None, ...]
+
+
+class Counting(NamedTuple):
+    """How usage is counted, by the section `usage` of the settings."""
+
+    annotations: tuple[str, ...] = ()
+    keys: int = 5000
+
+
+AS_USUAL = Counting()
+
+
+def counting(settings: Usage) -> Counting:
+    """As the settings say."""
+    return Counting(tuple(settings.group_annotations), settings.keys_per_day)
+
+
+class Key(NamedTuple):
+    """A row of usage_keys."""
+
+    id: int
+    folded: int
+    namespace: str | None
+    service: str | None
+    model: str | None
+    consumer: str | None
+    user: str | None
+    caller: str | None
+    protocol: str | None
+    annotations: str | None
+
+
+@dataclass(slots=True)
+class _Day:
+    """`ids`: all keys that this day has. `named`: what was looked up before."""
+
+    ids: set[int]
+    named: dict[Told, int] = field(default_factory=dict)
+
+
+class Book:
+    """What one writer knows of the keys. Of a day it knows nothing before `begin` has told what the store has: see `missing`."""
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+        self._days: dict[int, _Day] = {}
+        self.known = 0  # grows when all is forgotten: keys that were told before may be unknown to the store
+        self.missing: set[int] = set()  # days that were asked for, and are to be begun before they are asked for again
+        self.unsaved: dict[int, Key] = {}  # to be written in the transaction that first counts under them
+
+    def begin(self, day: int, ids: Iterable[int]) -> None:
+        """The keys that the store has of this day. The newest days are remembered."""
+        self.missing.discard(day)
+        self._days[day] = _Day(set(ids))
+
+    def saved(self) -> None:
+        """The transaction was committed. Old days are forgotten."""
+        self.unsaved.clear()
+        while len(self._days) > 4:
+            del self._days[min(self._days)]
+
+    def forget(self) -> None:
+        """What became of the transaction is not known, or the store may be another one."""
+        self.known += 1
+        self._days.clear()
+        self.missing.clear()
+        self.unsaved.clear()
+
+    def key_of(self, columns: ExchangeColumns, time_us: int) -> int | None:
+        """The key; None if it is not billed, or its day is `missing`."""
+        if not columns.billable:
+            return None
+        day = self._days.get(day_of(time_us))
+        if day is None:
+            self.missing.add(day_of(time_us))
+            return None
+        told = (
+            columns.namespace, columns.service, columns.model, columns.consumer,
+            columns.user, columns.caller, columns.protocol, columns.annotations,
+        )  # fmt: skip
+        found = day.named.get(told)
+        return found if found is not None else self._find(day, told)
+
+    def _find(self, day: _Day, told: Told) -> int:
+        chosen = (*told[:-1], narrowed(told[-1], self._counting.annotations))
+        found = self._room(day, chosen)
+        if len(day.named) > 4 * self._counting.keys:
+            day.named.clear()
+        if sum(len(part) for part in told if part) <= _CACHED_CHARACTERS:
+            day.named[told] = found
+        return found
+
+    def _room(self, day: _Day, told: Told) -> int:
+        namespace, service, *_, protocol, _ = told
+        ways = (
+            (_AS_TOLD, told, self._counting.keys),
+            (_NAMES, (namespace, service, *(OTHER,) * 4, protocol, None), 2 * self._counting.keys),
+        )
+        for folded, parts, most in ways:
+            key = made(folded, parts)
+            if key.id in day.ids or len(day.ids) < most:
+                return self._take(day, key)
+        return self._take(day, made(_ALL, (*(OTHER,) * 7, None)))
+
+    def _take(self, day: _Day, key: Key) -> int:
+        if key.id not in day.ids:
+            day.ids.add(key.id)
+            self.unsaved[key.id] = key
+        return key.id
+
+
+def day_of(time_us: int) -> int:
+    """Days since 1970. Times that are none count as 1970, as in event ids."""
+    return of_epoch(time_us) // DAY_US
+
+
+def made(folded: int, parts: Sequence[str | None]) -> Key:
+    """The key of these parts, such as every store can hold. Equal parts give the same id, wherever and whenever."""
+    fit = [None if part is None else fit_text(part, NAME_BYTES) for part in parts]
+    told = blake2b(json.dumps([folded, *fit]).encode(), digest_size=8).digest()
+    return Key(int.from_bytes(told, "big", signed=True), folded, *fit)
+
+
+def narrowed(annotations: str | None, wanted: Sequence[str]) -> str | None:
+    """Those that are wanted, as JSON in their order; None if there are none."""
+    if annotations is None or not wanted:
+        return None
+    try:
+        found = orjson.loads(annotations)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, Mapping):
+        return None
+    values = {name: str(found[name])[:NAME_BYTES] for name in wanted if name in found}
+    return json.dumps(values) if values else None

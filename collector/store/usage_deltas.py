@@ -1,0 +1,113 @@
+"""What a transaction changes in the sums of usage: added up by hour and key, so that each row is written once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from collector.messages.times import of_epoch
+from collector.messages.usage_counts import CALLS, LATE, OF_A_CALL, REVISED, SUMS
+from collector.store.rows import Row
+from collector.store.schema import exchanges
+
+HOUR_US = 3_600_000_000
+HOURS = 24
+_AT = {name: SUMS.index(name) for name in OF_A_CALL}
+_CALLS, _REVISED, _LATE = SUMS.index(CALLS), SUMS.index(REVISED), SUMS.index(LATE)
+_COLUMNS = exchanges.columns.keys()
+ID, EXCHANGE, REVISION, TIME, USAGE, KEY = (_COLUMNS.index(n) for n in ("id", "exchange", "revision", "time_us", "usage", "usage_key"))
+ZEROES = [0] * len(SUMS)
+
+Cell = tuple[int, int]  # hour, or day, and key
+
+
+class Counted(NamedTuple):
+    """A row of `exchanges`, as far as it is counted."""
+
+    id: str
+    time_us: int
+    revision: int
+    key: int | None
+    usage: str | None
+
+
+class Deltas:
+    """What is added, and taken back, under each hour and key."""
+
+    def __init__(self) -> None:
+        self.hours: dict[Cell, list[int]] = {}
+
+    def change(self, new: Sequence[Row], marked: Sequence[Counted]) -> None:
+        """`new`: rows of `exchanges` that were not there before. `marked`: rows that have a later revision now, new or not."""
+        own = {row[ID] for row in new} if marked else set[str]()
+        behind = own.intersection(row.id for row in marked)
+        for row in new:
+            if row[KEY] is not None and row[ID] not in behind:
+                self.count(row[TIME], row[KEY], row[REVISION], row[USAGE])
+        for old in marked:
+            if old.key is not None and old.id not in own:
+                self.count(old.time_us, old.key, old.revision, old.usage, -1)
+
+    def count(self, time_us: int, key: int, revision: int, usage: str | None, sign: int = 1) -> None:
+        """One call."""
+        sums = self._sums(hour_of(time_us), key)
+        sums[_CALLS] += sign
+        if revision:
+            sums[_REVISED] += sign
+        if usage is not None:
+            for name, number in counts_in(usage).items():
+                sums[_AT[name]] += sign * number
+
+    def late(self, rows: Sequence[Row]) -> None:
+        """Calls that came when their day had been ended by retention: they are told, and their tokens are not added."""
+        for row in rows:
+            self._sums(hour_of(row[TIME]), row[KEY])[_LATE] += 1
+
+    def _sums(self, hour: int, key: int) -> list[int]:
+        cell = (hour, key)
+        found = self.hours.get(cell)
+        if found is None:
+            found = self.hours[cell] = ZEROES.copy()
+        return found
+
+    def by_hour(self) -> list[tuple[int, ...]]:
+        """Rows of usage_hours, in an order that all writers share, so that they wait for each other and never in a circle."""
+        return _rows(self.hours)
+
+    def by_day(self) -> list[tuple[int, ...]]:
+        """Rows of usage_days, likewise."""
+        days: dict[Cell, list[int]] = {}
+        for (hour, key), sums in self.hours.items():
+            cell = (hour // HOURS, key)
+            found = days.get(cell)
+            days[cell] = sums if found is None else [one + other for one, other in zip(found, sums, strict=True)]
+        return _rows(days)
+
+
+def hour_of(time_us: int) -> int:
+    """Hours since 1970. Times that are none count as 1970, as in event ids."""
+    return of_epoch(time_us) // HOUR_US
+
+
+def counts_in(usage: str) -> Mapping[str, int]:
+    """What `usage_text` wrote. What is damaged counts nothing but the call."""
+    try:
+        found = orjson.loads(usage)
+    except orjson.JSONDecodeError:
+        return {}
+    if isinstance(found, dict) and found.keys() <= _AT.keys() and all(type(number) is int for number in found.values()):
+        return found
+    return {}
+
+
+def without_ended(rows: Sequence[Row], ended: str) -> tuple[list[Row], list[Row]]:
+    """The rows, of which those with ids before `ended` are not counted; and these as they were."""
+    late = [row for row in rows if row[ID] < ended and row[KEY] is not None]
+    ids = {row[ID] for row in late}
+    return [(*row[:KEY], None, *row[KEY + 1 :]) if row[ID] in ids else row for row in rows], late
+
+
+def _rows(sums: Mapping[Cell, list[int]]) -> list[tuple[int, ...]]:
+    return [(*cell, *numbers) for cell, numbers in sorted(sums.items()) if any(numbers)]
