@@ -20,7 +20,7 @@ from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
 from collector.demo.stores import OPEN, SQLITE
 from collector.demo.tap_config import tap_config, tap_wasm
-from collector.demo.workloads import GATEWAY, WORKLOADS
+from collector.demo.workloads import COST_CENTER, GATEWAY, WORKLOADS
 
 # The product's defaults wait for slow proxies. Here everything is near, and who looks on does not want to wait.
 QUICK: Mapping[str, str] = {
@@ -136,4 +136,5 @@ def _services(file: Path) -> dict[str, str]:
         "MESHSCRIBE_SERVICES__SOURCE": "file",
         "MESHSCRIBE_SERVICES__FILE": str(file),
         "MESHSCRIBE_SERVICES__ANNOTATIONS": json.dumps(["billing.example.com/*"]),
+        "MESHSCRIBE_USAGE__GROUP_ANNOTATIONS": json.dumps([COST_CENTER]),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -23,8 +24,8 @@ TITLES = {
 Show = Callable[[Request, Api, Pages], Awaitable[Response]]
 
 
-def mount(app: FastAPI) -> None:
-    """Adds the pages to the application; they ask its own API."""
+def mount(app: FastAPI, annotations: Sequence[str] = ()) -> None:
+    """Adds the pages to the application; they ask its own API. `annotations`: by which usage can be grouped."""
     pages = Pages()
     routes = APIRouter(include_in_schema=False)
 
@@ -35,7 +36,7 @@ def mount(app: FastAPI) -> None:
 
     for path, show in (
         ("/", exchanges.show),
-        ("/usage", usage.show),
+        ("/usage", partial(usage.show, annotations=annotations)),
         ("/losses", losses.show),
         ("/services", services.show),
         ("/access", access.show),

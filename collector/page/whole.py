@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,9 +17,15 @@ from collector.settings import Audit
 
 
 def create_whole(
-    engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock, known: Known | None = None
+    engine: AsyncEngine,
+    health: Health,
+    registry: CollectorRegistry,
+    settings: Audit,
+    clock: Clock,
+    known: Known | None = None,
+    annotations: Sequence[str] = (),
 ) -> FastAPI:
-    """See collector.audit.app.create_app."""
+    """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
     app = create_app(engine, health, registry, settings, clock, known)
-    mount(app)
+    mount(app, annotations)
     return app

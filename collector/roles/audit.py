@@ -27,7 +27,11 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    front.show(create_whole(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+    front.show(
+        create_whole(
+            engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, settings.usage.group_annotations
+        )
+    )
     stack.callback(front.hide)
     health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))

@@ -114,7 +114,11 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        front.show(create_whole(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+        front.show(
+            create_whole(
+                engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, settings.usage.group_annotations
+            )
+        )
         stack.callback(front.hide)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
     return Behind(journal, pipeline, task, directory, relays, burials, older)
