@@ -61,6 +61,7 @@ class Inbound:
     service_port: int = 8080
     filters: tuple[Json, ...] = ()  # in front of the tap, as Istio places authorization
     trailers: bool = False  # HTTP/1 trailers pass; Istio's default is that they do not
+    cluster: str = ""  # the upstream's name where it is another pod's; empty: as Istio names this pod's own
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def node(workload: Workload) -> Json:
 
 def _name(inbound: Inbound) -> str:
     """The cluster's name; Istio tells the upstreams of one pod by their service port."""
-    return f"inbound|{inbound.service_port}||"
+    return inbound.cluster or f"inbound|{inbound.service_port}||"
 
 
 def _listener(sidecar: Sidecar, inbound: Inbound) -> Json:

@@ -10,17 +10,17 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from collector.demo.envoy import Envoy, envoy_binary
 from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
 from collector.demo.part import Part, process
-from collector.demo.parts import CollectorProcess, ModelServer
+from collector.demo.parts import ModelServer
 from collector.demo.ports import Ports
 from collector.demo.stores import OPEN, SQLITE
 from collector.demo.tap_config import tap_config, tap_wasm
-from collector.demo.workloads import COST_CENTER, GATEWAY, WORKLOADS
+from collector.demo.workloads import CHAT_CLUSTER, COST_CENTER, GATEWAY, WORKLOADS
 
 # The product's defaults wait for slow proxies. Here everything is near, and who looks on does not want to wait.
 QUICK: Mapping[str, str] = {
@@ -75,9 +75,8 @@ class Lab:
         shutil.copyfile(Path(__file__).parent / "services.yaml", self.services)
         self._model = ModelServer(ports.take(), self.folder)
         self.store = OPEN[self._store](ports, self.folder, {**_services(self.services), **self._settings}, self._tell)
-        collector = self.store.collector
-        self.envoys = {name: self._envoy(ports, wasm, name, workload, collector, self._model.port) for name, workload in WORKLOADS.items()}
-        self.gateway = self._envoy(ports, wasm, "gateway", GATEWAY, collector, self.envoys["chat"].port, GATEWAY_TAP)
+        self.envoys = {name: self._envoy(ports, wasm, name, workload, self._model.port) for name, workload in WORKLOADS.items()}
+        self.gateway = self._envoy(ports, wasm, "gateway", GATEWAY, self.envoys["chat"].port, gateway=True)
         yield process("starting the model server", self._model.start, self._model.process)
         yield from self.store.before
         yield process("starting the collector", self.store.collector.start, self.store.collector.process)
@@ -86,18 +85,11 @@ class Lab:
             yield process(f"starting the Envoy of {name}", proxy.envoy.start, proxy.envoy.process)
         yield process("starting the Envoy of the gateway", self.gateway.envoy.start, self.gateway.envoy.process)
 
-    def _envoy(
-        self,
-        ports: Ports,
-        wasm: Path,
-        name: str,
-        workload: Workload,
-        collector: CollectorProcess,
-        upstream: int,
-        tap: Mapping[str, int] = MappingProxyType({}),
-    ) -> Proxy:
-        admin_port, port = ports.take(), ports.take()
-        inbound = Inbound(port, upstream, tap=tap_config(**tap))
+    def _envoy(self, ports: Ports, wasm: Path, name: str, workload: Workload, upstream: int, gateway: bool = False) -> Proxy:
+        collector, admin_port, port = self.store.collector, ports.take(), ports.take()
+        inbound = Inbound(port, upstream, tap=tap_config())
+        if gateway:
+            inbound = Inbound(port, upstream, tap=tap_config(**GATEWAY_TAP), cluster=CHAT_CLUSTER)
         sidecar = Sidecar(
             admin_port,
             [inbound],

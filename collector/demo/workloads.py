@@ -18,6 +18,7 @@ _LLM_LABELS: Mapping[str, str] = {
 }
 
 GATEWAY = Workload(pod="gateway-0", workload="gateway", labels={"app": "gateway", "meshscribe.io/tap": "true"}, kind="router")
+CHAT_CLUSTER = "outbound|8000||chat-kserve-workload-svc.demo.svc.cluster.local"
 WORKLOADS: Mapping[str, Workload] = {
     "iris": Workload(),
     "chat": Workload(pod="chat-kserve-0", workload="chat-kserve", labels=_LLM_LABELS),

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from collector.clock import Clock
 from collector.page import access, exchange, exchanges, losses, services, status, usage
 from collector.page.api import Api, RefusedError
 from collector.page.render import Pages
@@ -24,7 +25,7 @@ TITLES = {
 Show = Callable[[Request, Api, Pages], Awaitable[Response]]
 
 
-def mount(app: FastAPI, annotations: Sequence[str] = ()) -> None:
+def mount(app: FastAPI, clock: Clock, annotations: Sequence[str] = ()) -> None:
     """Adds the pages to the application; they ask its own API. `annotations`: by which usage can be grouped."""
     pages = Pages()
     routes = APIRouter(include_in_schema=False)
@@ -36,7 +37,7 @@ def mount(app: FastAPI, annotations: Sequence[str] = ()) -> None:
 
     for path, show in (
         ("/", exchanges.show),
-        ("/usage", partial(usage.show, annotations=annotations)),
+        ("/usage", partial(usage.show, clock=clock, annotations=annotations)),
         ("/losses", losses.show),
         ("/services", services.show),
         ("/access", access.show),

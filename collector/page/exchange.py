@@ -82,11 +82,11 @@ def shown(record: Record, around: Around) -> dict[str, object]:
         "word": {"client left": "the client left before the end"}.get(word, word),
         "level": level,
         "tokens": tokens_of(record),
-        "tokens_name": "tokens in → out" if "→" in tokens_of(record) else "counted",
+        "tokens_name": tokens_name(tokens_of(record)),
         "headline": list(annotations_of(record).items())[:1],
         "says": says,
         "silence": silence(record),
-        "notes": [*notes(record), *(around.conversation or {}).get("missing", ())],
+        "notes": [*notes(record), *missing(around.conversation)],
         **stream(record, around.timeline),
         **cost(record),
         "hops": hops(around.call, record["id"]),
@@ -153,6 +153,11 @@ def title(record: Record, says: Sequence[talk.Say]) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
+def tokens_name(told: str) -> str:
+    """What the number is."""
+    return "tokens in → out" if "→" in told else "usage is not known" if told == words.NONE else "counted"
+
+
 def silence(record: Record) -> str:
     """Why there is nothing to read."""
     for body in (record["request"]["body"], record["response"]["body"]):
@@ -178,6 +183,11 @@ def notes(record: Record) -> list[str]:
     if record.get("clock_suspect"):
         told.append("The proxy's clock was far from the collector's: its times are not to be trusted.")
     return told
+
+
+def missing(conversation: Document | None) -> list[str]:
+    """What of the conversation is not here; that the client left stands among the flags."""
+    return [said for said in (conversation or {}).get("missing", ()) if not said.startswith("The client left")]
 
 
 def stream(record: Record, timeline: Document | None) -> dict[str, object]:

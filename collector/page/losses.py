@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ LEFT = 220.0
 NAME = 30  # characters of a proxy's name that find room
 MOST_ROWS = 40
 MOST_TROUBLES = 30
+_NODE = re.compile(r"\b[a-z_]+~[^~\s]*~([^.~\s]+)[^~\s]*~[^\s,;)]+")
 KINDS = {"nothing_lost": "good", "lost": "bad", "gaps": "gap"}
 
 CURES = {
@@ -92,7 +94,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
         "losses.html",
         {
             "view": view,
-            "verdict": sentence(str(totals["verdict"])),
+            "verdict": sentence(totals, table["items"]),
             "account": account(totals),
             "rows": [line(one, drawn) for one in drawn["items"]],
             "marks": marks(drawn),
@@ -106,15 +108,30 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     )
 
 
-def sentence(verdict: str) -> str:
-    """The verdict, begun large and ended. Up to when it speaks stands below."""
-    said = verdict.partition("; as of ")[0]
-    return f"{said[:1].upper()}{said[1:]}."
+def sentence(totals: Document, items: list[Document]) -> str:
+    """What was lost, and whose, in one sentence."""
+    lost, gaps = totals.get("lost", 0), totals.get("gaps", 0)
+    held = f"{gaps:,} gap{' is' if gaps == 1 else 's are'} in what we have"
+    if totals.get("state") == "nothing_reported":
+        return "Nothing was reported, so nothing is known."
+    if lost:
+        whose = [_short(item["node"]) for item in sorted(items, key=lambda one: -one["lost"]) if item["lost"]]
+        of = f" of {', '.join(whose[:3])}" + (f" and {len(whose) - 3} more" if len(whose) > 3 else "")
+        return f"{lost:,} record{' was' if lost == 1 else 's were'} lost{of}. " + (f"Besides, {held}." if gaps else "Nothing else was.")
+    unknown = totals.get("log_only", 0)
+    rest = f" Of {unknown:,} prox{'y' if unknown == 1 else 'ies'} without a tap it is not known." if unknown else ""
+    return (f"Nothing was lost; {held}." if gaps else "Nothing was lost.") + rest
+
+
+def plain(verdict: str) -> str:
+    """The ledger's own sentence, with the pods of proxies by their names. Up to when it speaks stands beside it."""
+    return _NODE.sub(lambda found: found[1], verdict.partition("; as of ")[0])
 
 
 def account(totals: Document) -> str:
     """What the verdict stands on."""
-    told = [f"{totals['proxies']:,} proxies announced {totals['announced']:,} ends of streams; {totals['received']:,} are here."]
+    told = [f"The ledger says: {plain(str(totals['verdict']))}."]
+    told += [f"{totals['proxies']:,} proxies announced {totals['announced']:,} ends of streams; {totals['received']:,} are here."]
     told.append(f"{totals['both']:,} exchanges have both witnesses.")
     away = totals.get("away") or []
     for one in away[:3]:

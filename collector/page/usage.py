@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fastapi import Request, Response
 
+from collector.clock import Clock
 from collector.page import words
 from collector.page.api import Api, Document, RefusedError
 from collector.page.render import Pages, link
@@ -41,7 +42,7 @@ class Group:
     without: str
 
 
-async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[str] = ()) -> Response:
+async def show(request: Request, api: Api, pages: Pages, clock: Clock, annotations: Sequence[str] = ()) -> Response:
     """The page. `annotations`: names that one may group by. Raises RefusedError: not for this person."""
     filters = {name: value for name, value in request.query_params.items() if value}
     since = (
@@ -50,6 +51,7 @@ async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[s
         else filters.get("since", "")
     )
     group = filters.setdefault("group_by", DEFAULT_GROUP)
+    now = datetime.fromtimestamp(clock.now_us() // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
     narrowed = {name: value for name, value in filters.items() if name not in ("group_by", "cursor")}
     common = {
         "view": await frame("Usage", request, api),
@@ -62,14 +64,14 @@ async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[s
         "chips": [Chip(name, value, _without(filters, name)) for name, value in narrowed.items() if name != "since"],
     }
     try:
-        found = await api.get("/v1/usage", {**narrowed, "group_by": group, "limit": LIMIT})
+        found = await api.get("/v1/usage", {"until": now, **narrowed, "group_by": group, "limit": LIMIT})
     except RefusedError as error:
         if error.status != 400:
             raise
         return pages.answer("usage.html", {**common, "rows": [], "fault": str(error)}, error.status)
     unit, _ = unit_of(found)
     over_time, lost = await asyncio.gather(
-        api.get("/v1/usage", {**narrowed, "group_by": unit, "limit": 10_000}), _lost(api, found, narrowed.get("namespace"))
+        api.get("/v1/usage", {"until": now, **narrowed, "group_by": unit, "limit": 10_000}), _lost(api, found, narrowed.get("namespace"))
     )
     classes = classes_of(found["totals"]["tokens"])
     return pages.answer(

@@ -27,5 +27,5 @@ def create_whole(
 ) -> FastAPI:
     """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
     app = create_app(engine, health, registry, settings, clock, known)
-    mount(app, annotations)
+    mount(app, clock, annotations)
     return app

@@ -27,7 +27,7 @@ _FLAGS: Sequence[tuple[str, str, Level, str]] = (
     ("not_tapped", "not tapped", "quiet", "No filter saw it, by policy or by its nature: there are no bodies."),
     ("request_truncated", "request cut", "quiet", "The request was longer than what is captured: its middle is not kept."),
     ("response_truncated", "answer cut", "quiet", "The answer was longer than what is captured: its middle is not kept."),
-    ("complete", "complete", "good", "All that was expected to be told was told."),
+    ("complete", "complete", "good", "Its witnesses told all of it."),
 )
 
 ABSENCES = {

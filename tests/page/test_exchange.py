@@ -23,7 +23,7 @@ async def test_the_answer_the_tokens_and_the_billing_are_in_words(world: World) 
     assert "It is here." in page.text
     assert "3 → 2" in page.text
     assert "told by the server" in page.text
-    assert "All that was expected to be told was told." in page.text
+    assert "Its witnesses told all of it." in page.text
 
 
 async def test_a_call_through_several_proxies_is_drawn_with_who_is_billed(world: World) -> None:

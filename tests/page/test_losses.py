@@ -26,7 +26,7 @@ def cells(page: object) -> list[str]:
 async def test_where_nothing_was_lost_the_page_says_so_and_so_does_every_other(world: World) -> None:
     await put(world, *(window(world.clock.us - number * MINUTE, received=5, both=5) for number in range(2, 40)))
     page = await world.see("/losses")
-    assert "Nothing lost" in page.text
+    assert "Nothing was lost." in page.text
     assert set(cells(page)) == {"good", "none"}
     assert "nothing lost, last 24 h" in (await world.see("/")).text
 
@@ -54,6 +54,6 @@ async def test_a_time_when_the_collector_was_away_is_no_green_cell(world: World)
 
 async def test_where_no_proxy_reported_nothing_is_called_well(world: World) -> None:
     page = await world.see("/losses")
-    assert "Nothing reported" in page.text
+    assert "Nothing was reported, so nothing is known." in page.text
     assert "good" not in cells(page)
     assert "nothing reported, last 24 h" in page.text
