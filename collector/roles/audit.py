@@ -6,12 +6,12 @@ import asyncio
 
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
-from collector.page.whole import create_whole
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
 from collector.roles.steps import clock_part
 from collector.store.engine import open_engine, prepare
+from collector.views.whole import create_whole
 
 
 async def start(starting: Starting) -> Running:

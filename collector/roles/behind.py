@@ -19,7 +19,6 @@ from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component, Health
 from collector.journal.sqlite import SqliteJournal
 from collector.metrics import LedgerMetrics, PipelineMetrics, RelayMetrics, RetentionMetrics, UsageMetrics
-from collector.page.whole import create_whole
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
@@ -40,6 +39,7 @@ from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting
 from collector.store.usage_counting import BackgroundCount
 from collector.tasks import cancel
+from collector.views.whole import create_whole
 
 log = logging.getLogger("meshscribe")
 

@@ -14,10 +14,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from collector.messages.event import Output, Place
-from collector.page.whole import create_whole
 from collector.settings import Audit
 from collector.sinks.sqlite import SqliteSink
 from collector.store.schema import metadata
+from collector.views.whole import create_whole
 from tests.audit.conftest import Parts
 from tests.audit.rows import Clock
 from tests.support.outputs import ANSWER, CHAT, outputs

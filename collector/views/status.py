@@ -6,9 +6,9 @@ import asyncio
 
 from fastapi import Request, Response
 
-from collector.page.api import Api
 from collector.page.render import Pages
-from collector.page.view import frame
+from collector.views.api import Api
+from collector.views.view import frame
 
 
 async def show(request: Request, api: Api, pages: Pages) -> Response:

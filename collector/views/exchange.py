@@ -11,12 +11,13 @@ from fastapi import Request, Response
 
 from collector.audit.cursors import Cursor, encode, fingerprint
 from collector.messages.record import Record
-from collector.page import talk, words
-from collector.page.api import Api, Document
-from collector.page.brief import answered, caller_of, service_of, tokens_of
+from collector.page import words
 from collector.page.charts import spread, strip
 from collector.page.render import Pages, link
-from collector.page.view import frame
+from collector.views import talk
+from collector.views.api import Api, Document, RefusedError
+from collector.views.brief import answered, caller_of, service_of, tokens_of
+from collector.views.view import frame
 
 CLASS_COLOURS = (
     ("input_uncached", "c1", "input"),
@@ -120,9 +121,13 @@ async def _part(api: Api, exchange: str, name: str, revision: str | None) -> Doc
 
 
 async def _call(api: Api, record: Record) -> Document | None:
-    if "id" not in record["request"]:
+    """The call that it belongs to; None: it has no id, or one that nobody can ask for."""
+    try:
+        return await api.get_if_allowed(f"/v1/calls/{record['request']['id']}") if "id" in record["request"] else None
+    except RefusedError as error:
+        if error.status != 400:
+            raise
         return None
-    return await api.get_if_allowed(f"/v1/calls/{record['request']['id']}")
 
 
 async def _now(api: Api, record: Record) -> Document | None:

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, insert
 
 from collector.store.schema import ledger
 from tests.audit.rows import MINUTE, away, window
-from tests.page.conftest import World
+from tests.views.conftest import World
 
 pytestmark = pytest.mark.asyncio
 

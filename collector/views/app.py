@@ -9,10 +9,10 @@ from importlib.resources import files
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from collector.clock import Clock
-from collector.page import access, exchange, exchanges, losses, services, status, usage
-from collector.page.api import Api, RefusedError
 from collector.page.render import Pages
-from collector.page.view import View, frame
+from collector.views import access, exchange, exchanges, losses, services, status, usage
+from collector.views.api import Api, RefusedError
+from collector.views.view import View, frame
 
 ASSETS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 TITLES = {

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from fastapi import Request, Response
 
-from collector.page.api import Api, Document
 from collector.page.render import Pages, link
-from collector.page.view import Chip, frame
+from collector.views.api import Api, Document
+from collector.views.view import Chip, frame
 
 LIMIT = 100
 

@@ -11,10 +11,10 @@ from fastapi import Request, Response
 
 from collector.clock import Clock
 from collector.page import words
-from collector.page.api import Api, Document, RefusedError
 from collector.page.render import Pages, link
-from collector.page.usage_chart import Classes, by_class, chart, classes_of, unit_of
-from collector.page.view import SPANS, Chip, frame
+from collector.views.api import Api, Document, RefusedError
+from collector.views.usage_chart import Classes, by_class, chart, classes_of, unit_of
+from collector.views.view import SPANS, Chip, frame
 
 DEFAULT_SINCE, DEFAULT_GROUP = "30d", "service"
 GROUPS = (

@@ -12,8 +12,8 @@ from collector.audit.app import create_app
 from collector.audit.services import Known
 from collector.clock import Clock
 from collector.health import Health
-from collector.page.app import mount
 from collector.settings import Audit
+from collector.views.app import mount
 
 
 def create_whole(

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from collector.page import words
-from collector.page.api import Document
 from collector.page.charts import WIDTH, Bar, Stack, scale, stacks
+from collector.views.api import Document
 
 CLASSES = (("input_uncached", "c1", "input"), ("input_cached", "c2", "from cache"), ("output", "c3", "output"))
 REST = ("c5", "other classes")

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from fastapi import Request, Response
 
 from collector.page import words
-from collector.page.api import Api, Document, RefusedError
-from collector.page.brief import Row, row
 from collector.page.charts import WIDTH, Bar, Stack, stacks
 from collector.page.render import Pages, link
-from collector.page.view import SPANS, Chip, frame
+from collector.views.api import Api, Document, RefusedError
+from collector.views.brief import Row, row
+from collector.views.view import SPANS, Chip, frame
 
 LIMIT = 50
 DEFAULT_SINCE = "1d"

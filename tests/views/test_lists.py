@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.page.conftest import World, chat, filled
 from tests.support.outputs import outputs
+from tests.views.conftest import World, chat, filled
 
 pytestmark = pytest.mark.asyncio
 

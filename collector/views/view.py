@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fastapi import Request
 
-from collector.page.api import Api, Document, RefusedError
+from collector.views.api import Api, Document, RefusedError
 
 PLACES = (
     ("Exchanges", "/"),

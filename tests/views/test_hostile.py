@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from tests.page.conftest import Seen, World, chat
 from tests.support.outputs import outputs
+from tests.views.conftest import Seen, World, chat
 
 pytestmark = pytest.mark.asyncio
 

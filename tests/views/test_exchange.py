@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from collector.messages.tap_pb2 import NONE
-from tests.page.conftest import World, chat
 from tests.support import chains
 from tests.support.outputs import outputs
+from tests.views.conftest import World, chat
 
 pytestmark = pytest.mark.asyncio
 

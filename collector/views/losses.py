@@ -10,10 +10,10 @@ from typing import NamedTuple
 from fastapi import Request, Response
 
 from collector.page import words
-from collector.page.api import Api, Document
 from collector.page.charts import WIDTH
 from collector.page.render import Pages
-from collector.page.view import LEVELS, SPANS, frame
+from collector.views.api import Api, Document
+from collector.views.view import LEVELS, SPANS, frame
 
 STEPS = 48
 LEFT = 220.0

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from fastapi import Request, Response
 
-from collector.page.api import Api, Document, RefusedError
 from collector.page.render import Pages, link
-from collector.page.view import frame
+from collector.views.api import Api, Document, RefusedError
+from collector.views.view import frame
 
 LIMIT = 100
 _NOT_SHOWN = ("uid", "resource_version", "since", "namespace", "name", "versions", "generation")

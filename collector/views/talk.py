@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from collector.messages.record import Record
 from collector.page import words
-from collector.page.api import Document
+from collector.views.api import Document
 
 LONG = 6_000  # characters; what is longer begins folded
 
