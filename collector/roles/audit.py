@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from collector.access.everybody import everything
+from collector.access.open import open_access
 from collector.audit.app import create_app
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
@@ -27,9 +29,10 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+    access = await open_access(settings, clock, stack, everything)
+    front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, access))
     stack.callback(front.hide)
-    health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
+    health.parts += [lambda: [Component("audit", True), directory.component()], access.components, clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 
 

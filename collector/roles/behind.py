@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.everybody import everything
+from collector.access.open import Opened, open_access
 from collector.audit.app import create_app
 from collector.correlate import Correlator
 from collector.dead_letters.burials import Burials
@@ -48,9 +50,17 @@ class Behind:
     """The parts. `task` ends only if the pipeline cannot go on."""
 
     def __init__(
-        self, journal: SqliteJournal, pipeline: Pipeline, task: asyncio.Task[None], directory: Directory, relays: Relays, burials: Burials
+        self,
+        journal: SqliteJournal,
+        pipeline: Pipeline,
+        task: asyncio.Task[None],
+        directory: Directory,
+        relays: Relays,
+        burials: Burials,
+        access: Opened | None,
     ) -> None:
         self.task = task
+        self._access = access
         self._journal, self._pipeline, self._directory, self._relays, self._burials = journal, pipeline, directory, relays, burials
 
     def progress(self) -> Progress:
@@ -69,6 +79,7 @@ class Behind:
             self._burials.component(),
             self._directory.component(),
             *self._relays.components(),
+            *(() if self._access is None else self._access.components()),
         )
 
     def _oldest(self) -> str:
@@ -102,11 +113,13 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     )
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
+    access = None
     if engine is not None:
-        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+        access = await open_access(settings, clock, stack, everything)
+        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, access))
         stack.callback(front.hide)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
-    return Behind(journal, pipeline, task, directory, relays, burials)
+    return Behind(journal, pipeline, task, directory, relays, burials, access)
 
 
 async def _store(starting: Starting) -> AsyncEngine | None:
