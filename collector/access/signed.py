@@ -56,16 +56,20 @@ def keys_of(document: object) -> list[Key]:
     entries = document.get("keys") if isinstance(document, dict) else None
     found: list[Key] = []
     for entry in entries[:MAX_KEYS] if isinstance(entries, list) else ():
-        if not isinstance(entry, dict) or entry.get("kty") not in ("RSA", "EC", "OKP") or entry.get("use", "sig") != "sig":
+        if not isinstance(entry, dict) or entry.get("kty") not in KINDS.values() or entry.get("use", "sig") != "sig" or _is_weak(entry):
             continue
         try:
             key = JWKRegistry.import_key({name: value for name, value in entry.items() if name not in ("d", "key_ops")})
-            weak = isinstance(key, RSAKey) and key.public_key.key_size < LEAST_RSA_BITS
         except (JoseError, ValueError, TypeError, KeyError):
             continue
-        if isinstance(key, RSAKey | ECKey | OKPKey) and not weak:
+        if isinstance(key, RSAKey | ECKey | OKPKey):
             found.append(key)
     return found
+
+
+def _is_weak(entry: Mapping[str, object]) -> bool:
+    modulus = entry.get("n", "")
+    return entry["kty"] == "RSA" and (not isinstance(modulus, str) or len(modulus) * 6 < LEAST_RSA_BITS)  # base64: six bits each
 
 
 def verify(token: str, keys: Sequence[Key], rules: Rules, now: float) -> Mapping[str, object]:
