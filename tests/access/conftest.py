@@ -35,7 +35,7 @@ class Door:
         return await self.client.get(path, headers=sent)
 
 
-Doors = Callable[[Access], Awaitable[Door]]
+Doors = Callable[..., Awaitable[Door]]
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ async def door(tmp_path: Path) -> AsyncIterator[Doors]:
     """Makes a door with these settings."""
     async with AsyncExitStack() as stack:
 
-        async def made(access: Access) -> Door:
+        async def made(access: Access, base: str = "http://127.0.0.1:8081") -> Door:
             store, clock = Store(tmp_path / "events.db"), TurnedClock()
             stack.callback(store.close)
             engine = store.opened()
             stack.push_async_callback(engine.dispose)
             opened = await open_access(Settings(access=access), clock, stack, everything)
             app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, None, opened)
-            client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8081")
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
             await stack.enter_async_context(client)
             return Door(client, opened, clock)
 

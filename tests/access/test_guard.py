@@ -31,7 +31,9 @@ async def test_who_shows_nothing_is_asked(door: Doors, tmp_path: Path) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/v1/exchanges/x", "/v1/ledger", "/v1/services", "/docs", "/openapi.json", "/nowhere", "/login/", "//login"])
+@pytest.mark.parametrize(
+    "path", ["/v1/exchanges/x", "/v1/ledger", "/v1/services", "/docs", "/openapi.json", "/nowhere", "/login/", "//login"]
+)
 async def test_everything_but_probes_and_the_login_needs_a_proof(door: Doors, tmp_path: Path, path: str) -> None:
     made = await door(Access(tokens_file=tokens_file(tmp_path)))
     assert (await made.knock(path=path)).status_code == 401

@@ -101,7 +101,22 @@ def test_a_token_brings_no_keys_of_its_own(header: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "kid",
-    ["../../../../dev/null", "one' OR '1'='1", "one\x00", "/proc/self/environ", "| id", "ONE", " one", "one ", "", "x" * 200, 1, None, ["one"], {}],
+    [
+        "../../../../dev/null",
+        "one' OR '1'='1",
+        "one\x00",
+        "/proc/self/environ",
+        "| id",
+        "ONE",
+        " one",
+        "one ",
+        "",
+        "x" * 200,
+        1,
+        None,
+        ["one"],
+        {},
+    ],
 )
 def test_a_key_id_is_a_name_and_nothing_else(kid: Any) -> None:
     refused(forged({"alg": "RS256", "kid": kid}, b"x" * 256))
@@ -167,11 +182,20 @@ def test_clocks_may_differ_a_little(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_a_changed_part_is_refused(part: int) -> None:
     parts = token().split(".")
-    for change in (parts[part][:-2], parts[part] + "AA", "", parts[part][:5] + "A" + parts[part][6:], parts[part] + "=", parts[part] + "\n"):
+    for change in (
+        parts[part][:-2],
+        parts[part] + "AA",
+        "",
+        parts[part][:5] + "A" + parts[part][6:],
+        parts[part] + "=",
+        parts[part] + "\n",
+    ):
         refused(".".join([*parts[:part], change, *parts[part + 1 :]]))
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "...", "a.b", "a.b.c", "a.b.c.d.e", "\x00.\x00.\x00", "ä.ö.ü", b64({}) + "." + b64([]) + "."])
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "...", "a.b", "a.b.c", "a.b.c.d.e", "\x00.\x00.\x00", "ä.ö.ü", b64({}) + "." + b64([]) + "."]
+)
 def test_what_is_no_token_is_refused(text: str) -> None:
     refused(text)
 
@@ -194,8 +218,26 @@ def test_keys_that_are_secret_weak_or_for_encryption_are_passed_over() -> None:
         weak = RSAKey.generate_key(1024, {"kid": "weak"}).as_dict(private=False)
     secret = {"kty": "oct", "k": b64(b"x" * 32), "kid": "secret"}
     hidden = RSAKey.generate_key(2048, {"kid": "enc", "use": "enc"}).as_dict(private=False)
-    odd: list[Any] = [None, 1, "x", {}, {"kty": "RSA"}, {"kty": "RSA", "n": 5, "e": []}, {"kty": "EC", "crv": "P-1", "x": "", "y": ""}, {"kty": []}]
-    whole = {"keys": [weak, secret, hidden, *odd, KEY.as_dict(private=False), OKPKey.generate_key("Ed25519", {"kid": "ed"}).as_dict(private=False)]}
+    odd: list[Any] = [
+        None,
+        1,
+        "x",
+        {},
+        {"kty": "RSA"},
+        {"kty": "RSA", "n": 5, "e": []},
+        {"kty": "EC", "crv": "P-1", "x": "", "y": ""},
+        {"kty": []},
+    ]
+    whole = {
+        "keys": [
+            weak,
+            secret,
+            hidden,
+            *odd,
+            KEY.as_dict(private=False),
+            OKPKey.generate_key("Ed25519", {"kid": "ed"}).as_dict(private=False),
+        ]
+    }
     assert [key.kid for key in keys_of(whole)] == ["one", "ed"]
     assert keys_of(None) == keys_of({}) == keys_of({"keys": 5}) == keys_of([]) == []
 
