@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from collector.access.claims import person_of
 from collector.access.looker import Person
+from collector.access.peek import peek
 from collector.access.proof import NotProvenError
 from collector.access.provider import Provider
-from collector.access.signed import Rules, UnknownKeyError, peek, verify
+from collector.access.signed import Rules, UnknownKeyError, verify
 from collector.clock import Clock
 from collector.settings.access import Oidc
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from collector.access.looker import Person
+from collector.access.peek import MAX_CHARS
 from collector.errors import PermanentError, RetryableError
-
-MAX_CHARS = 16 << 10  # of a bearer token; a header is not longer than 64 KiB anyway
 
 
 class NotProvenError(PermanentError):

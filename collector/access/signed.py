@@ -6,17 +6,16 @@ Nothing in a token chooses how it is judged: its algorithm must be one of ours a
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from collector.access.proof import MAX_CHARS, NotProvenError
+from collector.access.peek import audiences, peek
+from collector.access.proof import NotProvenError
 
 Key = RSAKey | ECKey | OKPKey
 KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}  # which kind of key an algorithm's first letters need
@@ -37,18 +36,6 @@ class Rules:
 
 class UnknownKeyError(NotProvenError):
     """The token names a key that is not among these: the provider may have new ones."""
-
-
-def peek(token: str) -> tuple[Mapping[str, object], Mapping[str, object]] | None:
-    """Header and claims as the token has them, believed by nobody; None: it is no such token."""
-    parts = token.split(".", 3)
-    if len(parts) != 3 or len(token) > MAX_CHARS:
-        return None
-    try:
-        header, claims = (orjson.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
-    except ValueError:
-        return None
-    return (header, claims) if isinstance(header, dict) and isinstance(claims, dict) else None
 
 
 def keys_of(document: object) -> list[Key]:
@@ -126,10 +113,8 @@ def _check_times(claims: Mapping[str, object], rules: Rules, now: float) -> None
 def _check_names(claims: Mapping[str, object], rules: Rules) -> None:
     if claims.get("iss") != rules.issuer:
         raise NotProvenError("another issuer made it")
-    audience = claims.get("aud")
-    meant = audience if isinstance(audience, list) else [audience]
-    if rules.audience not in meant:
-        raise NotProvenError(f"it was made for {str(audience)[:200]!r}, not for {rules.audience!r}")
+    if rules.audience not in (meant := audiences(claims)):
+        raise NotProvenError(f"it was made for {str(meant)[:200]}, not for {rules.audience!r}")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise NotProvenError("it has no sub")
     if "events" in claims:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.access.looker import Person
+from collector.access.peek import audiences, peek
 from collector.access.proof import CannotProveError, NotProvenError
-from collector.access.signed import peek
 from collector.clock import Clock
 from collector.enrich.api import Api, ApiError
 from collector.health import Component
@@ -60,9 +60,9 @@ class TokenReviews:
     def _is_for_us(self, token: str) -> None:
         """What says itself that it is for somebody else need not be shown to anybody. Nothing else of it is believed."""
         seen, wanted = peek(token), self._settings.audience
-        audience = seen[1].get("aud") if seen is not None else None
-        if wanted and audience is not None and wanted not in (audience if isinstance(audience, list) else [audience]):
-            raise NotProvenError(f"the token was made for {str(audience)[:200]!r}, not for {wanted!r} (access.kubernetes.audience)")
+        meant = audiences(seen[1]) if seen is not None else []
+        if wanted and meant and wanted not in meant:
+            raise NotProvenError(f"the token was made for {str(meant)[:200]}, not for {wanted!r} (access.kubernetes.audience)")
 
     async def _ask_once(self, key: bytes, token: str) -> Person | None:
         """Several who show one token at the same time are one question."""

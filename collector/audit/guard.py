@@ -15,14 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from collector.access.entrance import Entrance
 from collector.access.proof import NotProvenError
 from collector.audit.probes import PATHS
-from collector.audit.problems import problem
+from collector.audit.problems import UNAUTHENTICATED, problem
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import RetryableError
 
 LOGIN = "/login"
 PUBLIC = PATHS | {LOGIN, "/login/sso", "/login/callback", "/login/token", "/login/ways", "/logout", "/page/style.css"}
-UNAUTHENTICATED = "urn:meshscribe:problem:unauthenticated"
 CHALLENGE = 'Bearer realm="meshscribe"'
 ASK = "Say who you are: with a bearer token, with `meshscribe login` on the command line, or at /login in a browser."
 BAD = "What you showed proves nobody here: it is not known, has expired, or was made for something else. The collector's log says which."

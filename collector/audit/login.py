@@ -19,6 +19,7 @@ from collector.access.entrance import Entrance
 from collector.access.looker import Person
 from collector.access.origin import Origin, cookies, is_from_here, local
 from collector.access.proof import CannotProveError, NotProvenError
+from collector.audit.looking import looker
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.page.render import POLICY, render, style
@@ -113,6 +114,12 @@ def router(entrance: Entrance, settings: Access, clock: Clock) -> APIRouter:
     @routes.get("/login/ways")
     async def ways() -> Response:
         return Response(desk.ways(), media_type="application/json")
+
+    @routes.get("/login/who")
+    async def who(request: Request) -> Response:
+        found = looker(request)
+        told = {"name": found.person.name, "proof": found.person.proof, "rights": [right.value for right in found.rights]}
+        return Response(msgspec.json.encode(told), media_type="application/json")
 
     @routes.get("/login/sso")
     async def sso(request: Request) -> Response:

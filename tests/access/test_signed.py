@@ -14,8 +14,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from collector.access.peek import peek
 from collector.access.proof import NotProvenError
-from collector.access.signed import Rules, keys_of, peek, verify
+from collector.access.signed import Rules, keys_of, verify
 
 NOW = 1_800_000_000.0
 RULES = Rules("https://login.example.org", "meshscribe", frozenset({"RS256", "ES256"}), 30.0)
@@ -159,7 +160,7 @@ def test_what_tells_of_an_event_names_nobody() -> None:
         ({"iss": "https://login.example.org/"}, "another issuer"),
         ({"iss": None}, "another issuer"),
         ({"iss": ["https://login.example.org"]}, "another issuer"),
-        ({"aud": "meshscribe2"}, "it was made for 'meshscribe2'"),
+        ({"aud": "meshscribe2"}, "it was made for ['meshscribe2']"),
         ({"aud": "MESHSCRIBE"}, "it was made for"),
         ({"aud": ["other"]}, "it was made for"),
         ({"aud": []}, "it was made for"),

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner, Result
 
+from collector.access.everybody import everything
+from collector.access.open import Opened, open_access
 from collector.audit.app import create_app
 from collector.cli import app
-from collector.settings import Audit
+from collector.settings import Access, Audit, Settings
 from tests.audit.conftest import Parts
 from tests.audit.rows import Clock, Store
 
@@ -24,10 +27,11 @@ from tests.audit.rows import Clock, Store
 class Server:
     """The audit API on a free port, in a thread."""
 
-    def __init__(self, store: Store, port: int = 0) -> None:
+    def __init__(self, store: Store, port: int = 0, access: Access | None = None) -> None:
         self.store = store
         self._engine = create_async_engine(store.url)
-        api = create_app(self._engine, Parts(), CollectorRegistry(), Audit(), Clock())
+        opened = asyncio.run(_opened(access)) if access is not None else None
+        api = create_app(self._engine, Parts(), CollectorRegistry(), Audit(), Clock(), None, opened)
         self._server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
@@ -49,6 +53,11 @@ class Server:
     def close(self) -> None:
         self._server.should_exit = True
         self._thread.join(20)
+
+
+async def _opened(access: Access) -> Opened:
+    """With ways to log in that have no tasks of their own."""
+    return await open_access(Settings(access=access), Clock(), AsyncExitStack(), everything)
 
 
 class Cli:
