@@ -19,9 +19,10 @@ from collector.audit.problems import UNAUTHENTICATED, problem
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import RetryableError
+from collector.page.render import ASSETS
 
 LOGIN = "/login"
-PUBLIC = PATHS | {LOGIN, "/login/sso", "/login/callback", "/login/token", "/login/ways", "/logout", "/page/style.css"}
+PUBLIC = PATHS | {LOGIN, "/login/sso", "/login/callback", "/login/token", "/login/ways", "/logout"} | {f"/page/{name}" for name in ASSETS}
 CHALLENGE = 'Bearer realm="meshscribe"'
 ASK = "Say who you are: with a bearer token, with `meshscribe login` on the command line, or at /login in a browser."
 BAD = "What you showed proves nobody here: it is not known, has expired, or was made for something else. The collector's log says which."
@@ -37,8 +38,11 @@ class Guard:
         self._entrance, self._complaints = entrance, Complaints(_log, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC):
             await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})  # there are none, and none comes to be behind our back
             return
         headers = Headers(scope=scope)
         try:

@@ -22,7 +22,7 @@ from collector.access.proof import CannotProveError, NotProvenError
 from collector.audit.looking import looker
 from collector.clock import Clock
 from collector.complaints import Complaints
-from collector.page.render import POLICY, render, style
+from collector.page.render import ASSETS, POLICY, asset, render
 from collector.settings import Access
 
 MAX_FORM = 32 << 10
@@ -79,6 +79,7 @@ class Desk:
         for old in cookies(request.headers.getlist("cookie"), origin.session_cookie):
             self.entrance.sessions.end(old)
         cookie = self.entrance.sessions.begin(person, token)
+        _log.info("%s (%s) has logged in with a browser, from %s", person.name, person.proof, _address(request))
         answer = RedirectResponse(local(path), 303)
         answer.headers.append("Set-Cookie", origin.cookie(origin.session_cookie, cookie, int(self._settings.session_seconds)))
         answer.headers.append("Set-Cookie", origin.cookie(origin.login_cookie, "", 0))
@@ -86,7 +87,7 @@ class Desk:
 
     async def refuse(self, request: Request, error: NotProvenError, said: str) -> Response:
         """The page again, with a sentence; the log has the reason."""
-        client = request.client.host if request.client is not None else "?"
+        client = _address(request)
         self._complaints.tell(client, f"a login from {client} failed: {error}", logging.WARNING)
         return await self.page(request, said, 403)
 
@@ -137,11 +138,15 @@ def router(entrance: Entrance, settings: Access, clock: Clock) -> APIRouter:
     async def logout(request: Request) -> Response:
         return await _out(desk, request)
 
-    @routes.get("/page/style.css")
-    async def css() -> Response:
-        return Response(style(), media_type="text/css", headers={"Cache-Control": "max-age=3600"})
-
+    for name, media_type in ASSETS.items():
+        _serve(routes, name, media_type)
     return routes
+
+
+def _serve(routes: APIRouter, name: str, media_type: str) -> None:
+    @routes.get(f"/page/{name}")
+    async def part() -> Response:
+        return Response(asset(name), media_type=media_type, headers={"Cache-Control": "max-age=3600"})
 
 
 async def _to_provider(desk: Desk, request: Request) -> Response:
@@ -210,6 +215,10 @@ async def _out(desk: Desk, request: Request) -> Response:
     answer = RedirectResponse("/login", 303)
     answer.headers.append("Set-Cookie", origin.cookie(origin.session_cookie, "", 0))
     return answer
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else "?"
 
 
 async def _form(request: Request) -> dict[str, str]:

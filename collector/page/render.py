@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 # Forms lead to us, and from us to the provider: browsers hold a form's redirects against form-action too.
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
+ASSETS = {"style.css": "text/css", "icon.svg": "image/svg+xml"}  # what the pages load, with media types
+
 
 @cache
 def _environment() -> Environment:
@@ -24,6 +26,6 @@ def render(template: str, **values: object) -> str:
 
 
 @cache
-def style() -> bytes:
-    """The style sheet of all pages."""
-    return (files("collector.page") / "style.css").read_bytes()
+def asset(name: str) -> bytes:
+    """One of ASSETS."""
+    return (files("collector.page") / name).read_bytes()

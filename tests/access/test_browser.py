@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from collector.access.sessions import MAX_EACH
 from collector.access.static_tokens import line, new_token
 from collector.clock import SystemClock
 from collector.settings import Access, Oidc
+from tests.access.authlib_provider import running
 from tests.access.browsers import SAME, Browser
 from tests.access.conftest import LIST, Door, Doors
 from tests.access.signing import AUDIENCE, ScriptedProvider
@@ -354,15 +354,8 @@ async def test_how_the_command_line_may_log_in_is_told_without_secrets(door_with
 
 @pytest.fixture
 def real_provider() -> Iterator[str]:
-    """An OpenID Connect provider that is not ours: Authlib's, in a thread."""
-    import authlib.deprecate  # noqa: F401 - it sets a filter of its own when it is imported
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it uses what Authlib will drop
-        import oidc_provider_mock
-
-        with oidc_provider_mock.run_server_in_thread(require_nonce=True) as server:
-            yield f"http://localhost:{server.server_port}"
+    with running() as url:
+        yield url
 
 
 async def test_a_provider_that_is_not_ours_logs_a_browser_in(door: Doors, real_provider: str, tmp_path: Path) -> None:
