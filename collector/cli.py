@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from collector.commands.access import access
 from collector.commands.calls import calls
 from collector.commands.config import config
 from collector.commands.dead_letters import dead_letters
@@ -16,6 +17,7 @@ from collector.commands.decode import decode
 from collector.commands.exits import Exit, code
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
+from collector.commands.login import login
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
 from collector.commands.recount import recount
@@ -24,12 +26,14 @@ from collector.commands.replay import replay
 from collector.commands.retention import retention
 from collector.commands.services import services
 from collector.commands.tail import tail
+from collector.commands.tokens import VARIABLE as TOKEN
 from collector.commands.usage import usage
 from collector.commands.verify import verify
 from collector.errors import MeshscribeError, SettingsError
 
 EPILOG = """Exit codes: 0 it worked · 1 it worked and the answer is no (nothing found, something lost, check failed) ·
-2 wrong options, settings or input · 3 the audit API does not answer · 70 a fault of the machine or of this program."""
+2 wrong options, settings or input · 3 the audit API does not answer · 4 it does not let you ·
+70 a fault of the machine or of this program."""
 
 LEVEL = "MESHSCRIBE_LOG__LEVEL"
 
@@ -95,6 +99,8 @@ app.command(rich_help_panel="Look")(usage)
 app.command(rich_help_panel="Look")(decode)
 app.command(rich_help_panel="Look")(verify)
 app.command(rich_help_panel="Look")(relays)
+app.command(rich_help_panel="Look")(login)
+app.add_typer(access, name="access", rich_help_panel="Run")
 app.add_typer(config, name="config", rich_help_panel="Run")
 app.add_typer(kafka, name="kafka", rich_help_panel="Run")
 app.command(rich_help_panel="Mend")(replay)
@@ -112,9 +118,15 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,  # noqa: ARG001
+    token: Annotated[
+        str | None,
+        typer.Option("--token", help="Who you are, to the audit API; better as the variable MESHSCRIBE_TOKEN, or with `meshscribe login`."),
+    ] = None,
 ) -> None:
     """The audit log and the meter of AI inference on a service mesh."""
+    if token is not None:
+        os.environ[TOKEN] = token  # one way in for both
 
 
 def main() -> None:

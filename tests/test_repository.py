@@ -78,11 +78,21 @@ def settings_named() -> list[tuple[str, str, str]]:
     for section, field in Settings.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            for name, inner in kind.model_fields.items():
-                variable = f"{PREFIX}{section.upper()}__{name.upper()}"
-                found.append((f"{section}.{name}", variable, inner.description or ""))
+            found += settings_inside(section, kind)
         else:
             found.append((section, f"{PREFIX}{section.upper()}", field.description or ""))
+    return found
+
+
+def settings_inside(section: str, kind: type[BaseModel]) -> list[tuple[str, str, str]]:
+    """Those of a section, and of the sections inside of it."""
+    found = []
+    for name, field in kind.model_fields.items():
+        whole, inner = f"{section}.{name}", field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += settings_inside(whole, inner)
+        else:
+            found.append((whole, PREFIX + whole.upper().replace(".", "__"), field.description or ""))
     return found
 
 

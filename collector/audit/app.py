@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, calls, conversations, events, exchanges, ledger, ledger_map, manual, probes, problems, services, usage
+from collector.access.open import Opened
+from collector.audit import (
+    assets,
+    bodies,
+    calls,
+    conversations,
+    events,
+    exchanges,
+    ledger,
+    ledger_map,
+    login,
+    manual,
+    probes,
+    problems,
+    services,
+    usage,
+)
 from collector.audit.description import tidy
+from collector.audit.guard import Guard, OpenToAll
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
 from collector.audit.services import Known
@@ -38,11 +56,17 @@ class AuditApp(FastAPI):
 
 
 def create_app(
-    engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock, known: Known | None = None
+    engine: AsyncEngine,
+    health: Health,
+    registry: CollectorRegistry,
+    settings: Audit,
+    clock: Clock,
+    known: Known | None = None,
+    access: Opened | None = None,
 ) -> FastAPI:
     """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics.
 
-    `known`: the catalogue of services, in a process that has one.
+    `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks.
     """
     app = AuditApp(
         title="Meshscribe audit API",
@@ -66,10 +90,27 @@ def create_app(
         app.include_router(routes, dependencies=[Depends(once)])
     app.include_router(probes.router(health, registry))
     app.include_router(manual.router())
+    app.include_router(assets.router())
     problems.install(app)
     app.add_middleware(Faults)
     app.add_middleware(Turns, settings=settings, clock=clock)
-    app.add_middleware(Hosts, names=settings.hosts)
+    if access is not None:
+        _guard(app, access, clock)
+    app.add_middleware(Hosts, names=[*settings.hosts, *_own_name(access)])
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _guard(app: FastAPI, access: Opened, clock: Clock) -> None:
+    """Puts the login before what was added so far."""
+    if access.entrance is not None:
+        app.include_router(login.router(access.entrance, access.settings, clock))
+        app.add_middleware(Guard, entrance=access.entrance, clock=clock)
+    elif access.settings.open:
+        app.add_middleware(OpenToAll)
+
+
+def _own_name(access: Opened | None) -> list[str]:
+    name = urlsplit(access.settings.url).hostname if access is not None else None
+    return [name] if name else []

@@ -19,6 +19,8 @@ def tidy(description: dict[str, Any]) -> None:
             for parameter in operation.get("parameters", ()):
                 _without_null(parameter)
     description["components"]["schemas"] |= record_schemas()
+    description["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    description["security"] = [{}, {"bearer": []}]  # {}: where nobody is asked, or a browser has logged in
     _drop_unused(description)
 
 

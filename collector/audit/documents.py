@@ -228,6 +228,7 @@ def record_schemas() -> dict[str, dict[str, Any]]:
 
 _FAULTS: Responses = {
     400: _problem("Wrong parameters"),
+    401: _problem("Who asks has not proven who he is"),
     421: _problem("Not a name of this listener (audit.hosts)"),
     429: _problem("Too many queries of this client wait"),
     500: _problem("What is stored there is damaged, or a fault of the collector"),

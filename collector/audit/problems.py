@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from collector.errors import BadInputError, PermanentError
 
 MEDIA_TYPE = "application/problem+json"
+UNAUTHENTICATED = "urn:meshscribe:problem:unauthenticated"
 BAD_PARAMETERS = "urn:meshscribe:problem:bad-parameters"
 STORE_UNAVAILABLE = "urn:meshscribe:problem:store-unavailable"
 DAMAGED = "urn:meshscribe:problem:damaged"

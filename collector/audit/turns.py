@@ -1,8 +1,8 @@
 """Queries share the store: so many at a time, of one client no more than its share, and none longer than the limit.
 
-Who waits is let in by clients in turn, so that a hundred queries of one are no longer a wait for another than one of them. A client is an
-address. The limit is told to the store's connections (sqlite/deadlines.py, statement_timeout); a store that answers nothing at all is
-given up here.
+Who waits is let in by clients in turn, so that a hundred queries of one are no longer a wait for another than one of them. A client is who
+has proven who he is, for behind a gateway or a sidecar all have one address; where nobody is asked it is an address. The limit is told to
+the store's connections (sqlite/deadlines.py, statement_timeout); a store that answers nothing at all is given up here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter, OrderedDict, deque
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collector.access.looker import Looker
 from collector.audit.problems import STORE_UNAVAILABLE, problem
 from collector.clock import Clock
 from collector.complaints import Complaints
@@ -96,7 +97,7 @@ class Turns:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self.app(scope, receive, send)
             return
-        client = (scope.get("client") or ("",))[0]
+        client = _client(scope)
         try:
             async with asyncio.timeout(self._seconds) as patience:
                 await self._line.enter(client)
@@ -150,3 +151,10 @@ class Turns:
     async def _no_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"Waited {self._seconds:g} s for its turn: {self._line.running} queries are at work (audit.queries)."
         await problem(503, detail, headers={"Retry-After": "5"})(scope, receive, send)
+
+
+def _client(scope: Scope) -> str:
+    found = scope.get("state", {}).get("looker")
+    if isinstance(found, Looker) and found.person.proof != "nothing":
+        return f"{found.person.proof}:{found.person.name}"
+    return str((scope.get("client") or ("",))[0])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import msgspec
 
-from collector.commands.exits import NothingThereError, RefusedError, UnreachableError
+from collector.commands import tokens
+from collector.commands.exits import DeniedError, NothingThereError, RefusedError, UnreachableError
+from collector.commands.tokens import Token
 from collector.retry import retry_after
 
 SECONDS = 30.0  # for an answer: a query may wait for its turn as long as it may take, 10 s each unless the server says otherwise
@@ -33,9 +35,12 @@ class Page(msgspec.Struct):
 class AuditClient:
     """GET requests to one audit API. A context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: Token | Literal["found"] | None = "found") -> None:
+        """`token`: the one that is set or saved, unless another is given, or none."""
         self.url = url.rstrip("/")
-        self._http = httpx.Client(timeout=TIMEOUT, follow_redirects=False)
+        self._token = tokens.find(self.url) if token == "found" else token
+        headers = {"Authorization": f"Bearer {self._token.text}"} if self._token is not None else {}
+        self._http = httpx.Client(timeout=TIMEOUT, follow_redirects=False, headers=headers)
 
     def __enter__(self) -> AuditClient:
         return self
@@ -44,7 +49,7 @@ class AuditClient:
         self._http.close()
 
     def get(self, path: str, parameters: Mapping[str, str | int | None] | None = None) -> httpx.Response:
-        """The answer. Raises UnreachableError, RefusedError (400) or NothingThereError (404)."""
+        """The answer. Raises UnreachableError, RefusedError (400), DeniedError (401, 403) or NothingThereError (404)."""
         asked = {name: value for name, value in (parameters or {}).items() if value is not None}
         try:
             answer = self._patiently(path, asked)
@@ -57,7 +62,7 @@ class AuditClient:
                 f"{self.url} does not answer: {error or type(error).__name__}. Is it the audit listener's URL?"
             ) from None
         if answer.status_code != 200:
-            raise _error(self.url, answer)
+            raise _error(self.url, answer, self._token)
         return answer
 
     def _patiently(self, path: str, asked: Mapping[str, str | int]) -> httpx.Response:
@@ -90,13 +95,24 @@ class AuditClient:
                 return
 
 
-def _error(url: str, answer: httpx.Response) -> Exception:
+def _error(url: str, answer: httpx.Response, token: Token | None) -> Exception:
     told = _detail(answer)
+    if answer.status_code == 401:
+        return DeniedError(_who(url, token))
+    if answer.status_code == 403:
+        return DeniedError(f"{url} does not let you: {told}. Who runs the collector can give you the right (docs/access.md).")
     if answer.status_code == 404:
         return NothingThereError(told)
     if answer.status_code == 400:
         return RefusedError(told)
     return UnreachableError(f"{url} answers {answer.status_code}: {told}")
+
+
+def _who(url: str, token: Token | None) -> str:
+    again = f"`meshscribe login --url {url}` logs you in"
+    if token is None:
+        return f"{url} wants to know who you are: {again}, or set {tokens.VARIABLE}."
+    return f"{url} does not take the token {token.origin} (any more): {again}. The collector's log says why."
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -1,4 +1,4 @@
-"""Raw GETs to the Kubernetes API: the only place that talks to it. Configuration and authentication are
+"""Raw requests to the Kubernetes API: the only place that talks to it. Configuration and authentication are
 kubernetes-asyncio's.
 
 Guarantees: every failure comes out as an `ApiError` with the server's own words, the status is checked before any
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from collector.enrich import kubernetes_client
 from collector.errors import RetryableError
 from collector.retry import retry_after
 
+UNAUTHORIZED = 401
 GONE = 410
 MAX_ERROR_BODY = 4096
 # Builds a kubernetes_asyncio ApiClient, anew for each connection, so that rotated credentials are read again.
@@ -91,13 +92,30 @@ class Api:
     async def get(self, path: str, query: list[tuple[str, str]] | None = None) -> dict[str, Any]:
         """The JSON object at ``path``. Raises `ApiError`."""
         timeout = aiohttp.ClientTimeout(total=self._timings.list_s, sock_connect=self._timings.connect_s)
+        return await self._object(path, timeout, query=query or [])
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that is answered to a question: a review, which leaves nothing behind. Raises `ApiError`.
+
+        Credentials that the server does not take (any more) are read anew, once.
+        """
+        timeout = aiohttp.ClientTimeout(total=self._timings.connect_s, sock_connect=self._timings.connect_s)
+        try:
+            return await self._object(path, timeout, method="POST", body=body)
+        except ApiError as error:
+            if error.status != UNAUTHORIZED:
+                raise
+        await self.renew()
+        return await self._object(path, timeout, method="POST", body=body)
+
+    async def _object(self, path: str, timeout: aiohttp.ClientTimeout, **request: Any) -> dict[str, Any]:
         with _plain_errors():
-            response = await self._send(path, query or [], timeout)
+            response = await self._send(path, timeout=timeout, **request)
             async with response:
                 await _check(response)
                 body = orjson.loads(await response.read())
         if not isinstance(body, dict):
-            raise ApiError(f"GET {path}: the answer is no JSON object: {str(body)[:200]}")
+            raise ApiError(f"{path}: the answer is no JSON object: {str(body)[:200]}")
         return body
 
     @asynccontextmanager
@@ -105,7 +123,7 @@ class Api:
         """The lines of a watch. The response is closed when the context is left. Raises `ApiError`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timings.connect_s, sock_read=self._timings.idle_s)
         with _plain_errors():
-            response = await self._send(path, query, timeout)
+            response = await self._send(path, timeout=timeout, query=query)
         try:
             with _plain_errors():
                 await _check(response)
@@ -113,16 +131,25 @@ class Api:
         finally:
             response.close()
 
-    async def _send(self, path: str, query: list[tuple[str, str]], timeout: aiohttp.ClientTimeout) -> Any:
+    async def _send(
+        self,
+        path: str,
+        *,
+        timeout: aiohttp.ClientTimeout,
+        method: str = "GET",
+        query: list[tuple[str, str]] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
         async with self._lock:
             if self._client is None:
                 self._client = await self._connect()
         self.requests += 1
         return await self._client.call_api(
             path,
-            "GET",
-            query_params=query,
-            header_params={"Accept": "application/json"},
+            method,
+            query_params=query or [],
+            header_params={"Accept": "application/json", **({"Content-Type": "application/json"} if body is not None else {})},
+            body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _request_timeout=timeout,
@@ -166,7 +193,7 @@ def _plain_errors() -> Iterator[None]:
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
-    if response.status == 200:
+    if response.status in (200, 201):
         return
     body = await response.content.read(MAX_ERROR_BODY)
     seconds = retry_after(response.headers.get("Retry-After"), time.time_ns() // 1000)

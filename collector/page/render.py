@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from urllib.parse import urlencode
 
 from fastapi import Response
@@ -15,6 +17,8 @@ from markupsafe import Markup
 
 from collector.page import words
 
+# Of the login, which runs no script. Its forms lead to us, and from us to the provider: browsers hold redirects against form-action too.
+LOGIN_POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'"
@@ -30,12 +34,16 @@ def _written_out(value: object) -> object:
     return value
 
 
+ASSETS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}  # what pages load, with media types
+
+
 def link(path: str, parameters: Mapping[str, object] | None = None, **more: object) -> str:
     """A local address with these parameters; one that is None or empty is left out."""
     asked = {name: str(value) for name, value in {**(parameters or {}), **more}.items() if value not in (None, "")}
     return f"{path}?{urlencode(asked)}" if asked else path
 
 
+@cache
 def environment() -> Environment:
     """The templates of this package."""
     made = Environment(
@@ -53,13 +61,21 @@ def environment() -> Environment:
     return made
 
 
+def render(template: str, **values: object) -> str:
+    """The template's HTML with these values."""
+    return environment().get_template(template).render(values)
+
+
+@cache
+def asset(name: str) -> bytes:
+    """One of ASSETS."""
+    return (files("collector.page") / "assets" / name).read_bytes()
+
+
 class Pages:
     """Makes answers of templates."""
 
-    def __init__(self) -> None:
-        self._made = environment()
-
     def answer(self, template: str, shown: Mapping[str, object], status: int = 200) -> Response:
         """The page, never to be kept by anybody in between."""
-        text = self._made.get_template(template).render(shown)
+        text = environment().get_template(template).render(shown)
         return Response(text, status, media_type="text/html", headers={"Content-Security-Policy": POLICY})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from collector.access.everybody import everything
+from collector.access.open import open_access
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
@@ -27,13 +29,11 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    front.show(
-        create_whole(
-            engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, settings.usage.group_annotations
-        )
-    )
+    access = await open_access(settings, clock, stack, everything)
+    phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
+    front.show(create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations))
     stack.callback(front.hide)
-    health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
+    health.parts += [lambda: [Component("audit", True), directory.component()], access.components, clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.everybody import everything
+from collector.access.open import open_access
 from collector.correlate import Correlator
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.open import open_letters
@@ -57,9 +59,9 @@ class Behind:
         directory: Directory,
         relays: Relays,
         burials: Burials,
-        counting: BackgroundCount | None = None,
+        others: Sequence[Callable[[], Sequence[Component]]] = (),
     ) -> None:
-        self.task, self._counting = task, counting
+        self.task, self._others = task, others
         self._journal, self._pipeline, self._directory, self._relays, self._burials = journal, pipeline, directory, relays, burials
 
     def progress(self) -> Progress:
@@ -76,9 +78,9 @@ class Behind:
             Component("sink", failing is None, failing or f"stored up to position {pipeline.done.position}"),
             Component("checkpoint", pipeline.checkpoint_failing is None, pipeline.checkpoint_failing or ""),
             self._burials.component(),
-            *([] if self._counting is None else [self._counting.component()]),
             self._directory.component(),
             *self._relays.components(),
+            *(component for other in self._others for component in other()),
         )
 
     def _oldest(self) -> str:
@@ -95,8 +97,9 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     stack.push_async_callback(sink.close)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
-    older = _start_counting(starting, engine) if engine is not None else None
+    others: list[Callable[[], Sequence[Component]]] = []
     if engine is not None:
+        others.append(_start_counting(starting, engine).components)
         _start_retention(starting)
     directory = await _directory(starting, engine)
     correlator = Correlator(limits(settings))
@@ -114,14 +117,13 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        front.show(
-            create_whole(
-                engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, settings.usage.group_annotations
-            )
-        )
+        access = await open_access(settings, clock, stack, everything)
+        others.append(access.components)
+        phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
+        front.show(create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations))
         stack.callback(front.hide)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
-    return Behind(journal, pipeline, task, directory, relays, burials, older)
+    return Behind(journal, pipeline, task, directory, relays, burials, others)
 
 
 async def _store(starting: Starting) -> AsyncEngine | None:

@@ -62,7 +62,7 @@ async def start(starting: Starting) -> Running:
     stack.push_async_callback(engine.dispose)
     older = BackgroundCount(engine, counting(settings.usage), clock)
     stack.push_async_callback(cancel, asyncio.create_task(older.run()))
-    health.parts += [lambda: _components(relay), lambda: [older.component()], clock_part(starting)]
+    health.parts += [lambda: _components(relay), older.components, clock_part(starting)]
     await start_services_copy(starting, health)
     return Running(task, Addresses(audit=address))
 

@@ -4,6 +4,7 @@ Sources, the later wins: defaults, the YAML file named by `--config` or MESHSCRI
 (MESHSCRIBE_JOURNAL__PATH=… for `journal.path`). An unknown name is an error, so that a typing mistake is not a silent default.
 """
 
+from collector.settings.access import Access, KubernetesLogin, MeshLogin, Oidc
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
 from collector.settings.meaning import Redaction, Tokenizer, Usage
@@ -17,12 +18,16 @@ from collector.settings.sources import load
 __all__ = [
     "MIB",
     "PREFIX",
+    "Access",
     "Audit",
     "Correlate",
     "Ingest",
     "Journal",
     "Kafka",
+    "KubernetesLogin",
     "Log",
+    "MeshLogin",
+    "Oidc",
     "Redaction",
     "Relay",
     "Role",

@@ -68,7 +68,9 @@ class Audit(Section):
         description="Connections at a time. For one more an idle one is closed, or it is answered 503; a few more may ask for probes.",
     )
     query_seconds: float = Field(10.0, gt=0, le=600, description="A query is given up after so long, and may wait for its turn as long.")
-    queries: int = Field(8, ge=1, le=64, description="Queries answered at a time; more wait, clients (addresses) in turn.")
+    queries: int = Field(
+        8, ge=1, le=64, description="Queries answered at a time; more wait, clients (persons, or addresses where nobody is asked) in turn."
+    )
     client_queries: int = Field(4, ge=1, le=64, description="Of one client; 16 more of it may wait, the next is answered 429.")
     page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
 

@@ -15,17 +15,25 @@ NEAR = 0.75  # how alike two names must be for one to be a slip of the other
 
 
 def names() -> dict[str, list[str]]:
-    """Section → its settings; empty for what is no section."""
-    sections: dict[str, list[str]] = {}
-    for section, field in Settings.model_fields.items():
-        kind = field.annotation
-        sections[section] = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-    return sections
+    """Section → its settings, those of a section inside of it as `inner.name`; empty for what is no section."""
+    return {section: _inside(field.annotation) for section, field in Settings.model_fields.items()}
+
+
+def _inside(kind: object) -> list[str]:
+    found: list[str] = []
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for name, field in kind.model_fields.items():
+            found += [name, *(f"{name}.{inner}" for inner in _inside(field.annotation))]
+    return found
 
 
 def unknown_variables() -> list[str]:
     """A fault for each variable with our prefix that is meant for a setting and names none: the settings library would pass over it."""
-    known = [f"{s.upper()}__{f.upper()}" for s, fields in names().items() for f in fields] + [s.upper() for s in names()] + ["CONFIG"]
+    known = (
+        [f"{s}__{f.replace('.', '__')}".upper() for s, fields in names().items() for f in fields]
+        + [s.upper() for s in names()]
+        + ["CONFIG"]
+    )
     faults = []
     for name in sorted(name for name in os.environ if name.startswith(PREFIX)):
         rest = name.removeprefix(PREFIX)
@@ -46,7 +54,9 @@ def siblings(where: Sequence[int | str]) -> list[str]:
         return list(names())
     if where[0] == "relays":
         return [field.alias or name for name, field in Relay.model_fields.items()]
-    return names().get(str(where[0]), [])
+    inner = "".join(f"{part}." for part in where[1:-1])
+    found = names().get(str(where[0]), [])
+    return [name.removeprefix(inner) for name in found if name.startswith(inner) and "." not in name.removeprefix(inner)]
 
 
 def _meant(near: Sequence[str]) -> str:

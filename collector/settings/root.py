@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from collector.settings.access import Access, is_loopback
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
 from collector.settings.meaning import Redaction, Usage
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
     role: Role = Field("all", description="What this process does (docs/scale-out.md); all: one process, without Kafka in between.")
     ingest: Ingest = Ingest()
     audit: Audit = Audit()
+    access: Access = Access()
     journal: Journal = Journal()
     correlate: Correlate = Correlate()
     sink: Sink = Sink()
@@ -53,6 +55,21 @@ class Settings(BaseSettings):
     def runs_relays(self) -> bool:
         """Whether this process runs the section's relays: `store`, and `process` where there is no store."""
         return self.role in ("all", "store") or (self.role == "process" and self.sink.is_kafka)
+
+    @property
+    def answers_queries(self) -> bool:
+        """Whether this process has the audit API: the others' audit port answers probes alone."""
+        return self.role == "audit" or (self.role == "all" and not self.sinks_in_kafka)
+
+    @model_validator(mode="after")
+    def _lookers_are_asked(self) -> Settings:
+        """Prompts are not shown to whoever reaches a port because nobody thought of it."""
+        if self.answers_queries and not (self.access.asks or self.access.open or is_loopback(self.audit.host)):
+            raise ValueError(
+                f"access: nobody would be asked who he is, and audit.host is {self.audit.host}, which others reach: say who may look"
+                " (access.kubernetes, access.oidc, access.tokens_file or access.mesh: docs/access.md), or write access.open: true"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:

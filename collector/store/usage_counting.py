@@ -7,6 +7,7 @@ not counted yet the API tells with each answer, and readiness shows how far it i
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -52,11 +53,11 @@ class BackgroundCount:
             await self._clock.sleep(PAUSE_SECONDS)
         return True
 
-    def component(self) -> Component:
-        """Nobody waits for it: it is always ok."""
+    def components(self) -> Sequence[Component]:
+        """See health.Health. Nobody waits for it: it is always ok."""
         if self._done or self._back_to is None:
-            return Component("usage", True)
-        return Component("usage", True, f"older exchanges are being counted, back to {counted_back_to(self._back_to)}")
+            return (Component("usage", True),)
+        return (Component("usage", True, f"older exchanges are being counted, back to {counted_back_to(self._back_to)}"),)
 
 
 def counted_back_to(uncounted: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
@@ -14,7 +13,6 @@ from collector.views import access, exchange, exchanges, losses, services, statu
 from collector.views.api import Api, RefusedError
 from collector.views.view import View, frame
 
-ASSETS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 TITLES = {
     400: "The question is not understood",
     403: "This is not for you to see",
@@ -53,8 +51,6 @@ def mount(app: FastAPI, clock: Clock, annotations: Sequence[str] = ()) -> None:
     async def one_service(request: Request, namespace: str, name: str) -> Response:
         return await _shown(request, app, pages, lambda api: services.show_one(request, api, pages, namespace, name))
 
-    for name, media_type in ASSETS.items():
-        _serve(routes, name, media_type)
     app.include_router(routes)
 
 
@@ -75,11 +71,3 @@ async def _frame(request: Request, api: Api) -> View:
         return await frame("", request, api)
     except RefusedError:
         return View("", None, "")
-
-
-def _serve(routes: APIRouter, name: str, media_type: str) -> None:
-    content = (files("collector.page") / "assets" / name).read_bytes()
-
-    @routes.get(f"/assets/{name}", name=f"asset {name}")
-    async def asset() -> Response:
-        return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=3600"})

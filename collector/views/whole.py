@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.open import Opened
 from collector.audit.app import create_app
 from collector.audit.services import Known
 from collector.clock import Clock
@@ -23,9 +24,10 @@ def create_whole(
     settings: Audit,
     clock: Clock,
     known: Known | None = None,
+    access: Opened | None = None,
     annotations: Sequence[str] = (),
 ) -> FastAPI:
     """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
-    app = create_app(engine, health, registry, settings, clock, known)
+    app = create_app(engine, health, registry, settings, clock, known, access)
     mount(app, clock, annotations)
     return app

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner, Result
 
+from collector.access.everybody import everything
+from collector.access.open import open_access
 from collector.audit.app import create_app
 from collector.cli import app
-from collector.settings import Audit
+from collector.clock import Clock as ClockProtocol
+from collector.settings import Access, Audit, Settings
 from tests.audit.conftest import Parts
 from tests.audit.rows import Clock, Store
 
@@ -24,29 +28,33 @@ from tests.audit.rows import Clock, Store
 class Server:
     """The audit API on a free port, in a thread."""
 
-    def __init__(self, store: Store, port: int = 0) -> None:
+    def __init__(self, store: Store, port: int = 0, access: Access | None = None, clock: ClockProtocol | None = None) -> None:
         self.store = store
-        self._engine = create_async_engine(store.url)
-        api = create_app(self._engine, Parts(), CollectorRegistry(), Audit(), Clock())
-        self._server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(port, access, clock or Clock())))
         self._thread.start()
         until = time.monotonic() + 20
-        while not self._server.started:
+        while self._server is None or not self._server.started:
             assert self._thread.is_alive()
             assert time.monotonic() < until
             time.sleep(0.01)
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
 
-    async def _run(self) -> None:
-        await self._server.serve()
-        await self._engine.dispose()
+    async def _run(self, port: int, access: Access | None, clock: ClockProtocol) -> None:
+        async with AsyncExitStack() as stack:
+            engine = create_async_engine(self.store.url)
+            stack.push_async_callback(engine.dispose)
+            opened = await open_access(Settings(access=access), clock, stack, everything) if access is not None else None
+            api = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, None, opened)
+            self._server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+            await self._server.serve()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
+        assert self._server is not None
         self._server.should_exit = True
         self._thread.join(20)
 

@@ -18,6 +18,8 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from tests.kubernetes.scripted_people import People
+
 GROUP = "serving.kserve.io"
 KINDS = {"inferenceservices": "InferenceService", "llminferenceservices": "LLMInferenceService"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,6 +43,7 @@ class ScriptedServer:
         self.compacted = 0
         self.served = {"inferenceservices": ["v1beta1"], "llminferenceservices": ["v1alpha1", "v1alpha2"]}
         self.tokens = {"admin": True, "nobody": False}
+        self.people = People()
         self.gone_as_event = True
         self.bookmark_s = 0.1
         self.initializing = 0
@@ -77,6 +80,8 @@ class ScriptedServer:
         if refused is not None:
             return refused
         parts = request.path.strip("/").split("/")
+        if self.people.is_ours(parts):
+            return await self.people.answer(request, parts)
         if len(parts) <= 3:
             return await self._scripted("discovery", request, self._discovery)
         plural = parts[5] if parts[3] == "namespaces" else parts[3]

@@ -30,6 +30,7 @@ def test_the_collector_takes_the_settings(world: World, monkeypatch: pytest.Monk
     loaded = settings.load()
     assert (loaded.ingest.host, loaded.ingest.port, loaded.ingest.grpc_port) == ("0.0.0.0", 8080, 4315)
     assert (loaded.audit.host, loaded.audit.port) == ("0.0.0.0", 8081)
+    assert (loaded.access.kubernetes.enabled, loaded.access.open, loaded.audit.probe_port) == (True, False, 8082)
     assert str(loaded.journal.path) == "/var/lib/meshscribe/journal.db"
     assert loaded.sink.url == "sqlite:////var/lib/meshscribe/events.db"
 

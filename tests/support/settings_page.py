@@ -28,11 +28,21 @@ def page() -> str:
             lines.append(f"## `{section}`\n\n{field.description or ''} Default: `{field.default}`.\n")
             continue
         lines.append(f"## {section}\n\n{' '.join((kind.__doc__ or '').split())}\n\n| setting | default | meaning |\n|---|---|---|")
-        for name, inner in kind.model_fields.items():
-            meaning = (inner.description or "Least severe level that is logged.").replace("|", "\\|")
-            lines.append(f"| `{section}.{name}` | {_default(inner.get_default(call_default_factory=True))} | {meaning} |")
+        lines += _rows(section, kind)
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _rows(section: str, kind: type[BaseModel]) -> list[str]:
+    rows = []
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            rows += _rows(f"{section}.{name}", inner)
+            continue
+        meaning = (field.description or "Least severe level that is logged.").replace("|", "\\|")
+        rows.append(f"| `{section}.{name}` | {_default(field.get_default(call_default_factory=True))} | {meaning} |")
+    return rows
 
 
 def _default(value: Any) -> str:

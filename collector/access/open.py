@@ -1,0 +1,98 @@
+"""Makes of the settings what stands before the audit API, and says in the log who is let in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from collector.access.attempts import Attempts
+from collector.access.entrance import Entrance
+from collector.access.everybody import Authorise
+from collector.access.mesh import MeshPrincipals
+from collector.access.oidc_login import OidcLogin
+from collector.access.oidc_tokens import OidcTokens
+from collector.access.proof import Bearers, Prover
+from collector.access.provider import Provider
+from collector.access.sessions import Sessions
+from collector.access.static_tokens import StaticTokens
+from collector.access.token_review import TokenReviews
+from collector.clock import Clock
+from collector.enrich.api import Api, Timings, connect_with
+from collector.health import Component
+from collector.settings import Access, Settings
+
+OPEN = "anybody who reaches the audit port sees all (access.open: true)"
+LOOPBACK = "nobody is asked who he is: the audit port is on a loopback address, and section access names nobody (docs/access.md)"
+_log = logging.getLogger("meshscribe.access")
+
+
+class Opened:
+    """The entrance, if there is one, and how its parts fare. `api`: Kubernetes', where it is asked."""
+
+    def __init__(self, settings: Access) -> None:
+        self.settings = settings
+        self.entrance: Entrance | None = None
+        self.api: Api | None = None
+        self._provider: Provider | None = None
+        self._reviews: TokenReviews | None = None
+        self._tokens: StaticTokens | None = None
+
+    def components(self) -> Sequence[Component]:
+        """See health.Health."""
+        if self.settings.open:
+            return (Component("access", True, OPEN),)
+        found = [part.component() for part in (self._provider, self._reviews) if part is not None]
+        if self._tokens is not None:
+            found.append(Component("access/tokens", not self._tokens.fault, self._tokens.fault))
+        return found
+
+    async def begin(self, clock: Clock, stack: AsyncExitStack, authorise: Authorise) -> None:
+        """Until the stack ends. Raises SettingsError: a file that does not fit."""
+        provers = self._provers(clock, stack)
+        mesh = MeshPrincipals(self.settings.mesh.principals) if self.settings.mesh.principals else None
+        bearers = Bearers(*provers)
+        sessions = Sessions(bearers, clock, self.settings.session_seconds)
+        self.entrance = Entrance(self.settings.url, bearers, mesh, sessions, Attempts(clock), authorise)
+        oidc = next((prover for prover in provers if isinstance(prover, OidcTokens)), None)
+        if self._provider is not None and oidc is not None and self.settings.oidc.client_id:
+            self.entrance.login = OidcLogin(self.settings.oidc, self._provider, oidc)
+
+    def _provers(self, clock: Clock, stack: AsyncExitStack) -> list[Prover]:
+        settings, found = self.settings, list[Prover]()
+        if settings.tokens_file is not None:
+            self._tokens = StaticTokens(settings.tokens_file, clock)
+            self._tokens.open()
+            found.append(self._tokens)
+        if settings.oidc.issuer:
+            self._provider = Provider(settings.oidc, clock)
+            stack.push_async_callback(self._provider.stop)
+            self._provider.start()
+            found.append(OidcTokens(settings.oidc, self._provider, clock))
+        if settings.kubernetes.enabled:
+            kubeconfig = settings.kubernetes.kubeconfig
+            self.api = Api(connect_with(str(kubeconfig) if kubeconfig else None, in_cluster=kubeconfig is None), Timings(connect_s=5.0))
+            stack.push_async_callback(self.api.close)
+            self._reviews = TokenReviews(settings.kubernetes, self.api, clock)
+            found.append(self._reviews)
+        return found
+
+
+async def open_access(settings: Settings, clock: Clock, stack: AsyncExitStack, authorise: Authorise) -> Opened:
+    """What stands before the audit API until the stack ends. Raises SettingsError."""
+    opened = Opened(settings.access)
+    if settings.access.asks:
+        await opened.begin(clock, stack, authorise)
+        _log.info("who looks is asked who he is: %s", ", ".join(_ways(settings.access)))
+    elif settings.access.open:
+        _log.warning(OPEN)
+    else:
+        _log.info(LOOPBACK)
+    return opened
+
+
+def _ways(settings: Access) -> list[str]:
+    found = ["static tokens"] if settings.tokens_file is not None else []
+    found += [f"tokens of {settings.oidc.issuer}"] if settings.oidc.issuer else []
+    found += ["Kubernetes' tokens"] if settings.kubernetes.enabled else []
+    return found + (["workloads of the mesh"] if settings.mesh.principals else [])
