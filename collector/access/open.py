@@ -16,9 +16,9 @@ from collector.access.proof import Bearers, Prover
 from collector.access.provider import Provider
 from collector.access.sessions import Sessions
 from collector.access.static_tokens import StaticTokens
-from collector.access.token_review import TokenReviews
+from collector.access.token_review import TokenReviews, api_of
 from collector.clock import Clock
-from collector.enrich.api import Api, Timings, connect_with
+from collector.enrich.api import Api
 from collector.health import Component
 from collector.settings import Access, Settings
 
@@ -70,8 +70,7 @@ class Opened:
             self._provider.start()
             found.append(OidcTokens(settings.oidc, self._provider, clock))
         if settings.kubernetes.enabled:
-            kubeconfig = settings.kubernetes.kubeconfig
-            self.api = Api(connect_with(str(kubeconfig) if kubeconfig else None, in_cluster=kubeconfig is None), Timings(connect_s=5.0))
+            self.api = api_of(settings.kubernetes)
             stack.push_async_callback(self.api.close)
             self._reviews = TokenReviews(settings.kubernetes, self.api, clock)
             found.append(self._reviews)

@@ -16,7 +16,7 @@ from collector.access.looker import Person
 from collector.access.peek import audiences, peek
 from collector.access.proof import CannotProveError, NotProvenError
 from collector.clock import Clock
-from collector.enrich.api import Api, ApiError
+from collector.enrich.api import Api, ApiError, Timings, connect_with
 from collector.health import Component
 from collector.settings.access import KubernetesLogin
 
@@ -24,6 +24,7 @@ PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 MAX_KNOWN = 1024
 AT_ONCE = 8
 MAX_WAITING = 64
+CONNECT_SECONDS = 5.0  # that somebody who looks waits for the API server at most
 
 
 class TokenReviews:
@@ -98,6 +99,13 @@ class TokenReviews:
         self.fault = ""
         status = answer.get("status")
         return person_in(status, self._settings.audience) if isinstance(status, dict) else None
+
+
+def api_of(settings: KubernetesLogin) -> Api:
+    """The API server that is asked. The caller closes it."""
+    kubeconfig = settings.kubeconfig
+    connect = connect_with(str(kubeconfig) if kubeconfig is not None else None, in_cluster=kubeconfig is None)
+    return Api(connect, Timings(connect_s=CONNECT_SECONDS))
 
 
 def person_in(status: Mapping[str, Any], audience: str) -> Person | None:

@@ -6,7 +6,7 @@ import re
 
 import httpx
 
-from tests.access.conftest import LIST, Door
+from tests.access.conftest import PAGE, Door
 
 FORM = re.compile(r'name="form" value="([^"]+)"')
 SAME = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
@@ -33,7 +33,7 @@ class Browser:
 
     async def look(self, **headers: str) -> int:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return (await self.client.get(LIST, headers=sent)).status_code
+        return (await self.client.get(PAGE, headers=sent)).status_code
 
     async def to_provider(self, **parameters: str) -> str:
         """Where `Log in with …` leads."""

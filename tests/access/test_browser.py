@@ -15,7 +15,7 @@ from collector.clock import SystemClock
 from collector.settings import Access, Oidc
 from tests.access.authlib_provider import running
 from tests.access.browsers import SAME, Browser
-from tests.access.conftest import LIST, Door, Doors
+from tests.access.conftest import PAGE, Door, Doors
 from tests.access.signing import AUDIENCE, ScriptedProvider
 
 URL = "https://audit.example.org"
@@ -172,7 +172,7 @@ async def test_a_login_gives_a_new_cookie_and_ends_the_old_session(door: Doors, 
     form = await browser.form()
     first = set_cookies(await browser.paste(token, form))["__Host-meshscribe"].split(";")[0]
     assert first != "fixed-by-an-attacker"
-    assert (await made.client.get(LIST, headers={"cookie": "__Host-meshscribe=fixed-by-an-attacker"})).status_code == 401
+    assert (await made.client.get(PAGE, headers={"cookie": "__Host-meshscribe=fixed-by-an-attacker"})).status_code == 401
     browser.client.cookies.delete("__Host-meshscribe", domain="audit.example.org", path="/")
     browser.client.cookies.set("__Host-meshscribe", first, domain="audit.example.org")
     before = made.client.cookies["__Host-meshscribe"]
@@ -181,7 +181,7 @@ async def test_a_login_gives_a_new_cookie_and_ends_the_old_session(door: Doors, 
     browser.client.cookies.set("__Host-meshscribe", before, domain="audit.example.org")
     await browser.paste(token, form)
     made.client.cookies.clear()
-    assert (await made.client.get(LIST, headers={"cookie": f"__Host-meshscribe={before}"})).status_code == 401
+    assert (await made.client.get(PAGE, headers={"cookie": f"__Host-meshscribe={before}"})).status_code == 401
 
 
 async def test_a_sibling_host_s_cookie_is_not_taken(door: Doors, by_token: Access, token: str) -> None:
@@ -191,8 +191,8 @@ async def test_a_sibling_host_s_cookie_is_not_taken(door: Doors, by_token: Acces
     cookie = set_cookies(await browser.paste(token, await browser.form()))["__Host-meshscribe"].split(";")[0]
     made.client.cookies.clear()
     for sent in (f"meshscribe-session={cookie}", f"__Host-meshscribe={cookie}; __Host-meshscribe=evil", f"__host-meshscribe={cookie}"):
-        assert (await made.client.get(LIST, headers={"cookie": sent})).status_code == 401
-    assert (await made.client.get(LIST, headers={"cookie": f"__Host-meshscribe={cookie}"})).status_code == 200
+        assert (await made.client.get(PAGE, headers={"cookie": sent})).status_code == 401
+    assert (await made.client.get(PAGE, headers={"cookie": f"__Host-meshscribe={cookie}"})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ async def test_a_logout_ends_the_session_for_good_and_only_from_our_page(door: D
     answer = await made.client.post("/logout", data={"form": form}, headers=SAME)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     made.client.cookies.clear()
-    assert (await made.client.get(LIST, headers={"cookie": f"__Host-meshscribe={cookie}"})).status_code == 401
+    assert (await made.client.get(PAGE, headers={"cookie": f"__Host-meshscribe={cookie}"})).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ async def test_without_tls_a_browser_logs_in_on_its_own_machine_only(
         assert "HttpOnly" in cookie
         assert "Secure" not in cookie
         assert await browser.look() == 200
-        assert await made.client.get(f"{base}{LIST}", headers={"cookie": cookie.replace("meshscribe-session", "__Host-meshscribe")})
+        assert await made.client.get(f"{base}{PAGE}", headers={"cookie": cookie.replace("meshscribe-session", "__Host-meshscribe")})
 
 
 async def test_the_page_runs_no_script_and_is_framed_by_nobody(door: Doors, by_token: Access) -> None:
@@ -341,7 +341,7 @@ async def test_sessions_of_one_person_are_so_many_and_no_more(door: Doors, by_to
         await browser.paste(token, await browser.form())
         cookies.append(made.client.cookies["__Host-meshscribe"])
     made.client.cookies.clear()
-    seen = [(await made.client.get(LIST, headers={"cookie": f"__Host-meshscribe={cookie}"})).status_code for cookie in cookies]
+    seen = [(await made.client.get(PAGE, headers={"cookie": f"__Host-meshscribe={cookie}"})).status_code for cookie in cookies]
     assert seen == [401, *[200] * MAX_EACH]
 
 

@@ -11,7 +11,7 @@ import pytest
 from collector.access.static_tokens import line, new_token, read
 from collector.errors import BadInputError, SettingsError
 from collector.settings import Access, MeshLogin
-from tests.access.conftest import LIST, Doors
+from tests.access.conftest import PAGE, Doors
 
 BILLING = "spiffe://cluster.local/ns/billing/sa/job"
 
@@ -47,16 +47,16 @@ async def test_probes_and_the_login_need_none(door: Doors, tmp_path: Path, path:
 
 async def test_a_browser_is_led_to_the_login_and_back(door: Doors, tmp_path: Path) -> None:
     made = await door(Access(tokens_file=tokens_file(tmp_path)))
-    answer = await made.knock(path=f"{LIST}?limit=5&path=%2F%2Fevil", accept="text/html,*/*;q=0.8")
+    answer = await made.knock(path=f"{PAGE}?limit=5&path=%2F%2Fevil", accept="text/html,*/*;q=0.8")
     assert answer.status_code == 303
-    assert answer.headers["location"] == "/login?next=/v1/exchanges%3Flimit%3D5%26path%3D%252F%252Fevil"
+    assert answer.headers["location"] == "/login?next=/docs%3Flimit%3D5%26path%3D%252F%252Fevil"
 
 
 async def test_a_static_token_opens(door: Doors, tmp_path: Path) -> None:
     token = new_token()
     made = await door(Access(tokens_file=tokens_file(tmp_path, line("job", token, ("billing",)))))
     assert (await made.knock(token)).status_code == 200
-    assert (await made.client.get(LIST, headers={"authorization": f"bearer {token} "})).status_code == 200
+    assert (await made.client.get(PAGE, headers={"authorization": f"bearer {token} "})).status_code == 200
 
 
 async def test_a_wrong_token_is_refused_and_named_nowhere(door: Doors, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -77,14 +77,14 @@ async def test_a_wrong_token_is_refused_and_named_nowhere(door: Doors, tmp_path:
 )
 async def test_what_is_no_token_is_refused_as_one(door: Doors, tmp_path: Path, shown: str) -> None:
     made = await door(Access(tokens_file=tokens_file(tmp_path)))
-    answer = await made.client.get(LIST, headers={"authorization": shown.encode("latin-1")})
+    answer = await made.client.get(PAGE, headers={"authorization": shown.encode("latin-1")})
     assert answer.status_code == 401
 
 
 async def test_two_tokens_are_none(door: Doors, tmp_path: Path) -> None:
     token = new_token()
     made = await door(Access(tokens_file=tokens_file(tmp_path, line("job", token))))
-    answer = await made.client.get(LIST, headers=[("authorization", f"Bearer {token}"), ("authorization", f"Bearer {token}")])
+    answer = await made.client.get(PAGE, headers=[("authorization", f"Bearer {token}"), ("authorization", f"Bearer {token}")])
     assert answer.status_code == 401
 
 
@@ -155,7 +155,7 @@ async def test_without_the_setting_the_mesh_s_header_proves_nobody(door: Doors, 
 async def test_open_is_said_in_every_answer_in_the_log_and_to_whom_asks_for_health(door: Doors, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         made = await door(Access(open=True))
-    answers = [await made.knock(path=path) for path in (LIST, "/healthz", "/nowhere", "/v1/exchanges?bad=1")]
+    answers = [await made.knock(path=path) for path in (PAGE, "/healthz", "/nowhere", "/v1/exchanges?bad=1")]
     assert [answer.headers.get("meshscribe-access") for answer in answers] == ["open"] * 4
     assert answers[0].status_code == 200
     assert made.opened.components()[0].detail == "anybody who reaches the audit port sees all (access.open: true)"

@@ -170,3 +170,20 @@ def test_a_process_ends_whatever_hangs(tmp_path: Path) -> None:
     late = {line.split()[0] for line in done.stdout.splitlines() if "no answer within 0.5 s" in line}
     assert late >= {"services.file", "sink.url"}, done.stdout
     assert any(line.startswith("journal.path") and " ok " in line for line in done.stdout.splitlines())
+
+
+def test_who_may_look_is_tried_too(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"alice {'0' * 64}\nbob\n", encoding="utf-8")
+    (tmp_path / "config").write_text("{}", encoding="utf-8")
+    more = {
+        "ACCESS__TOKENS_FILE": str(tmp_path / "tokens"),
+        "ACCESS__OIDC__ISSUER": "http://127.0.0.1:1",
+        "ACCESS__OIDC__AUDIENCE": "meshscribe",
+        "ACCESS__KUBERNETES__ENABLED": "true",
+        "ACCESS__KUBERNETES__KUBECONFIG": str(tmp_path / "config"),
+    }
+    code, lines = check(settings(tmp_path, **more))
+    assert code == 2
+    assert "line 2 is not NAME SHA256" in lines["access.tokens_file"]
+    assert "FAILS" in lines["access.oidc"]
+    assert "FAILS" in lines["access.kubernetes"]

@@ -14,13 +14,15 @@ from collector.settings.postgres_url import is_postgres, shown
 from collector.sinks.kafka import event_topics
 from collector.store.postgres_server import PostgresServer
 from collector.upkeep.trials import Trial
+from collector.upkeep.trials.access import try_provider, try_token_reviews, try_tokens
 from collector.upkeep.trials.files import try_database, try_readable, try_store
 from collector.upkeep.trials.servers import try_http, try_kafka, try_port, try_postgres
 
 
 def choose(settings: Settings) -> list[Trial]:
     """In the order of the data."""
-    return [*_ports(settings), *_journal(settings), *_kafka(settings), *_sink(settings), *_relays(settings), *_services(settings)]
+    parts = (_ports, _journal, _kafka, _sink, _relays, _services, _access)
+    return [trial for part in parts for trial in part(settings)]
 
 
 def _ports(settings: Settings) -> Iterator[Trial]:
@@ -77,6 +79,20 @@ def _services(settings: Settings) -> Iterator[Trial]:
     path = settings.services.file
     if path is not None and settings.services.source in ("auto", "file"):
         yield Trial("services.file", str(path), _in_thread(partial(try_readable, path)))
+
+
+def _access(settings: Settings) -> Iterator[Trial]:
+    access = settings.access
+    if not settings.answers_queries:
+        return
+    if access.tokens_file is not None:
+        yield Trial("access.tokens_file", str(access.tokens_file), _in_thread(partial(try_tokens, access.tokens_file)))
+    if access.oidc.issuer:
+        yield Trial("access.oidc", access.oidc.issuer, partial(try_provider, access.oidc))
+    if access.kubernetes.enabled:
+        yield Trial(
+            "access.kubernetes", str(access.kubernetes.kubeconfig or "the pod's API server"), partial(try_token_reviews, access.kubernetes)
+        )
 
 
 def _sql(setting: str, url: str, password_file: Path | None) -> Trial:
