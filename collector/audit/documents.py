@@ -46,6 +46,15 @@ class ExchangePage(TypedDict, total=False):
 
     items: Annotated[list[Record], field("The records.", _API, "")]
     next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
+    complete_from: Annotated[
+        str,
+        field(
+            "Only from this time on do filters by marks find everything: exchanges before it have none yet (`meshscribe marks`).",
+            _API,
+            "they find everything",
+            "2026-05-28T20:26:40.000000Z",
+        ),
+    ]
     after: Annotated[str, field("With order=stored: where this answer ends.", _API, "with any other order", "j1:4711:0")]
 
 

@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 from fastapi import Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
+from collector.audit import numbers
 from collector.audit.moments import Moment, parse
+from collector.audit.numbers import Range
 from collector.audit.problems import BadParametersError, Fault
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
@@ -94,6 +96,19 @@ def _flag(name: str) -> Completeness:
         raise ValueError(f"{name!r} is no flag: expected {known}, each with a ! before it for `not set`") from None
 
 
+def pairs(text: str) -> list[str]:
+    """Reads `team=2002` and lists of them. What has no = belongs to the value before it, which has a comma in it. Raises ValueError."""
+    found: list[str] = []
+    for part in _listed(text):
+        if "=" in part:
+            found.append(part)
+        elif found:
+            found[-1] += f",{part}"
+        else:
+            raise ValueError(f"{part[:80]!r} is no pair: expected name=value")
+    return found
+
+
 def after(text: str) -> After:
     """Reads `now`, or `journal:position:ordinal` and lists of it. Raises ValueError."""
     if text == "now":
@@ -125,6 +140,15 @@ Complete = Annotated[Flags, PlainValidator(lambda v: flags(str(v))), WithJsonSch
 Stored = Annotated[After, PlainValidator(lambda v: after(str(v))), WithJsonSchema({"type": "string", "examples": ["now"]})]
 
 
+Pairs = Annotated[Text, AfterValidator(lambda text: ",".join(pairs(text)))]
+Values = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]
+Number = Annotated[Range, PlainValidator(lambda v: numbers.plain(str(v))), WithJsonSchema({"type": "string", "examples": [">4000"]})]
+Time = Annotated[Range, PlainValidator(lambda v: numbers.time_us(str(v))), WithJsonSchema({"type": "string", "examples": [">2s"]})]
+Size = Annotated[Range, PlainValidator(lambda v: numbers.size(str(v))), WithJsonSchema({"type": "string", "examples": [">=1M"]})]
+_RANGE = "4000, >4000, >=4000, <4000, <=4000 or 1000..4000."
+_ANY = "Or a list, of which one must hold."
+
+
 class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -149,6 +173,23 @@ class ExchangeQuery(_Page):
     completeness: Complete | None = Field(None, description="Flag, `!flag` for not set, or a list of which all must hold.")
     model: Text | None = Field(None, description="The model that was asked.")
     caller: Text | None = Field(None, description="SPIFFE id of the caller.")
+    annotation: Pairs | None = Field(None, description="Copied annotation of the service: team=2002. Or a list, of which all must hold.")
+    label: Pairs | None = Field(None, description="Copied label of the service, likewise.")
+    consumer: Text | None = Field(None, description="The consumer, as the record tells it: a hash.")
+    user: Text | None = Field(None, description="The human behind the call, as the record tells it.")
+    agent: Text | None = Field(None, description="The agent that called, as the record tells it.")
+    session: Text | None = Field(None, description="Session or conversation, as the record tells it.")
+    trace: Text | None = Field(None, description="Trace id of W3C Trace Context.")
+    protocol: Values | None = Field(None, description=f"Inference protocol. {_ANY}")
+    operation: Values | None = Field(None, description=f"What was wanted: chat, infer, … {_ANY}")
+    tool: Text | None = Field(None, description="A tool that was called.")
+    finish_reason: Values | None = Field(None, description=f"Why an answer ended: stop, length, … {_ANY}")
+    streamed: bool | None = Field(None, description="Whether the answer is a stream.")
+    policy: Text | None = Field(None, description="The tap's rule.")
+    duration: Time | None = Field(None, description=f"How long it took: 250ms, 2s, 5m; without a unit ms. {_RANGE}")
+    first_token: Time | None = Field(None, description=f"From the request's start to the first token, likewise. {_RANGE}")
+    tokens: Number | None = Field(None, description=f"Tokens, asked and answered. {_RANGE}")
+    size: Size | None = Field(None, description=f"Bytes of both bodies; k, M, G are powers of 1000. {_RANGE}")
     revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
     order: Literal["desc", "asc", "stored"] = Field(
         "desc", description="Newest first, oldest first, or as they were stored: then nothing that comes late is missed."

@@ -11,6 +11,7 @@ from collector.messages import ledger_data
 from collector.messages.columns import Columns, ExchangeColumns, PayloadColumns
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE
+from collector.messages.marks import marks, numbers
 
 
 def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> Columns | None:
@@ -35,6 +36,7 @@ def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, 
 def _exchange(record: dict[str, Any]) -> ExchangeColumns:
     service, proxy = record.get("service", {}), record["proxy"]
     request, response, duration = record["request"], record["response"], record.get("duration_ms")
+    tokens, first_token_us = numbers(record)
     return ExchangeColumns(
         exchange=record["id"],
         revision=record["revision"],
@@ -51,4 +53,7 @@ def _exchange(record: dict[str, Any]) -> ExchangeColumns:
         completeness=sum(Completeness[name.upper()] for name in record["completeness"]),
         request_bytes=request["body"].get("size"),
         response_bytes=response["body"].get("size"),
+        tokens=tokens,
+        first_token_us=first_token_us,
+        marks=marks(record),
     )

@@ -48,6 +48,9 @@ class ExchangeColumns(NamedTuple):
     completeness: Annotated[Integer, "bits of messages.exchange.Completeness"]
     request_bytes: Big | None
     response_bytes: Big | None
+    tokens: Annotated[Big | None, "all tokens that are told: the total, else asked and answered"] = None
+    first_token_us: Annotated[Big | None, "from the request's start to the first event with content"] = None
+    marks: Annotated[Text | None, "what filters ask for by equality (messages/marks.py); absent: an older version wrote the row"] = None
 
 
 class PayloadColumns(NamedTuple):

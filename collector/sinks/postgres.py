@@ -19,6 +19,7 @@ from collector.clock import Clock
 from collector.errors import PermanentError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
+from collector.store import postings
 from collector.store.fitting import fitted
 from collector.store.postgres_days import Days
 from collector.store.postgres_rows import STATEMENTS, chunks
@@ -117,6 +118,8 @@ class PostgresSink:
         for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
             for columns in chunks(found):
                 await connection.execute(STATEMENTS[table], *columns)
+        if marked := postings.of_rows(rows.exchanges):
+            await connection.execute(postings.POSTGRES, *zip(*marked, strict=True))
         if rows.exchanges:
             await self._supersede(connection, rows.exchanges)
         await connection.execute("COMMIT")

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
-from collector.store import schema
+from collector.store import postings, schema
 from collector.store.fitting import fitted
 from collector.store.rows import Row, RowMaker, Rows
 
@@ -98,6 +98,7 @@ class SqliteSink:
             connection.execute("BEGIN IMMEDIATE")
             for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
                 self._insert(connection, table, found)
+            connection.executemany(postings.SQLITE, postings.of_rows(rows.exchanges))
             if rows.exchanges:  # whichever of its revisions came first
                 revised = connection.execute(_REVISED, (orjson.dumps([row[1] for row in rows.exchanges]),)).fetchall()
                 connection.executemany(_SUPERSEDE, revised)
