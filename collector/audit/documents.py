@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from collector.audit.call_documents import Calls
+from collector.audit.counted_documents import Facets, Histogram
 from collector.audit.schemas import reference, schemas
 from collector.conversation.document import Conversation
 from collector.conversation.timeline_document import Timeline
@@ -163,7 +164,7 @@ def _header(description: str) -> dict[str, Any]:
 @cache
 def record_schemas() -> dict[str, dict[str, Any]]:
     """Of the answers that are no models here: made from the types of records."""
-    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline)
+    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram)
 
 
 _FAULTS: Responses = {
@@ -177,6 +178,8 @@ _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: _answer(ExchangePage, "A page of records"), **_FAULTS}
 CONVERSATION: Responses = {200: _answer(Conversation, "What was said"), **_ERRORS}
 TIMELINE: Responses = {200: _answer(Timeline, "When it was said"), **_ERRORS}
+FACETS: Responses = {200: _answer(Facets, "The counts"), **_FAULTS}
+HISTOGRAM: Responses = {200: _answer(Histogram, "The counts"), **_FAULTS}
 EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}

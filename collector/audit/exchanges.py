@@ -10,6 +10,7 @@ from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
 from collector.audit.exchange_queries import Way
+from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
 from collector.audit.pages import Page, answer, read
@@ -51,7 +52,7 @@ async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Aske
         raise BadParametersError([Fault("after", "goes with order=stored only")])
     behind = page.cursor.key if page.cursor else None
     if mark_queries.is_bounded(query):
-        marked = await find_marked(connection, query, within, behind, page.limit)
+        marked = await find_marked(connection, Sought(query, within), behind, page.limit)
         return answer(
             await records(connection, marked.rows),
             next=page.next(marked.next, within),

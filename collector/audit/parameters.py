@@ -96,6 +96,13 @@ def _flag(name: str) -> Completeness:
         raise ValueError(f"{name!r} is no flag: expected {known}, each with a ! before it for `not set`") from None
 
 
+def _facet_names(text: str) -> str:
+    names = dict.fromkeys(_listed(text))
+    if wrong := [name for name in names if name not in (*FACETS, *RARE_FACETS)]:
+        raise ValueError(f"{wrong[0][:80]!r} is nothing that is counted: expected {', '.join((*FACETS, *RARE_FACETS))}")
+    return ",".join(names)
+
+
 def pairs(text: str) -> list[str]:
     """Reads `team=2002` and lists of them. What has no = belongs to the value before it, which has a comma in it. Raises ValueError."""
     found: list[str] = []
@@ -145,6 +152,7 @@ Values = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]
 Number = Annotated[Range, PlainValidator(lambda v: numbers.plain(str(v))), WithJsonSchema({"type": "string", "examples": [">4000"]})]
 Time = Annotated[Range, PlainValidator(lambda v: numbers.time_us(str(v))), WithJsonSchema({"type": "string", "examples": [">2s"]})]
 Size = Annotated[Range, PlainValidator(lambda v: numbers.size(str(v))), WithJsonSchema({"type": "string", "examples": [">=1M"]})]
+FacetNames = Annotated[Text, AfterValidator(lambda text: _facet_names(text))]
 _RANGE = "4000, >4000, >=4000, <4000, <=4000 or 1000..4000."
 _ANY = "Or a list, of which one must hold."
 
@@ -153,17 +161,20 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Page(_Parameters):
+class _Filters(_Parameters):
     since: When | None = Field(None, description=f"From this time on. {_TIME}")
     until: When | None = Field(None, description=f"Before this time. {_TIME}")
     node: Text | None = Field(None, description="Node id of the proxy.")
     namespace: Text | None = Field(None, description="Kubernetes namespace.")
+
+
+class _Page(_Filters):
     limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default. A page may be shorter.")
     cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
 
 
-class ExchangeQuery(_Page):
-    """Parameters of GET /v1/exchanges. All filters must hold."""
+class ExchangeFilters(_Filters):
+    """What exchanges are asked for. All must hold."""
 
     service: Text | None = Field(None, description="InferenceService, or the workload where none is known.")
     path: Text | None = Field(None, description="The path as it was sent, query included; a trailing * matches every ending.")
@@ -191,12 +202,46 @@ class ExchangeQuery(_Page):
     tokens: Number | None = Field(None, description=f"Tokens, asked and answered. {_RANGE}")
     size: Size | None = Field(None, description=f"Bytes of both bodies; k, M, G are powers of 1000. {_RANGE}")
     revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
+
+
+class ExchangeQuery(ExchangeFilters, _Page):
+    """Parameters of GET /v1/exchanges. All filters must hold."""
+
     order: Literal["desc", "asc", "stored"] = Field(
         "desc", description="Newest first, oldest first, or as they were stored: then nothing that comes late is missed."
     )
     after: Stored | None = Field(
         None, description="With order=stored: what was stored behind this place. `now`, or `after` of an earlier answer."
     )
+
+
+class _Counted(ExchangeFilters):
+    @property
+    def filters(self) -> ExchangeQuery:
+        """The query for what is counted."""
+        return ExchangeQuery.model_construct(**{name: getattr(self, name) for name in ExchangeFilters.model_fields})
+
+
+FACETS = (
+    "namespace", "service", "model", "status", "caller", "completeness", "node", "method", "protocol", "operation", "finish_reason",
+    "streamed", "tool", "annotation", "label", "consumer", "user", "agent", "policy",
+)  # fmt: skip
+RARE_FACETS = ("session", "trace")  # on request alone: nearly every exchange has another one
+
+
+class FacetQuery(_Counted):
+    """Parameters of GET /v1/facets: filters as of GET /v1/exchanges, and what is counted."""
+
+    fields: FacetNames | None = Field(
+        None, description=f"Which names: {', '.join((*FACETS, *RARE_FACETS))}. All but the last two by default."
+    )
+    values: int = Field(20, ge=1, le=200, description="Values of each name at most: the most frequent.")
+
+
+class HistogramQuery(_Counted):
+    """Parameters of GET /v1/histogram: filters as of GET /v1/exchanges, and how fine."""
+
+    buckets: int = Field(60, ge=1, le=500, description="Spans of time.")
 
 
 class LedgerQuery(_Page):
@@ -243,5 +288,7 @@ LedgerWindows = Annotated[LedgerQuery, Query()]
 Services = Annotated[ServiceQuery, Query()]
 Calls = Annotated[CallQuery, Query()]
 RequestId = Annotated[Text, Path(description="x-request-id of any of the hops, or `call_id` of a record.")]
+FacetsAsked = Annotated[FacetQuery, Query()]
+HistogramAsked = Annotated[HistogramQuery, Query()]
 Revision = Annotated[RevisionQuery, Query()]
 Nothing = Annotated[NoQuery, Query()]

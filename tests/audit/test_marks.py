@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.audit.marked import Bounds, find
+from collector.audit.marked import Bounds, Sought, find
 from collector.audit.moments import Span
 from collector.audit.parameters import ExchangeQuery
 from collector.messages.completeness import Completeness
 from collector.messages.marks import marks, numbers
+from collector.store.schema import exchanges
 from tests.audit.conftest import Api
 from tests.audit.rows import NOW, SECOND, Store, exchange
 
@@ -110,13 +111,36 @@ async def everything(connection: AsyncConnection, query: ExchangeQuery, bounds: 
     """The ids on all pages. Each page goes on behind the one before it."""
     found, behind = [], None
     while True:
-        page = await find(connection, query, Span(), behind, limit, bounds)
+        page = await find(connection, Sought(query, Span(), bounds=bounds), behind, limit)
         assert len(page.rows) <= limit
         found += [one.id for one in page.rows]
         if page.next is None:
             return found
         assert behind is None or (page.next < behind if query.order == "desc" else page.next > behind)
         behind = page.next
+
+
+async def test_pages_of_who_sees_little_are_the_same_whatever_others_have(store: Store) -> None:
+    engine = store.opened()
+    seen = exchanges.c.namespace == "mine"
+    query = ExchangeQuery(annotation="cost=7")
+
+    async def pages() -> list[str | None]:
+        ends, behind = [], None
+        async with engine.connect() as connection:
+            while True:
+                page = await find(connection, Sought(query, Span(), seen, bounds=Bounds(5, 1, 7)), behind, 3)
+                ends.append(page.next)
+                if (behind := page.next) is None:
+                    return ends
+
+    mine = [{**row(number, NOW - number * HOUR), "namespace": "mine"} for number in range(100, 120)]
+    store.exchanges(*mine)
+    before = await pages()
+    store.exchanges(*({**row(number, NOW - number * HOUR // 2), "namespace": "theirs"} for number in range(200, 260)))
+    assert await pages() == before
+    assert {end for end in before if end} <= {one["id"] for one in mine}
+    await engine.dispose()
 
 
 async def test_filters_go_through_the_api_with_their_pages(api: Api) -> None:
