@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import BaseModel, ConfigDict, Field
 
 from collector.audit.call_documents import Calls
+from collector.audit.counted_documents import Facets, Histogram
 from collector.audit.schemas import reference, schemas
 from collector.conversation.document import Conversation
 from collector.conversation.timeline_document import Timeline
@@ -46,6 +47,15 @@ class ExchangePage(TypedDict, total=False):
 
     items: Annotated[list[Record], field("The records.", _API, "")]
     next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
+    complete_from: Annotated[
+        str,
+        field(
+            "Only from this time on do filters by marks find everything: exchanges before it have none yet (`meshscribe marks`).",
+            _API,
+            "they find everything",
+            "2026-05-28T20:26:40.000000Z",
+        ),
+    ]
     after: Annotated[str, field("With order=stored: where this answer ends.", _API, "with any other order", "j1:4711:0")]
 
 
@@ -223,7 +233,7 @@ def _header(description: str) -> dict[str, Any]:
 @cache
 def record_schemas() -> dict[str, dict[str, Any]]:
     """Of the answers that are no models here: made from the types of records."""
-    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline)
+    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram)
 
 
 _FAULTS: Responses = {
@@ -238,6 +248,8 @@ _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: _answer(ExchangePage, "A page of records"), **_FAULTS}
 CONVERSATION: Responses = {200: _answer(Conversation, "What was said"), **_ERRORS}
 TIMELINE: Responses = {200: _answer(Timeline, "When it was said"), **_ERRORS}
+FACETS: Responses = {200: _answer(Facets, "The counts"), **_FAULTS}
+HISTOGRAM: Responses = {200: _answer(Histogram, "The counts"), **_FAULTS}
 EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 LEDGER_MAP: Responses = {

@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal_column, or_, select, true, tuple_
 
+from collector.audit import mark_queries
+from collector.audit.call_queries import request_ids
 from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeQuery, Flags, Statuses
@@ -77,13 +79,13 @@ def page(
     return select(_column.id, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
 
 
-def edge_of(query: ExchangeQuery, span: Span, behind: str | None) -> Select[Any]:
+def edge_of(query: ExchangeQuery, span: Span, behind: str | None, looked_at: int = LOOKED_AT) -> Select[Any]:
     """The id of the last row that is looked at in the order of time; none if there are fewer."""
     descending = query.order == "desc"
     wanted = _ids_of(span)
     if behind is not None:
         wanted.append(_column.id < behind if descending else _column.id > behind)
-    return select(_column.id).where(*wanted).order_by(_column.id.desc() if descending else _column.id.asc()).offset(LOOKED_AT - 1).limit(1)
+    return select(_column.id).where(*wanted).order_by(_column.id.desc() if descending else _column.id.asc()).offset(looked_at - 1).limit(1)
 
 
 def size_of_range(query: ExchangeQuery) -> Select[Any] | None:
@@ -129,7 +131,7 @@ def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED, lead
     for name, make in _values(query).items():
         wanted += make(leading is not None and name != leading)
     if query.request_id is not None:
-        wanted.append(_column.request_id == query.request_id)
+        wanted.append(_column.request_id.in_(request_ids(query.request_id)))
     if query.revisions == "newest":
         wanted.append(_column.superseded.is_(False))
     ranged = _range(query)
@@ -142,6 +144,7 @@ def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED, lead
         wanted += _status(query.status)
     if query.completeness:
         wanted += _flags(query.completeness)
+    wanted += mark_queries.conditions(query)
     return wanted
 
 

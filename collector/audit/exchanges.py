@@ -5,12 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from collector.audit import documents
+from collector.audit import documents, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
 from collector.audit.exchange_queries import Way
-from collector.audit.moments import Span
+from collector.audit.marked import Sought
+from collector.audit.marked import find as find_marked
+from collector.audit.moments import Span, rfc3339
 from collector.audit.pages import Page, answer, read
 from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
 from collector.audit.problems import BadParametersError, Fault
@@ -49,8 +51,23 @@ async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Aske
     if query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
     behind = page.cursor.key if page.cursor else None
+    if mark_queries.is_bounded(query):
+        marked = await find_marked(connection, Sought(query, within), behind, page.limit)
+        return answer(
+            await records(connection, marked.rows),
+            next=page.next(marked.next, within),
+            complete_from=await _complete_from(connection, query),
+        )
     found = await (_found if connection.dialect.name == "sqlite" else _planned)(connection, query, within, behind, page.limit)
     return answer(await records(connection, found.rows), next=page.next(found.rows[-1].id if found.more else None, within))
+
+
+async def _complete_from(connection: AsyncConnection, query: ExchangeQuery) -> str | None:
+    """From when on all exchanges have marks, if they have none before."""
+    if not mark_queries.groups(query):
+        return None
+    newest = (await connection.execute(mark_queries.newest_unmarked())).scalar_one_or_none()
+    return None if newest is None else rfc3339(newest + 1)
 
 
 async def _planned(connection: AsyncConnection, query: ExchangeQuery, within: Span, behind: str | None, limit: int) -> Page:
@@ -101,7 +118,8 @@ async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked
         if more:
             break
     place = ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))
-    return answer(items, next=page.next(place if more else None, within), after=place)
+    complete_from = await _complete_from(connection, query)
+    return answer(items, next=page.next(place if more else None, within), after=place, complete_from=complete_from)
 
 
 def _after(cursor: Cursor | None, query: ExchangeQuery) -> After:

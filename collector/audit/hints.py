@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, text
+from sqlalchemy import ColumnElement, Integer, TextClause, text
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NULLTYPE
 
 
@@ -53,3 +54,22 @@ def _as_it_is(aside: Aside, compiler: Any, **more: Any) -> str:
 @compiles(Aside, "sqlite")
 def _unindexed(aside: Aside, compiler: Any, **more: Any) -> str:
     return f"+{compiler.process(aside.said, **more)}"
+
+
+class Position(FunctionElement[int]):
+    """Where the second is in the first, texts or bytes, from 1 on; 0: it is not in it."""
+
+    inherit_cache = True
+    type = Integer()
+
+
+@compiles(Position)
+def _position(called: Position, compiler: Any, **more: Any) -> str:
+    whole, part = (compiler.process(clause, **more) for clause in called.clauses)
+    return f"position({part} in {whole})"
+
+
+@compiles(Position, "sqlite")
+def _instr(called: Position, compiler: Any, **more: Any) -> str:
+    whole, part = (compiler.process(clause, **more) for clause in called.clauses)
+    return f"instr({whole}, {part})"

@@ -19,7 +19,7 @@ _AT_ONCE = 50  # rows fetched in one step: bounds what is in memory beyond PAGE_
 
 
 class Page(NamedTuple):
-    """Rows whose last column is `data`, and whether more follow."""
+    """Rows whose last column is the one that is large, and whether more follow."""
 
     rows: list[Row[Any]]
     more: bool
@@ -34,7 +34,8 @@ async def read(connection: AsyncConnection, statement: Select[Any], limit: int) 
             if len(rows) == limit or size > PAGE_BYTES:
                 return Page(rows, more=True)
             rows.append(row)
-            size += len(row.data) if isinstance(row.data, bytes | str) else 0  # damaged ones may be numbers, or nothing
+            data = row[-1]
+            size += len(data) if isinstance(data, bytes | str) else 0  # damaged ones may be numbers, or nothing
     return Page(rows, more=False)
 
 

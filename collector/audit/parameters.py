@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 from fastapi import Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
+from collector.audit import numbers
 from collector.audit.moments import Moment, parse
+from collector.audit.numbers import Range
 from collector.audit.problems import BadParametersError, Fault
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
@@ -116,6 +118,26 @@ def _flag(name: str) -> Completeness:
         raise ValueError(f"{name!r} is no flag: expected {known}, each with a ! before it for `not set`") from None
 
 
+def _facet_names(text: str) -> str:
+    names = dict.fromkeys(_listed(text))
+    if wrong := [name for name in names if name not in (*FACETS, *RARE_FACETS)]:
+        raise ValueError(f"{wrong[0][:80]!r} is nothing that is counted: expected {', '.join((*FACETS, *RARE_FACETS))}")
+    return ",".join(names)
+
+
+def pairs(text: str) -> list[str]:
+    """Reads `team=2002` and lists of them. What has no = belongs to the value before it, which has a comma in it. Raises ValueError."""
+    found: list[str] = []
+    for part in _listed(text):
+        if "=" in part:
+            found.append(part)
+        elif found:
+            found[-1] += f",{part}"
+        else:
+            raise ValueError(f"{part[:80]!r} is no pair: expected name=value")
+    return found
+
+
 def after(text: str) -> After:
     """Reads `now`, or `journal:position:ordinal` and lists of it. Raises ValueError."""
     if text == "now":
@@ -173,6 +195,14 @@ Grouped = Annotated[Grouping, PlainValidator(lambda v: grouping(str(v))), WithJs
 Annotation = Annotated[
     OfAnnotation, PlainValidator(lambda v: annotation(str(v))), WithJsonSchema({"type": "string", "examples": ["team=a"]})
 ]
+Pairs = Annotated[Text, AfterValidator(lambda text: ",".join(pairs(text)))]
+Values = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]
+Number = Annotated[Range, PlainValidator(lambda v: numbers.plain(str(v))), WithJsonSchema({"type": "string", "examples": [">4000"]})]
+Time = Annotated[Range, PlainValidator(lambda v: numbers.time_us(str(v))), WithJsonSchema({"type": "string", "examples": [">2s"]})]
+Size = Annotated[Range, PlainValidator(lambda v: numbers.size(str(v))), WithJsonSchema({"type": "string", "examples": [">=1M"]})]
+FacetNames = Annotated[Text, AfterValidator(lambda text: _facet_names(text))]
+_RANGE = "4000, >4000, >=4000, <4000, <=4000 or 1000..4000."
+_ANY = "Or a list, of which one must hold."
 
 
 class _Parameters(BaseModel):
@@ -193,8 +223,8 @@ class _Page(Narrowed):
     cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
 
 
-class ExchangeQuery(_Page):
-    """Parameters of GET /v1/exchanges. All filters must hold."""
+class ExchangeFilters(Narrowed):
+    """What exchanges are asked for. All must hold."""
 
     service: Text | None = Field(None, description="InferenceService, or the workload where none is known.")
     path: Text | None = Field(None, description="The path as it was sent, query included; a trailing * matches every ending.")
@@ -204,13 +234,64 @@ class ExchangeQuery(_Page):
     completeness: Complete | None = Field(None, description="Flag, `!flag` for not set, or a list of which all must hold.")
     model: Text | None = Field(None, description="The model that was asked.")
     caller: Text | None = Field(None, description="SPIFFE id of the caller.")
+    annotation: Pairs | None = Field(None, description="Copied annotation of the service: team=2002. Or a list, of which all must hold.")
+    label: Pairs | None = Field(None, description="Copied label of the service, likewise.")
+    consumer: Text | None = Field(None, description="The consumer, as the record tells it: a hash.")
+    user: Text | None = Field(None, description="The human behind the call, as the record tells it.")
+    agent: Text | None = Field(None, description="The agent that called, as the record tells it.")
+    session: Text | None = Field(None, description="Session or conversation, as the record tells it.")
+    trace: Text | None = Field(None, description="Trace id of W3C Trace Context.")
+    protocol: Values | None = Field(None, description=f"Inference protocol. {_ANY}")
+    operation: Values | None = Field(None, description=f"What was wanted: chat, infer, … {_ANY}")
+    tool: Text | None = Field(None, description="A tool that was called.")
+    finish_reason: Values | None = Field(None, description=f"Why an answer ended: stop, length, … {_ANY}")
+    streamed: bool | None = Field(None, description="Whether the answer is a stream.")
+    policy: Text | None = Field(None, description="The tap's rule.")
+    duration: Time | None = Field(None, description=f"How long it took: 250ms, 2s, 5m; without a unit ms. {_RANGE}")
+    first_token: Time | None = Field(None, description=f"From the request's start to the first token, likewise. {_RANGE}")
+    tokens: Number | None = Field(None, description=f"Tokens, asked and answered. {_RANGE}")
+    size: Size | None = Field(None, description=f"Bytes of both bodies; k, M, G are powers of 1000. {_RANGE}")
     revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
+
+
+class ExchangeQuery(ExchangeFilters, _Page):
+    """Parameters of GET /v1/exchanges. All filters must hold."""
+
     order: Literal["desc", "asc", "stored"] = Field(
         "desc", description="Newest first, oldest first, or as they were stored: then nothing that comes late is missed."
     )
     after: Stored | None = Field(
         None, description="With order=stored: what was stored behind this place. `now`, or `after` of an earlier answer."
     )
+
+
+class _Counted(ExchangeFilters):
+    @property
+    def filters(self) -> ExchangeQuery:
+        """The query for what is counted."""
+        return ExchangeQuery.model_construct(**{name: getattr(self, name) for name in ExchangeFilters.model_fields})
+
+
+FACETS = (
+    "namespace", "service", "model", "status", "caller", "completeness", "node", "method", "protocol", "operation", "finish_reason",
+    "streamed", "tool", "annotation", "label", "consumer", "user", "agent", "policy",
+)  # fmt: skip
+RARE_FACETS = ("session", "trace")  # on request alone: nearly every exchange has another one
+
+
+class FacetQuery(_Counted):
+    """Parameters of GET /v1/facets: filters as of GET /v1/exchanges, and what is counted."""
+
+    fields: FacetNames | None = Field(
+        None, description=f"Which names: {', '.join((*FACETS, *RARE_FACETS))}. All but the last two by default."
+    )
+    values: int = Field(20, ge=1, le=200, description="Values of each name at most: the most frequent.")
+
+
+class HistogramQuery(_Counted):
+    """Parameters of GET /v1/histogram: filters as of GET /v1/exchanges, and how fine."""
+
+    buckets: int = Field(60, ge=1, le=500, description="Spans of time.")
 
 
 class LedgerQuery(_Page):
@@ -286,5 +367,7 @@ Usages = Annotated[UsageQuery, Query()]
 Services = Annotated[ServiceQuery, Query()]
 Calls = Annotated[CallQuery, Query()]
 RequestId = Annotated[Text, Path(description="x-request-id of any of the hops, or `call_id` of a record.")]
+FacetsAsked = Annotated[FacetQuery, Query()]
+HistogramAsked = Annotated[HistogramQuery, Query()]
 Revision = Annotated[RevisionQuery, Query()]
 Nothing = Annotated[NoQuery, Query()]

@@ -19,6 +19,7 @@ from collector.messages.columns import ExchangeColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place, Untold
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.json_bytes import json_bytes
+from collector.messages.marks import marks, numbers
 from collector.messages.plain import plain
 from collector.messages.record import Record
 from collector.messages.redacted import Redacted
@@ -106,6 +107,7 @@ def describe_ledger(window: LedgerWindow, place: Place) -> Output:
 def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | None, record: Record) -> ExchangeColumns:
     exchange = seen.exchange
     inference = record.get("inference", {})
+    tokens, first_token_us = numbers(record)
     return ExchangeColumns(
         exchange=identity,
         revision=exchange.revision,
@@ -128,4 +130,7 @@ def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | N
         annotations=annotations_text(record),
         billable=int(record["hop"]["billable"]),
         usage=usage_text(record),
+        tokens=tokens,
+        first_token_us=first_token_us,
+        marks=marks(record),
     )

@@ -11,6 +11,7 @@ from collector.messages import ledger_data
 from collector.messages.columns import Columns, ExchangeColumns, PayloadColumns
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, REQUEST_TYPE, RESPONSE_TYPE
+from collector.messages.marks import marks, numbers
 from collector.messages.record import Record
 from collector.messages.usage_counts import annotations_text, usage_text
 
@@ -38,6 +39,7 @@ def exchange_columns(record: dict[str, Any]) -> ExchangeColumns:
     """Of a record. Raises as `columns`."""
     service, proxy = record.get("service", {}), record["proxy"]
     request, response, duration = record["request"], record["response"], record.get("duration_ms")
+    tokens, first_token_us = numbers(record)
     return ExchangeColumns(
         exchange=record["id"],
         revision=record["revision"],
@@ -60,4 +62,7 @@ def exchange_columns(record: dict[str, Any]) -> ExchangeColumns:
         annotations=annotations_text(cast(Record, record)),
         billable=int(record.get("hop", {}).get("billable") is True),
         usage=usage_text(cast(Record, record)),
+        tokens=tokens,
+        first_token_us=first_token_us,
+        marks=marks(record),
     )

@@ -56,6 +56,9 @@ class ExchangeColumns(NamedTuple):
         Small | None, "1: this hop of the call is billed; 0: it is not; absent: written by a version that did not say it"
     ] = None
     usage: Annotated[Text | None, "what it adds to the sums of usage (messages/usage_counts.py) as a JSON object, billed or not"] = None
+    tokens: Annotated[Big | None, "all tokens that are told: the total, else asked and answered"] = None
+    first_token_us: Annotated[Big | None, "from the request's start to the first event with content"] = None
+    marks: Annotated[Text | None, "what filters ask for by equality (messages/marks.py); absent: an older version wrote the row"] = None
 
 
 class PayloadColumns(NamedTuple):

@@ -19,7 +19,7 @@ from collector.clock import Clock
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
-from collector.store import schema
+from collector.store import postings, schema
 from collector.store.fitting import fitted
 from collector.store.partitions import edge
 from collector.store.postgres_days import Days
@@ -158,6 +158,8 @@ class PostgresSink:
         for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
             for columns in chunks(found):
                 await connection.execute(STATEMENTS[table], *columns)
+        if marked := postings.of_rows(rows.exchanges):
+            await connection.execute(postings.POSTGRES, *zip(*marked, strict=True))
         if rows.exchanges:
             deltas.change(new, await self._supersede(connection, rows.exchanges))
             await self._count(connection, deltas)

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
-from collector.store import schema
+from collector.store import postings, schema
 from collector.store.fitting import fitted
 from collector.store.partitions import edge
 from collector.store.rows import Row, RowMaker, Rows
@@ -131,6 +131,7 @@ class SqliteSink:
                 self._exchanges(connection, rows.exchanges, repeated)
             for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
                 self._insert(connection, table, found)
+            connection.executemany(postings.SQLITE, postings.of_rows(rows.exchanges))
             if high is not None:
                 connection.execute(_SET_HIGH, (journal, *high))
 

@@ -24,6 +24,7 @@ from collector.errors import RetryableError
 from collector.store import ahead, partitions
 from collector.store.partitions import TABLES, edge
 from collector.store.postgres_server import FAILURES, PostgresServer
+from collector.store.postings import bucket_of
 
 log = logging.getLogger("meshscribe.retention")
 
@@ -197,6 +198,7 @@ class PostgresExpiry:
             if stray:
                 yield Ended("the default partitions", stray)
             return
+        await connection.execute("DELETE FROM marks WHERE bucket < $1", bucket_of(edge(before)))
         while deleted := await partitions.clear_default(connection, before, BATCH_ROWS):
             yield Ended("the default partitions", deleted)
         if deleted := await ahead.end_postgres(connection, written, ahead.first_suspect(before)):
@@ -235,6 +237,8 @@ class SqliteExpiry:
             rows = await asyncio.to_thread(self._guarded, work, table, edge(before))
             if rows:
                 yield Ended(table, rows)
+        if not dry_run:
+            await asyncio.to_thread(self._guarded, self._forget, edge(before))
 
     async def end_sums(self, before: int) -> AsyncIterator[Ended]:
         """See Expiry."""
@@ -265,6 +269,14 @@ class SqliteExpiry:
 
     def _count(self, connection: sqlite3.Connection, table: str, before: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table} WHERE id < ?", (before,)).fetchone()[0])
+
+    def _forget(self, connection: sqlite3.Connection, before: str) -> None:
+        """The index of marks, but for the bucket that the first day which is kept begins in."""
+        bucket = bucket_of(before)
+        some = f"SELECT bucket, class, batch FROM marks WHERE bucket < ? LIMIT {BATCH_ROWS}"
+        statement = f"DELETE FROM marks WHERE (bucket, class, batch) IN ({some})"
+        while connection.execute(statement, (bucket,)).rowcount:
+            time.sleep(PAUSE_SECONDS)
 
     def _delete(self, connection: sqlite3.Connection, table: str, before: str, first_ahead: str) -> int:
         written = ahead.written_sqlite(connection, table, before)

@@ -95,6 +95,18 @@ Index("ix_exchanges_node", exchanges.c.node, exchanges.c.id)
 Index("ix_exchanges_caller", exchanges.c.caller, exchanges.c.id)
 Index("ix_exchanges_model", model_beginning, exchanges.c.id)
 Index("ix_exchanges_path", path_beginning, exchanges.c.id)
+UNMARKED = "marks IS NULL"
+Index("ix_exchanges_unmarked", exchanges.c.id, **_only(UNMARKED))
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("bucket", BigInteger, primary_key=True, autoincrement=False, comment="of the exchanges' starts: milliseconds >> postings.BITS"),
+    Column("class", SmallInteger, primary_key=True, autoincrement=False, comment="of the marks: their hash modulo postings.CLASSES"),
+    Column("batch", BigInteger, primary_key=True, autoincrement=False, comment="a hash of the ids that were written together"),
+    Column("ids", LargeBinary, nullable=False, comment="the marks' hashes with the exchanges that have them (postings.py)"),
+    sqlite_with_rowid=False,
+)
 
 payloads = Table(
     "payloads",

@@ -16,7 +16,8 @@ from collector.describe.identity import event_id, uuid7
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Place
 from collector.messages.exchange import LedgerWindow, Node
-from collector.store.schema import exchanges, ledger, metadata, payloads, places
+from collector.store.postings import postings
+from collector.store.schema import exchanges, ledger, marks, metadata, payloads, places
 from tests.support.clocks import Sleeping
 
 NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
@@ -183,6 +184,8 @@ class Store:
                 older = (exchanges.c.exchange == row["exchange"]) & (exchanges.c.revision < row["revision"])
                 connection.execute(update(exchanges).where(older).values(superseded=True))
                 connection.execute(insert(exchanges).values(row))
+                for bucket, kind, batch, ids in postings([(row["id"], row.get("marks"))]):
+                    connection.execute(insert(marks).values({"bucket": bucket, "class": kind, "batch": batch, "ids": ids}))
                 place = {"position": row["position"], "ordinal": row["ordinal"]}
                 moved = connection.execute(update(places).where(places.c.journal == row["journal"]).values(place))
                 if not moved.rowcount:

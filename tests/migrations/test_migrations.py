@@ -38,7 +38,9 @@ NEWER: dict[str, Any] = {
     "away_to_us": None,
 }
 # Likewise of exchanges.
-NEW = dict.fromkeys(("crc", "consumer", "user", "protocol", "annotations", "billable", "usage", "usage_key"))
+NEW = dict.fromkeys(
+    ("crc", "consumer", "user", "protocol", "annotations", "billable", "usage", "usage_key", "tokens", "first_token_us", "marks")
+)
 LOCK = 0x6D657368736D6967  # alembic/env.py's
 # Two indexes are of expressions, which SQLAlchemy does not read out of SQLite: a test of their own compares them.
 pytestmark = [

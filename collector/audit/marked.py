@@ -1,0 +1,138 @@
+"""Pages of filters by marks and numbers: first the rows next in time are looked through, then the index of marks names the rest.
+
+What many exchanges have is found by looking through a few; what few have, by the index. Filters by numbers alone have no index. Either way
+so many rows are looked at, and then the page ends: it may be short or empty, with the place up to which it looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Row, Select, True_, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.audit import exchange_queries as queries
+from collector.audit import mark_queries
+from collector.audit.mark_queries import Group
+from collector.audit.moments import LAST_US, Span, first_id, past_id
+from collector.audit.pages import read
+from collector.audit.parameters import ExchangeQuery
+from collector.store.postings import bucket_of, hash_of, ids_of, packed_ids
+from collector.store.schema import exchanges
+
+COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
+_AT_ONCE = 250
+_FEW = 2_000  # candidates of one mark in a step: then no rarer mark is looked for
+_BUCKETS = 256  # in one step, at most
+_ID = 16
+
+
+class Bounds(NamedTuple):
+    """Rows that are looked at for one page: in one look through the next in time, how many such looks where no index helps, and how many
+    that the index names.
+    """
+
+    looked_at: int = queries.LOOKED_AT
+    looks: int = 4
+    candidates: int = 5_000
+
+
+BOUNDS = Bounds()
+
+
+class Found(NamedTuple):
+    """A page, and the id behind which the next one begins; None: there is no more."""
+
+    rows: list[Row[Any]]
+    next: str | None
+
+
+class Sought(NamedTuple):
+    """What is looked for. `seen`: the condition that who asks may see an exchange; of others not even an id is told. `columns` of the rows:
+    `id` is among them.
+    """
+
+    query: ExchangeQuery
+    within: Span
+    seen: ColumnElement[bool] = true()
+    columns: Sequence[ColumnElement[Any]] = COLUMNS
+    bounds: Bounds = BOUNDS
+
+    def page(self, behind: str | None, limit: int, edge: str | None = None) -> Select[Any]:
+        """The statement of a page."""
+        return queries.page(self.query, self.within, behind, limit, edge=edge).with_only_columns(*self.columns).where(self.seen)
+
+
+async def find(connection: AsyncConnection, sought: Sought, behind: str | None, limit: int) -> Found:
+    """The page behind the id `behind`."""
+    groups = mark_queries.groups(sought.query)
+    rows: list[Row[Any]] = []
+    for _ in range(1 if groups else sought.bounds.looks):
+        looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
+        edge = (await connection.execute(looked)).scalar_one_or_none()
+        room = limit - len(rows)
+        page = await read(connection, sought.page(behind, room + 1, edge), room)
+        rows += page.rows
+        if page.more:
+            return Found(rows, rows[-1].id)
+        if edge is None:
+            return Found(rows, None)
+        behind = edge
+    assert behind is not None
+    if not groups:
+        return Found(rows, behind)
+    left = sought.bounds.candidates
+    async for some in _candidates(connection, sought, behind, groups):
+        room = limit - len(rows)
+        page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room)
+        rows += page.rows
+        if page.more:
+            return Found(rows, rows[-1].id if page.rows else behind)
+        behind = some[-1]
+        left -= len(some)
+        if left <= 0:
+            return Found(rows, behind)
+    return Found(rows, None)
+
+
+async def _candidates(connection: AsyncConnection, sought: Sought, behind: str, groups: list[Group]) -> AsyncIterator[list[str]]:
+    """The ids behind `behind` that may have the marks, in order, some at a time."""
+    descending, within = sought.query.order == "desc", sought.within
+    last = first_id(within.since_us or 0) if descending else past_id(LAST_US if within.until_us is None else within.until_us)
+    start, end, most = bucket_of(behind), bucket_of(last), 1
+    while True:
+        statement, parameters = mark_queries.buckets(descending, start, end, most)
+        found = [row[0] for row in await connection.execute(statement, parameters)]
+        if not found:
+            return
+        packed = await _rarest(connection, groups, found)
+        ids = sorted({one for one in ids_of(packed) if (one < behind if descending else one > behind)}, reverse=descending)
+        for at in range(0, len(ids), _AT_ONCE):
+            if some := await _seen(connection, ids[at : at + _AT_ONCE], sought.seen):
+                yield some
+        if len(found) < most:
+            return
+        start = found[-1] - 1 if descending else found[-1] + 1
+        most = min(most * 2, _BUCKETS)
+
+
+async def _seen(connection: AsyncConnection, ids: list[str], seen: ColumnElement[bool]) -> list[str]:
+    """Those that who asks may see."""
+    if isinstance(seen, True_):
+        return ids
+    known = set((await connection.execute(select(exchanges.c.id).where(exchanges.c.id.in_(ids), seen))).scalars())
+    return [one for one in ids if one in known]
+
+
+async def _rarest(connection: AsyncConnection, groups: list[Group], buckets: list[int]) -> bytes:
+    """The ids of the group of marks that the fewest have, or of the first of which there are few."""
+    best: bytes | None = None
+    for group in groups:
+        hashes = [hash_of(one) for one in group]
+        rows = (await connection.execute(mark_queries.rows(group, buckets))).scalars()
+        packed = b"".join(packed_ids(row, wanted) for row in rows for wanted in hashes)
+        best = packed if best is None or len(packed) < len(best) else best
+        if len(best) <= _FEW * _ID:
+            break
+    return best or b""

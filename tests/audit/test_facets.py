@@ -1,0 +1,79 @@
+"""Facets and histogram count what matches, within a budget, and tell where it ended them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from collector.audit.histogram import ROWS, edges
+from collector.messages.completeness import Completeness
+from tests.audit.conftest import Api
+from tests.audit.rows import MINUTE, NOW, SECOND, exchange
+from tests.audit.test_marks import filled, row
+
+
+def counts(facet: dict[str, list[dict[str, object]]]) -> dict[object, object]:
+    return {one["value"]: one["count"] for one in facet["values"]}
+
+
+async def test_facets_are_the_counts_of_values_under_the_same_filters(api: Api) -> None:
+    rows = [json.loads(one["data"]) for one in filled(api.store)]
+    for asked in ({}, {"user": "u3"}, {"service": "svc1"}, {"tokens": ">5000"}):
+        told = (await api.get("/v1/facets", **asked)).json()
+        matching = (await api.exchanges(limit=500, **asked))["items"]
+        assert told["counted_rows"] == len(matching)
+        assert counts(told["facets"]["protocol"]) == Counter(one["inference"]["protocol"] for one in matching)
+        assert counts(told["facets"]["service"]) == Counter(f"svc{one['n'] % 4}" for one in matching)
+        assert counts(told["facets"]["annotation"]) == Counter(
+            f"{k}={v}" for one in matching for k, v in one["service"]["annotations"].items()
+        )
+        assert "approximate" not in told
+    assert len(rows) == 60
+
+
+async def test_a_facets_values_are_what_the_filter_of_its_name_takes(api: Api) -> None:
+    filled(api.store)
+    api.store.exchanges(exchange(NOW, "x", status=None, completeness=int(Completeness.TAP_MISSING), marks="\n"))
+    told = (await api.get("/v1/facets")).json()["facets"]
+    for name, facet in told.items():
+        for one in facet["values"][:3]:
+            assert len(await api.ids(limit=500, **{name: one["value"]})) == one["count"], (name, one)
+
+
+async def test_of_many_values_the_most_frequent_are_told_and_how_many_more_there_are(api: Api) -> None:
+    filled(api.store)
+    told = (await api.get("/v1/facets", fields="session,user", values=2)).json()["facets"]
+    assert list(told) == ["session", "user"]
+    assert (len(told["session"]["values"]), told["session"]["more"]) == (2, 58)
+
+
+async def test_a_histogram_counts_each_exchange_once_in_its_span(api: Api) -> None:
+    rows = [row(number, NOW - number * 7 * MINUTE - number) for number in range(1, 50)]
+    rows[3]["status"], rows[4]["status"] = 503, None
+    api.store.exchanges(*rows)
+    for asked in ({}, {"annotation": "cost=7"}):
+        told = (await api.get("/v1/histogram", since="6h", buckets=13, **asked)).json()
+        assert len(told["items"]) == 13
+        assert told["counted_rows"] == 49
+        assert sum((Counter(spell["counts"]) for spell in told["items"]), Counter()) == {"2xx": 47, "5xx": 1, "none": 1}
+        assert [one["end"] for one in told["items"][:-1]] == [one["start"] for one in told["items"][1:]]
+    both = [(await api.get("/v1/histogram", since="6h", buckets=13, **asked)).json()["items"] for asked in ({}, {"annotation": "cost=7"})]
+    assert both[0] == both[1]
+
+
+async def test_by_default_the_histogram_is_of_the_last_day(api: Api) -> None:
+    api.store.exchanges(exchange(NOW - SECOND), exchange(NOW - 25 * 60 * MINUTE))
+    told = (await api.get("/v1/histogram")).json()
+    assert (told["counted_rows"], len(told["items"])) == (1, 60)
+
+
+async def test_a_span_that_ends_before_it_begins_is_refused(api: Api) -> None:
+    answer = await api.get("/v1/histogram", since="1h", until="2h")
+    assert answer.status_code == 400
+    assert (await api.get("/v1/facets", fields="colour")).status_code == 400
+
+
+def test_spans_are_never_empty_and_cover_all() -> None:
+    assert edges((0, 10), 3) == [0, 3, 6, 10]
+    assert edges((5, 7), 60) == [5, 6, 7]
+    assert ROWS // 500 > 100

@@ -1,0 +1,53 @@
+"""Marks of a record, and the index of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.describe.identity import uuid7
+from collector.messages.marks import CHARS, MOST, NONE, line, mark, marks, of_column
+from collector.store.postings import bucket_of, hash_of, ids_of, packed_ids, postings
+
+
+@given(st.text(max_size=400), st.text(max_size=400))
+def test_a_mark_is_found_as_a_line_and_never_in_the_middle_of_another(value: str, other: str) -> None:
+    column = marks({"caller": {"user": value, "agent": other}})
+    assert line(mark("user", value)) in column
+    assert of_column(column) == [mark("user", value), mark("agent", other)]
+    assert (line(mark("user", other)) in column) == (mark("user", other) == mark("user", value))
+    assert all(len(one) <= CHARS for one in of_column(column))
+
+
+def test_a_record_without_marks_has_a_column_that_says_so() -> None:
+    assert marks({}) == NONE
+    assert of_column(NONE) == of_column(None) == []
+
+
+def test_a_record_has_no_more_marks_than_the_bound() -> None:
+    column = marks({"service": {"annotations": {f"a{n}": "x" for n in range(500)}}})
+    assert len(of_column(column)) == MOST
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1 << 46), st.lists(st.sampled_from([f"m:{n}" for n in range(200)]), max_size=6, unique=True)), max_size=40
+    )
+)
+def test_the_index_names_exactly_those_that_have_a_mark(exchanges: list[tuple[int, list[str]]]) -> None:
+    ids = [uuid7(ms, str(number).encode()) for number, (ms, _) in enumerate(exchanges)]
+    columns = ["\n" + "\n".join(found) + "\n" if found else NONE for _, found in exchanges]
+    rows = postings(zip(ids, columns, strict=True))
+    assert len({row[:3] for row in rows}) == len(rows)
+    for asked in (f"m:{n}" for n in range(200)):
+        expected = defaultdict(set)
+        for identity, (_, found) in zip(ids, exchanges, strict=True):
+            if asked in found:
+                expected[bucket_of(identity)].add(identity)
+        named = defaultdict(set)
+        for bucket, _, _, row in rows:
+            for one in ids_of(packed_ids(row, hash_of(asked))):
+                named[bucket].add(one)
+        assert named == expected
