@@ -24,9 +24,13 @@ FACETS = (
     ("status", "Status"),
     ("completeness", "Record"),
     ("caller", "Caller"),
+    ("user", "User"),
+    ("annotation", "Annotation"),
     ("protocol", "Protocol"),
 )
+BARS = 96
 SHOWN_OF_FACET = 8
+_WANTED = {"fields": ",".join(name for name, _ in FACETS), "values": str(SHOWN_OF_FACET)}
 _PLACE = ("cursor", "since", "until", "limit", "order", "q")
 
 
@@ -74,7 +78,10 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     filters.setdefault("since", DEFAULT_SINCE)
     asked = {name: value for name, value in filters.items() if value and name not in ("cursor",)}
     view, found, counts, times = await asyncio.gather(
-        frame("Exchanges", request, api), _list(api, filters), _optional(api, "/v1/facets", asked), _optional(api, "/v1/histogram", asked)
+        frame("Exchanges", request, api),
+        _list(api, filters),
+        _optional(api, "/v1/facets", {**asked, **_WANTED}),
+        _optional(api, "/v1/histogram", {**asked, "buckets": str(BARS)}),
     )
     listed, fault, status = found
     rows = [row(record, asked) for record in listed.get("items", ())]
@@ -125,16 +132,16 @@ def facets(counts: Document, filters: Mapping[str, str]) -> list[Facet]:
     """The facets that have values, the most frequent first."""
     found = []
     for name, title in FACETS:
-        values = counts.get("facets", {}).get(name) or []
+        values = counts["facets"].get(name, {}).get("values", [])
         most = max((one["count"] for one in values), default=0)
-        shown = [_counted(name, one, most, filters) for one in values[:SHOWN_OF_FACET]]
+        shown = [_counted(name, one, most, filters) for one in values]
         if shown:
             found.append(Facet(title, shown))
     return found
 
 
 def _counted(name: str, one: Document, most: int, filters: Mapping[str, str]) -> Counted:
-    value = str(one["value"]) if one["value"] is not None else "none"
+    value = str(one["value"])
     chosen = filters.get(name) == value
     rest = {key: kept for key, kept in filters.items() if key not in (name, "cursor")}
     href = link("/", rest) if chosen else link("/", rest, **{name: value})
@@ -144,7 +151,9 @@ def _counted(name: str, one: Document, most: int, filters: Mapping[str, str]) ->
 def _facet_text(name: str, value: str) -> str:
     if name == "caller":
         return words.person(value)
-    return words.state([value])[0] if name == "completeness" and value != "none" else value
+    if name == "annotation":
+        return value.partition("=")[0].rpartition("/")[2] + " " + value.partition("=")[2]
+    return words.state([value])[0] if name == "completeness" else value
 
 
 def chips(filters: Mapping[str, str]) -> list[Chip]:
@@ -166,7 +175,7 @@ HEIGHT = 70.0
 
 def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
     """Bars of the counts; each leads to its own span of time."""
-    buckets = times.get("buckets") or []
+    buckets = times["items"]
     if not buckets:
         return None
     rest = {key: value for key, value in filters.items() if key not in ("since", "until", "cursor")}
@@ -178,23 +187,31 @@ def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
         for number, bucket in enumerate(buckets)
         if number % every == 0
     ]
-    total = sum(bucket["count"] for bucket in buckets)
+    total = sum(_count(bucket) for bucket in buckets)
     label = f"{total:,} exchanges over time, from {buckets[0]['start']} to {buckets[-1]['end']}"
     return Histogram(stacks(columns, HEIGHT), marks, label, buckets[0]["start"], buckets[-1]["end"])
 
 
+def _count(bucket: Document) -> int:
+    """How many there are, or may be."""
+    return int(bucket.get("estimate") or sum(bucket["counts"].values()))
+
+
 def _column(bucket: Document, rest: Mapping[str, str]) -> Stack:
-    failed = sum(count for name, count in bucket.get("statuses", {}).items() if name in ("5xx", "none"))
-    title = f"{bucket['start']}: {bucket['count']:,} exchanges" + (f", {failed:,} failed" if failed else "")
-    return Stack((("c1", bucket["count"] - failed), ("bad", failed)), title, link("/", rest, since=bucket["start"], until=bucket["end"]))
+    counts, count = bucket["counts"], _count(bucket)
+    failed = sum(number for name, number in counts.items() if name in ("5xx", "none"))
+    if counted := sum(counts.values()):
+        failed = round(failed * count / counted)
+    title = f"{words.day_and_clock(bucket['start'])} UTC: {count:,} exchanges" + (f", {failed:,} failed" if failed else "")
+    return Stack((("c1", count - failed), ("bad", failed)), title, link("/", rest, since=bucket["start"], until=bucket["end"]))
 
 
 def summary(times: Document | None, rows: list[Row]) -> str:
     """How many there are, as far as it is known."""
-    if times and "buckets" in times:
-        total = sum(bucket["count"] for bucket in times["buckets"])
-        at_least = "at least " if times.get("approximate") else ""
-        return f"{at_least}{total:,} exchange{'' if total == 1 else 's'}"
+    if times:
+        total = sum(_count(bucket) for bucket in times["items"])
+        about = "about " if any("estimate" in bucket for bucket in times["items"]) else "at least " if times.get("approximate") else ""
+        return f"{about}{total:,} exchange{'' if total == 1 else 's'}"
     return f"{len(rows)} shown"
 
 
