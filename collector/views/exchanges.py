@@ -28,7 +28,7 @@ FACETS = (
     ("annotation", "Annotation"),
     ("protocol", "Protocol"),
 )
-BARS = 96
+_BARS = {"buckets": "96"}
 SHOWN_OF_FACET = 8
 _WANTED = {"fields": ",".join(name for name, _ in FACETS), "values": str(SHOWN_OF_FACET)}
 _PLACE = ("cursor", "since", "until", "limit", "order", "q")
