@@ -207,7 +207,7 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Carried
         return Carried(named["journal"], Place(int(named["position"]), int(named["ordinal"])), event)
     except KeyError as error:
         raise BadInputError(f"a record without the CloudEvents attribute {error}: it is none of Meshscribe's events") from error
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
         raise BadInputError(f"event {named.get('id', 'without id')}: {error}") from error
 
 

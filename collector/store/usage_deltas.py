@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
 
-from collector.messages.times import of_epoch
+from collector.messages.times import LATEST_US, of_epoch
 from collector.messages.usage_counts import CALLS, LATE, OF_A_CALL, REVISED, SUMS
 from collector.store.rows import Row
 from collector.store.schema import exchanges
@@ -19,6 +20,9 @@ _CALLS, _REVISED, _LATE = SUMS.index(CALLS), SUMS.index(REVISED), SUMS.index(LAT
 _COLUMNS = exchanges.columns.keys()
 ID, EXCHANGE, REVISION, TIME, USAGE, KEY = (_COLUMNS.index(n) for n in ("id", "exchange", "revision", "time_us", "usage", "usage_key"))
 ZEROES = [0] * len(SUMS)
+
+# Only what is surely ours, so that it can be added without another look.
+_WRITTEN = re.compile(rf'{{("(?:{"|".join(OF_A_CALL)})":[0-9]{{1,10}}(?:,(?=")|(?=}})))+}}', re.ASCII).fullmatch
 
 Cell = tuple[int, int]  # hour, or day, and key
 
@@ -44,20 +48,24 @@ class Deltas:
         own = {row[ID] for row in new} if marked else set[str]()
         behind = own.intersection(row.id for row in marked)
         for row in new:
-            if row[KEY] is not None and row[ID] not in behind:
-                self.count(row[TIME], row[KEY], row[REVISION], row[USAGE])
+            key = row[KEY]
+            if key is not None and not (behind and row[ID] in behind):
+                self.count(row[TIME], key, row[REVISION], row[USAGE])
         for old in marked:
             if old.key is not None and old.id not in own:
                 self.count(old.time_us, old.key, old.revision, old.usage, -1)
 
     def count(self, time_us: int, key: int, revision: int, usage: str | None, sign: int = 1) -> None:
         """One call."""
-        sums = self._sums(hour_of(time_us), key)
+        cell = ((time_us if 0 <= time_us <= LATEST_US else 0) // HOUR_US, key)
+        sums = self.hours.get(cell)
+        if sums is None:
+            sums = self.hours[cell] = ZEROES.copy()
         sums[_CALLS] += sign
         if revision:
             sums[_REVISED] += sign
         if usage is not None:
-            for name, number in counts_in(usage).items():
+            for name, number in counts_in(usage):
                 sums[_AT[name]] += sign * number
 
     def late(self, rows: Sequence[Row]) -> None:
@@ -91,15 +99,12 @@ def hour_of(time_us: int) -> int:
     return of_epoch(time_us) // HOUR_US
 
 
-def counts_in(usage: str) -> Mapping[str, int]:
+def counts_in(usage: str) -> Iterable[tuple[str, int]]:
     """What `usage_text` wrote. What is damaged counts nothing but the call."""
-    try:
-        found = orjson.loads(usage)
-    except orjson.JSONDecodeError:
-        return {}
-    if isinstance(found, dict) and found.keys() <= _AT.keys() and all(type(number) is int for number in found.values()):
-        return found
-    return {}
+    if _WRITTEN(usage) is None:
+        return ()
+    found: dict[str, int] = orjson.loads(usage)
+    return found.items()
 
 
 def without_ended(rows: Sequence[Row], ended: str) -> tuple[list[Row], list[Row]]:
