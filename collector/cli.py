@@ -16,6 +16,7 @@ from collector.commands.decode import decode
 from collector.commands.exits import Exit, code
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
+from collector.commands.marks import marks
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
 from collector.commands.relays import relays
@@ -95,6 +96,7 @@ app.command(rich_help_panel="Look")(relays)
 app.add_typer(config, name="config", rich_help_panel="Run")
 app.add_typer(kafka, name="kafka", rich_help_panel="Run")
 app.command(rich_help_panel="Mend")(replay)
+app.command(rich_help_panel="Mend")(marks)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Mend")
 
 
