@@ -18,6 +18,7 @@ from collector.commands.exits import Exit, code
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.login import login
+from collector.commands.marks import marks
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
 from collector.commands.recount import recount
@@ -105,6 +106,7 @@ app.add_typer(config, name="config", rich_help_panel="Run")
 app.add_typer(kafka, name="kafka", rich_help_panel="Run")
 app.command(rich_help_panel="Mend")(replay)
 app.command(rich_help_panel="Mend")(recount)
+app.command(rich_help_panel="Mend")(marks)
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="Mend")
 
 

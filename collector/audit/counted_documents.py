@@ -28,7 +28,7 @@ class Facets(TypedDict, total=False):
     """How often each value occurs among the exchanges that match."""
 
     facets: Annotated[dict[str, Facet], field("By name.", _COUNTED, "")]
-    counted_rows: Annotated[int, field("How many exchanges were counted.", _COUNTED, "", 20000)]
+    counted_rows: Annotated[int, field("How many exchanges were counted.", _COUNTED, "", 10000)]
     approximate: Annotated[Literal[True], field("More match than were counted: the newest were.", _COUNTED, _ALL, True)]
     counted_from: Annotated[str, field("The start of the oldest that was counted.", _COUNTED, _ALL, _TIME)]
 

@@ -36,7 +36,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
 
     @routes.get("/v1/facets", responses=documents.FACETS, summary="How often each value occurs among what matches")
     async def get_facets(request: Request, query: FacetsAsked) -> Response:
-        """Of at most 20,000 exchanges, the newest that match; `approximate` says that there are more."""
+        """Of at most 10,000 exchanges, the newest that match; `approximate` says that there are more."""
         covered = reach(request, Right.EXCHANGES)
         sought = Sought(query.filters, span(query.since, query.until, clock.now_us()), within(covered, exchanges), _COLUMNS)
         async with engine.connect() as connection:

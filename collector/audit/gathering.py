@@ -12,7 +12,7 @@ from collector.audit import mark_queries
 from collector.audit.marked import Sought, find
 from collector.audit.pages import read
 
-ROWS = 20_000
+ROWS = 10_000
 SECONDS = 2.0  # then what was counted is answered
 _AT_ONCE = 5_000
 
@@ -27,8 +27,9 @@ class Gathered(NamedTuple):
 async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS) -> Gathered:
     """Whoever asks for indexed values alone gets them in one go; else steps are taken until the budget ends."""
     if not mark_queries.is_bounded(sought.query):
-        rows, more = await read(connection, sought.page(None, budget + 1), budget)
+        rows, more = await read(connection, sought.page(None, budget + 1), budget, _AT_ONCE)
         return Gathered(rows, rows[-1].id if more else None)
+    sought = sought._replace(at_once=_AT_ONCE)
     rows, behind, until = [], None, time.monotonic() + SECONDS
     while len(rows) < budget and time.monotonic() < until:
         found = await find(connection, sought, behind, min(_AT_ONCE, budget - len(rows)))

@@ -58,6 +58,7 @@ class Sought(NamedTuple):
     seen: ColumnElement[bool] = true()
     columns: Sequence[ColumnElement[Any]] = COLUMNS
     bounds: Bounds = BOUNDS
+    at_once: int = 50  # rows fetched in one step: few where they are large
 
     def page(self, behind: str | None, limit: int, edge: str | None = None) -> Select[Any]:
         """The statement of a page."""
@@ -72,7 +73,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
         looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
         room = limit - len(rows)
-        page = await read(connection, sought.page(behind, room + 1, edge), room)
+        page = await read(connection, sought.page(behind, room + 1, edge), room, sought.at_once)
         rows += page.rows
         if page.more:
             return Found(rows, rows[-1].id)
@@ -85,7 +86,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     left = sought.bounds.candidates
     async for some in _candidates(connection, sought, behind, groups):
         room = limit - len(rows)
-        page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room)
+        page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room, sought.at_once)
         rows += page.rows
         if page.more:
             return Found(rows, rows[-1].id if page.rows else behind)

@@ -25,11 +25,11 @@ class Page(NamedTuple):
     more: bool
 
 
-async def read(connection: AsyncConnection, statement: Select[Any], limit: int) -> Page:
+async def read(connection: AsyncConnection, statement: Select[Any], limit: int, at_once: int = _AT_ONCE) -> Page:
     """At most `limit` rows of the statement, fewer when they are large. The statement asks for one more than `limit`."""
     rows: list[Row[Any]] = []
     size = 0
-    async with connection.stream(statement, execution_options={"yield_per": _AT_ONCE}) as result:
+    async with connection.stream(statement, execution_options={"yield_per": at_once}) as result:
         async for row in result:
             if len(rows) == limit or size > PAGE_BYTES:
                 return Page(rows, more=True)

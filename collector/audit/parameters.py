@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Path, Query, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 
-from collector.audit import numbers
+from collector.audit import grammar, numbers
 from collector.audit.moments import Moment, parse
 from collector.audit.numbers import Range
 from collector.audit.problems import BadParametersError, Fault
@@ -251,7 +251,21 @@ class ExchangeFilters(Narrowed):
     first_token: Time | None = Field(None, description=f"From the request's start to the first token, likewise. {_RANGE}")
     tokens: Number | None = Field(None, description=f"Tokens, asked and answered. {_RANGE}")
     size: Size | None = Field(None, description=f"Bytes of both bodies; k, M, G are powers of 1000. {_RANGE}")
+    q: str | None = Field(
+        None, max_length=4096, description='Filters as one line: service:llama status:5xx tokens:>4000 user:"Ann Lee". None is given twice.'
+    )
     revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_line(cls, given: object) -> object:
+        """What the line says beside what is said by itself."""
+        if not isinstance(given, dict) or not isinstance(line := given.get("q"), str):
+            return given
+        said = grammar.parameters(line, ExchangeFilters.model_fields.keys() - {"q", "revisions"})
+        if twice := [name for name in said if given.get(name) is not None]:
+            raise ValueError(f"{twice[0]} is given twice: in the line, and by itself")
+        return {**given, **said}
 
 
 class ExchangeQuery(ExchangeFilters, _Page):

@@ -31,6 +31,7 @@ TOO_LONG = (
     "The query took longer than a query may (audit.query_seconds) and was given up: ask for a shorter time (since, until), or for one"
     " namespace, service or node."
 )
+_LINE = "q"  # what is wrong with no parameter by itself is wrong with the line of filters
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
@@ -153,7 +154,7 @@ def _bad_parameters(faults: Sequence[Fault]) -> Response:
 
 def _fault(found: Mapping[str, Any]) -> Fault:
     """A fault as FastAPI reports it; its location is (where, name, …)."""
-    name = str(found["loc"][1]) if len(found["loc"]) > 1 else str(found["loc"][0])
+    name = str(found["loc"][1]) if len(found["loc"]) > 1 else _LINE
     if found["type"] == "extra_forbidden":
         return Fault(name, "no such parameter here; /docs lists what there is")
     return Fault(name, found["msg"].removeprefix("Value error, "))

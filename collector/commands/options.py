@@ -29,11 +29,15 @@ class LineFormat(StrEnum):
 
 
 FILTERS = ("since", "until", "namespace", "service", "path", "method", "status", "request_id", "completeness", "node", "model", "caller")
+MARKS = (
+    "annotation", "label", "consumer", "user", "agent", "session", "trace", "protocol", "operation", "tool", "finish_reason", "streamed",
+    "policy", "duration", "first_token", "tokens", "size", "q",
+)  # fmt: skip
 
 
 def filters(given: Mapping[str, Any]) -> dict[str, str | None]:
     """Those of a command's options that are filters of the API, under their names there."""
-    return {name: given[name] for name in FILTERS if name in given}
+    return {name: given[name] for name in (*FILTERS, *MARKS) if name in given}
 
 
 Url = Annotated[str, typer.Option("--url", envvar="MESHSCRIBE_URL", help="The audit API.")]
@@ -59,5 +63,25 @@ Completeness = Annotated[
 Node = Annotated[str | None, typer.Option(help="Node id of the proxy.", rich_help_panel=_FILTERS)]
 Model = Annotated[str | None, typer.Option(help="The model that was asked.", rich_help_panel=_FILTERS)]
 Caller = Annotated[str | None, typer.Option(help="SPIFFE id of the caller.", rich_help_panel=_FILTERS)]
+Annotation = Annotated[str | None, typer.Option(help="Copied annotation of the service: team=2002, or a list.", rich_help_panel=_FILTERS)]
+Label = Annotated[str | None, typer.Option(help="Copied label of the service: tier=gold, or a list.", rich_help_panel=_FILTERS)]
+Consumer = Annotated[str | None, typer.Option(help="The consumer's hash.", rich_help_panel=_FILTERS)]
+User = Annotated[str | None, typer.Option(help="The human, as records tell it.", rich_help_panel=_FILTERS)]
+Agent = Annotated[str | None, typer.Option(help="The agent, as records tell it.", rich_help_panel=_FILTERS)]
+Session = Annotated[str | None, typer.Option(help="Session, as records tell it.", rich_help_panel=_FILTERS)]
+Trace = Annotated[str | None, typer.Option(help="Trace id.", rich_help_panel=_FILTERS)]
+Protocol = Annotated[str | None, typer.Option(help="openai-chat, kserve-v2, …, or a list.", rich_help_panel=_FILTERS)]
+Operation = Annotated[str | None, typer.Option(help="chat, infer, …, or a list.", rich_help_panel=_FILTERS)]
+Tool = Annotated[str | None, typer.Option(help="A tool that was called.", rich_help_panel=_FILTERS)]
+FinishReason = Annotated[str | None, typer.Option(help="stop, length, …, or a list.", rich_help_panel=_FILTERS)]
+Streamed = Annotated[str | None, typer.Option(help="true or false.", rich_help_panel=_FILTERS)]
+Policy = Annotated[str | None, typer.Option(help="The tap's rule.", rich_help_panel=_FILTERS)]
+Duration = Annotated[str | None, typer.Option(help="How long it took: '>2s', '<=250ms', 1s..2m.", rich_help_panel=_FILTERS)]
+FirstToken = Annotated[str | None, typer.Option(help="When the first token came: '>2s'.", rich_help_panel=_FILTERS)]
+Tokens = Annotated[str | None, typer.Option(help="Tokens, asked and answered: '>4000'.", rich_help_panel=_FILTERS)]
+Size = Annotated[str | None, typer.Option(help="Bytes of both bodies: '>1M'.", rich_help_panel=_FILTERS)]
+Line = Annotated[
+    str | None, typer.Option("--q", "-q", help="Filters as one line: 'service:llama status:5xx tokens:>4000'.", rich_help_panel=_FILTERS)
+]
 Limit = Annotated[int, typer.Option(min=0, help="Items at most; 0: all there are.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="A table for people; json: one array; jsonl: one record a line.")]

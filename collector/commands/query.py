@@ -41,6 +41,24 @@ def query(
     node: options.Node = None,
     model: options.Model = None,
     caller: options.Caller = None,
+    annotation: options.Annotation = None,
+    label: options.Label = None,
+    consumer: options.Consumer = None,
+    user: options.User = None,
+    agent: options.Agent = None,
+    session: options.Session = None,
+    trace: options.Trace = None,
+    protocol: options.Protocol = None,
+    operation: options.Operation = None,
+    tool: options.Tool = None,
+    finish_reason: options.FinishReason = None,
+    streamed: options.Streamed = None,
+    policy: options.Policy = None,
+    duration: options.Duration = None,
+    first_token: options.FirstToken = None,
+    tokens: options.Tokens = None,
+    size: options.Size = None,
+    q: options.Line = None,
     order: Annotated[Order, typer.Option(help="Newest or oldest first.")] = Order.DESC,
     all_revisions: Annotated[bool, typer.Option("--all-revisions", help="Superseded revisions too.")] = False,
     limit: options.Limit = 100,
@@ -58,6 +76,8 @@ def query(
     - `meshscribe query -n prod -s llama --completeness '!complete'`: what we do not know all of
 
     - `meshscribe query --since 7d --limit 0 -o jsonl > week.jsonl`: a week, one record a line
+
+    - `meshscribe query -q 'service:llama status:5xx tokens:>4000'`: the same filters as one line
 
     - `meshscribe query ID`: one exchange in full
 

@@ -81,7 +81,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
         frame("Exchanges", request, api),
         _list(api, filters),
         _optional(api, "/v1/facets", {**asked, **_WANTED}),
-        _optional(api, "/v1/histogram", {**asked, "buckets": str(BARS)}),
+        _optional(api, "/v1/histogram", {**asked, **_BARS}),
     )
     listed, fault, status = found
     rows = [row(record, asked) for record in listed.get("items", ())]

@@ -23,17 +23,42 @@ from collector.audit.app import create_app
 from collector.clock import SystemClock
 from collector.messages.columns import ExchangeColumns
 from collector.settings import Audit, Sink
+from collector.store import postings
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.bench.bench_queries import DAY_US, DAYS, QUERIES, ROUNDS, Healthy, measure
 
 COUNT = int(os.environ.get("MESHSCRIBE_BENCH_EXCHANGES", "500000"))
 AT_ONCE = 5_000
+BATCH = 200  # that the sink writes together
 OLD = 4_500
 # In the order of _rows.
 _OTHERS = ("id", "superseded", "source", "subject", "time_us", "journal", "position", "ordinal", "crc", "data")
 _COLUMNS = (*_OTHERS[:5], *ExchangeColumns._fields, *_OTHERS[5:])
+_MARKS = _COLUMNS.index("marks")
 INSERT = f"INSERT INTO exchanges ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+MARKED: dict[str, dict[str, str]] = {
+    "protocol common": {"protocol": "openai-chat"},
+    "protocol rare": {"protocol": "kserve-v2"},
+    "finish_reason very rare": {"finish_reason": "content_filter"},
+    "annotation": {"annotation": "cost-center=17"},
+    "user": {"user": f"{321:032x}"},
+    "session": {"session": f"{4321:032x}"},
+    "trace one, oldest": {"trace": "old"},
+    "trace absent": {"trace": "none"},
+    "tool one, oldest, asc": {"tool": "rare", "order": "asc"},
+    "user and common": {"user": f"{321:032x}", "protocol": "openai-chat", "streamed": "true"},
+    "tokens few": {"tokens": ">8990"},
+    "tokens none": {"tokens": ">9000000"},
+    "duration and service": {"duration": ">4s", "service": "svc-3"},
+}
+COUNTED: dict[str, dict[str, str]] = {
+    "all": {"since": "10d"},
+    "service": {"service": "svc-3", "since": "10d"},
+    "user": {"user": f"{321:032x}", "since": "10d"},
+    "5xx": {"status": "5xx", "since": "10d"},
+}
 
 
 def run(count: int = COUNT, rounds: int = ROUNDS) -> dict[str, float]:
@@ -54,7 +79,10 @@ def fill(path: Path, count: int) -> None:
     rows = _rows(count, Random(1))
     for _ in range(0, count, AT_ONCE):
         connection.execute("BEGIN")
-        connection.executemany(INSERT, [row for row, _ in zip(rows, range(AT_ONCE), strict=False)])
+        some = [row for row, _ in zip(rows, range(AT_ONCE), strict=False)]
+        connection.executemany(INSERT, some)
+        for at in range(0, len(some), BATCH):
+            connection.executemany(postings.SQLITE, postings.postings((row[0], row[_MARKS]) for row in some[at : at + BATCH]))
         connection.execute("COMMIT")
     connection.execute("INSERT INTO places VALUES ('bench', ?, 0)", (count,))
     connection.close()
@@ -75,8 +103,22 @@ def _rows(count: int, chance: Random) -> Iterator[tuple[object, ...]]:
             *(key, r2 < 0.001, f"/proxy/{node}", f"{namespace}/{service}", us, key, 0, int(r1 * 5e6), namespace, service, node, rest),
             *("POST" if r2 < 0.99 else "GET" if r2 < 0.99999 else "DELETE", _path(r1, r2, r3, number), _status(r4)),
             *(f"spiffe://cluster.local/ns/app/sa/c{round(300 * r1**3)}", f"model-{round(60 * r3**6)}", _completeness(r1)),
-            *(1000, 2000, "bench", number, 0, None, data),
+            *(1000, 2000, *_told(number, r1, r2, r3, chance), "bench", number, 0, None, data),
         )
+
+
+def _told(number: int, r1: float, r2: float, r3: float, chance: Random) -> tuple[int | None, int, str]:
+    """Tokens, first token and marks: half have all that a record can say."""
+    found = [
+        "protocol:openai-chat" if r3 < 0.99 else "protocol:kserve-v2", "operation:chat", f"streamed:{'true' if r1 < 0.5 else 'false'}",
+        f"finish_reason:{'stop' if r2 < 0.98 else 'length' if r2 < 0.9999 else 'content_filter'}", "policy:default",
+        f"annotation:team={round(30 * r1**2)}", f"annotation:cost-center={round(300 * r3)}", f"user:{round(2000 * r2):032x}",
+    ]  # fmt: skip
+    if number % 2:
+        found += [f"trace:{chance.getrandbits(128):032x}", f"session:{round(50_000 * r1):032x}", f"consumer:{round(100 * r2):032x}"]
+    if number == OLD:
+        found += ["trace:old", "tool:rare"]
+    return None if r1 < 0.1 else round(9000 * r2**3), round(2e5 * r3), "\n" + "\n".join(found) + "\n"
 
 
 def _path(r1: float, r2: float, r3: float, number: int) -> str:
@@ -106,8 +148,11 @@ async def _ask(path: Path, rounds: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     app = create_app(engine, Healthy(), CollectorRegistry(), Audit(), SystemClock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
-        for label, parameters in QUERIES.items():
+        for label, parameters in (QUERIES | MARKED).items():
             figures |= await measure(client, label, "/v1/exchanges", [{**parameters, "limit": "100"}] * rounds)
+        for route in ("facets", "histogram"):
+            for label, parameters in COUNTED.items():
+                figures |= await measure(client, f"{route} {label}", f"/v1/{route}", [{**parameters}] * rounds)
     await engine.dispose()
     return figures
 
