@@ -12,6 +12,7 @@ from collector.metrics.groups import (
     RelayMeter,
     RelayMetrics,
     RetentionMetrics,
+    SinkMetrics,
     TapMetrics,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "RelayMeter",
     "RelayMetrics",
     "RetentionMetrics",
+    "SinkMetrics",
     "TapMetrics",
 ]

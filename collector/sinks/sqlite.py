@@ -1,6 +1,7 @@
 """The sink on an SQLite file: one writer thread, one transaction a batch, `high` inside it.
 
-WAL with synchronous=FULL: what `write` acknowledged survives a power cut, so the journal may be truncated behind it.
+WAL with synchronous=FULL: what `write` acknowledged survives a power cut, so the journal may be truncated behind it. Where another file is
+put in its place while this runs, an older copy for example, nothing is written to it: what lies between would be in neither.
 Next stop: the audit API reads the same file through its own connections.
 """
 
@@ -66,6 +67,9 @@ class SqliteSink:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None  # of the file that it is open on
+        self._written: dict[str, Place] = {}  # by journal, what this sink has stored
+        self._compared = False  # whether the file that is open now has all that
         self._maker = RowMaker()
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
 
@@ -96,6 +100,8 @@ class SqliteSink:
     def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None) -> None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            if not self._compared:
+                self._compare(connection)
             for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
                 self._insert(connection, table, found)
             if rows.exchanges:  # whichever of its revisions came first
@@ -103,6 +109,19 @@ class SqliteSink:
                 connection.executemany(_SUPERSEDE, revised)
             if high is not None:
                 connection.execute(_SET_HIGH, (journal, *high))
+        self._compared = True
+        if high is not None:
+            self._written[journal] = max(high, self._written.get(journal, high))
+
+    def _compare(self, connection: sqlite3.Connection) -> None:
+        """Raises RetryableError: this is not the file that was written before, or it has lost its end."""
+        for journal, written in self._written.items():
+            found = self._read_high(connection, journal)
+            if found < written:
+                raise RetryableError(
+                    f"{self._path} has what came up to position {found.position}, but had come to {written.position}: another"
+                    " file, or an older copy, was put in its place. Start again: the journal then feeds anew what it still has"
+                )
 
     def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
         one, many = self._inserts[table]
@@ -121,11 +140,15 @@ class SqliteSink:
             if is_of_the_data(error):
                 raise PermanentError(f"{self._path}: {error}") from error
             self._disconnect()
-            raise RetryableError(f"{self._path}: {_fault(error)}") from error
+            raise RetryableError(f"{self._path}: {self._fault(error)}") from error
 
     def _connected(self) -> sqlite3.Connection:
+        """To the file that has this name now. One that is not there is not made: it would have no tables."""
+        if (inode := _inode(self._path)) != self._inode:
+            self._disconnect()
         if self._connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
+            name = f"{self._path.absolute().as_uri()}?mode=rw"
+            connection = sqlite3.connect(name, uri=True, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
             for pragma in (
                 "journal_mode=WAL",
                 "synchronous=FULL",
@@ -135,13 +158,32 @@ class SqliteSink:
                 "temp_store=MEMORY",
             ):
                 connection.execute(f"PRAGMA {pragma}")
-            self._connection = connection
+            self._connection, self._inode, self._compared = connection, inode, False
         return self._connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _fault(self, error: sqlite3.Error) -> str:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            return (
+                f"the file is damaged ({name}: {error}): stop, keep a copy, run `sqlite3 FILE .recover` or put a backup back; the journal"
+                " waits"
+            )
+        if not self._path.exists():
+            return "the file is gone: put it back, or start again, and a new one begins; the journal waits"
+        return f"{error} ({name})"
+
+
+def _inode(path: Path) -> int | None:
+    """Which file has this name now; None: none that we may see."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def is_of_the_data(error: sqlite3.Error) -> bool:
@@ -150,12 +192,3 @@ def is_of_the_data(error: sqlite3.Error) -> bool:
     if code is None:  # the module's own: a value that it cannot bind
         return not isinstance(error, sqlite3.OperationalError)
     return code & 0xFF in _OF_THE_DATA
-
-
-def _fault(error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-        return (
-            f"the file is damaged ({name}: {error}): stop, keep a copy, run `sqlite3 FILE .recover` or put a backup back; the journal waits"
-        )
-    return f"{error} ({name})"
