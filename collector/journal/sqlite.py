@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -36,6 +36,10 @@ log = logging.getLogger("meshscribe.journal")
 TAIL_BYTES = 32 << 20
 
 
+def _nobody(_: int) -> None:
+    """Nobody is told."""
+
+
 async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
     """Opens or creates the file. Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere)."""
     if settings.keep_bytes > settings.quota_bytes // 2:
@@ -55,6 +59,7 @@ class SqliteJournal:
         self.quota_bytes = settings.quota_bytes
         self.waiting_bytes = 0  # memory taken by appends that are not durable yet
         self.damages = opened.damages  # noticed since the start, of the file as a whole
+        self.witness: Callable[[int], None] = _nobody  # hears of each position before who appended it does
         self._keep_bytes = settings.keep_bytes
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
@@ -242,6 +247,7 @@ class SqliteJournal:
     def committed(self, group: list[Append], entries: list[Entry]) -> None:
         """Called by the writer: the group is durable."""
         self._last = entries[-1].position
+        self.witness(self._last)
         self._disk.worked()
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
