@@ -26,6 +26,7 @@ from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
 from collector.journal.received import ReceivedTime
+from collector.journal.shrinking import shrink
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Append, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
@@ -73,6 +74,7 @@ class SqliteJournal:
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._shrinks = True
         self._lock = opened.lock
         self._reader = reader
         self._writer = Writer(opened.connection, opened.end, self)
@@ -232,6 +234,7 @@ class SqliteJournal:
             self._floor = max(self._floor, floor)
             self._tail.forget(floor.position)
         await self._drop_checkpoints()
+        await self._shrink()
 
     async def close(self) -> None:
         """See Journal. Readers that wait get a RetryableError."""
@@ -270,6 +273,15 @@ class SqliteJournal:
             with suppress(BadPageError):  # it stays where it is; the writer has logged it
                 while await self._writer.run(partial(checkpoints.drop_chunk, checkpoint=number)):
                     pass
+
+    async def _shrink(self) -> None:
+        if not self._shrinks:
+            return
+        try:
+            await self._writer.run(shrink, in_transaction=False)
+        except (DiskError, JournalFullError) as error:  # damage, or no room: then it would fail each time
+            self._shrinks = False
+            log.warning("journal: its file keeps its size until the next start: %s", error)
 
     def _wake_readers(self) -> None:
         self._arrived.set()

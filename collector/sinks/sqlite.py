@@ -29,7 +29,7 @@ from collector.store.rows import Row, RowMaker, Rows
 
 T = TypeVar("T")
 
-WAL_KEPT = f"journal_size_limit={64 << 20}"  # bytes: a log that grew beyond, at retention for example, is cut again
+LOG_KEPT_BYTES = 64 << 20  # a log that grew beyond, at retention for example, is cut again
 LOCKED_SECONDS = 4.0  # another process may hold the file for so long; then it is said, and tried again
 _TABLES = (schema.exchanges, schema.payloads, schema.ledger)
 
@@ -154,7 +154,7 @@ class SqliteSink:
                 "synchronous=FULL",
                 "cache_size=-16384",
                 "wal_autocheckpoint=4000",
-                WAL_KEPT,
+                f"journal_size_limit={LOG_KEPT_BYTES}",
                 "temp_store=MEMORY",
             ):
                 connection.execute(f"PRAGMA {pragma}")

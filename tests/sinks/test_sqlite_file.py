@@ -10,7 +10,7 @@ import pytest
 
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Place
-from collector.sinks.sqlite import SqliteSink
+from collector.sinks.sqlite import LOG_KEPT_BYTES, SqliteSink
 from collector.store.migrate import migrate
 from collector.store.retention import Retention, SqliteExpiry
 from tests.support.clocks import TurnedClock
@@ -101,6 +101,24 @@ async def test_an_older_copy_in_its_place_gets_nothing_since_what_lies_between_w
     set_aside(path.with_name("moved"), "events.db")
     await sink.write(JOURNAL, some[20:], some[-1].place)
     assert await sink.high(JOURNAL) == some[-1].place
+    await sink.close()
+
+
+async def test_a_log_that_grew_is_cut_again(path: Path) -> None:
+    """As retention makes it grow while somebody reads: SQLite can't begin anew then."""
+    sink, some = SqliteSink(path), exchanges(20)
+    await sink.write(JOURNAL, some[:1], some[0].place)
+    log = path.with_name("events.db-wal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        other.execute("CREATE TABLE grown (data)")
+        for _ in range(80):
+            other.execute("INSERT INTO grown VALUES (zeroblob(1 << 20))")
+        assert log.stat().st_size > LOG_KEPT_BYTES
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    for output in some[1:5]:
+        await sink.write(JOURNAL, [output], output.place)
+    assert log.stat().st_size <= LOG_KEPT_BYTES
     await sink.close()
 
 
