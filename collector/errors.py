@@ -34,6 +34,10 @@ class FencedError(MeshscribeError):
     """Another process has taken over what this one wrote. It must stop: nothing of it may be written any more, nor thrown away."""
 
 
+class DamagedInPartError(RetryableError):
+    """Parts of a file of ours cannot be read or written. The rest can be used meanwhile."""
+
+
 class JournalFullError(RetryableError):
     """The journal is at its quota, or too much waits to be written."""
 

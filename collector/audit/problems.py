@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from collector.errors import BadInputError, PermanentError
+from collector.store.errors import of_file
 
 MEDIA_TYPE = "application/problem+json"
 UNAUTHENTICATED = "urn:meshscribe:problem:unauthenticated"
@@ -91,8 +92,7 @@ def damaged(detail: str, **more: Any) -> Response:
 
 def _of_file(error: BaseException) -> bool:
     """Whether SQLite says that its file is damaged."""
-    code = getattr(error.orig, "sqlite_errorcode", None) if isinstance(error, DBAPIError) else None
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, DBAPIError) and error.orig is not None and of_file(error.orig)
 
 
 def _was_ended(error: BaseException) -> bool:

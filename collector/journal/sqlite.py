@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
 from collector.journal.received import ReceivedTime
+from collector.journal.shrinking import shrink
 from collector.journal.tail import Tail, weight
 from collector.journal.writer import CLOSED, Append, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
@@ -34,6 +35,10 @@ from collector.settings import Journal as JournalSettings
 log = logging.getLogger("meshscribe.journal")
 
 TAIL_BYTES = 32 << 20
+
+
+def _nobody(_: int) -> None:
+    """Nobody is told."""
 
 
 async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
@@ -55,6 +60,7 @@ class SqliteJournal:
         self.quota_bytes = settings.quota_bytes
         self.waiting_bytes = 0  # memory taken by appends that are not durable yet
         self.damages = opened.damages  # noticed since the start, of the file as a whole
+        self.witness: Callable[[int], None] = _nobody  # hears of each position before who appended it does
         self._keep_bytes = settings.keep_bytes
         self._max_waiting_bytes = max_waiting_bytes
         self._clock = clock
@@ -68,6 +74,7 @@ class SqliteJournal:
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._shrinks = True
         self._lock = opened.lock
         self._reader = reader
         self._writer = Writer(opened.connection, opened.end, self)
@@ -227,6 +234,7 @@ class SqliteJournal:
             self._floor = max(self._floor, floor)
             self._tail.forget(floor.position)
         await self._drop_checkpoints()
+        await self._shrink()
 
     async def close(self) -> None:
         """See Journal. Readers that wait get a RetryableError."""
@@ -242,6 +250,7 @@ class SqliteJournal:
     def committed(self, group: list[Append], entries: list[Entry]) -> None:
         """Called by the writer: the group is durable."""
         self._last = entries[-1].position
+        self.witness(self._last)
         self._disk.worked()
         self._tail.extend(entries)
         for waiting, entry in zip(group, entries, strict=True):
@@ -264,6 +273,15 @@ class SqliteJournal:
             with suppress(BadPageError):  # it stays where it is; the writer has logged it
                 while await self._writer.run(partial(checkpoints.drop_chunk, checkpoint=number)):
                     pass
+
+    async def _shrink(self) -> None:
+        if not self._shrinks:
+            return
+        try:
+            await self._writer.run(shrink, in_transaction=False)
+        except (DiskError, JournalFullError) as error:  # damage, or no room: then it would fail each time
+            self._shrinks = False
+            log.warning("journal: its file keeps its size until the next start: %s", error)
 
     def _wake_readers(self) -> None:
         self._arrived.set()

@@ -41,10 +41,11 @@ class Append(NamedTuple):
 
 
 class Command(NamedTuple):
-    """Something else to do, in a transaction of its own."""
+    """Something else to do, in a transaction of its own, or in none."""
 
     future: asyncio.Future[Any]
     work: Callable[[sqlite3.Connection], Any]
+    in_transaction: bool
 
 
 class Stop(NamedTuple):
@@ -82,12 +83,12 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in the thread inside a transaction. Raises JournalFullError or RetryableError as Journal.append does."""
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, in_transaction: bool = True) -> T:
+        """Runs `work` in the thread. Raises JournalFullError or RetryableError as Journal.append does."""
         if self._stopping:
             raise RetryableError(CLOSED)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Command(future, work))
+        self._queue.put(Command(future, work, in_transaction))
         return await future
 
     async def stop(self) -> None:
@@ -138,9 +139,11 @@ class Writer:
 
     def _execute(self, command: Command) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            if command.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
             result = command.work(self._connection)
-            self._connection.execute("COMMIT")
+            if command.in_transaction:
+                self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - handed to who waits; the thread has to live on
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

@@ -12,6 +12,7 @@ from collector.metrics.groups import (
     RelayMeter,
     RelayMetrics,
     RetentionMetrics,
+    SinkMetrics,
     TapMetrics,
 )
 from collector.metrics.usage import UsageMetrics
@@ -28,6 +29,7 @@ __all__ = [
     "RelayMeter",
     "RelayMetrics",
     "RetentionMetrics",
+    "SinkMetrics",
     "TapMetrics",
     "UsageMetrics",
 ]

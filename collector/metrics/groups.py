@@ -107,8 +107,6 @@ class PipelineState(Protocol):
     @property
     def fed(self) -> int: ...
     @property
-    def failing(self) -> str | None: ...
-    @property
     def waiting(self) -> Waiting: ...
     @property
     def checkpoints_failed(self) -> int: ...
@@ -125,12 +123,18 @@ class CorrelatorState(Protocol):
     def open_bytes(self) -> int: ...
 
 
+class SinkMetrics:
+    """Whether the sink takes events, read when it is scraped: also before there is a pipeline that would give it any."""
+
+    def __init__(self, registry: CollectorRegistry, failing: Callable[[], str | None]) -> None:
+        storing.SINK_FAILING.read(registry, lambda: int(failing() is not None))
+
+
 class PipelineMetrics:
     """How far the pipeline is, and what it holds, read when they are scraped."""
 
     def __init__(self, registry: CollectorRegistry, pipeline: PipelineState, correlator: CorrelatorState) -> None:
         storing.PIPELINE_POSITION.read(registry, lambda: pipeline.fed)
-        storing.SINK_FAILING.read(registry, lambda: int(pipeline.failing is not None))
         storing.SINK_WAITING_SECONDS.read(registry, lambda: pipeline.waiting.seconds)
         storing.OPEN_EXCHANGES.read(registry, lambda: correlator.open_exchanges)
         storing.OPEN_BYTES.read(registry, lambda: correlator.open_bytes)

@@ -1,13 +1,17 @@
-"""The HTTP client of a relay: one connection that is kept, TLS as the settings say, a token that may be rotated."""
+"""The HTTP client of a relay: one connection that is kept, more while requests are repeated, TLS as the settings say, a token that may be
+rotated. The time limit is that of a whole request: who answers a byte now and then does not answer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 
 import httpx
 
 from collector.errors import RetryableError, SettingsError
+from collector.relays.patience import COPIES
 from collector.settings import Relay
 
 
@@ -20,15 +24,19 @@ class Client:
         self._fixed = [(name.encode(), value.get_secret_value().encode()) for name, value in settings.headers.items()]
         self._http = httpx.AsyncClient(
             verify=_context(settings),
-            timeout=settings.timeout_seconds,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            timeout=None,
+            limits=httpx.Limits(max_connections=COPIES, max_keepalive_connections=1),
             follow_redirects=False,
         )
 
     async def post(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> httpx.Response:
         """The answer, whatever it says. Raises RetryableError: there is none."""
+        seconds = self._settings.timeout_seconds
         try:
-            return await self._http.post(self._settings.url, content=body, headers=[*headers, *self._fixed, *self._token()])
+            async with asyncio.timeout(seconds):
+                return await self._http.post(self._settings.url, content=body, headers=[*headers, *self._fixed, *self._token()])
+        except TimeoutError as error:
+            raise RetryableError(f"{self.url}: no answer within {seconds:g} s (timeout_seconds)") from error
         except httpx.HTTPError as error:
             raise RetryableError(f"{self.url}: {str(error) or type(error).__name__}") from error
 

@@ -1,13 +1,15 @@
 """The target over HTTP: CloudEvents 1.0, HTTP protocol binding, in binary, structured or batch mode.
 
 At least once: the place is kept elsewhere (places.py) and written after the events were accepted. A repeat has the same ids. Events go one
-request after the other, in order. What a receiver's answer means stands in `meaning`.
+request after the other, in order; one that is out for long is repeated beside itself (repeats.py). What a receiver's answer means stands in
+`meaning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import httpx
 
@@ -15,10 +17,10 @@ from collector.clock import Clock
 from collector.dead_letters.events import BATCH_TYPE, EVENT_TYPE, structured
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Event, Output, Place
-from collector.relays.http_client import Client
 from collector.relays.http_events import binary
 from collector.relays.places import Places
 from collector.relays.protocol import LaterError, Poison, PoisonError
+from collector.relays.repeats import Repeats
 from collector.retry import retry_after
 
 # Answers that speak of the endpoint, its address or our credentials, not of this event: people can mend that, and no event is lost by it.
@@ -33,12 +35,22 @@ class _Placed(NamedTuple):
     event: Event
 
 
+class Client(Protocol):
+    """What sends requests (http_client.py)."""
+
+    url: str
+
+    async def post(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> httpx.Response: ...
+    async def close(self) -> None: ...
+
+
 class HttpTarget:
     """See collector.sinks.protocol.Target. `batch`: events in one request of batch mode, `batch_bytes`: their bytes, about."""
 
     def __init__(self, client: Client, places: Places, clock: Clock, *, mode: str, batch: int, batch_bytes: int) -> None:
         self._client, self._places, self._clock = client, places, clock
         self._mode, self._batch, self._batch_bytes = mode, batch, batch_bytes
+        self._repeats = Repeats()
         self._accepted: set[str] = set()  # since the last place: what is tried again leaves these out
 
     async def high(self, journal: str) -> Place:
@@ -89,11 +101,7 @@ class HttpTarget:
 
     async def _post(self, journal: str, events: Sequence[_Placed]) -> list[Poison]:
         """One request; what is refused for ever is found by halves. Raises RetryableError."""
-        headers, body = self._message(journal, events)
-        answer = await self._client.post(headers, body)
-        refused = meaning(answer, self._client.url, self._clock.now_us())
-        if isinstance(refused, RetryableError):
-            raise refused
+        refused = await self._repeats.answer(partial(self._ask, *self._message(journal, events)))
         if refused is None:
             self._accepted.update(event.id for _, event in events)
             return []
@@ -102,6 +110,14 @@ class HttpTarget:
             return [Poison(Output(place, (event,)), str(refused))]
         half = len(events) // 2
         return [*await self._post(journal, events[:half]), *await self._post(journal, events[half:])]
+
+    async def _ask(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> PermanentError | None:
+        """Why it is refused for ever; None: it is accepted. Raises RetryableError."""
+        answer = await self._client.post(headers, body)
+        refused = meaning(answer, self._client.url, self._clock.now_us())
+        if isinstance(refused, RetryableError):
+            raise refused
+        return refused
 
     def _message(self, journal: str, events: Sequence[_Placed]) -> tuple[list[tuple[bytes, bytes]], bytes]:
         if self._mode == "binary":

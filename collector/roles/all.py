@@ -15,7 +15,7 @@ from collector.clock_steps import Steps
 from collector.health import Component
 from collector.journal.component import journal_component
 from collector.journal.sqlite import SqliteJournal, open_journal
-from collector.metrics import AdmissionMetrics, JournalMetrics
+from collector.metrics import AdmissionMetrics, JournalMetrics, SinkMetrics
 from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares, share_key
 from collector.roles.away import Presence
@@ -37,6 +37,7 @@ async def start(starting: Starting) -> Running:
     starting.stack.push_async_callback(journal.close)
     JournalMetrics(starting.registry, journal)
     state = State(journal, starting.phase, start_steps(starting))
+    SinkMetrics(starting.registry, lambda: state.sink_failing)
     state.admission = await _admission(starting, state)
     presence = Presence(journal, clock, settings.journal.path)
     starting.sources.push_async_callback(presence.stop)
@@ -50,7 +51,7 @@ async def start(starting: Starting) -> Running:
     await asyncio.to_thread(import_module, "collector.roles.behind")
     from collector.roles import behind
 
-    state.behind = await behind.start(starting, journal, state, front)
+    state.behind = await behind.start(starting, journal, state, front, state.wait_for)
     return Running(state.behind.task, Addresses(tap_address, log_address, front.address))
 
 
@@ -61,6 +62,16 @@ class State:
         self.journal, self._phase, self._steps = journal, phase, steps
         self.admission: Admission | None = None
         self.behind: Behind | None = None
+        self._waits_for = ""
+
+    def wait_for(self, why: str) -> None:
+        """Why the store cannot be used, before the pipeline has begun; empty: it can."""
+        self._waits_for = why
+
+    @property
+    def sink_failing(self) -> str | None:
+        """Why the sink takes nothing now."""
+        return self.behind.failing if self.behind is not None else self._waits_for or None
 
     def progress(self) -> Progress:
         """How far what was received is processed."""
@@ -68,12 +79,16 @@ class State:
 
     def components(self) -> Sequence[Component]:
         """See health.Health."""
-        behind = (Component("pipeline", False, "starting"),) if self.behind is None else self.behind.components()
+        behind = self._starting() if self.behind is None else self.behind.components()
         return (
             self._phase.ingest("" if self.admission is None else str(self.admission.offenders)),
             self._journal(),
             *behind,
         )
+
+    def _starting(self) -> Sequence[Component]:
+        starting = Component("pipeline", False, "starting")
+        return (starting, Component("sink", False, self._waits_for)) if self._waits_for else (starting,)
 
     def _journal(self) -> Component:
         found = journal_component(self.journal, self.admission.full.reason if self.admission is not None else None)

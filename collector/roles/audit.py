@@ -8,7 +8,7 @@ from collector.access.everybody import everything
 from collector.access.open import open_access
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
 from collector.roles.steps import clock_part
@@ -21,7 +21,7 @@ async def start(starting: Starting) -> Running:
     settings, clock, stack, registry = starting[:4]
     health = RoleHealth()
     front = await start_front(starting, health)
-    await prepare(settings.sink)
+    await patiently(lambda: prepare(settings.sink), clock, health.wait_for)
     engine = open_engine(settings.sink, settings.audit.query_seconds)
     stack.push_async_callback(engine.dispose)
     # What the others have learnt of services is in the store: this role reads it and asks no API server.

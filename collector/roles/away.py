@@ -5,7 +5,7 @@ orderly stop, or since the last sign of life of one that was killed. While it ru
 suspended machine). How long is told by the monotonic clock, so that a clock that is set makes no absence and hides none; only over a start
 of the machine is it the difference of two dates. The sign of life is a line in a file beside the journal, written each half second and
 never synced: a killed process loses none of it, and after a power cut its time is too early, so that too much is called a gap and never
-too little.
+too little. How far the journal is stands in it before anything is acknowledged: so a journal that loses its end is noticed, however little.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ STILL_US = 2_500_000  # since the last look
 STEP_US = 2_000_000  # by which wall and monotonic clock may differ over an absence
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 SOURCE = "collector"
+AT_POSITION = 91  # bytes of a sign before the journal's position
 STOPPED, KILLED, HUNG, RUNNING = "stopped", "killed", "hung", "running"
 
 
@@ -120,6 +121,7 @@ class OwnJournal(Appender, Protocol):
     """A journal that this process alone appends to."""
 
     id: str
+    witness: Callable[[int], None]
 
     @property
     def last_position(self) -> int: ...
@@ -153,6 +155,7 @@ class Presence:
             self._watch.tell(away)
             await self._watch.flush()
         self._sign(RUNNING)
+        self._journal.witness = self._note
         self._task = asyncio.create_task(self._watch.run(lambda: self._sign(RUNNING)))
 
     async def _check_end(self) -> None:
@@ -181,6 +184,7 @@ class Presence:
         """Ends after `leave`, or when the start went no further."""
         if self._task is not None:
             await cancel(self._task)
+        self._journal.witness = lambda _: None  # which lives on, while the file's descriptor may soon be another file's
         if self._file >= 0:
             os.close(self._file)
 
@@ -214,6 +218,13 @@ class Presence:
         except ValueError:
             return NO_SIGN
         return sign if state in (RUNNING, STOPPED) and sign.at_us >= 0 else NO_SIGN
+
+    def _note(self, position: int) -> None:
+        """How far the journal is. Two microseconds, of each group of entries that is written."""
+        try:
+            os.pwrite(self._file, b"%020d" % position, AT_POSITION)
+        except OSError as error:
+            log.debug("no position in %s: %s", self._path, error)
 
     def _sign(self, state: str) -> None:
         clock = self._clock

@@ -64,6 +64,11 @@ class Behind:
         self.task, self._others = task, others
         self._journal, self._pipeline, self._directory, self._relays, self._burials = journal, pipeline, directory, relays, burials
 
+    @property
+    def failing(self) -> str | None:
+        """Why the sink takes nothing now."""
+        return self._pipeline.failing
+
     def progress(self) -> Progress:
         """Of the pipeline."""
         return Progress(self._pipeline.settled, self._pipeline.checkpointed, self._pipeline.away)
@@ -88,10 +93,13 @@ class Behind:
         return f", the oldest that is not stored came {seconds:.1f} s ago" if seconds else ""
 
 
-async def start(starting: Starting, journal: SqliteJournal, health: Health, front: Front) -> Behind:
-    """Sinks first. They are stopped last, after the pipeline was drained. Raises SettingsError: files or tables that do not fit."""
+async def start(starting: Starting, journal: SqliteJournal, health: Health, front: Front, wait_for: Callable[[str], None]) -> Behind:
+    """Sinks first. They are stopped last, after the pipeline was drained. `wait_for` is told why the store cannot be used yet.
+
+    Raises SettingsError: files or tables that do not fit.
+    """
     settings, clock, stack, registry = starting.settings, starting.clock, starting.stack, starting.registry
-    engine = await _store(starting)
+    engine = await _store(starting, wait_for)
     burials = start_burials(starting)
     sink = _sink(starting, engine, burials)
     stack.push_async_callback(sink.close)
@@ -126,12 +134,12 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     return Behind(journal, pipeline, task, directory, relays, burials, others)
 
 
-async def _store(starting: Starting) -> AsyncEngine | None:
+async def _store(starting: Starting, wait_for: Callable[[str], None]) -> AsyncEngine | None:
     """The SQL store, ready to be asked; None if the sink is Kafka, which answers no queries."""
     sink = starting.settings.sink
     if sink.is_kafka:
         return None
-    await patiently(lambda: prepare_to_write(sink), starting.clock)  # what is received meanwhile waits in the journal
+    await patiently(lambda: prepare_to_write(sink), starting.clock, wait_for)  # what is received meanwhile waits in the journal
     engine = open_engine(sink, starting.settings.audit.query_seconds)
     starting.stack.push_async_callback(engine.dispose)
     return engine

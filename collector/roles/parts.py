@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry
 
 from collector.clock import Clock
+from collector.complaints import Outage
 from collector.errors import RetryableError
 from collector.health import Component
 from collector.retry import steady, until_it_works
@@ -55,21 +56,29 @@ class RoleHealth:
 
     def __init__(self) -> None:
         self.parts: list[Callable[[], Sequence[Component]]] = []
+        self._waits_for = ""
+
+    def wait_for(self, why: str) -> None:
+        """Why the store cannot be used, before the role has begun; empty: it can."""
+        self._waits_for = why
 
     def components(self) -> Sequence[Component]:
         """See health.Health. Nothing is ready before the first part is there."""
         found = [component for part in self.parts for component in part()]
+        if self._waits_for:
+            found.append(Component("store", False, self._waits_for))
         return found or [Component("role", False, "starting")]
 
 
-async def patiently(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Until it works: what is asked for may start after us."""
-    outage = ""
+async def patiently(attempt: Callable[[], Awaitable[T]], clock: Clock, told: Callable[[str], None] = lambda _: None) -> T:
+    """Until it works: what is asked for may start after us, or be mended. `told` why it does not; when it does, nothing."""
+    outage = Outage("what was waited for is there", log, clock)
 
     def fails(error: RetryableError) -> None:
-        nonlocal outage
-        if str(error) != outage:
-            log.warning("waiting: %s", error)
-        outage = str(error)
+        told(str(error))
+        outage.fails(str(error), f"waiting: {error}")
 
-    return await until_it_works(attempt, steady(RETRY_SECONDS), clock.sleep, fails, RetryableError)
+    result = await until_it_works(attempt, steady(RETRY_SECONDS), clock.sleep, fails, RetryableError)
+    told("")
+    outage.works()
+    return result

@@ -40,9 +40,14 @@ async def start_probes(starting: Starting, health: Health) -> str:
 
 
 async def start_front(starting: Starting, health: Health) -> Front:
-    """For a role that will have the audit API; until then whoever asks for more than probes is asked to come again."""
+    """For a role that will have the audit API; until then whoever asks for more than probes hears what is waited for."""
     app = _app(starting, health)
-    app.add_route("/{path:path}", _not_here, methods=["GET", "HEAD", "POST"], include_in_schema=False)
+
+    async def not_here(_: Request) -> Response:
+        waits = [f"{part.name}: {part.detail}" for part in health.components() if not part.ok and part.detail not in ("", "starting")]
+        return problem(503, "; ".join([NOT_HERE, *waits]), {"retry-after": "1"})
+
+    app.add_route("/{path:path}", not_here, methods=["GET", "HEAD", "POST"], include_in_schema=False)
     return await _start(starting, app)
 
 
@@ -51,10 +56,6 @@ def _app(starting: Starting, health: Health) -> FastAPI:
     app.include_router(probes.router(PhasedHealth(health, starting.phase), starting.registry))
     answer_with_problems(app)
     return app
-
-
-async def _not_here(_: Request) -> Response:
-    return problem(503, NOT_HERE, {"retry-after": "1"})
 
 
 async def _start(starting: Starting, app: FastAPI) -> Front:

@@ -42,7 +42,7 @@ async def start(starting: Starting) -> Running:
     settings, clock, stack, registry = starting[:4]
     health = RoleHealth()
     address = await start_probes(starting, health)
-    await patiently(lambda: prepare_to_write(settings.sink), clock)
+    await patiently(lambda: prepare_to_write(settings.sink), clock, health.wait_for)
     feed = _feed(settings)
     stack.push_async_callback(feed.close)
     target = open_sink(settings.sink, clock, settings.usage)

@@ -1,6 +1,7 @@
 """The sink on an SQLite file: one writer thread, one transaction a batch, `high` inside it.
 
-WAL with synchronous=FULL: what `write` acknowledged survives a power cut, so the journal may be truncated behind it.
+WAL with synchronous=FULL: what `write` acknowledged survives a power cut, so the journal may be truncated behind it. Where another file is
+put in its place while this runs, an older copy for example, nothing is written to it: what lies between would be in neither.
 Next stop: the audit API reads the same file through its own connections.
 """
 
@@ -32,7 +33,7 @@ from collector.store.usage_statements import ENDED, KEY_WITH_MARKS, with_marks
 
 T = TypeVar("T")
 
-WAL_KEPT = f"journal_size_limit={64 << 20}"  # bytes: a log that grew beyond, at retention for example, is cut again
+LOG_KEPT_BYTES = 64 << 20  # a log that grew beyond, at retention for example, is cut again
 LOCKED_SECONDS = 4.0  # another process may hold the file for so long; then it is said, and tried again
 _TABLES = (schema.exchanges, schema.payloads, schema.ledger)
 
@@ -80,6 +81,9 @@ class SqliteSink:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None  # of the file that it is open on
+        self._written: dict[str, Place] = {}  # by journal, what this sink has stored
+        self._compared = False  # whether the file that is open now has all that
         self._maker = RowMaker()
         self._book = Book(counting)
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
@@ -127,6 +131,8 @@ class SqliteSink:
     def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, *, repeated: bool = False) -> None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            if not self._compared:
+                self._compare(connection)
             if rows.exchanges:
                 self._exchanges(connection, rows.exchanges, repeated)
             for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
@@ -134,6 +140,19 @@ class SqliteSink:
             connection.executemany(postings.SQLITE, postings.of_rows(rows.exchanges))
             if high is not None:
                 connection.execute(_SET_HIGH, (journal, *high))
+        self._compared = True
+        if high is not None:
+            self._written[journal] = max(high, self._written.get(journal, high))
+
+    def _compare(self, connection: sqlite3.Connection) -> None:
+        """Raises RetryableError: this is not the file that was written before, or it has lost its end."""
+        for journal, written in self._written.items():
+            found = self._read_high(connection, journal)
+            if found < written:
+                raise RetryableError(
+                    f"{self._path} has what came up to position {found.position}, but had come to {written.position}: another"
+                    " file, or an older copy, was put in its place. Start again: the journal then feeds anew what it still has"
+                )
 
     def _new(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
         """Each row that is not there, once."""
@@ -177,30 +196,54 @@ class SqliteSink:
             if is_of_the_data(error):
                 raise PermanentError(f"{self._path}: {error}") from error
             self._disconnect()
-            raise RetryableError(f"{self._path}: {_fault(error)}") from error
+            raise RetryableError(f"{self._path}: {self._fault(error)}") from error
         except BaseException:
             self._book.forget()
             raise
 
     def _connected(self) -> sqlite3.Connection:
+        """To the file that has this name now. One that is not there is not made: it would have no tables."""
+        if (inode := _inode(self._path)) != self._inode:
+            self._disconnect()
         if self._connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
+            name = f"{self._path.absolute().as_uri()}?mode=rw"
+            connection = sqlite3.connect(name, uri=True, isolation_level=None, timeout=LOCKED_SECONDS, check_same_thread=False)
             for pragma in (
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 "cache_size=-16384",
                 "wal_autocheckpoint=4000",
-                WAL_KEPT,
+                f"journal_size_limit={LOG_KEPT_BYTES}",
                 "temp_store=MEMORY",
             ):
                 connection.execute(f"PRAGMA {pragma}")
-            self._connection = connection
+            self._connection, self._inode, self._compared = connection, inode, False
+            self._book.forget()  # it knew the keys of the file before
         return self._connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _fault(self, error: sqlite3.Error) -> str:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            return (
+                f"the file is damaged ({name}: {error}): stop, keep a copy, run `sqlite3 FILE .recover` or put a backup back; the journal"
+                " waits"
+            )
+        if not self._path.exists():
+            return "the file is gone: put it back, or start again, and a new one begins; the journal waits"
+        return f"{error} ({name})"
+
+
+def _inode(path: Path) -> int | None:
+    """Which file has this name now; None: none that we may see."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def is_of_the_data(error: sqlite3.Error) -> bool:
@@ -209,12 +252,3 @@ def is_of_the_data(error: sqlite3.Error) -> bool:
     if code is None:  # the module's own: a value that it cannot bind
         return not isinstance(error, sqlite3.OperationalError)
     return code & 0xFF in _OF_THE_DATA
-
-
-def _fault(error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-        return (
-            f"the file is damaged ({name}: {error}): stop, keep a copy, run `sqlite3 FILE .recover` or put a backup back; the journal waits"
-        )
-    return f"{error} ({name})"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from collector.errors import RetryableError, SettingsError
+from collector.errors import DamagedInPartError, RetryableError, SettingsError
 from collector.settings import Sink as SinkSettings
 from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
@@ -62,14 +62,15 @@ def open_expiry(settings: SinkSettings) -> PostgresExpiry | SqliteExpiry:
 
 async def prepare(settings: SinkSettings) -> None:
     """Migrates an SQLite file, which is this process's alone. A server's tables are migrated by `meshscribe migrate`, because several
-    collectors start at once: raises SettingsError if that was not done. A server that does not answer is waited for later; so is a damaged
-    file: what of it can be read and written is, and what cannot be written waits in the journal.
+    collectors start at once: raises SettingsError if that was not done. A server that does not answer is waited for later; so is a file
+    that is damaged in part: what of it can be read and written is, and what cannot be written waits in the journal. Raises RetryableError:
+    nothing can be read of the file, or nothing written to it.
     """
     postgres = server(settings)
     if postgres is None:
         try:
             await asyncio.to_thread(migrate, settings.url)
-        except RetryableError as error:
+        except DamagedInPartError as error:
             log.error("the store's tables cannot be looked at; what cannot be stored waits in the journal: %s", error)
         return
     try:

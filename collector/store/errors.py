@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,4 +19,10 @@ def retryable(what: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, *FAILURES) as error:
         told = getattr(error, "orig", None) or error
-        raise RetryableError(f"{what}: {str(told) or type(told).__name__}") from error
+        damaged = ": the store's file is damaged, `meshscribe verify` names what is" if of_file(told) else ""
+        raise RetryableError(f"{what}: {str(told) or type(told).__name__}{damaged}") from error
+
+
+def of_file(error: BaseException) -> bool:
+    """Whether SQLite says that its file is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import sqlite3
@@ -19,16 +20,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.errors import DamagedError, RetryableError, unusable
+from collector.errors import DamagedError, DamagedInPartError, MeshscribeError, RetryableError, unusable
 from collector.settings.postgres_url import is_postgres, shown
 from collector.store.postgres_server import FAILURES, PostgresServer
+
+# A disk that is full or fails, a file that another process holds: people mend that, or it passes.
+_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
+_PASSING_OF_THE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def migrate(url: str, password_file: Path | None = None) -> list[str]:
     """Applies what is missing, in order; returns the revisions applied. Blocks: call it in a thread if a loop runs.
 
     Whoever else migrates the same store waits. Raises DamagedError if the store is newer than this program, SettingsError if its file
-    cannot be used, RetryableError if its server does not answer, or its file is damaged.
+    cannot be used, RetryableError if its server does not answer, or its file is damaged, locked or has no room: DamagedInPartError if
+    some of it can be used all the same.
     """
     if is_postgres(url):
         return _migrate(url, PostgresServer(url, password_file))
@@ -113,9 +119,22 @@ def _opening(url: str) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         cause = getattr(error, "orig", None) or error
-        if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
-            raise RetryableError(f"{_file(url)}: the file is damaged ({cause}): `meshscribe verify` names what is") from error
-        raise unusable("sink.url", _file(url), cause) from error
+        raise _meaning(_file(url), cause) from error
+
+
+def _meaning(path: Path | None, cause: Exception) -> MeshscribeError:
+    """What is wrong with the file or its disk may be mended while we wait; what is wrong with the setting may not."""
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_CORRUPT:
+        return DamagedInPartError(f"{path}: the file is damaged ({cause}): `meshscribe verify` names what is")
+    if code == sqlite3.SQLITE_NOTADB:
+        return RetryableError(
+            f"{path} is damaged in its first bytes, or was never a store ({cause}): put a backup in its place, or move {path}* away and a"
+            " new store begins"
+        )
+    if code in _PASSING or (isinstance(cause, OSError) and cause.errno in _PASSING_OF_THE_SYSTEM):
+        return RetryableError(f"{path}: {cause.strerror if isinstance(cause, OSError) else cause}")
+    return unusable("sink.url", path, cause)
 
 
 def _try_to_write(url: str) -> None:
@@ -163,7 +182,7 @@ def _make_file(url: str) -> None:
     path = _file(url)
     if path is None:
         return
-    if path.exists():
+    if path.exists() and path.stat().st_size:
         with suppress(PermissionError):  # another user's, who shares it with us
             path.chmod(0o600)  # it holds what people asked
     else:

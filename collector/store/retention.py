@@ -22,6 +22,7 @@ import asyncpg
 from collector.clock import Clock, HeldClock
 from collector.errors import RetryableError
 from collector.store import ahead, partitions
+from collector.store.errors import of_file
 from collector.store.partitions import TABLES, edge
 from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.postings import bucket_of
@@ -264,8 +265,9 @@ class SqliteExpiry:
                 return work(connection, *what)
             finally:
                 connection.close()
-        except sqlite3.OperationalError as error:
-            raise RetryableError(f"{self._path}: {error}") from error
+        except sqlite3.Error as error:
+            damaged = ": the file is damaged, `meshscribe verify` names what is" if of_file(error) else ""
+            raise RetryableError(f"{self._path}: {error}{damaged}") from error
 
     def _count(self, connection: sqlite3.Connection, table: str, before: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table} WHERE id < ?", (before,)).fetchone()[0])

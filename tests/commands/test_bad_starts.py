@@ -74,7 +74,6 @@ BAD: dict[str, tuple[Bad, str]] = {
         "sink.url: {folder}/events.db cannot be used: it is a folder, and a file is needed",
     ),
     "the journal is no database": (lambda folder: journal(file(folder, "j")), "meshscribe: {folder}/j is damaged or no SQLite file"),
-    "the store is no database": (lambda folder: store(file(folder, "e")), "sink.url: {folder}/e cannot be used: file is not a database"),
     "nothing can be written there (the journal)": (
         lambda _: journal("/sys/journal.db"),
         "journal.path: /sys/journal.db.lock cannot be used: ",

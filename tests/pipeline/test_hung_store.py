@@ -18,7 +18,7 @@ from collector import health as waiting
 from collector.complaints import Outage
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Kind
-from collector.metrics import PipelineMetrics
+from collector.metrics import PipelineMetrics, SinkMetrics
 from collector.pipeline.pipeline import Pipeline
 from collector.sinks.postgres import PostgresSink
 from collector.sinks.sqlite import SqliteSink
@@ -58,6 +58,7 @@ async def test_a_server_that_hangs_in_work_is_told_and_all_is_stored_when_it_ans
     async with storing(tmp_path, PostgresSink(database.server, TurnedClock())) as (journal, made):
         registry = CollectorRegistry()
         PipelineMetrics(registry, made, made._correlator)
+        SinkMetrics(registry, lambda: made.failing)
         half = len(entries) // 2
         await append(journal, journal._clock, entries[:half])  # type: ignore[arg-type]
         assert await made.drained(journal.last_position, PATIENCE)

@@ -289,6 +289,30 @@ async def test_a_journal_that_is_shorter_than_its_last_sign_of_life_is_told(tmp_
             connection.execute("DELETE FROM entries WHERE position > 3")
 
 
+async def test_a_journal_that_lost_only_what_came_since_the_last_look_is_told_too(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    for _ in range(5):
+        await journal.append(Kind.TICK, "", b"")
+    await life.ends(journal, presence, orderly=False)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as connection, connection:
+        connection.execute("DELETE FROM entries WHERE position > 4")
+    journal, presence = await life.begins()
+    assert Kind.INCIDENT in [entry.kind for entry in await journal.read(4, 1 << 20)]
+    await life.ends(journal, presence, orderly=True)
+
+
+async def test_what_is_appended_after_the_sign_was_closed_writes_to_no_file(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    journal, presence = await life.begins()
+    await presence.stop()
+    with (tmp_path / "other").open("w+b") as other:
+        assert other.fileno() >= 0
+        await journal.append(Kind.TICK, "", b"")
+        assert (tmp_path / "other").stat().st_size == 0
+    await journal.close()
+
+
 @pytest.mark.parametrize("machine", ["same", "another"])
 async def test_one_that_was_killed_and_whose_journal_lost_its_end_is_told_of_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str

@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 from collector.errors import SettingsError
+from collector.sqlite.head import has_head
 from collector.store.migrate import revisions
 
 GIB = 1 << 30
-MAGIC = b"SQLite format 3\x00"
 
 
 def try_database(path: Path, quota_bytes: int = 0) -> str:
@@ -61,9 +61,9 @@ def _existing(path: Path) -> Path:
 
 
 def _try_file(path: Path) -> None:
-    with path.open("r+b") as file:
-        head = file.read(len(MAGIC))
-    if head and head != MAGIC:
+    with path.open("r+b"):
+        pass
+    if not has_head(path):
         raise SettingsError(["is no SQLite file"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +19,7 @@ from collector.settings import Sink as SinkSettings
 from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
 from collector.store.engine import file_of, open_engine
+from collector.store.errors import of_file
 from collector.upkeep.replay.history import History
 from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics, usage
 from collector.upkeep.verify.journal import Step
@@ -79,10 +79,10 @@ async def readable(check: str, finding: Awaitable[list[Finding]]) -> list[Findin
     try:
         return await finding
     except RetryableError as error:
-        code = getattr(getattr(error.__cause__, "orig", None), "sqlite_errorcode", 0) & 0xFF
-        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        cause = getattr(error.__cause__, "orig", None)
+        if cause is None or not of_file(cause):
             raise
-        return [Finding(check, "all", 1, f"cannot be looked at, the store's file is damaged: {error}")]
+        return [Finding(check, "all", 1, f"cannot be looked at, the store's file is damaged ({cause})")]
 
 
 async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Relay | None, manner: Manner) -> AsyncIterator[Finding]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.sqlite import wal
+from collector.sqlite.head import has_head
 from collector.store.errors import retryable
 from collector.upkeep.verify import Finding
 from collector.upkeep.verify.indexes import check, make_anew
@@ -19,6 +20,10 @@ CHECK = "store"
 _REMEDY = (
     "`meshscribe verify --repair` makes indexes anew, if these alone are damaged; else stop, keep a copy, and put a backup back or run"
     " `sqlite3 FILE .recover`: the journal waits meanwhile (docs/damage.md)"
+)
+_REMEDY_OF_THE_HEAD = (
+    "its first bytes are damaged, or it was never a store: put a backup in its place, or move it away and a new store begins; the journal"
+    " waits meanwhile (docs/damage.md)"
 )
 
 
@@ -49,7 +54,8 @@ async def _sqlite(engine: AsyncEngine, repair: bool) -> Finding:
 
 
 async def _file(engine: AsyncEngine) -> Finding:
-    return await looked(CHECK, Path(engine.url.database or ""), _REMEDY)
+    path = Path(engine.url.database or "")
+    return await looked(CHECK, path, _REMEDY if await asyncio.to_thread(has_head, path) else _REMEDY_OF_THE_HEAD)
 
 
 async def _mended_file(engine: AsyncEngine) -> bool:
