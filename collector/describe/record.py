@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import cast
 
@@ -11,6 +12,7 @@ from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Body, Node, Tap
+from collector.messages.people import Named, PersonKind
 from collector.messages.record import (
     Caller,
     LevelName,
@@ -126,6 +128,8 @@ def _caller(seen: Redacted, log: AccessLog) -> Caller:
         caller["principal_by"] = "access_log" if log.principal else "tap"
     if seen.consumer:
         caller["consumer"] = seen.consumer
+    if seen.people:
+        _people(caller, seen.people)
     address = log.caller_address or (tap.caller_address if tap is not None else "")
     if address:
         caller["address"] = address
@@ -133,6 +137,15 @@ def _caller(seen: Redacted, log: AccessLog) -> Caller:
     if agent:
         caller["user_agent"] = agent
     return caller
+
+
+def _people(caller: Caller, people: Mapping[PersonKind, Named]) -> None:
+    if user := people.get("user"):
+        caller["user"], caller["user_by"] = user
+    if agent := people.get("agent"):
+        caller["agent"], caller["agent_by"] = agent
+    if session := people.get("session"):
+        caller["session"], caller["session_by"] = session
 
 
 def _request(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> RecordedRequest:

@@ -34,6 +34,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "with rules": {"redaction": {"paths": ["**.content", "prompt"], "patterns": ["sk-[0-9a-f]{4}", "[0-9]{3}-[0-9]{4}"]}},
     "estimated": {"usage": {"tokenizers": [{"models": "*", "bytes_per_token": 4}]}},
     "consumers": {"usage": {"consumer_headers": ["x-key"], "billable_hops": ["gateway"]}},
+    "people": {
+        "people": {
+            "user": [{"header": "x-key", "by": "verified"}],
+            "agent": [{"header": "user-agent"}],
+            "session": [{"baggage": "tenant"}],
+            "clear": ["agent", "session"],
+        },
+    },
     "honoured": {"services": {"logger_mode": "honour"}},
     "required": {"services": {"logger_mode": "require"}},
 }
