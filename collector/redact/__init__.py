@@ -7,8 +7,9 @@ for byte. Next stop: decode.
 
 from collector.redact.consumers import Consumers
 from collector.redact.letters import for_a_letter
-from collector.redact.people import Persons, Source
+from collector.redact.people import Persons
 from collector.redact.rules import Rules
+from collector.redact.sources import Source
 from collector.redact.stage import Redactor
 
 __all__ = ["Consumers", "Persons", "Redactor", "Rules", "Source", "for_a_letter"]

@@ -6,25 +6,13 @@ Guarantees: pure; never raises. Nothing is verified here, and a token itself is 
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 
 from collector.decode.json_text import NotJSONError, loads
 
 _LONGEST = 16_384  # characters of a payload
-_REMEMBERED = 256
 _DEEPEST = 8  # names in a claim's path
 _LARGEST = 1 << 64
-
-
-def reader(claims: Sequence[str]) -> Callable[[str], str | None]:
-    """Reads the values of these claims, joined by `/`, as Istio joins issuer and subject to a principal. Late payloads are remembered."""
-
-    @lru_cache(_REMEMBERED)
-    def read(payload: str) -> str | None:
-        return read_claims(payload, claims)
-
-    return read
 
 
 def read_claims(payload: str, claims: Sequence[str]) -> str | None:

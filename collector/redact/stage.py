@@ -62,7 +62,9 @@ class Redactor:
     def look_again(self, redacted: Redacted, decoded: Decoded) -> tuple[Redacted, Decoded]:
         """Both, without what rules find in what the decoder put together, and with hashes of whom it found."""
         if decoded.people:
-            redacted, decoded = self._with_said(redacted, decoded.people), structs.replace(decoded, people={})
+            if redacted.counted is None:  # else what passed has told it, and here a mark may stand in its place
+                redacted = self._with_said(redacted, decoded.people)
+            decoded = structs.replace(decoded, people={})
         if self._rules is None or redacted.captured is None:
             return redacted, decoded
         withheld = [side for side, extent in redacted.extents.items() if extent == ALL]
@@ -78,7 +80,8 @@ class Redactor:
 
     def _with_headers(self, seen: Seen) -> Redacted:
         """Headers are redacted; of bodies there is what the tap's level leaves."""
-        tap, asked, consumer, people, problems = seen.exchange.tap, seen.request_headers, None, People(), seen.problems
+        people: People = {}
+        tap, asked, consumer, problems = seen.exchange.tap, seen.request_headers, None, seen.problems
         answered, sent, trailers = seen.response_headers, seen.request_trailers, seen.response_trailers
         # Also of the tap: its filter may be older, or hide by a list of its own.
         asked, answered = without_secrets(asked, seen.request), without_secrets(answered, seen.response)
@@ -88,17 +91,21 @@ class Redactor:
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)
-        if self._persons is not None:
-            people, nameless = self._persons.of(seen)
-            problems = [*problems, *nameless] if nameless else problems
-            asked, answered = self._persons.hide(asked, seen.request), self._persons.hide(answered, seen.response)
-            sent = self._persons.hide(sent, dict(sent)) if sent else sent
-            trailers = self._persons.hide(trailers, dict(trailers)) if trailers else trailers
         request = seen.request if asked is seen.request_headers else dict(asked[::-1])
+        response = seen.response if answered is seen.response_headers else dict(answered[::-1])
+        if (persons := self._persons) is not None:
+            people, nameless = persons.of(seen)
+            problems = [*problems, *nameless] if nameless else problems
+            asked, request = persons.hide(asked, request)
+            answered, response = persons.hide(answered, response)
+            sent = persons.hide(sent, dict(sent))[0] if sent else sent
+            trailers = persons.hide(trailers, dict(trailers))[0] if trailers else trailers
         is_decoded = tap is not None and tap.level in levels.DECODED
         captured = levels.captured(seen, tap, path, asked, answered, trailers) if tap is not None and is_decoded else None
         if self._rules is not None and self._rules.patterns:
-            answered, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
+            told, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
+            if told is not answered:
+                answered, response = told, dict(told[::-1])
         return Redacted(
             exchange=_bare(seen.exchange),
             problems=problems,
@@ -108,7 +115,7 @@ class Redactor:
             response_trailers=trailers,
             forwarded_headers=without_hashes(asked, request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
             request=request,
-            response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
+            response=response,
             request_id=seen.request_id,
             method=seen.method,
             path=path,
