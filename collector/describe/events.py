@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import orjson
 
-from collector.describe.hops import DEFAULT, Billing
-from collector.describe.identity import event_id, exchange_id, uuid7
-from collector.describe.payloads import owner, payload_events
+from collector.describe.hops import DEFAULT, Billing, Once
+from collector.describe.identity import event_id, exchange_id, owner, uuid7
+from collector.describe.payloads import payload_events
 from collector.describe.record import build
 from collector.describe.usage import usage_event
 from collector.messages import ledger_data
@@ -27,14 +27,23 @@ from collector.messages.service import Service
 _NOBODYS = "unknown"  # in place of a service where namespace or name is not known
 
 
-def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, with_usage: bool, billing: Billing = DEFAULT) -> Output:
+def describe(
+    seen: Redacted,
+    place: Place,
+    decoded: Decoded,
+    service: Service,
+    with_usage: bool,
+    billing: Billing = DEFAULT,
+    answers: Once | None = None,
+) -> Output:
     """The events of an exchange: its own first, then those of its bodies, then its usage.
 
-    `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record.
+    `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record. `answers`: which were
+    billed before; see hops.py.
     """
     exchange = seen.exchange
     identity = exchange_id(exchange.key)
-    record, data = _encoded(build(seen, identity, decoded, service, billing))
+    record, data = _encoded(build(seen, identity, decoded, service, billing, answers))
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None

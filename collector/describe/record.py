@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, UNMETERED, Billing, answered, hop, is_of_model
+from collector.describe.hops import DEFAULT, UNMETERED, Billing, Once, answered, first_of, hop, is_of_model
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
@@ -33,8 +33,10 @@ _LEVELS: dict[int, LevelName] = {value: cast(LevelName, name.lower()) for name, 
 _NO_LOG = AccessLog()
 
 
-def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, billing: Billing = DEFAULT) -> Record:
-    """The record as a JSON object. `service`: the service it met."""
+def build(
+    seen: Redacted, identity: str, decoded: Decoded, service: Service, billing: Billing = DEFAULT, answers: Once | None = None
+) -> Record:
+    """The record as a JSON object. `service`: the service it met. `answers`: which were billed before."""
     exchange = seen.exchange
     tap, logged = exchange.tap, exchange.access_log is not None
     log = exchange.access_log or _NO_LOG
@@ -47,7 +49,9 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
         record["service"] = service
     operation, protocol = decoded.inference.get("operation", ""), decoded.inference.get("protocol", "")
     was_answered, metered = _answered(seen, decoded, log, tap), bool(decoded.usage)
-    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, seen.authority or "", protocol, bool(decoded.untold))
+    doubtful, authority = bool(decoded.untold), seen.authority or ""
+    once = first_of(answers, exchange, service, decoded, identity) if "background" in decoded.inference else None
+    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, authority, protocol, doubtful, once)
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)

@@ -45,7 +45,8 @@ class RecordedHop(TypedDict, total=False):
     rule: Annotated[
         str,
         field(
-            "The rule: `predictor-hop`, …, `not-billed`, `not-answered`, `mirrored`; `configured:` in front where it is the operator's.",
+            "The rule: `predictor-hop`, …, `not-billed`, `not-answered`, `mirrored`, `billed-before`; `configured:` in front where it is"
+            " the operator's.",
             "Meshscribe",
             "",
             "predictor-hop",

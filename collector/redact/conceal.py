@@ -29,7 +29,7 @@ from collector.redact.rules import Rules
 from collector.rule_language.paths import EVERY
 from collector.rule_language.patterns import Patterns
 
-COUNTS = ("protocol", "operation", "streamed", "delivered_chunks")
+COUNTS = ("protocol", "operation", "background", "streamed", "delivered_chunks")
 NAMES = {
     "request": ("model_requested", "model_version_requested"),
     "response": ("model_answered", "model_version_answered", "id", "service_tier"),

@@ -113,6 +113,7 @@ _MORE: dict[str, Captured] = {
     "wrong parameter": t.exchange(
         t.CHAT, {"model": "x"}, {"error": {"message": "no", "type": "invalid", "code": 400.5, "param": "temperature"}}, status=400
     ),
+    "background": t.get("/v1/responses/r", {"id": "r", "background": True, "status": "completed", "usage": {"input_tokens": 3}}),
     "no JSON": t.exchange(t.CHAT, b"{nonsense", b"<html>"),
     "health": t.get("/health"),
     "encoded request": t.exchange(t.CHAT, gzip.compress(b"{}"), b"{}", request_headers=[("content-encoding", "gzip")]),
