@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tests.decode import transcripts as t
 
 MESSAGES = "/v1/messages"
 RESPONSES = "/v1/responses"
+CLAUDE, SESSION = f"user_{'0a' * 32}_account_", "123e4567-e89b-12d3-a456-426614174000"
+DEVICE = {"device_id": "d1", "account_uuid": "", "session_id": SESSION}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,14 @@ RESPONSES = "/v1/responses"
         (RESPONSES, {"previous_response_id": "resp_1", "conversation": {}}, {}),
         (MESSAGES, {"metadata": {"user_id": "ann"}, "user": "bob"}, {"user": "ann"}),
         (MESSAGES, {"metadata": "ann"}, {}),
+        (MESSAGES, {"metadata": {"user_id": f"{CLAUDE}_session_{SESSION}"}}, {"user": CLAUDE, "session": SESSION}),
+        (t.CHAT, {"user": f"{CLAUDE}_session_{SESSION}"}, {"user": CLAUDE, "session": SESSION}),
+        (MESSAGES, {"metadata": {"user_id": json.dumps(DEVICE)}}, {"user": "d1", "session": SESSION}),
+        (MESSAGES, {"metadata": {"user_id": json.dumps(DEVICE | {"account_uuid": "a1"})}}, {"user": "a1", "session": SESSION}),
+        (MESSAGES, {"metadata": {"user_id": "{not json"}}, {"user": "{not json"}),
+        (MESSAGES, {"metadata": {"user_id": "[" * 500}}, {"user": "[" * 500}),
+        (MESSAGES, {"metadata": {"user_id": '{"a":' * 99}}, {"user": '{"a":' * 99}),
+        (MESSAGES, {"metadata": {"user_id": "ann_session_1"}}, {"user": "ann_session_1"}),
         ("/api/chat", {"user": "ann"}, {}),
     ],
 )
