@@ -3,7 +3,8 @@
 Next stop: decode and enrich.
 """
 
+from collector.correlate.answers import Answers
 from collector.correlate.correlator import Correlator
 from collector.correlate.limits import Closed, Limits
 
-__all__ = ["Closed", "Correlator", "Limits"]
+__all__ = ["Answers", "Closed", "Correlator", "Limits"]

@@ -14,6 +14,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from collector.correlate import access_log, crowd, memory, nodes, numbers
+from collector.correlate.answers import Answers
 from collector.correlate.closing import close, remembered
 from collector.correlate.counting import count
 from collector.correlate.ledger import Ledger
@@ -54,6 +55,7 @@ class Correlator:
         self._ledger = Ledger(limits.ledger_us)
         self._openings = Openings(limits.linger_us, limits.open_bytes)
         self._memory = Memory(limits.closed_keys, limits.late_bytes)
+        self.answers = Answers()  # filled by those behind; here because it is part of the state
 
     @property
     def quiet(self) -> bool:
@@ -371,23 +373,13 @@ class Correlator:
         known, tapped = self._nodes.snapshot()
         return msgspec.msgpack.encode(
             Snapshot(
-                FORMAT,
-                self._now,
-                self._openings.serial,
-                self._ledger.start_us,
-                nodes=known,
-                tapped=tapped,
-                vms=list(self._ledger.vms.known.items()),
-                forgotten_vms=list(self._ledger.vms.forgotten),
-                open=list(self._openings.all.values()),
-                lingering=list(self._openings.lingering),
-                remembered=remembered,
-                forgetting=forgetting,
-                twins=twins,
-                ledger=list(self._ledger.open.items()),
-                received=self.received.snapshot(),
+                FORMAT, self._now, self._openings.serial, self._ledger.start_us, nodes=known, tapped=tapped,
+                vms=list(self._ledger.vms.known.items()), forgotten_vms=list(self._ledger.vms.forgotten),
+                open=list(self._openings.all.values()), lingering=list(self._openings.lingering),
+                remembered=remembered, forgetting=forgetting, twins=twins, ledger=list(self._ledger.open.items()),
+                received=self.received.snapshot(), answers=self.answers.snapshot(),
             )
-        )
+        )  # fmt: skip
 
     def restore(self, state: bytes) -> None:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
@@ -398,3 +390,4 @@ class Correlator:
         self._ledger.restore(saved.window_start, saved.ledger, saved.vms, saved.forgotten_vms)
         self._openings.restore(saved.serial, saved.open, saved.lingering)
         self._memory.restore(saved.remembered, saved.forgetting, saved.twins)
+        self.answers.restore(saved.answers)

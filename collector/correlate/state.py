@@ -197,3 +197,4 @@ class Snapshot(Struct):
     twins: list[tuple[KeyFields, int]]
     ledger: list[tuple[Proxy, Counts]]
     received: tuple[list[Heard], Leap | None]
+    answers: list[tuple[bytes, bytes]] = []  # see answers.py; older versions wrote none

@@ -28,6 +28,7 @@ from collector.decode import (
     openai_rerank,
     openai_responses,
     other,
+    people,
     routes,
     tgi,
     timing,
@@ -64,8 +65,10 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
-def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | None = None) -> Decoded:
-    """What one exchange meant. `estimator` counts the tokens of a text, for numbers that no server told; off by default."""
+def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | None = None, with_people: bool = False) -> Decoded:
+    """What one exchange meant. `estimator` counts the tokens of a text, for numbers that no server told; off by default. `with_people`:
+    who the request says is behind it is told too.
+    """
     problems: list[str] = []
     chunks = timing.ordered(captured.chunks)
     request, _ = _body("request", captured.request_headers, captured.request_body, captured.request_whole, [], limits, problems)
@@ -96,7 +99,10 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
         captured.duration,
         captured.upstream_first_byte,
     )
-    return Decoded(reading.inference, reading.usage.as_json(), told, problems, because, disjoint)
+    decoded = Decoded(reading.inference, reading.usage.as_json(), told, problems, because, disjoint)
+    if with_people and reading.inference.get("protocol") in people.PROTOCOLS:
+        decoded.people = people.find(reading.inference.get("protocol"), reading.asked)
+    return decoded
 
 
 def _read(reading: Reading) -> None:

@@ -22,6 +22,7 @@ _ARGUMENTS = (
     "response.custom_tool_call_input.delta",
     "response.mcp_call_arguments.delta",
 )
+_RUNNING = ("in_progress", "queued")
 _CALLS = ("function_call", "custom_tool_call", "mcp_call")
 
 
@@ -41,13 +42,16 @@ def read(reading: Reading) -> None:
 
 
 def _read_retold(reading: Reading, response: Object) -> None:
-    """The usage of what was compacted, or of a background response: nobody else is told of it."""
-    if reading.operation == "compact" or (reading.operation in ("retrieve", "cancel") and response.get("background") is True):
+    """The usage of what was compacted, or of a background response that has come to its end: nobody else is told of it."""
+    is_over = response.get("background") is True and response.get("status") not in _RUNNING
+    if reading.operation == "compact" or (reading.operation in ("retrieve", "cancel") and is_over):
         read_usage(reading, response)
 
 
 def _whole(reading: Reading, response: Object, generated: bool) -> None:
     read_head(reading, response)
+    if response.get("background") is True:
+        reading.inference["background"] = True
     failures.put(reading, response.get("error"))
     if not generated:
         return
@@ -80,7 +84,7 @@ def read_late(reading: Reading, event: Object) -> None:
 def _finish(choice: Choice, response: Object) -> None:
     reason = mapping(response.get("incomplete_details")).get("reason")
     status = name(response.get("status"))
-    if status not in ("in_progress", "queued"):
+    if status not in _RUNNING:
         choice.finish_reason = name(reason) or status
 
 

@@ -11,14 +11,16 @@ from collector.messages.captured import Captured, Decoded
 from collector.messages.redacted import Redacted
 
 
-def decode_redacted(redacted: Redacted, estimator: Estimator | None = None) -> Decoded:
+def decode_redacted(redacted: Redacted, estimator: Estimator | None = None, with_people: bool = False) -> Decoded:
     """What it meant; without a tap nothing but what MCP's clients say in headers that the access log holds.
 
     `estimator` counts the tokens of what no server told: not where bytes are missing, and not where redact has counted on what passed.
+    `with_people`: see `decode`.
     """
     if redacted.captured is None:
         return _by_log(redacted) if METHOD in redacted.request and redacted.exchange.tap is None else undecoded(redacted)
-    return decode(redacted.captured, estimator=estimator if redacted.all_passed and redacted.counted is None else None)
+    counts = redacted.all_passed and redacted.counted is None
+    return decode(redacted.captured, estimator=estimator if counts else None, with_people=with_people)
 
 
 def _by_log(redacted: Redacted) -> Decoded:

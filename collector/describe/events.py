@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import orjson
 
-from collector.describe.hops import DEFAULT, Billing
-from collector.describe.identity import event_id, exchange_id, uuid7
-from collector.describe.payloads import owner, payload_events
+from collector.describe.hops import DEFAULT, Billing, Once
+from collector.describe.identity import event_id, exchange_id, owner, uuid7
+from collector.describe.payloads import payload_events
 from collector.describe.record import build
 from collector.describe.usage import usage_event
 from collector.messages import ledger_data
@@ -29,14 +29,23 @@ from collector.messages.usage_counts import annotations_text, usage_text
 _NOBODYS = "unknown"  # in place of a service where namespace or name is not known
 
 
-def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, with_usage: bool, billing: Billing = DEFAULT) -> Output:
+def describe(
+    seen: Redacted,
+    place: Place,
+    decoded: Decoded,
+    service: Service,
+    with_usage: bool,
+    billing: Billing = DEFAULT,
+    answers: Once | None = None,
+) -> Output:
     """The events of an exchange: its own first, then those of its bodies, then its usage.
 
-    `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record.
+    `with_usage`: False for a SQL sink, which does not store it: usage_event makes it again from the stored record. `answers`: which were
+    billed before; see hops.py.
     """
     exchange = seen.exchange
     identity = exchange_id(exchange.key)
-    record, data = _encoded(build(seen, identity, decoded, service, billing))
+    record, data = _encoded(build(seen, identity, decoded, service, billing, answers))
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None
@@ -125,7 +134,7 @@ def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | N
         request_bytes=record["request"]["body"].get("size"),
         response_bytes=record["response"]["body"].get("size"),
         consumer=record["caller"].get("consumer"),
-        user=record["caller"].get("user"),  # type: ignore[arg-type]
+        user=record["caller"].get("user"),
         protocol=inference.get("protocol"),
         annotations=annotations_text(record),
         billable=int(record["hop"]["billable"]),

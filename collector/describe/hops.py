@@ -1,5 +1,6 @@
 """Which hop of a call an exchange is, and whether it is the one to bill. Decided from its own proxy alone: hops live in different
-partitions, so no state is shared between them.
+partitions, so no state is shared between them. An answer that is told again and again (a background response) is billed by the first
+exchange that tells its end.
 
 A user's request may pass a gateway, a waypoint, a transformer and a predictor, and each of their proxies reports an exchange. One of them
 is billed: by default the predictor's of an InferenceService, the serving one of an LLMInferenceService (not the prefill leg), else the hop
@@ -8,10 +9,11 @@ at a workload's own side, if usage was decoded there. The rule's name is on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import Protocol, cast, get_args
 
+from collector.describe.identity import owner
 from collector.messages.captured import Decoded
 from collector.messages.exchange import Exchange
 from collector.messages.record import HopName, RecordedHop
@@ -27,6 +29,9 @@ FREE = frozenset((
     "metadata", "ready", "live", "health", "graph", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
 _COPY = "-shadow"
+_TOKENS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))  # what a call that only asked for an answer does not tell
+RETOLD = "/responses"  # stands in the path of what may be told more than once
+_HIDDEN = "[redacted"  # an id that a rule took is no id
 
 # Whatever is asked in these protocols, it is no model that answers: an operation is what a caller writes.
 FREE_PROTOCOLS = frozenset(("mcp", "a2a"))
@@ -49,6 +54,14 @@ class Billing:
 
 
 DEFAULT = Billing()
+
+
+class Once(Protocol):
+    """Remembers which answers were billed (correlate/answers.py)."""
+
+    def first(self, service: str, answer: str, exchange: str) -> bool:
+        """Whether this exchange bills the answer: no other has."""
+        ...
 
 
 def answered(status: int | None, decoded: Decoded, came: bool = False) -> bool:
@@ -82,9 +95,13 @@ def hop(
     authority: str = "",
     protocol: str = "",
     doubtful: bool = False,
+    once: Callable[[], bool] | None = None,
 ) -> RecordedHop:
     """{"role", "billable", "rule"}. `operation`, `protocol`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`:
     as asked. `doubtful`: only the caller's headers tell the protocol; they make no call to a model's workload free.
+
+    `once`: of an answer that is told more than once, whether it is billed here; asked only where it would be. Then who retrieves it is
+    billed like who asked for it, and all others are `billed-before`.
 
     What was not answered is not billed, whatever was asked: the rule is `not-answered`. Nor is a copy that a route made: `mirrored`.
 
@@ -92,13 +109,25 @@ def hop(
     passes its calls on has the same role, and decodes to nothing.
     """
     name = role(exchange, service)
-    free = operation in FREE or (protocol in FREE_PROTOCOLS and not (doubtful and is_of_model(name, service)))
+    free = (operation in FREE and once is None) or (protocol in FREE_PROTOCOLS and not (doubtful and is_of_model(name, service)))
     billed = name in billing.roles and not free and (metered or billing.configured or name != "server")
     if billed and not answered:
         return {"role": name, "billable": False, "rule": "not-answered"}
     if billed and not billing.mirrored and is_mirrored(authority, service, exchange.node.workload):
         return {"role": name, "billable": False, "rule": "mirrored"}
+    if billed and once is not None and not once():
+        return {"role": name, "billable": False, "rule": "billed-before"}
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
+
+
+def first_of(answers: Once | None, exchange: Exchange, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
+    """Whether the answer that tells usage here was told to nobody before; None: it tells none, nobody remembers, or its id is not known."""
+    answer = decoded.inference.get("id", "")
+    told = any(name in _TOKENS and number["provenance"] != "estimated" for name, number in _numbers(decoded.usage))
+    if answers is None or not told or not answer or _HIDDEN in answer:
+        return None
+    namespace, name = owner(exchange.node, service)
+    return lambda: answers.first(f"{namespace}/{name}", answer, identity)
 
 
 def is_mirrored(authority: str, service: Service, workload: str) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from collector.messages.exchange import Key
+from collector.messages.exchange import Key, Node
+from collector.messages.service import Service
 from collector.messages.times import LATEST_US
 
 _LATEST_MS = LATEST_US // 1000
@@ -32,6 +33,11 @@ def uuid7(milliseconds: int, named: bytes) -> str:
     """The UUIDv7 of this time (ms since the epoch; what is no time between 1970 and 9999 counts as 0) and these bytes."""
     time = f"{milliseconds if 0 <= milliseconds <= _LATEST_MS else 0:012x}"
     return _uuid7(f"{time[:8]}-{time[8:]}", named)
+
+
+def owner(node: Node, service: Service) -> tuple[str | None, str | None]:
+    """Namespace and name under which an exchange is filed: its service's, else its proxy's namespace and workload."""
+    return service.get("namespace") or node.namespace or None, service.get("name") or node.workload or None
 
 
 def _uuid7(time: str, named: bytes) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import orjson
 
-from collector.describe.identity import event_id
+from collector.describe.identity import event_id, owner
 from collector.describe.withheld import left_out
 from collector.messages.chunk_times import EXTENSION, pack
 from collector.messages.columns import PayloadColumns
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Event
-from collector.messages.exchange import Body, Node
+from collector.messages.exchange import Body
 from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 from collector.messages.tap_pb2 import REQUEST, REQUEST_RESPONSE
@@ -42,11 +42,6 @@ def payload_events(seen: Redacted, identity: str, service: Service) -> list[Even
         end = start + (seen.duration_us or 0)
         found.append(_payload(seen, "response", RESPONSE_TYPE, end, tap.response, seen.response, identity, source, extensions))
     return found
-
-
-def owner(node: Node, service: Service) -> tuple[str | None, str | None]:
-    """Namespace and name under which an exchange is filed: its service's, else its proxy's namespace and workload."""
-    return service.get("namespace") or node.namespace or None, service.get("name") or node.workload or None
 
 
 def _payload(

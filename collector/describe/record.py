@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, UNMETERED, Billing, answered, hop, is_of_model
+from collector.describe.hops import DEFAULT, UNMETERED, Billing, Once, answered, first_of, hop, is_of_model
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Body, Node, Tap
+from collector.messages.people import Named, PersonKind
 from collector.messages.record import (
     Caller,
     LevelName,
@@ -31,8 +33,10 @@ _LEVELS: dict[int, LevelName] = {value: cast(LevelName, name.lower()) for name, 
 _NO_LOG = AccessLog()
 
 
-def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, billing: Billing = DEFAULT) -> Record:
-    """The record as a JSON object. `service`: the service it met."""
+def build(
+    seen: Redacted, identity: str, decoded: Decoded, service: Service, billing: Billing = DEFAULT, answers: Once | None = None
+) -> Record:
+    """The record as a JSON object. `service`: the service it met. `answers`: which were billed before."""
     exchange = seen.exchange
     tap, logged = exchange.tap, exchange.access_log is not None
     log = exchange.access_log or _NO_LOG
@@ -45,7 +49,9 @@ def build(seen: Redacted, identity: str, decoded: Decoded, service: Service, bil
         record["service"] = service
     operation, protocol = decoded.inference.get("operation", ""), decoded.inference.get("protocol", "")
     was_answered, metered = _answered(seen, decoded, log, tap), bool(decoded.usage)
-    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, seen.authority or "", protocol, bool(decoded.untold))
+    doubtful, authority = bool(decoded.untold), seen.authority or ""
+    once = first_of(answers, exchange, service, decoded, identity) if "background" in decoded.inference else None
+    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, authority, protocol, doubtful, once)
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)
@@ -126,6 +132,8 @@ def _caller(seen: Redacted, log: AccessLog) -> Caller:
         caller["principal_by"] = "access_log" if log.principal else "tap"
     if seen.consumer:
         caller["consumer"] = seen.consumer
+    if seen.people:
+        _people(caller, seen.people)
     address = log.caller_address or (tap.caller_address if tap is not None else "")
     if address:
         caller["address"] = address
@@ -133,6 +141,15 @@ def _caller(seen: Redacted, log: AccessLog) -> Caller:
     if agent:
         caller["user_agent"] = agent
     return caller
+
+
+def _people(caller: Caller, people: Mapping[PersonKind, Named]) -> None:
+    if user := people.get("user"):
+        caller["user"], caller["user_by"] = user
+    if agent := people.get("agent"):
+        caller["agent"], caller["agent_by"] = agent
+    if session := people.get("session"):
+        caller["session"], caller["session_by"] = session
 
 
 def _request(seen: Redacted, log: AccessLog, tap: Tap | None, logged: bool, identity: str) -> RecordedRequest:

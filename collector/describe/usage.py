@@ -15,6 +15,7 @@ from collector.messages.json_bytes import json_bytes
 from collector.messages.record import Record
 
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
+_CALLER = ("consumer", "user", "user_by", "agent", "agent_by", "session", "session_by")
 _INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "service_tier", "streamed", "delivered_chunks")
 
 # Their answers repeat the request's id, and a caller may give the same to all its calls: by it no two answers are told apart.
@@ -39,7 +40,7 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     if inference.get("protocol") not in _CHOSEN_BY_CALLERS:
         _put(data, "answer_id", inference.get("id"))
     _put(data, "caller", record["caller"].get("principal"))
-    _put(data, "consumer", record["caller"].get("consumer"))
+    _copy(data, record["caller"], _CALLER)
     data["hop"] = record["hop"]
     data["usage"] = record.get("usage", {})
     _copy(data, record, ("usage_absent", "usage_classes"))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from collector.messages.inference import Inference
+from collector.messages.people import PersonKind
 from collector.messages.timing import Timing
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
@@ -48,7 +49,7 @@ class Decoded(Struct, gc=False):
     """The record's `inference`, `usage` and `timing` (a key that is not known is absent), and what could not be read.
 
     `classes`: the tokens by what they cost. `untold`: why there is no usage; it is told of a call that is not known too: whether that needs
-    a reason its workload says.
+    a reason its workload says. `people`: who the request's body says is behind it, in clear: redact makes hashes of them.
     """
 
     inference: Inference = {}
@@ -57,3 +58,4 @@ class Decoded(Struct, gc=False):
     problems: list[str] = []
     untold: UsageAbsence | None = None
     classes: TokenClasses = {}
+    people: dict[PersonKind, str] = {}

@@ -94,6 +94,10 @@ class Inference(TypedDict, total=False):
     model_version_answered: Annotated[str, field("Its version.", "the answer (KServe V2)", _ABSENT, "2")]
     id: Annotated[str, field("The answer's own id.", "the answer, else the request (KServe V2)", _ABSENT, "chatcmpl-7d2f")]
     service_tier: Annotated[str, field("The tier of service in which it was answered.", _ANSWERED, _ABSENT, "flex")]
+    background: Annotated[
+        Literal[True],
+        field("It is answered in the background: whoever retrieves it is told its usage, each time.", _ANSWERED, "it is not", True),
+    ]
     streamed: Annotated[
         bool, field("Whether the answer is a stream.", "the answer; without one, the request", "not known, or nothing is generated", True)
     ]

@@ -10,6 +10,7 @@ from collector.messages.completeness import CompletenessName
 from collector.messages.field import DAMAGED, NO_TAP, field
 from collector.messages.headers import Headers
 from collector.messages.inference import Inference
+from collector.messages.people import Trust
 from collector.messages.service import Service
 from collector.messages.timing import Timing
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
@@ -44,7 +45,8 @@ class RecordedHop(TypedDict, total=False):
     rule: Annotated[
         str,
         field(
-            "The rule: `predictor-hop`, …, `not-billed`, `not-answered`, `mirrored`; `configured:` in front where it is the operator's.",
+            "The rule: `predictor-hop`, …, `not-billed`, `not-answered`, `mirrored`, `billed-before`; `configured:` in front where it is"
+            " the operator's.",
             "Meshscribe",
             "",
             "predictor-hop",
@@ -74,6 +76,28 @@ class Caller(TypedDict, total=False):
             "5d41402abc4b2a76b9719d911017c592",
         ),
     ]
+    user: Annotated[
+        str,
+        field(
+            "The person who called: a hash as `consumer`, or the name itself (people.md).",
+            "the headers of `people.user`; the request",
+            "nobody told it",
+            "8f9ad33be8a8d0f4d3b1a9a0f6d2f6c1",
+        ),
+    ]
+    user_by: Annotated[Trust, field("Whose word `user` is.", "the settings", "there is no `user`", "verified")]
+    agent: Annotated[str, field("The agent that called, likewise.", "the headers of `people.agent`", "nobody told it", "planner-7")]
+    agent_by: Annotated[Trust, field("Whose word `agent` is.", "the settings", "there is no `agent`", "gateway")]
+    session: Annotated[
+        str,
+        field(
+            "The session or conversation that it belongs to, likewise.",
+            "the headers of `people.session`; the request",
+            "nobody told it",
+            "b14a7b8059d9c055954c92674ce60032",
+        ),
+    ]
+    session_by: Annotated[Trust, field("Whose word `session` is.", "the settings", "there is no `session`", "client")]
     address: Annotated[str, field("Address of the connection.", "access log, else tap", "nobody told it", "10.1.2.9:40000")]
     user_agent: Annotated[str, field("The header `user-agent`.", _EITHER, _NOT_SAID, "openai-python/1.52.0")]
 

@@ -12,6 +12,7 @@ from collector.messages.captured import Captured
 from collector.messages.exchange import Exchange
 from collector.messages.headers import Headers
 from collector.messages.inference import Inference
+from collector.messages.people import Named, PersonKind
 from collector.messages.timing import Timing
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
@@ -36,9 +37,10 @@ class Redacted(Struct, frozen=True, gc=False):
     nothing `request` and `response` have the first value of each name. `forwarded_headers` are the request's for those who read our
     events in place of KServe's: in them every secret is blank, even a hashed one.
 
-    `consumer`: the caller's hash. `extents`: of a body (`request`, `response`) whether rules took `part` or `all` of it; `reasons` says
-    why, if it is to be told. `problems`: what witnesses told that cannot be. `captured`: what the decoder may read; None: it is not asked.
-    `all_passed`: `captured` holds all that passed, so that what no server told may be estimated from it. All else is as in `Seen`.
+    `consumer`: the caller's hash. `people`: who is behind the call. `extents`: of a body (`request`, `response`) whether rules took `part`
+    or `all` of it; `reasons` says why, if it is to be told. `problems`: what witnesses told that cannot be. `captured`: what the decoder
+    may read; None: it is not asked. `all_passed`: `captured` holds all that passed, so that what no server told may be estimated from it.
+    All else is as in `Seen`.
     """
 
     exchange: Exchange
@@ -59,6 +61,7 @@ class Redacted(Struct, frozen=True, gc=False):
     duration_us: int | None
     flags: int
     consumer: str | None = None
+    people: dict[PersonKind, Named] = {}
     extents: dict[str, str] = {}
     reasons: dict[str, str] = {}
     captured: Captured | None = None

@@ -9,13 +9,15 @@ from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.match import ProxyFacts, match, proxy_type_of
 from collector.errors import blamed
+from collector.messages.people import BAGGAGE
 from collector.messages.redacted import Redacted
 from collector.messages.seen import Seen
 from collector.messages.service import Service
 from collector.pipeline.tokenizers import open_estimator
-from collector.redact import Consumers, Redactor, Rules
+from collector.redact import Consumers, Persons, Redactor, Rules, Source
 from collector.settings import Settings
 from collector.settings.meaning import Usage, read_key
+from collector.settings.people import People
 
 
 class ExchangeMeaning:
@@ -45,7 +47,7 @@ class ExchangeMeaning:
         return cls(
             catalogue,
             settings.services.logger_mode,
-            redactor=Redactor(rules, consumers, estimator),
+            redactor=Redactor(rules, consumers, estimator, _persons(settings.people, key)),
             billing=_billing(usage),
             estimator=estimator,
         )
@@ -62,7 +64,7 @@ class ExchangeMeaning:
     def decode(self, redacted: Redacted) -> tuple[Redacted, Decoded]:
         """See stages.Meaning."""
         try:
-            return self._redactor.look_again(redacted, decode_redacted(redacted, self._estimator))
+            return self._redactor.look_again(redacted, decode_redacted(redacted, self._estimator, self._redactor.reads_people))
         except Exception as error:  # noqa: BLE001 - a decoder that fails leaves the record, and the raw body where nothing is to be hidden
             return self._redactor.undecoded(redacted, blamed(error))
 
@@ -87,3 +89,14 @@ class ExchangeMeaning:
 def _billing(usage: Usage) -> Billing:
     roles = frozenset(usage.billable_hops) or DEFAULT.roles
     return Billing(roles, bool(usage.billable_hops), usage.bill_mirrored)
+
+
+def _persons(people: People, key: bytes | None) -> Persons | None:
+    if not people.is_told:
+        return None
+    sources = [
+        Source(kind, BAGGAGE if each.baggage else each.header, tuple(each.claims), each.baggage, each.by, tuple(each.callers))
+        for kind, of in people.sources.items()
+        for each in of
+    ]
+    return Persons(sources, key, people.clear, people.bodies)

@@ -61,7 +61,7 @@ class Pipeline:
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self._journal, self._sink, self._correlator, self._clock = journal, sink, correlator, clock
-        self._stages = Stages(meaning, with_usage)
+        self._stages = Stages(meaning, with_usage, correlator.answers)
         self._batch, self._checkpoint_us, self._checkpoint_bytes = batch, checkpoint_us, checkpoint_bytes
         self._tick_seconds = tick_seconds
         self.fed = 0  # position of the last entry fed
@@ -197,6 +197,8 @@ class Pipeline:
         for number, entry in enumerate(entries, 1):
             for step in self._correlator.steps(entry):
                 closed = [one for one in step if one.place > self.done]
+                if len(closed) < len(step):
+                    self._stages.recall([one for one in step if one.place <= self.done])
                 for start in range(0, len(closed), AT_ONCE):
                     if start:
                         await asyncio.sleep(0)

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from msgspec import structs
 
-from collector.correlate import Closed
+from collector.correlate import Answers, Closed
 from collector.decode import Decoded
 from collector.describe import describe, describe_fault, describe_ledger
-from collector.describe.hops import Billing
+from collector.describe.hops import RETOLD, Billing
 from collector.errors import blamed
 from collector.messages import kept
 from collector.messages.event import Output, Place
@@ -58,11 +58,12 @@ class Meaning(Protocol):
 class Stages:
     """From an exchange to its output, for all who describe one: `serve`, `replay`, dead letters that are sent again, and tests.
 
-    `with_usage`: the sink takes usage events (Kafka).
+    `with_usage`: the sink takes usage events (Kafka). `answers`: which answers were billed; without it nobody is billed who was told one
+    again, or may have been.
     """
 
-    def __init__(self, meaning: Meaning, with_usage: bool = False) -> None:
-        self._meaning, self._with_usage = meaning, with_usage
+    def __init__(self, meaning: Meaning, with_usage: bool = False, answers: Answers | None = None) -> None:
+        self._meaning, self._with_usage, self._answers = meaning, with_usage, answers
 
     def outputs(self, closed: Sequence[Closed]) -> list[Output]:
         """One output each, in order. Raises nothing for what is in them."""
@@ -70,6 +71,12 @@ class Stages:
             return list(self._together(closed))
         except Exception:  # noqa: BLE001 - found out, one by one, whose it is
             return [self.output(one.item, one.place) for one in closed]
+
+    def recall(self, closed: Sequence[Closed]) -> None:
+        """Puts into `answers` what these did, of which the output is stored already."""
+        for item, place in ((one.item, one.place) for one in closed):
+            if isinstance(item, Exchange) and _may_tell_again(item):
+                self.output(item, place)
 
     def _together(self, closed: Sequence[Closed]) -> Iterator[Output]:
         meaning = self._meaning
@@ -79,7 +86,7 @@ class Stages:
         for place, item in closed:
             if isinstance(item, Exchange):
                 (told, meant), service = next(exchanges)
-                yield describe(told, place, meant, service, self._with_usage, meaning.billing)
+                yield describe(told, place, meant, service, self._with_usage, meaning.billing, self._answers)
             elif isinstance(item, LedgerWindow):
                 yield describe_ledger(item, place)
             else:
@@ -100,7 +107,7 @@ class Stages:
             stage = "enrich"
             service = meaning.enrich(redacted)
             stage = "describe"
-            return describe(redacted, place, decoded, service, self._with_usage, meaning.billing)
+            return describe(redacted, place, decoded, service, self._with_usage, meaning.billing, self._answers)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is the fault of what it was given
             return self._failed(item, place, stage, error)
 
@@ -117,6 +124,13 @@ class Stages:
         if fault.data and self._meaning.hides:
             fault = structs.replace(fault, reason=f"{fault.reason} ({WITHHELD})", data=b"")
         return _described(fault, place)
+
+
+def _may_tell_again(exchange: Exchange) -> bool:
+    """Whether it may be of an answer that is told more than once: by its path, which is all that need be looked at."""
+    tap, log = exchange.tap, exchange.access_log
+    block = tap.request_headers if tap is not None else None
+    return (block is not None and RETOLD.encode() in block) or (log is not None and RETOLD in log.path)
 
 
 def _bare(exchange: Exchange, hides: bool) -> Exchange:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from collector.decode.decoder import decode, joined
 from collector.decode.limits import DEFAULT, Limits
+from collector.decode.people import Said
 from collector.decode.tensors import SIZES
 from collector.decode.untold import is_any
 from collector.decode.usage import Estimator
@@ -28,7 +29,7 @@ from collector.redact.rules import Rules
 from collector.rule_language.paths import EVERY
 from collector.rule_language.patterns import Patterns
 
-COUNTS = ("protocol", "operation", "streamed", "delivered_chunks")
+COUNTS = ("protocol", "operation", "background", "streamed", "delivered_chunks")
 NAMES = {
     "request": ("model_requested", "model_version_requested"),
     "response": ("model_answered", "model_version_answered", "id", "service_tier"),
@@ -47,28 +48,35 @@ _DATATYPES = frozenset((*SIZES, "BYTES"))
 
 
 class Concealed(NamedTuple):
-    """`captured`: what the decoder may read. `counted`: None if that is all that passed."""
+    """`captured`: what the decoder may read. `counted`: None if that is all that passed. `said`: who the hidden body says is behind it."""
 
     request: Kept
     response: Kept
     captured: Captured
     counted: Counted | None
+    said: Said
 
 
 def conceal(
-    captured: Captured, rules: Rules, cut: tuple[bool, bool], limits: Limits = DEFAULT, estimator: Estimator | None = None
+    captured: Captured,
+    rules: Rules,
+    cut: tuple[bool, bool],
+    limits: Limits = DEFAULT,
+    estimator: Estimator | None = None,
+    with_people: bool = False,
 ) -> Concealed:
-    """`cut`: whether bytes of the request's and of the response's body passed without being captured."""
+    """`cut`: whether bytes of the request's and of the response's body passed without being captured. `with_people`: see `decode`."""
     path, asked, answered = captured.path, captured.request_headers, captured.response_headers
     request = redact("request", captured.request_body, joined(asked), path, captured.request_whole, cut[0], rules, limits)
     response = redact("response", captured.response_body, joined(answered), path, captured.response_whole, cut[1], rules, limits)
-    counted = None
+    counted, said = None, Said()
     if request.redacted or response.redacted:
-        counted = _counted(decode(captured, limits, estimator), {"request": request, "response": response}, rules)
+        passed = decode(captured, limits, estimator, with_people)
+        counted, said = _counted(passed, {"request": request, "response": response}, rules), passed.people
         captured = _without_hidden(captured, request, response)
     if rules.patterns:
         captured = _without_quotes(captured, rules.patterns)
-    return Concealed(request, response, captured, counted)
+    return Concealed(request, response, captured, counted, said)
 
 
 def _without_hidden(captured: Captured, request: Kept, response: Kept) -> Captured:

@@ -6,16 +6,12 @@ which without the operator's secret key says nothing.
 
 from __future__ import annotations
 
-import hmac
-import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED
+from collector.redact.keyed import digits, digits_by_filter
 
-_DIGITS = 32  # 128 bits, as the tap filter tells them
-_HASHED = re.compile(rf"hmac-sha256:([0-9a-f]{{{_DIGITS}}})")
 _WITH_SCHEME = ("authorization", "proxy-authorization")
 
 
@@ -39,13 +35,13 @@ class Consumers:
 
     def hide(self, headers: Headers) -> Headers:
         """The headers without the keys."""
-        return [(name, REDACTED if name in self.headers and not _HASHED.fullmatch(value) else value) for name, value in headers]
+        return [(name, REDACTED if name in self.headers and not digits_by_filter(value) else value) for name, value in headers]
 
     def _hash(self, name: str, value: str) -> str | None:
-        if hashed := _HASHED.fullmatch(value):
-            return hashed[1]
+        if hashed := digits_by_filter(value):
+            return hashed
         secret = _credential(value) if name in _WITH_SCHEME else value
-        return hmac.new(self._key, secret.encode("latin-1", "replace"), sha256).hexdigest()[:_DIGITS] if self._key else None
+        return digits(self._key, secret.encode("latin-1", "replace")) if self._key else None
 
 
 def _credential(value: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from collector.decode.people import Said
 from collector.decode.stage import undecoded
 from collector.decode.usage import Estimator
 from collector.errors import blamed
@@ -21,6 +22,7 @@ from collector.redact.bodies import ALL, SIDES, Kept
 from collector.redact.conceal import conceal
 from collector.redact.consumers import Consumers
 from collector.redact.headers import without_hashes, without_messages, without_quotes, without_secrets
+from collector.redact.people import People, Persons
 from collector.redact.rules import Rules
 from collector.redact.second_look import JOINED, look_again
 
@@ -28,15 +30,24 @@ _NO_LOG = AccessLog()
 
 
 class Redactor:
-    """`rules`: what is hidden of bodies. `consumers`: None: they are not told apart. `estimator` counts the tokens of what passed."""
+    """`rules`: what is hidden of bodies. `consumers`, `persons`: None: they are not told apart. `estimator` counts the tokens of what
+    passed.
+    """
 
-    def __init__(self, rules: Rules | None = None, consumers: Consumers | None = None, estimator: Estimator | None = None) -> None:
-        self._rules, self._consumers, self._estimator = rules or None, consumers, estimator
+    def __init__(
+        self,
+        rules: Rules | None = None,
+        consumers: Consumers | None = None,
+        estimator: Estimator | None = None,
+        persons: Persons | None = None,
+    ) -> None:
+        self._rules, self._consumers, self._estimator, self._persons = rules or None, consumers, estimator, persons
+        self.reads_people = persons is not None and persons.bodies  # whether the decoder is asked who is behind a call
 
     @property
     def hides(self) -> bool:
         """Whether anything of what comes in must not be stored as it is."""
-        return self._rules is not None or self._consumers is not None
+        return self._rules is not None or self._consumers is not None or self._persons is not None
 
     def redact(self, seen: Seen) -> Redacted:
         """The exchange as it may be told and decoded."""
@@ -49,7 +60,11 @@ class Redactor:
             return _without_bodies(redacted, blamed(error))
 
     def look_again(self, redacted: Redacted, decoded: Decoded) -> tuple[Redacted, Decoded]:
-        """Both, without what rules find in what the decoder put together."""
+        """Both, without what rules find in what the decoder put together, and with hashes of whom it found."""
+        if decoded.people:
+            if redacted.counted is None:  # else what passed has told it, and here a mark may stand in its place
+                redacted = self._with_said(redacted, decoded.people)
+            decoded = structs.replace(decoded, people={})
         if self._rules is None or redacted.captured is None:
             return redacted, decoded
         withheld = [side for side, extent in redacted.extents.items() if extent == ALL]
@@ -65,7 +80,8 @@ class Redactor:
 
     def _with_headers(self, seen: Seen) -> Redacted:
         """Headers are redacted; of bodies there is what the tap's level leaves."""
-        tap, asked, consumer = seen.exchange.tap, seen.request_headers, None
+        people: People = {}
+        tap, asked, consumer, problems = seen.exchange.tap, seen.request_headers, None, seen.problems
         answered, sent, trailers = seen.response_headers, seen.request_trailers, seen.response_trailers
         # Also of the tap: its filter may be older, or hide by a list of its own.
         asked, answered = without_secrets(asked, seen.request), without_secrets(answered, seen.response)
@@ -76,20 +92,30 @@ class Redactor:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
             asked = self._consumers.hide(asked)
         request = seen.request if asked is seen.request_headers else dict(asked[::-1])
+        response = seen.response if answered is seen.response_headers else dict(answered[::-1])
+        if (persons := self._persons) is not None:
+            people, nameless = persons.of(seen)
+            problems = [*problems, *nameless] if nameless else problems
+            asked, request = persons.hide(asked, request)
+            answered, response = persons.hide(answered, response)
+            sent = persons.hide(sent, dict(sent))[0] if sent else sent
+            trailers = persons.hide(trailers, dict(trailers))[0] if trailers else trailers
         is_decoded = tap is not None and tap.level in levels.DECODED
         captured = levels.captured(seen, tap, path, asked, answered, trailers) if tap is not None and is_decoded else None
         if self._rules is not None and self._rules.patterns:
-            answered, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
+            told, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
+            if told is not answered:
+                answered, response = told, dict(told[::-1])
         return Redacted(
             exchange=_bare(seen.exchange),
-            problems=seen.problems,
+            problems=problems,
             request_headers=asked,
             request_trailers=sent,
             response_headers=answered,
             response_trailers=trailers,
             forwarded_headers=without_hashes(asked, request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
             request=request,
-            response=seen.response if answered is seen.response_headers else dict(answered[::-1]),
+            response=response,
             request_id=seen.request_id,
             method=seen.method,
             path=path,
@@ -99,6 +125,7 @@ class Redactor:
             duration_us=seen.duration_us,
             flags=seen.flags,
             consumer=consumer,
+            people=people,
             captured=captured,
             all_passed=tap is not None and levels.cut(tap) == (False, False),
         )
@@ -106,11 +133,17 @@ class Redactor:
     def _with_rules(self, redacted: Redacted, cut: tuple[bool, bool], rules: Rules) -> Redacted:
         if redacted.captured is None:
             return redacted
-        concealed = conceal(redacted.captured, rules, cut, estimator=self._estimator if redacted.all_passed else None)
+        estimator = self._estimator if redacted.all_passed else None
+        concealed = conceal(redacted.captured, rules, cut, estimator=estimator, with_people=self.reads_people)
+        if concealed.said:
+            redacted = self._with_said(redacted, concealed.said)
         if concealed.counted is None:
             return redacted if concealed.captured is redacted.captured else structs.replace(redacted, captured=concealed.captured)
         kept = {"request": concealed.request, "response": concealed.response}
         return structs.replace(_with_kept(redacted, kept), captured=concealed.captured, counted=concealed.counted)
+
+    def _with_said(self, redacted: Redacted, said: Said) -> Redacted:
+        return structs.replace(redacted, people=self._persons.with_said(redacted.people, said)) if self._persons else redacted
 
 
 def _bare(exchange: Exchange) -> Exchange:

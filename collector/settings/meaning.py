@@ -45,7 +45,9 @@ class Usage(Section):
         [], description="Request headers that name the consumer, the first that is there counts. They are stored as a hash only."
     )
     consumer_key_file: Path | None = Field(
-        None, description=f"File with the secret key of that hash, {LEAST_KEY} bytes or more; not needed where the tap filter hashes."
+        None,
+        description=f"File with the secret key of that hash and of those of `people`, {LEAST_KEY} bytes or more; not needed where the tap"
+        " filter hashes.",
     )
     tokenizers: list[Tokenizer] = Field(
         [], description="`{models, file}` or `{models, bytes_per_token}`; the first that fits a model estimates what no server told."
@@ -88,12 +90,6 @@ class Usage(Section):
     @classmethod
     def _is_key(cls, path: Path | None) -> Path | None:
         return is_key(path)
-
-    @model_validator(mode="after")
-    def _both(self) -> Usage:
-        if self.consumer_key_file is not None and not self.consumer_headers:
-            raise ValueError("consumer_key_file is of no use without consumer_headers")
-        return self
 
 
 class Redaction(Section):

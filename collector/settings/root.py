@@ -11,6 +11,7 @@ from collector.settings.access import Access, is_loopback
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
 from collector.settings.meaning import Redaction, Usage
+from collector.settings.people import People
 from collector.settings.relay import Relay
 from collector.settings.services import Services
 from collector.settings.sink import Sink
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     sink: Sink = Sink()
     services: Services = Services()
     usage: Usage = Usage()
+    people: People = People()
     redaction: Redaction = Redaction()
     kafka: Kafka = Kafka()
     relays: list[Relay] = Field([], description="Copies of the events to elsewhere (docs/relays.md).")
@@ -87,6 +89,15 @@ class Settings(BaseSettings):
             raise ValueError(f"kafka.bootstrap_servers is needed, since {why}")
         if self.sink.is_kafka and self.role in ("store", "audit"):
             raise ValueError(f"sink.url must name the SQL store, since role is {self.role}: the topics are those of section kafka")
+        return self
+
+    @model_validator(mode="after")
+    def _key_is_of_use(self) -> Settings:
+        usage, people = self.usage, self.people
+        if usage.consumer_key_file is not None and not (usage.consumer_headers or people.is_told):
+            raise ValueError("usage.consumer_key_file is of no use without usage.consumer_headers or people")
+        if usage.consumer_key_file is None and people.needs_key:
+            raise ValueError(f"usage.consumer_key_file is needed: people.{people.needs_key} is told as a hash that no tap filter can make")
         return self
 
     @model_validator(mode="after")

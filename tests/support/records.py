@@ -34,6 +34,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "with rules": {"redaction": {"paths": ["**.content", "prompt"], "patterns": ["sk-[0-9a-f]{4}", "[0-9]{3}-[0-9]{4}"]}},
     "estimated": {"usage": {"tokenizers": [{"models": "*", "bytes_per_token": 4}]}},
     "consumers": {"usage": {"consumer_headers": ["x-key"], "billable_hops": ["gateway"]}},
+    "people": {
+        "people": {
+            "user": [{"header": "x-key", "by": "verified"}],
+            "agent": [{"header": "user-agent"}],
+            "session": [{"baggage": "tenant"}],
+            "clear": ["agent", "session"],
+        },
+    },
     "honoured": {"services": {"logger_mode": "honour"}},
     "required": {"services": {"logger_mode": "require"}},
 }
@@ -105,6 +113,7 @@ _MORE: dict[str, Captured] = {
     "wrong parameter": t.exchange(
         t.CHAT, {"model": "x"}, {"error": {"message": "no", "type": "invalid", "code": 400.5, "param": "temperature"}}, status=400
     ),
+    "background": t.get("/v1/responses/r", {"id": "r", "background": True, "status": "completed", "usage": {"input_tokens": 3}}),
     "no JSON": t.exchange(t.CHAT, b"{nonsense", b"<html>"),
     "health": t.get("/health"),
     "encoded request": t.exchange(t.CHAT, gzip.compress(b"{}"), b"{}", request_headers=[("content-encoding", "gzip")]),

@@ -73,7 +73,8 @@ async def rebuild(
     history: Entries, way: Plan, span: Span, limits: Limits, meaning: Meaning, with_usage: bool, at: Callable[[int], None]
 ) -> AsyncIterator[Output]:
     """The outputs of the span, in order. `at` is told each position that was read."""
-    correlator, stages = Correlator(limits), Stages(meaning, with_usage)
+    correlator = Correlator(limits)
+    stages = Stages(meaning, with_usage, correlator.answers if way.whole else None)
     if way.state is not None:
         correlator.restore(way.state)
     since, until = span.since_us or 0, span.until_us if span.until_us is not None else way.until_us
@@ -85,6 +86,8 @@ async def rebuild(
             if isinstance(item, Exchange):
                 if since <= item.key.start_us < until:
                     yield stages.output(item, closed.place)
+                else:
+                    stages.recall([closed])
             elif way.whole and since <= (item.at_us if isinstance(item, Fault) else item.start_us) < until:
                 yield stages.output(item, closed.place)
         at(entry.position)

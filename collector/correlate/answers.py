@@ -1,0 +1,44 @@
+"""Which answers were billed, and by which exchange: those that are told more than once, each time with their usage.
+
+A background response is told to whoever polls it. Whoever is first told its end is billed, in all revisions of that exchange, and nobody
+else. It is a part of the state that a checkpoint holds, so a replay decides as before. Bounded: beyond the bound the oldest is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+MOST = 32_768
+_BYTES = 16
+
+
+class Answers:
+    """`most`: answers that are remembered."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._billed: dict[bytes, bytes] = {}  # in the order in which they were billed
+
+    def first(self, service: str, answer: str, exchange: str) -> bool:
+        """Whether this exchange bills this service's answer: it was the first that asked, and is from now on. `answer`, `exchange`: ids."""
+        key, by = _digest(f"{service}\0{answer}"), _digest(exchange)
+        known = self._billed.get(key)
+        if known is not None:
+            return known == by
+        if len(self._billed) >= self._most:
+            del self._billed[next(iter(self._billed))]
+        self._billed[key] = by
+        return True
+
+    def snapshot(self) -> list[tuple[bytes, bytes]]:
+        """For a checkpoint."""
+        return list(self._billed.items())
+
+    def restore(self, saved: Sequence[tuple[bytes, bytes]]) -> None:
+        """Goes on from there."""
+        self._billed = dict(saved[-self._most :])
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()

@@ -1,0 +1,233 @@
+"""A background response is billed once, by the first final view of it, however often it is polled and wherever the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from collector.correlate import Answers, Correlator, Limits
+from collector.enrich.catalogue import Catalogue
+from collector.messages.entry import Entry
+from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE
+from collector.messages.headers import pack
+from collector.pipeline.meaning import ExchangeMeaning
+from collector.pipeline.pipeline import Pipeline
+from collector.pipeline.stages import Stages
+from collector.settings import Settings
+from collector.sinks.sqlite import SqliteSink
+from collector.store.migrate import migrate
+from tests.decode import transcripts as t
+from tests.pipeline.test_pipeline import append, opened, stored
+from tests.support.clocks import TurnedClock
+from tests.support.pipelines import NO_TICKS, running
+from tests.support.witnesses import T0, Tape, Told, Vm, parts
+
+LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000, expects_access_log=False)
+USAGE = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
+FIRST = {"role": "predictor", "billable": True, "rule": "predictor-hop"}
+AGAIN = {"role": "predictor", "billable": False, "rule": "billed-before"}
+FREE = {"role": "predictor", "billable": False, "rule": "not-billed"}
+
+
+def response(answer: str = "resp_1", status: str = "completed", **more: Any) -> dict[str, Any]:
+    usage = USAGE if status in ("completed", "incomplete", "cancelled") else None
+    return {"id": answer, "object": "response", "background": True, "status": status, "model": "m", "output": [], "usage": usage, **more}
+
+
+class Calls:
+    """Calls of one service, as its tap tells them, in order."""
+
+    def __init__(self) -> None:
+        self.tape, self.vm, self._number = Tape(), Vm(), 0
+
+    def call(self, method: str, path: str, answer: Any, status: int = 200, asked: bytes = b"", streamed: bool = False) -> None:
+        self._number += 1
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        told = Told(self._number, f"r{self._number}", T0 + self._number, path=path, request=asked, response=(body,), status=status)
+        made = parts(told)
+        made[0].request_headers.map = pack([(":method", method), (":path", path)])
+        kind = t.SSE if streamed else [("content-type", "application/json")]
+        made[0].response_headers.map = pack([(":status", str(status)), *kind])
+        self.tape.tap(self.vm.seal(made))
+
+    def poll(self, answer: dict[str, Any], **more: Any) -> None:
+        self.call("GET", f"/v1/responses/{answer['id']}", answer, **more)
+
+    def begin(self, answer: bytes | dict[str, Any], **more: Any) -> None:
+        self.call("POST", "/v1/responses", answer, asked=b'{"model":"m","input":"hi","background":true}', **more)
+
+    def entries(self) -> list[Entry]:
+        self.tape.tick(5)
+        self.tape.tick(5)
+        return self.tape.entries
+
+
+def stream(answer: dict[str, Any]) -> bytes:
+    return t.sse([{"type": "response.completed", "response": answer}], False)
+
+
+def hops(calls: Calls, chosen: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What is told of each call, in order; the usage event says the same."""
+    correlator = Correlator(LIMITS)
+    stages = Stages(ExchangeMeaning.of(Settings.model_validate(chosen or {}), Catalogue()), True, correlator.answers)
+    outputs = [output for entry in calls.entries() for output in stages.outputs(correlator.feed(entry))]
+    found = []
+    for output in outputs:
+        told = {event.type: orjson.loads(event.data) for event in output.events if event.type in (EXCHANGE_TYPE, USAGE_TYPE)}
+        if told:
+            assert told[USAGE_TYPE]["hop"] == told[EXCHANGE_TYPE]["hop"]
+            found.append(told[EXCHANGE_TYPE]["hop"])
+    return found
+
+
+def test_of_all_polls_the_first_that_sees_the_end_is_billed() -> None:
+    calls = Calls()
+    for status in ("queued", "in_progress", "completed", "completed", "completed"):
+        calls.poll(response(status=status))
+    assert hops(calls) == [FREE, FREE, FIRST, AGAIN, AGAIN]
+
+
+def test_a_running_total_is_no_final_view() -> None:
+    calls = Calls()
+    calls.poll(response(status="in_progress", usage=USAGE))
+    calls.poll(response())
+    assert hops(calls) == [FREE, FIRST]
+
+
+@pytest.mark.parametrize("status", ["cancelled", "incomplete"])
+def test_what_ended_otherwise_is_billed_too_where_usage_is_told(status: str) -> None:
+    calls = Calls()
+    calls.call("POST", "/v1/responses/resp_1/cancel", response(status=status))
+    calls.poll(response(status=status))
+    assert hops(calls) == [FIRST, AGAIN]
+
+
+def test_polls_behind_the_stream_that_told_it_are_not_billed_again() -> None:
+    calls = Calls()
+    calls.begin(stream(response()), streamed=True)
+    calls.poll(response())
+    calls.call("GET", "/v1/responses/resp_1?stream=true", stream(response()), streamed=True)
+    assert hops(calls) == [FIRST, AGAIN, AGAIN]
+
+
+def test_a_call_that_only_asks_for_it_takes_nothing_from_the_poll() -> None:
+    calls, picture = Calls(), b'{"model":"m","background":true,"input":[{"content":[{"type":"input_image","image_url":"u"}]}]}'
+    calls.call("POST", "/v1/responses", response(status="queued"), asked=picture)
+    calls.poll(response())
+    assert hops(calls, {"usage": {"tokenizers": [{"bytes_per_token": 4}]}}) == [FIRST, FIRST]
+
+
+def test_a_stream_that_ends_behind_a_poll_is_not_billed_again() -> None:
+    calls = Calls()
+    calls.poll(response())
+    calls.begin(stream(response()), streamed=True)
+    assert hops(calls) == [FIRST, AGAIN]
+
+
+def test_each_response_is_billed_for_itself_and_others_are_as_they_were() -> None:
+    calls = Calls()
+    calls.poll(response("resp_1"))
+    calls.poll(response("resp_2"))
+    calls.poll(response("resp_3", background=False))
+    calls.begin(response("resp_4", background=False))
+    calls.begin(response("resp_4", background=False))
+    assert hops(calls) == [FIRST, FIRST, FREE, FIRST, FIRST]
+
+
+def test_a_refused_poll_takes_nothing_from_the_next() -> None:
+    calls = Calls()
+    calls.poll({"id": "resp_1", "error": {"message": "no"}}, status=500)
+    calls.poll(response())
+    assert hops(calls) == [FREE, FIRST]
+
+
+def test_a_hop_that_is_not_billed_takes_nothing_from_the_one_that_is() -> None:
+    calls = Calls()
+    calls.poll(response())
+    calls.poll(response())
+    assert [hop["rule"] for hop in hops(calls, {"usage": {"billable_hops": ["gateway"]}})] == ["configured:not-billed"] * 2
+
+
+@pytest.mark.parametrize("rules", [{"paths": ["output"]}, {"patterns": ["resp_[0-9]"]}, {"paths": ["id"], "patterns": ["m"]}])
+def test_a_response_whose_id_rules_hide_is_never_billed_twice(rules: dict[str, Any]) -> None:
+    calls = Calls()
+    for answer in ("resp_1", "resp_1", "resp_2"):
+        calls.poll(response(answer))
+    billed = [hop["billable"] for hop in hops(calls, {"redaction": rules})]
+    assert billed == ([True, False, True] if rules == {"paths": ["output"]} else [False] * 3)
+
+
+def test_without_memory_a_poll_is_not_billed() -> None:
+    calls, correlator = Calls(), Correlator(LIMITS)
+    calls.poll(response())
+    stages = Stages(ExchangeMeaning(Catalogue()), True)
+    [output] = [o for entry in calls.entries() for o in stages.outputs(correlator.feed(entry)) if o.events[0].type == EXCHANGE_TYPE]
+    assert orjson.loads(output.events[0].data)["hop"] == FREE
+
+
+def test_the_memory_has_a_bound_and_forgets_the_oldest() -> None:
+    answers = Answers(most=3)
+    assert all(answers.first("s", str(number), "e") for number in range(4))
+    assert [answers.first("s", str(number), "other") for number in (3, 2, 1)] == [False] * 3
+    assert answers.first("s", "0", "other")
+    assert answers.first("t", "3", "other")
+    again = Answers(most=3)
+    again.restore(answers.snapshot())
+    assert again.snapshot() == answers.snapshot()
+    assert len(again.snapshot()) == 3
+
+
+def traffic(chance: Random) -> Sequence[Entry]:
+    calls = Calls()
+    for _ in range(60):
+        answer = response(f"resp_{chance.randint(1, 9)}", chance.choice(["queued", "completed", "completed"]))
+        if chance.random() < 0.3:
+            calls.begin(stream(answer), streamed=True)
+        else:
+            calls.poll(answer)
+        if chance.random() < 0.3:
+            calls.tape.tick(chance.choice([0.1, 1.2]))
+    return calls.entries()
+
+
+def pipeline(journal: Any, sink: SqliteSink, batch: int) -> Pipeline:
+    bounds = {"batch": batch, "checkpoint_us": 1, "checkpoint_bytes": 2_000}
+    return Pipeline(journal, sink, Correlator(LIMITS), ExchangeMeaning(Catalogue()), journal._clock, **bounds, tick_seconds=NO_TICKS)  # type: ignore[arg-type]
+
+
+async def play(folder: Path, entries: Sequence[Entry], chance: Random | None) -> list[tuple[Any, ...]]:
+    """What is stored of these entries; with `chance`, by processes that end anywhere."""
+    folder.mkdir()
+    migrate(f"sqlite:///{folder}/events.db")
+    clock, left = TurnedClock(0), list(entries)
+    while left:
+        journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
+        one = pipeline(journal, sink, chance.choice([1, 3, 50]) if chance else 7)
+        async with running(journal, one, sink):
+            some = left[: chance.randint(1, 12) if chance else len(left)]
+            del left[: len(some)]
+            await append(journal, clock, some)
+            if left and chance:
+                for _ in range(chance.randint(0, 40)):
+                    await asyncio.sleep(0)
+            else:
+                assert await one.drained(journal.last_position, 20)
+    return stored(folder)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_cut_off_anywhere_and_resumed_each_is_billed_once(tmp_path: Path, seed: int) -> None:
+    entries = traffic(Random(seed))
+    whole = await play(tmp_path / "whole", entries, None)
+    assert await play(tmp_path / "cut", entries, Random(seed)) == whole
+    records = [orjson.loads(data) for row in whole if row[0] == "exchanges" for data in row if isinstance(data, bytes) and data[:1] == b"{"]
+    billed = [one["inference"]["id"] for one in records if one["hop"]["billable"] and one.get("usage")]
+    assert len(billed) == len(set(billed))
+    assert set(billed) == {one["inference"]["id"] for one in records if one.get("usage")}
