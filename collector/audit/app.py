@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, calls, events, exchanges, ledger, manual, probes, problems, services
+from collector.audit import bodies, calls, events, exchanges, export, ledger, manual, probes, problems, services
 from collector.audit.description import tidy
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
@@ -56,6 +56,7 @@ def create_app(
         exchanges.router(engine, settings, clock),
         bodies.router(engine),
         events.router(engine),
+        export.router(engine, settings, clock),
         calls.router(engine, clock),
         services.router(known, settings),
         ledger.router(engine, settings, clock),

@@ -165,6 +165,14 @@ _FAULTS: Responses = {
 _ERRORS: Responses = {**_FAULTS, 404: _problem("There is none")}
 EXCHANGES: Responses = {200: _answer(ExchangePage, "A page of records"), **_FAULTS}
 EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
+EXPORT: Responses = {
+    200: {
+        "description": "Lines. The last one tells that it is whole: rows, bytes and SHA-256 of what stands before it, and `next`",
+        "content": {kind: {"schema": {"type": "string"}} for kind in ("application/x-ndjson", "text/csv")},
+        "headers": {"Meshscribe-Cursor": _header("With it as `cursor`, and all else as it was, this answer comes once more.")},
+    },
+    **_FAULTS,
+}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
 SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}

@@ -115,6 +115,7 @@ def _plain(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_plain)]
+Long = Annotated[str, StringConstraints(min_length=1, max_length=32_768), AfterValidator(_plain)]  # tells a place of each journal
 Methods = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]
 _TIME = "RFC 3339 with an offset, or a time ago: 90s, 15m, 2h, 7d, 4w."
 When = Annotated[
@@ -129,17 +130,20 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Page(_Parameters):
+class _Span(_Parameters):
     since: When | None = Field(None, description=f"From this time on. {_TIME}")
     until: When | None = Field(None, description=f"Before this time. {_TIME}")
     node: Text | None = Field(None, description="Node id of the proxy.")
     namespace: Text | None = Field(None, description="Kubernetes namespace.")
+
+
+class _Page(_Parameters):
     limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default. A page may be shorter.")
     cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
 
 
-class ExchangeQuery(_Page):
-    """Parameters of GET /v1/exchanges. All filters must hold."""
+class ExchangeFilters(_Span):
+    """Which exchanges are meant. All filters must hold."""
 
     service: Text | None = Field(None, description="InferenceService, or the workload where none is known.")
     path: Text | None = Field(None, description="The path as it was sent, query included; a trailing * matches every ending.")
@@ -149,7 +153,15 @@ class ExchangeQuery(_Page):
     completeness: Complete | None = Field(None, description="Flag, `!flag` for not set, or a list of which all must hold.")
     model: Text | None = Field(None, description="The model that was asked.")
     caller: Text | None = Field(None, description="SPIFFE id of the caller.")
+
+
+class _Revisions(_Parameters):
     revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
+
+
+class ExchangeQuery(_Page, _Revisions, ExchangeFilters):
+    """Parameters of GET /v1/exchanges. All filters must hold."""
+
     order: Literal["desc", "asc", "stored"] = Field(
         "desc", description="Newest first, oldest first, or as they were stored: then nothing that comes late is missed."
     )
@@ -158,7 +170,25 @@ class ExchangeQuery(_Page):
     )
 
 
-class LedgerQuery(_Page):
+class ExportQuery(_Revisions, ExchangeFilters):
+    """Parameters of GET /v1/export. All filters must hold."""
+
+    order: Literal["asc", "desc"] = Field("asc", description="Oldest first, or newest first.")
+    format: Literal["ndjson", "csv"] = Field("ndjson", description="A record a line, or a row of its most asked facts (docs/export.md).")
+    bodies: bool = Field(False, description="With the stored bodies, in base64.")
+    limit: int | None = Field(None, ge=1, le=10_000_000, description="Exchanges at most: a part. All there are by default.")
+    cursor: Long | None = Field(None, description="`next` of the part before, or `Meshscribe-Cursor` to have an answer once more.")
+
+
+class TailQuery(ExchangeFilters):
+    """Parameters of GET /v1/tail. All filters must hold."""
+
+    after: Stored | None = Field(
+        None, description="From behind this place on: `now` (the default), or an id of an event. The header Last-Event-ID wins over it."
+    )
+
+
+class LedgerQuery(_Page, _Span):
     """Parameters of GET /v1/ledger. Times are those of the windows' starts, by the collector's clock."""
 
     group: Literal["window", "proxy"] = Field("window", description="`proxy`: one item per proxy, its windows summed.")
@@ -198,6 +228,8 @@ def once(request: Request) -> None:
 
 
 Exchanges = Annotated[ExchangeQuery, Query()]
+Exported = Annotated[ExportQuery, Query()]
+Tailed = Annotated[TailQuery, Query()]
 LedgerWindows = Annotated[LedgerQuery, Query()]
 Services = Annotated[ServiceQuery, Query()]
 Calls = Annotated[CallQuery, Query()]
