@@ -14,6 +14,7 @@ from collector.commands.config import config
 from collector.commands.dead_letters import dead_letters
 from collector.commands.decode import decode
 from collector.commands.exits import Exit, code
+from collector.commands.export import export
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.operate import demo, migrate, serve
@@ -86,6 +87,7 @@ app.command(rich_help_panel="Run")(retention)
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Look")(query)
 app.command(rich_help_panel="Look")(tail)
+app.command(rich_help_panel="Look")(export)
 app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
