@@ -23,6 +23,7 @@ from collector.commands.relays import relays
 from collector.commands.replay import replay
 from collector.commands.retention import retention
 from collector.commands.services import services
+from collector.commands.show import show
 from collector.commands.tail import tail
 from collector.commands.verify import verify
 from collector.errors import MeshscribeError, SettingsError
@@ -86,6 +87,7 @@ app.command(rich_help_panel="Run")(migrate)
 app.command(rich_help_panel="Run")(retention)
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Look")(query)
+app.command(rich_help_panel="Look")(show)
 app.command(rich_help_panel="Look")(tail)
 app.command(rich_help_panel="Look")(export)
 app.command(rich_help_panel="Look")(calls)

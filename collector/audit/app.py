@@ -9,12 +9,13 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, calls, events, exchanges, export, ledger, manual, probes, problems, services
+from collector.audit import bodies, calls, events, exchanges, export, ledger, manual, probes, problems, services, tail
 from collector.audit.description import tidy
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
+from collector.audit.tails import Tails
 from collector.audit.turns import Turns
 from collector.clock import Clock
 from collector.health import Health
@@ -29,7 +30,12 @@ Stored bodies are served as downloads only.
 
 
 class AuditApp(FastAPI):
-    """The framework, with a description that says what the API does and no more."""
+    """The framework, with a description that says what the API does and no more.
+
+    `tails`: whoever stores says so to it (`wake`), and ends it before the listener closes.
+    """
+
+    tails: Tails
 
     def openapi(self) -> dict[str, Any]:
         description = super().openapi()
@@ -39,7 +45,7 @@ class AuditApp(FastAPI):
 
 def create_app(
     engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock, known: Known | None = None
-) -> FastAPI:
+) -> AuditApp:
     """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics.
 
     `known`: the catalogue of services, in a process that has one.
@@ -52,11 +58,13 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.tails = Tails(engine, clock, settings.query_seconds)
     for routes in (
         exchanges.router(engine, settings, clock),
         bodies.router(engine),
         events.router(engine),
         export.router(engine, settings, clock),
+        tail.router(engine, settings, clock, app.tails),
         calls.router(engine, clock),
         services.router(known, settings),
         ledger.router(engine, settings, clock),

@@ -173,6 +173,13 @@ EXPORT: Responses = {
     },
     **_FAULTS,
 }
+TAIL: Responses = {
+    200: {
+        "description": "Server-sent events: `exchange` with a record as data, `left_out` with {count, after, until}; their ids are places",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    **_FAULTS,
+}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
 SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}

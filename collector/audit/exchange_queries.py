@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal_co
 
 from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery, Flags, Statuses, TailQuery
+from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import (
@@ -113,7 +113,7 @@ def _is_indexed(query: ExchangeFilters) -> bool:
     return not usual and not (query.method and "POST" in query.method.upper().split(","))
 
 
-def stored_page(query: ExchangeQuery | TailQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
+def stored_page(query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
     """A page (position, ordinal, id, crc, data) of one journal in the order of storage: behind `low`, up to and with `high`."""
     place = tuple_(_column.position, _column.ordinal)
     wanted: list[Condition] = [_column.journal == journal, place > tuple_(*low), place <= tuple_(*high), *conditions(query, span)]

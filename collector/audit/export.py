@@ -5,7 +5,7 @@ The answer is read page by page, each with a turn of its own: a client that read
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
@@ -55,7 +55,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
             first = await job.read()
             saw(request, "export", len(first.items), _ids(query, first))
         headers = {"Meshscribe-Cursor": cursors.encode(at)}
-        return Streamed(_stream(request, job, first, turn(request)), seat, job.form.media_type, headers)
+        return Streamed(_stream(request, job, first, turn(request)), job.form.media_type, [seat.leave], headers)
 
     return routes
 
@@ -115,7 +115,7 @@ class _Job:
         return self.form.end({**told, "next": cursors.encode(self.at)} if self.more else told)
 
 
-async def _stream(request: Request, job: _Job, first: Part, turn: Turn) -> AsyncIterator[bytes]:
+async def _stream(request: Request, job: _Job, first: Part, turn: Turn) -> AsyncGenerator[bytes]:
     if head := job.form.head():
         yield job.counted(head)
     found = first

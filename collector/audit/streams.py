@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from collector.audit.seats import Seat
-
 
 class Streamed(StreamingResponse):
-    """Leaves its seat when it ends, however it does. To HEAD it has no body."""
+    """When it ends, however it does, `after` is done. To HEAD it has no body."""
 
-    def __init__(self, body: AsyncIterator[bytes], seat: Seat, media_type: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, body: AsyncGenerator[bytes], media_type: str, after: Sequence[Callable[[], None]], headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(body, headers=headers, media_type=media_type)
-        self._seat = seat
+        self._body, self._after = body, after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -25,4 +25,6 @@ class Streamed(StreamingResponse):
             else:
                 await super().__call__(scope, receive, send)
         finally:
-            self._seat.leave()
+            for done in self._after:
+                done()
+            await self._body.aclose()

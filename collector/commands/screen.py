@@ -66,6 +66,11 @@ def plain(text: object) -> str:
     return _STEERING.sub(_written, str(text))
 
 
+def lines(text: object) -> str:
+    """The same of a text of several lines."""
+    return "\n".join(plain(line) for line in str(text).replace("\r\n", "\n").split("\n"))
+
+
 def pretty(document: bytes) -> Text:
     """JSON, indented and coloured."""
     text = msgspec.json.format(document, indent=2).decode()

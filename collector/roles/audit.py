@@ -27,8 +27,10 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+    app = create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory)
+    front.show(app)
     stack.callback(front.hide)
+    stack.callback(app.tails.end)
     health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 

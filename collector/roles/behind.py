@@ -35,6 +35,7 @@ from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
+from collector.sinks.told import ToldSink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
 from collector.store.retention import Retention
 from collector.tasks import cancel
@@ -81,7 +82,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     settings, clock, stack, registry = starting.settings, starting.clock, starting.stack, starting.registry
     engine = await _store(starting)
     burials = start_burials(starting)
-    sink = _sink(starting, engine, burials)
+    sink, told = _sink(starting, engine, burials)
     stack.push_async_callback(sink.close)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
@@ -103,8 +104,11 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+        app = create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory)
+        told.stored = app.tails.wake
+        front.show(app)
         stack.callback(front.hide)
+        stack.callback(app.tails.end)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
     return Behind(journal, pipeline, task, directory, relays, burials)
 
@@ -120,10 +124,11 @@ async def _store(starting: Starting) -> AsyncEngine | None:
     return engine
 
 
-def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> IsolatingSink:
+def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> tuple[IsolatingSink, ToldSink]:
     settings, clock = starting.settings, starting.clock
     inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock)
-    return IsolatingSink(CountedSink(inner, LedgerMetrics(starting.registry)), open_letters(settings), clock, burials)
+    told = ToldSink(CountedSink(inner, LedgerMetrics(starting.registry)))
+    return IsolatingSink(told, open_letters(settings), clock, burials), told
 
 
 def _start_retention(starting: Starting) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import csv
 import io
@@ -19,6 +18,7 @@ from collector.audit.app import create_app
 from collector.audit.export_forms import cell
 from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
+from tests.audit.reading import Reading
 from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, payload
 
 
@@ -140,37 +140,6 @@ def test_whoever_takes_the_quote_away_has_the_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["plain", "/v1/chat", "a=b", ""])
 def test_other_texts_are_as_they_are(text: str) -> None:
     assert cell(text) == text
-
-
-class Reading:
-    """A client that takes a piece of an answer when it likes."""
-
-    def __init__(self, app: Any, path: str, query: str) -> None:
-        self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1)
-        self._gone = asyncio.Event()
-        headers = [(b"host", b"localhost")]
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "headers": headers,
-        }
-        scope |= {"client": ("10.0.0.1", 1), "server": ("localhost", 80), "scheme": "http", "http_version": "1.1", "root_path": ""}
-        self.task = asyncio.create_task(app({**scope, "asgi": {"version": "3.0", "spec_version": "2.3"}}, self._receive, self._pieces.put))
-
-    async def _receive(self) -> dict[str, Any]:
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def piece(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self._pieces.get(), 20)
-
-    async def leave(self) -> None:
-        self._gone.set()
-        await asyncio.wait({self.task}, timeout=20)
-        assert self.task.done()
 
 
 async def test_a_slow_reader_holds_no_turn_and_no_more_than_its_seat(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ async def test_the_description_names_every_parameter_with_words(api: Api) -> Non
         "/v1/exchanges/{id}/response",
         "/v1/exchanges/{id}/events",
         "/v1/export",
+        "/v1/tail",
         "/v1/calls/{request_id}",
         "/v1/services",
         "/v1/services/{namespace}/{name}/versions",

@@ -27,8 +27,8 @@ class Server:
     def __init__(self, store: Store, port: int = 0) -> None:
         self.store = store
         self._engine = create_async_engine(store.url)
-        api = create_app(self._engine, Parts(), CollectorRegistry(), Audit(), Clock())
-        self._server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+        self._api = create_app(self._engine, Parts(), CollectorRegistry(), Audit(), Clock())
+        self._server = uvicorn.Server(uvicorn.Config(self._api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
         until = time.monotonic() + 20
@@ -39,7 +39,11 @@ class Server:
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
 
     async def _run(self) -> None:
-        await self._server.serve()
+        serving = asyncio.create_task(self._server.serve())
+        while not self._server.should_exit:
+            await asyncio.sleep(0.01)
+        self._api.tails.end()
+        await serving
         await self._engine.dispose()
 
     @property
