@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import bodies, calls, events, exchanges, export, ledger, manual, probes, problems, services, tail
+from collector.audit.compressed import Compressed
 from collector.audit.description import tidy
+from collector.audit.heads import Heads
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
 from collector.audit.services import Known
@@ -75,6 +77,8 @@ def create_app(
     problems.install(app)
     app.add_middleware(Faults)
     app.add_middleware(Turns, settings=settings, clock=clock)
+    app.add_middleware(Heads)
+    app.add_middleware(Compressed)
     app.add_middleware(Hosts, names=settings.hosts)
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)

@@ -11,6 +11,7 @@ from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
+from collector.audit.etags import tagged
 from collector.audit.exchange_queries import Condition, Way
 from collector.audit.moments import Span
 from collector.audit.pages import Page, Room, answer, read
@@ -38,11 +39,11 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
             return await list_page(connection, query, page, page.within(query, clock))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
-    async def get_exchange(id: str, query: Revision) -> Response:  # noqa: A002
+    async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
         async with engine.connect() as connection:
             found = await find(connection, id, query.revision, exchanges.c.id, exchanges.c.crc, exchanges.c.data)
             [record] = await records(connection, found[:1])
-        return Response(record, media_type="application/json")
+        return tagged(request, Response(record, media_type="application/json"))
 
     return routes
 

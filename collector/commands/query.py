@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from collector.commands import options
+from collector.commands import completion, options
 from collector.commands.options import Format
 
 
@@ -28,7 +28,7 @@ class Direction(StrEnum):
 
 
 def query(
-    id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.")] = None,  # noqa: A002
+    id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.", autocompletion=completion.ids)] = None,  # noqa: A002
     since: options.Since = None,
     until: options.Until = None,
     namespace: options.Namespace = None,

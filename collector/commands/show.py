@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from collector.commands import options
+from collector.commands import completion, options
 
 
 def show(
-    id: Annotated[str, typer.Argument(help="An exchange's id.", show_default=False)],  # noqa: A002
+    id: Annotated[str, typer.Argument(help="An exchange's id.", show_default=False, autocompletion=completion.ids)],  # noqa: A002
     text: Annotated[bool, typer.Option("--text", help="Only what was said: the messages, by role.")] = False,
     revision: Annotated[int | None, typer.Option(min=0, help="This revision; the newest if not said.")] = None,
     url: options.Url = options.DEFAULT_URL,
