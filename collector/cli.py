@@ -15,6 +15,7 @@ from collector.commands.config import config
 from collector.commands.dead_letters import dead_letters
 from collector.commands.decode import decode
 from collector.commands.exits import Exit, code
+from collector.commands.export import export
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.login import login
@@ -26,6 +27,7 @@ from collector.commands.relays import relays
 from collector.commands.replay import replay
 from collector.commands.retention import retention
 from collector.commands.services import services
+from collector.commands.show import show
 from collector.commands.tail import tail
 from collector.commands.tokens import VARIABLE as TOKEN
 from collector.commands.usage import usage
@@ -92,7 +94,9 @@ app.command(rich_help_panel="Run")(migrate)
 app.command(rich_help_panel="Run")(retention)
 app.command(rich_help_panel="Run")(demo)
 app.command(rich_help_panel="Look")(query)
+app.command(rich_help_panel="Look")(show)
 app.command(rich_help_panel="Look")(tail)
+app.command(rich_help_panel="Look")(export)
 app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)

@@ -18,6 +18,7 @@ from collector.audit import (
     conversations,
     events,
     exchanges,
+    export,
     facets,
     histogram,
     ledger,
@@ -27,14 +28,18 @@ from collector.audit import (
     probes,
     problems,
     services,
+    tail,
     usage,
 )
+from collector.audit.compressed import Compressed
 from collector.audit.description import tidy
 from collector.audit.guard import Guard, OpenToAll
+from collector.audit.heads import Heads
 from collector.audit.hosts import Hosts
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
+from collector.audit.tails import Tails
 from collector.audit.turns import Turns
 from collector.clock import Clock
 from collector.health import Health
@@ -49,7 +54,12 @@ Stored bodies are served as downloads only.
 
 
 class AuditApp(FastAPI):
-    """The framework, with a description that says what the API does and no more."""
+    """The framework, with a description that says what the API does and no more.
+
+    `tails`: whoever stores says so to it (`wake`), and ends it before the listener closes.
+    """
+
+    tails: Tails
 
     def openapi(self) -> dict[str, Any]:
         description = super().openapi()
@@ -65,7 +75,7 @@ def create_app(
     clock: Clock,
     known: Known | None = None,
     access: Opened | None = None,
-) -> FastAPI:
+) -> AuditApp:
     """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics.
 
     `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks.
@@ -78,6 +88,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.tails = Tails(engine, clock, settings.query_seconds)
     for routes in (
         exchanges.router(engine, settings, clock),
         bodies.router(engine),
@@ -85,6 +96,8 @@ def create_app(
         facets.router(engine, clock),
         histogram.router(engine, clock),
         events.router(engine),
+        export.router(engine, settings, clock),
+        tail.router(engine, settings, clock, app.tails),
         calls.router(engine, clock),
         services.router(known, settings),
         ledger.router(engine, settings, clock),
@@ -100,6 +113,8 @@ def create_app(
     app.add_middleware(Turns, settings=settings, clock=clock)
     if access is not None:
         _guard(app, access, clock)
+    app.add_middleware(Heads)
+    app.add_middleware(Compressed)
     app.add_middleware(Hosts, names=[*settings.hosts, *_own_name(access)])
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)

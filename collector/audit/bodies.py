@@ -12,12 +12,13 @@ from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
+from collector.audit.etags import tagged
 from collector.audit.parameters import Revision
 from collector.audit.problems import NotFoundError, damaged
 from collector.audit.records import records
@@ -44,14 +45,14 @@ def router(engine: AsyncEngine) -> APIRouter:
     @routes.get(
         "/v1/exchanges/{id}/request", responses=documents.BODY, summary="The request's body, byte for byte, but for what redaction hides"
     )
-    async def get_request(id: str, query: Revision) -> Response:  # noqa: A002
-        return await _body(engine, id, "request", query.revision)
+    async def get_request(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
+        return tagged(request, await _body(engine, id, "request", query.revision))
 
     @routes.get(
         "/v1/exchanges/{id}/response", responses=documents.BODY, summary="The response's body, byte for byte, but for what redaction hides"
     )
-    async def get_response(id: str, query: Revision) -> Response:  # noqa: A002
-        return await _body(engine, id, "response", query.revision)
+    async def get_response(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
+        return tagged(request, await _body(engine, id, "response", query.revision))
 
     return routes
 
@@ -103,6 +104,7 @@ def _headers(row: Row[Any], captured: int, name: str) -> dict[str, str]:
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store, no-transform",
         "Meshscribe-Revision": str(row.revision),
         "Meshscribe-Captured": str(captured),
     }

@@ -251,6 +251,21 @@ TIMELINE: Responses = {200: _answer(Timeline, "When it was said"), **_ERRORS}
 FACETS: Responses = {200: _answer(Facets, "The counts"), **_FAULTS}
 HISTOGRAM: Responses = {200: _answer(Histogram, "The counts"), **_FAULTS}
 EXCHANGE: Responses = {200: _answer(Record, "The record"), **_ERRORS}
+EXPORT: Responses = {
+    200: {
+        "description": "Lines. The last one tells that it is whole: rows, bytes and SHA-256 of what stands before it, and `next`",
+        "content": {kind: {"schema": {"type": "string"}} for kind in ("application/x-ndjson", "text/csv")},
+        "headers": {"Meshscribe-Cursor": _header("With it as `cursor`, and all else as it was, this answer comes once more.")},
+    },
+    **_FAULTS,
+}
+TAIL: Responses = {
+    200: {
+        "description": "Server-sent events: `exchange` with a record as data, `left_out` with {count, after, until}; their ids are places",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    **_FAULTS,
+}
 LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
 LEDGER_MAP: Responses = {
     200: {"model": LedgerMapDocument, "description": "Proxies, those that lost most first, each with its stretches of time"},

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.bodies import compare
+from collector.audit.etags import tagged
 from collector.audit.moments import when
 from collector.audit.parameters import Nothing
 from collector.audit.records import records
@@ -48,7 +49,7 @@ def router(engine: AsyncEngine) -> APIRouter:
     routes = APIRouter(tags=["events"])
 
     @routes.get("/v1/exchanges/{id}/events", responses=documents.EVENTS, summary="The exchange as CloudEvents")
-    async def get_events(id: str, query: Nothing) -> Response:  # noqa: A002
+    async def get_events(request: Request, id: str, query: Nothing) -> Response:  # noqa: A002
         del query
         async with engine.connect() as connection:
             found = await find(connection, id, None, *_COLUMNS)
@@ -56,7 +57,7 @@ def router(engine: AsyncEngine) -> APIRouter:
             own = dict(zip((row.id for row in found), await records(connection, found), strict=True))
         write = JSONFormat().write
         batch = b",".join(write(event) for event in _events(found, stored, own))
-        return Response(b"[" + batch + b"]", media_type=MEDIA_TYPE)
+        return tagged(request, Response(b"[" + batch + b"]", media_type=MEDIA_TYPE))
 
     return routes
 

@@ -16,7 +16,7 @@ from collector.audit import mark_queries
 from collector.audit.call_queries import request_ids
 from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.parameters import ExchangeQuery, Flags, Statuses
+from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import (
@@ -36,6 +36,8 @@ Condition = ColumnElement[Any] | TextClause
 
 MANY = 4_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
+InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
+
 LOOKED_AT = 12_500  # rows, at most, before it is given up: many may lie together, far from here
 
 _column = exchanges.c
@@ -52,20 +54,21 @@ class Way(Enum):
 
 
 def page(
-    query: ExchangeQuery,
+    query: InTime,
     span: Span,
     behind: str | None,
     limit: int,
     way: Way = Way.AS_PLANNED,
     edge: str | None = None,
     leading: str | None = None,
+    also: Sequence[Condition] = (),
 ) -> Select[Any]:
     """A page (id, crc, data) in the order of time, from behind the id `behind` on, up to and with `edge`.
 
-    `leading`: which of the values asked for SQLite is to look for first; None: as it likes.
+    `leading`: which of the values asked for SQLite is to look for first; None: as it likes. `also`: what must hold beside the filters.
     """
     descending = query.order == "desc"
-    wanted = conditions(query, span, way, leading)
+    wanted = [*conditions(query, span, way, leading), *also]
     if behind is not None:
         wanted.append(_column.id < behind if descending else _column.id > behind)
     if edge is not None:
@@ -79,7 +82,7 @@ def page(
     return select(_column.id, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
 
 
-def edge_of(query: ExchangeQuery, span: Span, behind: str | None, looked_at: int = LOOKED_AT) -> Select[Any]:
+def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int = LOOKED_AT) -> Select[Any]:
     """The id of the last row that is looked at in the order of time; none if there are fewer."""
     descending = query.order == "desc"
     wanted = _ids_of(span)
@@ -88,13 +91,13 @@ def edge_of(query: ExchangeQuery, span: Span, behind: str | None, looked_at: int
     return select(_column.id).where(*wanted).order_by(_column.id.desc() if descending else _column.id.asc()).offset(looked_at - 1).limit(1)
 
 
-def size_of_range(query: ExchangeQuery) -> Select[Any] | None:
+def size_of_range(query: ExchangeFilters) -> Select[Any] | None:
     """How many exchanges are in the range of values that is asked for, counted up to MANY; None: it is no range, or no index has it."""
     wanted = _range(query)
     return _counted(wanted, MANY) if wanted and _is_indexed(query) else None
 
 
-def sizes_of_values(query: ExchangeQuery) -> Select[Any] | None:
+def sizes_of_values(query: ExchangeFilters) -> Select[Any] | None:
     """A row: by name, how many exchanges have each of the values that are asked for, counted up to COUNTED; None: it is one, or none."""
     asked = _values(query)
     if len(asked) < 2 or query.request_id is not None:
@@ -106,7 +109,7 @@ def _counted(wanted: Sequence[Condition], most: int) -> Select[Any]:
     return select(func.count()).select_from(select(_column.id).where(*wanted).limit(most).subquery())
 
 
-def _is_indexed(query: ExchangeQuery) -> bool:
+def _is_indexed(query: ExchangeFilters) -> bool:
     """Whether indexes hold the statuses and methods that are asked for: they do not hold the usual ones."""
     usual = query.status is not None and (200 in query.status.codes or 2 in query.status.classes)
     return not usual and not (query.method and "POST" in query.method.upper().split(","))
@@ -125,14 +128,14 @@ def stored_places() -> Select[Any]:
     return select(places.c.journal, places.c.position, places.c.ordinal).order_by(places.c.journal)
 
 
-def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED, leading: str | None = None) -> list[Condition]:
+def conditions(query: ExchangeFilters, span: Span, way: Way = Way.AS_PLANNED, leading: str | None = None) -> list[Condition]:
     """What an exchange must fulfil."""
     wanted: list[Condition] = list(_in_time(span))
     for name, make in _values(query).items():
         wanted += make(leading is not None and name != leading)
     if query.request_id is not None:
         wanted.append(_column.request_id.in_(request_ids(query.request_id)))
-    if query.revisions == "newest":
+    if getattr(query, "revisions", "all") == "newest":
         wanted.append(_column.superseded.is_(False))
     ranged = _range(query)
     if ranged and way is Way.LOOKED_THROUGH:
@@ -148,7 +151,7 @@ def conditions(query: ExchangeQuery, span: Span, way: Way = Way.AS_PLANNED, lead
     return wanted
 
 
-def _values(query: ExchangeQuery) -> dict[str, Callable[[bool], list[Condition]]]:
+def _values(query: ExchangeFilters) -> dict[str, Callable[[bool], list[Condition]]]:
     """By name, the conditions of each value that has an index. Each can be made so that SQLite does not take it (`aside`)."""
     plain: dict[str, tuple[ColumnElement[Any], str | None]] = {
         "namespace": (_column.namespace, query.namespace),
@@ -172,7 +175,7 @@ def _is(column: ColumnElement[Any], value: str, aside: bool) -> list[Condition]:
     return [(Aside(column) if aside else column) == value]
 
 
-def _range(query: ExchangeQuery) -> list[Condition]:
+def _range(query: ExchangeFilters) -> list[Condition]:
     """The conditions that an index finds in another order than that of time."""
     wanted: list[Condition] = []
     if query.path and query.path.endswith("*"):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import and_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.audit import documents, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
-from collector.audit.exchange_queries import Way
+from collector.audit.etags import tagged
+from collector.audit.exchange_queries import Condition, Way
 from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
-from collector.audit.pages import Page, answer, read
+from collector.audit.pages import Page, Room, answer, read
 from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import records
@@ -38,11 +42,11 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
             return await list_page(connection, query, page, page.within(query, clock))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
-    async def get_exchange(id: str, query: Revision) -> Response:  # noqa: A002
+    async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
         async with engine.connect() as connection:
             found = await find(connection, id, query.revision, exchanges.c.id, exchanges.c.crc, exchanges.c.data)
             [record] = await records(connection, found[:1])
-        return Response(record, media_type="application/json")
+        return tagged(request, Response(record, media_type="application/json"))
 
     return routes
 
@@ -58,7 +62,7 @@ async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Aske
             next=page.next(marked.next, within),
             complete_from=await _complete_from(connection, query),
         )
-    found = await (_found if connection.dialect.name == "sqlite" else _planned)(connection, query, within, behind, page.limit)
+    found = await in_time(connection, query, within, behind, Room(page.limit))
     return answer(await records(connection, found.rows), next=page.next(found.rows[-1].id if found.more else None, within))
 
 
@@ -70,26 +74,49 @@ async def _complete_from(connection: AsyncConnection, query: ExchangeQuery) -> s
     return None if newest is None else rfc3339(newest + 1)
 
 
-async def _planned(connection: AsyncConnection, query: ExchangeQuery, within: Span, behind: str | None, limit: int) -> Page:
+async def in_time(
+    connection: AsyncConnection, query: queries.InTime, within: Span, behind: str | None, room: Room, also: Sequence[Condition] = ()
+) -> Page:
+    """A page in the order of time: (id, crc, data), from behind this id on. `also`: what must hold beside the filters."""
+    if mark_queries.is_bounded(query):
+        return await _marked(connection, Sought(query, within, and_(true(), *also)), behind, room.rows)
+    find = _found if connection.dialect.name == "sqlite" else _planned
+    return await find(connection, query, within, behind, room, also)
+
+
+async def _marked(connection: AsyncConnection, sought: Sought, behind: str | None, limit: int) -> Page:
+    """Steps until something is found, or there is no more."""
+    while True:
+        found = await find_marked(connection, sought, behind, limit)
+        if found.rows or found.next is None:
+            return Page(found.rows, found.next is not None)
+        behind = found.next
+
+
+async def _planned(
+    connection: AsyncConnection, query: queries.InTime, within: Span, behind: str | None, room: Room, also: Sequence[Condition]
+) -> Page:
     """The page, as the database plans it by its statistics."""
-    return await read(connection, queries.page(query, within, behind, limit + 1), limit)
+    return await read(connection, queries.page(query, within, behind, room.rows + 1, also=also), room.rows, room.size)
 
 
-async def _found(connection: AsyncConnection, query: ExchangeQuery, within: Span, behind: str | None, limit: int) -> Page:
+async def _found(
+    connection: AsyncConnection, query: queries.InTime, within: Span, behind: str | None, room: Room, also: Sequence[Condition]
+) -> Page:
     """The page out of an SQLite file, which keeps no statistics: so what is asked for is counted, up to a bound, before it is read."""
-    leading, way = await _rarest(connection, query), Way.AS_PLANNED
+    leading, way, limit = await _rarest(connection, query), Way.AS_PLANNED, room.rows
     if (size := queries.size_of_range(query)) is not None:
         way = Way.SORTED if (await connection.execute(size)).scalar_one() < queries.MANY else Way.LOOKED_THROUGH
     if way is Way.LOOKED_THROUGH:
         edge = (await connection.execute(queries.edge_of(query, within, behind))).scalar_one_or_none()
-        found = await read(connection, queries.page(query, within, behind, limit + 1, way, edge, leading), limit)
+        found = await read(connection, queries.page(query, within, behind, limit + 1, way, edge, leading, also), limit, room.size)
         if found.more or edge is None:
             return found
         way = Way.SORTED  # they lie far from here
-    return await read(connection, queries.page(query, within, behind, limit + 1, way, None, leading), limit)
+    return await read(connection, queries.page(query, within, behind, limit + 1, way, None, leading, also), limit, room.size)
 
 
-async def _rarest(connection: AsyncConnection, query: ExchangeQuery) -> str | None:
+async def _rarest(connection: AsyncConnection, query: queries.InTime) -> str | None:
     """Of several values that are asked for, the one that the fewest exchanges have."""
     sizes = queries.sizes_of_values(query)
     if sizes is None:

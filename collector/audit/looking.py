@@ -58,3 +58,12 @@ def within(found: Reach, table: Table) -> ColumnElement[bool]:
 def saw(request: Request, action: str, count: int = 0, ids: tuple[str, ...] = ()) -> None:
     """Tells what the answer will show; called once, before the route returns."""
     request.state.look = Look(action, count, ids)
+
+
+async def saw_more(request: Request, count: int, ids: tuple[str, ...] = ()) -> None:
+    """Tells of a further part of a long answer, before it is sent. Whoever keeps looks puts `keep_look` into the request's state; what
+    that raises ends the answer.
+    """
+    keep = getattr(request.state, "keep_look", None)
+    if keep is not None:
+        await keep(Look(request.state.look.action, count, ids))

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal, o
 
 from collector.audit.hints import Position
 from collector.audit.numbers import Range
-from collector.audit.parameters import ExchangeQuery, pairs
+from collector.audit.parameters import ExchangeFilters, pairs
 from collector.messages.marks import line, mark
 from collector.store.postings import CLASSES, hash_of, in_row
 from collector.store.schema import UNMARKED, exchanges, marks
@@ -37,7 +37,7 @@ WITH RECURSIVE b(n, i) AS (
 }
 
 
-def groups(query: ExchangeQuery) -> list[Group]:
+def groups(query: ExchangeFilters) -> list[Group]:
     """The marks that are asked for, those first that few exchanges have as a rule."""
     found: list[Group] = [(mark(name, value),) for name in _SINGLE if (value := getattr(query, name)) is not None]
     for name in _PAIRS:
@@ -53,12 +53,12 @@ def groups(query: ExchangeQuery) -> list[Group]:
     return found
 
 
-def is_bounded(query: ExchangeQuery) -> bool:
+def is_bounded(query: ExchangeFilters) -> bool:
     """Whether the query asks for what no b-tree index has: then it is looked for in steps (marked.py)."""
     return bool(groups(query) or _ranges(query))
 
 
-def conditions(query: ExchangeQuery) -> list[ColumnElement[Any]]:
+def conditions(query: ExchangeFilters) -> list[ColumnElement[Any]]:
     """What an exchange must fulfil, exactly, whatever the index says."""
     wanted: list[ColumnElement[Any]] = [or_(*(Position(_column.marks, literal(line(one))) > 0 for one in group)) for group in groups(query)]
     for column, asked in _ranges(query):
@@ -89,7 +89,7 @@ def newest_unmarked() -> Select[Any]:
     return select(_column.time_us).where(text(f"({UNMARKED})")).order_by(_column.id.desc()).limit(1)
 
 
-def _ranges(query: ExchangeQuery) -> list[tuple[ColumnElement[Any], Range]]:
+def _ranges(query: ExchangeFilters) -> list[tuple[ColumnElement[Any], Range]]:
     size = func.coalesce(_column.request_bytes, 0) + func.coalesce(_column.response_bytes, 0)
     asked = (
         (_column.duration_us, query.duration),

@@ -17,7 +17,6 @@ from collector.audit import mark_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import read
-from collector.audit.parameters import ExchangeQuery
 from collector.store.postings import bucket_of, hash_of, ids_of, packed_ids
 from collector.store.schema import exchanges
 
@@ -53,7 +52,7 @@ class Sought(NamedTuple):
     `id` is among them.
     """
 
-    query: ExchangeQuery
+    query: queries.InTime
     within: Span
     seen: ColumnElement[bool] = true()
     columns: Sequence[ColumnElement[Any]] = COLUMNS

@@ -25,13 +25,21 @@ class Page(NamedTuple):
     more: bool
 
 
-async def read(connection: AsyncConnection, statement: Select[Any], limit: int, at_once: int = _AT_ONCE) -> Page:
+class Room(NamedTuple):
+    """How much a page may hold: rows, and bytes (PAGE_BYTES if not said)."""
+
+    rows: int
+    size: int | None = None
+
+
+async def read(connection: AsyncConnection, statement: Select[Any], limit: int, most: int | None = None, at_once: int = _AT_ONCE) -> Page:
     """At most `limit` rows of the statement, fewer when they are large. The statement asks for one more than `limit`."""
+    most = PAGE_BYTES if most is None else most
     rows: list[Row[Any]] = []
     size = 0
     async with connection.stream(statement, execution_options={"yield_per": at_once}) as result:
         async for row in result:
-            if len(rows) == limit or size > PAGE_BYTES:
+            if len(rows) == limit or size > most:
                 return Page(rows, more=True)
             rows.append(row)
             data = row[-1]

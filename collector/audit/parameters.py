@@ -181,6 +181,7 @@ def _plain(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_plain)]
+Long = Annotated[str, StringConstraints(min_length=1, max_length=32_768), AfterValidator(_plain)]  # tells a place of each journal
 Methods = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]
 _TIME = "RFC 3339 with an offset, or a time ago: 90s, 15m, 2h, 7d, 4w."
 When = Annotated[
@@ -254,7 +255,6 @@ class ExchangeFilters(Narrowed):
     q: str | None = Field(
         None, max_length=4096, description='Filters as one line: service:llama status:5xx tokens:>4000 user:"Ann Lee". None is given twice.'
     )
-    revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
 
     @model_validator(mode="before")
     @classmethod
@@ -262,13 +262,17 @@ class ExchangeFilters(Narrowed):
         """What the line says beside what is said by itself."""
         if not isinstance(given, dict) or not isinstance(line := given.get("q"), str):
             return given
-        said = grammar.parameters(line, ExchangeFilters.model_fields.keys() - {"q", "revisions"})
+        said = grammar.parameters(line, ExchangeFilters.model_fields.keys() - {"q"})
         if twice := [name for name in said if given.get(name) is not None]:
             raise ValueError(f"{twice[0]} is given twice: in the line, and by itself")
         return {**given, **said}
 
 
-class ExchangeQuery(ExchangeFilters, _Page):
+class _Revisions(_Parameters):
+    revisions: Literal["newest", "all"] = Field("newest", description="`all`: superseded revisions too.")
+
+
+class ExchangeQuery(_Page, _Revisions, ExchangeFilters):
     """Parameters of GET /v1/exchanges. All filters must hold."""
 
     order: Literal["desc", "asc", "stored"] = Field(
@@ -279,11 +283,11 @@ class ExchangeQuery(ExchangeFilters, _Page):
     )
 
 
-class _Counted(ExchangeFilters):
+class _Counted(_Revisions, ExchangeFilters):
     @property
     def filters(self) -> ExchangeQuery:
         """The query for what is counted."""
-        return ExchangeQuery.model_construct(**{name: getattr(self, name) for name in ExchangeFilters.model_fields})
+        return ExchangeQuery.model_construct(**{name: getattr(self, name) for name in (*ExchangeFilters.model_fields, "revisions")})
 
 
 FACETS = (
@@ -306,6 +310,24 @@ class HistogramQuery(_Counted):
     """Parameters of GET /v1/histogram: filters as of GET /v1/exchanges, and how fine."""
 
     buckets: int = Field(60, ge=1, le=500, description="Spans of time.")
+
+
+class ExportQuery(_Revisions, ExchangeFilters):
+    """Parameters of GET /v1/export. All filters must hold."""
+
+    order: Literal["asc", "desc"] = Field("asc", description="Oldest first, or newest first.")
+    format: Literal["ndjson", "csv"] = Field("ndjson", description="A record a line, or a row of its most asked facts (docs/export.md).")
+    bodies: bool = Field(False, description="With the stored bodies, in base64.")
+    limit: int | None = Field(None, ge=1, le=10_000_000, description="Exchanges at most: a part. All there are by default.")
+    cursor: Long | None = Field(None, description="`next` of the part before, or `Meshscribe-Cursor` to have an answer once more.")
+
+
+class TailQuery(ExchangeFilters):
+    """Parameters of GET /v1/tail. All filters must hold."""
+
+    after: Stored | None = Field(
+        None, description="From behind this place on: `now` (the default), or an id of an event. The header Last-Event-ID wins over it."
+    )
 
 
 class LedgerQuery(_Page):
@@ -375,6 +397,8 @@ def once(request: Request) -> None:
 
 
 Exchanges = Annotated[ExchangeQuery, Query()]
+Exported = Annotated[ExportQuery, Query()]
+Tailed = Annotated[TailQuery, Query()]
 LedgerWindows = Annotated[LedgerQuery, Query()]
 LedgerMap = Annotated[LedgerMapQuery, Query()]
 Usages = Annotated[UsageQuery, Query()]

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from collector.audit.seats import NoSeatError
 from collector.errors import BadInputError, PermanentError
 from collector.store.errors import of_file
 
@@ -37,6 +38,7 @@ FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
 _SERVER_STATES = ("08", "25", "28", "3D", "42P01", "53", "55", "57", "58")
+SEAT_SECONDS = 5  # after which a seat may be free
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +66,15 @@ def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Map
     title = HTTPStatus(status).phrase
     body = {"type": kind, "title": title, "status": status, "detail": detail, **more}
     return Response(msgspec.json.encode(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def used_up(share: str, quota: int, seconds: int = 1) -> dict[str, str]:
+    """The headers of a 429 (draft-ietf-httpapi-ratelimit-headers): which share is used up, and when to ask again."""
+    return {
+        "Retry-After": str(seconds),
+        "RateLimit-Policy": f'"{share}";q={quota};qu="concurrent-requests"',
+        "RateLimit": f'"{share}";r=0;t={seconds}',
+    }
 
 
 def fault(error: BaseException, what: str) -> Response:
@@ -120,6 +131,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BadParametersError, _bad)
     app.add_exception_handler(NotFoundError, _missing)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(NoSeatError, _full)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -134,6 +146,11 @@ async def _bad(_: Request, error: Exception) -> Response:
 
 async def _missing(_: Request, error: Exception) -> Response:
     return problem(404, str(error))
+
+
+async def _full(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NoSeatError)
+    return problem(429, str(error), headers=used_up(error.what, error.quota, SEAT_SECONDS))
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -11,11 +11,14 @@ import asyncio
 import logging
 import time
 from collections import Counter, OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector.access.looker import Looker
-from collector.audit.problems import STORE_UNAVAILABLE, problem
+from collector.audit.problems import STORE_UNAVAILABLE, problem, used_up
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.settings import Audit
@@ -23,6 +26,7 @@ from collector.sqlite.deadlines import DEADLINE
 
 WAITING_EACH = 16  # queries of one client that wait for their turn
 GRACE_SECONDS = 1.0  # for the store to end a query by itself, and say so
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -38,13 +42,15 @@ class Line:
         self._running = Counter[str]()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()  # clients in the order of their turns
 
-    async def enter(self, client: str) -> None:
-        """Returns when it is this query's turn; then `leave` must follow. Raises TooManyError at once."""
+    async def enter(self, client: str, begun: bool = False) -> None:
+        """Returns when it is this query's turn; then `leave` must follow. Raises TooManyError at once, unless it is a further part of an
+        answer that has `begun`: of those there are few (seats.py).
+        """
         if client not in self._waiting and self._may_run(client):
             self._running[client] += 1
             return
         line = self._waiting.setdefault(client, deque())
-        if len(line) >= WAITING_EACH:
+        if len(line) >= WAITING_EACH and not begun:
             raise TooManyError
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.append(turn)
@@ -84,8 +90,33 @@ class Line:
             del self._waiting[client]
 
 
+class Turn:
+    """A turn for each further part of a long answer: between two of them it holds nothing, however slowly its client reads."""
+
+    def __init__(self, line: Line, client: str, seconds: float) -> None:
+        self._line, self.client, self._seconds = line, client, seconds
+
+    async def take(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Does it when it is its turn. Raises TimeoutError: the store does not answer."""
+        await self._line.enter(self.client, begun=True)
+        told = DEADLINE.set(time.monotonic() + self._seconds)
+        try:
+            async with asyncio.timeout(self._seconds + GRACE_SECONDS):
+                return await work()
+        finally:
+            DEADLINE.reset(told)
+            self._line.leave(self.client)
+
+
+def turn(request: Request) -> Turn:
+    """Of a request that Turns let in."""
+    found = request.state.turn
+    assert isinstance(found, Turn)
+    return found
+
+
 class Turns:
-    """Stands before the routes under /v1/."""
+    """Stands before the routes under /v1/. Gives each request its Turn."""
 
     def __init__(self, app: ASGIApp, settings: Audit, clock: Clock) -> None:
         self.app = app
@@ -98,6 +129,7 @@ class Turns:
             await self.app(scope, receive, send)
             return
         client = _client(scope)
+        scope.setdefault("state", {})["turn"] = Turn(self._line, client, self._seconds)
         try:
             async with asyncio.timeout(self._seconds) as patience:
                 await self._line.enter(client)
@@ -146,7 +178,7 @@ class Turns:
             f"{WAITING_EACH} queries of this client wait for their turn; {self._settings.client_queries} are answered at a time"
             " (audit.client_queries): wait for answers before you ask for more."
         )
-        await problem(429, detail, headers={"Retry-After": "1"})(scope, receive, send)
+        await problem(429, detail, headers=used_up("queries", self._settings.client_queries))(scope, receive, send)
 
     async def _no_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         detail = f"Waited {self._seconds:g} s for its turn: {self._line.running} queries are at work (audit.queries)."

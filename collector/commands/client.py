@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import httpx
@@ -64,6 +65,21 @@ class AuditClient:
         if answer.status_code != 200:
             raise _error(self.url, answer, self._token)
         return answer
+
+    @contextmanager
+    def stream(
+        self, path: str, parameters: Mapping[str, str | int | None], headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        """The answer as it comes. Raises as `get`, also when it ends before its end."""
+        asked = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            with self._http.stream("GET", self.url + path, params=asked, headers=headers) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise _error(self.url, answer, self._token)
+                yield answer
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UnreachableError(f"{self.url}{path}: the answer was cut: {error or type(error).__name__}") from None
 
     def _patiently(self, path: str, asked: Mapping[str, str | int]) -> httpx.Response:
         """Asks again, as the server wishes, if others of this address are at it."""

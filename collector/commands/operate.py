@@ -84,11 +84,13 @@ def migrate(config: options.Config = None) -> None:
 
     - `meshscribe migrate --config meshscribe.yaml`: before a new version is rolled out
     """
+    from collector.commands.screen import working
     from collector.settings import load
     from collector.store.migrate import migrate as run
 
     sink = load(config).sink
-    done = run(sink.url, sink.password_file)
+    with working("migrate"):
+        done = run(sink.url, sink.password_file)
     for step in done:
         typer.echo(f"applied {step}")
     if not done:

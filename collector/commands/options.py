@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from collector.commands import completion
+
 DEFAULT_URL = "http://127.0.0.1:8081"
 _FILTERS = "Filters"
 
@@ -49,8 +51,14 @@ Config = Annotated[
 ]
 Since = Annotated[str | None, typer.Option(help="From then on: 15m, 2h, 7d ago, or 2025-11-22T10:00:00Z.", rich_help_panel=_FILTERS)]
 Until = Annotated[str | None, typer.Option(help="Before then, in the same forms.", rich_help_panel=_FILTERS)]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Kubernetes namespace.", rich_help_panel=_FILTERS)]
-Service = Annotated[str | None, typer.Option("--service", "-s", help="InferenceService, or workload.", rich_help_panel=_FILTERS)]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Kubernetes namespace.", rich_help_panel=_FILTERS, autocompletion=completion.namespaces),
+]
+Service = Annotated[
+    str | None,
+    typer.Option("--service", "-s", help="InferenceService, or workload.", rich_help_panel=_FILTERS, autocompletion=completion.services),
+]
 PathLike = Annotated[
     str | None, typer.Option("--path", help="Path with its query; a trailing * matches every ending.", rich_help_panel=_FILTERS)
 ]
@@ -58,7 +66,10 @@ Method = Annotated[str | None, typer.Option(help="GET, POST, or a list of them."
 Status = Annotated[str | None, typer.Option(help="503, 5xx, 429,5xx, or none.", rich_help_panel=_FILTERS)]
 RequestId = Annotated[str | None, typer.Option(help="x-request-id.", rich_help_panel=_FILTERS)]
 Completeness = Annotated[
-    str | None, typer.Option(help="A flag such as client_aborted; !complete: not set; or a list.", rich_help_panel=_FILTERS)
+    str | None,
+    typer.Option(
+        help="A flag such as client_aborted; !complete: not set; or a list.", rich_help_panel=_FILTERS, autocompletion=completion.flags
+    ),
 ]
 Node = Annotated[str | None, typer.Option(help="Node id of the proxy.", rich_help_panel=_FILTERS)]
 Model = Annotated[str | None, typer.Option(help="The model that was asked.", rich_help_panel=_FILTERS)]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from collector.commands import options
+from collector.commands import completion, options
 from collector.commands.options import Format
 
 
@@ -28,7 +28,7 @@ class Direction(StrEnum):
 
 
 def query(
-    id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.")] = None,  # noqa: A002
+    id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.", autocompletion=completion.ids)] = None,  # noqa: A002
     since: options.Since = None,
     until: options.Until = None,
     namespace: options.Namespace = None,
@@ -146,7 +146,7 @@ def _show(url: str, event: str, revision: int | None, output: Format) -> None:
     from collector.commands.client import AuditClient
 
     with AuditClient(url) as api:
-        record = api.get(f"/v1/exchanges/{_segment(event)}", {"revision": revision}).content
+        record = api.get(f"/v1/exchanges/{segment(event)}", {"revision": revision}).content
     if output is Format.TABLE:
         screen.console().print(screen.pretty(record), soft_wrap=True)
     else:
@@ -159,7 +159,7 @@ def _body(url: str, event: str, direction: Direction, revision: int | None) -> N
     from collector.commands.exits import InputError
 
     with AuditClient(url) as api:
-        answer = api.get(f"/v1/exchanges/{_segment(event)}/{direction.value}", {"revision": revision})
+        answer = api.get(f"/v1/exchanges/{segment(event)}/{direction.value}", {"revision": revision})
     if sys.stdout.isatty() and screen.steers(answer.content):
         raise InputError("this body holds bytes that can disturb a terminal: send it to a file with > or to a program with |")
     screen.emit(answer.content)
@@ -171,7 +171,8 @@ def _body(url: str, event: str, direction: Direction, revision: int | None) -> N
         typer.echo(f"Bytes are missing in between (offset+length): {screen.plain(holes)}.", err=True)
 
 
-def _segment(text: str) -> str:
+def segment(text: str) -> str:
+    """An id as a part of a path."""
     from urllib.parse import quote
 
     return quote(text, safe="") if text not in (".", "..") else "-"

@@ -47,6 +47,7 @@ def _days(text: str) -> int:
 
 async def _end(settings: Settings, keep_days: int, dry_run: bool, uncopied: bool) -> None:
     from collector.clock import SystemClock
+    from collector.commands.screen import working
     from collector.relays.hold import RelayHold
     from collector.store.engine import open_expiry
     from collector.store.retention import first_kept
@@ -55,9 +56,11 @@ async def _end(settings: Settings, keep_days: int, dry_run: bool, uncopied: bool
     before = by_age = first_kept(SystemClock().now_us(), keep_days)
     if not uncopied:
         before = await RelayHold(settings).first_kept(by_age)
-    async for step in open_expiry(settings.sink).end(before, dry_run):
-        typer.echo(f"{verb} {step.what}{'' if step.rows is None else f': {step.rows} rows'}")
-        steps += 1
+    with working("retention") as at:
+        async for step in open_expiry(settings.sink).end(before, dry_run):
+            at(step.what)
+            typer.echo(f"{verb} {step.what}{'' if step.rows is None else f': {step.rows} rows'}")
+            steps += 1
     if before < by_age:
         typer.echo(f"{by_age - before} days more are kept: a relay has not copied them (meshscribe relays). --uncopied deletes them.")
     elif not steps:

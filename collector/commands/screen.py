@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
@@ -66,10 +68,22 @@ def plain(text: object) -> str:
     return _STEERING.sub(_written, str(text))
 
 
+def lines(text: object) -> str:
+    """The same of a text of several lines."""
+    return "\n".join(plain(line) for line in str(text).replace("\r\n", "\n").split("\n"))
+
+
 def pretty(document: bytes) -> Text:
     """JSON, indented and coloured."""
     text = msgspec.json.format(document, indent=2).decode()
     return JSONHighlighter()(Text(_IN_JSON.sub(_written, text)))
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Says on standard error, if that is a terminal, that work is under way whose end nobody can tell; takes what it is at."""
+    with Console(stderr=True).status(what) as status:
+        yield lambda at: status.update(f"{what}: {escape(plain(at))}")
 
 
 def emit(data: bytes) -> None:

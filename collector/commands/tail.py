@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,9 @@ from collector.commands import options
 from collector.commands.options import LineFormat
 
 if TYPE_CHECKING:
-    from collector.commands.client import AuditClient, Page
+    from collector.commands.client import AuditClient
+
+WAIT_SECONDS = 1.0  # before it asks again
 
 
 def tail(
@@ -33,14 +35,13 @@ def tail(
     node: options.Node = None,
     model: options.Model = None,
     caller: options.Caller = None,
-    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 1.0,
     output: Annotated[LineFormat, typer.Option("--output", "-o", help="Lines for people, or one record a line.")] = LineFormat.LINES,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
     """Shows exchanges as they are stored, from now on, until Ctrl-C.
 
     None is missed: one that comes late, or closes long after it began, is shown when it is stored. A revised exchange is shown again.
-    While the server is away, tail waits and goes on where it was.
+    While the server is away, tail waits and goes on where it was. Who reads more slowly than exchanges come is told how many were left out.
 
     **Examples**
 
@@ -53,7 +54,7 @@ def tail(
         from collector.commands.client import AuditClient
 
         with AuditClient(url) as api:
-            _follow(api, filters, interval, output)
+            _follow(api, filters, output)
 
 
 @contextmanager
@@ -68,39 +69,37 @@ def _ended_by_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow(api: AuditClient, filters: dict[str, str | None], interval: float, output: LineFormat) -> None:
-    parameters = {**filters, "order": "stored"}
-    page = api.page("/v1/exchanges", {**parameters, "after": "now"})
-    while True:
-        _print(page, output)
-        if page.next is None:
-            time.sleep(interval)
-        page = _patiently(api, {**parameters, "after": page.after}, interval)
-
-
-def _patiently(api: AuditClient, parameters: dict[str, str | None], interval: float) -> Page:
-    """The page, however long the server is away."""
+def _follow(api: AuditClient, filters: dict[str, str | None], output: LineFormat) -> None:
+    """For ever. Where the answer was cut it goes on behind the last event that came."""
+    from collector.commands.events import events
     from collector.commands.exits import UnreachableError
 
-    told = False
+    last, told = "", False
     while True:
         try:
-            return api.page("/v1/exchanges", parameters)
+            with api.stream("/v1/tail", filters, {"Last-Event-ID": last} if last else {}) as answer:
+                for event in events(answer.iter_bytes()):
+                    told = False
+                    last = event.id or last
+                    _print(event.name, event.data, output)
         except UnreachableError as error:
             if not told:
                 typer.echo(f"{error} Waiting.", err=True)
             told = True
-            time.sleep(max(interval, 1.0))
+        time.sleep(WAIT_SECONDS)
 
 
-def _print(page: Page, output: LineFormat) -> None:
+def _print(name: str, data: bytes, output: LineFormat) -> None:
     import msgspec
 
     from collector.commands import screen
 
-    if output is LineFormat.JSONL:
-        screen.emit(b"".join(bytes(item) + b"\n" for item in page.items))
+    if name == "left_out":
+        gap = msgspec.json.decode(data, type=dict[str, Any])
+        typer.echo(f"{screen.plain(gap['count'])} exchanges were left out: they came faster than they were read here.", err=True)
+    elif name != "exchange":
         return
-    out = screen.console()
-    for item in page.items:
-        out.print(screen.line(msgspec.json.decode(item)), soft_wrap=True)
+    elif output is LineFormat.JSONL:
+        screen.emit(data + b"\n")
+    else:
+        screen.console().print(screen.line(msgspec.json.decode(data)), soft_wrap=True)

@@ -31,8 +31,10 @@ async def start(starting: Starting) -> Running:
     stack.push_async_callback(directory.stop)
     access = await open_access(settings, clock, stack, everything)
     phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-    front.show(create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations))
+    app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations)
+    front.show(app)
     stack.callback(front.hide)
+    stack.callback(app.tails.end)
     health.parts += [lambda: [Component("audit", True), directory.component()], access.components, clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 

@@ -36,6 +36,7 @@ from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
+from collector.sinks.told import ToldSink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
 from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting
@@ -101,7 +102,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     settings, clock, stack, registry = starting.settings, starting.clock, starting.stack, starting.registry
     engine = await _store(starting, wait_for)
     burials = start_burials(starting)
-    sink = _sink(starting, engine, burials)
+    sink, told = _sink(starting, engine, burials)
     stack.push_async_callback(sink.close)
     relays = start_relays(settings, clock, RelayMetrics(registry))
     stack.push_async_callback(relays.stop)
@@ -128,8 +129,11 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
         access = await open_access(settings, clock, stack, everything)
         others.append(access.components)
         phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-        front.show(create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations))
+        app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations)
+        told.stored = app.tails.wake
+        front.show(app)
         stack.callback(front.hide)
+        stack.callback(app.tails.end)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
     return Behind(journal, pipeline, task, directory, relays, burials, others)
 
@@ -145,11 +149,12 @@ async def _store(starting: Starting, wait_for: Callable[[str], None]) -> AsyncEn
     return engine
 
 
-def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> IsolatingSink:
+def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> tuple[IsolatingSink, ToldSink]:
     settings, clock = starting.settings, starting.clock
     inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock, settings.usage)
     counted = CountedSink(inner, LedgerMetrics(starting.registry), UsageMetrics(starting.registry, settings.usage.metric_keys))
-    return IsolatingSink(counted, open_letters(settings), clock, burials)
+    told = ToldSink(counted)
+    return IsolatingSink(told, open_letters(settings), clock, burials), told
 
 
 def _start_counting(starting: Starting, engine: AsyncEngine) -> BackgroundCount:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.open import Opened
-from collector.audit.app import create_app
+from collector.audit.app import AuditApp, create_app
 from collector.audit.services import Known
 from collector.clock import Clock
 from collector.health import Health
@@ -26,7 +25,7 @@ def create_whole(
     known: Known | None = None,
     access: Opened | None = None,
     annotations: Sequence[str] = (),
-) -> FastAPI:
+) -> AuditApp:
     """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
     app = create_app(engine, health, registry, settings, clock, known, access)
     mount(app, clock, annotations)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from collector.audit.parameters import ExchangeQuery, LedgerQuery
+from collector.audit.parameters import ExchangeQuery, ExportQuery, LedgerQuery
 from collector.health import Component
 from tests.audit.conftest import Api
 
@@ -66,7 +66,7 @@ async def test_the_manual_loads_nothing_from_elsewhere(api: Api) -> None:
 
 async def test_the_description_names_every_parameter_with_words(api: Api) -> None:
     paths = (await api.get("/openapi.json")).json()["paths"]
-    for path, model in (("/v1/exchanges", ExchangeQuery), ("/v1/ledger", LedgerQuery)):
+    for path, model in (("/v1/exchanges", ExchangeQuery), ("/v1/export", ExportQuery), ("/v1/ledger", LedgerQuery)):
         described = {p["name"]: p for p in paths[path]["get"]["parameters"]}
         assert set(described) == set(model.model_fields)
         assert all(p["description"] for p in described.values())
@@ -76,6 +76,8 @@ async def test_the_description_names_every_parameter_with_words(api: Api) -> Non
         "/v1/exchanges/{id}/request",
         "/v1/exchanges/{id}/response",
         "/v1/exchanges/{id}/events",
+        "/v1/export",
+        "/v1/tail",
         "/v1/calls/{request_id}",
         "/v1/services",
         "/v1/services/{namespace}/{name}/versions",

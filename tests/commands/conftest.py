@@ -47,7 +47,11 @@ class Server:
             opened = await open_access(Settings(access=access), clock, stack, everything) if access is not None else None
             api = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, None, opened)
             self._server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
-            await self._server.serve()
+            serving = asyncio.create_task(self._server.serve())
+            while not self._server.should_exit:
+                await asyncio.sleep(0.01)
+            api.tails.end()
+            await serving
 
     @property
     def url(self) -> str:

@@ -66,7 +66,7 @@ def until(lines: queue.Queue[str], told: str) -> str:
 @pytest.fixture
 def tailing(server: Server) -> Iterator[Process]:
     """A tail that has seen `first`, so that whatever is stored from here on must show."""
-    process = Process("tail", "-o", "jsonl", "--interval", "0.05", MESHSCRIBE_URL=server.url)
+    process = Process("tail", "-o", "jsonl", MESHSCRIBE_URL=server.url)
     try:
         for number in range(400):  # it shows only what is stored after it began, and does not say when that is: imports first
             server.store.exchanges(exchange(NOW + number * SECOND, position=number))

@@ -1,0 +1,157 @@
+"""Reads an export page by page: records and, where they are asked for, bodies, as much at a time as a bound in bytes allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.audit.bodies import compare
+from collector.audit.exchanges import in_time
+from collector.audit.fixed import Fixed, as_of
+from collector.audit.pages import Page, Room
+from collector.audit.parameters import ExportQuery
+from collector.audit.records import records
+from collector.describe.identity import event_id
+from collector.errors import DamagedError
+from collector.messages.record import Record
+from collector.store.events import payload_bytes
+from collector.store.schema import exchanges, payloads
+
+ROWS, BYTES = 1000, 4 << 20
+ROWS_WITH_BODIES, BODY_BYTES = 100, 8 << 20
+_AT_ONCE = 1000  # ids in a statement
+_UNTOLD = 16  # times its stored length a body is taken for whose size is not told
+
+
+class Body(NamedTuple):
+    """A stored body. `damaged`: why its bytes are not what passed; then there are none."""
+
+    revision: int
+    content_type: str | None
+    content_encoding: str | None
+    size: int | None
+    verified: bool
+    data: bytes
+    damaged: str | None = None
+
+
+class Item(NamedTuple):
+    """An exchange of an export: its record as the API answers it, and its bodies by `request` and `response`."""
+
+    id: str
+    record: bytes
+    bodies: Mapping[str, Body]
+
+
+class Part(NamedTuple):
+    """Items, and whether more follow."""
+
+    items: list[Item]
+    more: bool
+
+
+class Shown(NamedTuple):
+    """The rows of which this looker sees the record, and of those the ones of which he sees the bodies."""
+
+    records: ColumnElement[bool]
+    bodies: ColumnElement[bool] | None
+
+
+async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows: int, shown: Shown) -> Part:
+    """At most so many items behind the cursor."""
+    room = Room(min(rows, ROWS if shown.bodies is None else ROWS_WITH_BODIES), BYTES)
+    also = [*as_of(at.held, query.revisions == "newest"), shown.records]
+    found = await in_time(connection, query.model_copy(update={"revisions": "all"}), at.span, at.key or None, room, also)
+    if shown.bodies is None:
+        told = await records(connection, found.rows)
+        return Part([Item(row.id, record, {}) for row, record in zip(found.rows, told, strict=True)], found.more)
+    return await _with_bodies(connection, found, shown.bodies)
+
+
+async def _with_bodies(connection: AsyncConnection, found: Page, shown: ColumnElement[bool]) -> Part:
+    sizes = await _sizes(connection, found.rows, shown)
+    kept, size = 0, 0
+    for row in found.rows:
+        size += sum(body.bytes for body in sizes.get(row.id, {}).values())
+        if kept and size > BODY_BYTES:
+            break
+        kept += 1
+    rows = found.rows[:kept]
+    told = await records(connection, rows)
+    stored = await _stored(connection, [body.id for row in rows for body in sizes.get(row.id, {}).values()])
+    items = [
+        Item(row.id, record, {side: _body(stored.get(one.id), one, record) for side, one in sizes.get(row.id, {}).items()})
+        for row, record in zip(rows, told, strict=True)
+    ]
+    return Part(items, found.more or kept < len(found.rows))
+
+
+class _Told(NamedTuple):
+    """What is known of a body before it is read. `own`: it came with the exchange's own revision."""
+
+    id: str
+    bytes: int
+    own: bool
+
+
+def _payloads(ids: Sequence[str]) -> Select[Any]:
+    column = payloads.c
+    return select(column.id, column.type, column.revision, column.size, func.length(column.data).label("length")).where(column.id.in_(ids))
+
+
+async def _sizes(connection: AsyncConnection, rows: Sequence[Row[Any]], shown: ColumnElement[bool]) -> dict[str, dict[str, _Told]]:
+    """By row and side, the newest body among its revision and those before it."""
+    column = exchanges.c
+    asked = select(column.id, column.exchange, column.revision).where(column.id.in_([row.id for row in rows]), shown)
+    told = (await connection.execute(asked)).all()
+    revised = await _revised(connection, [row.exchange for row in told if row.revision])
+    wanted: dict[str, list[tuple[str, str, int]]] = {}  # revisions of one exchange may share a body
+    for row in told:
+        for revision in (0, *(one for one in revised.get(row.exchange, ()) if one <= row.revision)):
+            for side in ("request", "response"):
+                wanted.setdefault(event_id(row.exchange, side, revision), []).append((row.id, side, row.revision))
+    found: dict[str, dict[str, _Told]] = {}
+    for body in sorted(await _sized(connection, list(wanted)), key=attrgetter("revision")):
+        size = body.length * _UNTOLD if body.size is None else max(body.size, body.length)
+        for name, side, revision in wanted[body.id]:
+            found.setdefault(name, {})[side] = _Told(body.id, size, body.revision == revision)
+    return found
+
+
+async def _revised(connection: AsyncConnection, names: Sequence[str]) -> dict[str, list[int]]:
+    """The revisions that are stored of these exchanges, but for the first of each."""
+    found: dict[str, list[int]] = {}
+    if names:
+        column = exchanges.c
+        wanted = select(column.exchange, column.revision).where(column.exchange.in_(names), column.revision > literal_column("0"))
+        for row in await connection.execute(wanted):
+            found.setdefault(row.exchange, []).append(row.revision)
+    return found
+
+
+async def _sized(connection: AsyncConnection, ids: Sequence[str]) -> list[Row[Any]]:
+    found: list[Row[Any]] = []
+    for start in range(0, len(ids), _AT_ONCE):
+        found += (await connection.execute(_payloads(ids[start : start + _AT_ONCE]))).all()
+    return found
+
+
+async def _stored(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    return {row.id: row for row in await connection.execute(select(payloads).where(payloads.c.id.in_(ids)))} if ids else {}
+
+
+def _body(row: Row[Any] | None, told: _Told, record: bytes) -> Body:
+    if row is None:
+        return Body(0, None, None, None, False, b"", "it has gone meanwhile")
+    known = (row.revision, row.content_type, row.content_encoding, row.size)
+    try:
+        data = payload_bytes(row)
+        said: Record = msgspec.json.decode(record)
+        return Body(*known, told.own and compare(row, data, said), data)
+    except DamagedError as error:
+        return Body(*known, False, b"", str(error))

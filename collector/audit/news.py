@@ -1,0 +1,135 @@
+"""What was stored since a place, for several readers at once: one statement asks for all of them which rows each one's filters let through,
+a second one reads the rows that any of them wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, Select, and_, case, select, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.audit import exchange_queries as queries
+from collector.audit.exchange_queries import Condition
+from collector.audit.pages import read
+from collector.messages.event import Place
+from collector.store.schema import exchanges
+
+ROWS, BYTES = 500, 4 << 20  # looked at, and read, at a time
+AT_ONCE = 25  # readers' conditions in one statement
+BEGINNING = Place(-1, -1)
+Places = dict[str, Place]
+Show = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[list[bytes]]]
+_column = exchanges.c
+_PLACE = tuple_(_column.position, _column.ordinal)
+
+
+@dataclass(slots=True, eq=False)
+class Wish:
+    """What readers with the same filters and the same rights are shown. `places`: up to where they know it.
+
+    `everything`: they may see all; only then may an id tell how far the journals have come.
+    """
+
+    conditions: Sequence[Condition]
+    show: Show
+    everything: bool
+    places: Places = field(default_factory=dict)
+
+    def matches(self) -> ColumnElement[int]:
+        """1 where a row is one of these."""
+        return case((and_(true(), *self.conditions), 1), else_=0)
+
+
+class Chunk(NamedTuple):
+    """Events as they are sent, how many, and the place behind them."""
+
+    data: bytes
+    number: int
+    place: str
+
+
+async def high(connection: AsyncConnection) -> Places:
+    """What the store holds."""
+    return {row.journal: Place(row.position, row.ordinal) for row in await connection.execute(queries.stored_places())}
+
+
+async def news(connection: AsyncConnection, low: Places, end: Places, wishes: Sequence[Wish]) -> tuple[Places, dict[Wish, Chunk]]:
+    """The next of what was stored behind `low`, up to `end`: the places then, and for each wish what it is shown of it, if anything."""
+    for journal, last in end.items():
+        first = low.get(journal, BEGINNING)
+        if first < last:
+            return await _of_journal(connection, journal, first, last, low, wishes)
+    return low, {}
+
+
+async def _of_journal(
+    connection: AsyncConnection, journal: str, first: Place, last: Place, low: Places, wishes: Sequence[Wish]
+) -> tuple[Places, dict[Wish, Chunk]]:
+    flags = await _flags(connection, journal, first, last, wishes)
+    if len(flags) == ROWS:
+        last = list(flags)[-1]
+    wanted = [place for place, matching in flags.items() if matching]
+    found: dict[Place, Row[Any]] = {}
+    if wanted:
+        page = await read(connection, _rows(journal, wanted), ROWS, BYTES)
+        found = {Place(row.position, row.ordinal): row for row in page.rows}
+        last = list(found)[-1] if page.more else last
+    chunks = {}
+    for wish in wishes:
+        rows = [row for place, row in found.items() if wish in flags[place]]
+        if rows:
+            chunks[wish] = await _chunk(connection, wish, journal, rows, low)
+    reached = {**low, journal: last}
+    for wish in wishes:
+        wish.places = reached if wish.everything else wish.places
+    return reached, chunks
+
+
+async def _flags(connection: AsyncConnection, journal: str, first: Place, last: Place, wishes: Sequence[Wish]) -> dict[Place, list[Wish]]:
+    """The places of the next rows, each with the wishes that its row fulfils."""
+    found: dict[Place, list[Wish]] = {}
+    for start in range(0, len(wishes), AT_ONCE):
+        some = wishes[start : start + AT_ONCE]
+        columns = [wish.matches().label(f"wish_{number}") for number, wish in enumerate(some)]
+        between = (_column.journal == journal, tuple_(*first) < _PLACE, tuple_(*last) >= _PLACE)
+        statement = select(_column.position, _column.ordinal, *columns).where(*between).order_by(_column.position, _column.ordinal)
+        for row in await connection.execute(statement.limit(ROWS)):
+            matching = [wish for wish, flag in zip(some, row[2:], strict=True) if flag]
+            found.setdefault(Place(row.position, row.ordinal), []).extend(matching)
+        last = max(found) if len(found) >= ROWS else last
+    return {place: matching for place, matching in found.items() if place <= last}
+
+
+def _rows(journal: str, wanted: Sequence[Place]) -> Select[Any]:
+    columns = (_column.position, _column.ordinal, _column.id, _column.exchange, _column.crc, _column.data)
+    between = (_column.journal == journal, tuple_(*wanted[0]) <= _PLACE, tuple_(*wanted[-1]) >= _PLACE)
+    these = _PLACE.in_([tuple(place) for place in wanted])
+    return select(*columns).where(*between, these).order_by(_column.position, _column.ordinal).limit(ROWS + 1)
+
+
+async def _chunk(connection: AsyncConnection, wish: Wish, journal: str, rows: Sequence[Row[Any]], low: Places) -> Chunk:
+    records = await wish.show(connection, rows)
+    if wish.everything:
+        wish.places = low
+    events = []
+    for row, record in zip(rows, records, strict=True):
+        wish.places = {**wish.places, journal: Place(row.position, row.ordinal)}
+        events.append(b"".join(_event(written(wish.places), record)))
+    return Chunk(b"".join(events), len(events), written(wish.places))
+
+
+def _event(place: str, record: bytes) -> Iterator[bytes]:
+    """An event of server-sent events. A record is one line, unless it was written by hand."""
+    one_line = record if b"\n" not in record and b"\r" not in record else msgspec.json.format(record, indent=-1)
+    yield b"id: %s\nevent: exchange\ndata: " % place.encode()
+    yield one_line
+    yield b"\n\n"
+
+
+def written(reached: Mapping[str, Place]) -> str:
+    """Places as text: an event's id, and what order=stored takes as `after`."""
+    return ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))

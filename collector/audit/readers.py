@@ -1,0 +1,73 @@
+"""A reader of the tail: what waits for it, and what was left out because it reads too slowly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+import msgspec
+
+from collector.audit.news import Chunk
+
+WAITING_BYTES = 2 << 20  # beyond, what comes is left out; one chunk always has room
+
+
+@dataclass(slots=True)
+class _Gap:
+    """Events that were left out behind the place `after`, up to `until`."""
+
+    after: str
+    until: str
+    count: int
+
+    def event(self) -> bytes:
+        told = msgspec.json.encode({"count": self.count, "after": self.after, "until": self.until})
+        return b"id: %s\nevent: left_out\ndata: %s\n\n" % (self.until.encode(), told)
+
+
+class Reader:
+    """`place`: behind what it was given, or what was left out."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self._waiting: deque[Chunk | _Gap] = deque()
+        self._size = 0
+        self._something = asyncio.Event()
+        self.ended = False
+
+    def give(self, chunk: Chunk) -> None:
+        """Never waits: for what has no room it notes how much was left out."""
+        if self._size and self._size + len(chunk.data) > WAITING_BYTES:
+            last = self._waiting[-1]
+            if isinstance(last, _Gap):
+                last.until, last.count = chunk.place, last.count + chunk.number
+            else:
+                self._waiting.append(_Gap(self.place, chunk.place, chunk.number))
+        else:
+            self._waiting.append(chunk)
+            self._size += len(chunk.data)
+        self.place = chunk.place
+        self._something.set()
+
+    def end(self) -> None:
+        """No more comes; what waits can still be taken."""
+        self.ended = True
+        self._something.set()
+
+    async def take(self, seconds: float) -> tuple[bytes, int] | None:
+        """The next bytes to send and how many exchanges are in them; None: nothing came within so long, or it has ended."""
+        if not self._waiting and not self.ended:
+            self._something.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._something.wait()
+            except TimeoutError:
+                return None
+        if not self._waiting:
+            return None
+        found = self._waiting.popleft()
+        if isinstance(found, _Gap):
+            return found.event(), 0
+        self._size -= len(found.data)
+        return found.data, found.number

@@ -1,0 +1,152 @@
+"""GET /v1/tail: exchanges as they are stored, as server-sent events.
+
+An event's id is the place behind it: who comes again with it (Last-Event-ID) gets what was stored since, all of it, once. Who reads too
+slowly is told how many were left out, and between which places. All readers of a process share one look at the store (tails.py); what
+somebody has to catch up he reads by himself, with turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Hashable
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from collector.access.looker import Reach, Right
+from collector.audit import cursors, documents
+from collector.audit import exchange_queries as queries
+from collector.audit.looking import looker, reach, saw, saw_more, within
+from collector.audit.moments import span
+from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, written
+from collector.audit.parameters import After, Tailed, TailQuery, after
+from collector.audit.problems import BadParametersError, Fault
+from collector.audit.records import records
+from collector.audit.seats import Seats
+from collector.audit.streams import Streamed
+from collector.audit.tails import Attendance, Tails
+from collector.audit.turns import turn
+from collector.clock import Clock
+from collector.messages.event import Place
+from collector.settings import Audit
+from collector.store.schema import exchanges
+
+MEDIA_TYPE = "text/event-stream"
+RETRY_MS = 1000
+QUIET_SECONDS = 10.0  # after which it says that it is still there
+TELL_EACH = 1000  # exchanges shown: then the look is told of again
+
+
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> APIRouter:
+    """The route of the tail."""
+    routes = APIRouter(tags=["tail"])
+    seats = Seats("tails", settings.tails, settings.client_tails)
+
+    @routes.get("/v1/tail", responses=documents.TAIL, summary="Exchanges as they are stored")
+    async def tail(request: Request, query: Tailed) -> Response:
+        """Events `exchange`, each with a record, and `left_out`, as text/event-stream. It does not end by itself."""
+        covered = reach(request, Right.EXCHANGES)
+        asked = _asked(request, query)
+        seat = seats.take(turn(request).client)
+        with seat.kept():
+            wish = _wish(query, covered, clock)
+            attendance = await tails.attend(_key(request), wish)
+            try:
+                async with engine.connect() as connection:
+                    at = await _begin(connection, asked, wish, covered, tails.places)
+            except BaseException:
+                attendance.leave()
+                raise
+            saw(request, "tail")
+        events = _Events(engine, request, tails, attendance, wish).all(at)
+        return Streamed(events, MEDIA_TYPE, [attendance.leave, seat.leave], {"X-Accel-Buffering": "no"})
+
+    return routes
+
+
+def _asked(request: Request, query: TailQuery) -> After | None:
+    """None: from now on."""
+    told = request.headers.get("last-event-id")
+    if not told:
+        return query.after if query.after is not None and not query.after.now else None
+    try:
+        return after(told)
+    except ValueError as error:
+        raise BadParametersError([Fault("Last-Event-ID", str(error))]) from None
+
+
+def _wish(query: TailQuery, covered: Reach, clock: Clock) -> Wish:
+    within_time = span(query.since, query.until, clock.now_us())
+    return Wish([*queries.conditions(query, within_time), within(covered, exchanges)], records, covered.everything)
+
+
+def _key(request: Request) -> Hashable:
+    """The filters and the rights. (Relative times mean something else a moment later; so do they to one reader who stays.)"""
+    asked = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    return cursors.fingerprint(asked), frozenset(looker(request).rights.items())
+
+
+async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, covered: Reach, now: Places) -> Places:
+    """Where the reader is; what it is told of that is in the wish. Nobody is told how far what he may not see has come."""
+    own = await high(connection) if covered.everything else await _newest(connection, covered)
+    if asked is None:
+        wish.places = dict(now) if covered.everything else own
+        return dict(now)
+    known = dict(asked.places)
+    wish.places = {name: min(known.get(name, BEGINNING), place) for name, place in own.items()}
+    held = own if covered.everything else await high(connection)
+    return {name: min(known.get(name, BEGINNING), place) for name, place in held.items()}
+
+
+async def _newest(connection: AsyncConnection, covered: Reach) -> Places:
+    """By journal, the newest place of what lies within the reach."""
+    column, found = exchanges.c, {}
+    for name in await high(connection):
+        newest = select(column.position, column.ordinal).where(column.journal == name, within(covered, exchanges))
+        row = (await connection.execute(newest.order_by(column.position.desc(), column.ordinal.desc()).limit(1))).one_or_none()
+        if row is not None:
+            found[name] = Place(row.position, row.ordinal)
+    return found
+
+
+class _Events:
+    """What one answer holds."""
+
+    def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish) -> None:
+        self._engine, self._request, self._tails, self._attendance, self._wish = engine, request, tails, attendance, wish
+        self._shown = self._told_of = 0
+
+    async def all(self, at: Places) -> AsyncGenerator[bytes]:
+        """What was missed, then what comes."""
+        yield b"retry: %d\n%s\n\n" % (RETRY_MS, self._quiet(self._wish.places))
+        await self._tails.passed(at)
+        while (reader := await self._attendance.join(at)) is None:
+            at, chunk = await turn(self._request).take(lambda: self._missed(at))  # noqa: B023
+            if chunk is not None:
+                await self._told(chunk.number)
+                yield chunk.data
+        while True:
+            found = await reader.take(QUIET_SECONDS)
+            if found is not None:
+                await self._told(found[1])
+                yield found[0]
+            elif reader.ended:
+                break
+            else:
+                yield self._quiet(self._tails.places if self._wish.everything else None) + b"\n\n"
+
+    async def _missed(self, at: Places) -> tuple[Places, Chunk | None]:
+        async with self._engine.connect() as connection:
+            reached, chunks = await news(connection, at, self._tails.places, [self._wish])
+        return reached, chunks.get(self._wish)
+
+    async def _told(self, count: int) -> None:
+        """The look is told of when it shows something, and again after so many exchanges."""
+        before, self._shown = self._shown, self._shown + count
+        if count and (before == 0 or before // TELL_EACH != self._shown // TELL_EACH):
+            await saw_more(self._request, self._shown - self._told_of)
+            self._told_of = self._shown
+
+    def _quiet(self, places: Places | None) -> bytes:
+        """A comment, with the place where one may be told: so who comes again has less to look through."""
+        return b": still here" if not places else b"id: %s\n: still here" % written(places).encode()

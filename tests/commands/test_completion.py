@@ -1,0 +1,41 @@
+"""What the shell offers on Tab, and that it offers nothing rather than disturb."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.audit.rows import NOW, Store, exchange
+from tests.commands.conftest import Server
+
+
+def offered(url: str, typed: str) -> list[str]:
+    """What bash would offer for this line."""
+    words = f"meshscribe {typed}"
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1), "_MESHSCRIBE_COMPLETE": "complete_bash"}
+    command = [sys.executable, "-c", "from collector.cli import app; app(prog_name='meshscribe')"]
+    done = subprocess.run(command, env={**os.environ, **environment, "MESHSCRIBE_URL": url}, capture_output=True, timeout=60, check=False)
+    assert done.stderr == b""
+    return done.stdout.decode().split()
+
+
+def test_ids_of_the_newest_exchanges(server: Server, store: Store) -> None:
+    row = exchange(NOW)
+    store.exchanges(row)
+    assert offered(server.url, "show ") == [row["id"]]
+    assert offered(server.url, f"query {row['id'][:5]}") == [row["id"]]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"), [("client", ["client_aborted"]), ("!comp", ["!complete"]), ("unfinished,!tap", ["unfinished,!tap_missing"])]
+)
+def test_flags_and_lists_of_them(typed: str, found: list[str]) -> None:
+    assert offered("http://127.0.0.1:9", f"query --completeness {typed}") == found
+
+
+@pytest.mark.parametrize("typed", ["query -s ", "tail -n ", "show "])
+def test_nothing_where_the_api_does_not_answer(typed: str) -> None:
+    assert offered("http://127.0.0.1:9", typed) == []
