@@ -35,7 +35,7 @@ def own_token(context: str | None) -> str:
     async def read() -> str:
         client = await connect_with(os.environ.get("KUBECONFIG"), context)()
         try:
-            header = str(client.configuration.get_api_key_with_prefix("BearerToken") or "")
+            header = str(await client.configuration.get_api_key_with_prefix("BearerToken") or "")
         finally:
             await client.close()
         return header.removeprefix("Bearer ").strip()

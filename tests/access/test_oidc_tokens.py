@@ -41,7 +41,7 @@ async def test_the_person_is_whom_the_claims_name(door: Doors, provider: Scripte
     made = await door(settings(provider, name_claim="email", groups_claim="roles"))
     entrance = made.opened.entrance
     assert entrance is not None
-    shown = token(made, provider, email="alice@example.org", email_verified=True, roles=["a", "b", "\n"])
+    shown = token(made, provider, email="alice@example.org", email_verified=True, roles=["a", "b", "\n", "system:masters"])
     person = await entrance.bearers.prove(shown)
     assert (person.name, person.proof, person.groups) == ("alice@example.org", "oidc", ("a", "b"))
     assert person.claims is not None
@@ -61,6 +61,7 @@ async def test_the_person_is_whom_the_claims_name(door: Doors, provider: Scripte
         {"email": "alice@example.org", "groups": [1]},
         {"email": "alice@example.org", "groups": ["g"] * 2001},
         {"email": "x" * 600},
+        {"email": "system:serviceaccount:kube-system:admin"},
     ],
 )
 async def test_claims_that_name_nobody_prove_nobody(door: Doors, provider: ScriptedProvider, claims: dict[str, Any]) -> None:
