@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.datastructures import Headers
 
@@ -10,11 +10,13 @@ from collector.access.attempts import Attempts
 from collector.access.everybody import Authorise
 from collector.access.looker import Looker, Person
 from collector.access.mesh import MeshPrincipals
-from collector.access.oidc_login import OidcLogin
 from collector.access.origin import Origin, cookies, may_read, origin_of
 from collector.access.proof import Bearers, NotProvenError
 from collector.access.sessions import Session, Sessions
 from collector.receive.identity import HEADER, joined
+
+if TYPE_CHECKING:
+    from collector.access.oidc_login import OidcLogin
 
 
 class Cookie(NamedTuple):
@@ -28,10 +30,16 @@ class Entrance:
     """What stands before the audit API's routes. `login`: of browsers, at a provider; None where there is none."""
 
     def __init__(
-        self, url: str, bearers: Bearers, mesh: MeshPrincipals | None, sessions: Sessions, attempts: Attempts, authorise: Authorise
+        self,
+        url: str,
+        bearers: Bearers,
+        mesh: MeshPrincipals | None,
+        sessions: Sessions,
+        attempts: Attempts,
+        authorise: Authorise,
+        login: OidcLogin | None,
     ) -> None:
-        self.bearers, self.sessions, self.attempts = bearers, sessions, attempts
-        self.login: OidcLogin | None = None
+        self.bearers, self.sessions, self.attempts, self.login = bearers, sessions, attempts, login
         self._url, self._mesh, self._authorise = url, mesh, authorise
 
     async def looker(self, headers: Headers) -> Looker | None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from collector.access.attempts import Attempts
 from collector.access.entrance import Entrance
 from collector.access.everybody import Authorise
 from collector.access.mesh import MeshPrincipals
-from collector.access.oidc_login import OidcLogin
-from collector.access.oidc_tokens import OidcTokens
 from collector.access.proof import Bearers, Prover
-from collector.access.provider import Provider
 from collector.access.sessions import Sessions
 from collector.access.static_tokens import StaticTokens
 from collector.access.token_review import TokenReviews, api_of
@@ -21,6 +19,10 @@ from collector.clock import Clock
 from collector.enrich.api import Api
 from collector.health import Component
 from collector.settings import Access, Settings
+
+if TYPE_CHECKING:
+    from collector.access.oidc_login import OidcLogin
+    from collector.access.provider import Provider
 
 OPEN = "anybody who reaches the audit port sees all (access.open: true)"
 LOOPBACK = "nobody is asked who he is: the audit port is on a loopback address, and section access names nobody (docs/access.md)"
@@ -49,32 +51,40 @@ class Opened:
 
     async def begin(self, clock: Clock, stack: AsyncExitStack, authorise: Authorise) -> None:
         """Until the stack ends. Raises SettingsError: a file that does not fit."""
-        provers = self._provers(clock, stack)
+        provers = self._provers(clock)
         mesh = MeshPrincipals(self.settings.mesh.principals) if self.settings.mesh.principals else None
+        login = self._start_oidc(clock, stack, provers) if self.settings.oidc.issuer else None
+        provers += self._start_kubernetes(clock, stack) if self.settings.kubernetes.enabled else []
         bearers = Bearers(*provers)
         sessions = Sessions(bearers, clock, self.settings.session_seconds)
-        self.entrance = Entrance(self.settings.url, bearers, mesh, sessions, Attempts(clock), authorise)
-        oidc = next((prover for prover in provers if isinstance(prover, OidcTokens)), None)
-        if self._provider is not None and oidc is not None and self.settings.oidc.client_id:
-            self.entrance.login = OidcLogin(self.settings.oidc, self._provider, oidc)
+        self.entrance = Entrance(self.settings.url, bearers, mesh, sessions, Attempts(clock), authorise, login)
 
-    def _provers(self, clock: Clock, stack: AsyncExitStack) -> list[Prover]:
-        settings, found = self.settings, list[Prover]()
-        if settings.tokens_file is not None:
-            self._tokens = StaticTokens(settings.tokens_file, clock)
-            self._tokens.open()
-            found.append(self._tokens)
-        if settings.oidc.issuer:
-            self._provider = Provider(settings.oidc, clock)
-            stack.push_async_callback(self._provider.stop)
-            self._provider.start()
-            found.append(OidcTokens(settings.oidc, self._provider, clock))
-        if settings.kubernetes.enabled:
-            self.api = api_of(settings.kubernetes)
-            stack.push_async_callback(self.api.close)
-            self._reviews = TokenReviews(settings.kubernetes, self.api, clock)
-            found.append(self._reviews)
-        return found
+    def _provers(self, clock: Clock) -> list[Prover]:
+        if self.settings.tokens_file is None:
+            return []
+        self._tokens = StaticTokens(self.settings.tokens_file, clock)
+        self._tokens.open()
+        return [self._tokens]
+
+    def _start_oidc(self, clock: Clock, stack: AsyncExitStack, provers: list[Prover]) -> OidcLogin | None:
+        """Adds the prover; the login of browsers, if there is one. What it needs (10 MiB of cryptography) is loaded here and not before."""
+        from collector.access.oidc_login import OidcLogin
+        from collector.access.oidc_tokens import OidcTokens
+        from collector.access.provider import Provider
+
+        settings = self.settings.oidc
+        self._provider = provider = Provider(settings, clock)
+        stack.push_async_callback(provider.stop)
+        provider.start()
+        tokens = OidcTokens(settings, provider, clock)
+        provers.append(tokens)
+        return OidcLogin(settings, provider, tokens) if settings.client_id else None
+
+    def _start_kubernetes(self, clock: Clock, stack: AsyncExitStack) -> list[Prover]:
+        self.api = api_of(self.settings.kubernetes)
+        stack.push_async_callback(self.api.close)
+        self._reviews = TokenReviews(self.settings.kubernetes, self.api, clock)
+        return [self._reviews]
 
 
 async def open_access(settings: Settings, clock: Clock, stack: AsyncExitStack, authorise: Authorise) -> Opened:

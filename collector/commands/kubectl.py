@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 
 from collector.commands.exits import InputError
@@ -32,9 +33,9 @@ def own_token(context: str | None) -> str:
     from collector.enrich.api import ApiError, connect_with
 
     async def read() -> str:
-        client = await connect_with(context=context)()
+        client = await connect_with(os.environ.get("KUBECONFIG"), context)()
         try:
-            header = str(client.configuration.get_api_key_with_prefix("BearerToken") or "")
+            header = str(await client.configuration.get_api_key_with_prefix("BearerToken") or "")
         finally:
             await client.close()
         return header.removeprefix("Bearer ").strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
@@ -38,14 +39,14 @@ class ScriptedProvider:
     def key(self) -> RSAKey | ECKey:
         return self.keys[-1]
 
-    async def start(self) -> None:
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=tls).start()
         self.port = self._runner.addresses[0][1]
-        self.issuer = f"http://127.0.0.1:{self.port}"
+        self.issuer = f"https://localhost:{self.port}" if tls is not None else f"http://127.0.0.1:{self.port}"
 
     async def stop(self) -> None:
         if self._runner is not None:

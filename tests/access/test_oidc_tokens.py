@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from collector.errors import SettingsError
 from collector.settings import Access, Oidc
 from tests.access.conftest import Door, Doors
 from tests.access.signing import AUDIENCE, ScriptedProvider
+from tests.support.certificates import Authority
 from tests.support.waits import until_holds
 
 
@@ -37,7 +41,7 @@ async def test_the_person_is_whom_the_claims_name(door: Doors, provider: Scripte
     made = await door(settings(provider, name_claim="email", groups_claim="roles"))
     entrance = made.opened.entrance
     assert entrance is not None
-    shown = token(made, provider, email="alice@example.org", email_verified=True, roles=["a", "b", "\n"])
+    shown = token(made, provider, email="alice@example.org", email_verified=True, roles=["a", "b", "\n", "system:masters"])
     person = await entrance.bearers.prove(shown)
     assert (person.name, person.proof, person.groups) == ("alice@example.org", "oidc", ("a", "b"))
     assert person.claims is not None
@@ -57,6 +61,7 @@ async def test_the_person_is_whom_the_claims_name(door: Doors, provider: Scripte
         {"email": "alice@example.org", "groups": [1]},
         {"email": "alice@example.org", "groups": ["g"] * 2001},
         {"email": "x" * 600},
+        {"email": "system:serviceaccount:kube-system:admin"},
     ],
 )
 async def test_claims_that_name_nobody_prove_nobody(door: Doors, provider: ScriptedProvider, claims: dict[str, Any]) -> None:
@@ -139,3 +144,26 @@ async def test_another_issuer_s_token_is_not_taken_to_the_provider(door: Doors, 
     assert await status(made, token(made, provider, iss="https://evil.example.org")) == 401
     assert await status(made, token(made, provider, aud="another-service")) == 401
     assert await status(made, token(made, provider, exp=int(made.clock.now_us() / 1e6) - 60)) == 401
+
+
+async def test_a_provider_with_a_certificate_of_one_s_own_authority_is_asked(door: Doors, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    own = authority.issue("login", "localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(own.chain, own.key)
+    provider = ScriptedProvider()
+    await provider.start(context)
+    try:
+        made = await door(settings(provider, ca_file=authority.root))
+        assert await status(made, token(made, provider)) == 200
+        stranger = await door(settings(provider))
+        assert await status(stranger, token(stranger, provider)) == 503
+        assert "CERTIFICATE_VERIFY_FAILED" in stranger.opened.components()[0].detail
+    finally:
+        await provider.stop()
+
+
+async def test_a_file_without_an_authority_is_a_fault_at_start(door: Doors, provider: ScriptedProvider, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"access\.oidc\.ca_file"):
+        await door(settings(provider, ca_file=tmp_path / "empty.pem"))

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from collector.commands.client import AuditClient
+from collector.commands.exits import DeniedError
 
 BEGAN = 1_763_800_000.0  # 2025-11-22T08:26:40
 
@@ -33,3 +34,11 @@ def test_who_is_told_to_come_later_does(monkeypatch: pytest.MonkeyPatch, asked: 
         api._http = httpx.Client(transport=httpx.MockTransport(lambda _: next(answers)))
         assert api.get("/v1/ledger").status_code == 200
     assert waited == pytest.approx([waits])
+
+
+def test_what_one_may_not_see_is_said_with_what_to_do() -> None:
+    problem = {"detail": "this needs the right to see usage, which you do not have"}
+    with AuditClient("http://h", token=None) as api:
+        api._http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(403, json=problem)))
+        with pytest.raises(DeniedError, match="does not let you: this needs the right to see usage"):
+            api.get("/v1/usage")

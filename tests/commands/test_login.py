@@ -15,10 +15,12 @@ import pytest
 from collector.access.static_tokens import line, new_token, read
 from collector.commands import tokens
 from collector.commands.device import device_token
-from collector.commands.exits import DeniedError, UnreachableError
+from collector.commands.exits import DeniedError, InputError, UnreachableError
+from collector.commands.kubectl import account_token, own_token
 from collector.settings import Access
 from tests.audit.rows import Store
 from tests.commands.conftest import Cli, Server
+from tests.kubernetes.cluster import write_kubeconfig
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +171,35 @@ def test_a_provider_that_is_away_is_said() -> None:
 
     with httpx.Client(transport=httpx.MockTransport(away)) as http, pytest.raises(UnreachableError, match="does not answer: refused"):
         device_token(http, OIDC, print, lambda _: None)
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kubectl that tells how it was called."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "kubectl"
+    script.write_text('#!/bin/sh\ncase "$*" in *nobody*) echo "not found" >&2; exit 1;; esac\necho "$*" | tr " " "+"\n', encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    return script
+
+
+def test_a_service_account_s_token_is_made_for_the_api_alone(kubectl: Path) -> None:
+    made = account_token("auditor", "meshscribe", "prod", "for-us")
+    assert made == "create+token+auditor+--namespace+meshscribe+--context+prod+--audience+for-us"
+    with pytest.raises(InputError, match="not found"):
+        account_token("nobody", None, None, "")
+
+
+def test_without_kubectl_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="kubectl is not installed"):
+        account_token("auditor", None, None, "")
+
+
+def test_kubectl_s_own_token_is_that_of_the_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "config", "http", 1, "my-own")))
+    assert own_token(None) == "my-own"
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="cannot read the access to Kubernetes"):
+        own_token(None)

@@ -44,7 +44,9 @@ async def account(cluster: Cluster, name: str, *audiences: str) -> str:
 
 async def token_of(cluster: Cluster, name: str, *audiences: str) -> str:
     spec = {"audiences": list(audiences), "expirationSeconds": 600}
-    answer = await cluster.operator.call("POST", f"{ACCOUNTS}/{name}/token", {"kind": "TokenRequest", "spec": spec})
+    answer = await cluster.operator.call(
+        "POST", f"{ACCOUNTS}/{name}/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    )
     return str(answer["status"]["token"])
 
 

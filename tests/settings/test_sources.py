@@ -111,4 +111,5 @@ def test_a_variable_that_names_no_setting_is_a_fault(
 
 def test_a_variable_of_the_command_line_is_no_slip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESHSCRIBE_URL", "http://127.0.0.1:8081")
+    monkeypatch.setenv("MESHSCRIBE_TOKEN", "mscr_x")
     load(written(tmp_path, ""))
