@@ -41,10 +41,10 @@ def upgrade() -> None:
     op.create_table(
         "marks",
         sa.Column("bucket", sa.BigInteger(), autoincrement=False, comment="of the exchanges' starts: milliseconds >> postings.BITS"),
-        sa.Column("class", sa.SmallInteger(), autoincrement=False, comment="of the marks: their hash modulo postings.CLASSES"),
         sa.Column("batch", sa.BigInteger(), autoincrement=False, comment="a hash of the ids that were written together"),
-        sa.Column("ids", sa.LargeBinary(), nullable=False, comment="the marks' hashes with the exchanges that have them (postings.py)"),
-        sa.PrimaryKeyConstraint("bucket", "class", "batch", name="pk_marks"),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False, comment="of the marks of these exchanges, each once"),
+        sa.Column("told", sa.LargeBinary(), nullable=False, comment="the exchanges with the hashes of their marks (postings.py)"),
+        sa.PrimaryKeyConstraint("bucket", "batch", name="pk_marks"),
         sqlite_with_rowid=False,
     )
 

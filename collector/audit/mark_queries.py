@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select, text
 
 from collector.audit.hints import Position
 from collector.audit.numbers import Range
 from collector.audit.parameters import ExchangeFilters, pairs
 from collector.messages.marks import line, mark
-from collector.store.postings import CLASSES, hash_of, in_row
 from collector.store.schema import UNMARKED, exchanges, marks
 
 _column = exchanges.c
@@ -76,12 +75,10 @@ def buckets(descending: bool, start: int, end: int, most: int) -> tuple[TextClau
     return text(_BUCKETS["desc" if descending else "asc"]), {"start": start, "end": end, "most": most}
 
 
-def rows(group: Group, found: Sequence[int]) -> Select[Any]:
-    """The index's rows of these buckets in which a mark of the group may be."""
-    hashes = [hash_of(one) for one in group]
-    either = or_(*(and_(marks.c["class"] == number % CLASSES, Position(marks.c.ids, literal(in_row(number))) > 0) for number in hashes))
-    classes = sorted({number % CLASSES for number in hashes})
-    return select(marks.c.ids).where(marks.c.bucket.in_(found), marks.c["class"].in_(classes), either)
+def rows(hashes: Sequence[bytes], found: Sequence[int]) -> Select[Any]:
+    """Of the batches of these buckets those in which a mark with one of the hashes may be."""
+    either = or_(*(Position(marks.c.hashes, literal(one)) > 0 for one in hashes))
+    return select(marks.c.told).where(marks.c.bucket.in_(found), either)
 
 
 def newest_unmarked() -> Select[Any]:

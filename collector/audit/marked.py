@@ -17,14 +17,13 @@ from collector.audit import mark_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import read
-from collector.store.postings import bucket_of, hash_of, ids_of, packed_ids
+from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
 
 COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 _AT_ONCE = 250
 _FEW = 2_000  # candidates of one mark in a step: then no rarer mark is looked for
 _BUCKETS = 256  # in one step, at most
-_ID = 16
 
 
 class Bounds(NamedTuple):
@@ -106,8 +105,8 @@ async def _candidates(connection: AsyncConnection, sought: Sought, behind: str, 
         found = [row[0] for row in await connection.execute(statement, parameters)]
         if not found:
             return
-        packed = await _rarest(connection, groups, found)
-        ids = sorted({one for one in ids_of(packed) if (one < behind if descending else one > behind)}, reverse=descending)
+        named = map(id_of, await _rarest(connection, groups, found))
+        ids = sorted((one for one in named if (one < behind if descending else one > behind)), reverse=descending)
         for at in range(0, len(ids), _AT_ONCE):
             if some := await _seen(connection, ids[at : at + _AT_ONCE], sought.seen):
                 yield some
@@ -125,14 +124,14 @@ async def _seen(connection: AsyncConnection, ids: list[str], seen: ColumnElement
     return [one for one in ids if one in known]
 
 
-async def _rarest(connection: AsyncConnection, groups: list[Group], buckets: list[int]) -> bytes:
+async def _rarest(connection: AsyncConnection, groups: list[Group], buckets: list[int]) -> set[bytes]:
     """The ids of the group of marks that the fewest have, or of the first of which there are few."""
-    best: bytes | None = None
+    best: set[bytes] | None = None
     for group in groups:
         hashes = [hash_of(one) for one in group]
-        rows = (await connection.execute(mark_queries.rows(group, buckets))).scalars()
-        packed = b"".join(packed_ids(row, wanted) for row in rows for wanted in hashes)
+        rows = (await connection.execute(mark_queries.rows(hashes, buckets))).scalars()
+        packed = {one for told in rows for wanted in hashes for one in ids_with(told, wanted)}
         best = packed if best is None or len(packed) < len(best) else best
-        if len(best) <= _FEW * _ID:
+        if len(best) <= _FEW:
             break
-    return best or b""
+    return best or set()

@@ -275,8 +275,8 @@ class SqliteExpiry:
     def _forget(self, connection: sqlite3.Connection, before: str) -> None:
         """The index of marks, but for the bucket that the first day which is kept begins in."""
         bucket = bucket_of(before)
-        some = f"SELECT bucket, class, batch FROM marks WHERE bucket < ? LIMIT {BATCH_ROWS}"
-        statement = f"DELETE FROM marks WHERE (bucket, class, batch) IN ({some})"
+        some = f"SELECT bucket, batch FROM marks WHERE bucket < ? LIMIT {BATCH_ROWS}"
+        statement = f"DELETE FROM marks WHERE (bucket, batch) IN ({some})"
         while connection.execute(statement, (bucket,)).rowcount:
             time.sleep(PAUSE_SECONDS)
 

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    SmallInteger,
     String,
     Table,
     Text,
@@ -102,9 +101,9 @@ marks = Table(
     "marks",
     metadata,
     Column("bucket", BigInteger, primary_key=True, autoincrement=False, comment="of the exchanges' starts: milliseconds >> postings.BITS"),
-    Column("class", SmallInteger, primary_key=True, autoincrement=False, comment="of the marks: their hash modulo postings.CLASSES"),
     Column("batch", BigInteger, primary_key=True, autoincrement=False, comment="a hash of the ids that were written together"),
-    Column("ids", LargeBinary, nullable=False, comment="the marks' hashes with the exchanges that have them (postings.py)"),
+    Column("hashes", LargeBinary, nullable=False, comment="of the marks of these exchanges, each once"),
+    Column("told", LargeBinary, nullable=False, comment="the exchanges with the hashes of their marks (postings.py)"),
     sqlite_with_rowid=False,
 )
 

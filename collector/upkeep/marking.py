@@ -17,7 +17,8 @@ from collector.store.sound import fault_of
 
 AT_ONCE = 200  # in one transaction: short, so that the sink gets its turn
 _WITHOUT = text(f"({UNMARKED})")
-_POST = text("INSERT INTO marks (bucket, class, batch, ids) VALUES (:bucket, :class, :batch, :ids) ON CONFLICT DO NOTHING")
+_INDEXED = ("bucket", "batch", "hashes", "told")
+_POST = text(f"INSERT INTO marks ({', '.join(_INDEXED)}) VALUES (:{', :'.join(_INDEXED)}) ON CONFLICT DO NOTHING")
 _column = exchanges.c
 _SET = (
     update(exchanges)
@@ -51,7 +52,7 @@ async def fill(engine: AsyncEngine) -> AsyncIterator[int]:
 async def _write(connection: AsyncConnection, found: list[dict[str, Any]]) -> None:
     rows = postings((one["of"], one["said"]) for one in found)
     if rows:
-        await connection.execute(_POST, [dict(zip(("bucket", "class", "batch", "ids"), row, strict=True)) for row in rows])
+        await connection.execute(_POST, [dict(zip(_INDEXED, row, strict=True)) for row in rows])
     await connection.execute(_SET, found)
 
 

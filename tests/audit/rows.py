@@ -184,8 +184,8 @@ class Store:
                 older = (exchanges.c.exchange == row["exchange"]) & (exchanges.c.revision < row["revision"])
                 connection.execute(update(exchanges).where(older).values(superseded=True))
                 connection.execute(insert(exchanges).values(row))
-                for bucket, kind, batch, ids in postings([(row["id"], row.get("marks"))]):
-                    connection.execute(insert(marks).values({"bucket": bucket, "class": kind, "batch": batch, "ids": ids}))
+                for bucket, batch, hashes, told in postings([(row["id"], row.get("marks"))]):
+                    connection.execute(insert(marks).values(bucket=bucket, batch=batch, hashes=hashes, told=told))
                 place = {"position": row["position"], "ordinal": row["ordinal"]}
                 moved = connection.execute(update(places).where(places.c.journal == row["journal"]).values(place))
                 if not moved.rowcount:
