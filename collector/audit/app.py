@@ -113,8 +113,8 @@ def create_app(
     app.add_middleware(Turns, settings=settings, clock=clock)
     if access is not None:
         _guard(app, access, clock)
-    app.add_middleware(Heads)
     app.add_middleware(Compressed)
+    app.add_middleware(Heads)
     app.add_middleware(Hosts, names=[*settings.hosts, *_own_name(access)])
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)

@@ -7,24 +7,26 @@ from __future__ import annotations
 import os
 from typing import Any, get_args
 
+import typer
+
 SECONDS = 1.0
 MOST = 50
 
 
-def services(context: Any, incomplete: str) -> list[str]:
+def services(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of services, in the namespace that was given."""
-    asked = {"namespace": context.params.get("namespace"), "limit": "100"}
-    return _beginning(incomplete, (item.get("name") for item in _items(context, "/v1/services", asked)))
+    asked = {"namespace": ctx.params.get("namespace"), "limit": "100"}
+    return _beginning(incomplete, (item.get("name") for item in _items(ctx, "/v1/services", asked)))
 
 
-def namespaces(context: Any, incomplete: str) -> list[str]:
+def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
     """Namespaces of services."""
-    return _beginning(incomplete, (item.get("namespace") for item in _items(context, "/v1/services", {"limit": "100"})))
+    return _beginning(incomplete, (item.get("namespace") for item in _items(ctx, "/v1/services", {"limit": "100"})))
 
 
-def ids(context: Any, incomplete: str) -> list[str]:
+def ids(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of the newest exchanges."""
-    return _beginning(incomplete, (item.get("id") for item in _items(context, "/v1/exchanges", {"limit": "100"})))
+    return _beginning(incomplete, (item.get("id") for item in _items(ctx, "/v1/exchanges", {"limit": "100"})))
 
 
 def flags(incomplete: str) -> list[str]:
@@ -36,12 +38,12 @@ def flags(incomplete: str) -> list[str]:
     return [f"{before}{comma}{no}{name}" for name in get_args(CompletenessName) if name.startswith(last.removeprefix("!"))]
 
 
-def _items(context: Any, path: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
     import httpx
 
     from collector.commands.options import DEFAULT_URL
 
-    url = str(context.params.get("url") or os.environ.get("MESHSCRIBE_URL") or DEFAULT_URL).rstrip("/")
+    url = str(ctx.params.get("url") or os.environ.get("MESHSCRIBE_URL") or DEFAULT_URL).rstrip("/")
     try:
         answer = httpx.get(url + path, params={name: value for name, value in asked.items() if value}, timeout=SECONDS)
         items = answer.json()["items"] if answer.status_code == 200 else []
