@@ -45,7 +45,7 @@ def _anthropic(asked: Object) -> Said:
 def _apart(user: str | None) -> Said:
     if not user:
         return {}
-    if found := _WITH_SESSION.fullmatch(user):
+    if user.startswith("user_") and (found := _WITH_SESSION.fullmatch(user)):
         return {"user": found[1], "session": found[2]}
     if user.startswith("{") and (told := _object(user)):
         account = name(told.get("account_uuid"), LONGEST) or name(told.get("device_id"), LONGEST)

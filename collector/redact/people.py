@@ -7,6 +7,7 @@ values, or with one that is no name, nothing is told, and a problem says it with
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from collector.decode.people import Said
 from collector.messages.headers import Headers
@@ -14,7 +15,7 @@ from collector.messages.people import BAGGAGE, KINDS, Named, PersonKind
 from collector.messages.queries import REDACTED
 from collector.messages.seen import Seen
 from collector.messages.sessions import SESSION_HEADER
-from collector.redact.keyed import digits_by_filter, remembering
+from collector.redact.keyed import digits, digits_by_filter, remembering
 from collector.redact.sources import BLANKS, Known, Source, is_never_clear, utf8_bytes
 
 People = dict[PersonKind, Named]
@@ -28,8 +29,9 @@ class Persons:
     def __init__(self, sources: Sequence[Source], key: bytes | None, clear: Collection[PersonKind] = (), bodies: bool = False) -> None:
         self.bodies = bodies
         self._digits = remembering(key) if key else None
+        make = partial(digits, key) if key else None  # each source remembers its own
         self._by_kind = [
-            (kind, of) for kind in KINDS if (of := [Known(each, self._digits, kind in clear) for each in sources if each.kind == kind])
+            (kind, of) for kind in KINDS if (of := [Known(each, make, kind in clear) for each in sources if each.kind == kind])
         ]
         hashed = [each for each in sources if each.kind not in clear or each.claims or is_never_clear(each.header)]
         self._keys = frozenset(each.key for each in hashed if each.key)
