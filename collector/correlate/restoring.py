@@ -24,11 +24,14 @@ def read_snapshot(state: bytes) -> Snapshot:
     try:
         made = msgspec.msgpack.decode(state, type=_Marked).format
         if made != FORMAT:
-            remedy = "run the version that made it, or give this one a new journal"
-            raise DamagedError(f"the correlator's checkpoint has format {made}, this version reads {FORMAT}: {remedy}")
+            remedy = (
+                "run the version that made it again. To go on with this one, begin a new journal (another journal.path, or"
+                " kafka.raw_topic): what the old one holds and is not stored stays in it"
+            )
+            raise DamagedError(f"it has format {made}, this version reads {FORMAT}: {remedy}")
         saved = msgspec.msgpack.decode(state, type=Snapshot)
     except msgspec.DecodeError as error:
-        raise DamagedError(f"the correlator's checkpoint cannot be read: {error}") from error
+        raise DamagedError(f"it cannot be read: {error}") from error
     _tell_as_today(saved)
     return saved
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 from collector.clock import Clock
 from collector.complaints import Complaints, Outage
 from collector.correlate import Correlator
-from collector.errors import DiskError, JournalFullError, RetryableError, blamed
+from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, blamed
 from collector.health import Waiting
 from collector.journal import Checkpoint, Journal
 from collector.messages.entry import Entry, Kind
@@ -144,12 +144,22 @@ class Pipeline:
         start = await find_start(self._journal, self._sink, self._clock, self._retried, self._noted)
         self.done, self._let_go = start.high, start.floor
         if start.checkpoint is not None:
-            self._correlator.restore(start.checkpoint.state)
+            self._restore(start.checkpoint)
             self._checkpointed = start.fed
         self.fed = self.settled = start.fed
         self._saved_at = self._clock.monotonic_us()
         self._resumed = True
         log.info("resuming behind position %d; stored up to %d", self.fed, self.done.position)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """An older one does not stand in for another version's: what that version stored since may have other places than what we would
+        make, so that an exchange could be stored twice, or not at all.
+        """
+        try:
+            self._correlator.restore(checkpoint.state)
+        except DamagedError as error:
+            where = f"the checkpoint of journal {self._journal.id} at position {checkpoint.position}"
+            raise DamagedError(f"{where} is of no use here: {error}") from error
 
     async def _flow(self) -> None:
         entries: Sequence[Entry] = ()

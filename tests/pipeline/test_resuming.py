@@ -12,18 +12,21 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
 from collector.correlate import Correlator
 from collector.dead_letters.sql import SqlDeadLetters
-from collector.errors import RetryableError
+from collector.errors import DamagedError, RetryableError
+from collector.journal import Checkpoint
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Incident
 from collector.messages.event import Place
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.pipeline import TICK_SECONDS, Pipeline
 from collector.settings import Sink as SinkSettings
+from collector.sinks.protocol import WHOLE
 from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
@@ -261,3 +264,31 @@ def _floor(lab: Lab) -> int:
     found = int(connection.execute("SELECT floor_position FROM meta").fetchone()[0])
     connection.close()
     return found
+
+
+async def test_a_checkpoint_of_another_version_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:
+    """And no older one is taken: what that version stored since may have other places."""
+    lab = Lab(tmp_path)
+    journal, sink = await opened(tmp_path, lab.clock), SqliteSink(tmp_path / "events.db")
+    await journal.settle()
+    for position in (1, 2):
+        await lab.send(journal, position)
+        await sink.write(journal.id, [], Place(position, WHOLE))
+    await journal.save_checkpoint(Checkpoint(1, Correlator(LIMITS).state() or b""))
+    await journal.save_checkpoint(Checkpoint(2, msgspec.msgpack.encode({"format": 1})))
+    made = Pipeline(
+        journal,
+        sink,
+        Correlator(LIMITS),
+        NoMeaning(),
+        lab.clock,
+        batch=7,
+        checkpoint_us=10**15,
+        checkpoint_bytes=4000,
+        tick_seconds=NO_TICKS,
+    )
+    told = f"checkpoint of journal {journal.id} at position 2 is of no use here: it has format 1, .*run the version that made it again"
+    with pytest.raises(DamagedError, match=told):
+        await made.run()
+    await sink.close()
+    await journal.close()
