@@ -38,16 +38,16 @@ def describe(seen: Redacted, place: Place, decoded: Decoded, service: Service, w
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None
-    own = Event(
-        id=event_id(identity, "exchange", exchange.revision),
-        type=EXCHANGE_TYPE,
-        source=source,
-        subject=subject,
-        time_us=seen.start_us,
-        datacontenttype="application/json",
-        data=data,
-        extensions={"exchange": identity, "revision": exchange.revision},
-        columns=_columns(seen, identity, namespace, name, record),
+    own = Event(  # by position, here and below: named tuples take twice as long by names
+        event_id(identity, "exchange", exchange.revision),
+        EXCHANGE_TYPE,
+        source,
+        subject,
+        seen.start_us,
+        "application/json",
+        data,
+        {"exchange": identity, "revision": exchange.revision},
+        _columns(seen, identity, namespace, name, record),
     )
     events = [own, *payload_events(seen, identity, service)]
     usage = usage_event(record, source, subject, seen.start_us) if with_usage else None
@@ -106,19 +106,19 @@ def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | N
     exchange = seen.exchange
     inference = record.get("inference", {})
     return ExchangeColumns(
-        exchange=identity,
-        revision=exchange.revision,
-        duration_us=seen.duration_us,
-        namespace=namespace,
-        service=name,
-        node=exchange.node.id,
-        request_id=seen.request_id or None,
-        method=seen.method,
-        path=seen.path,
-        status=seen.status,
-        caller=record["caller"].get("principal"),
-        model=inference.get("model_requested"),
-        completeness=int(exchange.completeness),
-        request_bytes=record["request"]["body"].get("size"),
-        response_bytes=record["response"]["body"].get("size"),
+        identity,
+        exchange.revision,
+        seen.duration_us,
+        namespace,
+        name,
+        exchange.node.id,
+        seen.request_id or None,
+        seen.method,
+        seen.path,
+        seen.status,
+        record["caller"].get("principal"),
+        inference.get("model_requested"),
+        int(exchange.completeness),
+        record["request"]["body"].get("size"),
+        record["response"]["body"].get("size"),
     )

@@ -42,8 +42,13 @@ class Named(NamedTuple):
     has_session: bool
 
 
+NOTHING = Named(frozenset(), frozenset(), False)
+
+
 def look_at(headers: Mapping[str, str]) -> Named:
-    """Most blocks have names that were asked for before: what was found is remembered."""
+    """What these tell, NOTHING itself if it is that. Most blocks have names that were asked for before: what was found is remembered."""
+    if not headers:
+        return NOTHING
     names = "\n".join(headers)
     if len(names) > _KNOWN_CHARS or names.count("\n") >= len(headers):  # the latter: one has a line's end, which no proxy lets pass
         return _look_at(headers)
@@ -57,4 +62,5 @@ def _known(names: str) -> Named:
 
 def _look_at(names: Iterable[str]) -> Named:
     found = frozenset(names)
-    return Named(frozenset(filter(is_secret, found)), URLS & found, SESSION_HEADER in found)
+    named = Named(frozenset(filter(is_secret, found)), URLS & found, SESSION_HEADER in found)
+    return NOTHING if named == NOTHING else named
