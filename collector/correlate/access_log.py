@@ -44,34 +44,35 @@ def read(entry: Any, problems: list[str]) -> AccessLog:
     status, asked, answered = response.response_code.value, request.request_body_bytes, response.response_body_bytes
     if asked > _MAX or answered > _MAX or (status and not 100 <= status <= 999):
         status, asked, answered = _known(status, asked, answered, problems)
-    return AccessLog(
-        method=_METHODS[request.request_method] if 0 <= request.request_method < len(_METHODS) else "",
-        scheme=request.scheme,
-        authority=request.authority,
-        path=without_query_secrets(request.original_path or request.path),  # entries of older journals hold them
-        user_agent=request.user_agent,
-        protocol=entry.protocol_version,
-        status=status,
-        flags=_flags(common),
-        details=response.response_code_details,
-        duration_us=_span(common, "duration", problems),
-        upstream_first_byte_us=_span(common, "time_to_first_upstream_rx_byte", problems),
-        first_byte_us=_span(common, "time_to_first_downstream_tx_byte", problems),
-        last_byte_us=_span(common, "time_to_last_downstream_tx_byte", problems),
-        request_body_bytes=asked,
-        response_body_bytes=answered,
-        upstream_cluster=common.upstream_cluster,
-        upstream_address=_address(common.upstream_remote_address),
-        local_address=_address(common.downstream_local_address),
-        caller_address=_address(common.downstream_remote_address),
-        route=common.route_name,
-        attempts=common.upstream_request_attempt_count,
-        principal=_principal(common),
-        upstream_failure=common.upstream_transport_failure_reason,
-        termination=common.connection_termination_details,
-        request_headers=_named(request.request_headers),
-        response_headers=_named(response.response_headers),
-        response_trailers=_named(response.response_trailers),
+    method = request.request_method
+    return AccessLog(  # by position: of 15 and more arguments with names Python makes a dict first, which costs as much as all else here
+        _METHODS[method] if 0 <= method < len(_METHODS) else "",
+        request.scheme,
+        request.authority,
+        without_query_secrets(request.original_path or request.path),  # entries of older journals hold them
+        request.user_agent,
+        entry.protocol_version,
+        status,
+        _flags(common),
+        response.response_code_details,
+        _span(common, "duration", problems),
+        _span(common, "time_to_first_upstream_rx_byte", problems),
+        _span(common, "time_to_first_downstream_tx_byte", problems),
+        _span(common, "time_to_last_downstream_tx_byte", problems),
+        asked,
+        answered,
+        common.upstream_cluster,
+        _address(common, "upstream_remote_address"),
+        _address(common, "downstream_local_address"),
+        common.route_name,
+        common.upstream_request_attempt_count,
+        _principal(common),
+        common.upstream_transport_failure_reason,
+        common.connection_termination_details,
+        _address(common, "downstream_remote_address"),
+        _named(request.request_headers),
+        _named(response.response_headers),
+        _named(response.response_trailers),
     )
 
 
@@ -123,8 +124,11 @@ def _unknown(instead: T, problem: str, problems: list[str]) -> T:
     return instead
 
 
-def _address(address: Any) -> str:
+def _address(common: Any, name: str) -> str:
     """`ip:port` as Envoy prints it (IPv6 in brackets), a pipe's path, or that of a listener inside the proxy, as waypoints have."""
+    if not common.HasField(name):
+        return ""
+    address = getattr(common, name)
     socket = address.socket_address
     host = socket.address
     if not host:

@@ -221,7 +221,7 @@ class Correlator:
             open_.log_size = size
             self._openings.linger(open_, self._now)
         else:
-            self._close(self._openings.begin(key, self._now, 0, None, log, problems))
+            self._closed(self._openings.make(key, self._now, 0, None, log, problems))
 
     def _expects_tap(self, proxy: Proxy) -> bool:
         limits = self._limits
@@ -314,6 +314,10 @@ class Correlator:
 
     def _close(self, open_: Open, keeps: bool = True) -> None:
         self._openings.remove(open_)
+        self._closed(open_, keeps)
+
+    def _closed(self, open_: Open, keeps: bool = True) -> None:
+        """What becomes of one that is open no more."""
         key, twin = open_.key, open_.twin
         proxy = (key[0], key[1])
         if twin is None:

@@ -40,6 +40,13 @@ class Openings:
 
     def begin(self, key: KeyFields, now: int, size: int, tap: Pieces | None, log: AccessLog | None, problems: list[str] | None) -> Open:
         """A new exchange, with the witness that it has; `size`: what that takes."""
+        open_ = self.make(key, now, size, tap, log, problems)
+        self.bytes += open_.size
+        self._enter(open_)
+        return open_
+
+    def make(self, key: KeyFields, now: int, size: int, tap: Pieces | None, log: AccessLog | None, problems: list[str] | None) -> Open:
+        """The same for one that is closed at once: it is not among those that are open."""
         start = key[3]
         told = tuple(problems) if problems else ()
         if not numbers.is_start(start, now):
@@ -47,10 +54,7 @@ class Openings:
             told += (numbers.START_UNKNOWN,)
         self.serial += 1
         size += BASE_BYTES + len(key[2])
-        open_ = Open(self.serial, key, start, now, None, 0, size, tap, log, problems=told)
-        self.bytes += size
-        self._enter(open_)
-        return open_
+        return Open(self.serial, key, start, now, None, 0, size, tap, log, problems=told)
 
     def revive(self, closed: Remembered, now: int) -> Open:
         """Opens a closed exchange again, with what was kept of it, as its next revision."""

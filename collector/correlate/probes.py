@@ -18,9 +18,7 @@ def is_probe(open_: Open) -> bool:
         return may_be_probe(log.method, log.path)
     tap = open_.tap
     block = tap.request_headers if tap is not None else None
-    if block is None or (b"robe" not in block and b"user-agent" not in block):
-        return False
-    if log is not None and b"-probe\0" not in block:
+    if block is None or (b"-probe\0" not in block if log is not None else b"robe" not in block and b"user-agent" not in block):
         return False
     return _told(block)
 

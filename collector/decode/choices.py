@@ -184,6 +184,11 @@ class Choices:
                 self.left_out = True
         return choice
 
+    @property
+    def are_told(self) -> bool:
+        """Whether there is anything to be said of them."""
+        return bool(self._by_index) or self.left_out or self.odd
+
     def knows(self, index: object) -> bool:
         """Whether that choice was begun. Beyond the limit none is."""
         return index in self._by_index

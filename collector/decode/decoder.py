@@ -65,15 +65,27 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
-def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | None = None, with_people: bool = False) -> Decoded:
+def decode(
+    captured: Captured,
+    limits: Limits = DEFAULT,
+    estimator: Estimator | None = None,
+    asked: Headers | None = None,
+    answered: Headers | None = None,
+    *,
+    with_people: bool = False,
+) -> Decoded:
     """What one exchange meant. `estimator` counts the tokens of a text, for numbers that no server told; off by default. `with_people`:
     who the request says is behind it is told too.
+
+    `asked`, `answered`: the headers of `captured` by name, if they are known so already (as `joined` gives them).
     """
     problems: list[str] = []
     chunks = timing.ordered(captured.chunks)
-    request, _ = _body("request", captured.request_headers, captured.request_body, captured.request_whole, [], limits, problems)
+    asked = joined(captured.request_headers) if asked is None else asked
+    answered = joined(captured.response_headers) if answered is None else answered
+    request, _ = _body("request", asked, captured.request_body, captured.request_whole, [], limits, problems)
     cuts = [offset + length for offset, length, _ in chunks]
-    response, ends = _body("response", captured.response_headers, captured.response_body, captured.response_whole, cuts, limits, problems)
+    response, ends = _body("response", answered, captured.response_body, captured.response_whole, cuts, limits, problems)
     reading = Reading(captured, request, response, limits, problems)
     try:
         _read(reading)
@@ -89,7 +101,7 @@ def decode(captured: Captured, limits: Limits = DEFAULT, estimator: Estimator | 
     if problem:
         reading.problem(problem)
     _finish(reading)
-    moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks])
+    moments = timing.arrivals(reading.content, ends, [chunk[2] for chunk in chunks]) if reading.content else []
     told = timing.timing(
         chunks,
         moments,
@@ -148,14 +160,8 @@ def _finish(reading: Reading) -> None:
     if reading.usage.odd or reading.usage.over:
         for problem in reading.usage.problems():
             reading.problem(problem)
-    if choices := reading.choices.as_json():
-        inference["choices"] = choices
-    if reading.choices.left_out:
-        reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
-    if reading.choices.are_too_deep():
-        reading.problem("arguments of a tool call that are nested too deep to be written again are left out")
-    if reading.choices.odd:
-        reading.problem("a choice's index that is no 64-bit number is taken for 0")
+    if reading.choices.are_told:
+        _finish_choices(reading)
     if inference.get("streamed") is True and reading.response.data:
         if reading.events_are_left_out:
             reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")
@@ -163,16 +169,26 @@ def _finish(reading: Reading) -> None:
             inference["delivered_chunks"] = len(reading.content)
 
 
+def _finish_choices(reading: Reading) -> None:
+    if choices := reading.choices.as_json():
+        reading.inference["choices"] = choices
+    if reading.choices.left_out:
+        reading.problem(f"more than {reading.limits.choices} choices: the rest is not read")
+    if reading.choices.are_too_deep():
+        reading.problem("arguments of a tool call that are nested too deep to be written again are left out")
+    if reading.choices.odd:
+        reading.problem("a choice's index that is no 64-bit number is taken for 0")
+
+
 def _body(
     side: str,
-    headers: Sequence[tuple[str, str]],
+    told: Headers,
     data: bytes,
     whole: bool,
     cuts: list[int],
     limits: Limits,
     problems: list[str],
 ) -> tuple[Body, Sequence[int]]:
-    told = joined(headers)
     if is_plain(data) and "content-encoding" not in told:
         return Body(side, data, whole, told), cuts
     opened = open_body(side, data, whole, told, cuts, limits)

@@ -56,8 +56,9 @@ JSON, EVENTS, LINES, AWS, GRPC, TENSORS, MULTIPART, FIELDS, TEXT, UNKNOWN = Form
 
 def form_of(data: bytes, declared: str = "", length_told: bool = False) -> Form:
     """The form of a body without its content-encodings. `declared`: its content type in lower case. `length_told`: by the header LENGTH."""
-    start = 0 if data[:1] in _OPENERS else begin(data)
-    if data[start : start + 1] in _OPENERS:
+    first = data[:1]
+    start = 0 if first in _OPENERS else begin(data)
+    if first in _OPENERS or data[start : start + 1] in _OPENERS:
         if length_told:
             return TENSORS
         return LINES if (declared != "application/json" and _is_lines(declared)) or _goes_on(data, start) else JSON

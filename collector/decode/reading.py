@@ -160,8 +160,8 @@ class Reading:
         """Into the usage: what was told of several answers, and counted in the request. Of a call that failed that was only asked for."""
         if self.answers.are_told:
             self.answers.add_to(self.usage)
-        if self.answers.left_out:
-            self.problem(f"more than {self.limits.answers} answers with usage of their own: what they come to is not known")
+            if self.answers.left_out:
+                self.problem(f"more than {self.limits.answers} answers with usage of their own: what they come to is not known")
         if self._asked_for:
             done = self._succeeded()
             for called, count in self._asked_for.items():

@@ -55,6 +55,10 @@ def reason(signs: Signs) -> UsageAbsence:
     return "not_told" if signs.asked else "not_asked"
 
 
+# Of calls of which the decoder saw nothing; with an access log alone that is each.
+_WITHHELD, _UNREAD = reason(Signs(withheld=True, read=False)), reason(Signs(read=False))
+
+
 def find(reading: Reading) -> UsageAbsence | None:
     """The reason of a call that was decoded; None if it has usage or needs none.
 
@@ -82,7 +86,7 @@ def find_undecoded(
     seen_as = routes.method_of(method or "", headers)
     if _is_refused(status) or not _may_cost(routes.find(seen_as, path or ""), method or "", headers):
         return None
-    return reason(Signs(withheld=withheld, read=False))
+    return _WITHHELD if withheld else _UNREAD
 
 
 def is_told(reading: Reading) -> bool:

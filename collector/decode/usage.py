@@ -34,6 +34,10 @@ class Told(IntEnum):
     STANDING = 2  # at once, and again only where it grew
 
 
+# Looked up once: a member of an Enum costs as much as all else that is done for a number.
+_RUNNING, _FINAL, _STANDING = Told
+
+
 def count(value: object, name: str = "") -> Count | None:
     """A number as a count: of 0 to 2^63-1, and whole (42.0 is) but for seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
@@ -53,23 +57,23 @@ class Number:
     def __init__(self, value: Count, told: Told) -> None:
         self.value = value
         self.told = told
-        self.ran = told is Told.RUNNING
+        self.ran = told is _RUNNING
         self.conflicts: list[Count] = []
 
     def again(self, value: Count, told: Told) -> None:
         """The number is told once more."""
-        if told is Told.RUNNING:
+        if told is _RUNNING:
             self.ran = True
             if value < self.value:  # a total that falls is no total
                 self._conflict(value)
-                if value == 0 or self.told is not Told.RUNNING:
+                if value == 0 or self.told is not _RUNNING:
                     return
         elif value == 0 < self.value:  # servers write 0 where they have nothing to say
             self._conflict(value)
             return
-        elif self.told is Told.RUNNING:
+        elif self.told is _RUNNING:
             self.conflicts = []  # the final number settles what running totals left open
-        elif told is Told.STANDING and value > self.value:
+        elif told is _STANDING and value > self.value:
             self.ran = True
         elif value != self.value:
             self._conflict(value)
@@ -94,7 +98,7 @@ class Usage:
         self.over = False  # there are more numbers than are kept, or deeper ones
         self._estimates: dict[UsageName, int] = {}
 
-    def note(self, name: UsageName, value: object, told: Told = Told.FINAL) -> bool:
+    def note(self, name: UsageName, value: object, told: Told = _FINAL) -> bool:
         """A number as the server told it; anything but a count is not noted. True if it is one."""
         counted = value if type(value) is int and 0 <= value <= _LARGEST else count(value, name)
         if counted is None:
@@ -106,7 +110,7 @@ class Usage:
             number.again(counted, told)
         return True
 
-    def frame(self, usage: dict[str, object], told: Told = Told.FINAL, names: Names = USAGE) -> None:
+    def frame(self, usage: dict[str, object], told: Told = _FINAL, names: Names = USAGE) -> None:
         """A usage object. `null` members were not told. `names`: those of the protocol."""
         self._members(usage, names, told, "", _DEPTH)
 
@@ -183,11 +187,13 @@ class Usage:
     def as_json(self) -> RecordedUsage:
         """The record's `usage`."""
         usage: RecordedUsage = {}
+        conflicts: list[UsageConflict] = []
         for name, number in self.numbers.items():
             usage[name] = {"value": number.value, "provenance": "last_cumulative" if number.ran else "reported"}
+            if number.conflicts:
+                conflicts.append({"name": name, "values": number.conflicts})
         for name, value in self._estimates.items():
             usage[name] = {"value": value, "provenance": "estimated"}
-        conflicts: list[UsageConflict] = [{"name": name, "values": n.conflicts} for name, n in self.numbers.items() if n.conflicts]
         if conflicts:
             usage["conflicts"] = conflicts
         if self.other:

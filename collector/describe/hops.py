@@ -71,7 +71,7 @@ def answered(status: int | None, decoded: Decoded, came: bool = False) -> bool:
     """
     usage = decoded.usage
     refused = not (came or usage) if status is None else not (200 <= status < 300 or status == 101)
-    if not (refused or "error" in decoded.inference or any(name in ASKED for name in usage)):
+    if not (refused or "error" in decoded.inference or not ASKED.isdisjoint(usage)):
         return True
     return any(name not in ASKED and number["provenance"] != "estimated" and number["value"] > 0 for name, number in _numbers(usage))
 

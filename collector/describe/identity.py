@@ -12,7 +12,7 @@ from collector.messages.service import Service
 from collector.messages.times import LATEST_US
 
 _LATEST_MS = LATEST_US // 1000
-_VARIANT = "89ab89ab89ab89ab"  # the two upper bits of the variant nibble are 10
+_VARIANT = dict(zip("0123456789abcdef", "89ab89ab89ab89ab", strict=True))  # the two upper bits of the variant nibble are 10
 
 
 def exchange_id(key: Key) -> str:
@@ -42,4 +42,4 @@ def owner(node: Node, service: Service) -> tuple[str | None, str | None]:
 
 def _uuid7(time: str, named: bytes) -> str:
     rest = blake2b(named, digest_size=10).hexdigest()
-    return f"{time}-7{rest[:3]}-{_VARIANT[int(rest[3], 16)]}{rest[4:7]}-{rest[7:19]}"
+    return f"{time}-7{rest[:3]}-{_VARIANT[rest[3]]}{rest[4:7]}-{rest[7:19]}"

@@ -64,11 +64,11 @@ def _payload(
         extensions = {**extensions, EXTENSION: pack(body.chunks, with_lengths=not redacted)}
     whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
     columns = PayloadColumns(
-        exchange=identity,
-        revision=revision,
-        content_type=content_type,
-        content_encoding=named.get("content-encoding") if whole else None,
-        size=body.size if whole else None,
+        identity,
+        revision,
+        content_type,
+        named.get("content-encoding") if whole else None,
+        body.size if whole else None,
     )
     identity = event_id(identity, kind, revision)
     return Event(identity, type_, source, None, time_us, content_type, body.data, extensions, columns)

@@ -15,6 +15,8 @@ from collector.errors import BadInputError
 Headers = list[tuple[str, str]]
 
 _U32 = Layout("<I")
+_FEW = 128  # headers, of whose lengths the layout is made once
+_LENGTHS = tuple(Layout(f"<{2 * count}I") for count in range(_FEW + 1))
 
 
 def pairs(block: bytes) -> Headers:
@@ -23,14 +25,15 @@ def pairs(block: bytes) -> Headers:
         return []
     try:
         (count,) = _U32.unpack_from(block)
-        sizes = unpack_from(f"<{2 * count}I", block, 4)
+        sizes = _LENGTHS[count].unpack_from(block, 4) if count <= _FEW else unpack_from(f"<{2 * count}I", block, 4)
     except (LayoutError, MemoryError) as error:
         raise BadInputError(f"header block of {len(block)} bytes: its count does not fit ({error})") from error
     at = 4 + 8 * count
     text = block.decode("latin-1")
     texts = text[at:-1].split("\0")
     if len(texts) == 2 * count and text[-1] == "\0" and tuple(map(len, texts)) == sizes:  # no NUL within, as HTTP demands
-        return list(zip(texts[::2], texts[1::2], strict=True))
+        each = iter(texts)
+        return list(zip(each, each, strict=True))
     if at + sum(sizes) + 2 * count != len(block):
         raise BadInputError(f"header block of {len(block)} bytes: its lengths do not fit")
     found = []

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 from collector.messages.queries import URLS
@@ -42,19 +41,30 @@ class Named(NamedTuple):
     has_session: bool
 
 
+NOTHING = Named(frozenset(), frozenset(), False)
+
+
 def look_at(headers: Mapping[str, str]) -> Named:
-    """Most blocks have names that were asked for before: what was found is remembered."""
-    names = "\n".join(headers)
-    if len(names) > _KNOWN_CHARS or names.count("\n") >= len(headers):  # the latter: one has a line's end, which no proxy lets pass
-        return _look_at(headers)
-    return _known(names)
+    """What these tell, NOTHING itself if it is that. Most blocks have names that were asked for before: what was found is remembered."""
+    if not headers:
+        return NOTHING
+    names = tuple(headers)
+    return _known.get(names) or _learn(names)
 
 
-@lru_cache(_KNOWN)
-def _known(names: str) -> Named:
-    return _look_at(names.split("\n"))
+_known: dict[tuple[str, ...], Named] = {}
+
+
+def _learn(names: tuple[str, ...]) -> Named:
+    named = _look_at(names)
+    if sum(map(len, names)) <= _KNOWN_CHARS:
+        if len(_known) >= _KNOWN:  # seldom: what the mesh's calls have is soon known again
+            _known.clear()
+        _known[names] = named
+    return named
 
 
 def _look_at(names: Iterable[str]) -> Named:
     found = frozenset(names)
-    return Named(frozenset(filter(is_secret, found)), URLS & found, SESSION_HEADER in found)
+    named = Named(frozenset(filter(is_secret, found)), URLS & found, SESSION_HEADER in found)
+    return NOTHING if named == NOTHING else named

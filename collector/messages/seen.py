@@ -46,14 +46,19 @@ class Seen:
         self.exchange = exchange
         self.problems: list[str] = list(exchange.problems)
         self.by_log: tuple[str, ...] = ()
-        self.request_headers = self._block(tap.request_headers if tap else None) or self._logged("request_headers", log.request_headers)
-        self.response_headers = self._block(tap.response_headers if tap else None) or self._logged("response_headers", log.response_headers)
-        self.request_trailers = self._block(tap.request_trailers if tap else None)
-        self.response_trailers = self._block(tap.response_trailers if tap else None) or self._logged(
-            "response_trailers", log.response_trailers
-        )
-        self.request = request = dict(self.request_headers[::-1])
-        self.response = dict(self.response_headers[::-1])
+        asked: Headers = []
+        answered: Headers = []
+        sent: Headers = []
+        trailers: Headers = []
+        if tap is not None:
+            asked, sent = self._block(tap.request_headers), self._block(tap.request_trailers)
+            answered, trailers = self._block(tap.response_headers), self._block(tap.response_trailers)
+        self.request_headers = asked = asked or self._logged("request_headers", log.request_headers)
+        self.response_headers = answered = answered or self._logged("response_headers", log.response_headers)
+        self.request_trailers = sent
+        self.response_trailers = trailers or self._logged("response_trailers", log.response_trailers)
+        self.request = request = dict(asked[::-1])
+        self.response = dict(answered[::-1])
         self.request_id = exchange.key.request_id.decode("utf-8", "replace")
         self.method: str | None = log.method or request.get(":method")
         self.path: str | None = request.get(":path") or log.path or None

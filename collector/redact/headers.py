@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED, may_hold, without_header_secrets
-from collector.messages.secrets import Named, look_at
+from collector.messages.secrets import NOTHING, Named
 from collector.messages.sessions import SESSION_HEADER, hashed, is_keyed
 from collector.redact.structure import spellings
 from collector.rule_language.patterns import Patterns
@@ -17,14 +17,13 @@ _DETAILS = "grpc-status-details-bin"  # google.rpc.Status: the message once more
 _ERRORS = frozenset((_MESSAGE, _DETAILS))
 
 
-def without_secrets(headers: Headers, named: Mapping[str, str], session: Callable[[str], str] = hashed) -> Headers:
+def without_secrets(headers: Headers, named: Mapping[str, str], look: Named, session: Callable[[str], str] = hashed) -> Headers:
     """The headers with blanks in place of secrets, in queries of paths and URLs too; the same list if there are none. `named`: the same by
-    name. `session`: what is told of the id of a session of MCP.
+    name. `look`: what their names tell (secrets.look_at). `session`: what is told of the id of a session of MCP.
 
     What the tap filter told as a hash with the operator's key stays.
     """
-    look = look_at(named)
-    if len(headers) == len(named) and not look.has_session and _is_bare(named, look):
+    if look is NOTHING or (len(headers) == len(named) and not look.has_session and _is_bare(named, look)):
         return headers
     return [(name, _told(name, value, look, session)) for name, value in headers]
 
@@ -49,10 +48,9 @@ def _told(name: str, value: str, look: Named, session: Callable[[str], str]) -> 
     return without_header_secrets(value) if name in look.urls else value
 
 
-def without_hashes(headers: Headers, named: Mapping[str, str]) -> Headers:
-    """Those that `without_secrets` gave, without hashes of secrets; the same list if there are none."""
-    secret = look_at(named).secret
-    if len(headers) == len(named) and all(named[name] == REDACTED for name in secret):
+def without_hashes(headers: Headers, named: Mapping[str, str], secret: Set[str]) -> Headers:
+    """Those that `without_secrets` gave, without hashes of secrets; the same list if there are none. `secret`: which names are."""
+    if not secret or (len(headers) == len(named) and all(named[name] == REDACTED for name in secret)):
         return headers
     return [(name, REDACTED if name in secret else value) for name, value in headers]
 

@@ -14,6 +14,7 @@ from collector.messages import headers
 from collector.messages.exchange import AccessLog, Exchange, Tap
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED, without_query_secrets
+from collector.messages.secrets import look_at
 from collector.messages.sessions import is_keyed
 from collector.redact.headers import without_secrets
 
@@ -51,7 +52,8 @@ def _logged(log: AccessLog) -> AccessLog:
 
 
 def _bare(told: Headers) -> Headers:
-    return without_secrets(told, dict(told[::-1]), _session)
+    named = dict(told[::-1])
+    return without_secrets(told, named, look_at(named), _session)
 
 
 def _session(told: str) -> str:

@@ -26,23 +26,25 @@ def captured(seen: Seen, tap: Tap, path: str | None, asked: Headers, answered: H
     """What the decoder may read before rules are applied, with these headers."""
     log = seen.exchange.access_log
     upstream = log.upstream_first_byte_us if log is not None else None
-    return Captured(
-        method=seen.method or "",
-        path=path or "",
-        status=seen.status,
-        request_headers=asked,
-        request_body=tap.request.prefix if tap.level in WITH_REQUEST else b"",
-        request_whole=_is_whole(tap.request, tap.level in WITH_REQUEST, tap.request_complete),
-        response_headers=answered,
-        response_trailers=trailers,
-        response_body=tap.response.prefix if tap.level == REQUEST_RESPONSE else b"",
-        response_whole=_is_whole(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete),
-        chunks=[(offset, length, at / 1e6) for offset, length, at in tap.response.chunks],
-        duration=None if seen.duration_us is None else seen.duration_us / 1e6,
-        upstream_first_byte=upstream / 1e6 if upstream is not None and is_span(upstream) else None,
-        request_tail=_tail(tap.request, tap.level in WITH_REQUEST, tap.request_complete),
-        response_tail=_tail(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete),
-        response_unseen=not tap.ended or tap.level != REQUEST_RESPONSE or bool(tap.response.missing or tap.response.truncated),
+    request, is_request_whole, request_tail = _read(tap.request, tap.level in WITH_REQUEST, tap.request_complete)
+    response, is_response_whole, response_tail = _read(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete)
+    return Captured(  # by position, which costs 1 µs less than by 15 and more names
+        seen.method or "",
+        path or "",
+        seen.status,
+        asked,
+        request,
+        is_request_whole,
+        answered,
+        trailers,
+        response,
+        is_response_whole,
+        [(offset, length, at / 1e6) for offset, length, at in tap.response.chunks],
+        None if seen.duration_us is None else seen.duration_us / 1e6,
+        upstream / 1e6 if upstream is not None and is_span(upstream) else None,
+        request_tail,
+        response_tail,
+        not tap.ended or tap.level != REQUEST_RESPONSE or _is_holed(tap.response) or tap.response.truncated,
     )
 
 
@@ -58,18 +60,21 @@ def _body(body: Body, kept: bool) -> Body:
     return body if kept or not body.data else structs.replace(body, data=b"")
 
 
-def _is_whole(body: Body, kept: bool, complete: bool) -> bool:
-    if body.data and not kept:
-        return False
-    return complete and not body.missing and not body.truncated
-
-
-def _tail(body: Body, kept: bool, complete: bool) -> Tail | None:
-    """The end of a body of which bytes before it are missing."""
-    if not kept or not (body.gaps or body.cut):
-        return None
+def _read(body: Body, kept: bool, complete: bool) -> tuple[bytes, bool, Tail | None]:
+    """What of a body can be decoded, whether that is all of it, and the end of one of which bytes before it are missing."""
+    holed = _is_holed(body)
+    whole = complete and not holed and not body.truncated
+    if not kept:
+        return b"", whole and not body.data, None
+    if not holed:
+        return body.data, whole, None
     offset, data = body.tail
-    return Tail(offset, data, complete) if data else None
+    return body.prefix, whole, Tail(offset, data, complete) if data else None
+
+
+def _is_holed(body: Body) -> bool:
+    """Whether bytes are missing in it: as `missing`, which says where."""
+    return bool(body.gaps or body.cut)
 
 
 def _is_cut(body: Body, kept: bool) -> bool:

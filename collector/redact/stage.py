@@ -14,8 +14,10 @@ from collector.decode.usage import Estimator
 from collector.errors import blamed
 from collector.messages.captured import Decoded
 from collector.messages.exchange import AccessLog, Exchange, Tap
+from collector.messages.headers import Headers
 from collector.messages.queries import without_query_secrets
 from collector.messages.redacted import Redacted
+from collector.messages.secrets import look_at
 from collector.messages.seen import Seen
 from collector.redact import levels
 from collector.redact.bodies import ALL, SIDES, Kept
@@ -84,9 +86,9 @@ class Redactor:
         tap, asked, consumer, problems = seen.exchange.tap, seen.request_headers, None, seen.problems
         answered, sent, trailers = seen.response_headers, seen.request_trailers, seen.response_trailers
         # Also of the tap: its filter may be older, or hide by a list of its own.
-        asked, answered = without_secrets(asked, seen.request), without_secrets(answered, seen.response)
-        sent = without_secrets(sent, dict(sent)) if sent else sent
-        trailers = without_secrets(trailers, dict(trailers)) if trailers else trailers
+        look = look_at(seen.request)
+        asked, answered = without_secrets(asked, seen.request, look), without_secrets(answered, seen.response, look_at(seen.response))
+        sent, trailers = _trailers(sent), _trailers(trailers)
         path = without_query_secrets(seen.path) if seen.path else seen.path
         if self._consumers is not None:
             consumer = self._consumers.of(seen.request, (seen.exchange.access_log or _NO_LOG).request_headers)
@@ -106,26 +108,26 @@ class Redactor:
             told, trailers = without_quotes(answered, self._rules.patterns), without_quotes(trailers, self._rules.patterns)
             if told is not answered:
                 answered, response = told, dict(told[::-1])
-        return Redacted(
-            exchange=_bare(seen.exchange),
-            problems=problems,
-            request_headers=asked,
-            request_trailers=sent,
-            response_headers=answered,
-            response_trailers=trailers,
-            forwarded_headers=without_hashes(asked, request) if tap is not None and tap.level in levels.WITH_REQUEST else [],
-            request=request,
-            response=response,
-            request_id=seen.request_id,
-            method=seen.method,
-            path=path,
-            authority=seen.authority,
-            status=seen.status,
-            start_us=seen.start_us,
-            duration_us=seen.duration_us,
-            flags=seen.flags,
-            consumer=consumer,
-            people=people,
+        return Redacted(  # by position: of 15 and more arguments with names Python makes a dict first, for 2 µs
+            _bare(seen.exchange),
+            problems,
+            asked,
+            sent,
+            answered,
+            trailers,
+            without_hashes(asked, request, look.secret) if tap is not None and tap.level in levels.WITH_REQUEST else [],
+            request,
+            response,
+            seen.request_id,
+            seen.method,
+            path,
+            seen.authority,
+            seen.status,
+            seen.start_us,
+            seen.duration_us,
+            seen.flags,
+            consumer,
+            people,
             captured=captured,
             all_passed=tap is not None and levels.cut(tap) == (False, False),
         )
@@ -146,9 +148,19 @@ class Redactor:
         return structs.replace(redacted, people=self._persons.with_said(redacted.people, said)) if self._persons else redacted
 
 
+def _trailers(told: Headers) -> Headers:
+    """Without secrets; most exchanges have none at all."""
+    if not told:
+        return told
+    named = dict(told)
+    return without_secrets(told, named, look_at(named))
+
+
 def _bare(exchange: Exchange) -> Exchange:
-    """The exchange without its header blocks, and without bodies that its level leaves out."""
+    """The exchange without its header blocks, and without bodies that its level leaves out; itself if it has none of these."""
     tap, log = exchange.tap, exchange.access_log
+    if tap is None and log is not None and not (log.request_headers or log.response_headers or log.response_trailers):
+        return exchange
     if tap is not None:
         request, response = levels.bodies(tap)
         tap = structs.replace(
