@@ -71,7 +71,7 @@ def conceal(
     response = redact("response", captured.response_body, joined(answered), path, captured.response_whole, cut[1], rules, limits)
     counted, said = None, Said()
     if request.redacted or response.redacted:
-        passed = decode(captured, limits, estimator, with_people)
+        passed = decode(captured, limits, estimator, with_people=with_people)
         counted, said = _counted(passed, {"request": request, "response": response}, rules), passed.people
         captured = _without_hidden(captured, request, response)
     if rules.patterns:
