@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from collector.audit.looking import ForbiddenError
 from collector.errors import BadInputError, PermanentError
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,6 +31,7 @@ TOO_LONG = (
     "The query took longer than a query may (audit.query_seconds) and was given up: ask for a shorter time (since, until), or for one"
     " namespace, service or node."
 )
+FORBIDDEN = "urn:meshscribe:problem:forbidden"
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
@@ -117,6 +119,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadParametersError, _bad)
     app.add_exception_handler(NotFoundError, _missing)
+    app.add_exception_handler(ForbiddenError, _forbidden)
     app.add_exception_handler(HTTPException, _http)
 
 
@@ -132,6 +135,11 @@ async def _bad(_: Request, error: Exception) -> Response:
 
 async def _missing(_: Request, error: Exception) -> Response:
     return problem(404, str(error))
+
+
+async def _forbidden(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ForbiddenError)
+    return problem(403, f"{str(error).capitalize()}.", FORBIDDEN, right=error.right.value)
 
 
 async def _http(request: Request, error: Exception) -> Response:
