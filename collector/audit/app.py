@@ -9,9 +9,11 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.audit import bodies, calls, events, exchanges, ledger, manual, probes, problems, services
+from collector.access.look_writer import LookWriter
+from collector.audit import access, bodies, calls, events, exchanges, ledger, manual, probes, problems, services
 from collector.audit.description import tidy
 from collector.audit.hosts import Hosts
+from collector.audit.looks import Looks
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
@@ -38,11 +40,19 @@ class AuditApp(FastAPI):
 
 
 def create_app(
-    engine: AsyncEngine, health: Health, registry: CollectorRegistry, settings: Audit, clock: Clock, known: Known | None = None
+    engine: AsyncEngine,
+    health: Health,
+    registry: CollectorRegistry,
+    settings: Audit,
+    clock: Clock,
+    known: Known | None = None,
+    looks: LookWriter | None = None,
+    reason_required: bool = False,
 ) -> FastAPI:
-    """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics.
+    """The application. It only reads, but for who looked; the caller disposes of the engine. The registry also gets the API's own metrics.
 
-    `known`: the catalogue of services, in a process that has one.
+    `known`: the catalogue of services, in a process that has one. `looks`: writes down who looked. `reason_required`: who looks at what
+    was asked or answered in one exchange must say why.
     """
     app = AuditApp(
         title="Meshscribe audit API",
@@ -59,6 +69,7 @@ def create_app(
         calls.router(engine, clock),
         services.router(known, settings),
         ledger.router(engine, settings, clock),
+        access.router(engine, settings, clock),
     ):
         app.include_router(routes, dependencies=[Depends(once)])
     app.include_router(probes.router(health, registry))
@@ -67,6 +78,9 @@ def create_app(
     app.add_middleware(Faults)
     app.add_middleware(Turns, settings=settings, clock=clock)
     app.add_middleware(Hosts, names=settings.hosts)
+    app.state.reason_required = reason_required
+    if looks is not None:
+        app.add_middleware(Looks, writer=looks, clock=clock)
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)
     return app

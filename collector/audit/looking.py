@@ -23,6 +23,10 @@ class ForbiddenError(Exception):
         self.right = right
 
 
+class ReasonNeededError(Exception):
+    """What was asked and answered in one exchange is shown only to who says why he looks: 403."""
+
+
 @dataclass(slots=True)
 class Look:
     """What an answer shows: how many items, and the ids of the exchanges whose texts or bodies are in it."""
@@ -76,5 +80,7 @@ def looked_at(request: Request) -> tuple[str, ...]:
 
 
 def saw(request: Request, action: str, count: int = 0, ids: tuple[str, ...] = ()) -> None:
-    """Tells what the answer will show; called once, before the route returns."""
+    """Tells what the answer will show; called once, before the route returns. Raises ReasonNeededError."""
+    if ids and "id" in request.path_params and getattr(request.app.state, "reason_required", False) and not request.state.reason:
+        raise ReasonNeededError
     request.state.look = Look(action, count, ids)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from collector.audit.looking import ForbiddenError
+from collector.audit.looking import ForbiddenError, ReasonNeededError
 from collector.errors import BadInputError, PermanentError
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,6 +30,10 @@ QUERY_TOO_LONG = "urn:meshscribe:problem:query-too-long"
 TOO_LONG = (
     "The query took longer than a query may (audit.query_seconds) and was given up: ask for a shorter time (since, until), or for one"
     " namespace, service or node."
+)
+REASON_NEEDED = "urn:meshscribe:problem:reason-needed"
+NO_REASON = (
+    "This holds what was asked or answered. Say why you look at it: with the header Meshscribe-Reason, or with the parameter reason."
 )
 FORBIDDEN = "urn:meshscribe:problem:forbidden"
 FAULT = "urn:meshscribe:problem:fault"
@@ -120,6 +124,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BadParametersError, _bad)
     app.add_exception_handler(NotFoundError, _missing)
     app.add_exception_handler(ForbiddenError, _forbidden)
+    app.add_exception_handler(ReasonNeededError, _no_reason)
     app.add_exception_handler(HTTPException, _http)
 
 
@@ -140,6 +145,11 @@ async def _missing(_: Request, error: Exception) -> Response:
 async def _forbidden(_: Request, error: Exception) -> Response:
     assert isinstance(error, ForbiddenError)
     return problem(403, f"{str(error).capitalize()}.", FORBIDDEN, right=error.right.value)
+
+
+async def _no_reason(_: Request, error: Exception) -> Response:
+    del error
+    return problem(403, NO_REASON, REASON_NEEDED)
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Role audit: the REST API on the SQL store, without anything that writes to it."""
+"""Role audit: the REST API on the SQL store, without anything that writes to it but who looked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 from collector.audit.app import create_app
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
+from collector.roles.looks import start_looks
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
@@ -27,7 +28,8 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+    looks = start_looks(starting)
+    front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, looks))
     stack.callback(front.hide)
     health.parts += [lambda: [Component("audit", True), directory.component()], clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))

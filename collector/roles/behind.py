@@ -28,6 +28,7 @@ from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles.burials import start_burials
 from collector.roles.limits import limits, microseconds
+from collector.roles.looks import start_looks
 from collector.roles.parts import Starting, patiently
 from collector.roles.phase import Phase, PhasedHealth
 from collector.roles.probes import Front
@@ -103,7 +104,8 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory))
+        looks = start_looks(starting)
+        front.show(create_app(engine, PhasedHealth(health, starting.phase), registry, settings.audit, clock, directory, looks))
         stack.callback(front.hide)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
     return Behind(journal, pipeline, task, directory, relays, burials)
