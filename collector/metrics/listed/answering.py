@@ -29,7 +29,7 @@ LOOKS = ListedCounter(
     name="meshscribe_looks_total",
     unit="looks",
     means="Looks at the log (docs/looks.md).",
-    act="`late`, `withheld` or `lost` grows: the store does not take who looked: is it locked, full, or may its user not write to `looks`?",
+    act="`late`, `withheld` or `lost` grows: the store does not take them: it is locked or full, or its user may not write to `looks`.",
     labels={
         "outcome": (
             "written",
