@@ -16,6 +16,7 @@ from collector.commands.decode import decode
 from collector.commands.exits import Exit, code
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
+from collector.commands.looks import looks
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
 from collector.commands.relays import relays
@@ -89,6 +90,7 @@ app.command(rich_help_panel="Look")(tail)
 app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
+app.command(rich_help_panel="Look")(looks)
 app.command(rich_help_panel="Look")(decode)
 app.command(rich_help_panel="Look")(verify)
 app.command(rich_help_panel="Look")(relays)

@@ -18,11 +18,10 @@ from collector.access.look import made
 from collector.access.look_writer import LookWriter, NotWrittenError
 from collector.access.looker import NOBODY, Looker
 from collector.audit.looking import Look
-from collector.audit.problems import problem
+from collector.audit.problems import LOOK_NOT_WRITTEN, problem
 from collector.clock import Clock
 
 REASON_HEADER, REASON = "meshscribe-reason", "reason"
-LOOK_NOT_WRITTEN = "urn:meshscribe:problem:look-not-written"
 WITHHELD = (
     "This holds what was asked or answered, and is given only once it is written down that you looked. The store does not take that now."
 )

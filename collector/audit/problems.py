@@ -36,6 +36,7 @@ NO_REASON = (
     "This holds what was asked or answered. Say why you look at it: with the header Meshscribe-Reason, or with the parameter reason."
 )
 FORBIDDEN = "urn:meshscribe:problem:forbidden"
+LOOK_NOT_WRITTEN = "urn:meshscribe:problem:look-not-written"
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.

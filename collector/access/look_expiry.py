@@ -1,0 +1,58 @@
+"""Ends looks that are older than they are to be kept, in small batches. It is an Expiry (store/retention.py) with days of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from collector.errors import RetryableError
+from collector.store.partitions import edge
+from collector.store.retention import BATCH_ROWS, PAUSE_SECONDS, Ended
+from collector.store.schema import looks, looks_at
+
+WHAT = "looks"
+
+
+class LookExpiry:
+    """The looks of one store."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
+        """See Expiry."""
+        try:
+            total = await self._count(edge(before)) if dry_run else 0
+            while not dry_run and (deleted := await self._delete(edge(before))):
+                total += deleted
+                await asyncio.sleep(PAUSE_SECONDS)  # the sink writes in between
+        except (SQLAlchemyError, OSError) as error:
+            raise RetryableError(f"looks cannot be deleted now: {getattr(error, 'orig', None) or error}") from error
+        if total:
+            yield Ended(WHAT, total)
+
+    async def newest_us(self) -> int | None:
+        """See Expiry."""
+        try:
+            async with self._engine.connect() as connection:
+                found: int | None = await connection.scalar(select(looks.c.time_us).order_by(looks.c.id.desc()).limit(1))
+                return found
+        except (SQLAlchemyError, OSError) as error:
+            raise RetryableError(f"looks cannot be read now: {getattr(error, 'orig', None) or error}") from error
+
+    async def _count(self, before: str) -> int:
+        async with self._engine.connect() as connection:
+            return int(await connection.scalar(select(func.count()).select_from(looks).where(looks.c.id < before)) or 0)
+
+    async def _delete(self, before: str) -> int:
+        async with self._engine.begin() as connection:
+            some = select(looks.c.id).where(looks.c.id < before).order_by(looks.c.id).limit(BATCH_ROWS)
+            ids = list((await connection.execute(some)).scalars())
+            if ids:
+                await connection.execute(delete(looks_at).where(looks_at.c.look.in_(ids)))
+                await connection.execute(delete(looks).where(looks.c.id.in_(ids)))
+        return len(ids)
