@@ -121,6 +121,8 @@ def sizes_of_values(query: ExchangeQuery, reach: Reach = EVERYTHING) -> Select[A
     asked = _values(query)
     if not reach.everything:
         asked[REACH] = lambda _: [within(reach, exchanges)]
+        if (flags := query.completeness) and (flags.present & ~Completeness.COMPLETE or flags.absent & Completeness.COMPLETE):
+            asked["completeness"] = lambda _: _flags(flags)  # partial indexes hold these
     if len(asked) < 2 or query.request_id is not None:
         return None
     return select(*(_counted(make(False), COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
