@@ -41,12 +41,11 @@ def upgrade() -> None:
     op.create_index("ix_looks_action", "looks", ["action", "id"])
     op.create_table(
         "looks_at",
-        sa.Column("look", ID, nullable=False),
         sa.Column("exchange", ID, nullable=False, comment="whose texts or body were shown"),
-        sa.PrimaryKeyConstraint("look", "exchange", name=op.f("pk_looks_at")),
+        sa.Column("look", ID, nullable=False),
+        sa.PrimaryKeyConstraint("exchange", "look", name=op.f("pk_looks_at")),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_looks_at_exchange", "looks_at", ["exchange", "look"])
 
 
 def downgrade() -> None:

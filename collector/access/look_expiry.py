@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from sqlalchemy import delete, func, select
+import msgspec
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.errors import RetryableError
 from collector.store.partitions import edge
-from collector.store.retention import BATCH_ROWS, PAUSE_SECONDS, Ended
+from collector.store.retention import PAUSE_SECONDS, Ended
 from collector.store.schema import looks, looks_at
 
 WHAT = "looks"
+BATCH_LOOKS = 100  # each may be of a thousand exchanges
 
 
 class LookExpiry:
@@ -50,9 +52,11 @@ class LookExpiry:
 
     async def _delete(self, before: str) -> int:
         async with self._engine.begin() as connection:
-            some = select(looks.c.id).where(looks.c.id < before).order_by(looks.c.id).limit(BATCH_ROWS)
-            ids = list((await connection.execute(some)).scalars())
-            if ids:
-                await connection.execute(delete(looks_at).where(looks_at.c.look.in_(ids)))
-                await connection.execute(delete(looks).where(looks.c.id.in_(ids)))
-        return len(ids)
+            some = select(looks.c.id, looks.c.exchanges).where(looks.c.id < before).order_by(looks.c.id).limit(BATCH_LOOKS)
+            rows = (await connection.execute(some)).all()
+            if at := [{"of": exchange, "by": row.id} for row in rows for exchange in msgspec.json.decode(row.exchanges)]:
+                one = (looks_at.c.exchange == bindparam("of")) & (looks_at.c.look == bindparam("by"))
+                await connection.execute(delete(looks_at).where(one), at)
+            if rows:
+                await connection.execute(delete(looks).where(looks.c.id.in_([row.id for row in rows])))
+        return len(rows)

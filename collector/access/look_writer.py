@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,13 +26,14 @@ from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import RetryableError
 from collector.metrics.listed import answering
+from collector.sqlite.turns import turn
 from collector.store.engine import LOOK_SECONDS
 from collector.store.schema import looks, looks_at
 from collector.tasks import cancel
 
 MOST_WAITING = 5_000  # looks; the oldest beyond are lost
 RETRY_SECONDS = 0.25
-AT_ONCE = 200  # looks in one transaction
+ROWS_AT_ONCE = 2_000  # in one transaction: what else is to be written waits meanwhile
 _log = logging.getLogger("meshscribe.access")
 
 
@@ -109,7 +112,7 @@ class LookWriter:
 
     async def _once(self) -> bool:
         """Writes what waits, up to a bound. Whether it could."""
-        some = [self._waiting[place] for place in range(min(len(self._waiting), AT_ONCE))]
+        some = self._next()
         try:
             await self._store([waiting.look for waiting in some])
         except (SQLAlchemyError, OSError) as error:
@@ -124,12 +127,43 @@ class LookWriter:
                 waiting.written.set_result(None)
         return True
 
+    def _next(self) -> list[Waiting]:
+        """The oldest that wait, as many as make a short transaction."""
+        rows, some = 0, list[Waiting]()
+        for waiting in self._waiting:
+            rows += 1 + len(waiting.look.exchanges)
+            if some and rows > ROWS_AT_ONCE:
+                break
+            some.append(waiting)
+        return some
+
     async def _store(self, some: Sequence[Look]) -> None:
         at = [{"look": look.id, "exchange": exchange} for look in some for exchange in dict.fromkeys(look.exchanges)]
-        async with self._engine.begin() as connection:
+        async with self._turn(), self._engine.begin() as connection:
             await connection.execute(self._insert(looks), list(_rows(some)))
             if at:
                 await connection.execute(self._insert(looks_at), at)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """In a file this process's other hand is the sink's: who would find it locked waits for its turn."""
+        path = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not path:
+            yield
+            return
+        lock = turn(Path(path))
+        asked = asyncio.ensure_future(asyncio.to_thread(lock.acquire, timeout=self._seconds))
+        try:
+            came = await asyncio.shield(asked)
+        except asyncio.CancelledError:  # it may come all the same, and nobody would give it back
+            asked.add_done_callback(lambda done: lock.release() if done.result() else None)
+            raise
+        if not came:
+            raise OSError("the store is being written to")
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _insert(self, table: Table) -> Insert:
         """A transaction of which it is not known whether it was done is done again, and changes nothing then."""

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
+from collector.sqlite.turns import turn
 from collector.store import schema
 from collector.store.fitting import fitted
 from collector.store.rows import Row, RowMaker, Rows
@@ -66,6 +67,7 @@ class SqliteSink:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
+        self._turn = turn(path)
         self._maker = RowMaker()
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
 
@@ -94,7 +96,7 @@ class SqliteSink:
             self._transact(connection, journal, fitted(rows), high)
 
     def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None) -> None:
-        with connection:
+        with self._turn, connection:
             connection.execute("BEGIN IMMEDIATE")
             for table, found in (("exchanges", rows.exchanges), ("payloads", rows.payloads), ("ledger", rows.ledger)):
                 self._insert(connection, table, found)

@@ -200,8 +200,7 @@ Index("ix_looks_action", looks.c.action, looks.c.id)
 looks_at = Table(
     "looks_at",
     metadata,
-    Column("look", Id, primary_key=True),
     Column("exchange", Id, primary_key=True, comment="whose texts or body were shown"),
+    Column("look", Id, primary_key=True),
     sqlite_with_rowid=False,
 )
-Index("ix_looks_at_exchange", looks_at.c.exchange, looks_at.c.look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from sqlalchemy import text
 from starlette.types import Message
 
-from collector.access.look import MOST_IDS
+from collector.access.look import MOST_IDS, made
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
 from collector.audit.looks import REASON_HEADER
+from collector.sqlite.turns import turn
 from tests.audit.lookers import ADA, looker, looks_in, seen_by, written_down
 from tests.audit.rows import MINUTE, NOW, Store, exchange, payload
 
@@ -168,7 +170,31 @@ async def test_who_sees_a_namespace_sees_who_saw_its_exchanges_but_not_what_else
 
 
 async def test_of_very_many_exchanges_a_look_tells_the_first_and_how_many(tmp_path: Path) -> None:
-    from collector.access.look import made
 
     look = made(NOW, b"x", ADA, "", ("GET", "/v1/exchanges", ""), "list", 200, 5000, tuple(str(number) for number in range(5000)), "")
     assert (look.shown, len(look.exchanges)) == (5000, MOST_IDS)
+
+
+async def test_who_gives_up_waiting_for_his_turn_at_the_file_leaves_it_to_the_next(sqlite_store: Store) -> None:
+    lock = turn(sqlite_store.path)
+    lock.acquire()
+    async with written_down(sqlite_store, seconds=30) as writer:
+        writing = asyncio.ensure_future(writer.write(made(NOW, b"x", ADA, "", ("GET", "/v1/ledger", ""), "ledger", 200, 1, (), "")))
+        await asyncio.sleep(0)
+        assert writer._task is not None
+        writer._task.cancel()
+        await asyncio.wait({writer._task})
+        lock.release()
+        assert await asyncio.to_thread(lock.acquire, timeout=20)  # the thread that still waited gave it back
+        lock.release()
+    await writing
+    assert len(looks_in(sqlite_store)) == 1
+
+
+async def test_looks_that_wait_together_are_written_together_and_each_once(filled: Store) -> None:
+    async with written_down(filled) as writer:
+        ids = tuple(f"{number:036d}" for number in range(900))
+        asked = ("GET", "/v1/exchanges", "")
+        made_now = [made(NOW + n * 1000, bytes([n]), ADA, "", asked, "list", 200, 1, ids, "") for n in range(20)]
+        await asyncio.gather(*(writer.write(look) for look in made_now))
+    assert [look["id"] for look in looks_in(filled)] == [look.id for look in made_now]

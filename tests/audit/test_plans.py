@@ -191,7 +191,7 @@ def test_one_exchange_within_reach_is_found_by_its_key(sqlite_store: Store) -> N
         ({"since": "1h"}, "sqlite_autoindex_looks_1 (id>?)"),
         ({"who": "ada"}, "ix_looks_name (name=?)"),
         ({"action": "list"}, "ix_looks_action (action=?)"),
-        ({"id": "x"}, "ix_looks_at_exchange (exchange=?)"),
+        ({"id": "x"}, "SEARCH looks_at USING PRIMARY KEY (exchange=?"),
     ],
 )
 def test_looks_are_read_out_of_an_index_in_order(sqlite_store: Store, filters: dict[str, str], used: str) -> None:
@@ -203,7 +203,7 @@ def test_looks_are_read_out_of_an_index_in_order(sqlite_store: Store, filters: d
 
 def test_who_has_seen_an_exchange_is_looked_up(sqlite_store: Store) -> None:
     found = plan(sqlite_store, access.at(name(NOW), None, 101))
-    assert "ix_looks_at_exchange (exchange=?)" in found
+    assert "SEARCH looks_at USING PRIMARY KEY (exchange=?" in found
     assert "SCAN looks" not in found
 
 
