@@ -19,6 +19,7 @@ from collector.commands.export import export
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.login import login
+from collector.commands.looks import looks
 from collector.commands.marks import marks
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
@@ -101,6 +102,7 @@ app.command(rich_help_panel="Look")(calls)
 app.command(rich_help_panel="Look")(services)
 app.command(rich_help_panel="Look")(ledger)
 app.command(rich_help_panel="Look")(usage)
+app.command(rich_help_panel="Look")(looks)
 app.command(rich_help_panel="Look")(decode)
 app.command(rich_help_panel="Look")(verify)
 app.command(rich_help_panel="Look")(relays)

@@ -10,7 +10,9 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.look_writer import LookWriter
 from collector.access.open import Opened
+from collector.audit import access as looked
 from collector.audit import (
     assets,
     bodies,
@@ -36,6 +38,7 @@ from collector.audit.description import tidy
 from collector.audit.guard import Guard, OpenToAll
 from collector.audit.heads import Heads
 from collector.audit.hosts import Hosts
+from collector.audit.looks import Looks
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
@@ -75,10 +78,12 @@ def create_app(
     clock: Clock,
     known: Known | None = None,
     access: Opened | None = None,
+    looks: LookWriter | None = None,
 ) -> AuditApp:
-    """The application. It only reads; the caller disposes of the engine. The registry also gets the API's own metrics.
+    """The application. It only reads, but for who looked; the caller disposes of the engine. The registry also gets the API's own metrics.
 
-    `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks.
+    `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks. `looks`: writes down who
+    looked.
     """
     app = AuditApp(
         title="Meshscribe audit API",
@@ -103,6 +108,7 @@ def create_app(
         ledger.router(engine, settings, clock),
         ledger_map.router(engine, clock),
         usage.router(engine, clock),
+        looked.router(engine, settings, clock),
     ):
         app.include_router(routes, dependencies=[Depends(once)])
     app.include_router(probes.router(health, registry))
@@ -116,6 +122,9 @@ def create_app(
     app.add_middleware(Compressed)
     app.add_middleware(Heads)
     app.add_middleware(Hosts, names=[*settings.hosts, *_own_name(access)])
+    app.state.reason_required = access is not None and access.settings.reason == "required"
+    if looks is not None:
+        app.add_middleware(Looks, writer=looks, clock=clock)
     app.add_middleware(Meter, registry=registry)
     app.add_middleware(SecurityHeaders)
     return app

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from fastapi import Request
 
+from collector.access.looker import Reach
 from collector.audit import cursors
 from collector.audit.cursors import Cursor
 from collector.audit.moments import Moment, Span, span
@@ -49,11 +50,14 @@ class Asked(NamedTuple):
         return None if key is None else cursors.encode(Cursor(self.query, key, *within))
 
 
-def asked(request: Request, query: Paged, settings: Audit) -> Asked:
-    """Raises BadParametersError if the page is longer than the setting allows, or the cursor is not of this query."""
+def asked(request: Request, query: Paged, settings: Audit, reach: Reach) -> Asked:
+    """A cursor is of one query within one reach.
+
+    Raises BadParametersError if the page is longer than the setting allows, or the cursor is not of this query.
+    """
     if query.limit is not None and query.limit > settings.page_limit:
         raise BadParametersError([Fault("limit", f"must be at most {settings.page_limit} (the setting audit.page_limit)")])
-    fingerprint = cursors.fingerprint(request.query_params.multi_items())
+    fingerprint = cursors.fingerprint(request.query_params.multi_items(), reach)
     try:
         cursor = cursors.decode(query.cursor, fingerprint) if query.cursor is not None else None
     except ValueError as error:

@@ -16,9 +16,11 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.etags import tagged
+from collector.audit.looking import reach, saw
 from collector.audit.parameters import Revision
 from collector.audit.problems import NotFoundError, damaged
 from collector.audit.records import records
@@ -34,6 +36,7 @@ from collector.store.sound import remains
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
+Direction = Literal["request", "response"]
 _UNKNOWN = "application/octet-stream"
 _HOLES = 32  # of a body are told in its header; the record has all
 
@@ -46,13 +49,13 @@ def router(engine: AsyncEngine) -> APIRouter:
         "/v1/exchanges/{id}/request", responses=documents.BODY, summary="The request's body, byte for byte, but for what redaction hides"
     )
     async def get_request(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
-        return tagged(request, await _body(engine, id, "request", query.revision))
+        return tagged(request, await _body(engine, request, id, "request", query.revision))
 
     @routes.get(
         "/v1/exchanges/{id}/response", responses=documents.BODY, summary="The response's body, byte for byte, but for what redaction hides"
     )
     async def get_response(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
-        return tagged(request, await _body(engine, id, "response", query.revision))
+        return tagged(request, await _body(engine, request, id, "response", query.revision))
 
     return routes
 
@@ -71,10 +74,13 @@ def compare(row: Row[Any], data: bytes, record: Record) -> bool:
     return True
 
 
-async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "response"], revision: int | None) -> Response:
+async def _body(
+    engine: AsyncEngine, request: Request, event: str, direction: Literal["request", "response"], revision: int | None
+) -> Response:
     """A revision without a payload of its own shares that of the one before it."""
+    covered = reach(request, Right.BODIES)
     async with engine.connect() as connection:
-        found = await find(connection, event, revision, *_COLUMNS)
+        found = await find(connection, event, revision, *_COLUMNS, reach=covered)
         newest = found[0]
         ids = [event_id(newest.exchange, direction, row.revision) for row in found]
         row = (await connection.execute(queries.payload(ids))).one_or_none()
@@ -94,6 +100,7 @@ async def _body(engine: AsyncEngine, event: str, direction: Literal["request", "
     headers = {**_headers(row, len(data), f"{newest.exchange}-{direction}"), "Meshscribe-Verified": "true" if known else "false"}
     if holes := told.get(direction, {}).get("body", {}).get("gaps"):
         headers["Meshscribe-Gaps"] = ", ".join(f"{offset}+{length}" for offset, length in holes[:_HOLES])
+    saw(request, f"{direction} body", 1, (newest.exchange,))
     return Response(data, headers=headers)
 
 

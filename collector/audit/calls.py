@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.looker import Right
 from collector.audit import call_documents, documents
 from collector.audit import call_queries as queries
 from collector.audit.folding import Call, Folded, fold
 from collector.audit.hops import Hop, hop
+from collector.audit.looking import reach, saw
 from collector.audit.moments import span
 from collector.audit.pages import answer, read
 from collector.audit.parameters import Calls, RequestId
@@ -32,18 +34,20 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
 
     # A request id is whatever the client sent: it may hold slashes.
     @routes.get("/v1/calls/{request_id:path}", responses=documents.CALLS, summary="A user's request through all its proxies")
-    async def get_calls(request_id: RequestId, query: Calls) -> Response:
+    async def get_calls(request: Request, request_id: RequestId, query: Calls) -> Response:
         """Every exchange with this request id (but for the character in which Envoy notes its tracing decision), as trees.
 
         A client that repeats a request id gets several calls.
         """
+        covered = reach(request, Right.EXCHANGES)
         within = span(query.since, query.until, clock.now_us())
         async with engine.connect() as connection:
-            rows, more = await read(connection, queries.hops(request_id, within, MOST + 1), MOST)
+            rows, more = await read(connection, queries.hops(request_id, within, MOST + 1, covered), MOST)
             stored = await records(connection, rows)
         if not rows:
             raise NotFoundError(f"No exchange with the request id {request_id[:80]!r} is stored{' for that time' if any(within) else ''}.")
         items = await asyncio.to_thread(_items, rows, stored)
+        saw(request, "call", len(rows))
         return answer(items, call_id=_masked(request_id), truncated=True if more else None)
 
     return routes

@@ -1,7 +1,8 @@
 """Cursors: where a page ended, so that the next one begins behind it whatever was stored in between.
 
-A cursor is bound to its query (another query with it is an error, never a silently different answer) and carries the span of time
-that the first page's relative times meant. It is opaque, not secret: it grants nothing that the query itself does not.
+A cursor is bound to its query and to how far who asks may see (another query with it is an error, never a silently different answer)
+and carries the span of time that the first page's relative times meant. It is opaque, not secret: it grants nothing that the query itself
+does not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Protocol, TypeVar
 
 import msgspec
 
+from collector.access.looker import EVERYTHING, Reach
 from collector.audit.moments import LAST_US, Span
 
 _BROKEN = "not a cursor of this API: take `next` of the page before as it is"
@@ -45,10 +47,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         return Span(self.since_us, self.until_us)
 
 
-def fingerprint(parameters: Iterable[tuple[str, str]]) -> str:
-    """What a query asks for, apart from the page: 16 hexadecimal digits."""
+def fingerprint(parameters: Iterable[tuple[str, str]], reach: Reach = EVERYTHING) -> str:
+    """What a query asks for, apart from the page, and how far who asks may see: 16 hexadecimal digits."""
     asked = sorted((name, value) for name, value in parameters if name not in ("cursor", "limit"))
-    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
+    within = [] if reach.everything else [sorted(reach.namespaces), sorted(reach.consumers)]
+    return hashlib.sha256(msgspec.json.encode([asked, within] if within else asked)).hexdigest()[:16]
 
 
 def encode(cursor: msgspec.Struct) -> str:

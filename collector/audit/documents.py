@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collector.access.look import LookData
 from collector.audit.call_documents import Calls
 from collector.audit.counted_documents import Facets, Histogram
 from collector.audit.schemas import reference, schemas
@@ -64,6 +65,13 @@ class KnownServices(TypedDict, total=False):
 
     items: Annotated[list[KnownService], field("The services or versions.", _API, "")]
     watch: Annotated[Freshness, field("How fresh that is.", _API, "nothing is watched")]
+    next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
+
+
+class LookPage(TypedDict, total=False):
+    """A page of looks at the log."""
+
+    items: Annotated[list[LookData], field("The looks, newest first.", _API, "")]
     next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
 
 
@@ -233,12 +241,13 @@ def _header(description: str) -> dict[str, Any]:
 @cache
 def record_schemas() -> dict[str, dict[str, Any]]:
     """Of the answers that are no models here: made from the types of records."""
-    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram)
+    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage)
 
 
 _FAULTS: Responses = {
     400: _problem("Wrong parameters"),
     401: _problem("Who asks has not proven who he is"),
+    403: _problem("You have no right to see this, or must say why you look"),
     421: _problem("Not a name of this listener (audit.hosts)"),
     429: _problem("Too many queries of this client wait"),
     500: _problem("What is stored there is damaged, or a fault of the collector"),
@@ -275,6 +284,7 @@ USAGE: Responses = {200: {"model": UsagePage, "description": "Sums of usage, eac
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
 SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}
 VERSIONS: Responses = {200: _answer(KnownServices, "The versions of the service, oldest first"), **_ERRORS}
+LOOKS: Responses = {200: _answer(LookPage, "A page of looks"), **_ERRORS}
 EVENTS: Responses = {
     200: {
         "description": "A batch of CloudEvents 1.0: revision by revision the exchange, its payloads and its usage",

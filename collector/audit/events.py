@@ -15,13 +15,15 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.bodies import compare
 from collector.audit.etags import tagged
+from collector.audit.looking import looked_at, reach, saw
 from collector.audit.moments import when
 from collector.audit.parameters import Nothing
-from collector.audit.records import records
+from collector.audit.records import shown, within_right
 from collector.audit.revisions import find
 from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
@@ -51,10 +53,13 @@ def router(engine: AsyncEngine) -> APIRouter:
     @routes.get("/v1/exchanges/{id}/events", responses=documents.EVENTS, summary="The exchange as CloudEvents")
     async def get_events(request: Request, id: str, query: Nothing) -> Response:  # noqa: A002
         del query
+        covered = reach(request, Right.EXCHANGES)
         async with engine.connect() as connection:
-            found = await find(connection, id, None, *_COLUMNS)
-            stored = await _payloads(connection, found)
-            own = dict(zip((row.id for row in found), await records(connection, found), strict=True))
+            found = await find(connection, id, None, *_COLUMNS, reach=covered)
+            bodies = await within_right(request, connection, Right.BODIES, found)
+            stored = await _payloads(connection, [row for row in found if row.id in bodies])
+            own = dict(zip((row.id for row in found), await shown(request, connection, found, "events"), strict=True))
+        saw(request, "events", len(found), (found[0].exchange,) if stored else looked_at(request))
         write = JSONFormat().write
         batch = b",".join(write(event) for event in _events(found, stored, own))
         return tagged(request, Response(b"[" + batch + b"]", media_type=MEDIA_TYPE))

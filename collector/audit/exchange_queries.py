@@ -10,11 +10,13 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, and_, func, literal_column, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, TextClause, and_, false, func, literal_column, or_, select, true, tuple_, union
 
+from collector.access.looker import EVERYTHING, Reach
 from collector.audit import mark_queries
 from collector.audit.call_queries import request_ids
 from collector.audit.hints import Aside, Hint, in_words
+from collector.audit.looking import each_within, within
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery, Flags, Statuses
 from collector.messages.completeness import Completeness
@@ -37,7 +39,7 @@ Condition = ColumnElement[Any] | TextClause
 MANY = 4_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
 InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
-
+REACH = "reach"
 LOOKED_AT = 12_500  # rows, at most, before it is given up: many may lie together, far from here
 
 _column = exchanges.c
@@ -51,6 +53,14 @@ class Way(Enum):
     AS_PLANNED = auto()
     SORTED = auto()  # few rows in a range of values (paths that begin so, a class of statuses): their ids are sorted, then the page is read
     LOOKED_THROUGH = auto()  # many in a range: the rows in order of time, until the page is full
+    MERGED = auto()  # of each owner in a reach the rows in order of time, until the page is full
+
+
+def beyond(query: ExchangeFilters, reach: Reach) -> Reach:
+    """What of the reach the query does not say itself."""
+    if reach.everything or query.namespace is None:
+        return reach
+    return EVERYTHING if query.namespace in reach.namespaces else Reach(consumers=reach.consumers)
 
 
 def page(
@@ -61,25 +71,35 @@ def page(
     way: Way = Way.AS_PLANNED,
     edge: str | None = None,
     leading: str | None = None,
+    reach: Reach = EVERYTHING,
     also: Sequence[Condition] = (),
 ) -> Select[Any]:
-    """A page (id, crc, data) in the order of time, from behind the id `behind` on, up to and with `edge`.
+    """A page (id, exchange, crc, data) in the order of time, from behind the id `behind` on, up to and with `edge`.
 
     `leading`: which of the values asked for SQLite is to look for first; None: as it likes. `also`: what must hold beside the filters.
     """
     descending = query.order == "desc"
-    wanted = [*conditions(query, span, way, leading), *also]
+    wanted = [*conditions(query, span, way, leading, EVERYTHING if way is Way.MERGED else reach), *also]
     if behind is not None:
         wanted.append(_column.id < behind if descending else _column.id > behind)
     if edge is not None:
         wanted.append(_column.id >= edge if descending else _column.id <= edge)
     order = _column.id.desc() if descending else _column.id.asc()
-    if way is Way.SORTED:
+    if way in (Way.SORTED, Way.MERGED):
         ids = exchanges.alias("found")
-        inner = select(_column.id).where(*wanted).order_by(order).limit(limit).subquery()
-        sought = select(ids.c.id, ids.c.crc, ids.c.data).where(ids.c.id.in_(select(inner.c.id)))
+        owners: list[Condition] = [true()] if way is Way.SORTED else list(each_within(reach, exchanges)) or [false()]
+        inner = _first([select(_column.id).where(owner, *wanted).order_by(order).limit(limit) for owner in owners], descending, limit)
+        sought = select(ids.c.id, ids.c.exchange, ids.c.crc, ids.c.data).where(ids.c.id.in_(inner))
         return sought.order_by(ids.c.id.desc() if descending else ids.c.id.asc())
-    return select(_column.id, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
+    return select(_column.id, _column.exchange, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
+
+
+def _first(each: list[Select[Any]], descending: bool, limit: int) -> Select[Any]:
+    """The first ids of several lists of ids in the order of time, each once."""
+    if len(each) == 1:
+        return select(each[0].subquery().c.id)
+    together = union(*(select(one.subquery().c.id) for one in each)).subquery()
+    return select(together.c.id).order_by(together.c.id.desc() if descending else together.c.id.asc()).limit(limit)
 
 
 def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int = LOOKED_AT) -> Select[Any]:
@@ -97,12 +117,24 @@ def size_of_range(query: ExchangeFilters) -> Select[Any] | None:
     return _counted(wanted, MANY) if wanted and _is_indexed(query) else None
 
 
-def sizes_of_values(query: ExchangeFilters) -> Select[Any] | None:
-    """A row: by name, how many exchanges have each of the values that are asked for, counted up to COUNTED; None: it is one, or none."""
+def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Select[Any] | None:
+    """A row: by name, how many exchanges have each of the values that are asked for, counted up to COUNTED; None: it is one, or none.
+
+    What lies within a limited reach counts as one of the values, by the name REACH.
+    """
     asked = _values(query)
+    if not reach.everything:
+        asked[REACH] = lambda _: [within(reach, exchanges)]
+        if (flags := query.completeness) and (flags.present & ~Completeness.COMPLETE or flags.absent & Completeness.COMPLETE):
+            asked["completeness"] = lambda _: _flags(flags)  # partial indexes hold these
     if len(asked) < 2 or query.request_id is not None:
         return None
     return select(*(_counted(make(False), COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
+
+
+def size_within(reach: Reach) -> Select[Any]:
+    """How many exchanges lie within a limited reach, counted up to MANY."""
+    return _counted([within(reach, exchanges)], MANY)
 
 
 def _counted(wanted: Sequence[Condition], most: int) -> Select[Any]:
@@ -115,11 +147,16 @@ def _is_indexed(query: ExchangeFilters) -> bool:
     return not usual and not (query.method and "POST" in query.method.upper().split(","))
 
 
-def stored_page(query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int) -> Select[Any]:
-    """A page (position, ordinal, id, crc, data) of one journal in the order of storage: behind `low`, up to and with `high`."""
+def stored_page(
+    query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int, reach: Reach = EVERYTHING, few: bool = False
+) -> Select[Any]:
+    """A page (position, ordinal, id, exchange, crc, data) of one journal in the order of storage: behind `low`, up to and with `high`.
+
+    `few`: as few rows lie within the reach as can be sorted.
+    """
     place = tuple_(_column.position, _column.ordinal)
-    wanted: list[Condition] = [_column.journal == journal, place > tuple_(*low), place <= tuple_(*high), *conditions(query, span)]
-    columns = (_column.position, _column.ordinal, _column.id, _column.crc, _column.data)
+    wanted: list[Condition] = [place > tuple_(*low), place <= tuple_(*high), *_of_journal(journal, reach, few), *conditions(query, span)]
+    columns = (_column.position, _column.ordinal, _column.id, _column.exchange, _column.crc, _column.data)
     return select(*columns).where(*wanted).order_by(_column.position, _column.ordinal).limit(limit)
 
 
@@ -128,9 +165,26 @@ def stored_places() -> Select[Any]:
     return select(places.c.journal, places.c.position, places.c.ordinal).order_by(places.c.journal)
 
 
-def conditions(query: ExchangeFilters, span: Span, way: Way = Way.AS_PLANNED, leading: str | None = None) -> list[Condition]:
+def newest_place(journal: str, reach: Reach, few: bool) -> Select[Any]:
+    """The newest place (position, ordinal) of what lies within a limited reach: that of the journal tells how much others have."""
+    newest = (_column.position.desc(), _column.ordinal.desc())
+    return select(_column.position, _column.ordinal).where(*_of_journal(journal, reach, few)).order_by(*newest).limit(1)
+
+
+def _of_journal(journal: str, reach: Reach, few: bool) -> list[Condition]:
+    """Few rows of a reach SQLite is to find by their owners, many by their place."""
+    if reach.everything:
+        return [_column.journal == journal]
+    return [(Aside(_column.journal) if few else _column.journal) == journal, within(reach, exchanges, None if few else Aside)]
+
+
+def conditions(
+    query: ExchangeFilters, span: Span, way: Way = Way.AS_PLANNED, leading: str | None = None, reach: Reach = EVERYTHING
+) -> list[Condition]:
     """What an exchange must fulfil."""
     wanted: list[Condition] = list(_in_time(span))
+    if not reach.everything:
+        wanted.append(within(reach, exchanges, Aside))
     for name, make in _values(query).items():
         wanted += make(leading is not None and name != leading)
     if query.request_id is not None:
@@ -138,7 +192,7 @@ def conditions(query: ExchangeFilters, span: Span, way: Way = Way.AS_PLANNED, le
     if getattr(query, "revisions", "all") == "newest":
         wanted.append(_column.superseded.is_(False))
     ranged = _range(query)
-    if ranged and way is Way.LOOKED_THROUGH:
+    if ranged and way in (Way.LOOKED_THROUGH, Way.MERGED):
         ranged = [and_(*ranged).op("IS")(true())]  # no index serves a condition said so
     wanted += ranged
     if query.method and "," not in query.method:
@@ -187,17 +241,17 @@ def _range(query: ExchangeFilters) -> list[Condition]:
     return wanted
 
 
-def named(event: str) -> Select[Any]:
+def named(event: str, reach: Reach = EVERYTHING) -> Select[Any]:
     """The exchange's id, of the event id of any of its revisions."""
-    return select(_column.exchange).where(_column.id == event)
+    return select(_column.exchange).where(_column.id == event, within(reach, exchanges, Aside))
 
 
-def revisions(exchange: str, *columns: ColumnElement[Any]) -> Select[Any]:
+def revisions(exchange: str, *columns: ColumnElement[Any], reach: Reach = EVERYTHING) -> Select[Any]:
     """The revisions of an exchange, the newest first, by the primary key and the index on revised ones."""
     near = (_column.id >= exchange[:14], _column.id < exchange[:13] + ".")  # their ids all begin like the first one's: one partition
     revised = select(_column.id).where(_column.exchange == exchange, _REVISED, *near)
     ids = select(_column.id).where(_column.id == exchange).union_all(revised)
-    return select(*columns).where(_column.id.in_(ids), *near).order_by(_column.revision.desc())
+    return select(*columns).where(_column.id.in_(ids), *near, within(reach, exchanges, Aside)).order_by(_column.revision.desc())
 
 
 def payload(ids: Sequence[str]) -> Select[Any]:

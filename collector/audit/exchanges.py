@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import and_, true
+from sqlalchemy import Row, and_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.access.looker import EVERYTHING, Reach, Right
 from collector.audit import documents, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
 from collector.audit.etags import tagged
 from collector.audit.exchange_queries import Condition, Way
+from collector.audit.looking import reach
+from collector.audit.looking import within as within_reach
 from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
 from collector.audit.pages import Page, Room, answer, read
-from collector.audit.parameters import After, ExchangeQuery, Exchanges, Revision, after
+from collector.audit.parameters import After, ExchangeFilters, ExchangeQuery, Exchanges, Revision, after
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.records import records
+from collector.audit.records import shown
 from collector.audit.revisions import find
 from collector.clock import Clock
 from collector.messages.event import Place
@@ -28,6 +32,7 @@ from collector.settings import Audit
 from collector.store.schema import exchanges
 
 _BEGINNING = Place(-1, -1)
+_COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -36,117 +41,177 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
     @routes.get("/v1/exchanges", responses=documents.EXCHANGES, summary="Exchanges that match")
     async def list_exchanges(request: Request, query: Exchanges) -> Response:
-        page = asked(request, query, settings)
+        covered = reach(request, Right.EXCHANGES)
+        may_ask(request, query)
+        page = asked(request, query, settings, covered)
         list_page = _stored if query.order == "stored" else _by_time
         async with engine.connect() as connection:
-            return await list_page(connection, query, page, page.within(query, clock))
+            return await list_page(connection, request, Listed(query, page, page.within(query, clock), queries.beyond(query, covered)))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
+        covered = reach(request, Right.EXCHANGES)
         async with engine.connect() as connection:
-            found = await find(connection, id, query.revision, exchanges.c.id, exchanges.c.crc, exchanges.c.data)
-            [record] = await records(connection, found[:1])
+            found = await find(connection, id, query.revision, *_COLUMNS, reach=covered)
+            [record] = await shown(request, connection, found[:1], "record")
         return tagged(request, Response(record, media_type="application/json"))
 
     return routes
 
 
-async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
-    if query.after is not None:
+def may_ask(request: Request, query: ExchangeFilters) -> None:
+    """A query of a path is a text: who may not see it must not find it out by asking. Raises ForbiddenError."""
+    if query.path is not None and "?" in query.path:
+        reach(request, Right.TEXTS)
+
+
+class Listed(NamedTuple):
+    """What a list is of: the query, its page, its span of time, and how far who asks may see beyond what the query says itself."""
+
+    query: ExchangeQuery
+    page: Asked
+    within: Span
+    reach: Reach
+
+    @property
+    def behind(self) -> str | None:
+        return self.page.cursor.key if self.page.cursor else None
+
+
+class InTime(NamedTuple):
+    """A page in the order of time, behind the id `behind`. `also`: what must hold beside the filters and the reach."""
+
+    query: queries.InTime
+    within: Span
+    behind: str | None
+    room: Room
+    reach: Reach = EVERYTHING
+    also: Sequence[Condition] = ()
+
+    @property
+    def sought(self) -> Sought:
+        """The same for what is found by marks."""
+        return Sought(self.query, self.within, and_(within_reach(self.reach, exchanges), *self.also))
+
+
+async def _by_time(connection: AsyncConnection, request: Request, of: Listed) -> Response:
+    if of.query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
-    behind = page.cursor.key if page.cursor else None
-    if mark_queries.is_bounded(query):
-        marked = await find_marked(connection, Sought(query, within), behind, page.limit)
-        return answer(
-            await records(connection, marked.rows),
-            next=page.next(marked.next, within),
-            complete_from=await _complete_from(connection, query),
-        )
-    found = await in_time(connection, query, within, behind, Room(page.limit))
-    return answer(await records(connection, found.rows), next=page.next(found.rows[-1].id if found.more else None, within))
+    page = InTime(of.query, of.within, of.behind, Room(of.page.limit), of.reach)
+    if mark_queries.is_bounded(of.query):
+        marked = await find_marked(connection, page.sought, of.behind, of.page.limit)
+        items, complete_from = await shown(request, connection, marked.rows, "list"), await _complete_from(connection, of)
+        return answer(items, next=of.page.next(marked.next, of.within), complete_from=complete_from)
+    found = await in_time(connection, page)
+    items = await shown(request, connection, found.rows, "list")
+    return answer(items, next=of.page.next(found.rows[-1].id if found.more else None, of.within))
 
 
-async def _complete_from(connection: AsyncConnection, query: ExchangeQuery) -> str | None:
-    """From when on all exchanges have marks, if they have none before."""
-    if not mark_queries.groups(query):
+async def _complete_from(connection: AsyncConnection, of: Listed) -> str | None:
+    """From when on all exchanges that may be seen have marks, if they have none before."""
+    if not mark_queries.groups(of.query):
         return None
-    newest = (await connection.execute(mark_queries.newest_unmarked())).scalar_one_or_none()
+    unmarked = mark_queries.newest_unmarked().where(within_reach(of.reach, exchanges))
+    newest = (await connection.execute(unmarked)).scalar_one_or_none()
     return None if newest is None else rfc3339(newest + 1)
 
 
-async def in_time(
-    connection: AsyncConnection, query: queries.InTime, within: Span, behind: str | None, room: Room, also: Sequence[Condition] = ()
-) -> Page:
-    """A page in the order of time: (id, crc, data), from behind this id on. `also`: what must hold beside the filters."""
-    if mark_queries.is_bounded(query):
-        return await _marked(connection, Sought(query, within, and_(true(), *also)), behind, room.rows)
-    find = _found if connection.dialect.name == "sqlite" else _planned
-    return await find(connection, query, within, behind, room, also)
+async def in_time(connection: AsyncConnection, of: InTime) -> Page:
+    """A page in the order of time: (id, exchange, crc, data)."""
+    if mark_queries.is_bounded(of.query):
+        return await _marked(connection, of)
+    return await (_found if connection.dialect.name == "sqlite" else _planned)(connection, of)
 
 
-async def _marked(connection: AsyncConnection, sought: Sought, behind: str | None, limit: int) -> Page:
+async def _marked(connection: AsyncConnection, of: InTime) -> Page:
     """Steps until something is found, or there is no more."""
+    behind = of.behind
     while True:
-        found = await find_marked(connection, sought, behind, limit)
+        found = await find_marked(connection, of.sought, behind, of.room.rows)
         if found.rows or found.next is None:
             return Page(found.rows, found.next is not None)
         behind = found.next
 
 
-async def _planned(
-    connection: AsyncConnection, query: queries.InTime, within: Span, behind: str | None, room: Room, also: Sequence[Condition]
-) -> Page:
+async def _planned(connection: AsyncConnection, of: InTime) -> Page:
     """The page, as the database plans it by its statistics."""
-    return await read(connection, queries.page(query, within, behind, room.rows + 1, also=also), room.rows, room.size)
+    statement = queries.page(of.query, of.within, of.behind, of.room.rows + 1, reach=of.reach, also=of.also)
+    return await read(connection, statement, of.room.rows, of.room.size)
 
 
-async def _found(
-    connection: AsyncConnection, query: queries.InTime, within: Span, behind: str | None, room: Room, also: Sequence[Condition]
-) -> Page:
+async def _found(connection: AsyncConnection, of: InTime) -> Page:
     """The page out of an SQLite file, which keeps no statistics: so what is asked for is counted, up to a bound, before it is read."""
-    leading, way, limit = await _rarest(connection, query), Way.AS_PLANNED, room.rows
-    if (size := queries.size_of_range(query)) is not None:
+    way, leading = Way.AS_PLANNED, await _rarest(connection, of.query, of.reach)
+    if (size := queries.size_of_range(of.query)) is not None:
         way = Way.SORTED if (await connection.execute(size)).scalar_one() < queries.MANY else Way.LOOKED_THROUGH
+    if way is not Way.SORTED and leading == queries.REACH:
+        way = Way.MERGED
     if way is Way.LOOKED_THROUGH:
-        edge = (await connection.execute(queries.edge_of(query, within, behind))).scalar_one_or_none()
-        found = await read(connection, queries.page(query, within, behind, limit + 1, way, edge, leading, also), limit, room.size)
+        edge = (await connection.execute(queries.edge_of(of.query, of.within, of.behind))).scalar_one_or_none()
+        found = await _read(connection, of, way, edge, leading)
         if found.more or edge is None:
             return found
         way = Way.SORTED  # they lie far from here
-    return await read(connection, queries.page(query, within, behind, limit + 1, way, None, leading, also), limit, room.size)
+    return await _read(connection, of, way, None, leading)
 
 
-async def _rarest(connection: AsyncConnection, query: queries.InTime) -> str | None:
-    """Of several values that are asked for, the one that the fewest exchanges have."""
-    sizes = queries.sizes_of_values(query)
+async def _read(connection: AsyncConnection, of: InTime, way: Way, edge: str | None, leading: str | None) -> Page:
+    limit = of.room.rows
+    statement = queries.page(of.query, of.within, of.behind, limit + 1, way, edge, leading, of.reach, of.also)
+    return await read(connection, statement, limit, of.room.size)
+
+
+async def _rarest(connection: AsyncConnection, query: queries.InTime, reach: Reach) -> str | None:
+    """Of several values that are asked for, the one that the fewest exchanges have. A reach that is limited is one of them."""
+    sizes = queries.sizes_of_values(query, reach)
     if sizes is None:
-        return None
+        return None if reach.everything or query.request_id is not None else queries.REACH
     counted: dict[str, int] = dict((await connection.execute(sizes)).one()._mapping)
     return min(counted, key=counted.__getitem__)
 
 
-async def _stored(connection: AsyncConnection, query: ExchangeQuery, page: Asked, within: Span) -> Response:
-    """One journal after the other. What the store holds is read first: rows that come meanwhile belong to the next answer."""
-    start = _after(page.cursor, query)
-    high = {row.journal: Place(row.position, row.ordinal) for row in await connection.execute(queries.stored_places())}
+async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> Response:
+    """One journal after the other. What the store holds is read first: rows that come meanwhile belong to the next answer.
+
+    Places are told of what may be seen alone: how far a journal has come tells how much others have.
+    """
+    page, start = of.page, _after(of.page.cursor, of.query)
+    few = await _few(connection, of.reach)
+    high = await _high(connection, of.reach, few)
     reached = high.copy() if start.now else dict(start.places)
-    items: list[bytes] = []
+    rows: list[Row[Any]] = []
     more = False
     for journal, end in high.items():
         low = reached.get(journal, _BEGINNING)
         if low >= end:
             continue
-        if more := len(items) == page.limit:
+        if more := len(rows) == page.limit:
             break
-        room = page.limit - len(items)
-        rows, more = await read(connection, queries.stored_page(query, within, journal, low, end, room + 1), room)
-        items += await records(connection, rows)
-        reached[journal] = Place(rows[-1].position, rows[-1].ordinal) if more else end
+        room = page.limit - len(rows)
+        some, more = await read(connection, queries.stored_page(of.query, of.within, journal, low, end, room + 1, of.reach, few), room)
+        rows += some
+        reached[journal] = Place(some[-1].position, some[-1].ordinal) if more else end
         if more:
             break
     place = ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))
-    complete_from = await _complete_from(connection, query)
-    return answer(items, next=page.next(place if more else None, within), after=place, complete_from=complete_from)
+    items, complete_from = await shown(request, connection, rows, "list"), await _complete_from(connection, of)
+    return answer(items, next=page.next(place if more else None, of.within), after=place, complete_from=complete_from)
+
+
+async def _few(connection: AsyncConnection, reach: Reach) -> bool:
+    """Whether SQLite had better find what is within the reach, and sort it, than look for it in the order of storage."""
+    if reach.everything or connection.dialect.name != "sqlite":
+        return False
+    return int((await connection.execute(queries.size_within(reach))).scalar_one()) < queries.MANY
+
+
+async def _high(connection: AsyncConnection, reach: Reach, few: bool) -> dict[str, Place]:
+    """By journal, the newest place of what is stored and within the reach."""
+    high = {row.journal: Place(row.position, row.ordinal) for row in (await connection.execute(queries.stored_places())).all()}
+    if reach.everything:
+        return high
+    found = {name: (await connection.execute(queries.newest_place(name, reach, few))).one_or_none() for name in high}
+    return {name: Place(row.position, row.ordinal) for name, row in found.items() if row is not None}
 
 
 def _after(cursor: Cursor | None, query: ExchangeQuery) -> After:

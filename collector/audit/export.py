@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
 from collector.audit import cursors, documents
+from collector.audit import exchange_queries as queries
+from collector.audit.exchanges import may_ask
 from collector.audit.export_forms import FORMS, Csv, Ndjson
 from collector.audit.export_pages import Part, Shown, part
 from collector.audit.fixed import Fixed, fix
@@ -22,6 +25,7 @@ from collector.audit.looking import reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.parameters import Exported, ExportQuery
 from collector.audit.problems import BadParametersError, Fault
+from collector.audit.records import as_seen
 from collector.audit.seats import Seats
 from collector.audit.streams import Streamed
 from collector.audit.turns import Turn, turn
@@ -53,7 +57,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
             at = await _at(engine, request, query, clock)
             job = _Job(engine, query, at, shown, FORMS[query.format](query.bodies), query.limit)
             first = await job.read()
-            saw(request, "export", len(first.items), _ids(query, first))
+            saw(request, "export", len(first.items), _ids(first))
         headers = {"Meshscribe-Cursor": cursors.encode(at)}
         return Streamed(_stream(request, job, first, turn(request)), job.form.media_type, [seat.leave], headers)
 
@@ -61,13 +65,14 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
 
 def _shown(request: Request, query: ExportQuery) -> Shown:
+    may_ask(request, query)
     bodies = within(reach(request, Right.BODIES), exchanges) if query.bodies else None
-    return Shown(within(reach(request, Right.EXCHANGES), exchanges), bodies)
+    return Shown(queries.beyond(query, reach(request, Right.EXCHANGES)), bodies, partial(as_seen, request))
 
 
 async def _at(engine: AsyncEngine, request: Request, query: ExportQuery, clock: Clock) -> Fixed:
     """Where it begins. Raises BadParametersError: the cursor is of another query."""
-    fingerprint = cursors.fingerprint(request.query_params.multi_items())
+    fingerprint = cursors.fingerprint(request.query_params.multi_items(), reach(request, Right.EXCHANGES))
     if query.cursor is None:
         async with engine.connect() as connection:
             return await fix(connection, fingerprint, span(query.since, query.until, clock.now_us()))
@@ -126,9 +131,9 @@ async def _stream(request: Request, job: _Job, first: Part, turn: Turn) -> Async
         if not job.more or job.left == 0:
             break
         found = await turn.take(job.read)
-        await saw_more(request, len(found.items), _ids(job.query, found))
+        await saw_more(request, len(found.items), _ids(found))
     yield job.end()
 
 
-def _ids(query: ExportQuery, found: Part) -> tuple[str, ...]:
-    return tuple(item.id for item in found.items if item.bodies) if query.bodies else ()
+def _ids(found: Part) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item.exchange for item in found.items if item.bodies or item.texts))

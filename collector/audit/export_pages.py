@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.access.looker import Reach
 from collector.audit.bodies import compare
-from collector.audit.exchanges import in_time
+from collector.audit.exchanges import InTime, in_time
 from collector.audit.fixed import Fixed, as_of
 from collector.audit.pages import Page, Room
 from collector.audit.parameters import ExportQuery
-from collector.audit.records import records
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.record import Record
@@ -41,11 +41,13 @@ class Body(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An exchange of an export: its record as the API answers it, and its bodies by `request` and `response`."""
+    """An exchange of an export: its record as the API answers it, its bodies by `request` and `response`, and whether its texts are in."""
 
     id: str
+    exchange: str
     record: bytes
     bodies: Mapping[str, Body]
+    texts: bool
 
 
 class Part(NamedTuple):
@@ -56,25 +58,31 @@ class Part(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The rows of which this looker sees the record, and of those the ones of which he sees the bodies."""
+    """How far this looker sees records, the rows of which he sees the bodies, and how he sees records (records.as_seen)."""
 
-    records: ColumnElement[bool]
+    reach: Reach
     bodies: ColumnElement[bool] | None
+    see: Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]
 
 
 async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows: int, shown: Shown) -> Part:
     """At most so many items behind the cursor."""
     room = Room(min(rows, ROWS if shown.bodies is None else ROWS_WITH_BODIES), BYTES)
-    also = [*as_of(at.held, query.revisions == "newest"), shown.records]
-    found = await in_time(connection, query.model_copy(update={"revisions": "all"}), at.span, at.key or None, room, also)
+    also = as_of(at.held, query.revisions == "newest")
+    every = query.model_copy(update={"revisions": "all"})
+    found = await in_time(connection, InTime(every, at.span, at.key or None, room, shown.reach, also))
     if shown.bodies is None:
-        told = await records(connection, found.rows)
-        return Part([Item(row.id, record, {}) for row, record in zip(found.rows, told, strict=True)], found.more)
-    return await _with_bodies(connection, found, shown.bodies)
+        told, texts = await shown.see(connection, found.rows)
+        return Part(_items(found.rows, told, texts), found.more)
+    return await _with_bodies(connection, found, shown, shown.bodies)
 
 
-async def _with_bodies(connection: AsyncConnection, found: Page, shown: ColumnElement[bool]) -> Part:
-    sizes = await _sizes(connection, found.rows, shown)
+def _items(rows: Sequence[Row[Any]], told: Sequence[bytes], texts: set[str]) -> list[Item]:
+    return [Item(row.id, row.exchange, record, {}, row.id in texts) for row, record in zip(rows, told, strict=True)]
+
+
+async def _with_bodies(connection: AsyncConnection, found: Page, shown: Shown, bodies: ColumnElement[bool]) -> Part:
+    sizes = await _sizes(connection, found.rows, bodies)
     kept, size = 0, 0
     for row in found.rows:
         size += sum(body.bytes for body in sizes.get(row.id, {}).values())
@@ -82,12 +90,12 @@ async def _with_bodies(connection: AsyncConnection, found: Page, shown: ColumnEl
             break
         kept += 1
     rows = found.rows[:kept]
-    told = await records(connection, rows)
+    told, texts = await shown.see(connection, rows)
     stored = await _stored(connection, [body.id for row in rows for body in sizes.get(row.id, {}).values()])
-    items = [
-        Item(row.id, record, {side: _body(stored.get(one.id), one, record) for side, one in sizes.get(row.id, {}).items()})
-        for row, record in zip(rows, told, strict=True)
-    ]
+    items = []
+    for row, record in zip(rows, told, strict=True):
+        bodies_of = {side: _body(stored.get(one.id), one, record) for side, one in sizes.get(row.id, {}).items()}
+        items.append(Item(row.id, row.exchange, record, bodies_of, row.id in texts))
     return Part(items, found.more or kept < len(found.rows))
 
 

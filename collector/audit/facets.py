@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit.counted_documents import Facet, Facets
+from collector.audit.exchanges import may_ask
 from collector.audit.gathering import Gathered, class_of, gather
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
@@ -38,6 +39,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     async def get_facets(request: Request, query: FacetsAsked) -> Response:
         """Of at most 10,000 exchanges, the newest that match; `approximate` says that there are more."""
         covered = reach(request, Right.EXCHANGES)
+        may_ask(request, query)
         sought = Sought(query.filters, span(query.since, query.until, clock.now_us()), within(covered, exchanges), _COLUMNS)
         async with engine.connect() as connection:
             gathered = await gather(connection, sought)

@@ -38,7 +38,8 @@ class Guard:
         self._entrance, self._complaints = entrance, Complaints(_log, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC):
+        inner = bool(scope.get("state", {}).get("for_page"))  # asked by a page, for whom has proven who he is
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and (inner or scope["path"] in PUBLIC)):
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":

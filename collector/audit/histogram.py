@@ -20,6 +20,7 @@ from collector.access.looker import Right
 from collector.audit import documents, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.counted_documents import Histogram, Spell
+from collector.audit.exchanges import may_ask
 from collector.audit.gathering import class_of, gather
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
@@ -43,6 +44,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     async def get_histogram(request: Request, query: HistogramAsked) -> Response:
         """From `since` (by default a day before `until`) to `until` (by default now), in equal spans, by class of status."""
         seen = within(reach(request, Right.EXCHANGES), exchanges)
+        may_ask(request, query)
         whole = _span(query, clock.now_us())
         async with engine.connect() as connection:
             count = _newest if mark_queries.is_bounded(query.filters) else _each

@@ -14,17 +14,19 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.access.looker import Right
 from collector.audit import documents, ledger_cures
 from collector.audit import ledger_items as items
 from collector.audit import ledger_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
 from collector.audit.ledger_items import Absences, Reasons
-from collector.audit.ledger_queries import Proxy
+from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.ledger_stored import read_window
+from collector.audit.looking import reach, saw
 from collector.audit.moments import Span
 from collector.audit.pages import Page, answer, read
-from collector.audit.parameters import LARGEST, LedgerQuery, LedgerWindows
+from collector.audit.parameters import LARGEST, LedgerWindows
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.snapshot import snapshot
 from collector.clock import Clock
@@ -41,20 +43,23 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
     @routes.get("/v1/ledger", responses=documents.LEDGER, summary="What was sent against what came")
     async def get_ledger(request: Request, query: LedgerWindows) -> Response:
-        page = asked(request, query, settings)
+        covered = reach(request, Right.LEDGER)
+        page = asked(request, query, settings, covered)
+        sought = Sought(query.node, query.namespace, covered)
         within = page.within(query, clock)
         list_items = _proxies if query.group == "proxy" else _windows
         async with snapshot(engine) as connection:
             away = await _away(connection, within)
-            found, key = await list_items(connection, query, within, page, away)
-            totals = None if page.cursor else await _totals(connection, query, within, away, clock.now_us())
+            found, key = await list_items(connection, sought, within, page, away)
+            totals = None if page.cursor else await _totals(connection, sought, within, away, clock.now_us())
+        saw(request, "ledger", len(found))
         return answer([msgspec.json.encode(item) for item in found], totals=totals, next=page.next(key, within))
 
     return routes
 
 
 async def _windows(
-    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked, away: Absences
+    connection: AsyncConnection, query: Sought, within: Span, asked_for: Asked, away: Absences
 ) -> tuple[list[dict[str, Any]], str | None]:
     cursor = asked_for.cursor
     statement = queries.windows(query, within, _window_key(cursor) if cursor else None, asked_for.limit + 1)
@@ -67,7 +72,7 @@ async def _windows(
 
 
 async def _proxies(
-    connection: AsyncConnection, query: LedgerQuery, within: Span, asked_for: Asked, away: Absences
+    connection: AsyncConnection, query: Sought, within: Span, asked_for: Asked, away: Absences
 ) -> tuple[list[dict[str, Any]], str | None]:
     cursor, limit = asked_for.cursor, asked_for.limit
     statement = queries.proxies(query, within, _proxy_key(cursor) if cursor else None, limit + 1)
@@ -80,20 +85,20 @@ async def _proxies(
     return found, f"{len(names[-1][0])}:{names[-1][0]}{names[-1][1]}" if page.more else None
 
 
-async def _totals(connection: AsyncConnection, query: LedgerQuery, within: Span, away: Absences, now_us: int) -> dict[str, Any]:
+async def _totals(connection: AsyncConnection, query: Sought, within: Span, away: Absences, now_us: int) -> dict[str, Any]:
     row: Row[Any] = (await connection.execute(queries.totals(query, within))).one()
     reasons = Reasons()
     for found in (await _reasons(connection, query, within, None)).values():
         reasons.add(found)
     cured = await ledger_cures.by_proxy(connection, query, within, None)
     losers = await _losers(connection, query, within, cured)
-    ends = [end for end in (await connection.execute(queries.ends(within))).scalars() if end is not None]
+    ends = [end for end in (await connection.execute(queries.ends(query, within))).scalars() if end is not None]
     asked_to = min(within.until_us or now_us, now_us)
     log_only = int((await connection.execute(queries.log_only(query, within))).scalar_one())
     return items.totals(row, reasons, list(cured.values()), away, losers, min(ends, default=None), asked_to, log_only)
 
 
-async def _losers(connection: AsyncConnection, query: LedgerQuery, within: Span, cured: dict[Proxy, Any]) -> list[tuple[str, int]]:
+async def _losers(connection: AsyncConnection, query: Sought, within: Span, cured: dict[Proxy, Any]) -> list[tuple[str, int]]:
     """Proxies that lost something for good, and how much."""
     found = []
     async with connection.stream(queries.losers(query, within), execution_options={"yield_per": 500}) as rows:
@@ -105,7 +110,7 @@ async def _losers(connection: AsyncConnection, query: LedgerQuery, within: Span,
     return found
 
 
-async def _reasons(connection: AsyncConnection, query: LedgerQuery, within: Span, of: list[Proxy] | None) -> dict[Proxy, Reasons]:
+async def _reasons(connection: AsyncConnection, query: Sought, within: Span, of: list[Proxy] | None) -> dict[Proxy, Reasons]:
     """Losses by reason of each proxy."""
     reasons: dict[Proxy, Reasons] = {}
     statement = queries.reasons(query, within, of)

@@ -16,10 +16,9 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
-from collector.audit.ledger_queries import Proxy
+from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.ledger_stored import Cures, read_cures
 from collector.audit.moments import Span
-from collector.audit.parameters import Narrowed
 from collector.messages.ledger import CURABLE
 
 CHUNK = 10_000  # windows that are looked up together: what is held in memory
@@ -40,7 +39,7 @@ class Cured(NamedTuple):
     counts: Counter[str]
 
 
-async def by_window(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy]) -> dict[str, Counter[str]]:
+async def by_window(connection: AsyncConnection, query: Sought, span: Span, of: Sequence[Proxy]) -> dict[str, Counter[str]]:
     """Per id of a window of these proxies in the span."""
     found: dict[str, Counter[str]] = {}
     async for one in each(connection, query, span, of):
@@ -48,7 +47,7 @@ async def by_window(connection: AsyncConnection, query: Narrowed, span: Span, of
     return found
 
 
-async def by_proxy(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> dict[Proxy, Counter[str]]:
+async def by_proxy(connection: AsyncConnection, query: Sought, span: Span, of: Sequence[Proxy] | None) -> dict[Proxy, Counter[str]]:
     """Summed over the windows of the span, of these proxies or of all."""
     found: dict[Proxy, Counter[str]] = {}
     async for one in each(connection, query, span, of):
@@ -56,14 +55,14 @@ async def by_proxy(connection: AsyncConnection, query: Narrowed, span: Span, of:
     return found
 
 
-async def each(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Cured]:
+async def each(connection: AsyncConnection, query: Sought, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Cured]:
     """What came after all, window by window of the span, of these proxies or of all."""
     async for wanted in _chunks(connection, query, span, of):
         async for one in _taken(connection, query, span, of, wanted):
             yield one
 
 
-async def _chunks(connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Wanted]:
+async def _chunks(connection: AsyncConnection, query: Sought, span: Span, of: Sequence[Proxy] | None) -> AsyncIterator[Wanted]:
     wanted: Wanted = {}
     rows = await connection.stream(queries.cures(query, span, of), execution_options={"yield_per": 500})
     async for node, sender, data in rows:
@@ -81,7 +80,7 @@ async def _chunks(connection: AsyncConnection, query: Narrowed, span: Span, of: 
 
 
 async def _taken(
-    connection: AsyncConnection, query: Narrowed, span: Span, of: Sequence[Proxy] | None, wanted: Wanted
+    connection: AsyncConnection, query: Sought, span: Span, of: Sequence[Proxy] | None, wanted: Wanted
 ) -> AsyncIterator[Cured]:
     """What is wanted, window by window, as far as each counted it. At a start there may be a window of every proxy there is."""
     starts = iter(sorted({start for _, _, start in wanted}))

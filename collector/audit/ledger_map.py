@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.access.looker import Right
 from collector.audit import documents, ledger_cures
 from collector.audit import ledger_items as items
 from collector.audit import ledger_queries as queries
-from collector.audit.ledger_queries import Proxy
+from collector.audit.ledger_queries import Proxy, Sought
+from collector.audit.looking import reach, saw
 from collector.audit.moments import Span, rfc3339, span
 from collector.audit.parameters import LedgerMap, LedgerMapQuery
 from collector.audit.snapshot import snapshot
@@ -59,12 +61,13 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     routes = APIRouter(tags=["ledger"])
 
     @routes.get("/v1/ledger/map", responses=documents.LEDGER_MAP, summary="Where and when something was lost")
-    async def get_map(query: LedgerMap) -> Response:
+    async def get_map(request: Request, query: LedgerMap) -> Response:
         """The last 24 hours where no span is given. `start` of a cell is its number of steps behind `since`."""
+        sought = Sought(query.node, query.namespace, reach(request, Right.LEDGER))
         grid = _grid(query, clock.now_us())
         within = Span(grid.start_us, grid.edge(grid.count))
         async with snapshot(engine) as connection:
-            lines, whole = await _lines(connection, query, within, grid)
+            lines, whole = await _lines(connection, sought, within, grid)
             away = [items.absence(row) for row in await connection.execute(queries.away(within, items.AWAY_TOLD))]
         told = [_told(proxy, line) for proxy, line in lines.items()]
         told.sort(key=lambda one: (-one["lost"], -one["gaps"], one["node"]))
@@ -78,6 +81,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
             "away": away,
             **({} if whole else {"truncated": True}),
         }
+        saw(request, "ledger map", len(told))
         return Response(msgspec.json.encode(document), media_type="application/json")
 
     return routes
@@ -90,7 +94,7 @@ def _grid(query: LedgerMapQuery, now_us: int) -> Grid:
     return Grid(start, max(1, -(-max(until - start, 1) // query.steps)), query.steps)
 
 
-async def _lines(connection: AsyncConnection, query: LedgerMapQuery, within: Span, grid: Grid) -> tuple[dict[Proxy, Line], bool]:
+async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid: Grid) -> tuple[dict[Proxy, Line], bool]:
     """The proxies' lines, and whether these are all."""
     lines: dict[Proxy, Line] = {}
     statement = queries.cells(query, within, grid.start_us, grid.step_us)

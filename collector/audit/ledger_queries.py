@@ -6,12 +6,13 @@ A proxy is a node id together with who sent in its name. Windows in which the co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select, text, tuple_
 
+from collector.access.looker import Reach
+from collector.audit.looking import within
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.parameters import LedgerQuery, Narrowed
 from collector.messages.ledger import BY_REASON, COUNTS, CURABLE, LOSSES
 from collector.store.schema import AWAY, CURING, ledger
 
@@ -23,7 +24,15 @@ _column = ledger.c
 _proxy = tuple_(_column.node, _column.sender)
 
 
-def windows(query: LedgerQuery, span: Span, behind: tuple[int, str] | None, limit: int) -> Select[Any]:
+class Sought(NamedTuple):
+    """Whose windows are asked for, and how far who asks may see."""
+
+    node: str | None
+    namespace: str | None
+    reach: Reach
+
+
+def windows(query: Sought, span: Span, behind: tuple[int, str] | None, limit: int) -> Select[Any]:
     """A page of windows, the newest first, behind the one that began at `behind[0]` µs with the id `behind[1]`."""
     wanted = conditions(query, span)
     if behind is not None:
@@ -31,7 +40,7 @@ def windows(query: LedgerQuery, span: Span, behind: tuple[int, str] | None, limi
     return select(ledger).where(*wanted).order_by(_column.time_us.desc(), _column.id.desc()).limit(limit)
 
 
-def proxies(query: LedgerQuery, span: Span, behind: Proxy | None, limit: int) -> Select[Any]:
+def proxies(query: Sought, span: Span, behind: Proxy | None, limit: int) -> Select[Any]:
     """A page of proxies with their windows summed, by node id."""
     wanted = conditions(query, span)
     if behind is not None:
@@ -41,7 +50,7 @@ def proxies(query: LedgerQuery, span: Span, behind: Proxy | None, limit: int) ->
     return select(*by, *last, *_sums(SUMMED), *_extent()).where(*wanted).group_by(*by).order_by(*by).limit(limit)
 
 
-def cells(query: Narrowed, span: Span, start_us: int, step_us: int) -> Select[Any]:
+def cells(query: Sought, span: Span, start_us: int, step_us: int) -> Select[Any]:
     """The windows of each proxy summed by stretches of `step_us` behind `start_us`: `step` is a stretch's number."""
     step = ((_column.time_us - literal_column(str(start_us))) // literal_column(str(step_us))).label("step")
     names = [func.max(_column[name]).label(name) for name in ("namespace", "workload")]
@@ -49,33 +58,33 @@ def cells(query: Narrowed, span: Span, start_us: int, step_us: int) -> Select[An
     return select(*by, *names, *_sums(SUMMED)).where(*conditions(query, span)).group_by(*by).order_by(*by)
 
 
-def totals(query: LedgerQuery, span: Span) -> Select[Any]:
+def totals(query: Sought, span: Span) -> Select[Any]:
     """Everything that matches, summed in one row."""
     each = select(_column.node, _column.sender).where(*conditions(query, span)).distinct().subquery()
     count = select(func.count()).select_from(each).scalar_subquery().label("proxies")
     return select(count, *_sums(SUMMED), *_extent()).where(*conditions(query, span))
 
 
-def log_only(query: LedgerQuery, span: Span) -> Select[Any]:
+def log_only(query: Sought, span: Span) -> Select[Any]:
     """How many proxies announced nothing, although their access logs came."""
     announced, logged = func.max(_column.announced), func.max(_column.access_log_entries)
     each = select(_column.node).where(*conditions(query, span)).group_by(_column.node, _column.sender).having(announced == 0, logged > 0)
     return select(func.count()).select_from(each.subquery())
 
 
-def losers(query: LedgerQuery, span: Span) -> Select[Any]:
+def losers(query: Sought, span: Span) -> Select[Any]:
     """Of each proxy that lost anything at all: what, before cures."""
     lost = or_(*(_column[name] != 0 for name in LOSSES))
     return select(_column.node, _column.sender, *_sums(LOSSES)).where(*conditions(query, span), lost).group_by(_column.node, _column.sender)
 
 
-def reasons(query: LedgerQuery, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
+def reasons(query: Sought, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
     """Of the windows with losses by reason, of these proxies or of all: whose, how many, and the JSON that the reasons are in."""
     wanted = [*conditions(query, span), or_(*(_column[name] != 0 for name in BY_REASON)), *_of(of)]
     return select(_column.node, _column.sender, *(_column[name] for name in BY_REASON), _column.data).where(*wanted)
 
 
-def cures(query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
+def cures(query: Sought, span: Span, of: Sequence[Proxy] | None) -> Select[Any]:
     """(node, sender, data) of windows that take back what earlier ones counted, for windows of the span. A cure never comes before its
     window, but however long after it, so the span's end does not bound them; nor does the namespace, which may be learnt in between.
     """
@@ -87,7 +96,7 @@ def cures(query: Narrowed, span: Span, of: Sequence[Proxy] | None) -> Select[Any
     return select(_column.node, _column.sender, _column.data).where(*wanted)
 
 
-def curable(query: Narrowed, span: Span, starts: Sequence[int], of: Sequence[Proxy] | None) -> Select[Any]:
+def curable(query: Sought, span: Span, starts: Sequence[int], of: Sequence[Proxy] | None) -> Select[Any]:
     """The windows of these proxies, or of all, that began at these times and counted something that can be cured, in a fixed order."""
     wanted = conditions(query, Span(min(starts), max(starts) + 1)) + conditions(query, span)
     wanted += [_column.time_us.in_(starts), or_(*(_column[name] > 0 for name in CURABLE)), *_of(of)]
@@ -110,15 +119,16 @@ def times_away(span: Span) -> Select[Any]:
     return select(func.count()).select_from(ledger).where(*_away(span))
 
 
-def ends(span: Span) -> Select[Any]:
-    """Of each journal that has windows in the span: how far they reach, whatever proxy they are of."""
+def ends(query: Sought, span: Span) -> Select[Any]:
+    """Of each journal that has windows in the span: how far they reach, whatever proxy they are of among those that may be seen."""
     end = func.max(_column.time_us + _column.window_us).label("end_us")
-    return select(end).where(*_within(span), _column.away_from_us.is_(None), _column.window_us > 0).group_by(_column.journal)
+    wanted = (*_within(span), _column.away_from_us.is_(None), _column.window_us > 0, within(query.reach, ledger))
+    return select(end).where(*wanted).group_by(_column.journal)
 
 
-def conditions(query: Narrowed, span: Span) -> list[ColumnElement[bool]]:
+def conditions(query: Sought, span: Span) -> list[ColumnElement[bool]]:
     """What a window must fulfil."""
-    wanted = [*_within(span), _column.away_from_us.is_(None)]
+    wanted = [*_within(span), _column.away_from_us.is_(None), within(query.reach, ledger)]
     if query.node is not None:
         wanted.append(_column.node == query.node)
     if query.namespace is not None:

@@ -5,7 +5,9 @@ A route asks for its `reach` before it reads anything, puts `within` into its st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 from sqlalchemy import ColumnElement, Table, or_, true
@@ -19,6 +21,10 @@ class ForbiddenError(Exception):
     def __init__(self, right: Right) -> None:
         super().__init__(f"this needs the right to see {right.value}, which you do not have")
         self.right = right
+
+
+class ReasonNeededError(Exception):
+    """What was asked and answered in one exchange is shown only to who says why he looks: 403."""
 
 
 @dataclass(slots=True)
@@ -45,18 +51,38 @@ def reach(request: Request, right: Right) -> Reach:
     return found
 
 
-def within(found: Reach, table: Table) -> ColumnElement[bool]:
-    """The rows of this table (its columns `namespace` and, where it has one, `consumer`) that the reach covers."""
+def within(found: Reach, table: Table, said: Callable[[ColumnElement[Any]], ColumnElement[Any]] | None = None) -> ColumnElement[bool]:
+    """The rows of this table (its columns `namespace` and, where it has one, `consumer`) that the reach covers.
+
+    `said`: how a column is to be written, where an index of it must not be chosen (hints.Aside).
+    """
     if found.everything:
         return true()
-    covered = [table.c.namespace.in_(sorted(found.namespaces))]
+    return or_(*(((said(column) if said else column).in_(sorted(wanted))) for column, wanted in _owners(found, table)))
+
+
+def each_within(found: Reach, table: Table) -> list[ColumnElement[bool]]:
+    """The same, owner by owner: what belongs to several is in several of them."""
+    return [column == one for column, wanted in _owners(found, table) for one in sorted(wanted)]
+
+
+def _owners(found: Reach, table: Table) -> list[tuple[ColumnElement[Any], frozenset[str]]]:
+    owners: list[tuple[ColumnElement[Any], frozenset[str]]] = [(table.c.namespace, found.namespaces)]
     if "consumer" in table.c:
-        covered.append(table.c.consumer.in_(sorted(found.consumers)))
-    return or_(*covered)
+        owners.append((table.c.consumer, found.consumers))
+    return owners
+
+
+def looked_at(request: Request) -> tuple[str, ...]:
+    """The exchanges whose texts or bodies are in the answer, as far as it was told."""
+    look = getattr(request.state, "look", None)
+    return look.ids if isinstance(look, Look) else ()
 
 
 def saw(request: Request, action: str, count: int = 0, ids: tuple[str, ...] = ()) -> None:
-    """Tells what the answer will show; called once, before the route returns."""
+    """Tells what the answer will show; called once, before the route returns. Raises ReasonNeededError."""
+    if ids and "id" in request.path_params and getattr(request.app.state, "reason_required", False) and not request.state.reason:
+        raise ReasonNeededError
     request.state.look = Look(action, count, ids)
 
 

@@ -378,6 +378,25 @@ class CallQuery(_Parameters):
     until: When | None = Field(None, description=f"Exchanges before this time. {_TIME}")
 
 
+class AccessQuery(_Parameters):
+    """Parameters of GET /v1/access."""
+
+    since: When | None = Field(None, description=f"From this time on. {_TIME}")
+    until: When | None = Field(None, description=f"Before this time. {_TIME}")
+    who: Text | None = Field(None, description="The name of who looked.")
+    action: Text | None = Field(None, description="What was done: `list`, `record`, `request body`, …")
+    id: Text | None = Field(None, description="The exchange whose texts or bodies were shown.")
+    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default.")
+    cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
+
+
+class SeenQuery(_Parameters):
+    """Parameters of GET /v1/exchanges/{id}/access."""
+
+    limit: int | None = Field(None, ge=1, le=10_000, description="Items at most; 100 by default.")
+    cursor: Text | None = Field(None, description="`next` of the page before. The other parameters stay as they were.")
+
+
 class RevisionQuery(_Parameters):
     """Parameters of GET /v1/exchanges/{id} and of its bodies."""
 
@@ -403,6 +422,8 @@ LedgerWindows = Annotated[LedgerQuery, Query()]
 LedgerMap = Annotated[LedgerMapQuery, Query()]
 Usages = Annotated[UsageQuery, Query()]
 Services = Annotated[ServiceQuery, Query()]
+Looked = Annotated[AccessQuery, Query()]
+Seen = Annotated[SeenQuery, Query()]
 Calls = Annotated[CallQuery, Query()]
 RequestId = Annotated[Text, Path(description="x-request-id of any of the hops, or `call_id` of a record.")]
 FacetsAsked = Annotated[FacetQuery, Query()]

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from collector.audit.looking import ForbiddenError, ReasonNeededError
 from collector.audit.seats import NoSeatError
 from collector.errors import BadInputError, PermanentError
 from collector.store.errors import of_file
@@ -34,6 +35,12 @@ TOO_LONG = (
     " namespace, service or node."
 )
 _LINE = "q"  # what is wrong with no parameter by itself is wrong with the line of filters
+REASON_NEEDED = "urn:meshscribe:problem:reason-needed"
+NO_REASON = (
+    "This holds what was asked or answered. Say why you look at it: with the header Meshscribe-Reason, or with the parameter reason."
+)
+FORBIDDEN = "urn:meshscribe:problem:forbidden"
+LOOK_NOT_WRITTEN = "urn:meshscribe:problem:look-not-written"
 FAULT = "urn:meshscribe:problem:fault"
 STORE_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 # Connection, login, catalogue, tables that are missing, resources, locks, an operator's or a timeout's intervention, system errors.
@@ -130,6 +137,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(BadParametersError, _bad)
     app.add_exception_handler(NotFoundError, _missing)
+    app.add_exception_handler(ForbiddenError, _forbidden)
+    app.add_exception_handler(ReasonNeededError, _no_reason)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(NoSeatError, _full)
 
@@ -151,6 +160,16 @@ async def _missing(_: Request, error: Exception) -> Response:
 async def _full(_: Request, error: Exception) -> Response:
     assert isinstance(error, NoSeatError)
     return problem(429, str(error), headers=used_up(error.what, error.quota, SEAT_SECONDS))
+
+
+async def _forbidden(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ForbiddenError)
+    return problem(403, f"{str(error).capitalize()}.", FORBIDDEN, right=error.right.value)
+
+
+async def _no_reason(_: Request, error: Exception) -> Response:
+    del error
+    return problem(403, NO_REASON, REASON_NEEDED)
 
 
 async def _http(request: Request, error: Exception) -> Response:

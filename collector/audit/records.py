@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
 
+from fastapi import Request
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.access.looker import Right
+from collector.access.texts import without_texts
+from collector.audit.hints import Aside
+from collector.audit.looking import looker, saw, within
 from collector.messages.columns import ExchangeColumns
 from collector.store.events import exchange_columns
 from collector.store.schema import exchanges
 from collector.store.sound import fault_of, placeholder
 
 log = logging.getLogger(__name__)
+_AT_ONCE = 500  # ids in one statement
 
 
 async def records(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[bytes]:
@@ -23,6 +30,44 @@ async def records(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list
     for row in rows:
         why = fault_of(row.data, row.crc)
         found.append(row.data if why is None else await _instead(connection, row.id, why))
+    return found
+
+
+async def shown(request: Request, connection: AsyncConnection, rows: Sequence[Row[Any]], action: str) -> list[bytes]:
+    """The same, as far as who asks may see them: without texts where he has no right to these. Tells of the look.
+
+    Rows have `exchange` too.
+    """
+    found, texts = await as_seen(request, connection, rows)
+    saw(request, action, len(rows), tuple(dict.fromkeys(row.exchange for row in rows if row.id in texts)))
+    return found
+
+
+async def as_seen(request: Request, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> tuple[list[bytes], set[str]]:
+    """The records as far as who asks may see them, and the ids of those whose texts are in them."""
+    found = await records(connection, rows)
+    texts = await within_right(request, connection, Right.TEXTS, rows)
+    if len(texts) < len(rows):
+        found = await asyncio.to_thread(_masked, rows, found, texts)
+    return found, texts
+
+
+def _masked(rows: Sequence[Row[Any]], found: Sequence[bytes], texts: set[str]) -> list[bytes]:
+    return [record if row.id in texts else without_texts(record) for row, record in zip(rows, found, strict=True)]
+
+
+async def within_right(request: Request, connection: AsyncConnection, right: Right, rows: Sequence[Row[Any]]) -> set[str]:
+    """The ids of those exchanges over which who asks has this right too."""
+    ids = [row.id for row in rows]
+    covered = looker(request).rights.get(right)
+    if covered is None:
+        return set()
+    if covered.everything:
+        return set(ids)
+    found: set[str] = set()
+    for start in range(0, len(ids), _AT_ONCE):
+        some = exchanges.c.id.in_(ids[start : start + _AT_ONCE])
+        found.update((await connection.execute(select(exchanges.c.id).where(some, within(covered, exchanges, Aside)))).scalars())
     return found
 
 

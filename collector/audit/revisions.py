@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
 from collector.audit.problems import NotFoundError
 from collector.store.schema import exchanges
@@ -16,16 +17,18 @@ from collector.store.schema import exchanges
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-async def find(connection: AsyncConnection, event: str, newest: int | None, *columns: ColumnElement[Any]) -> Sequence[Row[Any]]:
-    """Revision `newest` and those before it, or all; the newest first, with `columns` and `revision`.
+async def find(
+    connection: AsyncConnection, event: str, newest: int | None, *columns: ColumnElement[Any], reach: Reach
+) -> Sequence[Row[Any]]:
+    """Revision `newest` and those before it, or all; the newest first, with `columns` and `revision`. Those out of reach are not there.
 
     Raises NotFoundError, also if revision `newest` itself is not stored.
     """
     event = event.lower()
     if not _ID.fullmatch(event):
         raise NotFoundError(f"{event[:80]!r} does not have the form of an exchange's id, which is a UUID.")
-    exchange = await connection.scalar(queries.named(event)) or event
-    statement = queries.revisions(exchange, exchanges.c.revision, *columns)
+    exchange = await connection.scalar(queries.named(event, reach)) or event
+    statement = queries.revisions(exchange, exchanges.c.revision, *columns, reach=reach)
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     if not rows:
         raise NotFoundError(not_stored(event))

@@ -8,9 +8,11 @@ from typing import Protocol
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from collector.access.looker import Reach, Right
 from collector.audit import documents
 from collector.audit.asking import asked
 from collector.audit.cursors import Cursor
+from collector.audit.looking import reach, saw
 from collector.audit.pages import answer
 from collector.audit.parameters import Nothing, Services
 from collector.audit.problems import BadParametersError, Fault, NotFoundError
@@ -42,22 +44,47 @@ def router(known: Known | None, settings: Audit) -> APIRouter:
     @routes.get("/v1/services", responses=documents.SERVICES, summary="Services that are known now")
     async def list_services(request: Request, query: Services) -> Response:
         """The newest version of every service that has not ended, and how fresh that is."""
-        page = asked(request, query, settings)
-        found = _held(known).services(query.namespace, _key(page.cursor), page.limit + 1)
+        covered = reach(request, Right.SERVICES)
+        page = asked(request, query, settings, covered)
+        found = _within(_held(known), covered, query.namespace, _key(page.cursor), page.limit + 1)
         items, more = found[: page.limit], len(found) > page.limit
         following = page.next("/".join(_key_of(items[-1])) if more else None)
-        return answer([msgspec.json.encode(item) for item in items], watch=_held(known).watch(), next=following)
+        saw(request, "services", len(items))
+        return answer([msgspec.json.encode(item) for item in items], watch=_fresh(_held(known), covered), next=following)
 
     @routes.get("/v1/services/{namespace}/{name}/versions", responses=documents.VERSIONS, summary="What a service was, and since when")
-    async def list_versions(namespace: str, name: str, query: Nothing) -> Response:
+    async def list_versions(request: Request, namespace: str, name: str, query: Nothing) -> Response:
         """Every version that is kept, oldest first, also of services that have ended."""
         del query
-        found = _held(known).versions(namespace, name)
+        covered = reach(request, Right.SERVICES)
+        held = _held(known)
+        found = held.versions(namespace, name) if covered.everything or namespace in covered.namespaces else []
         if not found:
-            raise NotFoundError(_missing(_held(known), namespace, name))
-        return answer([msgspec.json.encode(item) for item in found], watch=_held(known).watch())
+            raise NotFoundError(_missing(held, covered, namespace, name))
+        saw(request, "service", len(found))
+        return answer([msgspec.json.encode(item) for item in found], watch=_fresh(held, covered))
 
     return routes
+
+
+def _within(known: Known, reach: Reach, namespace: str | None, behind: tuple[str, str, str], limit: int | None) -> list[KnownService]:
+    """Those within the reach, by (namespace, name, kind)."""
+    if reach.everything:
+        return known.services(namespace, behind, limit)
+    found: list[KnownService] = []
+    for one in sorted(reach.namespaces & {namespace} if namespace is not None else reach.namespaces):
+        if one >= behind[0] and (limit is None or len(found) < limit):
+            found += known.services(one, behind, None if limit is None else limit - len(found))
+    return found
+
+
+def _fresh(known: Known, reach: Reach) -> Freshness | None:
+    """How fresh that is; the figures of the watch are of all namespaces together."""
+    watch = known.watch()
+    if watch is None or reach.everything:
+        return watch
+    told: Freshness = {"alive": watch["alive"], "synced": watch["synced"], "watches": []}
+    return told
 
 
 def _held(known: Known | None) -> Known:
@@ -78,10 +105,10 @@ def _key(cursor: Cursor | None) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def _missing(known: Known, namespace: str, name: str) -> str:
+def _missing(known: Known, reach: Reach, namespace: str, name: str) -> str:
     """What is not there, what may have been meant, and whether it is too early to tell."""
     told = f"No service {name[:253]!r} is known in namespace {namespace[:63]!r}."
-    others = known.services(None, ("", "", ""), None)
+    others = _within(known, reach, None, ("", "", ""), None)
     near = {item["name"] for item in others if item["namespace"] == namespace}
     elsewhere = [item["namespace"] for item in others if item["name"] == name]
     if elsewhere:
@@ -90,7 +117,7 @@ def _missing(known: Known, namespace: str, name: str) -> str:
         told += f" There are: {_some(get_close_matches(name, near, _NAMED) or sorted(near))}."
     else:
         told += f" Namespaces with services: {_some(sorted({item['namespace'] for item in others})) or 'none'}."
-    return told + _early(known.watch())
+    return told + _early(_fresh(known, reach))
 
 
 def _early(watch: Freshness | None) -> str:

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Right
 from collector.audit import exchange_queries as queries
+from collector.audit.hints import Aside
 from collector.audit.looking import ForbiddenError, reach, within
-from collector.audit.problems import NotFoundError
 from collector.audit.records import records
-from collector.audit.revisions import find, not_stored
+from collector.audit.revisions import find
 from collector.conversation.stored import Side
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
@@ -25,6 +25,7 @@ from collector.store.schema import exchanges
 from collector.store.sound import remains
 
 SideName = Literal["request", "response"]
+_COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 _SIDES: tuple[SideName, ...] = ("request", "response")
 
 
@@ -48,16 +49,12 @@ async def read_whole(
     connection: AsyncConnection, request: Request, event: str, revision: int | None, sides: tuple[SideName, ...] = _SIDES
 ) -> Whole:
     """The exchange, by the id of any of its revisions. Raises NotFoundError, ForbiddenError."""
-    seen = within(reach(request, Right.EXCHANGES), exchanges).label("seen")
+    covered = reach(request, Right.EXCHANGES)
     try:
-        texts = within(reach(request, Right.TEXTS), exchanges).label("texts")
+        texts = within(reach(request, Right.TEXTS), exchanges, Aside).label("texts")
     except ForbiddenError:
         texts = false().label("texts")
-    found = await find(connection, event, None, seen, texts, exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
-    if not found[0].seen:
-        raise NotFoundError(not_stored(event))
-    if revision is not None:
-        found = await find(connection, event, revision, seen, texts, *(exchanges.c[name] for name in ("id", "exchange", "crc", "data")))
+    found = await find(connection, event, revision, texts, *_COLUMNS, reach=covered)
     [stored] = await records(connection, found[:1])
     bodies = {side: await _body(connection, [event_id(row.exchange, side, row.revision) for row in found], side) for side in sides}
     return Whole(found[0].exchange, msgspec.json.decode(stored), bodies, bool(found[0].texts))

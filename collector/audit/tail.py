@@ -7,21 +7,23 @@ somebody has to catch up he reads by himself, with turns.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Hashable, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from collector.access.looker import Reach, Right
+from collector.access.looker import EVERYTHING, Reach, Right
 from collector.audit import cursors, documents
 from collector.audit import exchange_queries as queries
+from collector.audit.exchanges import may_ask
 from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, written
 from collector.audit.parameters import After, Tailed, TailQuery, after
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.records import records
+from collector.audit.records import as_seen
 from collector.audit.seats import Seats
 from collector.audit.streams import Streamed
 from collector.audit.tails import Attendance, Tails
@@ -46,10 +48,11 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> 
     async def tail(request: Request, query: Tailed) -> Response:
         """Events `exchange`, each with a record, and `left_out`, as text/event-stream. It does not end by itself."""
         covered = reach(request, Right.EXCHANGES)
+        may_ask(request, query)
         asked = _asked(request, query)
         seat = seats.take(turn(request).client)
         with seat.kept():
-            wish = _wish(query, covered, clock)
+            wish = _wish(request, query, covered, clock)
             attendance = await tails.attend(_key(request), wish)
             try:
                 async with engine.connect() as connection:
@@ -75,15 +78,20 @@ def _asked(request: Request, query: TailQuery) -> After | None:
         raise BadParametersError([Fault("Last-Event-ID", str(error))]) from None
 
 
-def _wish(query: TailQuery, covered: Reach, clock: Clock) -> Wish:
+def _wish(request: Request, query: TailQuery, covered: Reach, clock: Clock) -> Wish:
     within_time = span(query.since, query.until, clock.now_us())
-    return Wish([*queries.conditions(query, within_time), within(covered, exchanges)], records, covered.everything)
+
+    async def see(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[bytes]:
+        """As he sees them who asked first: all who share the wish have the same rights."""
+        return (await as_seen(request, connection, rows))[0]
+
+    return Wish([*queries.conditions(query, within_time), within(covered, exchanges)], see, covered.everything)
 
 
 def _key(request: Request) -> Hashable:
     """The filters and the rights. (Relative times mean something else a moment later; so do they to one reader who stays.)"""
     asked = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-    return cursors.fingerprint(asked), frozenset(looker(request).rights.items())
+    return cursors.fingerprint(asked, EVERYTHING), frozenset(looker(request).rights.items())
 
 
 async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, covered: Reach, now: Places) -> Places:

@@ -13,11 +13,11 @@ from collector.access.looker import Reach, Right
 from collector.audit import documents, ledger_cures
 from collector.audit import ledger_queries as ledgers
 from collector.audit import usage_queries as queries
-from collector.audit.ledger_queries import Proxy
+from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.looking import reach, saw, within
 from collector.audit.moments import Span, rfc3339, span
 from collector.audit.pages import answer
-from collector.audit.parameters import LedgerQuery, UsageQuery, Usages
+from collector.audit.parameters import UsageQuery, Usages
 from collector.audit.snapshot import snapshot
 from collector.audit.usage_queries import Hours
 from collector.clock import Clock
@@ -115,7 +115,7 @@ async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, 
     rows = (await connection.execute(queries.losses(asked, within(found, ledger), query.namespace))).all()
     at = Span(asked.first * HOUR_US, min(asked.behind, queries.LAST_HOUR) * HOUR_US)
     proxies: list[Proxy] = [(row.node, row.sender) for row in rows]
-    cured = await ledger_cures.by_proxy(connection, LedgerQuery(namespace=query.namespace), at, proxies) if rows else {}
+    cured = await ledger_cures.by_proxy(connection, Sought(None, query.namespace, found), at, proxies) if rows else {}
     lost = 0
     for proxy, row in zip(proxies, rows, strict=True):
         back = cured[proxy][MISSING] if proxy in cured else 0

@@ -1,4 +1,4 @@
-"""Role audit: the REST API on the SQL store, without anything that writes to it."""
+"""Role audit: the REST API on the SQL store, without anything that writes to it but who looked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collector.access.everybody import everything
 from collector.access.open import open_access
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
+from collector.roles.looks import start_looks
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
@@ -31,7 +32,7 @@ async def start(starting: Starting) -> Running:
     stack.push_async_callback(directory.stop)
     access = await open_access(settings, clock, stack, everything)
     phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-    app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations)
+    app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, start_looks(starting), annotations)
     front.show(app)
     stack.callback(front.hide)
     stack.callback(app.tails.end)

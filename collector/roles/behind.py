@@ -29,6 +29,7 @@ from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
 from collector.roles.burials import start_burials
 from collector.roles.limits import limits, microseconds
+from collector.roles.looks import start_looks
 from collector.roles.parts import Starting, patiently
 from collector.roles.phase import Phase, PhasedHealth
 from collector.roles.probes import Front
@@ -129,7 +130,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
         access = await open_access(settings, clock, stack, everything)
         others.append(access.components)
         phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-        app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, annotations)
+        app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, start_looks(starting), annotations)
         told.stored = app.tails.wake
         front.show(app)
         stack.callback(front.hide)

@@ -23,6 +23,7 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
+from collector.sqlite.turns import turn
 from collector.store import postings, schema
 from collector.store.fitting import fitted
 from collector.store.partitions import edge
@@ -84,6 +85,7 @@ class SqliteSink:
         self._inode: int | None = None  # of the file that it is open on
         self._written: dict[str, Place] = {}  # by journal, what this sink has stored
         self._compared = False  # whether the file that is open now has all that
+        self._turn = turn(path)
         self._maker = RowMaker()
         self._book = Book(counting)
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
@@ -129,7 +131,7 @@ class SqliteSink:
             self._transact(connection, journal, rows, high, repeated=True)
 
     def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, *, repeated: bool = False) -> None:
-        with connection:
+        with self._turn, connection:
             connection.execute("BEGIN IMMEDIATE")
             if not self._compared:
                 self._compare(connection)

@@ -24,6 +24,7 @@ log = logging.getLogger("meshscribe")
 # A query is planned for its own values: those decide which partitions and which partial indexes serve it.
 AUDIT_SETTINGS = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
 STATEMENT_SECONDS = 30.0
+LOOK_SECONDS = 2.0  # an answer waits no longer for its look to be written
 
 
 def server(settings: SinkSettings) -> PostgresServer | None:
@@ -43,6 +44,16 @@ def open_engine(settings: SinkSettings, statement_seconds: float = STATEMENT_SEC
     event.listen(engine.sync_engine, "connect", _lenient)
     keep_deadlines(engine)
     return engine
+
+
+def open_looks(settings: SinkSettings) -> AsyncEngine:
+    """One connection that writes who has looked, beside the sink's own: each waits for the other's transactions, which are short."""
+    postgres = server(settings)
+    limit = f"{LOOK_SECONDS * 1000:.0f}ms"
+    if postgres:
+        return postgres.engine("meshscribe looks", statement_timeout=limit, lock_timeout=limit)
+    url = make_url(settings.url).set(drivername="sqlite+aiosqlite")
+    return create_async_engine(url, connect_args={"timeout": LOOK_SECONDS, "check_same_thread": False}, pool_size=1, max_overflow=0)
 
 
 def _lenient(connection: Any, _: object) -> None:

@@ -221,3 +221,32 @@ dead_letters = Table(
     Column("data", LargeBinary, nullable=False),
     Column("columns", LargeBinary, comment="the events' columns in the SQL store, as a JSON array"),
 )
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("id", Id, primary_key=True, comment="UUIDv7: it begins with the time"),
+    Column("time_us", BigInteger, nullable=False),
+    Column("name", Name, nullable=False, comment="who looked; empty: nobody was asked, or nothing was proven"),
+    Column("proof", String(16), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Name, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("filter", Text, nullable=False, comment="the query, without secrets"),
+    Column("status", Integer, nullable=False, comment="of the answer"),
+    Column("count", BigInteger, nullable=False, comment="items that the answer shows"),
+    Column("shown", BigInteger, nullable=False, comment="exchanges of which it shows texts or bodies"),
+    Column("reason", Text, nullable=False, comment="why, as who looked said"),
+    Column("exchanges", LargeBinary, nullable=False, comment="ids of those exchanges, as a JSON array; cut at a bound"),
+)
+Index("ix_looks_name", looks.c.name, looks.c.id)
+Index("ix_looks_action", looks.c.action, looks.c.id)
+
+looks_at = Table(
+    "looks_at",
+    metadata,
+    Column("exchange", Id, primary_key=True, comment="whose texts or body were shown"),
+    Column("look", Id, primary_key=True),
+    sqlite_with_rowid=False,
+)

@@ -12,6 +12,14 @@ from collector.views.api import Api, Document
 from collector.views.view import Chip, frame
 
 LIMIT = 100
+PROOFS = {
+    "oidc": "by single sign-on",
+    "kubernetes": "by Kubernetes",
+    "mesh": "by the mesh",
+    "token": "by a token",
+    "session": "by a browser's session",
+    "nothing": "nobody was asked",
+}
 
 
 async def show(request: Request, api: Api, pages: Pages) -> Response:
@@ -34,17 +42,17 @@ def _without(filters: Mapping[str, str], name: str) -> str:
 
 
 def _row(one: Document, filters: Mapping[str, str]) -> dict[str, object]:
-    status = one.get("status", 200)
+    status, who = one.get("status", 200), one.get("who", {})
     refused = isinstance(status, int) and status >= 400
     return {
         "time": one.get("time", ""),
-        "who": one.get("who", "?"),
-        "proof": one.get("proof", ""),
-        "href": link("/access", filters, who=one.get("who"), cursor=None),
+        "who": who.get("name", "nobody"),
+        "proof": PROOFS.get(who.get("proof", ""), ""),
+        "href": link("/access", filters, who=who.get("name"), cursor=None),
         "action": f"{one.get('action', '')}, refused ({status})" if refused else one.get("action", ""),
         "level": "bad" if refused else "quiet",
-        "filter": one.get("filter", ""),
+        "filter": one.get("filter") or one.get("path", ""),
         "count": one.get("count"),
         "reason": one.get("reason", ""),
-        "address": one.get("address", ""),
+        "address": one.get("from", ""),
     }

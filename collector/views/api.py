@@ -90,7 +90,7 @@ class Api:
             "headers": [(name, value) for name, value in asking["headers"] if name in (b"host", b"user-agent")],
             "client": asking["client"],
             "server": asking["server"],
-            "state": {**asking.get("state", {}), "for_page": True},
+            "state": {"looks_of_page": [], **asking.get("state", {}), "for_page": True},
         }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.look_writer import LookWriter
 from collector.access.open import Opened
 from collector.audit.app import AuditApp, create_app
 from collector.audit.services import Known
@@ -24,9 +25,10 @@ def create_whole(
     clock: Clock,
     known: Known | None = None,
     access: Opened | None = None,
+    looks: LookWriter | None = None,
     annotations: Sequence[str] = (),
 ) -> AuditApp:
     """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
-    app = create_app(engine, health, registry, settings, clock, known, access)
+    app = create_app(engine, health, registry, settings, clock, known, access, looks)
     mount(app, clock, annotations)
     return app

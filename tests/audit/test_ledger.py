@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.access.looker import EVERYTHING
 from collector.audit import ledger_cures, ledger_queries
+from collector.audit.ledger_queries import Sought
 from collector.audit.moments import Span
-from collector.audit.parameters import LedgerQuery
 from collector.messages.ledger_data import LARGEST
 from tests.audit.conftest import Api
 from tests.audit.rows import MINUTE, NODE, NOW, Store, away, window
@@ -238,7 +239,7 @@ async def test_what_was_cured_is_looked_for_at_these_proxies_only_and_never_held
     async with engine.connect() as connection:
         with monkeypatch.context() as patched:
             patched.setattr(AsyncConnection, "execute", None)  # it would hold all rows
-            found = await ledger_cures.by_proxy(connection, LedgerQuery(), Span(), [("node-3", "")])
+            found = await ledger_cures.by_proxy(connection, Sought(None, None, EVERYTHING), Span(), [("node-3", "")])
         rows = [(await connection.execute(statement)).all() for statement in asked]
     await engine.dispose()
     assert found == {("node-3", ""): {"missing": 1}}

@@ -6,10 +6,13 @@ import pytest
 from sqlalchemy import Select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from collector.access.looker import Reach
+from collector.audit import access
 from collector.audit import exchange_queries as queries
+from collector.audit.call_queries import hops
 from collector.audit.exchange_queries import Way
 from collector.audit.moments import span
-from collector.audit.parameters import ExchangeQuery
+from collector.audit.parameters import AccessQuery, ExchangeQuery
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import exchanges
@@ -112,6 +115,96 @@ def test_what_no_index_holds_is_not_counted(filters: dict[str, str]) -> None:
 @pytest.mark.parametrize("filters", [{"path": "/v1/a"}, {"status": "503"}, {"method": "GET"}, {}])
 def test_one_value_is_no_range(filters: dict[str, str]) -> None:
     assert queries.size_of_range(ExchangeQuery.model_validate(filters)) is None
+
+
+TWO = Reach(namespaces=frozenset({"shop", "lab"}))
+
+
+def reached(way: Way, reach: Reach = TWO, leading: str | None = queries.REACH, **filters: str) -> Select[tuple[object, ...]]:
+    query = ExchangeQuery.model_validate(filters)
+    return queries.page(query, span(query.since, query.until, NOW), None, 101, way, None, leading, reach)
+
+
+@pytest.mark.parametrize("filters", [{}, {"order": "asc"}, {"since": "2h"}, {"path": "/v1*"}, {"status": "5xx"}, {"revisions": "all"}])
+def test_of_each_namespace_within_reach_the_newest_are_read_in_order_and_merged(sqlite_store: Store, filters: dict[str, str]) -> None:
+    found = plan(sqlite_store, reached(Way.MERGED, **filters))
+    assert (
+        found.count("SEARCH exchanges USING INDEX ix_exchanges_namespace (namespace=?")
+        + found.count("SEARCH exchanges USING COVERING INDEX ix_exchanges_namespace (namespace=?")
+        == 2
+    )
+    assert "SCAN exchanges" not in found
+
+
+def test_who_sees_one_namespace_reads_its_index_in_order(sqlite_store: Store) -> None:
+    found = plan(sqlite_store, reached(Way.MERGED, Reach(namespaces=frozenset({"shop"}))))
+    assert "ix_exchanges_namespace (namespace=?)" in found
+
+
+@pytest.mark.parametrize(
+    ("filters", "leading", "used"),
+    [
+        ({"model": "x"}, "model", "ix_exchanges_model (<expr>=?)"),
+        ({"status": "404"}, "status", "ix_exchanges_odd_status (status=?)"),
+        ({"request_id": "x"}, None, "ix_exchanges_request_id (request_id=?)"),
+        ({"completeness": "!complete"}, None, "ix_exchanges_not_complete"),
+    ],
+)
+def test_what_is_rarer_than_what_lies_within_reach_is_looked_for_first(
+    sqlite_store: Store, filters: dict[str, str], leading: str | None, used: str
+) -> None:
+    assert used in plan(sqlite_store, reached(Way.AS_PLANNED, leading=leading, **filters))
+
+
+def test_what_lies_within_reach_is_counted_in_its_index(sqlite_store: Store) -> None:
+    counted = queries.sizes_of_values(ExchangeQuery(model="x"), TWO)
+    assert counted is not None
+    for statement in (counted, queries.size_within(TWO)):
+        found = plan(sqlite_store, statement)
+        assert "COVERING INDEX ix_exchanges_namespace (namespace=?)" in found
+        assert "SCAN exchanges" not in found
+
+
+@pytest.mark.parametrize(("few", "used"), [(False, "ix_exchanges_place (journal=?"), (True, "ix_exchanges_namespace (namespace=?)")])
+def test_many_within_reach_are_found_by_their_places_and_few_are_sorted(sqlite_store: Store, few: bool, used: str) -> None:
+    query = ExchangeQuery.model_validate({"order": "stored"})
+    page = queries.stored_page(query, span(None, None, NOW), JOURNAL, Place(1, 0), Place(9, 9), 101, TWO, few)
+    for statement in (page, queries.newest_place(JOURNAL, TWO, few)):
+        assert used in plan(sqlite_store, statement)
+
+
+def test_one_exchange_within_reach_is_found_by_its_key(sqlite_store: Store) -> None:
+    for statement in (
+        queries.named(name(NOW), TWO),
+        queries.revisions(name(NOW), exchanges.c.data, reach=TWO),
+        hops("x", span(None, None, NOW), 9, TWO),
+    ):
+        found = plan(sqlite_store, statement)
+        assert "SCAN" not in found
+        assert "ix_exchanges_namespace" not in found
+
+
+@pytest.mark.parametrize(
+    ("filters", "used"),
+    [
+        ({}, "SCAN looks USING INDEX sqlite_autoindex_looks_1"),
+        ({"since": "1h"}, "sqlite_autoindex_looks_1 (id>?)"),
+        ({"who": "ada"}, "ix_looks_name (name=?)"),
+        ({"action": "list"}, "ix_looks_action (action=?)"),
+        ({"id": "x"}, "SEARCH looks_at USING PRIMARY KEY (exchange=?"),
+    ],
+)
+def test_looks_are_read_out_of_an_index_in_order(sqlite_store: Store, filters: dict[str, str], used: str) -> None:
+    query = AccessQuery.model_validate(filters)
+    found = plan(sqlite_store, access.looked(query, span(query.since, query.until, NOW), None, 101))
+    assert used in found
+    assert "TEMP B-TREE" not in found or "id" in filters
+
+
+def test_who_has_seen_an_exchange_is_looked_up(sqlite_store: Store) -> None:
+    found = plan(sqlite_store, access.at(name(NOW), None, 101))
+    assert "SEARCH looks_at USING PRIMARY KEY (exchange=?" in found
+    assert "SCAN looks" not in found
 
 
 def test_a_request_id_is_looked_up(sqlite_store: Store) -> None:

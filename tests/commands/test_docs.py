@@ -15,7 +15,7 @@ from collector.audit.call_documents import Call, Hop
 from collector.audit.calls import MOST
 from collector.audit.documents import Counts, LedgerItem, Totals, UsageCoverage, UsagePage
 from collector.audit.folding import SKEW_US
-from collector.audit.parameters import CallQuery, ExchangeQuery, LedgerQuery, RevisionQuery, ServiceQuery, UsageQuery
+from collector.audit.parameters import AccessQuery, CallQuery, ExchangeQuery, LedgerQuery, RevisionQuery, ServiceQuery, UsageQuery
 from collector.cli import app
 from collector.commands.exits import Exit
 
@@ -34,7 +34,7 @@ def commands(command: Any, name: str = "meshscribe") -> Iterator[tuple[str, Any]
 ALL = dict(commands(get_command(app)))
 
 
-@pytest.mark.parametrize("model", [ExchangeQuery, LedgerQuery, RevisionQuery, CallQuery, ServiceQuery, UsageQuery])
+@pytest.mark.parametrize("model", [ExchangeQuery, LedgerQuery, RevisionQuery, CallQuery, ServiceQuery, UsageQuery, AccessQuery])
 def test_every_parameter_of_the_api_is_in_its_page(model: Any) -> None:
     text = (DOCS / "api.md").read_text()
     assert not [name for name in model.model_fields if f"`{name}`" not in text]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Select, text
 
+from collector.access.looker import EVERYTHING
 from collector.audit import exchange_queries as queries
 from collector.audit import ledger_queries
 from collector.audit.moments import span
@@ -87,7 +88,8 @@ async def test_bodies_are_in_one_partition(filled: Database) -> None:
 
 async def test_ledger_windows_of_a_span_are_in_its_days(filled: Database) -> None:
     query = LedgerQuery.model_validate({"since": "3d", "until": "2d"})
-    found = await plan(filled, ledger_queries.windows(query, span(query.since, query.until, NOW_US), None, 101))
+    sought = ledger_queries.Sought(None, None, EVERYTHING)
+    found = await plan(filled, ledger_queries.windows(sought, span(query.since, query.until, NOW_US), None, 101))
     assert read(found) == {name("ledger", day) for day in (TODAY - 3, TODAY - 2)}
 
 

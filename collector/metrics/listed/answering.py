@@ -25,3 +25,19 @@ REQUEST_SECONDS = ListedHistogram(
     roles=(Role.ALL, Role.AUDIT),
     when="a SQL sink",
 )
+LOOKS = ListedCounter(
+    name="meshscribe_looks_total",
+    unit="looks",
+    means="Looks at the log (docs/looks.md).",
+    act="`late`, `withheld` or `lost` grows: the store does not take them: it is locked or full, or its user may not write to `looks`.",
+    labels={
+        "outcome": (
+            "written",
+            "late",
+            "withheld",
+            "lost",
+        )
+    },
+    roles=(Role.ALL, Role.AUDIT),
+    when="a SQL sink",
+)

@@ -1,0 +1,190 @@
+"""Who sees one namespace alone cannot tell by any answer what else there is: two stores that differ only in that answer the same bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from collector.access.looker import Looker, Reach, Right
+from collector.messages.completeness import Completeness
+from tests.audit.lookers import ADA, Catalogue, looker, seen_by
+from tests.audit.rows import JOURNAL, MINUTE, NODE, NOW, Store, away, exchange, payload, window
+
+OTHER_JOURNAL = "0192aaaa-0000-7000-8000-000000000002"
+OWN = ("shop", "lab")
+FOREIGN = ("bank", "shop2", None)
+UNKNOWN = "019aaaaa-0000-7000-8000-000000000000"
+
+
+class World:
+    """Rows of a random store, made the same for the same seed."""
+
+    def __init__(self, seed: int, namespaces: tuple[str | None, ...], salt: str, journals: tuple[str, ...]) -> None:
+        self._random = random.Random(f"{seed}{salt}")
+        self._namespaces, self._salt, self._journals = namespaces, salt, journals
+        self.exchanges: list[dict[str, Any]] = []
+        self.payloads: list[dict[str, Any]] = []
+        self.ledger: list[dict[str, Any]] = []
+        for number in range(24):
+            self._add(number)
+
+    def _add(self, number: int) -> None:
+        pick = self._random
+        start = NOW - pick.randrange(90) * MINUTE - number
+        made = {
+            "namespace": pick.choice(self._namespaces),
+            "service": pick.choice(("llama", "iris")),
+            "request_id": f"call-{pick.randrange(4)}",
+            "status": pick.choice((200, 404, 503, None)),
+            "method": pick.choice(("POST", "GET")),
+            "path": pick.choice(("/v1/a", "/v1/b", "/v2/c")),
+            "model": pick.choice(("llama-3", "iris")),
+            "completeness": int(pick.choice((Completeness.COMPLETE, Completeness.CLIENT_ABORTED))),
+            "journal": pick.choice(self._journals),
+            "position": start - NOW + (1 << 40),
+        }
+        for revision in range(pick.choice((1, 1, 2))):
+            row = exchange(start, self._salt, revision, **made)
+            row["position"] += revision
+            self.exchanges.append(row)
+            self.payloads.append(payload(row, pick.choice(("request", "response")), b"body"))
+        node = pick.choice((NODE, f"node{self._salt}{number}"))
+        lost = {"queue_full": pick.randrange(3)}
+        told = window(NOW - number * MINUTE, node, lost, sender=pick.choice(("", "spiffe://a")), received=pick.randrange(9), missing=1)
+        self.ledger.append({**told, "namespace": made["namespace"], "id": told["id"][:-1] + ("0" if self._salt else "1")})
+
+    def fill(self, store: Store) -> None:
+        store.exchanges(*sorted(self.exchanges, key=lambda row: (row["journal"], row["position"])))
+        store.payloads(*self.payloads)
+        store.ledger(*self.ledger)
+
+
+def asked(own: World, foreign: World) -> list[str]:
+    """Everything that can be asked, in every way."""
+    said = """
+        namespace=shop namespace=bank namespace=shop&model=llama-3 service=llama model=iris&status=503 status=5xx status=503,none path=/v1*
+        path=/v1/a method=GET method=GET,PUT completeness=!complete request_id=call-1 since=30m revisions=all order=asc order=stored
+        order=stored&after=now order=stored&status=404 order=stored&namespace=bank order=sideways
+    """
+    filters = [*said.split(), "", f"node={NODE}", f"order=stored&after={OTHER_JOURNAL}:5:0"]
+    ids = [row["id"] for world in (own, foreign) for row in world.exchanges[:5]] + [UNKNOWN, "x"]
+    below = ("", "/request", "/response", "/events", "?revision=0", "?revision=1", "/response?revision=7")
+    windows = ("", "group=proxy", "namespace=bank", f"node={NODE}", "since=9m")
+    return [
+        *(f"/v1/exchanges?limit={limit}&{wanted}" for wanted in filters for limit in (3, 200)),
+        *(f"/v1/exchanges/{one}{more}" for one in ids for more in below),
+        *(f"/v1/calls/call-{number}" for number in range(5)),
+        *(f"/v1/ledger?limit={limit}&{wanted}" for limit in (4, 100) for wanted in windows),
+        *("/v1/services", "/v1/services?limit=1", "/v1/services?namespace=bank", "/v1/services?namespace=shop"),
+        *("/v1/services/bank/llama/versions", "/v1/services/shop/vault/versions", "/v1/services/none/none/versions"),
+    ]
+
+
+async def answers(client: httpx.AsyncClient, url: str) -> AsyncIterator[tuple[str, int, dict[str, str], bytes]]:
+    """The answer, and those of the pages behind it."""
+    page = url
+    for _ in range(40):
+        answer = await client.get(page)
+        yield page, answer.status_code, dict(answer.headers), answer.content
+        following = answer.json().get("next") if answer.content.startswith(b'{"items"') else None
+        if following is None:
+            return
+        page = str(httpx.URL(url).copy_merge_params({"cursor": following}))
+
+
+PEOPLE = {
+    "one namespace": looker(*Right, reach=Reach(namespaces=frozenset({"shop"}))),
+    "two namespaces": looker(*Right, reach=Reach(namespaces=frozenset(OWN))),
+    "no namespace": looker(*Right, reach=Reach(consumers=frozenset({"nobody"}))),
+    "records alone": looker(Right.EXCHANGES, reach=Reach(namespaces=frozenset(OWN))),
+    "texts of one": Looker(
+        ADA, {Right.EXCHANGES: Reach(namespaces=frozenset(OWN)), Right.TEXTS: Reach(namespaces=frozenset({"lab"})), Right.LEDGER: Reach()}
+    ),
+}
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("seed", range(2))
+async def test_what_may_not_be_seen_changes_no_answer(tmp_path: Path, seed: int, who: str) -> None:
+    own = World(seed, OWN, "", (JOURNAL,))
+    foreign = World(seed, FOREIGN, "foreign", (JOURNAL, OTHER_JOURNAL))
+    alone, full = Store(tmp_path / "alone.db"), Store(tmp_path / "full.db")
+    shut = away(NOW - 40 * MINUTE, NOW - 39 * MINUTE)
+    for store in (alone, full):
+        own.fill(store)
+        store.ledger(shut)
+    foreign.fill(full)
+    few = Catalogue([("shop", "llama"), ("lab", "iris")])
+    many = Catalogue([("shop", "llama"), ("lab", "iris"), ("bank", "llama"), ("bank", "vault"), ("lab2", "iris")])
+    found = 0
+    async with seen_by(alone, PEOPLE[who], few) as one, seen_by(full, PEOPLE[who], many) as other:
+        for url in asked(own, foreign):
+            said = [answer async for answer in answers(one, url)]
+            assert [answer async for answer in answers(other, url)] == said, url
+            found += sum(status == 200 for _, status, _, _ in said)
+    assert found > 20
+    for store in (alone, full):
+        store.close()
+
+
+async def test_the_worlds_do_differ_for_who_sees_all(tmp_path: Path) -> None:
+    store = Store(tmp_path / "full.db")
+    foreign = World(0, FOREIGN, "foreign", (OTHER_JOURNAL,))
+    World(0, OWN, "", (JOURNAL,)).fill(store)
+    foreign.fill(store)
+    async with seen_by(store, None) as client:
+        assert len((await client.get("/v1/exchanges?limit=200")).json()["items"]) == 48
+        assert (await client.get(f"/v1/exchanges/{foreign.exchanges[0]['id']}")).status_code == 200
+    store.close()
+
+
+async def test_a_cursor_of_another_reach_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "full.db")
+    World(0, OWN, "", (JOURNAL,)).fill(store)
+    async with seen_by(store, None) as everything, seen_by(store, PEOPLE["one namespace"]) as one:
+        cursor = (await everything.get("/v1/exchanges?limit=3")).json()["next"]
+        answer = await one.get(f"/v1/exchanges?limit=3&cursor={cursor}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["parameter"] == "cursor"
+    store.close()
+
+
+async def test_pages_of_two_namespaces_are_in_the_order_of_time_and_hold_each_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "full.db")
+    own = World(1, OWN, "", (JOURNAL,))
+    own.fill(store)
+    World(1, FOREIGN, "foreign", (JOURNAL,)).fill(store)
+    async with seen_by(store, None) as client:
+        everything = (await client.get("/v1/exchanges?limit=200")).json()["items"]
+    async with seen_by(store, PEOPLE["two namespaces"]) as client:
+        pages = [body async for _, _, _, body in answers(client, "/v1/exchanges?limit=5")]
+        found = [item["id"] for page in pages for item in httpx.Response(200, content=page).json()["items"]]
+    assert found == [item["id"] for item in everything if item["service"]["namespace"] in OWN]
+    assert len(found) == 24
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/exchanges", "/v1/ledger", "/v1/services", f"/v1/exchanges/{UNKNOWN}", f"/v1/exchanges/{UNKNOWN}/request"]
+)
+async def test_without_a_right_over_anything_it_is_403_and_says_which(tmp_path: Path, path: str) -> None:
+    store = Store(tmp_path / "events.db")
+    async with seen_by(store, looker(Right.USAGE), Catalogue([])) as client:
+        answer = await client.get(path)
+    assert answer.status_code == 403
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:meshscribe:problem:forbidden"
+    assert answer.json()["right"] in answer.json()["detail"]
+    store.close()
+
+
+async def test_without_texts_nobody_finds_a_query_out_by_asking_for_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "events.db")
+    async with seen_by(store, looker(Right.EXCHANGES)) as client:
+        assert (await client.get("/v1/exchanges", params={"path": "/v1/a?q=s*"})).status_code == 403
+    store.close()
