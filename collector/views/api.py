@@ -15,11 +15,11 @@ Parameters = Mapping[str, str | int | None]
 
 
 class RefusedError(Exception):
-    """The API's answer is no success: its status, and what it says."""
+    """The API's answer is no success: its status, what it says, and what kind of problem it is (RFC 9457's `type`)."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, kind: str = "") -> None:
         super().__init__(detail)
-        self.status = status
+        self.status, self.kind = status, kind
 
 
 class Answer(NamedTuple):
@@ -39,7 +39,7 @@ class Api:
         """The answer of this route. Raises RefusedError."""
         answer = await self._ask(path, parameters or {})
         if answer.status != 200:
-            raise RefusedError(answer.status, _detail(answer))
+            raise RefusedError(answer.status, *_problem(answer))
         found = msgspec.json.decode(answer.body)
         assert isinstance(found, dict)
         return found
@@ -94,12 +94,12 @@ class Api:
         }
 
 
-def _detail(answer: Answer) -> str:
-    """What a problem document says (RFC 9457)."""
+def _problem(answer: Answer) -> tuple[str, str]:
+    """What a problem document says (RFC 9457), and its type."""
     try:
         problem = msgspec.json.decode(answer.body)
     except msgspec.DecodeError:
-        return f"The API answered {answer.status}."
+        return f"The API answered {answer.status}.", ""
     told = [str(problem.get("detail") or problem.get("title") or f"The API answered {answer.status}.")]
     told += [f"{one.get('parameter', '')}: {one.get('detail', '')}" for one in problem.get("errors", ())]
-    return " ".join(told)
+    return " ".join(told), str(problem.get("type", ""))

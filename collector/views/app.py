@@ -7,6 +7,7 @@ from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from collector.audit.problems import REASON_NEEDED
 from collector.clock import Clock
 from collector.page.render import Pages
 from collector.views import access, exchange, exchanges, losses, services, status, usage
@@ -61,6 +62,9 @@ async def _shown(request: Request, app: FastAPI, pages: Pages, show: Callable[[A
     except RefusedError as error:
         title = TITLES.get(error.status, "This cannot be shown")
         view = await _frame(request, api)
+        if error.kind == REASON_NEEDED:
+            asked = {"path": request.url.path, "kept": request.query_params.multi_items()}
+            return pages.answer("reason.html", {"view": view, **asked}, error.status)
         return pages.answer(
             "fault.html", {"view": view, "title": title, "detail": str(error), "back": "/", "back_name": "To the exchanges"}, error.status
         )

@@ -15,7 +15,7 @@ from collector.page import words
 from collector.page.charts import spread, strip
 from collector.page.render import Pages, link
 from collector.views import talk
-from collector.views.api import Api, Document, RefusedError
+from collector.views.api import Api, Document, Parameters, RefusedError
 from collector.views.brief import answered, caller_of, service_of, tokens_of
 from collector.views.view import frame
 
@@ -54,14 +54,14 @@ class Hop(NamedTuple):
 async def show(request: Request, api: Api, pages: Pages, exchange: str) -> Response:
     """The page. Raises RefusedError: there is no such exchange, or not for this person."""
     filters = dict(request.query_params)
-    revision = filters.pop("revision", None)
-    found = await api.get(f"/v1/exchanges/{exchange}", {"revision": revision})
+    said = {"revision": filters.pop("revision", None), "reason": filters.pop("reason", None)}
+    found = await api.get(f"/v1/exchanges/{exchange}", said)
     record = cast(Record, found)
     view, (newer, older) = await asyncio.gather(frame("Exchanges", request, api), _neighbours(api, record["id"], filters))
     parts = await asyncio.gather(
         _call(api, record),
-        _part(api, exchange, "conversation", revision),
-        _part(api, exchange, "timeline", revision),
+        _part(api, exchange, "conversation", said),
+        _part(api, exchange, "timeline", said),
         api.get_if_allowed(f"/v1/exchanges/{exchange}/access", {"limit": SEEN}),
         _now(api, record),
     )
@@ -116,8 +116,8 @@ def ways(request: Request, record: Record, filters: Mapping[str, str], newer: st
     }
 
 
-async def _part(api: Api, exchange: str, name: str, revision: str | None) -> Document | None:
-    return await api.get_if_allowed(f"/v1/exchanges/{exchange}/{name}", {"revision": revision})
+async def _part(api: Api, exchange: str, name: str, said: Parameters) -> Document | None:
+    return await api.get_if_allowed(f"/v1/exchanges/{exchange}/{name}", said)
 
 
 async def _call(api: Api, record: Record) -> Document | None:
@@ -312,6 +312,6 @@ def looks(seen: Document | None) -> list[dict[str, object]] | None:
     if seen is None:
         return None
     return [
-        {"who": one.get("who", "?"), "what": one.get("action", ""), "time": one.get("time", ""), "reason": one.get("reason", "")}
+        {"who": one["who"].get("name", "nobody"), "what": one["action"], "time": one["time"], "reason": one.get("reason", "")}
         for one in seen["items"]
     ]
