@@ -1,7 +1,8 @@
 """Every look at the log is an event: it is durable before the first byte of the answer goes out.
 
-One for each request under /v1/, refusals too. Stands outside of what asks people who they are and of the turns, so that it sees what these
-refuse, and holds no turn while it waits. An answer with texts or bodies is withheld if its look cannot be written; any other goes out.
+One for each request under /v1/, refusals too; of those who prove nobody and come by the thousand, as many as the store can bear. Stands
+outside of what asks people who they are and of the turns, so that it sees what these refuse, and holds no turn while it waits. An answer
+with texts or bodies is withheld if its look cannot be written; any other goes out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,27 @@ WITHHELD = (
 # In the state of requests, where no client can put anything:
 INNER = "for_page"  # this one is asked by a page, on behalf of whoever looks at it
 OF_PAGE = "looks_of_page"  # the looks that a page is made of
+STRANGERS = 1_000  # refusals of people who prove nobody that are written at once
+STRANGERS_A_SECOND = 10  # and from then on
+_NOT_LET_IN = (401, 421, 429)
+
+
+class Strangers:
+    """How many more refusals of people who prove nobody are written: whoever floods must not fill the store with his own name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left, self._at_us = float(STRANGERS), clock.monotonic_us()
+
+    def one_more(self) -> bool:
+        """Whether this one is written."""
+        now = self._clock.monotonic_us()
+        self._left = min(STRANGERS, self._left + (now - self._at_us) / 1e6 * STRANGERS_A_SECOND)
+        self._at_us = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class WithheldError(Exception):
@@ -43,7 +65,7 @@ class Looks:
 
     def __init__(self, app: ASGIApp, writer: LookWriter, clock: Clock) -> None:
         self.app = app
-        self._writer, self._clock = writer, clock
+        self._writer, self._clock, self._strangers = writer, clock, Strangers(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -95,6 +117,9 @@ class Looks:
 
     async def _told(self, look: Stored) -> bool:
         """Whether the answer may go out."""
+        if look.status in _NOT_LET_IN and not look.name and not self._strangers.one_more():
+            self._writer.outcomes["flood"].inc()
+            return True
         try:
             await self._writer.write(look, 503 if look.shown else None)
         except NotWrittenError:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from collector.access.everybody import everything
-from collector.access.open import open_access
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
+from collector.roles.access import start_access
 from collector.roles.looks import start_looks
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.phase import PhasedHealth
@@ -30,9 +29,9 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    access = await open_access(settings, clock, stack, everything)
+    access = await start_access(starting, engine, directory)
     phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-    app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, start_looks(starting), annotations)
+    app = create_whole(engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations)
     front.show(app)
     stack.callback(front.hide)
     stack.callback(app.tails.end)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.access.everybody import everything
-from collector.access.open import open_access
 from collector.correlate import Correlator
 from collector.dead_letters.burials import Burials
 from collector.dead_letters.open import open_letters
@@ -27,6 +25,7 @@ from collector.pipeline.pipeline import Pipeline
 from collector.receive.shares import Progress
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
+from collector.roles.access import start_access, start_look_expiry
 from collector.roles.burials import start_burials
 from collector.roles.limits import limits, microseconds
 from collector.roles.looks import start_looks
@@ -111,6 +110,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     if engine is not None:
         others.append(_start_counting(starting, engine).components)
         _start_retention(starting)
+        start_look_expiry(starting)
     directory = await _directory(starting, engine)
     correlator = Correlator(limits(settings))
     pipeline = Pipeline(
@@ -127,10 +127,10 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        access = await open_access(settings, clock, stack, everything)
+        access = await start_access(starting, engine, directory)
         others.append(access.components)
         phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-        app = create_whole(engine, phased, registry, settings.audit, clock, directory, access, start_looks(starting), annotations)
+        app = create_whole(engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations)
         told.stored = app.tails.wake
         front.show(app)
         stack.callback(front.hide)

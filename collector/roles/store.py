@@ -18,6 +18,7 @@ from collector.relays.kafka_feed import KafkaFeed
 from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
 from collector.relays.start import told
+from collector.roles.access import start_look_expiry
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
 from collector.roles.probes import start_probes
 from collector.roles.relays import start_own_relays
@@ -58,6 +59,7 @@ async def start(starting: Starting) -> Running:
     for store, days in ((open_expiry(settings.sink), settings.sink.retention_days), (_sums(settings), settings.usage.retention_days)):
         if days is not None:
             stack.push_async_callback(cancel, asyncio.create_task(Retention(store, days, clock).run()))
+    start_look_expiry(starting)
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
     older = BackgroundCount(engine, counting(settings.usage), clock)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from collector.settings.access_rules import Rule
 from collector.settings.section import Section, is_there
 
 # A key that is public must not be able to sign: no algorithm with a shared secret is among these, and none that signs nothing.
@@ -72,6 +73,10 @@ class KubernetesLogin(Section):
         " itself, so that kubectl's own token does; then whoever can read our memory can use it there.",
     )
     cache_seconds: float = Field(10.0, ge=0, le=10, description="How long an answer holds.")
+    roles: bool = Field(
+        False,
+        description="Whether RBAC says what people proven by it may see, by SubjectAccessReview (docs/roles-of-people.md).",
+    )
     kubeconfig: Path | None = Field(None, description="How the API server is reached; absent: as the pod's ServiceAccount.")
 
     @field_validator("kubeconfig")
@@ -113,7 +118,11 @@ class Access(Section):
         None, description="File of static tokens, as hashes, read again when it changes. `meshscribe access token NAME` makes a line of it."
     )
     session_seconds: float = Field(8 * 3600.0, ge=60, le=30 * 86400, description="How long a browser stays logged in.")
-    reason: Literal["off", "required"] = Field("off", description="required: who reads a body must say why.")
+    rules: list[Rule] = Field([], description="What people may see: roles for whom they fit (docs/roles-of-people.md). None: all.")
+    reason: Literal["off", "required"] = Field(
+        "off", description="required: who looks at what was asked or answered in an exchange must say why (docs/looks.md)."
+    )
+    retention_days: int | None = Field(None, ge=1, le=36_500, description="`serve` deletes looks that are older; absent: it deletes none.")
 
     @field_validator("reason", mode="before")
     @classmethod

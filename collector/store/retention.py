@@ -48,35 +48,35 @@ class Ended(NamedTuple):
     rows: int | None
 
 
-class Expiry(Protocol):
-    """A store whose old data can be deleted."""
+class Ending(Protocol):
+    """What can be deleted day by day."""
 
     def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
         """Deletes everything older than this day (since 1970-01-01, UTC), step by step. Raises RetryableError."""
         ...
 
+    async def newest_us(self) -> int | None:
+        """The time of the newest of it; None if there is none. Raises RetryableError."""
+        ...
+
+
+class Expiry(Ending, Protocol):
+    """A store whose old data can be deleted."""
+
     def end_sums(self, before: int) -> AsyncIterator[Ended]:
         """Deletes the sums of usage that are of days before this one. Raises RetryableError."""
         ...
 
-    async def newest_us(self) -> int | None:
-        """The start of the newest exchange; None if there is none. Raises RetryableError."""
-        ...
-
 
 class UsageExpiry:
-    """See Expiry: of the sums of usage alone, which have a time of their own."""
+    """See Ending: of the sums of usage alone, which have a time of their own."""
 
     def __init__(self, store: Expiry) -> None:
         self._store = store
 
     def end(self, before: int, dry_run: bool = False) -> AsyncIterator[Ended]:
-        """See Expiry. There is no dry run of it."""
+        """See Ending. There is no dry run of it."""
         del dry_run
-        return self._store.end_sums(before)
-
-    def end_sums(self, before: int) -> AsyncIterator[Ended]:
-        """See Expiry."""
         return self._store.end_sums(before)
 
     async def newest_us(self) -> int | None:
@@ -101,7 +101,7 @@ Hold = Callable[[int], Awaitable[int]]  # from the first day that is kept by its
 class Retention:
     """Deletes what is old, once an hour, until it is cancelled. `hold`: keeps more, if somebody still needs it."""
 
-    def __init__(self, store: Expiry, keep_days: int, clock: Clock, hold: Hold | None = None) -> None:
+    def __init__(self, store: Ending, keep_days: int, clock: Clock, hold: Hold | None = None) -> None:
         self._store, self._keep_days, self._hold = store, keep_days, hold
         self._clock = HeldClock(clock, HOLD_US)
         self._began = False

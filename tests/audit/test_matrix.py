@@ -13,10 +13,14 @@ from sqlalchemy import delete
 from collector.access.look_writer import LookWriter
 from collector.access.looker import Looker, Person, Right
 from collector.access.roles import ROLES, looker
+from collector.audit.looks import STRANGERS, Looks, Strangers
+from collector.audit.problems import problem
+from collector.clock import SystemClock
 from collector.settings.access_rules import Rule
 from collector.store.schema import looks
 from tests.audit.lookers import Catalogue, looks_in, seen_by, written_down
 from tests.audit.rows import JOURNAL, MINUTE, NOW, Store, exchange, payload, window
+from tests.support.clocks import TurnedClock
 
 OWN, OTHER = "shop", "bank"
 ROWS = {name: exchange(NOW - at * MINUTE, name, namespace=name, request_id=f"call-{name}") for at, name in enumerate((OWN, OTHER))}
@@ -124,12 +128,16 @@ async def test_a_role_sees_what_is_its_own_and_is_seen_to(
 
 
 async def test_who_proves_nobody_is_seen_too(filled: Store, writer: LookWriter) -> None:
-    from collector.audit.looks import Looks
-    from collector.audit.problems import problem
-    from collector.clock import SystemClock
-
     app = Looks(problem(401, "Say who you are."), writer, SystemClock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         assert (await client.get("/v1/exchanges?namespace=shop")).status_code == 401
     [look] = looks_in(filled)
     assert (look["name"], look["proof"], look["status"], look["filter"]) == ("", "nothing", 401, "namespace=shop")
+
+
+def test_who_floods_without_proving_who_he_is_does_not_fill_the_store() -> None:
+    clock = TurnedClock()
+    strangers = Strangers(clock)
+    assert sum(strangers.one_more() for _ in range(STRANGERS * 3)) == STRANGERS
+    clock.now += 2_000_000
+    assert sum(strangers.one_more() for _ in range(STRANGERS)) == 20

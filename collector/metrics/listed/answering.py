@@ -29,13 +29,15 @@ LOOKS = ListedCounter(
     name="meshscribe_looks_total",
     unit="looks",
     means="Looks at the log (docs/looks.md).",
-    act="`late`, `withheld` or `lost` grows: the store does not take them: it is locked or full, or its user may not write to `looks`.",
+    act="`late`, `withheld` or `lost` grows: the store does not take them: it is locked or full, or its user may not write to `looks`."
+    " `flood` grows: somebody who proves nobody asks all the time; the log names his address.",
     labels={
         "outcome": (
             "written",
             "late",
             "withheld",
             "lost",
+            "flood",
         )
     },
     roles=(Role.ALL, Role.AUDIT),
