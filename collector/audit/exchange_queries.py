@@ -18,7 +18,8 @@ from collector.audit.call_queries import request_ids
 from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.looking import each_within, within
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery, Flags, Statuses
+from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery
+from collector.audit.values import Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import (

@@ -22,10 +22,11 @@ from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
 from collector.audit.pages import Page, Room, answer, read
-from collector.audit.parameters import After, ExchangeFilters, ExchangeQuery, Exchanges, Revision, after
+from collector.audit.parameters import ExchangeFilters, ExchangeQuery, Exchanges, Revision
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import shown
 from collector.audit.revisions import find
+from collector.audit.values import After, after
 from collector.clock import Clock
 from collector.messages.event import Place
 from collector.settings import Audit

@@ -20,7 +20,8 @@ from collector.audit.gathering import Gathered, class_of, gather
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
 from collector.audit.moments import rfc3339, span
-from collector.audit.parameters import FACETS, FacetQuery, FacetsAsked
+from collector.audit.parameters import FacetQuery, FacetsAsked
+from collector.audit.values import FACETS
 from collector.clock import Clock
 from collector.messages.completeness import names
 from collector.messages.marks import of_column

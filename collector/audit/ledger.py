@@ -26,9 +26,10 @@ from collector.audit.ledger_stored import read_window
 from collector.audit.looking import reach, saw
 from collector.audit.moments import Span
 from collector.audit.pages import Page, answer, read
-from collector.audit.parameters import LARGEST, LedgerWindows
+from collector.audit.parameters import LedgerWindows
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.snapshot import snapshot
+from collector.audit.values import LARGEST
 from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.settings import Audit

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, se
 
 from collector.audit.hints import Position
 from collector.audit.numbers import Range
-from collector.audit.parameters import ExchangeFilters, pairs
+from collector.audit.parameters import ExchangeFilters
+from collector.audit.values import pairs
 from collector.messages.marks import line, mark
 from collector.store.schema import UNMARKED, exchanges, marks
 

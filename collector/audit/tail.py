@@ -21,13 +21,14 @@ from collector.audit.exchanges import may_ask
 from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, written
-from collector.audit.parameters import After, Tailed, TailQuery, after
+from collector.audit.parameters import Tailed, TailQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
 from collector.audit.seats import Seats
 from collector.audit.streams import Streamed
 from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
+from collector.audit.values import After, after
 from collector.clock import Clock
 from collector.messages.event import Place
 from collector.settings import Audit

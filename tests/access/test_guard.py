@@ -39,7 +39,7 @@ async def test_everything_but_probes_and_the_login_needs_a_proof(door: Doors, tm
     assert (await made.knock(path=path)).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/ingest", "/metrics", "/login", "/login/ways", "/page/style.css"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/ingest", "/metrics", "/login", "/login/ways", "/assets/style.css"])
 async def test_probes_and_the_login_need_none(door: Doors, tmp_path: Path, path: str) -> None:
     made = await door(Access(tokens_file=tokens_file(tmp_path)))
     assert (await made.knock(path=path)).status_code in (200, 503)  # this process has no ingest listeners

@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from collector.audit.app import create_app
-from collector.audit.parameters import MOST_VALUES
 from collector.audit.turns import WAITING_EACH, Line, TooManyError, Turns
+from collector.audit.values import MOST_VALUES
 from collector.clock import SystemClock
 from collector.settings import Audit, Sink
 from collector.sqlite.deadlines import DEADLINE
