@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from collector.audit.pages import answer
 from collector.audit.parameters import UsageQuery, Usages
 from collector.audit.snapshot import snapshot
 from collector.audit.usage_queries import Hours
+from collector.audit.values import Grouping
 from collector.clock import Clock
 from collector.messages.ledger import MISSING
 from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
@@ -55,12 +57,12 @@ async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, fo
     left_out = 0
     total = dict.fromkeys(SUMS, 0)
     if kept.first is not None and bounds.first < bounds.behind:
-        whole = query.model_copy(update={"group_by": type(query.group_by)()})
-        [row] = (await connection.execute(queries.groups(whole, bounds, covered, dialect, 1))).all()
-        total = _sums(row)
         rows = (await connection.execute(queries.groups(query, bounds, covered, dialect, limit + 1))).all()
+        total = _added(rows)
         if len(rows) > limit:
             left_out = (await connection.execute(queries.size(query, bounds, covered, dialect))).scalar_one() - limit
+            whole = query.model_copy(update={"group_by": Grouping()})
+            total = _added((await connection.execute(queries.groups(whole, bounds, covered, dialect, 1))).all())
         items = [_item(query, row) for row in rows[:limit]] if total[CALLS] or total[LATE] else []
     uncounted = (await state(connection)).uncounted
     older = uncounted is not None and (counted := _millisecond(uncounted)) is not None and asked.first * HOUR_US < counted * 1000
@@ -91,6 +93,10 @@ def _item(query: UsageQuery, row: Row[Any]) -> dict[str, Any]:
     if row.folded and (grouping.dimensions or grouping.annotations):
         told["folded"] = True
     return told | _numbers(_sums(row))
+
+
+def _added(rows: Sequence[Row[Any]]) -> dict[str, int]:
+    return {name: sum(int(getattr(row, name) or 0) for row in rows) for name in SUMS}
 
 
 def _sums(row: Row[Any]) -> dict[str, int]:

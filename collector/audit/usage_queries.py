@@ -75,15 +75,15 @@ def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: 
 
 
 def _by_key(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Any:
-    """Sums by key, and by time if that is asked for: keys are few, and numbers."""
+    """What is to be summed. Unless it is by time, it is summed by key first: keys are few, and numbers."""
     unit = query.group_by.unit
-    parts = _parts(within, unit)
     chosen = select(_key.id).where(reach, *_wanted(query, dialect))
-    rows = [_rows(table, bounds, within, unit).where(table.c.key.in_(chosen)) for table, bounds in parts]
+    rows = [_rows(table, bounds, within, unit).where(table.c.key.in_(chosen)) for table, bounds in _parts(within, unit)]
     both: CompoundSelect[Any] | Select[Any] = union_all(*rows) if len(rows) > 1 else rows[0]
     inner = both.subquery()
-    by = [inner.c.key, *([inner.c.at] if unit else [])]
-    return select(*by, *(func.sum(inner.c[name]).label(name) for name in SUMS)).group_by(*by).subquery()
+    if unit:
+        return inner
+    return select(inner.c.key, *(func.sum(inner.c[name]).label(name) for name in SUMS)).group_by(inner.c.key).subquery()
 
 
 def _parts(within: Hours, unit: str | None) -> list[tuple[Table, list[tuple[int, int]]]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.commands import options
-from collector.messages.usage_counts import TOKENS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -134,6 +133,7 @@ def _table(told: Told, names: list[str]) -> Table:
     from rich.text import Text
 
     from collector.commands.screen import plain
+    from collector.messages.usage_counts import TOKENS
 
     totals = told["totals"]
     classes = [name for name in TOKENS if name in totals["tokens"]]
@@ -163,6 +163,8 @@ def _csv(items: list[Told], names: list[str]) -> str:
     """Comma-separated values (RFC 4180); a value that a spreadsheet would take for a formula gets a quote in front."""
     import csv
     import io
+
+    from collector.messages.usage_counts import TOKENS
 
     text = io.StringIO()
     writer = csv.writer(text)

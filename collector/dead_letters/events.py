@@ -15,6 +15,8 @@ import orjson
 
 from collector.errors import DamagedError
 from collector.kafka.cloudevents import time
+from collector.kafka.columns import exchange_columns
+from collector.messages.columns import ExchangeColumns
 from collector.messages.event import COLUMNS, Event, Place
 
 EVENT_TYPE = "application/cloudevents+json"
@@ -73,6 +75,8 @@ def read_batch(data: bytes, columns: bytes | None) -> tuple[Event, ...]:
 
 def _event(named: dict[str, Any], beside: dict[str, Any]) -> Event:
     of = COLUMNS.get(named["type"])
+    data = base64.b64decode(named["data_base64"], validate=True)
+    columns = of(**beside["columns"]) if of is not None else None
     return Event(
         id=named["id"],
         type=named["type"],
@@ -80,10 +84,21 @@ def _event(named: dict[str, Any], beside: dict[str, Any]) -> Event:
         subject=named.get("subject"),
         time_us=beside["time_us"],
         datacontenttype=named.get("datacontenttype"),
-        data=base64.b64decode(named["data_base64"], validate=True),
+        data=data,
         extensions={name: value for name, value in named.items() if name not in _OF_EVENTS},
-        columns=of(**beside["columns"]) if of is not None else None,
+        columns=_of_now(columns, data) if isinstance(columns, ExchangeColumns) else columns,
     )
+
+
+def _of_now(columns: ExchangeColumns, data: bytes) -> ExchangeColumns:
+    """A letter of an older version does not say what is billed: its record does, if it can be read."""
+    if columns.billable is not None:
+        return columns
+    try:
+        told = exchange_columns(orjson.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return columns
+    return columns._replace(**{name: getattr(told, name) for name, value in columns._asdict().items() if value is None})
 
 
 def _clean(value: str | int | bool) -> str | int | bool:

@@ -11,7 +11,7 @@ from collector.describe import describe_ledger
 from collector.errors import RetryableError
 from collector.messages.event import Output, Place, Untold
 from collector.messages.exchange import LedgerWindow, Node
-from collector.metrics import LedgerMetrics
+from collector.metrics import LedgerMetrics, UsageMetrics
 from collector.sinks.counted import CountedSink
 from tests.support.events import exchange
 
@@ -107,3 +107,31 @@ async def test_mirrored_calls_are_counted_by_service_and_services_are_bounded() 
     assert found["meshscribe_mirrored_calls_total prod/s0"] == 2
     assert found["meshscribe_mirrored_calls_total other"] == 2 * (300 - LedgerMetrics.SERVICES)
     assert len(found) == LedgerMetrics.SERVICES + 1
+
+
+async def test_calls_and_tokens_are_counted_by_service_model_and_class_within_a_budget() -> None:
+    registry = CollectorRegistry()
+    sink = CountedSink(Store(), LedgerMetrics(registry), UsageMetrics(registry, 2))
+    told_usage = {"billable": 1, "usage": '{"input_uncached":3,"output":5}'}
+    outputs = [
+        exchange(Place(1, 0), **told_usage),
+        exchange(Place(2, 0), **told_usage),
+        exchange(Place(3, 0), revision=1, **told_usage),
+        exchange(Place(4, 0), billable=0, usage=told_usage["usage"]),
+        exchange(Place(5, 0), billable=1, usage='{"absent_not_told":1}', model="\ud800", service=None),
+        exchange(Place(6, 0), **told_usage, model="made-up-1"),
+        exchange(Place(7, 0), **told_usage, model="made-up-2"),
+    ]
+    with pytest.raises(RetryableError):
+        await sink.write("j", outputs, Place(7, 0))
+    await sink.write("j", outputs, Place(7, 0))
+    found = {name.removeprefix("meshscribe_usage_"): value for name, value in told(registry).items() if "usage" in name}
+    assert found == {
+        "calls_total prod/llama llama-3": 2,
+        "tokens_total prod/llama llama-3 input_uncached": 6,
+        "tokens_total prod/llama llama-3 output": 10,
+        "calls_total unknown ?": 1,
+        "calls_total other other": 2,
+        "tokens_total other other input_uncached": 6,
+        "tokens_total other other output": 10,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_records_and_dead_letters_give_the_same_events(made: list[Output]) -> No
     for output in made:
         kept = letter("sink", JOURNAL, output, "why", 0)
         assert read_batch(kept.data, kept.columns) == output.events
+
+
+def test_a_letter_of_an_older_version_is_counted_as_its_record_says(made: list[Output]) -> None:
+    kept = letter("sink", JOURNAL, made[0], "why", 0)
+    told = json.loads(kept.columns or b"")
+    for beside in told:
+        for name in ("consumer", "user", "protocol", "annotations", "billable", "usage"):
+            beside["columns"].pop(name, None)
+    assert read_batch(kept.data, json.dumps(told).encode()) == made[0].events
 
 
 def test_a_key_that_no_index_holds_is_cut_and_another_text_is_not(made: list[Output]) -> None:

@@ -70,7 +70,7 @@ async def _uncounted(engine: AsyncEngine, span: Span) -> Finding:
             number = (await connection.execute(_UNCOUNTED, _bounds(span))).scalar_one()
     if found.uncounted is not None:
         return Finding(CHECK, "older exchanges", 0, f"{number} wait to be counted; counted back to {counted_back_to(found.uncounted)}")
-    said = f"{number} could not be read, and are counted nowhere" if number else "all are counted"
+    said = f"{number} are counted nowhere: `meshscribe recount` counts those that can be read" if number else "all are counted"
     return Finding(CHECK, "older exchanges", number, said)
 
 
