@@ -71,30 +71,32 @@ def query(
 
     **Examples**
 
-    - `meshscribe query --since 15m --status 5xx`: what failed just now
-
     - `meshscribe query -n prod -s llama --completeness '!complete'`: what we do not know all of
 
     - `meshscribe query --since 7d --limit 0 -o jsonl > week.jsonl`: a week, one record a line
 
-    - `meshscribe query -q 'service:llama status:5xx tokens:>4000'`: the same filters as one line
+    - `meshscribe query --since 15m -q 'service:llama status:5xx tokens:>4000'`: filters as one line
 
     - `meshscribe query ID`: one exchange in full
 
     - `meshscribe query ID --body response > answer`: its response, byte for byte
     """
     filters = options.filters(locals())
-    if id is None:
-        _only_with_id(body=body, revision=revision)
-        _list(url, {**filters, "order": order.value, "revisions": "all" if all_revisions else None}, limit, output)
+    if id is not None:
+        _one(url, id, filters, body, revision, output)
         return
+    _only_with_id(body=body, revision=revision)
+    _list(url, {**filters, "order": order.value, "revisions": "all" if all_revisions else None}, limit, output)
+
+
+def _one(url: str, event: str, filters: dict[str, str | None], body: Direction | None, revision: int | None, output: Format) -> None:
     given = [name for name, value in filters.items() if value is not None]
     if given:
         raise typer.BadParameter(f"an id names one exchange: leave out --{given[0].replace('_', '-')}")
     if body is None:
-        _show(url, id, revision, output)
+        _show(url, event, revision, output)
     else:
-        _body(url, id, body, revision)
+        _body(url, event, body, revision)
 
 
 def _only_with_id(**given: object) -> None:
