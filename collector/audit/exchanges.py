@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import ColumnElement, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.audit import documents, mark_queries
@@ -24,6 +25,7 @@ from collector.settings import Audit
 from collector.store.schema import exchanges
 
 _BEGINNING = Place(-1, -1)
+_EVERYTHING = true()
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -62,11 +64,11 @@ async def _by_time(connection: AsyncConnection, query: ExchangeQuery, page: Aske
     return answer(await records(connection, found.rows), next=page.next(found.rows[-1].id if found.more else None, within))
 
 
-async def _complete_from(connection: AsyncConnection, query: ExchangeQuery) -> str | None:
+async def _complete_from(connection: AsyncConnection, query: ExchangeQuery, seen: ColumnElement[bool] = _EVERYTHING) -> str | None:
     """From when on all exchanges have marks, if they have none before."""
     if not mark_queries.groups(query):
         return None
-    newest = (await connection.execute(mark_queries.newest_unmarked())).scalar_one_or_none()
+    newest = (await connection.execute(mark_queries.newest_unmarked(seen))).scalar_one_or_none()
     return None if newest is None else rfc3339(newest + 1)
 
 
