@@ -112,8 +112,7 @@ async def _complete_from(connection: AsyncConnection, of: Listed) -> str | None:
     """From when on all exchanges that may be seen have marks, if they have none before."""
     if not mark_queries.groups(of.query):
         return None
-    unmarked = mark_queries.newest_unmarked().where(within_reach(of.reach, exchanges))
-    newest = (await connection.execute(unmarked)).scalar_one_or_none()
+    newest = (await connection.execute(mark_queries.newest_unmarked(within_reach(of.reach, exchanges)))).scalar_one_or_none()
     return None if newest is None else rfc3339(newest + 1)
 
 

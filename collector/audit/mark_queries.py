@@ -82,9 +82,9 @@ def rows(hashes: Sequence[bytes], found: Sequence[int]) -> Select[Any]:
     return select(marks.c.told).where(marks.c.bucket.in_(found), either)
 
 
-def newest_unmarked() -> Select[Any]:
-    """The newest exchange that has no marks yet: up to it a filter by marks may miss some."""
-    return select(_column.time_us).where(text(f"({UNMARKED})")).order_by(_column.id.desc()).limit(1)
+def newest_unmarked(seen: ColumnElement[bool]) -> Select[Any]:
+    """The newest exchange, of those that who asks may see, that has no marks yet: up to it a filter by marks may miss some."""
+    return select(_column.time_us).where(text(f"({UNMARKED})"), seen).order_by(_column.id.desc()).limit(1)
 
 
 def _ranges(query: ExchangeFilters) -> list[tuple[ColumnElement[Any], Range]]:

@@ -75,7 +75,7 @@ def query(
 
     - `meshscribe query --since 7d --limit 0 -o jsonl > week.jsonl`: a week, one record a line
 
-    - `meshscribe query -q 'service:llama status:5xx tokens:>4000'`: the same filters as one line
+    - `meshscribe query --since 15m -q 'service:llama status:5xx tokens:>4000'`: filters as one line
 
     - `meshscribe query ID --body response > answer`: its response, byte for byte
     """

@@ -60,7 +60,7 @@ def _payload(
         extensions = {**extensions, "redacted": redacted}
     if body.data and (missing := body.missing):
         extensions = {**extensions, "gaps": _holes(missing)}
-    if len(body.chunks) > 1:
+    if type_ == RESPONSE_TYPE and len(body.chunks) > 1:
         extensions = {**extensions, EXTENSION: pack(body.chunks, with_lengths=not redacted)}
     whole = redacted != "part"  # one with marks is stored decoded, and its size is not the message's
     columns = PayloadColumns(

@@ -36,7 +36,10 @@ def pack(chunks: Sequence[Chunk], with_lengths: bool = True) -> str:
     lengths = [length for _, length, _ in chunks] if with_lengths else []
     gapless = not chunks or (chunks[0][0] == 0 and chunks[-1][0] + chunks[-1][1] == sum(lengths))
     jumps = [] if gapless or not with_lengths else _jumps(chunks)
-    packed = _encode((UNIT_US, lengths, waits, jumps))
+    try:
+        packed = _encode((UNIT_US, lengths, waits, jumps))
+    except OverflowError:  # lengths that no body has
+        packed = _encode((UNIT_US, [], waits, []))
     return b64encode(zlib.compress(packed, _LEVEL) if len(packed) > _SMALL else packed).decode()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from collector.commands import screen
 from tests.audit.rows import NOW, SECOND, Store, exchange, payload
+from tests.audit.test_marks import filled
 from tests.commands.conftest import Cli
 
 
@@ -51,6 +52,15 @@ def test_every_filter_reaches_the_api(cli: Cli, store: Store) -> None:
     assert told.stdout_bytes == row["data"] + b"\n"
     for wrong in ("--request-id", "--caller", "--model", "--node", "--service", "--namespace"):
         assert cli("query", wrong, "zzz", "-o", "jsonl").stdout == "", wrong
+
+
+def test_marks_numbers_and_a_line_of_filters_reach_the_api(cli: Cli, store: Store) -> None:
+    filled(store)
+    for asked in (["--user", "u3"], ["--session", "s17"], ["--tokens", ">5000"], ["--annotation", "team=b,c"], ["--duration", "<20ms"]):
+        found = cli("query", *asked, "-o", "jsonl").stdout
+        assert 0 < len(found.splitlines()) < 60, asked
+        assert cli("query", "-q", f'{asked[0][2:]}:"{asked[1]}"', "-o", "jsonl").stdout == found
+    assert cli("query", "-q", "colour:red").exit_code != 0
 
 
 def test_all_revisions_on_request(cli: Cli, store: Store) -> None:

@@ -93,6 +93,10 @@ def test_times_of_chunks_come_back_as_they_were_to_the_unit(found: list[tuple[in
     assert unpack(pack(placed, with_lengths=False)) == [(None, None, at // UNIT_US * UNIT_US) for _, _, at in placed]
 
 
+def test_lengths_that_no_body_has_cost_the_lengths_alone() -> None:
+    assert unpack(pack([(0, 1, 100), (1 << 64, 1, 200), (1 << 65, 5, 300)])) == [(None, None, 100), (None, None, 200), (None, None, 300)]
+
+
 def test_of_too_many_chunks_neighbours_are_told_as_one() -> None:
     placed = [(10 * number, 10, 1000 * number) for number in range(3 * MOST)]
     kept = unpack(pack(placed))
