@@ -22,6 +22,7 @@ from collector.audit.looking import reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.parameters import Exported, ExportQuery
 from collector.audit.problems import BadParametersError, Fault
+from collector.audit.records import records
 from collector.audit.seats import Seats
 from collector.audit.streams import Streamed
 from collector.audit.turns import Turn, turn
@@ -62,7 +63,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
 def _shown(request: Request, query: ExportQuery) -> Shown:
     bodies = within(reach(request, Right.BODIES), exchanges) if query.bodies else None
-    return Shown(within(reach(request, Right.EXCHANGES), exchanges), bodies)
+    return Shown(within(reach(request, Right.EXCHANGES), exchanges), bodies, records)
 
 
 async def _at(engine: AsyncEngine, request: Request, query: ExportQuery, clock: Clock) -> Fixed:
@@ -70,7 +71,8 @@ async def _at(engine: AsyncEngine, request: Request, query: ExportQuery, clock: 
     fingerprint = cursors.fingerprint(request.query_params.multi_items())
     if query.cursor is None:
         async with engine.connect() as connection:
-            return await fix(connection, fingerprint, span(query.since, query.until, clock.now_us()))
+            within_time = span(query.since, query.until, clock.now_us())
+            return await fix(connection, fingerprint, within_time, reach(request, Right.EXCHANGES))
     try:
         return cursors.read(query.cursor, fingerprint, Fixed)
     except ValueError as error:

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.audit.bodies import compare
 from collector.audit.exchanges import in_time
 from collector.audit.fixed import Fixed, as_of
+from collector.audit.news import Show
 from collector.audit.pages import Page, Room
 from collector.audit.parameters import ExportQuery
-from collector.audit.records import records
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.record import Record
@@ -56,10 +56,11 @@ class Part(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The rows of which this looker sees the record, and of those the ones of which he sees the bodies."""
+    """The rows of which this looker sees the record, and of those the ones of which he sees the bodies; what he sees of a record."""
 
     records: ColumnElement[bool]
     bodies: ColumnElement[bool] | None
+    show: Show
 
 
 async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows: int, shown: Shown) -> Part:
@@ -68,13 +69,13 @@ async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows:
     also = [*as_of(at.held, query.revisions == "newest"), shown.records]
     found = await in_time(connection, query.model_copy(update={"revisions": "all"}), at.span, at.key or None, room, also)
     if shown.bodies is None:
-        told = await records(connection, found.rows)
+        told = await shown.show(connection, found.rows)
         return Part([Item(row.id, record, {}) for row, record in zip(found.rows, told, strict=True)], found.more)
-    return await _with_bodies(connection, found, shown.bodies)
+    return await _with_bodies(connection, found, shown, shown.bodies)
 
 
-async def _with_bodies(connection: AsyncConnection, found: Page, shown: ColumnElement[bool]) -> Part:
-    sizes = await _sizes(connection, found.rows, shown)
+async def _with_bodies(connection: AsyncConnection, found: Page, shown: Shown, open_rows: ColumnElement[bool]) -> Part:
+    sizes = await _sizes(connection, found.rows, open_rows)
     kept, size = 0, 0
     for row in found.rows:
         size += sum(body.bytes for body in sizes.get(row.id, {}).values())
@@ -82,7 +83,7 @@ async def _with_bodies(connection: AsyncConnection, found: Page, shown: ColumnEl
             break
         kept += 1
     rows = found.rows[:kept]
-    told = await records(connection, rows)
+    told = await shown.show(connection, rows)
     stored = await _stored(connection, [body.id for row in rows for body in sizes.get(row.id, {}).values()])
     items = [
         Item(row.id, record, {side: _body(stored.get(one.id), one, record) for side, one in sizes.get(row.id, {}).items()})

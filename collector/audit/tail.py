@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Hashable
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Reach, Right
@@ -18,7 +17,7 @@ from collector.audit import cursors, documents
 from collector.audit import exchange_queries as queries
 from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
-from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, written
+from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, seen, written
 from collector.audit.parameters import After, Tailed, TailQuery, after
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import records
@@ -27,7 +26,6 @@ from collector.audit.streams import Streamed
 from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
 from collector.clock import Clock
-from collector.messages.event import Place
 from collector.settings import Audit
 from collector.store.schema import exchanges
 
@@ -88,7 +86,7 @@ def _key(request: Request) -> Hashable:
 
 async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, covered: Reach, now: Places) -> Places:
     """Where the reader is; what it is told of that is in the wish. Nobody is told how far what he may not see has come."""
-    own = await high(connection) if covered.everything else await _newest(connection, covered)
+    own = await seen(connection, covered)
     if asked is None:
         wish.places = dict(now) if covered.everything else own
         return dict(now)
@@ -96,17 +94,6 @@ async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, c
     wish.places = {name: min(known.get(name, BEGINNING), place) for name, place in own.items()}
     held = own if covered.everything else await high(connection)
     return {name: min(known.get(name, BEGINNING), place) for name, place in held.items()}
-
-
-async def _newest(connection: AsyncConnection, covered: Reach) -> Places:
-    """By journal, the newest place of what lies within the reach."""
-    column, found = exchanges.c, {}
-    for name in await high(connection):
-        newest = select(column.position, column.ordinal).where(column.journal == name, within(covered, exchanges))
-        row = (await connection.execute(newest.order_by(column.position.desc(), column.ordinal.desc()).limit(1))).one_or_none()
-        if row is not None:
-            found[name] = Place(row.position, row.ordinal)
-    return found
 
 
 class _Events:
