@@ -75,7 +75,8 @@ async def _at(engine: AsyncEngine, request: Request, query: ExportQuery, clock: 
     fingerprint = cursors.fingerprint(request.query_params.multi_items(), reach(request, Right.EXCHANGES))
     if query.cursor is None:
         async with engine.connect() as connection:
-            return await fix(connection, fingerprint, span(query.since, query.until, clock.now_us()))
+            within_time = span(query.since, query.until, clock.now_us())
+            return await fix(connection, fingerprint, within_time, reach(request, Right.EXCHANGES))
     try:
         return cursors.read(query.cursor, fingerprint, Fixed)
     except ValueError as error:

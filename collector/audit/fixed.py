@@ -13,10 +13,11 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, exists, false, literal, literal_column, or_, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.audit import exchange_queries as queries
+from collector.access.looker import Reach
 from collector.audit.cursors import Instant, Key
 from collector.audit.hints import Aside
 from collector.audit.moments import Span
+from collector.audit.news import seen
 from collector.store.schema import exchanges
 
 _Position = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]
@@ -42,9 +43,9 @@ class Fixed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return msgspec.structs.replace(self, key=key)
 
 
-async def fix(connection: AsyncConnection, query: str, within: Span) -> Fixed:
-    """What the store holds now."""
-    held = [(row.journal, row.position, row.ordinal) for row in await connection.execute(queries.stored_places())]
+async def fix(connection: AsyncConnection, query: str, within: Span, covered: Reach) -> Fixed:
+    """What the store holds now, of what lies within the reach."""
+    held = [(journal, *place) for journal, place in (await seen(connection, covered)).items()]
     return Fixed(query, "", *within, held)
 
 

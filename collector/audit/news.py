@@ -12,8 +12,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Select, and_, case, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
 from collector.audit.exchange_queries import Condition
+from collector.audit.looking import within
 from collector.audit.pages import read
 from collector.messages.event import Place
 from collector.store.schema import exchanges
@@ -55,6 +57,20 @@ class Chunk(NamedTuple):
 async def high(connection: AsyncConnection) -> Places:
     """What the store holds."""
     return {row.journal: Place(row.position, row.ordinal) for row in await connection.execute(queries.stored_places())}
+
+
+async def seen(connection: AsyncConnection, covered: Reach) -> Places:
+    """By journal, the newest place of what lies within the reach: that of all would tell how much others have."""
+    held = await high(connection)
+    if covered.everything:
+        return held
+    found = {}
+    for name in held:
+        newest = select(_column.position, _column.ordinal).where(_column.journal == name, within(covered, exchanges))
+        row = (await connection.execute(newest.order_by(_column.position.desc(), _column.ordinal.desc()).limit(1))).one_or_none()
+        if row is not None:
+            found[name] = Place(row.position, row.ordinal)
+    return found
 
 
 async def news(connection: AsyncConnection, low: Places, end: Places, wishes: Sequence[Wish]) -> tuple[Places, dict[Wish, Chunk]]:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Hashable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
@@ -20,7 +20,7 @@ from collector.audit import exchange_queries as queries
 from collector.audit.exchanges import may_ask
 from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
-from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, written
+from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, seen, written
 from collector.audit.parameters import Tailed, TailQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
@@ -30,7 +30,6 @@ from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
 from collector.audit.values import After, after
 from collector.clock import Clock
-from collector.messages.event import Place
 from collector.settings import Audit
 from collector.store.schema import exchanges
 
@@ -97,7 +96,7 @@ def _key(request: Request) -> Hashable:
 
 async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, covered: Reach, now: Places) -> Places:
     """Where the reader is; what it is told of that is in the wish. Nobody is told how far what he may not see has come."""
-    own = await high(connection) if covered.everything else await _newest(connection, covered)
+    own = await seen(connection, covered)
     if asked is None:
         wish.places = dict(now) if covered.everything else own
         return dict(now)
@@ -105,17 +104,6 @@ async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, c
     wish.places = {name: min(known.get(name, BEGINNING), place) for name, place in own.items()}
     held = own if covered.everything else await high(connection)
     return {name: min(known.get(name, BEGINNING), place) for name, place in held.items()}
-
-
-async def _newest(connection: AsyncConnection, covered: Reach) -> Places:
-    """By journal, the newest place of what lies within the reach."""
-    column, found = exchanges.c, {}
-    for name in await high(connection):
-        newest = select(column.position, column.ordinal).where(column.journal == name, within(covered, exchanges))
-        row = (await connection.execute(newest.order_by(column.position.desc(), column.ordinal.desc()).limit(1))).one_or_none()
-        if row is not None:
-            found[name] = Place(row.position, row.ordinal)
-    return found
 
 
 class _Events:

@@ -72,14 +72,17 @@ class AuditClient:
     ) -> Iterator[httpx.Response]:
         """The answer as it comes. Raises as `get`, also when it ends before its end."""
         asked = {name: value for name, value in parameters.items() if value is not None}
+        begun = False
         try:
             with self._http.stream("GET", self.url + path, params=asked, headers=headers) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise _error(self.url, answer, self._token)
+                begun = True
                 yield answer
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise UnreachableError(f"{self.url}{path}: the answer was cut: {error or type(error).__name__}") from None
+            what = f"{self.url}{path}: the answer was cut" if begun else f"{self.url} does not answer"
+            raise UnreachableError(f"{what}: {error or type(error).__name__}.") from None
 
     def _patiently(self, path: str, asked: Mapping[str, str | int]) -> httpx.Response:
         """Asks again, as the server wishes, if others of this address are at it."""
