@@ -39,6 +39,7 @@ STEP = 256  # parts, log entries or outputs after which `steps` lets others have
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
 _NOTHING = Entry(0, Kind.TICK, "", 0, b"")
+_new = tuple.__new__  # makes a named tuple past its own Python function, in half the time
 
 
 class Correlator:
@@ -366,8 +367,9 @@ class Correlator:
         self._emit(Fault(self._nodes.get(proxy), "feed", reason, self._now, kind, data))
 
     def _emit(self, item: Exchange | LedgerWindow | Fault) -> None:
-        self._out.append(Closed(self._place, item))
-        self._place = Place(self._place.position, self._place.ordinal + 1)
+        place = self._place
+        self._out.append(_new(Closed, (place, item)))
+        self._place = _new(Place, (place.position, place.ordinal + 1))
 
     # -- checkpoints
 

@@ -27,12 +27,12 @@ def add(pieces: Pieces, part: Any) -> int:
         if size < 0:
             return -1
     pieces.level = part.level or REQUEST_RESPONSE
-    if part.rule:
-        pieces.rule = part.rule
-        size += len(pieces.rule)
-    if part.principal:
-        pieces.principal = part.principal
-        size += len(pieces.principal)
+    if rule := part.rule:
+        pieces.rule = rule
+        size += len(rule)
+    if principal := part.principal:
+        pieces.principal = principal
+        size += len(principal)
     size += _headers(pieces, part)
     size += _runs(pieces, part.runs)
     if part.HasField("request_tail"):
@@ -61,11 +61,11 @@ def _tail(pieces: Pieces, held: Tail | None, told: Any) -> tuple[Tail | None, in
 def _headers(pieces: Pieces, part: Any) -> int:
     size = 0
     if part.HasField("request_headers"):
-        pieces.request_headers = part.request_headers.map
-        size += len(pieces.request_headers)
+        pieces.request_headers = block = part.request_headers.map
+        size += len(block)
     if part.HasField("response_headers"):
-        pieces.response_headers = part.response_headers.map
-        at_us = part.response_headers.at_us
+        told = part.response_headers  # each look at a member of a part makes an object: one is enough
+        pieces.response_headers, at_us = told.map, told.at_us
         pieces.response_headers_us = at_us if at_us <= _CENTURY_US else _span(pieces, at_us)
         size += len(pieces.response_headers)
     if part.HasField("request_trailers"):

@@ -31,8 +31,8 @@ def event_id(exchange: str, kind: str, revision: int) -> str:
 
 def uuid7(milliseconds: int, named: bytes) -> str:
     """The UUIDv7 of this time (ms since the epoch; what is no time between 1970 and 9999 counts as 0) and these bytes."""
-    time = f"{milliseconds if 0 <= milliseconds <= _LATEST_MS else 0:012x}"
-    return _uuid7(f"{time[:8]}-{time[8:]}", named)
+    time = hex(1 << 48 | (milliseconds if 0 <= milliseconds <= _LATEST_MS else 0))  # 0x1 and 12 digits, in half the time of `:012x`
+    return _uuid7(f"{time[3:11]}-{time[11:]}", named)
 
 
 def owner(node: Node, service: Service) -> tuple[str | None, str | None]:

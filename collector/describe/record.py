@@ -77,8 +77,9 @@ def build(
     problems = [*seen.problems, *seen.reasons.values(), *decoded.problems]
     if problems:
         record["problems"] = problems
-    _mark(record["request"]["body"], seen.extents.get("request"))
-    _mark(record["response"]["body"], seen.extents.get("response"))
+    if seen.extents:
+        _mark(record["request"]["body"], seen.extents.get("request"))
+        _mark(record["response"]["body"], seen.extents.get("response"))
     if "logger" in service:
         without_bodies(record, service)
     return record

@@ -99,6 +99,7 @@ class Seen:
 
     def _logged(self, block: str, named: dict[str, str]) -> Headers:
         """Headers that the access log carries, as the mesh's configuration lists them."""
-        if named:
-            self.by_log += (block,)
+        if not named:
+            return []
+        self.by_log += (block,)
         return list(named.items())

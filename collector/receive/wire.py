@@ -92,6 +92,8 @@ def walk(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
         if kind == _LENGTH_DELIMITED:
             if at < end and (length := data[at]) < 0x80:
                 start += 1
+            elif at + 1 < end and (high := data[at + 1]) < 0x80:  # nearly all: of two bytes, for which a call costs more than the rest
+                length, start = length & 0x7F | high << 7, at + 2
             else:
                 length, start = _varint(data, at, end)
             at = start + length
