@@ -81,6 +81,8 @@ async def test_the_description_names_every_parameter_with_words(api: Api) -> Non
         "/v1/calls/{request_id}",
         "/v1/services",
         "/v1/services/{namespace}/{name}/versions",
+        "/v1/access",
+        "/v1/exchanges/{id}/access",
         "/v1/ledger",
         "/healthz",
         "/readyz",
@@ -93,7 +95,7 @@ async def test_the_description_has_no_error_that_the_api_does_not_send(api: Api)
     described = (await api.get("/openapi.json")).json()
     assert "HTTPValidationError" not in described["components"]["schemas"]
     responses = described["paths"]["/v1/exchanges"]["get"]["responses"]
-    assert set(responses) == {"200", "400", "401", "421", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "421", "429", "500", "503"}
     assert list(responses["400"]["content"]) == ["application/problem+json"]
 
 
