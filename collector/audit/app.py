@@ -104,7 +104,7 @@ def create_app(
         export.router(engine, settings, clock),
         tail.router(engine, settings, clock, app.tails),
         calls.router(engine, clock),
-        services.router(known, settings),
+        services.router(known, engine, settings, clock),
         ledger.router(engine, settings, clock),
         ledger_map.router(engine, clock),
         usage.router(engine, clock),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Reach, Right
 from collector.audit import documents
@@ -16,6 +17,8 @@ from collector.audit.looking import reach, saw
 from collector.audit.pages import answer
 from collector.audit.parameters import Nothing, Services
 from collector.audit.problems import BadParametersError, Fault, NotFoundError
+from collector.audit.service_calls import with_calls
+from collector.clock import Clock
 from collector.messages.freshness import Freshness
 from collector.messages.service import KnownService
 from collector.settings import Audit
@@ -37,20 +40,21 @@ class Known(Protocol):
         """How fresh that is; None: nothing is watched."""
 
 
-def router(known: Known | None, settings: Audit) -> APIRouter:
+def router(known: Known | None, engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     """The routes of services. Without a catalogue they say so."""
     routes = APIRouter(tags=["services"])
 
     @routes.get("/v1/services", responses=documents.SERVICES, summary="Services that are known now")
     async def list_services(request: Request, query: Services) -> Response:
-        """The newest version of every service that has not ended, and how fresh that is."""
+        """The newest version of every service that has not ended, with its calls of late, and how fresh that is."""
         covered = reach(request, Right.SERVICES)
         page = asked(request, query, settings, covered)
         found = _within(_held(known), covered, query.namespace, _key(page.cursor), page.limit + 1)
         items, more = found[: page.limit], len(found) > page.limit
         following = page.next("/".join(_key_of(items[-1])) if more else None)
         saw(request, "services", len(items))
-        return answer([msgspec.json.encode(item) for item in items], watch=_fresh(_held(known), covered), next=following)
+        told = await with_calls(engine, items, clock.now_us())
+        return answer([msgspec.json.encode(item) for item in told], watch=_fresh(_held(known), covered), next=following)
 
     @routes.get("/v1/services/{namespace}/{name}/versions", responses=documents.VERSIONS, summary="What a service was, and since when")
     async def list_versions(request: Request, namespace: str, name: str, query: Nothing) -> Response:

@@ -96,8 +96,11 @@ def _print(items: list[bytes], output: Format, *, one: bool) -> None:
 
 
 def _list(items: list[KnownService]) -> Table:
-    columns = ("namespace", "name", "kind", "since (UTC)", "versions", "model", "annotations")
-    return _table(columns, ([*_named(item), _since(item), item.get("versions", ""), _model(item), _annotations(item)] for item in items))
+    columns = ("namespace", "name", "kind", "since (UTC)", "versions", "model", "annotations", "calls (24 h)", "without usage")
+    rows: Iterator[list[object]] = (
+        [*_named(item), _since(item), item.get("versions", ""), _model(item), _annotations(item), *_calls(item)] for item in items
+    )
+    return _table(columns, rows)
 
 
 def _history(items: list[KnownService]) -> Table:
@@ -158,6 +161,14 @@ def _since(item: KnownService) -> str:
 def _model(item: KnownService) -> str:
     model = item.get("model", {})
     return str(model.get("name") or model.get("storage_uri") or model.get("format") or "")
+
+
+def _calls(item: KnownService) -> tuple[str, str]:
+    """Its calls of late, and those that tell no usage, by reason; empty where nobody told it."""
+    calls = item.get("calls", {})
+    if "billed" not in calls:
+        return "", ""
+    return str(calls["billed"]), "\n".join(f"{reason}: {count}" for reason, count in sorted(calls.get("without_usage", {}).items()))
 
 
 def _annotations(item: KnownService) -> str:

@@ -83,6 +83,25 @@ class Service(ServiceState, total=False):
     ]
 
 
+class ServiceCalls(TypedDict, total=False):
+    """What of a service's calls is counted, and what of them nobody knows."""
+
+    since: Annotated[
+        str,
+        field("Counted from then on: 24 full hours and the running one, by the calls' start.", "Meshscribe", "", "2026-05-27T20:00:00Z"),
+    ]
+    billed: Annotated[int, field("Calls at the hop that is billed.", "the sums of usage", "", 412)]
+    without_usage: Annotated[
+        dict[str, int],
+        field(
+            "Those that tell no usage, by why (decoding.md); `unknown_protocol`: nobody could read them.",
+            "the sums of usage",
+            "all of them tell it",
+            {"not_asked": 7, "unknown_protocol": 2},
+        ),
+    ]
+
+
 class KnownService(ServiceState, total=False):
     """A version of a service, as the catalogue keeps it."""
 
@@ -93,3 +112,6 @@ class KnownService(ServiceState, total=False):
     since: Annotated[str, field("In force from then on.", _KUBERNETES, "from ever", "2026-05-28T20:26:40Z")]
     deleted: Annotated[Literal[True], field("From then on there is no such service.", _KUBERNETES, "there is", True)]
     versions: Annotated[int, field("How many versions are kept.", "Meshscribe", "in a list of versions", 3)]
+    calls: Annotated[
+        ServiceCalls, field("Its calls of late.", "the store", "in a list of versions, and while the store does not answer", None)
+    ]

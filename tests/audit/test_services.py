@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from collector.audit.app import create_app
 from collector.audit.services import Known
 from collector.enrich.directory import Directory
 from collector.enrich.version import LLM_INFERENCE_SERVICE, ServiceVersion
+from collector.messages.usage_counts import SUMS
 from collector.settings import Audit, Services
+from collector.store.schema import usage_hours, usage_keys
 from tests.audit.conftest import Parts
-from tests.audit.rows import NOW, SECOND, Clock, Store
+from tests.audit.rows import NOW, SECOND, Clock, Store, _insert
 
 
 def version(namespace: str, name: str, number: int = 1, **changes: object) -> ServiceVersion:
@@ -104,6 +108,45 @@ async def test_a_cursor_of_another_query_is_refused(serving: Serving) -> None:
     assert (await serving.client.get("/v1/services", params={"namespace": "a", "cursor": page["next"]})).status_code == 400
     assert (await serving.client.get("/v1/services", params={"limit": 501})).status_code == 400
     assert (await serving.client.get("/v1/services", params={"name": "x"})).status_code == 400
+
+
+async def test_calls_of_late_come_with_each_service_with_those_that_tell_no_usage_by_reason(store: Store) -> None:
+    hour = NOW // (3600 * SECOND)
+    keys = [("a", "x", "m"), ("a", "x", "n"), ("b", "y", "m"), ("a", "y", "m"), ("c", "z", None)]
+    named = ("namespace", "service", "model")
+    rows = [{"id": number, "folded": 0, **dict(zip(named, key, strict=True))} for number, key in enumerate(keys, 1)]
+    counted = [
+        (hour, 1, {"calls": 5, "absent_not_asked": 2}), (hour - 24, 2, {"calls": 3, "absent_not_asked": 1, "absent_unknown_protocol": 2}),
+        (hour - 25, 1, {"calls": 100, "absent_withheld": 9}), (hour - 1, 3, {"calls": 4}), (hour, 5, {"calls": 7}),
+    ]  # fmt: skip
+    sums = [{"hour": at, "key": key, **dict.fromkeys(SUMS, 0), **told} for at, key, told in counted]
+    store.transact(lambda connection: _insert(connection, usage_keys, rows))
+    store.transact(lambda connection: _insert(connection, usage_hours, sums))
+    directory = Watched(Services(), None, Clock())
+    for one in (version("a", "x"), version("b", "y"), version("a", "y")):
+        assert directory.catalogue.apply(one)
+    async with asked(store, directory) as client:
+        items = (await client.get("/v1/services")).json()["items"]
+        versions = (await client.get("/v1/services/a/x/versions")).json()["items"]
+    since = "2025-11-21T08:00:00.000000Z"
+    assert {(item["namespace"], item["name"]): item["calls"] for item in items} == {
+        ("a", "x"): {"since": since, "billed": 8, "without_usage": {"not_asked": 3, "unknown_protocol": 2}},
+        ("a", "y"): {"since": since, "billed": 0},
+        ("b", "y"): {"since": since, "billed": 4},
+    }
+    assert "calls" not in versions[0]
+
+
+async def test_while_the_store_is_away_services_are_listed_all_the_same(tmp_path: Path) -> None:
+    directory = Watched(Services(), None, Clock())
+    assert directory.catalogue.apply(version("a", "x"))
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'no folder' / 'none.db'}")
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock(), directory)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+        answer = await client.get("/v1/services")
+    await engine.dispose()
+    assert answer.status_code == 200
+    assert [(item["name"], "calls" in item) for item in answer.json()["items"]] == [("x", False)]
 
 
 async def test_how_old_it_is_comes_with_it(serving: Serving) -> None:

@@ -53,7 +53,9 @@ def test_services_and_their_versions_are_shown_with_how_fresh_they_are(collector
         assert told.returncode == 0, told.stderr
     [service] = json.loads(told.stdout)
     assert (service["namespace"], service["name"], service["annotations"]) == ("models", "llama", {"team": "red"})
+    assert service["calls"]["billed"] == 0
     table = run("-n", "models")
+    assert "without usage" in " ".join(table.stdout.split())
     assert "team=red" in table.stdout
     assert "last heard of" in table.stderr
     history = run("models/llama")
