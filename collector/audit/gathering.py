@@ -27,7 +27,7 @@ class Gathered(NamedTuple):
 async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS) -> Gathered:
     """Whoever asks for indexed values alone gets them in one go; else steps are taken until the budget ends."""
     if not mark_queries.is_bounded(sought.query):
-        rows, more = await read(connection, sought.page(None, budget + 1), budget, _AT_ONCE)
+        rows, more = await read(connection, sought.page(None, budget + 1), budget, at_once=_AT_ONCE)
         return Gathered(rows, rows[-1].id if more else None)
     sought = sought._replace(at_once=_AT_ONCE)
     rows, behind, until = [], None, time.monotonic() + SECONDS

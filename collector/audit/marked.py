@@ -71,7 +71,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
         looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
         room = limit - len(rows)
-        page = await read(connection, sought.page(behind, room + 1, edge), room, sought.at_once)
+        page = await read(connection, sought.page(behind, room + 1, edge), room, at_once=sought.at_once)
         rows += page.rows
         if page.more:
             return Found(rows, rows[-1].id)
@@ -84,7 +84,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     left = sought.bounds.candidates
     async for some in _candidates(connection, sought, behind, groups):
         room = limit - len(rows)
-        page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room, sought.at_once)
+        page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room, at_once=sought.at_once)
         rows += page.rows
         if page.more:
             return Found(rows, rows[-1].id if page.rows else behind)

@@ -14,13 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.access.look_writer import LookWriter
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
+from collector.access.open import Opened
 from collector.audit.app import create_app
 from collector.audit.services import Known
 from collector.clock import SystemClock
 from collector.health import Component
 from collector.messages.freshness import Freshness
 from collector.messages.service import KnownService
-from collector.settings import Audit
+from collector.settings import Access, Audit
 from collector.store.schema import looks
 from tests.audit.rows import Clock, Store
 
@@ -87,9 +88,9 @@ async def seen_by(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The API as this person sees it."""
     engine = store.opened()
-    app = create_app(
-        engine, Well(), CollectorRegistry(), Audit(page_limit=500), Clock() if looks is None else Ticking(), known, looks, reason_required
-    )
+    clock = Clock() if looks is None else Ticking()
+    access = Opened(Access(reason="required" if reason_required else "off"))
+    app = create_app(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(app, who)), base_url="http://audit") as client:
         yield client
     await engine.dispose()
