@@ -194,8 +194,7 @@ class PostgresSink:
         """Comes last, so that other writers wait for these rows as short as can be. All take them in one order."""
         if not deltas.hours:
             return
-        if self._book.unsaved:
-            keys = sorted(self._book.unsaved.values(), key=itemgetter(0))
+        if keys := self._book.needed(deltas.keys()):
             await connection.execute(KEYS_WITH_ARRAYS, *zip(*keys, strict=True))
         for statement, sums in ((_ADD_HOURS, deltas.by_hour()), (_ADD_DAYS, deltas.by_day())):
             if sums:

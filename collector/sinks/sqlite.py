@@ -176,7 +176,7 @@ class SqliteSink:
         marked = [Counted(*row) for one in revised for row in connection.execute(_SUPERSEDE, one).fetchall()]
         deltas.change(new, marked)
         if deltas.hours:
-            connection.executemany(KEY_WITH_MARKS, self._book.unsaved.values())
+            connection.executemany(KEY_WITH_MARKS, self._book.needed(deltas.keys()))
             connection.executemany(_ADD_HOURS, deltas.by_hour())
             connection.executemany(_ADD_DAYS, deltas.by_day())
 

@@ -75,16 +75,30 @@ class Book:
         self._days: dict[int, _Day] = {}
         self.known = 0  # grows when all is forgotten: keys that were told before may be unknown to the store
         self.missing: set[int] = set()  # days that were asked for, and are to be begun before they are asked for again
-        self.unsaved: dict[int, Key] = {}  # to be written in the transaction that first counts under them
+        self._unsaved: dict[int, Key] = {}  # to be written in the transaction that first counts under them
+        self._written: set[int] = set()  # of these, in the transaction that is under way
 
     def begin(self, day: int, ids: Iterable[int]) -> None:
         """The keys that the store has of this day. The newest days are remembered."""
         self.missing.discard(day)
         self._days[day] = _Day(set(ids))
 
+    def needed(self, ids: Iterable[int] | None = None) -> list[Key]:
+        """Of these keys, or of all, those that the store does not have: the same transaction is to write them, in this order.
+
+        One that nothing is counted under yet, since its exchange was there already, waits for the transaction that counts under it.
+        """
+        found = sorted(self._unsaved[one] for one in (self._unsaved if ids is None else ids) if one in self._unsaved)
+        self._written.update(key.id for key in found)
+        return found
+
     def saved(self) -> None:
         """The transaction was committed. Old days are forgotten."""
-        self.unsaved.clear()
+        for one in self._written:
+            self._unsaved.pop(one, None)
+        self._written.clear()
+        if len(self._unsaved) > 8 * self._counting.keys:
+            self.forget()
         while len(self._days) > 4:
             del self._days[min(self._days)]
 
@@ -93,7 +107,8 @@ class Book:
         self.known += 1
         self._days.clear()
         self.missing.clear()
-        self.unsaved.clear()
+        self._unsaved.clear()
+        self._written.clear()
 
     def key_of(self, columns: ExchangeColumns, time_us: int) -> int | None:
         """The key; None if it is not billed, or its day is `missing`."""
@@ -134,7 +149,7 @@ class Book:
     def _take(self, day: _Day, key: Key) -> int:
         if key.id not in day.ids:
             day.ids.add(key.id)
-            self.unsaved[key.id] = key
+            self._unsaved[key.id] = key
         return key.id
 
 

@@ -80,6 +80,10 @@ class Deltas:
             found = self.hours[cell] = ZEROES.copy()
         return found
 
+    def keys(self) -> set[int]:
+        """What is counted under."""
+        return {key for _, key in self.hours}
+
     def by_hour(self) -> list[tuple[int, ...]]:
         """Rows of usage_hours, in an order that all writers share, so that they wait for each other and never in a circle."""
         return _rows(self.hours)

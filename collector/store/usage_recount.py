@@ -123,8 +123,8 @@ class Recount:
                     self._book.begin(day, [one.key for one in await connection.execute(_KEYS, {"day": day})])
 
     async def _save(self, connection: AsyncConnection, deltas: Deltas) -> None:
-        if self._book.unsaved:
-            await connection.execute(_ADD_KEY, [key._asdict() for key in sorted(self._book.unsaved.values())])
+        if keys := self._book.needed():
+            await connection.execute(_ADD_KEY, [key._asdict() for key in keys])
         for statement, table, sums in ((_ADD_HOUR, usage_hours, deltas.by_hour()), (_ADD_DAY, usage_days, deltas.by_day())):
             if sums:
                 await connection.execute(statement, [dict(zip(table.columns.keys(), one, strict=True)) for one in sums])

@@ -195,13 +195,13 @@ async def test_a_sound_store_has_nothing_missing(lab: Lab) -> None:
     found = {line["check"]: line for line in map(json.loads, (await lab("verify", "-o", "jsonl")).stdout.splitlines())}
     assert found["stored"]["said"] == f"closed {COUNT}, stored {COUNT}"
     assert found["bodies"]["said"] == f"{COUNT * 2} expected, each compared with its record's sha256"
-    assert set(found) == {"journal", "ledger", "windows", "stored", "bodies", "records", "journal file", "store", "dead letters"}
+    assert set(found) == {"journal", "ledger", "windows", "stored", "bodies", "records", "usage", "journal file", "store", "dead letters"}
 
 
 @pytest.mark.parametrize(
     ("damage", "check", "missing"),
     [
-        ("DELETE FROM exchanges WHERE rowid IN (3, 4)", "stored", 2),
+        ("DELETE FROM exchanges WHERE rowid IN (3, 4)", "stored usage", 3),  # the sums still have them, in one hour
         ("DELETE FROM payloads WHERE rowid IN (3, 4, 9)", "bodies", 3),
         ("UPDATE ledger SET received = received - 1", "ledger windows", 2),  # uneven, and another number than in its JSON
         ("UPDATE exchanges SET data = x'00' WHERE rowid = 5", "records", 1),

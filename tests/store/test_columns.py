@@ -108,8 +108,16 @@ def test_a_key_that_no_index_holds_is_cut_and_another_text_is_not(made: list[Out
     assert (found["node"], found["path"]) == (long[:KEY_BYTES], long)
 
 
+EXPORTED = ("export_forms.py", "facts.py")
+
+
 def test_no_other_file_lists_them() -> None:
-    """Names that are no others' words stand in quotes nowhere: what is read by name is read as an attribute."""
+    """Names that are no others' words stand in quotes nowhere: what is read by name is read as an attribute.
+
+    But where they are the names of an export's own columns.
+    """
     own = ("request_bytes", "response_bytes", "content_encoding", "away_from_us", "away_to_us")
     folder = Path(collector.__file__).parent
-    assert [path for path in folder.rglob("*.py") if any(f'"{name}"' in path.read_text() for name in own)] == []
+    assert [
+        path for path in folder.rglob("*.py") if path.name not in EXPORTED and any(f'"{name}"' in path.read_text() for name in own)
+    ] == []

@@ -89,7 +89,7 @@ async def test_what_an_older_version_stored_is_counted_beside_what_comes(setting
     counting = BackgroundCount(engine, AS_USUAL, TurnedClock(NOW_US))
     await counting.run()
     await engine.dispose()
-    assert counting.component().ok
+    assert all(part.ok for part in counting.components())
     assert await summed(settings) == [[199, 0, 199], [200, 0, 1199], [201, 0, 201]]
     [state] = await rows(settings, text("SELECT uncounted FROM usage_state"))
     assert state.uncounted is None

@@ -164,17 +164,27 @@ async def history(bed: Bed) -> None:
     await bed.check()
 
 
+class Template:
+    """An empty store, told in few words where a test fails."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __repr__(self) -> str:
+        return f"Template({len(self.content)} bytes)"
+
+
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     path = tmp_path_factory.mktemp("store") / "events.db"
     migrate(f"sqlite:///{path}")
-    return path.read_bytes()
+    return Template(path.read_bytes())
 
 
 @given(seed=st.integers(0, 1 << 32))
-def test_sums_are_what_usage_events_say_after_any_history(template: bytes, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+def test_sums_are_what_usage_events_say_after_any_history(template: Template, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     path = tmp_path_factory.mktemp("store") / "events.db"
-    path.write_bytes(template)
+    path.write_bytes(template.content)
 
     async def work() -> None:
         bed = Bed(f"sqlite:///{path}", seed)
