@@ -8,7 +8,7 @@ from sqlalchemy import Connection, create_engine, event, pool, text
 from collector.settings.postgres_url import is_postgres
 from collector.store.partitions import is_partition
 from collector.store.postgres_server import PostgresServer
-from collector.store.schema import metadata
+from collector.store.schema import is_of_the_index, metadata
 
 LOCK = 0x6D657368736D6967  # one migration of a server at a time; the number is arbitrary, and only this program's
 
@@ -54,7 +54,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _ours(name: str | None, kind: str, _: object) -> bool:
-    return not (kind == "table" and name is not None and is_partition(name))
+    return not (kind == "table" and name is not None and (is_partition(name) or is_of_the_index(name)))
 
 
 run()

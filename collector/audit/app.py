@@ -46,8 +46,9 @@ from collector.audit.tails import Tails
 from collector.audit.turns import Turns
 from collector.clock import Clock
 from collector.health import Health
-from collector.settings import Audit
+from collector.settings import Audit, Search
 
+NO_SEARCH = Search()
 DESCRIPTION = """What passed through the mesh, and what of it was lost.
 
 Every parameter is checked: an unknown, repeated or malformed one is answered with 400, never passed over.
@@ -79,11 +80,12 @@ def create_app(
     known: Known | None = None,
     access: Opened | None = None,
     looks: LookWriter | None = None,
+    search: Search = NO_SEARCH,
 ) -> AuditApp:
     """The application. It only reads, but for who looked; the caller disposes of the engine. The registry also gets the API's own metrics.
 
     `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks. `looks`: writes down who
-    looked.
+    looked. `search`: whether texts are searched.
     """
     app = AuditApp(
         title="Meshscribe audit API",
@@ -123,6 +125,7 @@ def create_app(
     app.add_middleware(Heads)
     app.add_middleware(Hosts, names=[*settings.hosts, *_own_name(access)])
     app.state.reason_required = access is not None and access.settings.reason == "required"
+    app.state.text_is_searched = search.text
     if looks is not None:
         app.add_middleware(Looks, writer=looks, clock=clock)
     app.add_middleware(Meter, registry=registry)

@@ -57,6 +57,15 @@ class ExchangePage(TypedDict, total=False):
             "2026-05-28T20:26:40.000000Z",
         ),
     ]
+    searched_from: Annotated[
+        str,
+        field(
+            "Since then words are indexed: what was stored before is not found by `text`.",
+            _API,
+            "`text` is not asked for, or nothing was stored since",
+            "2026-05-28T20:26:40.000000Z",
+        ),
+    ]
     after: Annotated[str, field("With order=stored: where this answer ends.", _API, "with any other order", "j1:4711:0")]
 
 

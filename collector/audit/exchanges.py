@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row, and_
+from sqlalchemy import ColumnElement, Row, and_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
-from collector.audit import documents, mark_queries
+from collector.audit import documents, mark_queries, text_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
@@ -22,7 +22,7 @@ from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
 from collector.audit.pages import Page, Room, answer, read
-from collector.audit.parameters import ExchangeFilters, ExchangeQuery, Exchanges, Revision
+from collector.audit.parameters import ExchangeFilters, ExchangeQuery, Exchanges, Revision, TailQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import shown
 from collector.audit.revisions import find
@@ -43,11 +43,13 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     @routes.get("/v1/exchanges", responses=documents.EXCHANGES, summary="Exchanges that match")
     async def list_exchanges(request: Request, query: Exchanges) -> Response:
         covered = reach(request, Right.EXCHANGES)
-        may_ask(request, query)
+        also = may_ask(request, query)
         page = asked(request, query, settings, covered)
         list_page = _stored if query.order == "stored" else _by_time
         async with engine.connect() as connection:
-            return await list_page(connection, request, Listed(query, page, page.within(query, clock), queries.beyond(query, covered)))
+            return await list_page(
+                connection, request, Listed(query, page, page.within(query, clock), queries.beyond(query, covered), also)
+            )
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
@@ -60,10 +62,19 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     return routes
 
 
-def may_ask(request: Request, query: ExchangeFilters) -> None:
-    """A query of a path is a text: who may not see it must not find it out by asking. Raises ForbiddenError."""
+def may_ask(request: Request, query: ExchangeFilters) -> Sequence[ColumnElement[bool]]:
+    """A query of a path is a text: who may not see it must not find it out by asking. What must hold, where he asks for texts, of what he
+    finds: that he may see its texts. Raises ForbiddenError; BadParametersError: texts are not searched here.
+    """
     if query.path is not None and "?" in query.path:
         reach(request, Right.TEXTS)
+    if query.text is None:
+        return ()
+    if not getattr(request.app.state, "text_is_searched", False):
+        raise BadParametersError([Fault("text", "texts are not searched here: that needs the setting search.text: true")])
+    if isinstance(query, TailQuery) or getattr(query, "order", None) == "stored":
+        raise BadParametersError([Fault("text", "goes with an order of time only: not with order=stored, and not with the tail")])
+    return (within_reach(reach(request, Right.TEXTS), exchanges),)
 
 
 class Listed(NamedTuple):
@@ -73,6 +84,7 @@ class Listed(NamedTuple):
     page: Asked
     within: Span
     reach: Reach
+    also: Sequence[Condition] = ()
 
     @property
     def behind(self) -> str | None:
@@ -98,11 +110,12 @@ class InTime(NamedTuple):
 async def _by_time(connection: AsyncConnection, request: Request, of: Listed) -> Response:
     if of.query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
-    page = InTime(of.query, of.within, of.behind, Room(of.page.limit), of.reach)
+    page = InTime(of.query, of.within, of.behind, Room(of.page.limit), of.reach, of.also)
     if mark_queries.is_bounded(of.query):
         marked = await find_marked(connection, page.sought, of.behind, of.page.limit)
         items, complete_from = await shown(request, connection, marked.rows, "list"), await _complete_from(connection, of)
-        return answer(items, next=of.page.next(marked.next, of.within), complete_from=complete_from)
+        searched_from = await _searched_from(connection, of)
+        return answer(items, next=of.page.next(marked.next, of.within), complete_from=complete_from, searched_from=searched_from)
     found = await in_time(connection, page)
     items = await shown(request, connection, found.rows, "list")
     return answer(items, next=of.page.next(found.rows[-1].id if found.more else None, of.within))
@@ -114,6 +127,12 @@ async def _complete_from(connection: AsyncConnection, of: Listed) -> str | None:
         return None
     newest = (await connection.execute(mark_queries.newest_unmarked(within_reach(of.reach, exchanges)))).scalar_one_or_none()
     return None if newest is None else rfc3339(newest + 1)
+
+
+async def _searched_from(connection: AsyncConnection, of: Listed) -> str | None:
+    """From when on there is an index of texts, where they are asked for."""
+    since_us = (await connection.execute(text_queries.SINCE)).scalar_one_or_none() if of.query.text is not None else None
+    return None if since_us is None else rfc3339(since_us)
 
 
 async def in_time(connection: AsyncConnection, of: InTime) -> Page:

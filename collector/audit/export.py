@@ -65,9 +65,9 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
 
 def _shown(request: Request, query: ExportQuery) -> Shown:
-    may_ask(request, query)
+    also = may_ask(request, query)
     bodies = within(reach(request, Right.BODIES), exchanges) if query.bodies else None
-    return Shown(queries.beyond(query, reach(request, Right.EXCHANGES)), bodies, partial(as_seen, request))
+    return Shown(queries.beyond(query, reach(request, Right.EXCHANGES)), bodies, partial(as_seen, request), also)
 
 
 async def _at(engine: AsyncEngine, request: Request, query: ExportQuery, clock: Clock) -> Fixed:

@@ -58,17 +58,20 @@ class Part(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """How far this looker sees records, the rows of which he sees the bodies, and how he sees records (records.as_seen)."""
+    """How far this looker sees records, the rows of which he sees the bodies, how he sees records (records.as_seen), and what must hold
+    beside the filters (exchanges.may_ask).
+    """
 
     reach: Reach
     bodies: ColumnElement[bool] | None
     see: Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]
+    also: Sequence[ColumnElement[bool]] = ()
 
 
 async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows: int, shown: Shown) -> Part:
     """At most so many items behind the cursor."""
     room = Room(min(rows, ROWS if shown.bodies is None else ROWS_WITH_BODIES), BYTES)
-    also = as_of(at.held, query.revisions == "newest")
+    also = [*as_of(at.held, query.revisions == "newest"), *shown.also]
     every = query.model_copy(update={"revisions": "all"})
     found = await in_time(connection, InTime(every, at.span, at.key or None, room, shown.reach, also))
     if shown.bodies is None:

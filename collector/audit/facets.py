@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
+from sqlalchemy import Row, and_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
@@ -40,8 +40,8 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     async def get_facets(request: Request, query: FacetsAsked) -> Response:
         """Of at most 10,000 exchanges, the newest that match; `approximate` says that there are more."""
         covered = reach(request, Right.EXCHANGES)
-        may_ask(request, query)
-        sought = Sought(query.filters, span(query.since, query.until, clock.now_us()), within(covered, exchanges), _COLUMNS)
+        seen = and_(within(covered, exchanges), *may_ask(request, query))
+        sought = Sought(query.filters, span(query.since, query.until, clock.now_us()), seen, _COLUMNS)
         async with engine.connect() as connection:
             gathered = await gather(connection, sought)
         told = await asyncio.to_thread(facets, gathered, query)

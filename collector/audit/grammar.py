@@ -10,6 +10,8 @@ from collections.abc import Collection
 
 MOST = 64  # filters in a line
 JOINED = ("annotation", "label", "completeness")  # several of them must all hold
+WORDS = "text"  # the filter that words without a name belong to
+_PHRASE = re.compile(r'"[^"]*"')
 _BLANK = re.compile(r"\s*")
 _NAME = re.compile(r"([a-z_]+):")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -20,8 +22,14 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 def parameters(line: str, known: Collection[str]) -> dict[str, str]:
     """The parameters, by name. Raises ValueError that says what is wrong where."""
     found: dict[str, str] = {}
+    bare: list[str] = []
     at, count = _skip(line, 0), 0
     while at < len(line):
+        word, at = _bare(line, at, known)
+        if word:
+            bare.append(word)
+            at = _skip(line, at)
+            continue
         name, value, at = _one(line, at, known)
         if name in found and name not in JOINED:
             raise ValueError(f"{name} is given twice: write a list, {name}:a,b, where it takes one")
@@ -30,12 +38,22 @@ def parameters(line: str, known: Collection[str]) -> dict[str, str]:
         count += 1
         if count > MOST:
             raise ValueError(f"has more than {MOST} filters")
+    if bare:
+        found[WORDS] = " ".join([*([found[WORDS]] if WORDS in found else []), *bare])
     return found
 
 
 def written(found: dict[str, str]) -> str:
     """The line that says these."""
     return " ".join(f"{name}:{_quoted(value)}" for name, value in found.items())
+
+
+def _bare(line: str, at: int, known: Collection[str]) -> tuple[str, int]:
+    """What stands there without a name, to be looked for in texts: a word, or a phrase with its quotes. Empty: it is a filter."""
+    if WORDS not in known or _NAME.match(line, at):
+        return "", at
+    match = _PHRASE.match(line, at) or _PLAIN.match(line, at)
+    return (match[0], match.end()) if match else ("", at)
 
 
 def _one(line: str, at: int, known: Collection[str]) -> tuple[str, str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
@@ -44,7 +44,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     async def get_histogram(request: Request, query: HistogramAsked) -> Response:
         """From `since` (by default a day before `until`) to `until` (by default now), in equal spans, by class of status."""
         seen = within(reach(request, Right.EXCHANGES), exchanges)
-        may_ask(request, query)
+        seen = and_(seen, *may_ask(request, query))
         whole = _span(query, clock.now_us())
         async with engine.connect() as connection:
             count = _newest if mark_queries.is_bounded(query.filters) else _each

@@ -54,8 +54,8 @@ def groups(query: ExchangeFilters) -> list[Group]:
 
 
 def is_bounded(query: ExchangeFilters) -> bool:
-    """Whether the query asks for what no b-tree index has: then it is looked for in steps (marked.py)."""
-    return bool(groups(query) or _ranges(query))
+    """Whether the query asks for what no b-tree index has (texts, too): then it is looked for in steps (marked.py)."""
+    return bool(groups(query) or _ranges(query) or query.text is not None)
 
 
 def conditions(query: ExchangeFilters) -> list[ColumnElement[Any]]:

@@ -1,7 +1,9 @@
-"""Pages of filters by marks and numbers: first the rows next in time are looked through, then the index of marks names the rest.
+"""Pages of filters by marks, numbers and words.
 
-What many exchanges have is found by looking through a few; what few have, by the index. Filters by numbers alone have no index. Either way
-so many rows are looked at, and then the page ends: it may be short or empty, with the place up to which it looked.
+Of marks and numbers first the rows next in time are looked through, then the index of marks names the rest. What many exchanges have is
+found by looking through a few; what few have, by the index. Filters by numbers alone have no index. Words are named by the index of texts
+alone, in the order of time. Either way so many rows are looked at, and then the page ends: it may be short or empty, with the place up to
+which it looked.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, Select, True_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
-from collector.audit import mark_queries
+from collector.audit import mark_queries, text_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import read
@@ -65,6 +67,9 @@ class Sought(NamedTuple):
 
 async def find(connection: AsyncConnection, sought: Sought, behind: str | None, limit: int) -> Found:
     """The page behind the id `behind`."""
+    if sought.query.text is not None:
+        asked = text_queries.wanted(sought.query.text, sought.within, behind, sought.query.order == "desc")
+        return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, asked))
     groups = mark_queries.groups(sought.query)
     rows: list[Row[Any]] = []
     for _ in range(1 if groups else sought.bounds.looks):
@@ -81,8 +86,15 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     assert behind is not None
     if not groups:
         return Found(rows, behind)
+    return await _named(connection, sought, rows, behind, limit, _candidates(connection, sought, behind, groups))
+
+
+async def _named(
+    connection: AsyncConnection, sought: Sought, rows: list[Row[Any]], behind: str | None, limit: int, named: AsyncIterator[list[str]]
+) -> Found:
+    """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates
-    async for some in _candidates(connection, sought, behind, groups):
+    async for some in _seen_of(connection, sought.seen, named):
         room = limit - len(rows)
         page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room, at_once=sought.at_once)
         rows += page.rows
@@ -106,14 +118,18 @@ async def _candidates(connection: AsyncConnection, sought: Sought, behind: str, 
         if not found:
             return
         named = map(id_of, await _rarest(connection, groups, found))
-        ids = sorted((one for one in named if (one < behind if descending else one > behind)), reverse=descending)
-        for at in range(0, len(ids), _AT_ONCE):
-            if some := await _seen(connection, ids[at : at + _AT_ONCE], sought.seen):
-                yield some
+        yield sorted((one for one in named if (one < behind if descending else one > behind)), reverse=descending)
         if len(found) < most:
             return
         start = found[-1] - 1 if descending else found[-1] + 1
         most = min(most * 2, _BUCKETS)
+
+
+async def _seen_of(connection: AsyncConnection, seen: ColumnElement[bool], named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
+    async for ids in named:
+        for at in range(0, len(ids), _AT_ONCE):
+            if some := await _seen(connection, ids[at : at + _AT_ONCE], seen):
+                yield some
 
 
 async def _seen(connection: AsyncConnection, ids: list[str], seen: ColumnElement[bool]) -> list[str]:

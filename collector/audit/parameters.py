@@ -36,6 +36,7 @@ from collector.audit.values import (
     Time,
     Values,
     When,
+    Words,
 )
 from collector.store.schema import USAGE_DIMENSIONS
 
@@ -82,6 +83,9 @@ class ExchangeFilters(Narrowed):
     finish_reason: Values | None = Field(None, description=f"Why an answer ended: stop, length, … {ANY_OF_THEM}")
     streamed: bool | None = Field(None, description="Whether the answer is a stream.")
     policy: Text | None = Field(None, description="The tap's rule.")
+    text: Words | None = Field(
+        None, description='Words of what was asked and answered, all of them: refund "credit card". Needs the setting search.text.'
+    )
     duration: Time | None = Field(None, description=f"How long it took: 250ms, 2s, 5m; without a unit ms. {RANGE_TOLD}")
     first_token: Time | None = Field(None, description=f"From the request's start to the first token, likewise. {RANGE_TOLD}")
     tokens: Number | None = Field(None, description=f"Tokens, asked and answered. {RANGE_TOLD}")

@@ -15,6 +15,7 @@ from collector.messages.completeness import Completeness, names
 from collector.messages.event import Place
 from collector.settings.meaning import ANNOTATION
 from collector.store.schema import USAGE_DIMENSIONS
+from collector.store.words import phrases
 
 MOST_VALUES = 500  # of one parameter: as many as there are statuses
 FACETS = (
@@ -179,6 +180,12 @@ def _plain(text: str) -> str:
     return text
 
 
+def _worded(asked: str) -> str:
+    phrases(asked)
+    return asked
+
+
+Words = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_worded)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_plain)]
 Long = Annotated[str, StringConstraints(min_length=1, max_length=32_768), AfterValidator(_plain)]  # tells a place of each journal
 Methods = Annotated[Text, AfterValidator(lambda text: ",".join(_listed(text)))]

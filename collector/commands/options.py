@@ -33,7 +33,7 @@ class LineFormat(StrEnum):
 FILTERS = ("since", "until", "namespace", "service", "path", "method", "status", "request_id", "completeness", "node", "model", "caller")
 MARKS = (
     "annotation", "label", "consumer", "user", "agent", "session", "trace", "protocol", "operation", "tool", "finish_reason", "streamed",
-    "policy", "duration", "first_token", "tokens", "size", "q",
+    "policy", "text", "duration", "first_token", "tokens", "size", "q",
 )  # fmt: skip
 
 
@@ -87,6 +87,9 @@ Tool = Annotated[str | None, typer.Option(help="A tool that was called.", rich_h
 FinishReason = Annotated[str | None, typer.Option(help="stop, length, …, or a list.", rich_help_panel=_FILTERS)]
 Streamed = Annotated[str | None, typer.Option(help="true or false.", rich_help_panel=_FILTERS)]
 Policy = Annotated[str | None, typer.Option(help="The tap's rule.", rich_help_panel=_FILTERS)]
+Words = Annotated[
+    str | None, typer.Option("--text", help="Words asked or answered, all of them; phrases in quotes.", rich_help_panel=_FILTERS)
+]
 Duration = Annotated[str | None, typer.Option(help="How long it took: '>2s', '<=250ms', 1s..2m.", rich_help_panel=_FILTERS)]
 FirstToken = Annotated[str | None, typer.Option(help="When the first token came: '>2s'.", rich_help_panel=_FILTERS)]
 Tokens = Annotated[str | None, typer.Option(help="Tokens, asked and answered: '>4000'.", rich_help_panel=_FILTERS)]

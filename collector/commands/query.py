@@ -54,6 +54,7 @@ def query(
     finish_reason: options.FinishReason = None,
     streamed: options.Streamed = None,
     policy: options.Policy = None,
+    text: options.Words = None,
     duration: options.Duration = None,
     first_token: options.FirstToken = None,
     tokens: options.Tokens = None,

@@ -47,7 +47,7 @@ def open_ends(relay: RelaySettings, settings: Settings, clock: Clock) -> Ends:
     if relay.to == "kafka":
         return Ends(feed, KafkaSink(settings.kafka, relay.name, relay.bodies_url))
     if relay.to == "sql":
-        return Ends(feed, open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), clock, settings.usage))
+        return Ends(feed, open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), clock, settings.usage, settings.search))
     places = KafkaPlaces(feed) if isinstance(feed, KafkaFeed) else SqlPlaces(open_engine(settings.sink), relay.name)
     batch_bytes = min(relay.batch_bytes, 1 << 20)
     return Ends(feed, HttpTarget(Client(relay), places, clock, mode=relay.mode, batch=HTTP_BATCH, batch_bytes=batch_bytes))

@@ -31,7 +31,9 @@ async def start(starting: Starting) -> Running:
     stack.push_async_callback(directory.stop)
     access = await start_access(starting, engine, directory)
     phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-    app = create_whole(engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations)
+    app = create_whole(
+        engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations, settings.search
+    )
     front.show(app)
     stack.callback(front.hide)
     stack.callback(app.tails.end)

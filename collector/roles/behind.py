@@ -130,7 +130,9 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
         access = await start_access(starting, engine, directory)
         others.append(access.components)
         phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-        app = create_whole(engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations)
+        app = create_whole(
+            engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations, settings.search
+        )
         told.stored = app.tails.wake
         front.show(app)
         stack.callback(front.hide)
@@ -152,7 +154,7 @@ async def _store(starting: Starting, wait_for: Callable[[str], None]) -> AsyncEn
 
 def _sink(starting: Starting, engine: AsyncEngine | None, burials: Burials) -> tuple[IsolatingSink, ToldSink]:
     settings, clock = starting.settings, starting.clock
-    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock, settings.usage)
+    inner: Sink = KafkaSink(settings.kafka) if engine is None else open_sink(settings.sink, clock, settings.usage, settings.search)
     counted = CountedSink(inner, LedgerMetrics(starting.registry), UsageMetrics(starting.registry, settings.usage.metric_keys))
     told = ToldSink(counted)
     return IsolatingSink(told, open_letters(settings), clock, burials), told

@@ -46,7 +46,7 @@ async def start(starting: Starting) -> Running:
     await patiently(lambda: prepare_to_write(settings.sink), clock, health.wait_for)
     feed = _feed(settings)
     stack.push_async_callback(feed.close)
-    target = open_sink(settings.sink, clock, settings.usage)
+    target = open_sink(settings.sink, clock, settings.usage, settings.search)
     stack.push_async_callback(target.close)
     letters = open_letters(settings)
     stack.push_async_callback(letters.close)

@@ -10,6 +10,7 @@ from collector.settings.kafka import Kafka
 from collector.settings.meaning import Redaction, Tokenizer, Usage
 from collector.settings.relay import Relay
 from collector.settings.root import PREFIX, Role, Settings
+from collector.settings.search import Search
 from collector.settings.section import MIB, Section
 from collector.settings.services import Services
 from collector.settings.sink import Sink
@@ -31,6 +32,7 @@ __all__ = [
     "Redaction",
     "Relay",
     "Role",
+    "Search",
     "Section",
     "Services",
     "Settings",

@@ -13,6 +13,7 @@ from collector.settings.kafka import Kafka
 from collector.settings.meaning import Redaction, Usage
 from collector.settings.people import People
 from collector.settings.relay import Relay
+from collector.settings.search import Search
 from collector.settings.services import Services
 from collector.settings.sink import Sink
 
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     correlate: Correlate = Correlate()
     sink: Sink = Sink()
     services: Services = Services()
+    search: Search = Search()
     usage: Usage = Usage()
     people: People = People()
     redaction: Redaction = Redaction()

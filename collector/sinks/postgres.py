@@ -19,6 +19,8 @@ from collector.clock import Clock
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
+from collector.sinks.said import Said, Sayings
+from collector.sinks.texts import write_postgres
 from collector.store import postings, schema
 from collector.store.fitting import fitted
 from collector.store.partitions import edge
@@ -67,11 +69,12 @@ class _RepeatedError(Exception):
 class PostgresSink:
     """See collector.sinks.protocol.Target. The tables must have been migrated."""
 
-    def __init__(self, server: PostgresServer, clock: Clock, counting: Counting = AS_USUAL) -> None:
+    def __init__(self, server: PostgresServer, clock: Clock, counting: Counting = AS_USUAL, sayings: Sayings | None = None) -> None:
         self._server = server
         self._connection: asyncpg.Connection | None = None
         self._alone = asyncio.Lock()
         self._days = Days(clock)
+        self._sayings = sayings  # None: texts are not searched
         self._maker = RowMaker()
         self._book = Book(counting)
         self._thread = ThreadPoolExecutor(1, "sink")  # compression must not keep the receivers waiting
@@ -94,12 +97,15 @@ class PostgresSink:
         if self._book.missing:
             await self._guarded(self._begin_days)
             rows = await self._rows_of(journal, outputs)
-        known = self._book.known
-        await self._guarded(lambda connection: self._write(connection, journal, rows, high, known))
+        known, said = self._book.known, await self._said(outputs)
+        await self._guarded(lambda connection: self._write(connection, journal, rows, high, known, said))
         self._book.saved()
 
     async def _rows_of(self, journal: str, outputs: Sequence[Output]) -> Rows:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._rows, journal, outputs)
+
+    async def _said(self, outputs: Sequence[Output]) -> Said | None:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._sayings.of, outputs) if self._sayings else None
 
     async def _begin_days(self, connection: asyncpg.Connection) -> None:
         for day in list(self._book.missing):
@@ -125,28 +131,30 @@ class PostgresSink:
         row = await connection.fetchrow(_HIGH, journal)
         return Place(*row) if row else BEGINNING
 
-    async def _write(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, known: int) -> None:
+    async def _write(
+        self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, known: int, said: Said | None
+    ) -> None:
         if known != self._book.known:
             raise RetryableError("the server was connected anew, and may be another one")
         await self._days.cover(connection, [row[0] for row in (*rows.exchanges, *rows.ledger)])
         try:
-            await self._store(connection, journal, rows, high)
+            await self._store(connection, journal, rows, high, said)
         except asyncpg.PostgresError as error:
             if not isinstance(self._server.refused(error), PermanentError):
                 raise
             await connection.execute("ROLLBACK")
-            await self._store(connection, journal, fitted(rows), high)
+            await self._store(connection, journal, fitted(rows), high, said)
 
-    async def _store(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+    async def _store(self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, said: Said | None) -> None:
         """Which rows are there already is only asked where some turn out to be."""
         try:
-            await self._transact(connection, journal, rows, high)
+            await self._transact(connection, journal, rows, high, said)
         except _RepeatedError:
             await connection.execute("ROLLBACK")
-            await self._transact(connection, journal, rows, high, repeated=True)
+            await self._transact(connection, journal, rows, high, said, repeated=True)
 
     async def _transact(
-        self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, *, repeated: bool = False
+        self, connection: asyncpg.Connection, journal: str, rows: Rows, high: Place | None, said: Said | None, *, repeated: bool = False
     ) -> None:
         """All or nothing. Does not roll back what fails: the connection is given up, so that a server that hangs cannot hold us too."""
         await connection.execute("BEGIN")
@@ -160,8 +168,13 @@ class PostgresSink:
                 await connection.execute(STATEMENTS[table], *columns)
         if marked := postings.of_rows(rows.exchanges):
             await connection.execute(postings.POSTGRES, *zip(*marked, strict=True))
+        revised: list[str] = []
         if rows.exchanges:
-            deltas.change(new, await self._supersede(connection, rows.exchanges))
+            marked_now, revised = await self._supersede(connection, rows.exchanges)
+            deltas.change(new, marked_now)
+        if self._sayings and said:
+            await write_postgres(connection, self._sayings, said, revised)
+        if rows.exchanges:
             await self._count(connection, deltas)
         await connection.execute("COMMIT")
 
@@ -181,14 +194,15 @@ class PostgresSink:
         deltas.late(late)
         return wanted
 
-    async def _supersede(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> list[Counted]:
-        """Marks what has a later revision, whichever of them came first, and returns it."""
+    async def _supersede(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> tuple[list[Counted], list[str]]:
+        """Marks what has a later revision, whichever of them came first, and returns it, and which exchanges were revised."""
         low, _ = _like(rows[0][0])
         _, high = _like(rows[-1][0])
         marked: list[Counted] = []
-        for exchange, newest in await connection.fetch(_REVISED, [row[EXCHANGE] for row in rows], low, high):
+        revised = await connection.fetch(_REVISED, [row[EXCHANGE] for row in rows], low, high)
+        for exchange, newest in revised:
             marked += [Counted(*row) for row in await connection.fetch(_SUPERSEDE, exchange, newest, *_like(exchange))]
-        return marked
+        return marked, [exchange for exchange, _ in revised]
 
     async def _count(self, connection: asyncpg.Connection, deltas: Deltas) -> None:
         """Comes last, so that other writers wait for these rows as short as can be. All take them in one order."""

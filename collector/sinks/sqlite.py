@@ -23,6 +23,8 @@ from sqlalchemy.dialects.sqlite import insert
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
+from collector.sinks.said import Said, Sayings
+from collector.sinks.texts import write_sqlite
 from collector.sqlite.turns import turn
 from collector.store import postings, schema
 from collector.store.fitting import fitted
@@ -78,7 +80,7 @@ class _RepeatedError(Exception):
 class SqliteSink:
     """See collector.sinks.protocol.Target. The file must have been migrated."""
 
-    def __init__(self, path: Path, counting: Counting = AS_USUAL) -> None:
+    def __init__(self, path: Path, counting: Counting = AS_USUAL, sayings: Sayings | None = None) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "sink")
         self._connection: sqlite3.Connection | None = None
@@ -86,6 +88,7 @@ class SqliteSink:
         self._written: dict[str, Place] = {}  # by journal, what this sink has stored
         self._compared = False  # whether the file that is open now has all that
         self._turn = turn(path)
+        self._sayings = sayings  # None: texts are not searched
         self._maker = RowMaker()
         self._book = Book(counting)
         self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
@@ -109,10 +112,11 @@ class SqliteSink:
 
     def _write(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output], high: Place | None) -> None:
         rows = self._rows(connection, journal, outputs)
+        said = self._sayings.of(outputs) if self._sayings else None
         try:
-            self._store(connection, journal, rows, high)
+            self._store(connection, journal, rows, high, said)
         except (OverflowError, UnicodeEncodeError):
-            self._store(connection, journal, fitted(rows), high)
+            self._store(connection, journal, fitted(rows), high, said)
         self._book.saved()
 
     def _rows(self, connection: sqlite3.Connection, journal: str, outputs: Sequence[Output]) -> Rows:
@@ -123,23 +127,26 @@ class SqliteSink:
             self._book.begin(day, [key for (key,) in connection.execute(_KEYS, (day,))])
         return self._maker.rows(journal, outputs, self._book.key_of)
 
-    def _store(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None) -> None:
+    def _store(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, said: Said | None) -> None:
         """Whether rows are there already is only looked at where some turn out to be."""
         try:
-            self._transact(connection, journal, rows, high)
+            self._transact(connection, journal, rows, high, said)
         except _RepeatedError:
-            self._transact(connection, journal, rows, high, repeated=True)
+            self._transact(connection, journal, rows, high, said, repeated=True)
 
-    def _transact(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, *, repeated: bool = False) -> None:
+    def _transact(
+        self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, said: Said | None, *, repeated: bool = False
+    ) -> None:
         with self._turn, connection:
             connection.execute("BEGIN IMMEDIATE")
             if not self._compared:
                 self._compare(connection)
-            if rows.exchanges:
-                self._exchanges(connection, rows.exchanges, repeated)
+            revised = self._exchanges(connection, rows.exchanges, repeated) if rows.exchanges else []
             for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
                 self._insert(connection, table, found)
             connection.executemany(postings.SQLITE, postings.of_rows(rows.exchanges))
+            if self._sayings and said:
+                write_sqlite(connection, self._sayings, said, revised)
             if high is not None:
                 connection.execute(_SET_HIGH, (journal, *high))
         self._compared = True
@@ -161,8 +168,8 @@ class SqliteSink:
         there = {found for (found,) in connection.execute(_THERE, (orjson.dumps([row[ID] for row in rows]),))}
         return list({row[ID]: row for row in reversed(rows) if row[ID] not in there}.values())[::-1]
 
-    def _exchanges(self, connection: sqlite3.Connection, rows: Sequence[Row], repeated: bool) -> None:
-        """Rows with what they add to the sums of usage. Raises _RepeatedError."""
+    def _exchanges(self, connection: sqlite3.Connection, rows: Sequence[Row], repeated: bool) -> list[str]:
+        """Rows with what they add to the sums of usage; returns those exchanges that were revised. Raises _RepeatedError."""
         deltas, (ended,) = Deltas(), connection.execute(ENDED).fetchone() or (0,)
         new = self._new(connection, rows) if repeated else rows
         if ended:
@@ -179,6 +186,7 @@ class SqliteSink:
             connection.executemany(KEY_WITH_MARKS, self._book.needed(deltas.keys()))
             connection.executemany(_ADD_HOURS, deltas.by_hour())
             connection.executemany(_ADD_DAYS, deltas.by_day())
+        return [one[0] for one in revised]
 
     def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
         one, many = self._inserts[table]

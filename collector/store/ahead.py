@@ -11,13 +11,14 @@ import sqlite3
 
 import asyncpg
 
-from collector.store.partitions import TABLES, edge, name
+from collector.store.partitions import edge, name
 
 LATE_DAYS = 32
-_PLACED = tuple(table for table in TABLES if table != "payloads")
+_PLACED = ("exchanges", "ledger")
 Written = dict[tuple[str, str], int]  # (table, journal) → the last position of what is too old
 
 _PAYLOADS = "DELETE FROM payloads WHERE id >= substr({id}, 1, 13) AND id < substr({id}, 1, 13) || 'g' AND exchange = {id}"
+_TEXTS = "DELETE FROM texts WHERE id = {id}"
 
 
 def later(one: Written, other: Written) -> Written:
@@ -51,12 +52,13 @@ def suspects_sqlite(connection: sqlite3.Connection, written: Written, first: str
 
 
 def end_sqlite(connection: sqlite3.Connection, found: list[tuple[str, str]]) -> None:
-    """Deletes these, and the bodies of exchanges, in one transaction."""
+    """Deletes these, and the bodies and words of exchanges, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     for table, identity in found:
         connection.execute(f"DELETE FROM {table} WHERE id = ?", (identity,))
         if table == "exchanges":
-            connection.execute(_PAYLOADS.format(id="?1"), (identity,))
+            for statement in (_TEXTS, _PAYLOADS):
+                connection.execute(statement.format(id="?1"), (identity,))
     connection.execute("COMMIT")
 
 
@@ -79,6 +81,7 @@ async def end_postgres(connection: asyncpg.Connection, written: Written, first: 
                 f"DELETE FROM {table} WHERE journal = $1 AND position <= $2 AND id >= $3 RETURNING id", journal, position, first
             )
             if table == "exchanges":
-                await connection.executemany(_PAYLOADS.format(id="$1::text"), [(row["id"],) for row in gone])
+                for statement in (_TEXTS, _PAYLOADS):
+                    await connection.executemany(statement.format(id="$1::text"), [(row["id"],) for row in gone])
         deleted += len(gone)
     return deleted

@@ -19,7 +19,7 @@ import asyncpg
 
 log = logging.getLogger("meshscribe.sink")
 
-TABLES = ("exchanges", "payloads", "ledger")  # every transaction that locks several does it in this order
+TABLES = ("exchanges", "payloads", "ledger", "texts")  # every transaction that locks several does it in this order
 # A change that waits for a lock keeps everybody behind it waiting: rather give up, and come again.
 PATIENCE = "SET LOCAL lock_timeout = '1s'"
 DAY_MS = 86_400_000

@@ -5,8 +5,8 @@ place and its data; rows.py makes rows in this order. Times are microseconds sin
 Event ids are UUIDv7 and begin with the request's start, so ordering by `id` is ordering by time, and a time filter is a range of ids: the
 primary key is the only time index.
 
-On Postgres these three tables are partitioned by ranges of `id`, a day each (store/partitions.py). Texts are compared byte by byte
-(collation "C"): as SQLite does, as ranges of ids need it, and no upgrade of the server's locales can damage an index. Columns that
+On Postgres these three tables, and `texts`, are partitioned by ranges of `id`, a day each (store/partitions.py). Texts are compared byte
+by byte (collation "C"): as SQLite does, as ranges of ids need it, and no upgrade of the server's locales can damage an index. Columns that
 whoever calls a model can make as long as they like are indexed by their beginning or their hash: a row that fits no index page would
 be refused.
 """
@@ -27,10 +27,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     func,
     literal_column,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.schema import DDL
 
 from collector.messages import ledger as names
 from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
@@ -145,6 +148,47 @@ Index("ix_ledger_time_us", ledger.c.time_us)
 Index("ix_ledger_cured", ledger.c.time_us, **_only(CURING))
 Index("ix_ledger_lost", ledger.c.time_us, **_only(LOST))
 Index("ix_ledger_away", ledger.c.away_from_us, **_only(AWAY))
+
+# The words of what was asked and answered (words.py), where `search.text` is on; a row for each exchange, of its newest revision.
+texts = Table(
+    "texts",
+    metadata,
+    Column("id", Id, primary_key=True, comment="event id of the exchange"),
+    Column("number", BigInteger, comment="in SQLite: its row in texts_index; the start in milliseconds << 19, and what tells it apart"),
+    Column("words", Name, nullable=False, comment="a line for each text"),
+    Column("found", Text().with_variant(TSVECTOR(), "postgresql"), comment="on Postgres: each word"),
+    postgresql_partition_by=BY_DAY,
+)
+Index("ix_texts_number", texts.c.number, **_only("number IS NOT NULL"))
+Index("ix_texts_found", texts.c.found, postgresql_using="gin", sqlite_where=text("found IS NOT NULL"))
+
+# `content=texts` without positions (detail=none): a phrase is looked for in `words`. The tokenizer parts at blanks alone: words.py has done
+# the rest.
+TEXTS_INDEX = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS texts_index USING fts5("
+    "words, content='texts', content_rowid='number', tokenize='ascii', detail=none, columnsize=0)",
+    "CREATE TRIGGER IF NOT EXISTS texts_put AFTER INSERT ON texts BEGIN"
+    " INSERT INTO texts_index (rowid, words) VALUES (new.number, new.words); END",
+    "CREATE TRIGGER IF NOT EXISTS texts_gone AFTER DELETE ON texts BEGIN"
+    " INSERT INTO texts_index (texts_index, rowid, words) VALUES ('delete', old.number, old.words); END",
+)
+
+
+def is_of_the_index(table: str) -> bool:
+    """Whether a table of this name is SQLite's own, of the index of texts."""
+    return table == "texts_index" or table.startswith("texts_index_")
+
+
+for _said in TEXTS_INDEX:
+    event.listen(texts, "after_create", DDL(_said).execute_if(dialect="sqlite"))
+event.listen(texts, "before_drop", DDL("DROP TABLE IF EXISTS texts_index").execute_if(dialect="sqlite"))
+
+texts_state = Table(
+    "texts_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row, if there ever was an index"),
+    Column("since_us", BigInteger, nullable=False, comment="when the index of texts was begun"),
+)
 
 # The sums of usage (usage_book.py): of each key what its calls used, by hour, and the same by day, so that a month is read in no time.
 usage_keys = Table(

@@ -109,7 +109,7 @@ class Resender:
         if origin == SINK and settings.sinks_in_kafka:
             target: Resends = KafkaSink(settings.kafka)
         elif origin == SINK or (origin == f"relay:{STORE}" and settings.in_roles):
-            target = open_sink(settings.sink, self._clock, settings.usage)
+            target = open_sink(settings.sink, self._clock, settings.usage, settings.search)
         else:
             name = origin.removeprefix("relay:")
             found = [relay for relay in settings.relays if relay.name == name]

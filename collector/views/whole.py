@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look_writer import LookWriter
 from collector.access.open import Opened
-from collector.audit.app import AuditApp, create_app
+from collector.audit.app import NO_SEARCH, AuditApp, create_app
 from collector.audit.services import Known
 from collector.clock import Clock
 from collector.health import Health
-from collector.settings import Audit
+from collector.settings import Audit, Search
 from collector.views.app import mount
 
 
@@ -27,8 +27,9 @@ def create_whole(
     access: Opened | None = None,
     looks: LookWriter | None = None,
     annotations: Sequence[str] = (),
+    search: Search = NO_SEARCH,
 ) -> AuditApp:
     """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
-    app = create_app(engine, health, registry, settings, clock, known, access, looks)
+    app = create_app(engine, health, registry, settings, clock, known, access, looks, search)
     mount(app, clock, annotations)
     return app

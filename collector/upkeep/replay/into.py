@@ -45,4 +45,4 @@ async def open_into(url: str | None, settings: Settings, clock: Clock, emit: Cal
     if sink.is_kafka:
         return Into(KafkaSink(settings.kafka), True)
     await asyncio.to_thread(migrate, url)
-    return Into(open_sink(sink, clock, settings.usage), False)
+    return Into(open_sink(sink, clock, settings.usage, settings.search), False)
