@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, TextClause, cast, column, literal, select, text
+from sqlalchemy import ColumnElement, Row, Select, TextualSelect, cast, column, literal, select, text
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -117,7 +117,7 @@ async def _numbered(connection: AsyncConnection, asked: Wanted, low: int, high: 
     return list(found.all())
 
 
-def in_a_file(asked: Wanted) -> TextClause:
+def in_a_file(asked: Wanted) -> TextualSelect:
     """The statement of a step in SQLite."""
     said = "".join(f" AND instr(texts.words, :line{number}) > 0" for number in range(len(asked.lines)))
     return text(_IN_A_FILE.format(phrases=said, way="DESC" if asked.descending else "ASC")).columns(column("number"), column("id"))

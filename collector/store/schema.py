@@ -180,8 +180,8 @@ def is_of_the_index(table: str) -> bool:
 
 
 for _said in TEXTS_INDEX:
-    event.listen(texts, "after_create", DDL(_said).execute_if(dialect="sqlite"))
-event.listen(texts, "before_drop", DDL("DROP TABLE IF EXISTS texts_index").execute_if(dialect="sqlite"))
+    event.listen(texts, "after_create", DDL(_said).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+event.listen(texts, "before_drop", DDL("DROP TABLE IF EXISTS texts_index").execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
 
 texts_state = Table(
     "texts_state",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 from zlib import crc32
 
@@ -54,4 +55,4 @@ def put_sqlite(connection: sqlite3.Connection, rows: Sequence[Text]) -> None:
                 taken[number] = other[0]
         taken[number] = row.id
         found.append((row.id, number, row.words))
-    connection.executemany(_PUT, found)
+    connection.executemany(_PUT, sorted(found, key=itemgetter(1)))  # FTS5 writes what it holds in memory at each step back
