@@ -46,4 +46,4 @@ async def test_the_api_takes_the_line_and_refuses_what_is_said_twice(api: Api) -
     for asked in ({"q": "user:u3", "user": "u4"}, {"q": "what"}, {"q": "tokens:many"}):
         answer = await api.get("/v1/exchanges", **asked)
         assert answer.status_code == 400, asked
-        assert answer.json()["errors"][0]["parameter"] in ("text", "tokens")
+        assert answer.json()["errors"][0]["parameter"] in ("q", "text", "tokens")

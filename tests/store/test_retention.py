@@ -49,7 +49,7 @@ async def kept(settings: Sink) -> dict[str, list[int]]:
     engine = open_engine(settings)
     found = {}
     async with engine.connect() as connection:
-        for table in TABLES:
+        for table in TABLES[:-1]:  # no texts are written here: tests/audit/test_texts.py has those
             rows = await connection.exec_driver_sql(f"SELECT id FROM {table} ORDER BY id")
             found[table] = [TODAY - int(row.id[:8] + row.id[9:13], 16) // (DAY_US // 1000) for row in rows]
     await engine.dispose()
