@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import ColumnElement, Table, or_, true
+from sqlalchemy import ColumnElement, Table, false, or_, true
 
 from collector.access.looker import OPEN, Looker, Reach, Right
 
@@ -58,7 +58,7 @@ def within(found: Reach, table: Table, said: Callable[[ColumnElement[Any]], Colu
     """
     if found.everything:
         return true()
-    return or_(*(((said(column) if said else column).in_(sorted(wanted))) for column, wanted in _owners(found, table)))
+    return or_(false(), *(((said(column) if said else column).in_(sorted(wanted))) for column, wanted in _owners(found, table)))
 
 
 def each_within(found: Reach, table: Table) -> list[ColumnElement[bool]]:
@@ -67,10 +67,11 @@ def each_within(found: Reach, table: Table) -> list[ColumnElement[bool]]:
 
 
 def _owners(found: Reach, table: Table) -> list[tuple[ColumnElement[Any], frozenset[str]]]:
+    """The columns that say whose a row is, each with those that are wanted. One of which nothing is wanted would lead the planner astray."""
     owners: list[tuple[ColumnElement[Any], frozenset[str]]] = [(table.c.namespace, found.namespaces)]
     if "consumer" in table.c:
         owners.append((table.c.consumer, found.consumers))
-    return owners
+    return [owner for owner in owners if owner[1]]
 
 
 def looked_at(request: Request) -> tuple[str, ...]:
