@@ -14,6 +14,7 @@ from collector.audit.looks import INNER, OF_PAGE, REASON_HEADER, UNSEEN
 
 Document = dict[str, Any]  # an answer of the API, as JSON reads: templates look at it, nothing is computed of it unchecked
 Parameters = Mapping[str, str | int | None]
+_IN_PAGES = ("/v1/exchanges", "/v1/ledger", "/v1/services", "/v1/access")  # whose pages audit.page_limit bounds
 _PASSED_ON = (b"host", b"user-agent", REASON_HEADER.encode())
 
 
@@ -35,8 +36,8 @@ class Answer(NamedTuple):
 class Api:
     """Asks the application below the page, in the name of one request's sender."""
 
-    def __init__(self, app: ASGIApp, asking: Scope) -> None:
-        self._app, self._asking = app, asking
+    def __init__(self, app: ASGIApp, asking: Scope, page_limit: int) -> None:
+        self._app, self._asking, self._page_limit = app, asking, page_limit
 
     async def get(self, path: str, parameters: Parameters | None = None) -> Document:
         """The answer of this route. Raises RefusedError."""
@@ -69,7 +70,10 @@ class Api:
         return found
 
     async def _ask(self, path: str, parameters: Parameters, inner: object = True) -> Answer:
-        asked = urlencode({name: value for name, value in parameters.items() if value is not None})
+        told = {name: value for name, value in parameters.items() if value is not None}
+        if path in _IN_PAGES and isinstance(most := told.get("limit"), int):
+            told["limit"] = min(most, self._page_limit)
+        asked = urlencode(told)
         status, parts = 500, list[bytes]()
 
         async def receive() -> Message:
