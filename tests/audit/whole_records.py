@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Any
 
 from collector.messages.completeness import names
@@ -16,10 +17,19 @@ MARKED = {"annotations": {"team": "a"}, "labels": {"tier": "1"}}
 CALLER = {"principal": "spiffe://cluster.local/ns/app/sa/web", "user": "ann", "session": "s1", "consumer": "c0ffee", "agent": "bot"}
 
 
+PATH = f"/v1/chat/completions?q={SECRETS['query']}"
+PROMPT = json.dumps({"model": "llama-3", "messages": [{"role": "user", "content": SECRETS["prompt"]}]}).encode()
+ANSWER = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": SECRETS["said"]}}]}).encode()
+
+
+def _body(data: bytes) -> dict[str, Any]:
+    digest = sha256(data).hexdigest()
+    return {"content_type": "application/json", "size": len(data), "captured": len(data), "sha256": digest, "href": "/v1/somewhere"}
+
+
 def said(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The record of this row of `exchanges`."""
     secret = SECRETS
-    body = {"content_type": "application/json", "size": 20, "captured": 20, "sha256": "0" * 64, "href": "/v1/somewhere"}
     call = {"id": "call_1", "name": "find", "arguments": f'{{"for":"{secret["arguments"]}"}}'}
     choice = {
         "index": 0, "role": "assistant", "text": secret["said"], "reasoning": secret["thought"], "refusal": secret["refused"],
@@ -36,10 +46,10 @@ def said(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "caller": CALLER,
         "trace": {"trace_id": "0af7651916cd43dd8448eb211c80319c"},
         "request": {
-            "id": row["request_id"], "method": row["method"], "path": f"/v1/a?q={secret['query']}",
-            "headers": [["x-mine", secret["header"]], [":path", f"/v1/a?q={secret['query']}"]], "body": body,
+            "id": row["request_id"], "method": row["method"], "path": row["path"],
+            "headers": [["x-mine", secret["header"]], [":path", row["path"]]], "body": _body(PROMPT),
         },
-        "response": {"status": row["status"], "headers": [["x-mine", secret["header"]]], "body": body},
+        "response": {"status": row["status"], "headers": [["x-mine", secret["header"]]], "body": _body(ANSWER)},
         "inference": {
             "protocol": "openai-chat", "operation": "chat", "streamed": False, "model_requested": row["model"], "choices": [choice],
             "error": {"type": "bad", "message": secret["error"], "param": secret["parameter"]},
@@ -56,5 +66,5 @@ def said(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def whole(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The row with such a record, and what the sink makes columns of."""
     record = said(row, **changes)
-    made = {"marks": marks(record), "tokens": 9, "first_token_us": 5_000, "consumer": CALLER["consumer"], "path": record["request"]["path"]}
+    made = {"marks": marks(record), "tokens": 9, "first_token_us": 5_000, "consumer": record["caller"].get("consumer")}
     return {**row, **made, "data": json.dumps(record).encode()}

@@ -71,7 +71,10 @@ async def test_a_page_asks_why_where_a_reason_is_needed_and_takes_either_way_to_
     [one, *_] = ids(filled)
     async with written_down(filled) as writer, seen_by(filled, looker(*Right), looks=writer, reason_required=True) as client:
         asked = await client.get(f"/exchanges/{one}")
-        said = [await client.get(f"/exchanges/{one}?reason=ticket"), await client.get(f"/exchanges/{one}", headers={REASON_HEADER: "ticket"})]
+        said = [
+            await client.get(f"/exchanges/{one}?reason=ticket"),
+            await client.get(f"/exchanges/{one}", headers={REASON_HEADER: "ticket"}),
+        ]
         parts = [await client.get(f"/v1/exchanges/{one}/{part}") for part in ("conversation", "timeline", "events")]
     assert (asked.status_code, "Why do you look?" in asked.text) == (403, True)
     assert [answer.status_code for answer in said] == [200, 200]
@@ -140,7 +143,9 @@ FORGED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("forged", FORGED)
-@pytest.mark.parametrize("path", ["/v1/exchanges", "/", "//v1/exchanges", "/v1/exchanges/", "/assets/../v1/exchanges", "/login/../v1/exchanges"])
+@pytest.mark.parametrize(
+    "path", ["/v1/exchanges", "/", "//v1/exchanges", "/v1/exchanges/", "/assets/../v1/exchanges", "/login/../v1/exchanges"]
+)
 async def test_nobody_passes_for_a_page(filled: Store, tmp_path: Path, forged: dict[str, Any], path: str) -> None:
     async with written_down(filled) as writer, locked(filled, writer, tmp_path / "tokens") as (client, _):
         assert (await client.get(path, **forged)).status_code == 401
