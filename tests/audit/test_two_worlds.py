@@ -79,11 +79,15 @@ class World:
         told = whole(row, caller={name: value for name, value in caller.items() if value}, service=service)
         return {**told, "tokens": pick.randrange(9), **({"marks": None} if pick.random() < 0.1 else {})}
 
-    def fill(self, store: Store) -> None:
-        store.exchanges(*sorted(self.exchanges, key=lambda row: (row["journal"], row["position"])))
-        store.payloads(*self.payloads)
-        store.ledger(*self.ledger)
-        for row in self.usage:
+
+def fill(store: Store, *worlds: World) -> None:
+    """Writes these worlds as if they had happened together: each journal in its order."""
+    rows = [row for world in worlds for row in world.exchanges]
+    store.exchanges(*sorted(rows, key=lambda row: (row["journal"], row["position"])))
+    for world in worlds:
+        store.payloads(*world.payloads)
+        store.ledger(*world.ledger)
+        for row in world.usage:
             store.usage(**row)
 
 
@@ -177,10 +181,10 @@ async def test_what_may_not_be_seen_changes_no_answer(tmp_path: Path, seed: int,
     foreign = World(seed, FOREIGN, "foreign", (JOURNAL, OTHER_JOURNAL))
     alone, full = Store(tmp_path / "alone.db"), Store(tmp_path / "full.db")
     shut = away(NOW - 40 * MINUTE, NOW - 39 * MINUTE)
+    fill(alone, own)
+    fill(full, own, foreign)
     for store in (alone, full):
-        own.fill(store)
         store.ledger(shut)
-    foreign.fill(full)
     few = Catalogue([("shop", "llama"), ("lab", "iris")])
     many = Catalogue([("shop", "llama"), ("lab", "iris"), ("bank", "llama"), ("bank", "vault"), ("lab2", "iris")])
     found = 0
@@ -202,8 +206,7 @@ async def test_what_may_not_be_seen_changes_no_answer(tmp_path: Path, seed: int,
 async def test_the_worlds_do_differ_for_who_sees_all(tmp_path: Path) -> None:
     store = Store(tmp_path / "full.db")
     foreign = World(0, FOREIGN, "foreign", (OTHER_JOURNAL,))
-    World(0, OWN, "", (JOURNAL,)).fill(store)
-    foreign.fill(store)
+    fill(store, World(0, OWN, "", (JOURNAL,)), foreign)
     async with seen_by(store, None) as client:
         assert len((await client.get("/v1/exchanges?limit=200")).json()["items"]) == 48
         assert (await client.get(f"/v1/exchanges/{foreign.exchanges[0]['id']}")).status_code == 200
@@ -212,7 +215,7 @@ async def test_the_worlds_do_differ_for_who_sees_all(tmp_path: Path) -> None:
 
 async def test_a_cursor_of_another_reach_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "full.db")
-    World(0, OWN, "", (JOURNAL,)).fill(store)
+    fill(store, World(0, OWN, "", (JOURNAL,)))
     async with seen_by(store, None) as everything, seen_by(store, PEOPLE["one namespace"]) as one:
         cursor = (await everything.get("/v1/exchanges?limit=3")).json()["next"]
         answer = await one.get(f"/v1/exchanges?limit=3&cursor={cursor}")
@@ -224,8 +227,7 @@ async def test_a_cursor_of_another_reach_is_refused(tmp_path: Path) -> None:
 async def test_pages_of_two_namespaces_are_in_the_order_of_time_and_hold_each_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "full.db")
     own = World(1, OWN, "", (JOURNAL,))
-    own.fill(store)
-    World(1, FOREIGN, "foreign", (JOURNAL,)).fill(store)
+    fill(store, own, World(1, FOREIGN, "foreign", (JOURNAL,)))
     async with seen_by(store, None) as client:
         everything = (await client.get("/v1/exchanges?limit=200")).json()["items"]
     async with seen_by(store, PEOPLE["two namespaces"]) as client:
