@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from collector.access.entrance import Entrance
 from collector.access.proof import NotProvenError
 from collector.audit import assets
+from collector.audit.looks import INNER
 from collector.audit.probes import PATHS
 from collector.audit.problems import UNAUTHENTICATED, problem
 from collector.clock import Clock
@@ -38,7 +39,7 @@ class Guard:
         self._entrance, self._complaints = entrance, Complaints(_log, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inner = bool(scope.get("state", {}).get("for_page"))  # asked by a page, for whom has proven who he is
+        inner = bool(scope.get("state", {}).get(INNER))  # asked by a page, for whom has proven who he is
         if scope["type"] == "lifespan" or (scope["type"] == "http" and (inner or scope["path"] in PUBLIC)):
             await self.app(scope, receive, send)
             return

@@ -67,11 +67,11 @@ def each_within(found: Reach, table: Table) -> list[ColumnElement[bool]]:
 
 
 def _owners(found: Reach, table: Table) -> list[tuple[ColumnElement[Any], frozenset[str]]]:
-    """What is asked for by each of the columns that name an owner; of none of them nothing, which no index needs to be looked at for."""
+    """The columns that say whose a row is, each with those that are wanted. One of which nothing is wanted would lead the planner astray."""
     owners: list[tuple[ColumnElement[Any], frozenset[str]]] = [(table.c.namespace, found.namespaces)]
     if "consumer" in table.c:
         owners.append((table.c.consumer, found.consumers))
-    return [(column, wanted) for column, wanted in owners if wanted]
+    return [owner for owner in owners if owner[1]]
 
 
 def looked_at(request: Request) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from collector.audit.problems import LOOK_NOT_WRITTEN, problem
 from collector.clock import Clock
 
 REASON_HEADER, REASON = "meshscribe-reason", "reason"
-ASIDE = frozenset(("ledger", "facets", "histogram", "ledger map"))  # what pages show beside what they are about
+ASIDE = frozenset(("ledger", "facets", "histogram", "ledger map", "ledger/map"))  # what pages show beside what they are about
 WITHHELD = (
     "This holds what was asked or answered, and is given only once it is written down that you looked. The store does not take that now."
 )
@@ -32,10 +32,12 @@ WITHHELD = (
 
 # In the state of requests, where no client can put anything:
 INNER = "for_page"  # this one is asked by a page, on behalf of whoever looks at it
+UNSEEN = "unseen"  # the value of INNER, where the page does not show what it is answered
 OF_PAGE = "looks_of_page"  # the looks that a page is made of
 STRANGERS = 1_000  # refusals of people who prove nobody that are written at once
 STRANGERS_A_SECOND = 10  # and from then on
 _NOT_LET_IN = (401, 421, 429)
+_LOGIN = ("/login", "/logout")  # no look: what fails there shows nothing, and its query may hold a code
 
 
 class Strangers:
@@ -91,7 +93,8 @@ class Looks:
             nonlocal begun
             if not begun:
                 begun = True
-                look = self._look(scope, asked.decode("latin-1"), reason, message["status"]) if of_page is None else _together(of_page)
+                own = self._look(scope, asked.decode("latin-1"), reason, message["status"])
+                look = own if of_page is None else _together(of_page, own)
                 if look is not None and not await self._told(look):
                     await problem(503, WITHHELD, LOOK_NOT_WRITTEN, headers={"Retry-After": "5"})(scope, receive, send)
                     raise WithheldError
@@ -109,7 +112,7 @@ class Looks:
         state["reason"] = reason = _take_reason(scope)
 
         async def noted(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and state[INNER] != UNSEEN:
                 state[OF_PAGE].append(self._look(scope, asked.decode("latin-1"), reason, message["status"]))
             await send(message)
 
@@ -144,14 +147,21 @@ class Looks:
         )
 
 
-def _together(looks: Sequence[Stored]) -> Stored | None:
-    """The looks that a page is made of, as one: what the first of those was that showed most. None: it showed nothing of the log."""
-    told = [look for look in looks if look.action not in ASIDE] or list(looks)
-    if not told:
-        return None
-    main = next((look for look in told if look.exchanges), told[0])
+def _together(looks: Sequence[Stored], page: Stored) -> Stored | None:
+    """The looks that a page is made of, as one: what the first of those was that showed most. `page`: the page's own look.
+
+    None: it showed nothing of the log. Who asked for it and has not proven who he is was refused, and that is told.
+    """
+    about = [look for look in looks if look.action not in ASIDE]
+    if page.status >= 400:
+        refused = next((look for look in (*about, *looks)), None)
+        if refused is not None:
+            return refused.refused(page.status)
+        return page if page.status in _NOT_LET_IN and not page.path.startswith(_LOGIN) else None
+    answered = [look for look in about or looks if look.status < 400]
+    main = next((look for look in (*(look for look in answered if look.exchanges), *answered, *about)), None)
     shown = tuple(dict.fromkeys(exchange for look in looks for exchange in look.exchanges))
-    return main.with_exchanges(shown)
+    return None if main is None else main.with_exchanges(shown)
 
 
 def _take_reason(scope: Scope) -> str:

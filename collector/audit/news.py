@@ -24,7 +24,7 @@ ROWS, BYTES = 500, 4 << 20  # looked at, and read, at a time
 AT_ONCE = 25  # readers' conditions in one statement
 BEGINNING = Place(-1, -1)
 Places = dict[str, Place]
-Show = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[list[bytes]]]
+Show = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]  # records, and whose texts are in
 _column = exchanges.c
 _PLACE = tuple_(_column.position, _column.ordinal)
 
@@ -47,11 +47,12 @@ class Wish:
 
 
 class Chunk(NamedTuple):
-    """Events as they are sent, how many, and the place behind them."""
+    """Events as they are sent, how many, the place behind them, and the exchanges whose texts are in them."""
 
     data: bytes
     number: int
     place: str
+    texts: tuple[str, ...] = ()
 
 
 async def high(connection: AsyncConnection) -> Places:
@@ -128,14 +129,15 @@ def _rows(journal: str, wanted: Sequence[Place]) -> Select[Any]:
 
 
 async def _chunk(connection: AsyncConnection, wish: Wish, journal: str, rows: Sequence[Row[Any]], low: Places) -> Chunk:
-    records = await wish.show(connection, rows)
+    records, shown = await wish.show(connection, rows)
     if wish.everything:
         wish.places = low
     events = []
     for row, record in zip(rows, records, strict=True):
         wish.places = {**wish.places, journal: Place(row.position, row.ordinal)}
         events.append(b"".join(_event(written(wish.places), record)))
-    return Chunk(b"".join(events), len(events), written(wish.places))
+    texts = tuple(dict.fromkeys(row.exchange for row in rows if row.id in shown))
+    return Chunk(b"".join(events), len(events), written(wish.places), texts)
 
 
 def _event(place: str, record: bytes) -> Iterator[bytes]:

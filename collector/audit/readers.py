@@ -21,9 +21,9 @@ class _Gap:
     until: str
     count: int
 
-    def event(self) -> bytes:
+    def event(self) -> Chunk:
         told = msgspec.json.encode({"count": self.count, "after": self.after, "until": self.until})
-        return b"id: %s\nevent: left_out\ndata: %s\n\n" % (self.until.encode(), told)
+        return Chunk(b"id: %s\nevent: left_out\ndata: %s\n\n" % (self.until.encode(), told), 0, self.until)
 
 
 class Reader:
@@ -55,8 +55,8 @@ class Reader:
         self.ended = True
         self._something.set()
 
-    async def take(self, seconds: float) -> tuple[bytes, int] | None:
-        """The next bytes to send and how many exchanges are in them; None: nothing came within so long, or it has ended."""
+    async def take(self, seconds: float) -> Chunk | None:
+        """What is to be sent next; None: nothing came within so long, or it has ended."""
         if not self._waiting and not self.ended:
             self._something.clear()
             try:
@@ -68,6 +68,6 @@ class Reader:
             return None
         found = self._waiting.popleft()
         if isinstance(found, _Gap):
-            return found.event(), 0
+            return found.event()
         self._size -= len(found.data)
-        return found.data, found.number
+        return found

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 
 class Streamed(StreamingResponse):
-    """When it ends, however it does, `after` is done. To HEAD it has no body."""
+    """When it ends, however it does, `after` is done, then `told`. To HEAD it has no body."""
 
     def __init__(
-        self, body: AsyncGenerator[bytes], media_type: str, after: Sequence[Callable[[], None]], headers: Mapping[str, str] | None = None
+        self,
+        body: AsyncGenerator[bytes],
+        media_type: str,
+        after: Sequence[Callable[[], None]],
+        headers: Mapping[str, str] | None = None,
+        told: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(body, headers=headers, media_type=media_type)
-        self._body, self._after = body, after
+        self._body, self._after, self._told = body, after, told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -28,3 +33,5 @@ class Streamed(StreamingResponse):
             for done in self._after:
                 done()
             await self._body.aclose()
+            if self._told is not None:
+                await self._told()

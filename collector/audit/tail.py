@@ -36,7 +36,7 @@ from collector.store.schema import exchanges
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
 QUIET_SECONDS = 10.0  # after which it says that it is still there
-TELL_EACH = 1000  # exchanges shown: then the look is told of again
+TELL_EACH = 500  # exchanges shown: then the look is told of again, with the next chunk fewer than a look names (look.MOST_IDS)
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> APIRouter:
@@ -61,8 +61,8 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> 
                 attendance.leave()
                 raise
             saw(request, "tail")
-        events = _Events(engine, request, tails, attendance, wish).all(at)
-        return Streamed(events, MEDIA_TYPE, [attendance.leave, seat.leave], {"X-Accel-Buffering": "no"})
+        events = _Events(engine, request, tails, attendance, wish)
+        return Streamed(events.all(at), MEDIA_TYPE, [attendance.leave, seat.leave], {"X-Accel-Buffering": "no"}, events.told_at_last)
 
     return routes
 
@@ -81,9 +81,9 @@ def _asked(request: Request, query: TailQuery) -> After | None:
 def _wish(request: Request, query: TailQuery, covered: Reach, clock: Clock) -> Wish:
     within_time = span(query.since, query.until, clock.now_us())
 
-    async def see(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[bytes]:
+    async def see(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> tuple[list[bytes], set[str]]:
         """As he sees them who asked first: all who share the wish have the same rights."""
-        return (await as_seen(request, connection, rows))[0]
+        return await as_seen(request, connection, rows)
 
     return Wish([*queries.conditions(query, within_time), within(covered, exchanges)], see, covered.everything)
 
@@ -112,6 +112,7 @@ class _Events:
     def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish) -> None:
         self._engine, self._request, self._tails, self._attendance, self._wish = engine, request, tails, attendance, wish
         self._shown = self._told_of = 0
+        self._texts: list[str] = []  # whose texts were sent since the look was told of
 
     async def all(self, at: Places) -> AsyncGenerator[bytes]:
         """What was missed, then what comes."""
@@ -120,16 +121,17 @@ class _Events:
         while (reader := await self._attendance.join(at)) is None:
             at, chunk = await turn(self._request).take(lambda: self._missed(at))  # noqa: B023
             if chunk is not None:
-                await self._told(chunk.number)
+                await self._told(chunk)
                 yield chunk.data
         while True:
             found = await reader.take(QUIET_SECONDS)
             if found is not None:
-                await self._told(found[1])
-                yield found[0]
+                await self._told(found)
+                yield found.data
             elif reader.ended:
                 break
             else:
+                await self.told_at_last()
                 yield self._quiet(self._tails.places if self._wish.everything else None) + b"\n\n"
 
     async def _missed(self, at: Places) -> tuple[Places, Chunk | None]:
@@ -137,12 +139,20 @@ class _Events:
             reached, chunks = await news(connection, at, self._tails.places, [self._wish])
         return reached, chunks.get(self._wish)
 
-    async def _told(self, count: int) -> None:
-        """The look is told of when it shows something, and again after so many exchanges."""
-        before, self._shown = self._shown, self._shown + count
-        if count and (before == 0 or before // TELL_EACH != self._shown // TELL_EACH):
-            await saw_more(self._request, self._shown - self._told_of)
-            self._told_of = self._shown
+    async def _told(self, chunk: Chunk) -> None:
+        """The look is told of before it shows the first exchanges, and again after so many, where it falls silent, and at its end."""
+        begins = not self._shown
+        self._shown += chunk.number
+        self._texts += chunk.texts
+        if begins or self._shown - self._told_of >= TELL_EACH:
+            await self.told_at_last()
+
+    async def told_at_last(self) -> None:
+        """The look at what was shown since it was told of."""
+        count, texts = self._shown - self._told_of, tuple(dict.fromkeys(self._texts))
+        if count:
+            self._told_of, self._texts = self._shown, []
+            await saw_more(self._request, count, texts)
 
     def _quiet(self, places: Places | None) -> bytes:
         """A comment, with the place where one may be told: so who comes again has less to look through."""

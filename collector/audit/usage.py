@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, and_, or_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Reach, Right
@@ -26,6 +26,7 @@ from collector.clock import Clock
 from collector.messages.ledger import MISSING
 from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
 from collector.store.schema import ledger, usage_keys
+from collector.store.usage_book import ALL, AS_TOLD
 from collector.store.usage_counting import counted_back_to
 from collector.store.usage_deltas import HOUR_US, HOURS
 from collector.store.usage_recount import state
@@ -50,7 +51,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
 
 
 async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, Any]:
-    dialect, covered, limit = connection.dialect.name, within(found, usage_keys), query.limit or DEFAULT_LIMIT
+    dialect, covered, limit = connection.dialect.name, _own(found), query.limit or DEFAULT_LIMIT
     kept = (await connection.execute(queries.extent())).one()
     bounds = Hours(max(asked.first, (kept.first or 0) * HOURS), min(asked.behind, ((kept.last or 0) + 1) * HOURS))
     items: list[dict[str, Any]] = []
@@ -75,6 +76,15 @@ async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, fo
         "uncounted_before": counted_back_to(uncounted) if older and uncounted is not None else None,
         "losses": await _losses(connection, query, asked, found),
     }
+
+
+def _own(found: Reach) -> ColumnElement[bool]:
+    """The keys that the reach covers. In a folded one `other` stands for anybody's names: it is nobody's namespace, nor his consumer."""
+    if found.everything:
+        return true()
+    key = usage_keys.c
+    namespaces = and_(key.folded < ALL, key.namespace.in_(sorted(found.namespaces)))
+    return or_(namespaces, and_(key.folded == AS_TOLD, key.consumer.in_(sorted(found.consumers))))
 
 
 def _millisecond(event: str) -> int:

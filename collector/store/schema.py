@@ -86,6 +86,7 @@ Index("ix_exchanges_place", exchanges.c.journal, exchanges.c.position, exchanges
 Index("ix_exchanges_request_id", exchanges.c.request_id, postgresql_using="hash")
 Index("ix_exchanges_namespace", exchanges.c.namespace, exchanges.c.id)
 Index("ix_exchanges_service", exchanges.c.service, exchanges.c.id)
+Index("ix_exchanges_consumer", exchanges.c.consumer, exchanges.c.id, **_only("consumer IS NOT NULL"))  # of who may see a consumer's alone
 Index("ix_exchanges_revised", exchanges.c.exchange, **_only("revision > 0"))
 
 # These hold only what is not as usual: exchanges that went well cost them nothing.

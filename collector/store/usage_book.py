@@ -24,7 +24,7 @@ DAY_US = 86_400_000_000
 OTHER = "other"
 NAME_BYTES = 256  # of each part of a key; a longer one is cut
 _CACHED_CHARACTERS = 2048  # of all parts: longer keys are made anew each time
-_AS_TOLD, _NAMES, _ALL = 0, 1, 2  # what is folded
+AS_TOLD, NAMES, ALL = 0, 1, 2  # what is folded
 
 Told = tuple[str | None, ...]
 
@@ -137,14 +137,14 @@ class Book:
     def _room(self, day: _Day, told: Told) -> int:
         namespace, service, *_, protocol, _ = told
         ways = (
-            (_AS_TOLD, told, self._counting.keys),
-            (_NAMES, (namespace, service, *(OTHER,) * 4, protocol, None), 2 * self._counting.keys),
+            (AS_TOLD, told, self._counting.keys),
+            (NAMES, (namespace, service, *(OTHER,) * 4, protocol, None), 2 * self._counting.keys),
         )
         for folded, parts, most in ways:
             key = made(folded, parts)
             if key.id in day.ids or len(day.ids) < most:
                 return self._take(day, key)
-        return self._take(day, made(_ALL, (*(OTHER,) * 7, None)))
+        return self._take(day, made(ALL, (*(OTHER,) * 7, None)))
 
     def _take(self, day: _Day, key: Key) -> int:
         if key.id not in day.ids:

@@ -10,8 +10,12 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.types import ASGIApp, Message, Scope
 
+from collector.audit.looks import INNER, OF_PAGE, REASON_HEADER, UNSEEN
+
 Document = dict[str, Any]  # an answer of the API, as JSON reads: templates look at it, nothing is computed of it unchecked
 Parameters = Mapping[str, str | int | None]
+_IN_PAGES = ("/v1/exchanges", "/v1/ledger", "/v1/services", "/v1/access")  # whose pages audit.page_limit bounds
+_PASSED_ON = (b"host", b"user-agent", REASON_HEADER.encode())
 
 
 class RefusedError(Exception):
@@ -32,8 +36,8 @@ class Answer(NamedTuple):
 class Api:
     """Asks the application below the page, in the name of one request's sender."""
 
-    def __init__(self, app: ASGIApp, asking: Scope) -> None:
-        self._app, self._asking = app, asking
+    def __init__(self, app: ASGIApp, asking: Scope, page_limit: int) -> None:
+        self._app, self._asking, self._page_limit = app, asking, page_limit
 
     async def get(self, path: str, parameters: Parameters | None = None) -> Document:
         """The answer of this route. Raises RefusedError."""
@@ -53,14 +57,23 @@ class Api:
                 return None
             raise
 
+    async def unseen(self, path: str, parameters: Parameters) -> Document | None:
+        """The same of what the page does not show, so that it is no look; None whatever was wrong with it."""
+        answer = await self._ask(path, parameters, UNSEEN)
+        found = msgspec.json.decode(answer.body) if answer.status == 200 else None
+        return found if isinstance(found, dict) else None
+
     async def whatever(self, path: str) -> Document:
         """The answer's document, whether it is a success or not: of probes, whose failure is what one wants to read."""
-        found = msgspec.json.decode((await self._ask(path, {})).body)
+        found = msgspec.json.decode((await self._ask(path, {}, UNSEEN)).body)
         assert isinstance(found, dict)
         return found
 
-    async def _ask(self, path: str, parameters: Parameters) -> Answer:
-        asked = urlencode({name: value for name, value in parameters.items() if value is not None})
+    async def _ask(self, path: str, parameters: Parameters, inner: object = True) -> Answer:
+        told = {name: value for name, value in parameters.items() if value is not None}
+        if path in _IN_PAGES and isinstance(most := told.get("limit"), int):
+            told["limit"] = min(most, self._page_limit)
+        asked = urlencode(told)
         status, parts = 500, list[bytes]()
 
         async def receive() -> Message:
@@ -72,10 +85,10 @@ class Api:
             status = message.get("status", status)
             parts.append(message.get("body", b""))
 
-        await self._app(self._scope(path, asked.encode()), receive, send)
+        await self._app(self._scope(path, asked.encode(), inner), receive, send)
         return Answer(status, b"".join(parts))
 
-    def _scope(self, path: str, query: bytes) -> Scope:
+    def _scope(self, path: str, query: bytes, inner: object) -> Scope:
         asking = self._asking
         return {
             "type": "http",
@@ -87,10 +100,10 @@ class Api:
             "raw_path": quote(path).encode(),
             "root_path": "",
             "query_string": query,
-            "headers": [(name, value) for name, value in asking["headers"] if name in (b"host", b"user-agent")],
+            "headers": [(name, value) for name, value in asking["headers"] if name in _PASSED_ON],
             "client": asking["client"],
             "server": asking["server"],
-            "state": {"looks_of_page": [], **asking.get("state", {}), "for_page": True},
+            "state": {OF_PAGE: [], **asking.get("state", {}), INNER: inner},
         }
 
 

@@ -24,15 +24,18 @@ TITLES = {
 Show = Callable[[Request, Api, Pages], Awaitable[Response]]
 
 
-def mount(app: FastAPI, clock: Clock, annotations: Sequence[str] = ()) -> None:
+def mount(app: FastAPI, clock: Clock, page_limit: int, annotations: Sequence[str] = ()) -> None:
     """Adds the pages to the application; they ask its own API. `annotations`: by which usage can be grouped."""
     pages = Pages()
     routes = APIRouter(include_in_schema=False)
 
+    async def shown(request: Request, show: Callable[[Api], Awaitable[Response]]) -> Response:
+        return await _shown(request, Api(app, request.scope, page_limit), pages, show)
+
     def serve(path: str, show: Show) -> None:
         @routes.get(path, name=f"page {path}")
         async def page(request: Request) -> Response:
-            return await _shown(request, app, pages, lambda api: show(request, api, pages))
+            return await shown(request, lambda api: show(request, api, pages))
 
     for path, show in (
         ("/", exchanges.show),
@@ -46,17 +49,16 @@ def mount(app: FastAPI, clock: Clock, annotations: Sequence[str] = ()) -> None:
 
     @routes.get("/exchanges/{id}")
     async def one_exchange(request: Request, id: str) -> Response:  # noqa: A002
-        return await _shown(request, app, pages, lambda api: exchange.show(request, api, pages, id))
+        return await shown(request, lambda api: exchange.show(request, api, pages, id))
 
     @routes.get("/services/{namespace}/{name}")
     async def one_service(request: Request, namespace: str, name: str) -> Response:
-        return await _shown(request, app, pages, lambda api: services.show_one(request, api, pages, namespace, name))
+        return await shown(request, lambda api: services.show_one(request, api, pages, namespace, name))
 
     app.include_router(routes)
 
 
-async def _shown(request: Request, app: FastAPI, pages: Pages, show: Callable[[Api], Awaitable[Response]]) -> Response:
-    api = Api(app, request.scope)
+async def _shown(request: Request, api: Api, pages: Pages, show: Callable[[Api], Awaitable[Response]]) -> Response:
     try:
         return await show(api)
     except RefusedError as error:

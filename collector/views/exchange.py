@@ -9,7 +9,9 @@ from typing import NamedTuple, cast
 
 from fastapi import Request, Response
 
+from collector.access.looker import Reach, Right
 from collector.audit.cursors import Cursor, encode, fingerprint
+from collector.audit.looking import reach
 from collector.messages.record import Record
 from collector.page import words
 from collector.page.charts import spread, strip
@@ -57,7 +59,7 @@ async def show(request: Request, api: Api, pages: Pages, exchange: str) -> Respo
     said = {"revision": filters.pop("revision", None), "reason": filters.pop("reason", None)}
     found = await api.get(f"/v1/exchanges/{exchange}", said)
     record = cast(Record, found)
-    view, (newer, older) = await asyncio.gather(frame("Exchanges", request, api), _neighbours(api, record["id"], filters))
+    view, (newer, older) = await asyncio.gather(frame("Exchanges", request, api), _neighbours(request, api, record["id"], filters))
     parts = await asyncio.gather(
         _call(api, record),
         _part(api, exchange, "conversation", said),
@@ -139,15 +141,18 @@ async def _now(api: Api, record: Record) -> Document | None:
     return found["items"][-1] if found and found["items"] else None
 
 
-async def _neighbours(api: Api, exchange: str, filters: Mapping[str, str]) -> tuple[str | None, str | None]:
+async def _neighbours(request: Request, api: Api, exchange: str, filters: Mapping[str, str]) -> tuple[str | None, str | None]:
     """The ids of the exchanges before and behind this one in the list that it was opened from."""
     asked = {name: value for name, value in filters.items() if name not in ("cursor", "limit", "order", "since", "until")}
-    return await asyncio.gather(_next(api, exchange, {**asked, "order": "asc"}), _next(api, exchange, {**asked, "order": "desc"}))
+    covered = reach(request, Right.EXCHANGES)
+    newer, older = (_next(api, exchange, {**asked, "order": order}, covered) for order in ("asc", "desc"))
+    return await asyncio.gather(newer, older)
 
 
-async def _next(api: Api, exchange: str, asked: Mapping[str, str]) -> str | None:
-    cursor = encode(Cursor(fingerprint(asked.items()), exchange))
-    found = await api.get_if_allowed("/v1/exchanges", {**asked, "limit": 1, "cursor": cursor})
+async def _next(api: Api, exchange: str, asked: Mapping[str, str], covered: Reach) -> str | None:
+    """Of another exchange the page tells the id alone: that is no look at it."""
+    cursor = encode(Cursor(fingerprint(asked.items(), covered), exchange))
+    found = await api.unseen("/v1/exchanges", {**asked, "limit": 1, "cursor": cursor})
     return found["items"][0]["id"] if found and found["items"] else None
 
 

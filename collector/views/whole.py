@@ -31,5 +31,5 @@ def create_whole(
 ) -> AuditApp:
     """See collector.audit.app.create_app. `annotations`: by which usage can be grouped."""
     app = create_app(engine, health, registry, settings, clock, known, access, looks, search)
-    mount(app, clock, annotations)
+    mount(app, clock, settings.page_limit, annotations)
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,21 @@ from collector.describe.identity import event_id, uuid7
 from collector.messages.completeness import Completeness, names
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Place
 from collector.messages.exchange import LedgerWindow, Node
+from collector.messages.usage_counts import SUMS
 from collector.store.postings import postings
-from collector.store.schema import exchanges, ledger, marks, metadata, payloads, places
+from collector.store.schema import (
+    USAGE_DIMENSIONS,
+    exchanges,
+    ledger,
+    marks,
+    metadata,
+    payloads,
+    places,
+    usage_days,
+    usage_hours,
+    usage_keys,
+)
+from collector.store.usage_deltas import HOUR_US, HOURS
 from tests.support.clocks import Sleeping
 
 NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
@@ -198,6 +212,19 @@ class Store:
 
     def ledger(self, *rows: dict[str, Any]) -> None:
         self.transact(lambda connection: _insert(connection, ledger, rows))
+
+    def usage(self, time_us: int, folded: int = 0, **told: Any) -> None:
+        """Sums of an hour and of its day: counts by their names, the rest is the key."""
+        counts = {name: told.pop(name) for name in SUMS if name in told}
+        parts = {name: told.get(name) for name in USAGE_DIMENSIONS}
+        identity = int.from_bytes(blake2b(json.dumps([folded, parts]).encode(), digest_size=7).digest())
+
+        def write(connection: Connection) -> None:
+            connection.execute(insert(usage_keys).values(id=identity, folded=folded, **parts))
+            connection.execute(insert(usage_hours).values(hour=time_us // HOUR_US, key=identity, **counts))
+            connection.execute(insert(usage_days).values(day=time_us // HOUR_US // HOURS, key=identity, **counts))
+
+        self.transact(write)
 
     def drop(self) -> None:
         """The tables are gone, as before a first migration."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.access.looker import Reach
@@ -16,7 +18,8 @@ from collector.audit.parameters import AccessQuery, ExchangeQuery
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import exchanges
-from tests.audit.rows import JOURNAL, NOW, Store, name
+from tests.audit.postgres_store import PostgresStore
+from tests.audit.rows import JOURNAL, NOW, Store, exchange, name
 
 
 def plan(store: Store, statement: Select[tuple[object, ...]]) -> str:
@@ -236,3 +239,31 @@ def test_every_statement_is_sql_for_postgres_too() -> None:
     ):
         sql = str(statement.compile(dialect=postgresql.asyncpg.dialect()))  # type: ignore[attr-defined]
         assert "superseded IS false" in sql or "revision" in sql
+
+
+CONSUMER = Reach(consumers=frozenset({"c0ffee"}))
+
+
+def planned(store: Store, statement: Select[tuple[object, ...]]) -> str:
+    """The plan of either store, of Postgres' as if its tables were large."""
+    if not isinstance(store, PostgresStore):
+        return plan(store, statement)
+    found: list[str] = []
+
+    def explain(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        sql = str(statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
+        found.extend(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {sql}"))
+
+    store.transact(explain)
+    return "\n".join(found)
+
+
+def test_who_sees_one_consumer_reads_what_is_his_out_of_an_index(store: Store) -> None:
+    store.exchanges(exchange(NOW, consumer="c0ffee"), exchange(NOW + 1))
+    way = Way.AS_PLANNED if isinstance(store, PostgresStore) else Way.MERGED
+    for statement in (reached(way, CONSUMER), reached(way, CONSUMER, since="1h"), queries.size_within(CONSUMER)):
+        found = planned(store, statement)
+        assert re.search(r"(INDEX|using|Index Scan on) \S*consumer", found), found
+        assert "SCAN exchanges" not in found
+        assert "Seq Scan" not in found

@@ -233,3 +233,17 @@ async def test_what_one_may_not_see_is_in_no_sum(api: Api, monkeypatch: pytest.M
     page = await usage(api, group_by="namespace,consumer")
     assert page["totals"]["calls"] == sum(item["calls"] for item in page["items"]) == calls
     assert page.get("losses", {}).get("lost") == (2 if found.namespaces else None)
+
+
+async def test_folded_sums_are_nobodys_whose_namespace_or_consumer_is_called_other(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`other` stands there for names of anybody."""
+    folded = dict.fromkeys(("service", "model", "consumer", "user", "caller", "protocol"), "other")
+    api.store.usage(NOW, 2, calls=3, output=7, namespace="other", **folded)
+    api.store.usage(NOW, 1, calls=5, output=9, namespace="prod", **folded)
+    for covered, calls in ((Reach(namespaces=frozenset({"other"})), 0), (Reach(consumers=frozenset({"other"})), 0), (Reach(True), 8)):
+
+        def found(_: Request, covered: Reach = covered) -> Looker:
+            return Looker(NOBODY, {Right.USAGE: covered})
+
+        monkeypatch.setattr(looking, "looker", found)
+        assert (await usage(api))["totals"]["calls"] == calls

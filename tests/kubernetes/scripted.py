@@ -19,6 +19,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from tests.kubernetes.scripted_people import People
+from tests.kubernetes.scripted_rbac import Rbac
 
 GROUP = "serving.kserve.io"
 KINDS = {"inferenceservices": "InferenceService", "llminferenceservices": "LLMInferenceService"}
@@ -44,6 +45,7 @@ class ScriptedServer:
         self.served = {"inferenceservices": ["v1beta1"], "llminferenceservices": ["v1alpha1", "v1alpha2"]}
         self.tokens = {"admin": True, "nobody": False}
         self.people = People()
+        self.rbac = Rbac()
         self.gone_as_event = True
         self.bookmark_s = 0.1
         self.initializing = 0
@@ -82,6 +84,8 @@ class ScriptedServer:
         parts = request.path.strip("/").split("/")
         if self.people.is_ours(parts):
             return await self.people.answer(request, parts)
+        if self.rbac.is_ours(parts):
+            return await self.rbac.answer(request, parts)
         if len(parts) <= 3:
             return await self._scripted("discovery", request, self._discovery)
         plural = parts[5] if parts[3] == "namespaces" else parts[3]

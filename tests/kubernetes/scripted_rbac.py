@@ -18,7 +18,7 @@ class Rbac:
         self.reviewed: list[dict[str, Any]] = []
 
     def is_ours(self, parts: list[str]) -> bool:
-        return parts[:1] == ["apis"] and parts[1] in GROUPS
+        return parts[:1] == ["apis"] and parts[1:2] != [] and parts[1] in GROUPS
 
     async def answer(self, request: web.Request, parts: list[str]) -> web.Response:
         if request.method == "DELETE":
