@@ -46,7 +46,7 @@ def mount(app: FastAPI, clock: Clock, annotations: Sequence[str] = ()) -> None:
 
     @routes.get("/exchanges/{id}")
     async def one_exchange(request: Request, id: str) -> Response:  # noqa: A002
-        return await _shown(request, app, pages, lambda api: exchange.show(request, api, pages, id))
+        return await _shown(request, app, pages, lambda api: exchange.show(request, api, pages, clock, id))
 
     @routes.get("/services/{namespace}/{name}")
     async def one_service(request: Request, namespace: str, name: str) -> Response:

@@ -15,6 +15,8 @@ from tests.audit.rows import Store
 from tests.commands.conftest import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+# As root in a container there is neither a sandbox nor a large /dev/shm.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
 def chromium() -> str:
@@ -33,10 +35,8 @@ def chromium() -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Closed behind each module: while it is there no other event loop can run in this thread."""
-    # As root in a container there is neither a sandbox nor a large /dev/shm.
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield running
         running.close()
 
