@@ -118,7 +118,7 @@ def sentence(totals: Document, items: list[Document]) -> str:
         return "Nothing was reported, so nothing is known."
     if lost:
         whose = [_short(item["node"]) for item in sorted(items, key=lambda one: -one["lost"]) if item["lost"]]
-        of = f" of {', '.join(whose[:3])}" + (f" and {len(whose) - 3} more" if len(whose) > 3 else "")
+        of = f" at {', '.join(whose[:3])}" + (f" and {len(whose) - 3} more" if len(whose) > 3 else "")
         return f"{lost:,} record{' was' if lost == 1 else 's were'} lost{of}. " + (f"Besides, {held}." if gaps else "Nothing else was.")
     unknown = totals.get("log_only", 0)
     rest = f" Of {unknown:,} prox{'y' if unknown == 1 else 'ies'} without a tap it is not known." if unknown else ""

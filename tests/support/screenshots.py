@@ -39,12 +39,15 @@ SHOTS = (
     Shot("usage", "/usage"),
     Shot("losses", "/losses?since=15m"),
     Shot("services", "/services"),
-    Shot("service", "/services", ("",)),
+    Shot("service", "/services/demo/chat"),
+    Shot("service-exchanges", "/?namespace=demo&service=chat"),
+    Shot("fold", "/?q=protocol%3Akserve-v2", ("sum",)),
     Shot("access", "/access"),
     Shot("status", "/status"),
     Shot("nothing", "/?service=nobody"),
     Shot("fault", "/?q=colour%3Ared"),
 )
+LONG = ("exchange", "aborted", "fold")  # pages that are read to their end
 IN_TOUR = ("exchanges", "exchange", "aborted", "usage", "losses", "services", "access")
 
 
@@ -94,7 +97,7 @@ def take(browser: Browser, url: str, folder: Path, every: bool) -> None:
         for shot in SHOTS if every else [one for one in SHOTS if one.name in IN_TOUR]:
             opened(page, url, shot)
             path = folder / f"{shot.name}{suffix}.png"
-            page.screenshot(path=path, full_page=every)
+            page.screenshot(path=path, full_page=every and shot.name in LONG)
             print(f"{path}: {path.stat().st_size:,} bytes")
             if not every and path.stat().st_size > MOST_BYTES:
                 raise SystemExit(f"{path} is larger than {MOST_BYTES:,} bytes.")

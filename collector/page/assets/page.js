@@ -190,6 +190,7 @@ function replaying(strip) {
 }
 
 localise();
+all(".scroll > svg.chart").forEach((chart) => { chart.parentElement.scrollLeft = chart.parentElement.scrollWidth; }); // the newest is at the end
 addEventListener("keydown", onKey);
 all("figure.chart").forEach(dragging);
 all("[data-copy]").forEach(copying);
