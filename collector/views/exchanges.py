@@ -93,6 +93,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
             "rows": rows,
             "fault": fault,
             "facets": facets(counts, filters) if counts else [],
+            "uncounted": "Counts are not known for this view." if counts is None else "Nothing is there to choose from.",
             "histogram": histogram(times, filters) if times else None,
             "chips": chips(filters),
             "summary": summary(times, rows),
@@ -181,7 +182,7 @@ HEIGHT = 70.0
 def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
     """Bars of the counts; each leads to its own span of time."""
     buckets = times["items"]
-    if not buckets:
+    if not any(map(_count, buckets)):
         return None
     rest = {key: value for key, value in filters.items() if key not in ("since", "until", "cursor")}
     columns = [_column(bucket, rest) for bucket in buckets]

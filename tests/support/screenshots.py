@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import FLAGS, chromium
 
 MOST_BYTES = 150_000
-WIDTH, HEIGHT, NARROW = 1440, 900, 390
+WIDTH, HEIGHT, NARROW = 1440, 800, 390
 STORIES_TOLD = "It runs."
 
 
