@@ -30,11 +30,12 @@ class Shot(NamedTuple):
     name: str
     path: str
     links: tuple[str, ...] = ()
+    height: int = HEIGHT
 
 
 SHOTS = (
     Shot("exchanges", "/"),
-    Shot("exchange", "/", ("Two invoices are overdue",)),
+    Shot("exchange", "/", ("Two invoices are overdue",), 890),
     Shot("aborted", "/?q=completeness%3Aclient_aborted", ("Dear customer",)),
     Shot("usage", "/usage"),
     Shot("losses", "/losses?since=15m"),
@@ -81,9 +82,20 @@ def opened(page: Page, url: str, shot: Shot) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def _lost(browser: Browser, url: str) -> None:
+    """Waits until the ledger knows of the loss: it is in every picture."""
+    page = browser.new_page()
+    page.goto(url)
+    while "lost" not in page.locator("header .pill").inner_text():
+        page.wait_for_timeout(500)
+        page.reload()
+    page.close()
+
+
 def take(browser: Browser, url: str, folder: Path, every: bool) -> None:
     """The pictures. Each page is opened in a context of its own, as a reader with these wishes has it."""
     folder.mkdir(parents=True, exist_ok=True)
+    _lost(browser, url)
     looks = [("", WIDTH, "light")]
     looks += [("-dark", WIDTH, "dark"), ("-narrow", NARROW, "light")] if every else []
     for suffix, width, scheme in looks:
@@ -95,6 +107,7 @@ def take(browser: Browser, url: str, folder: Path, every: bool) -> None:
         )
         page = context.new_page()
         for shot in SHOTS if every else [one for one in SHOTS if one.name in IN_TOUR]:
+            page.set_viewport_size({"width": width, "height": shot.height})
             opened(page, url, shot)
             path = folder / f"{shot.name}{suffix}.png"
             page.screenshot(path=path, full_page=every and shot.name in LONG)
