@@ -45,6 +45,45 @@ PROVENANCES = {
 }
 
 
+# What exchanges are that never made a model work themselves.
+PASSING = ("gateway", "waypoint", "client", "transformer", "explainer", "prefill")
+_NOT_BILLED = {
+    "not-answered": "it was not answered",
+    "mirrored": "a route made this copy",
+    "billed-before": "this answer was billed before",
+}
+LOOKS = {
+    "list": "in a list",
+    "record": "the record",
+    "conversation": "what was said",
+    "timeline": "the stream in time",
+    "request body": "the request's body",
+    "response body": "the response's body",
+    "call": "with its call",
+    "events": "its events",
+    "export": "in an export",
+    "tail": "live",
+}
+
+
+def billing(role: str, billable: bool, rule: str) -> str:
+    """Whether an exchange of a call is billed, and why."""
+    configured, name = rule.startswith("configured:"), rule.removeprefix("configured:")
+    by = ", by the setting billing.roles" if configured else ""
+    if billable:
+        return f"billed here{by}"
+    if name in _NOT_BILLED:
+        return f"not billed: {_NOT_BILLED[name]}"
+    if role in PASSING:
+        return f"not billed: the {role} passes it on{by}"
+    return f"not billed: it asked for nothing that costs{by}"
+
+
+def counted(value: object, unit: str) -> str:
+    """`1 row`, `2 rows`; `unit` is the plural."""
+    return f"{number(value)} {unit.removesuffix('s') if value == 1 and len(unit) > 1 else unit}"
+
+
 def number(value: object) -> str:
     """`3,911`, `265 M`; a dash for what is not known."""
     if not isinstance(value, int | float) or isinstance(value, bool):

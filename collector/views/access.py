@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 from fastapi import Request, Response
@@ -12,6 +13,7 @@ from collector.views.api import Api, Document
 from collector.views.view import Chip, frame
 
 LIMIT = 100
+_OF_EXCHANGE = re.compile(r"/(?:v1/)?exchanges/([0-9a-f-]{36})(?:/|$)")
 PROOFS = {
     "oidc": "by single sign-on",
     "kubernetes": "by Kubernetes",
@@ -41,14 +43,21 @@ def _without(filters: Mapping[str, str], name: str) -> str:
     return link("/access", {key: kept for key, kept in filters.items() if key not in (name, "cursor")})
 
 
+def _exchange(path: str) -> str:
+    """The page of the exchange that was looked at."""
+    found = _OF_EXCHANGE.match(path)
+    return f"/exchanges/{found[1]}" if found else ""
+
+
 def _row(one: Document, filters: Mapping[str, str]) -> dict[str, object]:
     status, who = one.get("status", 200), one.get("who", {})
     refused = isinstance(status, int) and status >= 400
     return {
         "time": one.get("time", ""),
-        "who": who.get("name", "nobody"),
+        "who": who.get("name", "Not named"),
         "proof": PROOFS.get(who.get("proof", ""), ""),
-        "href": link("/access", filters, who=who.get("name"), cursor=None),
+        "href": link("/access", filters, who=who.get("name"), cursor=None) if "name" in who else "",
+        "exchange": _exchange(str(one.get("path", ""))),
         "action": f"{one.get('action', '')}, refused ({status})" if refused else one.get("action", ""),
         "level": "bad" if refused else "quiet",
         "filter": one.get("filter") or one.get("path", ""),

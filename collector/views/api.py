@@ -113,6 +113,11 @@ def _problem(answer: Answer) -> tuple[str, str]:
         problem = msgspec.json.decode(answer.body)
     except msgspec.DecodeError:
         return f"The API answered {answer.status}.", ""
-    told = [str(problem.get("detail") or problem.get("title") or f"The API answered {answer.status}.")]
-    told += [f"{one.get('parameter', '')}: {one.get('detail', '')}" for one in problem.get("errors", ())]
-    return " ".join(told), str(problem.get("type", ""))
+    said = str(problem.get("detail") or problem.get("title") or f"The API answered {answer.status}.")
+    faults = [_fault(str(one.get("parameter", "")), str(one.get("detail", ""))) for one in problem.get("errors", ())]
+    return f"Nothing was looked up: {'; '.join(faults)}." if faults else said, str(problem.get("type", ""))
+
+
+def _fault(parameter: str, detail: str) -> str:
+    """What is wrong with the line of filters names its filter itself."""
+    return detail if parameter in ("", "q") else f"{parameter}: {detail}"

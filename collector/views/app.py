@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 
 from collector.audit.problems import REASON_NEEDED
 from collector.clock import Clock
@@ -49,13 +51,31 @@ def mount(app: FastAPI, clock: Clock, page_limit: int, annotations: Sequence[str
 
     @routes.get("/exchanges/{id}")
     async def one_exchange(request: Request, id: str) -> Response:  # noqa: A002
-        return await shown(request, lambda api: exchange.show(request, api, pages, id))
+        return await shown(request, lambda api: exchange.show(request, api, pages, clock, id))
 
     @routes.get("/services/{namespace}/{name}")
     async def one_service(request: Request, namespace: str, name: str) -> Response:
         return await shown(request, lambda api: services.show_one(request, api, pages, namespace, name))
 
     app.include_router(routes)
+    answers = app.exception_handlers[HTTPException]
+
+    async def missing(request: Request, error: Exception) -> Response:
+        """A person who mistypes an address gets a page that leads on; a program gets what the API says."""
+        found = answers(request, error)
+        said = await found if inspect.isawaitable(found) else found
+        if said.status_code != 404 or "text/html" not in request.headers.get("accept", ""):
+            return said
+        return await shown(request, _nowhere(request.url.path))
+
+    app.add_exception_handler(HTTPException, missing)
+
+
+def _nowhere(path: str) -> Callable[[Api], Awaitable[Response]]:
+    async def show(_: Api) -> Response:
+        raise RefusedError(404, f"No page has the address {path}.")
+
+    return show
 
 
 async def _shown(request: Request, api: Api, pages: Pages, show: Callable[[Api], Awaitable[Response]]) -> Response:

@@ -29,6 +29,7 @@ class Row:
     duration_ms: float | None
     record: str
     level: str
+    role: str = ""
     superseded: bool = False
 
 
@@ -52,7 +53,14 @@ def row(record: Record, filters: dict[str, str]) -> Row:
         duration_ms=record.get("duration_ms"),
         record=word,
         level=level,
+        role=passing(record),
     )
+
+
+def passing(record: Record) -> str:
+    """Where it passed, if that is not where it was answered: the same call stands in the list once for each proxy."""
+    role = record.get("hop", {}).get("role", "")
+    return f"at the {role}" if role in words.PASSING else ""
 
 
 def service_of(record: Record) -> str:
@@ -80,7 +88,7 @@ def tokens_of(record: Record) -> str:
     for name, unit in (("rows", "rows"), ("audio_seconds", "s"), ("images", "images"), ("input_tensors", "tensors")):
         found = usage.get(name)
         if isinstance(found, dict):
-            return f"{words.number(found.get('value'))} {unit}"
+            return words.counted(found.get("value"), unit)
     return words.NONE
 
 

@@ -9,17 +9,15 @@ from typing import NamedTuple, cast
 
 from fastapi import Request, Response
 
-from collector.access.looker import Reach, Right
-from collector.audit.cursors import Cursor, encode, fingerprint
-from collector.audit.looking import reach
+from collector.clock import Clock
 from collector.messages.record import Record
 from collector.page import words
 from collector.page.charts import spread, strip
 from collector.page.render import Pages, link
-from collector.views import talk
+from collector.views import neighbours, talk
 from collector.views.api import Api, Document, Parameters, RefusedError
 from collector.views.brief import answered, caller_of, service_of, tokens_of
-from collector.views.view import frame
+from collector.views.view import ALL_TIME, frame
 
 CLASS_COLOURS = (
     ("input_uncached", "c1", "input"),
@@ -27,7 +25,8 @@ CLASS_COLOURS = (
     ("output", "c3", "output"),
     ("reasoning", "c4", "reasoning"),
 )
-SEEN = 8
+SEEN = 50  # looks that are read: those of one person at one thing become one line
+UNNAMED = "Not named"  # where nobody is asked who he is
 
 
 class Around(NamedTuple):
@@ -53,13 +52,15 @@ class Hop(NamedTuple):
     width: float
 
 
-async def show(request: Request, api: Api, pages: Pages, exchange: str) -> Response:
+async def show(request: Request, api: Api, pages: Pages, clock: Clock, exchange: str) -> Response:
     """The page. Raises RefusedError: there is no such exchange, or not for this person."""
     filters = dict(request.query_params)
     said = {"revision": filters.pop("revision", None), "reason": filters.pop("reason", None)}
     found = await api.get(f"/v1/exchanges/{exchange}", said)
     record = cast(Record, found)
-    view, (newer, older) = await asyncio.gather(frame("Exchanges", request, api), _neighbours(request, api, record["id"], filters))
+    view, (newer, older) = await asyncio.gather(
+        frame("Exchanges", request, api), neighbours.beside(api, record["id"], neighbours.listed(request, filters, clock.now_us()))
+    )
     parts = await asyncio.gather(
         _call(api, record),
         _part(api, exchange, "conversation", said),
@@ -95,7 +96,7 @@ def shown(record: Record, around: Around) -> dict[str, object]:
         "hops": hops(around.call, record["id"]),
         "annotations": compared(annotations_of(record), around.version),
         "people": people(record),
-        "trace": record.get("trace", {}).get("trace_id"),
+        "together": together(record),
         "seen": looks(around.seen),
         "bodies": {"request": record["request"]["body"].get("href"), "response": record["response"]["body"].get("href")},
     }
@@ -139,21 +140,6 @@ async def _now(api: Api, record: Record) -> Document | None:
         return None
     found = await api.get_if_allowed(f"/v1/services/{service.get('namespace', '')}/{service['name']}/versions")
     return found["items"][-1] if found and found["items"] else None
-
-
-async def _neighbours(request: Request, api: Api, exchange: str, filters: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The ids of the exchanges before and behind this one in the list that it was opened from."""
-    asked = {name: value for name, value in filters.items() if name not in ("cursor", "limit", "order", "since", "until")}
-    covered = reach(request, Right.EXCHANGES)
-    newer, older = (_next(api, exchange, {**asked, "order": order}, covered) for order in ("asc", "desc"))
-    return await asyncio.gather(newer, older)
-
-
-async def _next(api: Api, exchange: str, asked: Mapping[str, str], covered: Reach) -> str | None:
-    """Of another exchange the page tells the id alone: that is no look at it."""
-    cursor = encode(Cursor(fingerprint(asked.items(), covered), exchange))
-    found = await api.unseen("/v1/exchanges", {**asked, "limit": 1, "cursor": cursor})
-    return found["items"][0]["id"] if found and found["items"] else None
 
 
 def title(record: Record, says: Sequence[talk.Say]) -> str:
@@ -245,7 +231,7 @@ def cost(record: Record) -> dict[str, object]:
         "spread": spread([*parts, *(("c5", float(value)) for value in rest.values())]),
         "told_by": ", ".join(words.PROVENANCES.get(one, one) for one in sorted(provenances)),
         "no_usage": no_usage(record),
-        "billed": "yes, as" if hop.get("billable") else "no:",
+        "billed": words.billing(hop.get("role", ""), bool(hop.get("billable")), hop.get("rule", "")),
         "other_usage": plain,
     }
 
@@ -270,7 +256,7 @@ def hops(call: Document | None, here: str) -> list[Hop]:
 
 def _hop(hop: Document, here: str, at_ms: float, whole: float) -> Hop:
     took = hop.get("duration_ms")
-    billed = f"billed: {hop.get('rule', '')}" if hop.get("billable") else f"not billed: {hop.get('rule', '')}"
+    billed = words.billing(hop.get("role", ""), bool(hop.get("billable")), hop.get("rule", ""))
     x = round(100 * at_ms / whole, 2)
     wide = round(max(100 * (took or 0) / whole, 0.5), 2)
     return Hop(hop.get("role", "?"), billed, bool(hop.get("billable")), hop["id"] == here, f"/exchanges/{hop['id']}", took, x, wide)
@@ -299,12 +285,22 @@ def people(record: Record) -> list[tuple[str, str]]:
     names = (
         ("user", "User"),
         ("agent", "Agent"),
-        ("session", "Session"),
         ("consumer", "Consumer"),
         ("address", "From"),
         ("user_agent", "Program"),
     )
     return [(said, caller[name] + _by(caller, name)) for name, said in names if name in caller]
+
+
+def together(record: Record) -> list[tuple[str, str, str]]:
+    """What it belongs to: name, value, and the list of all that does."""
+    caller = cast("dict[str, str]", record["caller"])
+    found = (
+        ("Call", "request_id", record["request"].get("id")),
+        ("Trace", "trace", record.get("trace", {}).get("trace_id")),
+        ("Session", "session", caller.get("session")),
+    )
+    return [(name, value, link("/", {"since": ALL_TIME, filter_: value})) for name, filter_, value in found if value]
 
 
 def _by(caller: Mapping[str, str], name: str) -> str:
@@ -316,7 +312,9 @@ def looks(seen: Document | None) -> list[dict[str, object]] | None:
     """Who has seen it; None: that is not known, or not for this person."""
     if seen is None:
         return None
-    return [
-        {"who": one["who"].get("name", "nobody"), "what": one["action"], "time": one["time"], "reason": one.get("reason", "")}
-        for one in seen["items"]
-    ]
+    found: dict[tuple[str, str, str], dict[str, object]] = {}
+    for one in seen["items"]:
+        who, what, reason = one["who"].get("name", UNNAMED), words.LOOKS.get(one["action"], one["action"]), one.get("reason", "")
+        look = found.setdefault((who, what, reason), {"who": who, "what": what, "time": one["time"], "reason": reason, "times": 0})
+        look["times"] = int(str(look["times"])) + 1
+    return list(found.values())

@@ -14,7 +14,7 @@ from collector.page.charts import WIDTH, Bar, Stack, stacks
 from collector.page.render import Pages, link
 from collector.views.api import Api, Document, RefusedError
 from collector.views.brief import Row, row
-from collector.views.view import SPANS, Chip, frame
+from collector.views.view import ALL_TIME, SPANS, Chip, frame
 
 LIMIT = 50
 DEFAULT_SINCE = "1d"
@@ -76,7 +76,8 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     """The page."""
     filters = dict(request.query_params)
     filters.setdefault("since", DEFAULT_SINCE)
-    asked = {name: value for name, value in filters.items() if value and name not in ("cursor",)}
+    shown = {name: value for name, value in filters.items() if value and name != "cursor"}
+    asked = asked_of(shown)
     view, found, counts, times = await asyncio.gather(
         frame("Exchanges", request, api),
         _list(api, filters),
@@ -84,7 +85,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
         _optional(api, "/v1/histogram", {**asked, **_BARS}),
     )
     listed, fault, status = found
-    rows = [row(record, asked) for record in listed.get("items", ())]
+    rows = [row(record, shown) for record in listed.get("items", ())]
     return pages.answer(
         "exchanges.html",
         {
@@ -92,30 +93,35 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
             "rows": rows,
             "fault": fault,
             "facets": facets(counts, filters) if counts else [],
+            "uncounted": "Counts are not known for this view." if counts is None else "Nothing is there to choose from.",
             "histogram": histogram(times, filters) if times else None,
             "chips": chips(filters),
             "summary": summary(times, rows),
             "kept": [(name, value) for name, value in filters.items() if name not in ("cursor", "since", "until", "q")],
             "typed": filters.get("q", ""),
-            "hint": "Find words, or service:llama status:5xx tokens:>4000",
+            "hint": "Filter: service:llama status:5xx tokens:>4000",
             "spans": [*SPANS, *([(filters["since"], filters["since"])] if filters["since"] not in dict(SPANS) else [])],
             "since": filters["since"],
-            "here": link("/", asked),
+            "here": link("/", shown),
             "live": link("/v1/tail", {name: value for name, value in asked.items() if name not in ("since", "until", "order")}),
             "export": link("/v1/export", asked, format="csv"),
             "older": link("/", filters, cursor=listed["next"]) if "next" in listed else "",
-            "newest": link("/", asked) if "cursor" in filters else "",
+            "newest": link("/", shown) if "cursor" in filters else "",
             "nothing": nothing(filters),
         },
         status,
     )
 
 
+def asked_of(filters: Mapping[str, str]) -> dict[str, str]:
+    """What the API is asked for."""
+    return {name: value for name, value in filters.items() if value and (name, value) != ("since", ALL_TIME)}
+
+
 async def _list(api: Api, filters: Mapping[str, str]) -> tuple[Document, str, int]:
     """A page of records; else what was wrong with the question."""
-    asked = {name: value for name, value in filters.items() if value}
     try:
-        return await api.get("/v1/exchanges", {**asked, "limit": LIMIT}), "", 200
+        return await api.get("/v1/exchanges", {**asked_of(filters), "limit": LIMIT}), "", 200
     except RefusedError as error:
         return {}, str(error), error.status
 
@@ -176,7 +182,7 @@ HEIGHT = 70.0
 def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
     """Bars of the counts; each leads to its own span of time."""
     buckets = times["items"]
-    if not buckets:
+    if not any(map(_count, buckets)):
         return None
     rest = {key: value for key, value in filters.items() if key not in ("since", "until", "cursor")}
     columns = [_column(bucket, rest) for bucket in buckets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -13,19 +14,20 @@ from collector.page import words
 from collector.page.charts import WIDTH
 from collector.page.render import Pages
 from collector.views.api import Api, Document
-from collector.views.view import LEVELS, SPANS, frame
+from collector.views.view import ALL_TIME, LEVELS, SPANS, frame
 
 STEPS = 48
 LEFT = 220.0
 NAME = 30  # characters of a proxy's name that find room
 MOST_ROWS = 40
 MOST_TROUBLES = 30
+SOON_SECONDS = 120.0  # after the collector came back: what was given up meanwhile is told with the next batch
 _NODE = re.compile(r"\b[a-z_]+~[^~\s]*~([^.~\s]+)[^~\s]*~[^\s,;)]+")
 KINDS = {"nothing_lost": "good", "lost": "bad", "gaps": "gap"}
 
 CURES = {
     "dropped": "The tap's buffer was full or its collector away: give the collector more CPU, or raise queue_bytes of the filter.",
-    "missing": "Batches were sent and never came: look for a crash of that proxy, or a network policy between it and the collector.",
+    "missing": "Batches were sent and never came. If the collector was not away: did that proxy crash, is there a network policy between?",
     "refused": "The collector refused log entries: see ingest shares in /readyz, and the setting ingest.max_waiting_bytes.",
     "malformed": "Messages could not be read: `meshscribe dead-letters list` shows them.",
     "without_tap": "The tap told nothing: is the WasmPlugin applied to this pod, and its image pulled?",
@@ -82,14 +84,14 @@ class Trouble(NamedTuple):
 
 async def show(request: Request, api: Api, pages: Pages) -> Response:
     """The page. Raises RefusedError."""
-    since = request.query_params.get("since", "1d") or "30d"
+    since = request.query_params.get("since") or "1d"
     view, table, drawn = await asyncio.gather(
         frame("Losses", request, api),
         api.get("/v1/ledger", {"since": since, "group": "proxy", "limit": 1000}),
         api.get("/v1/ledger/map", {"since": since, "steps": STEPS, "limit": MOST_ROWS}),
     )
     totals = table["totals"]
-    found = troubles(table["items"])
+    found = troubles(table["items"], totals.get("away") or ())
     return pages.answer(
         "losses.html",
         {
@@ -101,7 +103,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
             "more_proxies": _more(drawn["proxies"], len(drawn["items"]), "proxies reported; those that lost most are shown"),
             "troubles": found[:MOST_TROUBLES],
             "more_troubles": _more(len(found), MOST_TROUBLES, "lines; `meshscribe ledger` shows all"),
-            "spans": [one for one in SPANS if one[0]],
+            "spans": [one for one in SPANS if one[0] != ALL_TIME],
             "since": since,
             "cli": f"meshscribe ledger --since {since}",
         },
@@ -116,7 +118,7 @@ def sentence(totals: Document, items: list[Document]) -> str:
         return "Nothing was reported, so nothing is known."
     if lost:
         whose = [_short(item["node"]) for item in sorted(items, key=lambda one: -one["lost"]) if item["lost"]]
-        of = f" of {', '.join(whose[:3])}" + (f" and {len(whose) - 3} more" if len(whose) > 3 else "")
+        of = f" at {', '.join(whose[:3])}" + (f" and {len(whose) - 3} more" if len(whose) > 3 else "")
         return f"{lost:,} record{' was' if lost == 1 else 's were'} lost{of}. " + (f"Besides, {held}." if gaps else "Nothing else was.")
     unknown = totals.get("log_only", 0)
     rest = f" Of {unknown:,} prox{'y' if unknown == 1 else 'ies'} without a tap it is not known." if unknown else ""
@@ -186,13 +188,20 @@ def marks(drawn: Document) -> list[Mark]:
     return [Mark(round(LEFT + number * wide, 1), words.clock(stamp)[:5], stamp) for number, stamp in stamps]
 
 
-def troubles(items: list[Document]) -> list[Trouble]:
-    """Each kind of loss and gap of each proxy, losses first."""
-    found = [trouble for item in items if LEVELS.get(item["state"]) != "good" for trouble in _of_proxy(item)]
+def troubles(items: list[Document], away: Sequence[Document] = ()) -> list[Trouble]:
+    """Each kind of loss and gap of each proxy, losses first. `away`: the times in which the collector was away."""
+    found = [trouble for item in items if LEVELS.get(item["state"]) != "good" for trouble in _of_proxy(item, away)]
     return sorted(found, key=lambda one: (one.level != "bad", one.name))
 
 
-def _of_proxy(item: Document) -> list[Trouble]:
+def _while_away(item: Document, away: Sequence[Document]) -> str:
+    """What is told as the reason where no other is known: the collector was away in the proxy's time, or up to it."""
+    early, last = (words.seconds(item[name]) for name in ("first", "last"))
+    near = any(words.seconds(one["to"]) >= early - SOON_SECONDS and words.seconds(one["from"]) <= last for one in away)
+    return "the collector was away in this time" if near else "not known"
+
+
+def _of_proxy(item: Document, away: Sequence[Document]) -> list[Trouble]:
     cured = item.get("cured", {})
     counts = {name: item[name]["total"] for name in ("dropped", "refused", "malformed")}
     counts |= {name: max(0, item[name] - cured.get(name, 0)) for name in ("missing", "without_tap", "without_access_log")}
@@ -201,6 +210,7 @@ def _of_proxy(item: Document) -> list[Trouble]:
         if count:
             reasons = item[name] if isinstance(item[name], dict) else {}
             why = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in reasons.items() if reason != "total" and number)
+            why = why or _while_away(item, away)
             level = "gap" if name.startswith("without") else "bad"
             sent, here = (item["announced"], item["received"]) if name in ("dropped", "missing") else (None, None)
             what, node = f"{count:,} {WHAT[name]}", item["node"]

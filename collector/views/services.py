@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fastapi import Request, Response
 
+from collector.page import words
 from collector.page.render import Pages, link
 from collector.views.api import Api, Document, RefusedError
 from collector.views.view import frame
@@ -33,7 +34,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
         if error.status != 404:
             raise
         return pages.answer("services.html", {"view": view, "rows": [], "freshness": "", "nothing": str(error)})
-    rows = [{**one, **_hrefs(one)} for one in found["items"]]
+    rows = [{**one, **_hrefs(one), **_without(one.get("calls"))} for one in found["items"]]
     older = link("/services", cursor=found.get("next")) if found.get("next") else ""
     nothing = "Set services.source, or apply an InferenceService: the collector watches for them."
     return pages.answer(
@@ -46,6 +47,15 @@ def _hrefs(one: Document) -> dict[str, str]:
         "href": link("/", {"namespace": one["namespace"], "service": one["name"]}),
         "versions_href": f"/services/{one['namespace']}/{one['name']}",
     }
+
+
+def _without(calls: Document | None) -> dict[str, str]:
+    """How many of its calls tell no usage, and why."""
+    if calls is None:
+        return {"without": words.NONE, "without_why": ""}
+    reasons = calls.get("without_usage", {})
+    why = "; ".join(f"{words.ABSENCES.get(name, name)}: {count:,}" for name, count in reasons.items())
+    return {"without": words.share(sum(reasons.values()), calls["billed"]), "without_why": why}
 
 
 def freshness(watch: Document | None) -> str:

@@ -37,9 +37,7 @@ def of_record(record: Record) -> list[Say]:
     inference = record.get("inference", {})
     says: list[Say] = []
     if inputs := inference.get("inputs"):
-        says.append(
-            Say("user", "Request", f"{len(inputs)} inputs", [Part("\n".join(_tensor(dict(one)) for one in inputs), "Inputs", True, True)])
-        )
+        says.append(_listed("user", "Request", "Inputs", [_tensor(dict(one)) for one in inputs]))
     for choice in inference.get("choices", ()):
         say = Say("model", "Model", _note(record, choice.get("finish_reason")))
         if reasoning := choice.get("reasoning"):
@@ -50,17 +48,15 @@ def of_record(record: Record) -> list[Say]:
             say.parts.append(Part(call.get("arguments", ""), f"calls {call.get('name', 'a tool')}", True, True))
         says.append(say)
     if outputs := inference.get("outputs"):
-        says.append(
-            Say(
-                "model",
-                "Answer",
-                f"{len(outputs)} outputs",
-                [Part("\n".join(_tensor(dict(one)) for one in outputs), "Outputs", True, True)],
-            )
-        )
+        says.append(_listed("model", "Answer", "Outputs", [_tensor(dict(one)) for one in outputs]))
     if error := inference.get("error"):
         says.append(Say("error", "Error", str(error.get("type", "")), [Part(str(error.get("message", "")))]))
     return says
+
+
+def _listed(role: str, who: str, name: str, lines: Sequence[str]) -> Say:
+    """What is a list of tensors, not a text."""
+    return Say(role, who, words.counted(len(lines), name.lower()), [Part("\n".join(lines), name, True, True)])
 
 
 def spoken(text: str) -> Part:
@@ -171,7 +167,7 @@ def _rpc(one: Document) -> Say:
 def _tensors(role: str, who: str, name: str, found: Sequence[Document]) -> list[Say]:
     if not found:
         return []
-    return [Say(role, who, f"{len(found)} {name.lower()}", [Part("\n".join(_values(one) for one in found), name, True, True)])]
+    return [_listed(role, who, name, [_values(one) for one in found])]
 
 
 def _values(one: Document) -> str:

@@ -14,7 +14,7 @@ from collector.page import words
 from collector.page.render import Pages, link
 from collector.views.api import Api, Document, RefusedError
 from collector.views.usage_chart import Classes, by_class, chart, classes_of, unit_of
-from collector.views.view import SPANS, Chip, frame
+from collector.views.view import ALL_TIME, SPANS, Chip, frame
 
 DEFAULT_SINCE, DEFAULT_GROUP = "30d", "service"
 GROUPS = (
@@ -58,7 +58,7 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, annotatio
         "groups": [*GROUPS, *((f"annotation:{name}", name) for name in annotations)],
         "group": group,
         "group_name": group.removeprefix("annotation:").capitalize(),
-        "spans": [one for one in SPANS if one[0]],
+        "spans": [one for one in SPANS if one[0] != ALL_TIME],
         "since": since,
         "kept": [(name, value) for name, value in narrowed.items() if name not in ("since", "until")],
         "chips": [Chip(name, value, _without(filters, name)) for name, value in narrowed.items() if name != "since"],
@@ -127,7 +127,7 @@ def facts(found: Document) -> list[tuple[str, str, str]]:
         (words.share(calls - coverage["without_usage"], calls), "of the calls told their usage", ""),
     ]
     told += [
-        (words.share(number, calls), words.ABSENCES.get(reason, reason), f"{number:,}")
+        (words.share(number, calls), f"did not: {words.ABSENCES.get(reason, reason)}", f"{number:,}")
         for reason, number in coverage.get("reasons", {}).items()
     ]
     if losses is not None:

@@ -15,16 +15,18 @@ CLASSES = (("input_uncached", "c1", "input"), ("input_cached", "c2", "from cache
 REST = ("c5", "other classes")
 HEIGHT, LEFT = 220.0, 44.0
 MOST_BARS = 120
+MARK = 48.0  # the width of a date
 UNITS = (("hour", timedelta(hours=1), timedelta(days=2)), ("day", timedelta(days=1), timedelta(days=MOST_BARS)))
 MARKED = 0.01  # of the calls: from here on it matters that they told nothing
 Classes = Sequence[tuple[str, str]]  # colour, name
 
 
 class Mark(NamedTuple):
-    """A word on the axis of time."""
+    """A word on the axis of time; `anchor`: which end of it stands at `x`."""
 
     x: float
     text: str
+    anchor: str = "start"
 
 
 class Sure(NamedTuple):
@@ -82,10 +84,15 @@ def chart(over_time: Document, found: Document, lost: Mapping[int, int], classes
         stacks(columns, HEIGHT, LEFT, top),
         [_sure(known.get(start), lost.get(number, 0), LEFT + number * wide, wide) for number, start in enumerate(starts)],
         [(round(HEIGHT - HEIGHT * rule / top, 1), words.number(rule)) for rule in rules],
-        [Mark(round(LEFT + number * wide, 1), _date(start, unit)) for number, start in enumerate(starts) if number % every == 0],
+        [_mark(LEFT + number * wide, _date(start, unit)) for number, start in enumerate(starts) if number % every == 0],
         list(classes),
         f"Tokens per {unit} by class, {len(columns)} columns; below each how sure it is. The table has the sums.",
     )
+
+
+def _mark(x: float, text: str) -> Mark:
+    """Near the end the word ends where the chart does."""
+    return Mark(WIDTH, text, "end") if x > WIDTH - MARK else Mark(round(x, 1), text)
 
 
 def _starts(found: Document, unit: str, step: timedelta, known: Mapping[str, Document]) -> list[str]:

@@ -17,6 +17,7 @@ PLACES = (
     ("Access", "/access"),
     ("Status", "/status"),
 )
+ALL_TIME = "all"  # of addresses: empty values are left out of them
 SPANS = (
     ("15m", "last 15 minutes"),
     ("1h", "last hour"),
@@ -24,7 +25,7 @@ SPANS = (
     ("1d", "last 24 hours"),
     ("7d", "last 7 days"),
     ("30d", "last 30 days"),
-    ("", "all time"),
+    (ALL_TIME, "all time"),
 )
 LEVELS = {"nothing_lost": "good", "lost": "bad", "gaps": "gap", "nothing_reported": "gap"}
 

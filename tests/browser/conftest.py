@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.audit.rows import Store
+from tests.audit.rows import Clock, Store
+from tests.browser import stories
+from tests.browser.pages import Pages, Reader, reading
 from tests.commands.conftest import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+# As root in a container there is neither a sandbox nor a large /dev/shm.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
 def chromium() -> str:
@@ -33,10 +37,8 @@ def chromium() -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Closed behind each module: while it is there no other event loop can run in this thread."""
-    # As root in a container there is neither a sandbox nor a large /dev/shm.
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield running
         running.close()
 
@@ -48,3 +50,23 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield running
     running.close()
     store.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """The pages over a store with every story in it; tests of a module share it and only read."""
+    clock = Clock()
+    clock.us = stories.NOW
+    made = Pages(tmp_path_factory.mktemp("pages") / "events.db", clock)
+    made.put(stories.all_of_them())
+    made.put_windows(*stories.losses())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reader(browser: Browser, pages: Pages) -> Iterator[Reader]:
+    """At 1440 px, light. Nothing may be complained about, asked of another host, or run over the side."""
+    with reading(browser, pages.url) as opened:
+        yield opened
+        opened.is_content()

@@ -12,7 +12,9 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.types import Receive, Scope, Send
 
+from collector.access.looker import Looker
 from collector.messages.event import Output, Place
 from collector.settings import Audit
 from collector.sinks.sqlite import SqliteSink
@@ -55,6 +57,7 @@ class World:
 
     def __init__(self, path: Path, client: httpx.AsyncClient, clock: Clock) -> None:
         self.path, self.client, self.clock = path, client, clock
+        self.looker: Looker | None = None  # None: nobody is asked who he is
         self._written = 0
 
     async def put(self, made: Sequence[Output]) -> None:
@@ -113,6 +116,13 @@ async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
     made.dispose()
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
     app = create_whole(engine, Parts(), CollectorRegistry(), Audit(), clock)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
-        yield World(path, client, clock)
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        if world.looker is not None:
+            scope.setdefault("state", {})["looker"] = world.looker
+        await app(scope, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://audit") as client:
+        world = World(path, client, clock)
+        yield world
     await engine.dispose()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from collector.access.looker import Looker, Person, Reach, Right
 from collector.messages.tap_pb2 import NONE
 from tests.support import chains
 from tests.support.outputs import outputs
+from tests.support.witnesses import T0
 from tests.views.conftest import World, chat
 
 pytestmark = pytest.mark.asyncio
@@ -31,8 +33,8 @@ async def test_a_call_through_several_proxies_is_drawn_with_who_is_billed(world:
     page = await world.see(await opened(world, "/?since=30d"))
     for role in ("gateway", "transformer", "predictor"):
         assert role in page.text
-    assert "billed: predictor-hop" in page.text
-    assert "not billed" in page.text
+    assert "billed here" in page.text
+    assert "not billed: the gateway passes it on" in page.text
 
 
 async def test_without_bodies_it_says_why_there_is_nothing_to_read(world: World) -> None:
@@ -47,3 +49,32 @@ async def test_it_can_be_copied_as_curl_as_a_command_and_as_a_link(world: World)
     copies = [found["data-copy"] or "" for _, found in page.tags if "data-copy" in found]
     assert [text.split()[0] for text in copies[:2]] == ["curl", "meshscribe"]
     assert copies[2].startswith("http://audit/exchanges/")
+
+
+async def test_one_whose_rights_end_somewhere_reads_on_inside_of_them(world: World) -> None:
+    await world.put(outputs([chat(1), chat(2)]))
+    world.looker = Looker(Person("ada", "token"), dict.fromkeys(Right, Reach(namespaces=frozenset(("demo",)))))
+    first = await opened(world, "/?since=30d")
+    page = await world.see(first)
+    older = next(str(found["href"]) for tag, found in page.tags if tag == "a" and found.get("rel") == "next")
+    assert older.partition("?")[0] != first.partition("?")[0]
+    last = await world.see(older)
+    assert not [found for tag, found in last.tags if tag == "a" and found.get("rel") == "next"]
+
+
+async def test_next_and_previous_stay_inside_the_span_of_time(world: World) -> None:
+    world.clock.us = T0 + 10_000_000
+    await world.put(outputs([chat(number) for number in (1, 7, 8)]))
+    path = await opened(world, "/?since=5s")
+    page = await world.see(path)
+    older = next(str(found["href"]) for tag, found in page.tags if tag == "a" and found.get("rel") == "next")
+    last = await world.see(older)
+    assert not [found for tag, found in last.tags if tag == "a" and found.get("rel") == "next"]
+
+
+async def test_its_call_its_trace_and_its_session_are_a_click_away(world: World) -> None:
+    await world.put(outputs([chat(1)]))
+    page = await world.see(await opened(world))
+    call = next(link for link in page.links() if "request_id=" in link)
+    assert "since=all" in call
+    assert len([link for link in (await world.see(call)).links() if link.startswith("/exchanges/")]) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.outputs import outputs
-from tests.views.conftest import World, chat, filled
+from tests.views.conftest import Seen, World, chat, filled
 
 pytestmark = pytest.mark.asyncio
 
@@ -64,3 +64,19 @@ async def test_a_question_that_is_not_understood_is_told_beside_the_filters_that
 async def test_an_unknown_exchange_is_said_to_be_none(world: World) -> None:
     page = await world.see("/exchanges/019e8a1c-5b00-7c11-a2b3-0242ac120002", status=404)
     assert "There is nothing here" in page.text
+
+
+async def test_a_mistyped_address_leads_on_and_a_program_is_told_as_ever(world: World) -> None:
+    person = await world.client.get("/usgae", headers={"accept": "text/html,*/*"})
+    assert (person.status_code, person.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "No page has the address /usgae." in Seen(person.text).text
+    program = await world.client.get("/usgae")
+    assert (program.status_code, program.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_all_time_is_kept_by_every_link(world: World) -> None:
+    await filled(world, 1)
+    page = await world.see("/?since=all")
+    narrowing = [link for link in page.links() if link.startswith("/?") and "service=" in link]
+    assert narrowing
+    assert all("since=all" in link for link in narrowing)

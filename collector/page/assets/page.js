@@ -8,6 +8,9 @@ const one = (selector, from = document) => from.querySelector(selector);
 const forms = {
   clock: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }),
   moment: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hour12: false }),
+  zoned: new Intl.DateTimeFormat(undefined, {
+    day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZoneName: "short",
+  }),
   axis: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false }),
 };
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -16,7 +19,7 @@ function localise() {
   for (const time of all("time[data-form]")) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    time.textContent = forms[time.dataset.form].format(moment) + (time.dataset.form === "moment" ? " your time" : "");
+    time.textContent = forms[time.dataset.form].format(moment);
     time.title = `${time.dateTime} (shown in ${zone})`;
   }
   for (const mark of all("text[data-time]")) {
@@ -187,6 +190,7 @@ function replaying(strip) {
 }
 
 localise();
+all(".scroll > svg.chart").forEach((chart) => { chart.parentElement.scrollLeft = chart.parentElement.scrollWidth; }); // the newest is at the end
 addEventListener("keydown", onKey);
 all("figure.chart").forEach(dragging);
 all("[data-copy]").forEach(copying);
