@@ -30,11 +30,13 @@ def marks(config: options.Config = None) -> None:
 
 
 async def _fill(settings: Settings) -> None:
-    from collector.store.engine import open_engine
+    from collector.store.engine import not_older, open_engine
+    from collector.upkeep.kept_in import kept_in_sql
     from collector.upkeep.marking import fill, left
 
-    engine = open_engine(settings.sink)
+    engine = open_engine(kept_in_sql(settings))
     try:
+        await not_older(engine)
         total = await left(engine)
         if not total:
             typer.echo("All exchanges have marks.")

@@ -10,7 +10,6 @@ from collector.commands import options
 
 if TYPE_CHECKING:
     from collector.settings import Settings
-    from collector.settings import Sink as SinkSettings
     from collector.store.usage_recount import Recount
 
 
@@ -35,28 +34,17 @@ def recount(config: options.Config = None) -> None:
 
 
 async def _recount(settings: Settings) -> tuple[int, int, int]:
-    from collector.store.engine import open_engine
+    from collector.store.engine import not_older, open_engine
     from collector.store.usage_book import counting
     from collector.store.usage_recount import Recount
+    from collector.upkeep.kept_in import kept_in_sql
 
-    engine = open_engine(_store(settings), statement_seconds=600)
+    engine = open_engine(kept_in_sql(settings), statement_seconds=600)
     try:
+        await not_older(engine)
         return await _all(Recount(engine, counting(settings.usage)))
     finally:
         await engine.dispose()
-
-
-def _store(settings: Settings) -> SinkSettings:
-    """The SQL store. Raises SettingsError: there is none."""
-    from collector.errors import SettingsError
-    from collector.settings import Sink as SinkSettings
-
-    if not settings.sink.is_kafka:
-        return settings.sink
-    for relay in settings.relays:
-        if relay.to == "sql":
-            return SinkSettings(url=relay.url, password_file=relay.password_file)
-    raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there are no sums"])
 
 
 async def _all(work: Recount) -> tuple[int, int, int]:

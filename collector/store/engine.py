@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.errors import DamagedInPartError, RetryableError, SettingsError
@@ -16,7 +18,7 @@ from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
 from collector.sqlite.deadlines import keep_deadlines
 from collector.store.migrate import head, migrate, revisions, server_revision
-from collector.store.postgres_server import PostgresServer
+from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.retention import PostgresExpiry, SqliteExpiry
 
 log = logging.getLogger("meshscribe")
@@ -93,6 +95,17 @@ async def prepare(settings: SinkSettings) -> None:
         raise SettingsError([f"sink.url: {postgres.name} is at revision {found}, which this version does not know: it is of a newer one"])
     if found != head():
         raise SettingsError([f"sink.url: {postgres.name} is at revision {found or 'none'}, needed is {head()}: run `meshscribe migrate`"])
+
+
+async def not_older(engine: AsyncEngine) -> None:
+    """For whoever does not migrate what it reads. Raises SettingsError: the tables are of an older version. Whatever else is wrong with the
+    store, the first statement tells better.
+    """
+    with suppress(SQLAlchemyError, *FAILURES):
+        async with engine.connect() as connection:
+            found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().first()
+        if found in revisions()[:-1]:
+            raise SettingsError([f"sink.url: the store is at revision {found}, needed is {head()}: run `meshscribe migrate`"])
 
 
 async def prepare_to_write(settings: SinkSettings) -> None:

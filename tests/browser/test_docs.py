@@ -38,7 +38,8 @@ def opened(browser: Browser, server: Server) -> Iterator[Opened]:
 def test_every_operation_is_shown_and_nothing_is_complained_about(opened: Opened, server: Server) -> None:
     paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
     shown = opened.page.locator(".opblock-summary-path").all_inner_texts()
-    assert [path.replace("\u200b", "") for path in shown] == list(paths)
+    operations = [path for path, methods in paths.items() for _ in methods]
+    assert sorted(path.replace("\u200b", "") for path in shown) == sorted(operations)  # the page puts them together by their tags
     assert opened.page.locator(".info .title").inner_text().startswith("Meshscribe audit API")
     assert opened.complaints == []
 

@@ -22,6 +22,7 @@ AROUND = (
     ("", ""), ("a ", " b"), ("'", "'"), ('"', '"'), ("`", "`"), ("</p>", "<p>"), ("<b>", "</b>"), ("\t", "\n"), ("{", "}"), ("é", "ü"),
 )  # fmt: skip
 CORPUS = [f"{before}{text}{behind}" for text, (before, behind) in itertools.product(TEMPLATES, AROUND)]
+FEW = [CORPUS[number * len(AROUND) + (number + half) % len(AROUND)] for number in range(len(TEMPLATES)) for half in (0, 5)]
 ALLOWED_SCRIPTS = {"/assets/page.js"}
 
 
@@ -45,11 +46,12 @@ def header(text: str) -> str:
     return text.replace("\n", " ").encode().decode("latin-1")
 
 
-async def test_two_hundred_payloads_in_every_field_stay_text(world: World) -> None:
-    assert len(CORPUS) == 200
+@pytest.mark.parametrize("corpus", [pytest.param(FEW, id="40"), pytest.param(CORPUS, id="200", marks=pytest.mark.slow)])
+async def test_payloads_in_every_field_stay_text(world: World, corpus: list[str]) -> None:
+    assert len(set(corpus)) in (40, 200)
     told = [
         chat(number, text, text, path=f"/v1/chat/completions?{header(text)}", request_id=f"{number}-{header(text)}")
-        for number, text in enumerate(CORPUS)
+        for number, text in enumerate(corpus)
     ]
     await world.put(outputs(told))
     pages, path = [], "/?since=30d"
@@ -58,7 +60,7 @@ async def test_two_hundred_payloads_in_every_field_stay_text(world: World) -> No
         harmless(listed)
         pages += {link for link in listed.links() if link.startswith("/exchanges/")}
         path = next((str(found["href"]) for tag, found in listed.tags if tag == "a" and found.get("rel") == "next"), "")
-    assert len(pages) >= 200  # what its witnesses tell differently is two exchanges
+    assert len(pages) >= len(corpus)  # what its witnesses tell differently is two exchanges
     for link in pages:
         harmless(await world.see(link))
 

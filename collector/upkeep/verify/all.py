@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.audit.moments import Span
 from collector.clock import Clock
 from collector.dead_letters.open import open_all_letters
-from collector.errors import DamagedError, RetryableError, SettingsError
+from collector.errors import DamagedError, RetryableError
 from collector.relays.reached import Reached, look
 from collector.settings import Relay, Settings
-from collector.settings import Sink as SinkSettings
 from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
-from collector.store.engine import file_of, open_engine
+from collector.store.engine import file_of, not_older, open_engine
 from collector.store.errors import of_file
+from collector.upkeep.kept_in import copied_to_sql, kept_in_sql
 from collector.upkeep.replay.history import History
 from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics, usage
 from collector.upkeep.verify.journal import Step
@@ -39,18 +40,18 @@ WHOLE = Manner()
 
 
 async def verify(settings: Settings, span: Span, clock: Clock, manner: Manner = WHOLE) -> AsyncIterator[Finding]:
-    """Every finding. Raises RetryableError: a part does not answer; SettingsError: there is no SQL store to compare with."""
-    copies = [relay for relay in settings.relays if relay.to == "sql"]
-    if settings.sink.is_kafka and not copies:
-        raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there is nothing to compare"])
-    kept_in = SinkSettings(url=copies[0].url, password_file=copies[0].password_file) if settings.sink.is_kafka else settings.sink
+    """Every finding. Raises RetryableError: a part does not answer; SettingsError: there is no SQL store to compare with, or it is
+    of an older version.
+    """
+    kept_in = kept_in_sql(settings)
     file = None if is_postgres(kept_in.url) else file_of(kept_in)
     with nullcontext() if file is None else wal.left_alone(file):  # a damaged log is evidence
         for finding in [] if file is None else await store.log(file):
             yield finding
         engine = open_engine(kept_in)
         try:
-            relay = copies[0] if settings.sink.is_kafka else None
+            await not_older(engine)
+            relay = copied_to_sql(settings) if settings.sink.is_kafka else None
             async for finding in _checked(settings, engine, kept(span, settings, clock), relay, manner):
                 yield finding
             for finding in await _letters(settings):
@@ -94,16 +95,8 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
     if not manner.quick or manner.repair:
         for finding in await store.sound(engine, repair=manner.repair):
             yield finding
-    bodies = payloads.bodies(engine, span, quick=manner.quick, step=lambda done: manner.step("records", done, 0))
-    checks = [(ledger.SUMS, ledger.sums(engine, span)), (ledger.CLOSED, ledger.closed(engine, span)), (payloads.CHECK, bodies)]
-    if not manner.quick:
-        checks.insert(1, (ledger.WINDOWS, ledger.windows(engine, span)))
-        checks += [
-            (usage.CHECK, usage.sums(engine, span, step=lambda done, of: manner.step("sums of usage", done, of))),
-            (usage.CHECK, usage.records(engine, span)),
-        ]
-    for check, found in checks:
-        for finding in await readable(check, found):
+    for check, look_at in _of_rows(engine, span, manner):
+        for finding in await readable(check, look_at()):
             yield finding
     if not settings.sink.is_kafka and settings.kafka.bootstrap_servers:
         copied = await places.partitions(engine, settings.kafka.exchanges_topic)
@@ -113,6 +106,22 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
         reached = await look(relay, settings)
         for finding in [*places.relays(reached), *await _topic(settings, engine, span, relay, reached, copy)]:
             yield finding
+
+
+def _of_rows(engine: AsyncEngine, span: Span, manner: Manner) -> list[tuple[str, Callable[[], Awaitable[list[Finding]]]]]:
+    """The checks of what the tables say, each begun when it is its turn: one before it may end them all."""
+    bodies = partial(payloads.bodies, engine, span, quick=manner.quick, step=lambda done: manner.step("records", done, 0))
+    sums, closed = partial(ledger.sums, engine, span), partial(ledger.closed, engine, span)
+    if manner.quick:
+        return [(ledger.SUMS, sums), (ledger.CLOSED, closed), (payloads.CHECK, bodies)]
+    return [
+        (ledger.SUMS, sums),
+        (ledger.WINDOWS, partial(ledger.windows, engine, span)),
+        (ledger.CLOSED, closed),
+        (payloads.CHECK, bodies),
+        (usage.CHECK, partial(usage.sums, engine, span, step=lambda done, of: manner.step("sums of usage", done, of))),
+        (usage.CHECK, partial(usage.records, engine, span)),
+    ]
 
 
 async def _topic(
