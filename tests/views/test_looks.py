@@ -47,7 +47,7 @@ def ids(store: Store, namespace: str = "shop") -> list[str]:
 
 
 async def test_the_page_of_an_exchange_is_a_look_at_it_alone(filled: Store) -> None:
-    oldest, middle, newest = ids(filled)
+    _oldest, middle, newest = ids(filled)
     async with written_down(filled) as writer, seen_by(filled, looker(*Right), looks=writer) as client:
         page = await client.get(f"/exchanges/{middle}")
     assert page.status_code == 200
@@ -57,7 +57,7 @@ async def test_the_page_of_an_exchange_is_a_look_at_it_alone(filled: Store) -> N
 
 
 async def test_who_sees_one_namespace_goes_from_each_of_its_exchanges_to_the_next(filled: Store) -> None:
-    oldest, middle, newest = ids(filled)
+    oldest, middle, _newest = ids(filled)
     async with written_down(filled) as writer, seen_by(filled, looker(*Right, reach=OWN), looks=writer) as client:
         page = await client.get(f"/exchanges/{oldest}")
         foreign = await client.get(f"/exchanges/{ids(filled, 'bank')[0]}")
