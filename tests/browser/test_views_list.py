@@ -49,11 +49,10 @@ def test_a_wrong_line_is_told_beside_the_field_that_keeps_it(browser: Browser, p
         assert len([text for text in reader.complaints if "400" not in text]) == 0  # that the answer is a 400 is no complaint of ours
 
 
-def test_words_are_no_filter_and_the_page_says_so(browser: Browser, pages: Pages) -> None:
+def test_words_are_not_looked_for_where_no_setting_says_so_and_the_page_tells(browser: Browser, pages: Pages) -> None:
     with reading(browser, pages.url) as reader:
         page = reader.go("/?q=invoice")
-        expect(page.get_by_role("alert")).to_contain_text("expected name:value")
-        assert "words" not in (page.get_by_label("Search").get_attribute("placeholder") or "")
+        expect(page.get_by_role("alert")).to_contain_text("search.text")
 
 
 def test_all_time_stays_chosen_when_a_facet_is_clicked(reader: Reader) -> None:
