@@ -67,7 +67,7 @@ def each_within(found: Reach, table: Table) -> list[ColumnElement[bool]]:
 
 
 def _owners(found: Reach, table: Table) -> list[tuple[ColumnElement[Any], frozenset[str]]]:
-    """The columns that say whose a row is, each with what is wanted. One of which nothing is wanted would lead the planner astray."""
+    """The columns that say whose a row is, each with those that are wanted. Others would lead the planner astray."""
     owners: list[tuple[ColumnElement[Any], frozenset[str]]] = [(table.c.namespace, found.namespaces)]
     if "consumer" in table.c:
         owners.append((table.c.consumer, found.consumers))

@@ -56,7 +56,7 @@ def extent() -> Select[Any]:
 
 
 def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int) -> Select[Any]:
-    """The groups with the most calls: their names, `at` if by time, `folded`, and all sums."""
+    """The groups with the most calls: their names, `at` if by time, `folded`, and all sums. What revisions have left empty is none."""
     unit = query.group_by.unit
     inner = _by_key(query, within, reach, dialect)
     names: list[Any] = [_key[name] for name in query.group_by.dimensions]
@@ -65,8 +65,11 @@ def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect
     by: list[Any] = [*names, *([inner.c.at] if unit else []), *([_key.folded] if names else [])]
     sums = [func.sum(inner.c[name]).label(name) for name in SUMS]
     found = select(*names, *([inner.c.at] if unit else []), folded, *sums).join_from(inner, usage_keys, _key.id == inner.c.key)
+    if not by:
+        return found
     order: list[Any] = [func.sum(inner.c.calls).desc(), *names]
-    return found.group_by(*by).order_by(*([inner.c.at] if unit else []), *order).limit(limit) if by else found
+    some = func.sum(inner.c.calls + inner.c.late) > 0
+    return found.group_by(*by).having(some).order_by(*([inner.c.at] if unit else []), *order).limit(limit)
 
 
 def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Select[Any]:

@@ -101,6 +101,15 @@ async def test_sums_by_what_is_asked(api: Api) -> None:
     assert (await usage(api, model="none"))["items"] == []
 
 
+async def test_a_group_that_a_revision_has_left_is_not_there(api: Api) -> None:
+    await fill(api, told(1, classes={"output": 5}, model="a"))
+    await fill(api, told(1, classes={"output": 6}, model="b", revision=1))
+    for grouping, group in (("model", {"model": "b"}), ("model,day", {"model": "b", "day": TODAY})):
+        page = await usage(api, group_by=grouping)
+        assert groups(page) == [(group, 1, {"output": 6})]
+        assert page["totals"]["calls"] == 1
+
+
 async def test_a_call_without_usage_is_told_beside_the_sum(api: Api) -> None:
     await fill(
         api, told(1, classes={"output": 5}), told(2, absent="not_told"), told(3, absent="not_asked"), told(4, classes={"output": 1 << 40})

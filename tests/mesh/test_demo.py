@@ -37,7 +37,7 @@ def test_it_stays_up_until_it_is_told_and_leaves_nothing_behind(tmp_path: Path, 
     with subprocess.Popen(DEMO, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         assert demo.stdout is not None
         said = ""
-        while "/v1/ledger" not in said:
+        while " tail --url " not in said:  # the last line of what it says where things are
             line = demo.stdout.readline()
             assert line, said
             said += line
