@@ -52,6 +52,12 @@ class Tails:
         if self._task is not None:
             self._task.cancel()
 
+    async def stop(self) -> None:
+        """The same, and returns when nothing of it asks the store any more."""
+        self.end()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     @property
     def wishes(self) -> int:
         """How many are different."""

@@ -36,7 +36,7 @@ async def start(starting: Starting) -> Running:
     )
     front.show(app)
     stack.callback(front.hide)
-    stack.callback(app.tails.end)
+    stack.push_async_callback(app.tails.stop)
     health.parts += [lambda: [Component("audit", True), directory.component()], access.components, clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 

@@ -136,7 +136,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
         told.stored = app.tails.wake
         front.show(app)
         stack.callback(front.hide)
-        stack.callback(app.tails.end)
+        stack.push_async_callback(app.tails.stop)
     stack.push_async_callback(_drain, pipeline, journal, task, starting.phase)
     return Behind(journal, pipeline, task, directory, relays, burials, others)
 

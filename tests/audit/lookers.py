@@ -93,6 +93,7 @@ async def seen_by(
     app = create_whole(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(app, who)), base_url="http://audit") as client:
         yield client
+    await app.tails.stop()
     await engine.dispose()
 
 

@@ -62,6 +62,7 @@ def answered(_text: str, _namespace: str) -> bool:
 
 MARKED = "annotation=team=a&label=tier=1&user=ann&session=s1&trace=0af7651916cd43dd8448eb211c80319c&tool=find&tokens=>1"
 LINE = "annotation%3Ateam%3Da+label%3Atier%3D1+user%3Aann+session%3As1+tool%3Afind+tokens%3A%3E1"
+HISTOGRAM = "/v1/histogram?since=2025-11-20T00:00:00Z&until=2025-11-24T00:00:00Z&namespace={ns}"  # the rows lie in it, whenever it is asked
 ENDPOINTS = {
     "list": Endpoint("/v1/exchanges?namespace={ns}", Right.EXCHANGES, is_list=True),
     "list by marks": Endpoint("/v1/exchanges?namespace={ns}&" + MARKED, Right.EXCHANGES, is_list=True),
@@ -79,13 +80,13 @@ ENDPOINTS = {
     "facets": Endpoint("/v1/facets?namespace={ns}", Right.EXCHANGES, is_list=True, shows=counted("counted_rows")),
     "facets by marks": Endpoint("/v1/facets?namespace={ns}&" + MARKED, Right.EXCHANGES, is_list=True, shows=counted("counted_rows")),
     "histogram": Endpoint(
-        "/v1/histogram?since=2025-11-20T00:00:00Z&until=2025-11-24T00:00:00Z&namespace={ns}",
+        HISTOGRAM,
         Right.EXCHANGES,
         is_list=True,
         shows=counted("counted_rows"),
     ),
     "histogram by marks": Endpoint(
-        "/v1/histogram?since=2025-11-20T00:00:00Z&until=2025-11-24T00:00:00Z&namespace={ns}&" + MARKED,
+        HISTOGRAM + "&" + MARKED,
         Right.EXCHANGES,
         is_list=True,
         shows=counted("counted_rows"),

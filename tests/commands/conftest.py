@@ -50,7 +50,7 @@ class Server:
             serving = asyncio.create_task(self._server.serve())
             while not self._server.should_exit:
                 await asyncio.sleep(0.01)
-            api.tails.end()
+            await api.tails.stop()
             await serving
 
     @property
