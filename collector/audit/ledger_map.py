@@ -128,5 +128,5 @@ def _told(proxy: Proxy, line: Line) -> dict[str, Any]:
 
 
 def _cell(number: int, verdict: Verdict, counts: dict[str, int]) -> dict[str, Any]:
-    told: dict[str, Any] = {"start": number, "state": verdict.state, "announced": counts[ANNOUNCED], "received": counts[RECEIVED]}
+    told: dict[str, Any] = {"start": number, "state": verdict.state, ANNOUNCED: counts[ANNOUNCED], RECEIVED: counts[RECEIVED]}
     return {**told, **{name: value for name, value in (("lost", verdict.lost), ("gaps", verdict.gaps)) if value}}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fastapi import Request, Response
 
+from collector.messages.ledger import ANNOUNCED, GAPS, WITHOUT_ACCESS_LOG, WITHOUT_TAP
 from collector.page import words
 from collector.page.charts import WIDTH
 from collector.page.render import Pages
@@ -30,16 +31,16 @@ CURES = {
     "missing": "Batches were sent and never came. If the collector was not away: did that proxy crash, is there a network policy between?",
     "refused": "The collector refused log entries: see ingest shares in /readyz, and the setting ingest.max_waiting_bytes.",
     "malformed": "Messages could not be read: `meshscribe dead-letters list` shows them.",
-    "without_tap": "The tap told nothing: is the WasmPlugin applied to this pod, and its image pulled?",
-    "without_access_log": "The access log told nothing: is there a Telemetry resource for this namespace? A restart loses its last second.",
+    WITHOUT_TAP: "The tap told nothing: is the WasmPlugin applied to this pod, and its image pulled?",
+    WITHOUT_ACCESS_LOG: "The access log told nothing: is there a Telemetry resource for this namespace? A restart loses its last second.",
 }
 WHAT = {
     "dropped": "dropped by the tap",
     "missing": "sent, never arrived",
     "refused": "log entries refused",
     "malformed": "unreadable",
-    "without_tap": "tap missing",
-    "without_access_log": "log missing",
+    WITHOUT_TAP: "tap missing",
+    WITHOUT_ACCESS_LOG: "log missing",
 }
 
 
@@ -204,7 +205,7 @@ def _while_away(item: Document, away: Sequence[Document]) -> str:
 def _of_proxy(item: Document, away: Sequence[Document]) -> list[Trouble]:
     cured = item.get("cured", {})
     counts = {name: item[name]["total"] for name in ("dropped", "refused", "malformed")}
-    counts |= {name: max(0, item[name] - cured.get(name, 0)) for name in ("missing", "without_tap", "without_access_log")}
+    counts |= {name: max(0, item[name] - cured.get(name, 0)) for name in ("missing", *GAPS)}
     found = []
     for name, count in counts.items():
         if count:
@@ -212,7 +213,7 @@ def _of_proxy(item: Document, away: Sequence[Document]) -> list[Trouble]:
             why = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in reasons.items() if reason != "total" and number)
             why = why or _while_away(item, away)
             level = "gap" if name.startswith("without") else "bad"
-            sent, here = (item["announced"], item["received"]) if name in ("dropped", "missing") else (None, None)
+            sent, here = (item[ANNOUNCED], item["received"]) if name in ("dropped", "missing") else (None, None)
             what, node = f"{count:,} {WHAT[name]}", item["node"]
             found.append(Trouble(item["first"], _short(node), node, level, what, sent, here, why, CURES[name]))
     return found
