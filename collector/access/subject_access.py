@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import orjson
+
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
 from collector.access.roles import together
 from collector.clock import Clock
@@ -61,7 +63,7 @@ class SubjectAccess:
 
     def __init__(self, api: Reviewer, namespaces: Namespaces, clock: Clock) -> None:
         self._api, self._namespaces, self._clock = api, namespaces, clock
-        self._known: OrderedDict[tuple[str, tuple[str, ...]], tuple[int, Looker]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, tuple[str, ...], bytes], tuple[int, Looker]] = OrderedDict()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._complaints = Complaints(_log, clock)
         self.fault = ""
@@ -70,7 +72,8 @@ class SubjectAccess:
         """What the person may see. Raises RetryableError: the API server does not answer."""
         if person.proof != "kubernetes":
             return Looker(person, {})
-        key = (person.name, person.groups)
+        extra = orjson.dumps((person.claims or {}).get("extra"), option=orjson.OPT_SORT_KEYS)  # asked with, so it holds for that alone
+        key = (person.name, person.groups, extra)
         held = self._known.get(key)
         if held is not None and self._clock.monotonic_us() - held[0] < CACHE_US:
             return held[1]

@@ -46,10 +46,11 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
         also = may_ask(request, query)
         page = asked(request, query, settings, covered)
         list_page = _stored if query.order == "stored" else _by_time
+        # Places, and the ids at which steps end, are told only of what may be seen, also where the query names a namespace itself.
+        tells_others = query.order == "stored" or mark_queries.is_bounded(query)
+        narrowed = covered if tells_others else queries.beyond(query, covered)
         async with engine.connect() as connection:
-            return await list_page(
-                connection, request, Listed(query, page, page.within(query, clock), queries.beyond(query, covered), also)
-            )
+            return await list_page(connection, request, Listed(query, page, page.within(query, clock), narrowed, also))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002

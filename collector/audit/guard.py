@@ -60,7 +60,9 @@ class Guard:
             if looker is None:
                 await _ask(scope, headers)(scope, receive, send)
                 return
-            scope.setdefault("state", {})["looker"] = looker
+            state = scope.setdefault("state", {})
+            state["looker"] = looker
+            state["ask_again"] = lambda: self._entrance.looker(headers)  # for answers that do not end
             await self.app(scope, receive, send)
 
     def _tell(self, scope: Scope, error: NotProvenError) -> None:

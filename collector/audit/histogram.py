@@ -109,7 +109,8 @@ def _counted(query: HistogramQuery, span: Span, seen: ColumnElement[bool], most:
         .limit(most)
         .subquery()
     )
-    kind = case((first.c.status.is_(None), "none"), *((first.c.status.between(n * 100, n * 100 + 99), f"{n}xx") for n in range(1, 10)))
+    classes = ((first.c.status.between(n * 100, n * 100 + 99), f"{n}xx") for n in range(1, 10))
+    kind = case((first.c.status.is_(None), "none"), *classes, else_="other")
     of = kind.label("status_class")
     return select(of, func.count().label("number"), func.max(first.c.time_us).label("last")).group_by(of)
 

@@ -89,7 +89,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
 
 def _grid(query: LedgerMapQuery, now_us: int) -> Grid:
     asked = span(query.since, query.until, now_us)
-    until = min(asked.until_us or now_us, now_us)
+    until = asked.until_us or now_us  # what was asked for, also if some of it is still to come: the steps are then as wide as asked
     start = asked.since_us if asked.since_us is not None else until - DAY_US
     return Grid(start, max(1, -(-max(until - start, 1) // query.steps)), query.steps)
 

@@ -149,5 +149,5 @@ def _event(place: str, record: bytes) -> Iterator[bytes]:
 
 
 def written(reached: Mapping[str, Place]) -> str:
-    """Places as text: an event's id, and what order=stored takes as `after`."""
-    return ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))
+    """Places as text: an event's id, and what order=stored takes as `after`. A journal that is left out is read from its beginning."""
+    return ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()) if at > BEGINNING)

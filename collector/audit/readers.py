@@ -63,7 +63,7 @@ class Reader:
                 async with asyncio.timeout(seconds):
                     await self._something.wait()
             except TimeoutError:
-                return None
+                pass  # what was given in this very moment is taken
         if not self._waiting:
             return None
         found = self._waiting.popleft()

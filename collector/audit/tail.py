@@ -15,6 +15,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
+from collector.access.proof import NotProvenError
 from collector.audit import cursors, documents
 from collector.audit import exchange_queries as queries
 from collector.audit.exchanges import may_ask
@@ -30,11 +31,13 @@ from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
 from collector.audit.values import After, after
 from collector.clock import Clock
+from collector.errors import RetryableError
 from collector.settings import Audit
 from collector.store.schema import exchanges
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
+NOTHING_YET = "-:0:0"  # no journal has this name: who comes again with it begins at the beginning of all
 QUIET_SECONDS = 10.0  # after which it says that it is still there
 TELL_EACH = 500  # exchanges shown: then the look is told of again, with the next chunk fewer than a look names (look.MOST_IDS)
 
@@ -61,7 +64,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> 
                 attendance.leave()
                 raise
             saw(request, "tail")
-        events = _Events(engine, request, tails, attendance, wish)
+        events = _Events(engine, request, tails, attendance, wish, clock)
         return Streamed(events.all(at), MEDIA_TYPE, [attendance.leave, seat.leave], {"X-Accel-Buffering": "no"}, events.told_at_last)
 
     return routes
@@ -109,8 +112,9 @@ async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, c
 class _Events:
     """What one answer holds."""
 
-    def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish) -> None:
+    def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish, clock: Clock) -> None:
         self._engine, self._request, self._tails, self._attendance, self._wish = engine, request, tails, attendance, wish
+        self._clock, self._proven_us = clock, clock.monotonic_us()
         self._shown = self._told_of = 0
         self._texts: list[str] = []  # whose texts were sent since the look was told of
 
@@ -119,12 +123,17 @@ class _Events:
         yield b"retry: %d\n%s\n\n" % (RETRY_MS, self._quiet(self._wish.places))
         await self._tails.passed(at)
         while (reader := await self._attendance.join(at)) is None:
+            if not await self._may_still():
+                return
             at, chunk = await turn(self._request).take(lambda: self._missed(at))  # noqa: B023
             if chunk is not None:
                 await self._told(chunk)
                 yield chunk.data
         while True:
             found = await reader.take(QUIET_SECONDS)
+            places = self._tails.places if self._wish.everything else None  # before anything is awaited: not ahead of what waits
+            if not await self._may_still():
+                return
             if found is not None:
                 await self._told(found)
                 yield found.data
@@ -132,7 +141,19 @@ class _Events:
                 break
             else:
                 await self.told_at_last()
-                yield self._quiet(self._tails.places if self._wish.everything else None) + b"\n\n"
+                yield self._quiet(places) + b"\n\n"
+
+    async def _may_still(self) -> bool:
+        """Whether who reads still proves who he is, and may see the same. If not, he comes again and is judged anew."""
+        again = getattr(self._request.state, "ask_again", None)
+        if again is None or self._clock.monotonic_us() - self._proven_us < QUIET_SECONDS * 1_000_000:
+            return True
+        try:
+            found = await again()
+        except (NotProvenError, RetryableError):
+            return False
+        self._proven_us = self._clock.monotonic_us()
+        return found is not None and found.rights == looker(self._request).rights
 
     async def _missed(self, at: Places) -> tuple[Places, Chunk | None]:
         async with self._engine.connect() as connection:
@@ -156,4 +177,4 @@ class _Events:
 
     def _quiet(self, places: Places | None) -> bytes:
         """A comment, with the place where one may be told: so who comes again has less to look through."""
-        return b": still here" if not places else b"id: %s\n: still here" % written(places).encode()
+        return b": still here" if places is None else b"id: %s\n: still here" % (written(places) or NOTHING_YET).encode()

@@ -42,7 +42,7 @@ def marks(record: Any) -> str:
     if caller := record.get("caller"):
         found += [mark(name, caller[name]) for name in _OF_CALLER if name in caller]
     if (trace := record.get("trace")) and "trace_id" in trace:
-        found.append("trace:" + trace["trace_id"])
+        found.append(mark("trace", trace["trace_id"]))
     if policy := record.get("policy"):
         found.append(mark("policy", policy["rule"]))
     if service := record.get("service"):
@@ -71,9 +71,9 @@ def _pair(name: str, key: str, value: str) -> str:
 
 def _of_inference(inference: Any, found: list[str]) -> None:
     if value := inference.get("protocol"):
-        found.append("protocol:" + value)
+        found.append(mark("protocol", value))
     if value := inference.get("operation"):
-        found.append("operation:" + value)
+        found.append(mark("operation", value))
     if "streamed" in inference:
         found.append("streamed:true" if inference["streamed"] else "streamed:false")
     for choice in inference.get("choices", ()):
@@ -92,7 +92,7 @@ def _of_mcp(mcp: Any, found: list[str]) -> None:
     if value := mcp.get("session"):
         found.append(mark("session", value))
     if value := mcp.get("trace_id"):
-        found.append("trace:" + value)
+        found.append(mark("trace", value))
 
 
 def _tokens(usage: Any) -> int | None:

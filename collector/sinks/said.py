@@ -23,6 +23,7 @@ from collector.store.texts import Text
 from collector.store.words import line
 
 _SIDES = {REQUEST_TYPE: "request", RESPONSE_TYPE: "response"}
+LARGEST_WORDS = 1_000_000  # bytes: a tsvector of Postgres holds 1 MiB, and of what is beyond it says nothing
 ROWS = "SELECT id, revision, data FROM exchanges WHERE id = {id} OR (exchange = {id} AND revision > 0) ORDER BY revision DESC"
 BODIES = "SELECT id, type, extensions, compression, data FROM payloads WHERE id {among} ORDER BY revision"
 
@@ -73,7 +74,10 @@ class Sayings:
             left -= len(text)
             if left <= 0:
                 break
-        return line(kept)
+        made = line(kept).encode()
+        if len(made) <= LARGEST_WORDS:
+            return made.decode()
+        return made[: max(made.rfind(b" ", 0, LARGEST_WORDS), made.rfind(b"\n", 0, LARGEST_WORDS)) + 1].decode()
 
 
 def _texts(told: Mapping[str, Any]) -> Iterator[str]:

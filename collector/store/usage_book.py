@@ -160,7 +160,8 @@ def day_of(time_us: int) -> int:
 
 def made(folded: int, parts: Sequence[str | None]) -> Key:
     """The key of these parts, such as every store can hold. Equal parts give the same id, wherever and whenever."""
-    fit = [None if part is None else fit_text(part, NAME_BYTES) for part in parts]
+    *names, annotations = parts  # annotations are JSON: their values are cut (narrowed), the whole is not, or it would be none
+    fit = [*(None if part is None else fit_text(part, NAME_BYTES) for part in names), annotations]
     told = blake2b(json.dumps([folded, *fit]).encode(), digest_size=8).digest()
     return Key(int.from_bytes(told, "big", signed=True), folded, *fit)
 
@@ -175,5 +176,5 @@ def narrowed(annotations: str | None, wanted: Sequence[str]) -> str | None:
         return None
     if not isinstance(found, Mapping):
         return None
-    values = {name: str(found[name])[:NAME_BYTES] for name in wanted if name in found}
+    values = {name: fit_text(str(found[name]), NAME_BYTES) for name in wanted if name in found}
     return json.dumps(values) if values else None

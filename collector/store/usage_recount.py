@@ -104,6 +104,8 @@ class Recount:
         await self._begin_days(connection, told)
         deltas, changed = Deltas(), []
         for row, columns in told:
+            if row.id < ended and row.usage_key is not None:
+                continue  # its day is ended: its sums stay as they are
             key = None if columns is None or row.superseded or row.id < ended else self._book.key_of(columns, row.time_us)
             if not row.superseded:
                 _move(deltas, row, key, columns)

@@ -43,7 +43,7 @@ async def fill(engine: AsyncEngine) -> AsyncIterator[int]:
                 rows = (await connection.execute(wanted)).all()
             if not rows:
                 return
-            found = [_marks(row.id, row.crc, row.data) for row in rows]
+            found = [_marks(row.id, row.crc, row.data) for row in reversed(rows)]  # all writers lock in the order of ids
             async with engine.begin() as connection:
                 await _write(connection, found)
         yield len(rows)

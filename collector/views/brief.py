@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from collector.messages.record import Record
 from collector.page import words
 from collector.page.render import link
+from collector.views.api import Document
 
 SAID = 160  # characters of an answer that a line shows
 
@@ -36,7 +38,7 @@ class Row:
 def row(record: Record, filters: dict[str, str]) -> Row:
     """The line of this record; its link keeps the filters, so that next and previous stay inside the result."""
     inference = record.get("inference", {})
-    word, level = words.state(record["completeness"])
+    word, level = state(record)
     said, is_error = answered(record)
     return Row(
         id=record["id"],
@@ -55,6 +57,19 @@ def row(record: Record, filters: dict[str, str]) -> Row:
         level=level,
         role=passing(record),
     )
+
+
+def filled(found: Document, name: str = "") -> Record:
+    """A record of which parts are missing, as of a damaged one: the API then tells only what its row's columns say."""
+    parts: Document = {part: {**found.get(part, {})} for part in ("request", "response", "proxy", "caller", "hop")}
+    for part in ("request", "response"):
+        parts[part].setdefault("body", {})
+    return cast(Record, {"id": name, "start": "", "completeness": [], **found, **parts})
+
+
+def state(record: Record) -> tuple[str, str]:
+    """What is known of it, in a word, and how good that is."""
+    return ("damaged", "bad") if "damaged" in record else words.state(record["completeness"])
 
 
 def passing(record: Record) -> str:

@@ -16,7 +16,7 @@ from collector.page.charts import spread, strip
 from collector.page.render import Pages, link
 from collector.views import neighbours, talk
 from collector.views.api import Api, Document, Parameters, RefusedError
-from collector.views.brief import answered, caller_of, service_of, tokens_of
+from collector.views.brief import answered, caller_of, filled, service_of, state, tokens_of
 from collector.views.view import ALL_TIME, frame
 
 CLASS_COLOURS = (
@@ -57,7 +57,7 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, exchange:
     filters = dict(request.query_params)
     said = {"revision": filters.pop("revision", None), "reason": filters.pop("reason", None)}
     found = await api.get(f"/v1/exchanges/{exchange}", said)
-    record = cast(Record, found)
+    record = filled(found, exchange)
     view, (newer, older) = await asyncio.gather(
         frame("Exchanges", request, api), neighbours.beside(api, record["id"], neighbours.listed(request, filters, clock.now_us()))
     )
@@ -75,7 +75,7 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, exchange:
 def shown(record: Record, around: Around) -> dict[str, object]:
     """What the template shows of the exchange itself."""
     says = talk.of_api(around.conversation, record) if around.conversation else talk.of_record(record)
-    inference, (word, level) = record.get("inference", {}), words.state(record["completeness"])
+    inference, (word, level) = record.get("inference", {}), state(record)
     return {
         "record": record,
         "title": title(record, says),
@@ -90,7 +90,7 @@ def shown(record: Record, around: Around) -> dict[str, object]:
         "headline": list(annotations_of(record).items())[:1],
         "says": says,
         "silence": silence(record),
-        "notes": [*notes(record), *missing(around.conversation)],
+        "notes": [*damage(record), *notes(record), *missing(around.conversation)],
         **stream(record, around.timeline),
         **cost(record),
         "hops": hops(around.call, record["id"]),
@@ -100,6 +100,11 @@ def shown(record: Record, around: Around) -> dict[str, object]:
         "seen": looks(around.seen),
         "bodies": {"request": record["request"]["body"].get("href"), "response": record["response"]["body"].get("href")},
     }
+
+
+def damage(record: Record) -> list[str]:
+    """Why the record cannot be read."""
+    return [str(record.get("why", "It cannot be read."))] if "damaged" in record else []
 
 
 def ways(request: Request, record: Record, filters: Mapping[str, str], newer: str | None, older: str | None) -> dict[str, object]:

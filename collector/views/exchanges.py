@@ -13,7 +13,7 @@ from collector.page import words
 from collector.page.charts import WIDTH, Bar, Stack, stacks
 from collector.page.render import Pages, link
 from collector.views.api import Api, Document, RefusedError
-from collector.views.brief import Row, row
+from collector.views.brief import Row, filled, row
 from collector.views.view import ALL_TIME, SPANS, Chip, frame
 
 LIMIT = 50
@@ -30,6 +30,7 @@ FACETS = (
 )
 _BARS = {"buckets": "96"}
 SHOWN_OF_FACET = 8
+_NOT_OF_THE_TAIL = ("since", "until", "order", "limit", "revisions")
 _WANTED = {"fields": ",".join(name for name, _ in FACETS), "values": str(SHOWN_OF_FACET)}
 _PLACE = ("cursor", "since", "until", "limit", "order", "q")
 
@@ -85,7 +86,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
         _optional(api, "/v1/histogram", {**asked, **_BARS}),
     )
     listed, fault, status = found
-    rows = [row(record, shown) for record in listed.get("items", ())]
+    rows = [row(filled(record), shown) for record in listed.get("items", ())]
     return pages.answer(
         "exchanges.html",
         {
@@ -103,7 +104,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
             "spans": [*SPANS, *([(filters["since"], filters["since"])] if filters["since"] not in dict(SPANS) else [])],
             "since": filters["since"],
             "here": link("/", shown),
-            "live": link("/v1/tail", {name: value for name, value in asked.items() if name not in ("since", "until", "order")}),
+            "live": link("/v1/tail", {name: value for name, value in asked.items() if name not in _NOT_OF_THE_TAIL}),
             "export": link("/v1/export", asked, format="csv"),
             "older": link("/", filters, cursor=listed["next"]) if "next" in listed else "",
             "newest": link("/", shown) if "cursor" in filters else "",

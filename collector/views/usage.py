@@ -96,8 +96,10 @@ async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, i
     unit, step = unit_of(found)
     if unit == "month":
         return {}
-    steps = max(1, -(-(until - since) // step))
-    asked = {"since": found["since"], "until": found["until"], "steps": min(steps, 500), "limit": 1000, "namespace": namespace}
+    first = since.replace(hour=0, minute=0, second=0, microsecond=0) if unit == "day" else since  # cells are of the same time as columns
+    steps = min(max(1, -(-(until - first) // step)), 500)
+    edges = {name: at.isoformat().replace("+00:00", "Z") for name, at in (("since", first), ("until", first + steps * step))}
+    asked = {**edges, "steps": steps, "limit": 1000, "namespace": namespace}
     drawn = await api.get_if_allowed("/v1/ledger/map", asked)
     lost: dict[int, int] = {}
     for proxy in (drawn or {}).get("items", ()):

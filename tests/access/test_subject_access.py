@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,6 +78,16 @@ async def test_an_answer_holds_for_ten_seconds() -> None:
     assert len(rbac.asked) == asked
     clock.now += 1
     assert (await found.looker(ADA)).rights == {}
+
+
+async def test_an_answer_holds_for_the_token_it_was_asked_for() -> None:
+    """An authorizer may look at `extra`, as OpenShift's scoped tokens have it."""
+    rbac = Rbac(("ada", "exchanges", "*"))
+    found, _ = made(rbac)
+    await found.looker(ADA)
+    asked = len(rbac.asked)
+    await found.looker(replace(ADA, claims={"uid": "1", "extra": {"scopes": ["b"]}}))
+    assert [one["extra"] for one in rbac.asked[asked:]] == [{"scopes": ["b"]}] * asked
 
 
 async def test_an_api_server_that_is_away_lets_nobody_in_and_says_so() -> None:

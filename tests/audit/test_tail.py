@@ -13,11 +13,16 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from collector.access.looker import EVERYTHING, Looker, Right
+from collector.access.proof import NotProvenError
 from collector.audit import news, readers, tails
+from collector.audit import tail as tail_route
 from collector.audit.app import AuditApp, create_app
 from collector.clock import SystemClock
+from collector.errors import RetryableError
 from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
+from tests.audit.lookers import ADA
 from tests.audit.postgres_store import PostgresStore
 from tests.audit.reading import Tailing
 from tests.audit.rows import JOURNAL, NOW, Store, exchange
@@ -246,3 +251,33 @@ async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost(sqlite_stor
         wanted = tail.stored(2)
         assert await ids(reader, 2) == wanted
         assert next(failures, None) is None
+
+
+@pytest.mark.parametrize("later", [None, Looker(ADA, {}), NotProvenError("expired"), RetryableError("nobody answers")])
+async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(
+    sqlite_store: Store, later: Looker | Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail_route, "QUIET_SECONDS", 0.02)
+    who = Looker(ADA, {Right.EXCHANGES: EVERYTHING})
+    now: list[Looker | Exception | None] = [who]
+
+    async def again() -> Looker | None:
+        if isinstance(now[0], Exception):
+            raise now[0]
+        return now[0]
+
+    async with tailed(sqlite_store) as made:
+
+        async def guarded(scope: Any, receive: Any, send: Any) -> None:
+            await made.app({**scope, "state": {"looker": who, "ask_again": again}}, receive, send)
+
+        reader = Tailing(guarded)
+        assert await reader.begin() == 200
+        first = made.stored()
+        assert (await reader.told()).data["id"] == first[0]
+        now[0] = later
+        while not reader.task.done():
+            piece = asyncio.create_task(reader.piece())
+            await asyncio.wait({piece, reader.task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            piece.cancel()
+        await reader.leave()

@@ -96,14 +96,15 @@ def asked(own: World, foreign: World) -> list[str]:
     said = """
         namespace=shop namespace=bank namespace=shop&model=llama-3 service=llama model=iris&status=503 status=5xx status=503,none path=/v1*
         path=/v1/a method=GET method=GET,PUT completeness=!complete request_id=call-1 since=30m revisions=all order=asc order=stored
-        order=stored&after=now order=stored&status=404 order=stored&namespace=bank order=sideways
+        order=stored&after=now order=stored&status=404 order=stored&namespace=bank order=stored&namespace=shop order=sideways
     """
     filters = [*said.split(), "", f"node={NODE}", f"order=stored&after={OTHER_JOURNAL}:5:0"]
     ids = [row["id"] for world in (own, foreign) for row in world.exchanges[:3]] + [UNKNOWN, "x"]
     below = ("", "/request", "/response", "/events", "?revision=0", "?revision=1", "/response?revision=7", "/conversation", "/timeline")
     said = """
         annotation=team=a label=tier=1 user=ann session=s1 trace=0af7651916cd43dd8448eb211c80319c tool=find tokens=>4 consumer=c1
-        consumer=c2 streamed=false finish_reason=stop,length q=user:bob+tokens:>2 order=stored&user=ann user=ann&namespace=bank path=/v1/a?*
+        consumer=c2 streamed=false finish_reason=stop,length q=user:bob+tokens:>2 order=stored&user=ann user=ann&namespace=bank
+        user=ann&namespace=shop path=/v1/a?*
     """
     marked = said.split()
     counted = [*marked[:4], *marked[6:8], "", "namespace=bank", "status=5xx", "model=iris", "since=30m", "revisions=all"]

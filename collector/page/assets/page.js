@@ -127,6 +127,12 @@ function living(button) {
       source = null;
     } else {
       source = new EventSource(button.dataset.live);
+      source.addEventListener("error", () => {
+        if (source?.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+        source = null;
+        button.setAttribute("aria-pressed", "false");
+        button.textContent = "Live has ended: again";
+      });
       const count = () => { fresh += 1; tell(); };
       source.addEventListener("exchange", count);
       source.addEventListener("message", count);
