@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from collector.settings import PREFIX, Settings
+from tests.support import facts_page, settings_page
 
 ROOT = Path(__file__).parents[1]
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
@@ -100,3 +101,9 @@ def settings_inside(section: str, kind: type[BaseModel]) -> list[tuple[str, str,
 def test_every_setting_is_described_and_in_the_docs(name: str, variable: str, description: str) -> None:
     assert description or name == "log.level"
     assert f"`{name}`" in (ROOT / "docs/settings.md").read_text(), f"run: python -m tests.support.settings_page ({variable})"
+
+
+def test_pages_that_are_made_are_what_would_be_made_now() -> None:
+    assert (ROOT / "docs/settings.md").read_text() == settings_page.page(), "run: python -m tests.support.settings_page"
+    columns = facts_page.PAGE.read_text()
+    assert columns == facts_page.written(columns), "run: python -m tests.support.facts_page"

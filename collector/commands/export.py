@@ -44,6 +44,7 @@ def export(
     node: options.Node = None,
     model: options.Model = None,
     caller: options.Caller = None,
+    q: options.Line = None,
     all_revisions: Annotated[bool, typer.Option("--all-revisions", help="Superseded revisions too.")] = False,
     order: Annotated[Order, typer.Option(help="Oldest or newest first.")] = Order.ASC,
     format: Annotated[  # noqa: A002
@@ -65,6 +66,8 @@ def export(
     - `meshscribe export s3://audit/june -n prod --bodies`: into S3, or what speaks like it (AWS_ENDPOINT_URL)
 
     - `meshscribe export failed --status 5xx -f csv`: for a spreadsheet
+
+    - `meshscribe export ada --since 30d -q 'user:ada tokens:>4000'`: any filter of the API
     """
     filters = options.filters(locals())
     from collector.commands.client import AuditClient

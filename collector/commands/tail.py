@@ -35,6 +35,7 @@ def tail(
     node: options.Node = None,
     model: options.Model = None,
     caller: options.Caller = None,
+    q: options.Line = None,
     output: Annotated[LineFormat, typer.Option("--output", "-o", help="Lines for people, or one record a line.")] = LineFormat.LINES,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
@@ -48,6 +49,8 @@ def tail(
     - `meshscribe tail -n prod --status 4xx,5xx`: failures in a namespace
 
     - `meshscribe tail -o jsonl | jq .usage`: token counts as they come
+
+    - `meshscribe tail -q 'user:ada finish_reason:length'`: any filter of the API
     """
     filters = options.filters(locals())
     with _ended_by_ctrl_c():

@@ -69,7 +69,7 @@ LOOKS = {
 def billing(role: str, billable: bool, rule: str) -> str:
     """Whether an exchange of a call is billed, and why."""
     configured, name = rule.startswith("configured:"), rule.removeprefix("configured:")
-    by = ", by the setting billing.roles" if configured else ""
+    by = ", by the setting usage.billable_hops" if configured else ""
     if billable:
         return f"billed here{by}"
     if name in _NOT_BILLED:

@@ -73,9 +73,9 @@ class Audit(Section):
     )
     client_queries: int = Field(4, ge=1, le=64, description="Of one client; 16 more of it may wait, the next is answered 429.")
     exports: int = Field(8, ge=1, le=64, description="Exports under way at a time; one more is answered 429.")
-    client_exports: int = Field(2, ge=1, le=64, description="Of one client (address).")
+    client_exports: int = Field(2, ge=1, le=64, description="Of one client (person, or address where nobody is asked).")
     tails: int = Field(128, ge=1, le=1024, description="Readers of GET /v1/tail at a time; one more is answered 429.")
-    client_tails: int = Field(16, ge=1, le=1024, description="Of one client (address).")
+    client_tails: int = Field(16, ge=1, le=1024, description="Of one client (person, or address where nobody is asked).")
     page_limit: int = Field(1000, ge=1, le=10_000, description="Largest page that a query may ask for.")
 
 

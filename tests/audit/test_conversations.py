@@ -67,10 +67,14 @@ async def test_the_stream_has_its_times(api: Api) -> None:
 @pytest.mark.parametrize("route", ["conversation", "timeline"])
 async def test_an_exchange_without_bodies_is_told_with_what_is_missing(api: Api, route: str) -> None:
     row = exchange(NOW)
+    record = json.loads(row["data"])
+    record["request"]["body"] = record["response"]["body"] = {"size": 9}
+    row["data"] = json.dumps(record).encode()
     api.store.exchanges(row)
     answer = await api.get(f"/v1/exchanges/{row['id']}/{route}")
     assert answer.status_code == 200
     assert answer.json()["exchange"] == row["id"]
+    assert answer.json()["missing"][-1] == "The response's body was not captured."
 
 
 @pytest.mark.parametrize("route", ["conversation", "timeline"])

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from collector.access.looker import EVERYTHING, Looker, Right
+from collector.access.looker import EVERYTHING, Looker, Person, Right
 from collector.access.proof import NotProvenError
 from collector.audit import news, readers, tails
 from collector.audit import tail as tail_route
@@ -281,3 +281,20 @@ async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(
             await asyncio.wait({piece, reader.task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
             piece.cancel()
         await reader.leave()
+
+
+async def test_two_people_at_one_address_have_a_bound_each(sqlite_store: Store) -> None:
+    async with tailed(sqlite_store, client_tails=1) as made:
+
+        def of(name: str) -> Any:
+            who = Looker(Person(name, "token"), {Right.EXCHANGES: EVERYTHING})
+
+            async def app(scope: Any, receive: Any, send: Any) -> None:
+                await made.app({**scope, "state": {"looker": who}}, receive, send)
+
+            return app
+
+        readers_of = [Tailing(of(name)) for name in ("ada", "bob", "ada")]
+        assert [await one.begin() for one in readers_of] == [200, 200, 429]
+        for one in readers_of:
+            await one.leave()

@@ -188,6 +188,14 @@ async def test_nothing_that_is_asked_is_read_as_more_than_words(ask: Ask, asked:
         assert answer.status_code in (200, 400), answer.text
 
 
+async def test_a_search_has_a_bound_of_words_that_is_told(ask: Ask) -> None:
+    most = " ".join(f"w{number}" for number in range(32))
+    assert (await ask.get("/v1/exchanges", text=most)).status_code == 200
+    refused = await ask.get("/v1/exchanges", text=f"{most} more")
+    assert refused.status_code == 400
+    assert "more than 32 words" in refused.json()["errors"][0]["detail"]
+
+
 async def test_where_it_is_off_the_setting_is_named_and_nothing_is_indexed(store: Store) -> None:
     await write(store, [chat(1, "refund", "")], Search())
     off, on = Ask(store, Search()), Ask(store)

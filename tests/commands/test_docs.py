@@ -98,3 +98,27 @@ def test_no_option_is_in_the_page_that_does_not_exist() -> None:
 def test_every_exit_code_is_in_the_page() -> None:
     text = (DOCS / "cli.md").read_text()
     assert all(f"| {code.value} |" in text for code in Exit)
+
+
+def test_every_part_of_the_login_is_where_operators_look() -> None:
+    text = (DOCS / "operate.md").read_text()
+    parts = {
+        name for path in (DOCS.parent / "collector/access").glob("*.py") for name in re.findall(r'"(access/[a-z]+)"', path.read_text())
+    }
+    assert len(parts) >= 4
+    assert not [name for name in sorted(parts) if f"| `{name}`" not in text]
+
+
+@pytest.mark.parametrize("page", ["api.md", "looks.md"])
+def test_every_action_of_a_look_is_in_the_row_that_lists_them(page: str) -> None:
+    sources = (DOCS.parent / "collector/audit").glob("*.py")
+    actions = {name for path in sources for name in re.findall(r'saw\(request, "([a-z ]+)"', path.read_text())}
+    [row] = [line for line in (DOCS / page).read_text().splitlines() if line.startswith("| `action` |")]
+    assert len(actions) > 10
+    assert not [name for name in sorted(actions) if f"`{name}`" not in row]
+
+
+def test_every_option_of_a_query_is_in_its_own_section() -> None:
+    text = (DOCS / "cli.md").read_text().partition("\n## query\n")[2].partition("\n## ")[0]
+    options = {option for parameter in ALL["meshscribe query"].params for option in parameter.opts if option.startswith("--")}
+    assert not [option for option in options - {"--help", "--url"} if f"`{option}`" not in text]

@@ -165,6 +165,11 @@ def test_a_place_that_is_none_is_refused_without_telling_its_secrets(cli: Cli) -
     assert "secret" not in refused.stderr
 
 
+def test_a_line_of_filters_chooses_what_is_in_it(cli: Cli, filled: list[Any], tmp_path: Path) -> None:
+    assert cli("export", str(tmp_path), "-q", "status:200 streamed:true").exit_code == 0
+    assert json.loads((tmp_path / "manifest.json").read_bytes())["rows"] == 0
+
+
 def test_nothing_that_matches_is_an_export_of_nothing(cli: Cli, store: Store, tmp_path: Path) -> None:
     assert cli("export", str(tmp_path), "-n", "nowhere").exit_code == 0
     assert json.loads((tmp_path / "manifest.json").read_bytes())["rows"] == 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as some
 
 from collector.messages.completeness import Completeness, names
 from collector.page import words
+from collector.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_every_flag_of_a_record_has_a_word_and_a_sentence() -> None:
     ("role", "billable", "rule", "told"),
     [
         ("predictor", True, "predictor-hop", "billed here"),
-        ("gateway", True, "configured:gateway-hop", "billed here, by the setting billing.roles"),
+        ("gateway", True, "configured:gateway-hop", "billed here, by the setting usage.billable_hops"),
         ("gateway", False, "not-billed", "not billed: the gateway passes it on"),
         ("predictor", False, "not-answered", "not billed: it was not answered"),
         ("predictor", False, "not-billed", "not billed: it asked for nothing that costs"),
@@ -85,6 +86,11 @@ def test_every_flag_of_a_record_has_a_word_and_a_sentence() -> None:
 )
 def test_billing_says_why(role: str, billable: bool, rule: str, told: str) -> None:
     assert words.billing(role, billable, rule) == told
+
+
+def test_the_setting_that_a_sentence_names_exists() -> None:
+    section, _, name = words.billing("gateway", True, "configured:gateway-hop").split()[-1].partition(".")
+    assert name in type(getattr(Settings(), section)).model_fields
 
 
 def test_one_thing_is_told_in_the_singular() -> None:
