@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look import Look, LookData, document, seen_by
+from collector.access.look_expiry import ids
 from collector.access.looker import EVERYTHING, Right
 from collector.audit import documents
 from collector.audit.asking import asked
@@ -92,4 +93,5 @@ def _items(rows: Any, told: Callable[[Look], LookData]) -> list[bytes]:
 
 
 def _look(row: Row[Any]) -> Look:
-    return Look(**{**row._mapping, "exchanges": tuple(msgspec.json.decode(row.exchanges))})
+    time_us = row.time_us if isinstance(row.time_us, int) and 0 <= row.time_us < 1 << 53 else int(row.id[:8] + row.id[9:13], 16) * 1000
+    return Look(**{**row._mapping, "time_us": time_us, "exchanges": tuple(ids(row.exchanges))})

@@ -57,7 +57,7 @@ def asked(request: Request, query: Paged, settings: Audit, reach: Reach) -> Aske
     """
     if query.limit is not None and query.limit > settings.page_limit:
         raise BadParametersError([Fault("limit", f"must be at most {settings.page_limit} (the setting audit.page_limit)")])
-    fingerprint = cursors.fingerprint(request.query_params.multi_items(), reach)
+    fingerprint = cursors.fingerprint([("", request.url.path), *request.query_params.multi_items()], reach)
     try:
         cursor = cursors.decode(query.cursor, fingerprint) if query.cursor is not None else None
     except ValueError as error:

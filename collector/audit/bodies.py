@@ -36,7 +36,6 @@ from collector.store.sound import remains
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
-Direction = Literal["request", "response"]
 _UNKNOWN = "application/octet-stream"
 _HOLES = 32  # of a body are told in its header; the record has all
 

@@ -58,8 +58,17 @@ def _masked(asked: str) -> str:
 
 
 def _items(rows: Sequence[Row[Any]], stored: Sequence[bytes]) -> list[bytes]:
-    folded = fold(hop(record, row.time_us, row.duration_us) for row, record in zip(rows, stored, strict=True))
+    found = (_readable(row, record) for row, record in zip(rows, stored, strict=True))
+    folded = fold(one for one in found if one is not None)
     return [msgspec.json.encode(document(call, folded)) for call in folded.calls]
+
+
+def _readable(row: Row[Any], record: bytes) -> Hop | None:
+    """None: of a damaged row not even what a hop needs can be read. The call is told without it."""
+    try:
+        return hop(record, row.time_us, row.duration_us)
+    except (msgspec.ValidationError, TypeError):
+        return None
 
 
 def document(call: Call, folded: Folded) -> call_documents.Call:

@@ -21,6 +21,7 @@ from collector.audit.looking import within as within_reach
 from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
+from collector.audit.news import BEGINNING, seen, written
 from collector.audit.pages import Page, Room, answer, read
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, Exchanges, Revision, TailQuery
 from collector.audit.problems import BadParametersError, Fault
@@ -32,7 +33,6 @@ from collector.messages.event import Place
 from collector.settings import Audit
 from collector.store.schema import exchanges
 
-_BEGINNING = Place(-1, -1)
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 
 
@@ -105,7 +105,7 @@ class InTime(NamedTuple):
     @property
     def sought(self) -> Sought:
         """The same for what is found by marks."""
-        return Sought(self.query, self.within, and_(within_reach(self.reach, exchanges), *self.also))
+        return Sought(self.query, self.within, and_(within_reach(self.reach, exchanges), *self.also), size=self.room.size)
 
 
 async def _by_time(connection: AsyncConnection, request: Request, of: Listed) -> Response:
@@ -197,12 +197,12 @@ async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> 
     """
     page, start = of.page, _after(of.page.cursor, of.query)
     few = await _few(connection, of.reach)
-    high = await _high(connection, of.reach, few)
+    high = await seen(connection, of.reach, few)
     reached = high.copy() if start.now else dict(start.places)
     rows: list[Row[Any]] = []
     more = False
     for journal, end in high.items():
-        low = reached.get(journal, _BEGINNING)
+        low = reached.get(journal, BEGINNING)
         if low >= end:
             continue
         if more := len(rows) == page.limit:
@@ -213,7 +213,7 @@ async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> 
         reached[journal] = Place(some[-1].position, some[-1].ordinal) if more else end
         if more:
             break
-    place = ",".join(f"{journal}:{at.position}:{at.ordinal}" for journal, at in sorted(reached.items()))
+    place = written(reached)
     items, complete_from = await shown(request, connection, rows, "list"), await _complete_from(connection, of)
     return answer(items, next=page.next(place if more else None, of.within), after=place, complete_from=complete_from)
 
@@ -223,15 +223,6 @@ async def _few(connection: AsyncConnection, reach: Reach) -> bool:
     if reach.everything or connection.dialect.name != "sqlite":
         return False
     return int((await connection.execute(queries.size_within(reach))).scalar_one()) < queries.MANY
-
-
-async def _high(connection: AsyncConnection, reach: Reach, few: bool) -> dict[str, Place]:
-    """By journal, the newest place of what is stored and within the reach."""
-    high = {row.journal: Place(row.position, row.ordinal) for row in (await connection.execute(queries.stored_places())).all()}
-    if reach.everything:
-        return high
-    found = {name: (await connection.execute(queries.newest_place(name, reach, few))).one_or_none() for name in high}
-    return {name: Place(row.position, row.ordinal) for name, row in found.items() if row is not None}
 
 
 def _after(cursor: Cursor | None, query: ExchangeQuery) -> After:

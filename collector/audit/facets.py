@@ -94,7 +94,7 @@ def _count_marks(rows: Sequence[Row[Any]], counters: dict[str, _Counter]) -> Non
     """Marks are counted as a whole, and told apart by their names afterwards."""
     together = Counter[str]()
     for row in rows:
-        together.update(of_column(row.marks))
+        together.update(set(of_column(row.marks)))  # one may be there twice: MCP tells a trace that a header tells too
     by_name: dict[str, Counter[str]] = {}
     for one, times in together.items():
         name, _, value = one.partition(":")

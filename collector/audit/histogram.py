@@ -80,8 +80,9 @@ async def _each(connection: AsyncConnection, query: HistogramQuery, whole: tuple
         counts = {row.status_class: row.number for row in rows}
         counted = sum(counts.values())
         spell = _spell(start, end, counts)
-        if counted == most and (reached := max(row.last for row in rows)) > start:
-            spell["estimate"] = max(counted, counted * (end - start) // (reached - start))
+        if counted == most:
+            reached = max(row.last for row in rows)
+            spell["estimate"] = max(counted, counted * (end - start) // (reached - start)) if reached > start else counted
         spells.append(spell)
         total += counted
     return _told(spells, total, any("estimate" in spell for spell in spells))

@@ -97,16 +97,18 @@ def _grid(query: LedgerMapQuery, now_us: int) -> Grid:
 async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid: Grid) -> tuple[dict[Proxy, Line], bool]:
     """The proxies' lines, and whether these are all."""
     lines: dict[Proxy, Line] = {}
+    whole = True
     statement = queries.cells(query, within, grid.start_us, grid.step_us)
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
         async for row in rows:
             if (row.node, row.sender) not in lines and len(lines) == MOST_PROXIES:
-                return lines, False
+                whole = False
+                break
             _add(lines.setdefault((row.node, row.sender), Line()), row, grid)
     async for cured in ledger_cures.each(connection, query, within, None):
         if line := lines.get(cured.proxy):
             line.cured.setdefault(grid.of(cured.time_us), Counter()).update(cured.counts)
-    return lines, True
+    return lines, whole
 
 
 def _add(line: Line, row: Row[Any], grid: Grid) -> None:

@@ -15,10 +15,10 @@ from sqlalchemy import ColumnElement, Row, Select, True_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
-from collector.audit import mark_queries, text_queries
+from collector.audit import mark_queries, pages, text_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
-from collector.audit.pages import read
+from collector.audit.pages import Page
 from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
 
@@ -59,10 +59,18 @@ class Sought(NamedTuple):
     columns: Sequence[ColumnElement[Any]] = COLUMNS
     bounds: Bounds = BOUNDS
     at_once: int = 50  # rows fetched in one step: few where they are large
+    size: int | None = None  # bytes of a page (pages.PAGE_BYTES if not said)
 
     def page(self, behind: str | None, limit: int, edge: str | None = None) -> Select[Any]:
         """The statement of a page."""
         return queries.page(self.query, self.within, behind, limit, edge=edge).with_only_columns(*self.columns).where(self.seen)
+
+    async def read(self, connection: AsyncConnection, statement: Select[Any], rows: list[Row[Any]], limit: int) -> Page:
+        """What has room beside these rows, to which it is added."""
+        most = (pages.PAGE_BYTES if self.size is None else self.size) - sum(map(pages.size_of, rows))
+        page = await pages.read(connection, statement, limit - len(rows), most, self.at_once)
+        rows += page.rows
+        return page
 
 
 async def find(connection: AsyncConnection, sought: Sought, behind: str | None, limit: int) -> Found:
@@ -75,9 +83,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     for _ in range(1 if groups else sought.bounds.looks):
         looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
-        room = limit - len(rows)
-        page = await read(connection, sought.page(behind, room + 1, edge), room, at_once=sought.at_once)
-        rows += page.rows
+        page = await sought.read(connection, sought.page(behind, limit - len(rows) + 1, edge), rows, limit)
         if page.more:
             return Found(rows, rows[-1].id)
         if edge is None:
@@ -95,9 +101,8 @@ async def _named(
     """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates
     async for some in _seen_of(connection, sought.seen, named):
-        room = limit - len(rows)
-        page = await read(connection, sought.page(None, room + 1).where(exchanges.c.id.in_(some)), room, at_once=sought.at_once)
-        rows += page.rows
+        statement = sought.page(None, limit - len(rows) + 1).where(exchanges.c.id.in_(some))
+        page = await sought.read(connection, statement, rows, limit)
         if page.more:
             return Found(rows, rows[-1].id if page.rows else behind)
         behind = some[-1]

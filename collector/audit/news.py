@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
 from collector.audit.exchange_queries import Condition
-from collector.audit.looking import within
 from collector.audit.pages import read
 from collector.messages.event import Place
 from collector.store.schema import exchanges
@@ -60,18 +59,13 @@ async def high(connection: AsyncConnection) -> Places:
     return {row.journal: Place(row.position, row.ordinal) for row in await connection.execute(queries.stored_places())}
 
 
-async def seen(connection: AsyncConnection, covered: Reach) -> Places:
-    """By journal, the newest place of what lies within the reach: that of all would tell how much others have."""
+async def seen(connection: AsyncConnection, covered: Reach, few: bool = False) -> Places:
+    """By journal, the newest place of what lies within the reach: that of all would tell how much others have. `few`: see newest_place."""
     held = await high(connection)
     if covered.everything:
         return held
-    found = {}
-    for name in held:
-        newest = select(_column.position, _column.ordinal).where(_column.journal == name, within(covered, exchanges))
-        row = (await connection.execute(newest.order_by(_column.position.desc(), _column.ordinal.desc()).limit(1))).one_or_none()
-        if row is not None:
-            found[name] = Place(row.position, row.ordinal)
-    return found
+    found = {name: (await connection.execute(queries.newest_place(name, covered, few))).one_or_none() for name in held}
+    return {name: Place(row.position, row.ordinal) for name, row in found.items() if row is not None}
 
 
 async def news(connection: AsyncConnection, low: Places, end: Places, wishes: Sequence[Wish]) -> tuple[Places, dict[Wish, Chunk]]:

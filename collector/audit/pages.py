@@ -42,9 +42,13 @@ async def read(connection: AsyncConnection, statement: Select[Any], limit: int, 
             if len(rows) == limit or size > most:
                 return Page(rows, more=True)
             rows.append(row)
-            data = row[-1]
-            size += len(data) if isinstance(data, bytes | str) else 0  # damaged ones may be numbers, or nothing
+            size += size_of(row)
     return Page(rows, more=False)
+
+
+def size_of(row: Row[Any]) -> int:
+    """Bytes of its last column; a damaged one may be a number, or nothing."""
+    return len(row[-1]) if isinstance(row[-1], bytes | str) else 0
 
 
 def answer(items: Iterable[bytes], **members: object) -> Response:

@@ -16,23 +16,21 @@ from collector.messages.times import timestamp
 from collector.messages.usage_counts import ABSENT, CALLS, REASONS
 from collector.store.errors import retryable
 from collector.store.schema import usage_hours, usage_keys
-
-HOURS = 24  # and the one that runs
-_HOUR_US = 3_600_000_000
+from collector.store.usage_deltas import HOUR_US, HOURS
 
 
 async def with_calls(engine: AsyncEngine, services: Sequence[KnownService], now_us: int) -> list[KnownService]:
     """The services, each with its calls as far as the store tells them."""
     if not services:
         return []
-    first = now_us // _HOUR_US - HOURS
+    first = now_us // HOUR_US - HOURS
     try:
         with retryable("the sums of usage"):
             async with engine.connect() as connection:
                 rows = (await connection.execute(_sums(services, first))).all()
     except RetryableError:
         return list(services)
-    since, found = timestamp(first * _HOUR_US), {(row.namespace, row.service): row for row in rows}
+    since, found = timestamp(first * HOUR_US), {(row.namespace, row.service): row for row in rows}
     return [{**one, "calls": _told(found.get((one["namespace"], one["name"])), since)} for one in services]
 
 

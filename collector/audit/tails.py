@@ -68,8 +68,9 @@ class Tails:
         if not self._attending:
             async with self._engine.connect() as connection:
                 found = await high(connection)
-            if not self._attending:
-                self.places = found
+            async with self._telling:  # not while news is read: its end would set an older place
+                if not self._attending:
+                    self.places = found
         self._attending += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())

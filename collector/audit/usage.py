@@ -23,7 +23,8 @@ from collector.audit.snapshot import snapshot
 from collector.audit.usage_queries import Hours
 from collector.audit.values import Grouping
 from collector.clock import Clock
-from collector.messages.ledger import MISSING
+from collector.messages.ledger import BY_REASON, MISSING
+from collector.messages.ledger_data import LARGEST
 from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
 from collector.store.schema import ledger, usage_keys
 from collector.store.usage_book import ALL, AS_TOLD
@@ -135,6 +136,6 @@ async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, 
     lost = 0
     for proxy, row in zip(proxies, rows, strict=True):
         back = cured[proxy][MISSING] if proxy in cured else 0
-        lost += max(0, int(row.missing) - back) + int(row.dropped) + int(row.refused) + int(row.malformed)
+        lost += max(0, ledgers.whole(row, MISSING) - back) + sum(ledgers.whole(row, name) for name in BY_REASON)
     away = int((await connection.execute(ledgers.times_away(at))).scalar_one())
-    return {"lost": lost, "times_away": away}
+    return {"lost": min(lost, LARGEST), "times_away": away}

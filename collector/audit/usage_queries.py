@@ -25,8 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from collector.audit.ledger_queries import halves
 from collector.audit.moments import EPOCH, Span
 from collector.audit.parameters import UsageQuery
+from collector.messages.ledger import LOSSES
 from collector.messages.usage_counts import SUMS
 from collector.store.schema import LOST, ledger, usage_days, usage_hours, usage_keys
 from collector.store.usage_deltas import HOUR_US, HOURS
@@ -150,7 +152,7 @@ def _annotation(name: str, dialect: str) -> ColumnElement[Any]:
 
 def losses(within: Hours, reach: ColumnElement[bool], namespace: str | None) -> Select[Any]:
     """By proxy, what the ledger's windows of these hours say was lost. Few windows do, and an index has them."""
-    counted = [func.sum(ledger.c[name]).label(name) for name in ("missing", "dropped", "refused", "malformed")]
+    counted = [half for name in LOSSES for half in halves(name)]
     wanted: list[Any] = [text(f"({LOST})"), reach, ledger.c.time_us >= within.first * HOUR_US, ledger.c.time_us < within.behind * HOUR_US]
     if namespace is not None:
         wanted.append(ledger.c.namespace == namespace)

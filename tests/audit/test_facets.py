@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import pytest
+
 from collector.audit.histogram import ROWS, edges
 from collector.messages.completeness import Completeness
+from collector.messages.marks import marks
 from tests.audit.conftest import Api
 from tests.audit.rows import MINUTE, NOW, SECOND, exchange
 from tests.audit.test_marks import filled, row
@@ -77,3 +80,17 @@ def test_spans_are_never_empty_and_cover_all() -> None:
     assert edges((0, 10), 3) == [0, 3, 6, 10]
     assert edges((5, 7), 60) == [5, 6, 7]
     assert ROWS // 500 > 100
+
+
+async def test_a_histogram_that_counts_to_no_end_says_so_also_within_a_microsecond(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.audit.histogram.ROWS", 3)
+    api.store.exchanges(*(exchange(NOW - MINUTE, str(number)) for number in range(5)))
+    told = (await api.get("/v1/histogram", since="1m", buckets=1)).json()
+    assert told["approximate"] is True
+
+
+async def test_what_a_record_says_twice_is_counted_once(api: Api) -> None:
+    trace = {"trace_id": "ab" * 16}
+    api.store.exchanges(exchange(NOW, marks=marks({"trace": trace, "inference": {"mcp": trace}})))
+    told = (await api.get("/v1/facets", fields="trace")).json()["facets"]["trace"]
+    assert counts(told) == {"ab" * 16: 1}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from collector.access.looker import Reach, Right
 from collector.audit.ledger_map import MOST_PROXIES
 from tests.audit.conftest import Api
@@ -109,3 +111,12 @@ async def test_proxies_of_other_namespaces_are_not_there_at_all(api: Api) -> Non
         assert (found["proxies"], len(found["items"])) == (count, count)
     async with seen_by(api.store, looker(Right.EXCHANGES)) as client:
         assert (await client.get("/v1/ledger/map")).status_code == 403
+
+
+async def test_what_came_after_all_is_not_lost_where_proxies_are_left_out_either(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.audit.ledger_map.MOST_PROXIES", 1)
+    start = NOW - 2 * MINUTE
+    cured = window(NOW - MINUTE, "a", cured={"missing": {start: 3}})
+    api.store.ledger(window(start, "a", missing=3), cured, window(NOW - MINUTE, "b", received=1))
+    found = await drawn(api, since="1h")
+    assert (found["truncated"], found["items"][0]["lost"]) == (True, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from collector.access.look import made
 from collector.access.look_expiry import LookExpiry
@@ -12,7 +12,7 @@ from collector.access.look_writer import LookWriter
 from collector.clock import SystemClock
 from collector.errors import RetryableError
 from collector.store.retention import Retention
-from collector.store.schema import looks_at
+from collector.store.schema import looks, looks_at
 from tests.audit.lookers import ADA, looks_in
 from tests.audit.rows import NOW, Store
 from tests.support.clocks import TurnedClock
@@ -66,3 +66,12 @@ async def test_a_store_without_the_table_is_asked_again_later(sqlite_store: Stor
     with pytest.raises(RetryableError):
         [step async for step in LookExpiry(engine).end(5)]
     await engine.dispose()
+
+
+async def test_a_damaged_look_goes_with_the_others(store: Store) -> None:
+    await written(store, 0, 9, 10)
+    store.transact(lambda connection: connection.execute(update(looks).where(looks.c.time_us < NOW).values(exchanges=b"\xff")))
+    engine = store.opened()
+    await Retention(LookExpiry(engine), 7, TurnedClock(NOW)).once()
+    await engine.dispose()
+    assert len(looks_in(store)) == 1

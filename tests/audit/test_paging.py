@@ -115,9 +115,9 @@ async def test_a_cursor_of_another_query_is_refused(api: Api) -> None:
 async def test_a_cursor_forged_with_a_wrong_key_is_refused(api: Api) -> None:
     from collector.audit.cursors import fingerprint
 
-    stored = encode(Cursor(fingerprint([("order", "stored")]), "no place"))
-    window_ = encode(Cursor(fingerprint([]), "99999999999999999999:x"))
-    nul = encode(Cursor(fingerprint([("group", "proxy")]), "node\x00"))
+    stored = encode(Cursor(fingerprint([("", "/v1/exchanges"), ("order", "stored")]), "no place"))
+    window_ = encode(Cursor(fingerprint([("", "/v1/ledger")]), "99999999999999999999:x"))
+    nul = encode(Cursor(fingerprint([("", "/v1/ledger"), ("group", "proxy")]), "node\x00"))
     assert (await api.get("/v1/exchanges", order="stored", cursor=stored)).status_code == 400
     assert (await api.get("/v1/ledger", group="proxy", cursor=nul)).status_code == 400
     assert (await api.get("/v1/ledger", cursor=window_)).status_code == 400
@@ -135,3 +135,9 @@ async def test_ledger_pages_of_proxies_give_each_once(api: Api) -> None:
     api.store.ledger(*(window(NOW + n * SECOND, f"node-{n % 5}") for n in range(20)))
     found = await follow(api.client, "/v1/ledger", {"limit": 2, "group": "proxy"})
     assert [item["node"] for item in found] == [f"node-{n}" for n in range(5)]
+
+
+async def test_a_cursor_of_another_route_is_refused(api: Api) -> None:
+    api.store.exchanges(exchange(NOW), exchange(NOW - 1))
+    page = await api.exchanges(limit=1)
+    assert (await api.get("/v1/access", limit=1, cursor=page["next"])).status_code == 400

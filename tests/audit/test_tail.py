@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -298,3 +299,29 @@ async def test_two_people_at_one_address_have_a_bound_each(sqlite_store: Store) 
         assert [await one.begin() for one in readers_of] == [200, 200, 429]
         for one in readers_of:
             await one.leave()
+
+
+async def test_who_attends_while_an_older_look_is_read_is_told_nothing_twice(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, real = asyncio.Event(), asyncio.Event(), tails.news
+
+    async def slow(*given: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await real(*given)
+
+    monkeypatch.setattr(tails, "news", slow)
+    async with tailed(sqlite_store) as tail:
+        reader = await tail.reader()
+        tail.stored()
+        await begun.wait()
+        await reader.leave()
+        tail.stored()
+        again = asyncio.create_task(tail.reader())  # from now on: behind both
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                while not tail.app.tails._telling._waiters:
+                    await asyncio.sleep(0.001)
+        go_on.set()
+        reader = await again
+        wanted = tail.stored()
+        assert await ids(reader, 1) == wanted

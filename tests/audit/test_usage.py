@@ -256,3 +256,8 @@ async def test_folded_sums_are_nobodys_whose_namespace_or_consumer_is_called_oth
 
         monkeypatch.setattr(looking, "looker", found)
         assert (await usage(api))["totals"]["calls"] == calls
+
+
+async def test_losses_beyond_64_bits_are_told_and_no_fault(api: Api) -> None:
+    api.store.ledger(*(window(NOW - number * MINUTE, "a", missing=(1 << 63) - 1) for number in range(2)))
+    assert (await usage(api, since="2h"))["losses"]["lost"] == (1 << 63) - 1
