@@ -41,14 +41,18 @@ def flags(incomplete: str) -> list[str]:
 def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
     import httpx
 
+    from collector.commands import tokens
     from collector.commands.options import DEFAULT_URL
+    from collector.errors import MeshscribeError
 
     url = str(ctx.params.get("url") or os.environ.get("MESHSCRIBE_URL") or DEFAULT_URL).rstrip("/")
     try:
-        answer = httpx.get(url + path, params={name: value for name, value in asked.items() if value}, timeout=SECONDS)
+        token = tokens.find(url)
+        headers = {"Authorization": f"Bearer {token.text}"} if token is not None else {}
+        answer = httpx.get(url + path, params={name: value for name, value in asked.items() if value}, headers=headers, timeout=SECONDS)
         items = answer.json()["items"] if answer.status_code == 200 else []
         return [item for item in items if isinstance(item, dict)]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError, MeshscribeError):
         return []
 
 

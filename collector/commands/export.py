@@ -30,21 +30,10 @@ class Order(StrEnum):
     DESC = "desc"
 
 
+@options.filtered
 def export(
+    filters: options.Filters,
     to: Annotated[str, typer.Argument(help="A directory, or s3://BUCKET/PREFIX.", show_default=False)],
-    since: options.Since = None,
-    until: options.Until = None,
-    namespace: options.Namespace = None,
-    service: options.Service = None,
-    path: options.PathLike = None,
-    method: options.Method = None,
-    status: options.Status = None,
-    request_id: options.RequestId = None,
-    completeness: options.Completeness = None,
-    node: options.Node = None,
-    model: options.Model = None,
-    caller: options.Caller = None,
-    q: options.Line = None,
     all_revisions: Annotated[bool, typer.Option("--all-revisions", help="Superseded revisions too.")] = False,
     order: Annotated[Order, typer.Option(help="Oldest or newest first.")] = Order.ASC,
     format: Annotated[  # noqa: A002
@@ -69,7 +58,6 @@ def export(
 
     - `meshscribe export ada --since 30d -q 'user:ada tokens:>4000'`: any filter of the API
     """
-    filters = options.filters(locals())
     from collector.commands.client import AuditClient
     from collector.commands.export_parts import Job, run
     from collector.commands.export_place import open_place

@@ -75,10 +75,12 @@ def _token(ways: Mapping[str, Any], *, paste: bool, kubectl: bool, account: str 
 
 
 def _pasted() -> str:
+    from collector.commands.tokens import is_token
+
     text = typer.prompt("Token", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
     token = str(text).strip()
-    if not token or any(character.isspace() for character in token):
-        raise InputError("that is no token: one word is expected")
+    if not is_token(token):
+        raise InputError("that is no token: one word of ASCII is expected")
     return token
 
 

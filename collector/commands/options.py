@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,18 +29,6 @@ class LineFormat(StrEnum):
 
     LINES = "lines"
     JSONL = "jsonl"
-
-
-FILTERS = ("since", "until", "namespace", "service", "path", "method", "status", "request_id", "completeness", "node", "model", "caller")
-MARKS = (
-    "annotation", "label", "consumer", "user", "agent", "session", "trace", "protocol", "operation", "tool", "finish_reason", "streamed",
-    "policy", "text", "duration", "first_token", "tokens", "size", "q",
-)  # fmt: skip
-
-
-def filters(given: Mapping[str, Any]) -> dict[str, str | None]:
-    """Those of a command's options that are filters of the API, under their names there."""
-    return {name: given[name] for name in (*FILTERS, *MARKS) if name in given}
 
 
 Url = Annotated[str, typer.Option("--url", envvar="MESHSCRIBE_URL", help="The audit API.")]
@@ -99,3 +88,27 @@ Line = Annotated[
 ]
 Limit = Annotated[int, typer.Option(min=0, help="Items at most; 0: all there are.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="A table for people; json: one array; jsonl: one record a line.")]
+
+Filters = dict[str, str | None]  # by their names in the API
+FILTERS: dict[str, Any] = {
+    "since": Since, "until": Until, "namespace": Namespace, "service": Service, "path": PathLike, "method": Method, "status": Status,
+    "request_id": RequestId, "completeness": Completeness, "node": Node, "model": Model, "caller": Caller, "annotation": Annotation,
+    "label": Label, "consumer": Consumer, "user": User, "agent": Agent, "session": Session, "trace": Trace, "protocol": Protocol,
+    "operation": Operation, "tool": Tool, "finish_reason": FinishReason, "streamed": Streamed, "policy": Policy, "text": Words,
+    "duration": Duration, "first_token": FirstToken, "tokens": Tokens, "size": Size, "q": Line,
+}  # fmt: skip
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each filter of the API in place of its first parameter, `filters`, which takes them all."""
+
+    def run(**given: Any) -> None:
+        command({name: given.pop(name) for name in FILTERS}, **given)
+
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    of_filters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint) for name, hint in FILTERS.items()]
+    taken = [*of_filters, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {one.name: one.annotation for one in taken}
+    run.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]
+    return run

@@ -27,39 +27,10 @@ class Direction(StrEnum):
     RESPONSE = "response"
 
 
+@options.filtered
 def query(
+    filters: options.Filters,
     id: Annotated[str | None, typer.Argument(help="An exchange's id: shows this one in full.", autocompletion=completion.ids)] = None,  # noqa: A002
-    since: options.Since = None,
-    until: options.Until = None,
-    namespace: options.Namespace = None,
-    service: options.Service = None,
-    path: options.PathLike = None,
-    method: options.Method = None,
-    status: options.Status = None,
-    request_id: options.RequestId = None,
-    completeness: options.Completeness = None,
-    node: options.Node = None,
-    model: options.Model = None,
-    caller: options.Caller = None,
-    annotation: options.Annotation = None,
-    label: options.Label = None,
-    consumer: options.Consumer = None,
-    user: options.User = None,
-    agent: options.Agent = None,
-    session: options.Session = None,
-    trace: options.Trace = None,
-    protocol: options.Protocol = None,
-    operation: options.Operation = None,
-    tool: options.Tool = None,
-    finish_reason: options.FinishReason = None,
-    streamed: options.Streamed = None,
-    policy: options.Policy = None,
-    text: options.Words = None,
-    duration: options.Duration = None,
-    first_token: options.FirstToken = None,
-    tokens: options.Tokens = None,
-    size: options.Size = None,
-    q: options.Line = None,
     order: Annotated[Order, typer.Option(help="Newest or oldest first.")] = Order.DESC,
     all_revisions: Annotated[bool, typer.Option("--all-revisions", help="Superseded revisions too.")] = False,
     limit: options.Limit = 100,
@@ -80,7 +51,6 @@ def query(
 
     - `meshscribe query ID --body response > answer`: its response, byte for byte
     """
-    filters = options.filters(locals())
     if id is not None:
         _one(url, id, filters, body, revision, output)
         return

@@ -24,18 +24,9 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 1.0  # before it asks again
 
 
+@options.filtered
 def tail(
-    namespace: options.Namespace = None,
-    service: options.Service = None,
-    path: options.PathLike = None,
-    method: options.Method = None,
-    status: options.Status = None,
-    request_id: options.RequestId = None,
-    completeness: options.Completeness = None,
-    node: options.Node = None,
-    model: options.Model = None,
-    caller: options.Caller = None,
-    q: options.Line = None,
+    filters: options.Filters,
     output: Annotated[LineFormat, typer.Option("--output", "-o", help="Lines for people, or one record a line.")] = LineFormat.LINES,
     url: options.Url = options.DEFAULT_URL,
 ) -> None:
@@ -52,7 +43,6 @@ def tail(
 
     - `meshscribe tail -q 'user:ada finish_reason:length'`: any filter of the API
     """
-    filters = options.filters(locals())
     with _ended_by_ctrl_c():
         from collector.commands.client import AuditClient
 

@@ -26,12 +26,17 @@ def path() -> Path:
     return (Path(home) if home else Path.home() / ".config") / "meshscribe" / "tokens.json"
 
 
+def is_token(text: str) -> bool:
+    """Whether a header can hold it, as one word."""
+    return text != "" and text.isascii() and text.isprintable() and " " not in text
+
+
 def find(url: str) -> Token | None:
     """The token for this URL. Raises InputError: what is given can be no token."""
     given = os.environ.get(VARIABLE, "").strip()
     saved = _read().get(url)
     token = Token(given, f"from --token or {VARIABLE}") if given else Token(saved, f"that is saved in {path()}") if saved else None
-    if token is not None and not (token.text.isascii() and token.text.isprintable() and " " not in token.text):
+    if token is not None and not is_token(token.text):
         raise InputError(f"the token {token.origin} holds characters that no token has")
     return token
 

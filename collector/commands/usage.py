@@ -160,10 +160,11 @@ def _names(item: Told, names: list[str]) -> list[str]:
 
 
 def _csv(items: list[Told], names: list[str]) -> str:
-    """Comma-separated values (RFC 4180); a value that a spreadsheet would take for a formula gets a quote in front."""
+    """Comma-separated values (RFC 4180), in the cells of an export."""
     import csv
     import io
 
+    from collector.audit.export_forms import cell
     from collector.messages.usage_counts import TOKENS
 
     text = io.StringIO()
@@ -171,12 +172,8 @@ def _csv(items: list[Told], names: list[str]) -> str:
     writer.writerow([*names, "folded", "calls", *TOKENS, "without_usage", "share_without_usage", "unclassed", "units", "estimated", "late"])
     for item in items:
         tokens, coverage = item["tokens"], item["coverage"]
-        known = [_harmless(item["group"].get(name, "")) for name in names]
+        known = [cell(item["group"].get(name)) for name in names]
         counts = [coverage[name] for name in ("without_usage", "share_without_usage")]
         more = [coverage.get(name, 0) for name in ("unclassed", "units", "estimated", "late")]
         writer.writerow([*known, int(item.get("folded", False)), item["calls"], *(tokens.get(name, 0) for name in TOKENS), *counts, *more])
     return text.getvalue()
-
-
-def _harmless(value: str) -> str:
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

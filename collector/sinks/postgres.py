@@ -94,7 +94,7 @@ class PostgresSink:
     async def _stored(self, journal: str, outputs: Sequence[Output], high: Place | None) -> None:
         await self._guarded(self._begin_days)
         rows = await self._rows_of(journal, outputs)
-        if self._book.missing:
+        while self._book.missing:  # a new connection makes the book forget, also what was missing
             await self._guarded(self._begin_days)
             rows = await self._rows_of(journal, outputs)
         known, said = self._book.known, await self._said(outputs)

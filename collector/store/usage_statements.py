@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from collector.messages.usage_counts import SUMS
-from collector.store.schema import usage_days, usage_hours, usage_keys
+from collector.store.schema import usage_hours, usage_keys
 
 ENDED = "SELECT ended FROM usage_state WHERE id = 1"
 
@@ -47,4 +47,3 @@ KEYS_WITH_ARRAYS = (
     f"INSERT INTO usage_keys ({_names(usage_keys)}) SELECT * FROM "
     f"unnest({', '.join(f'${number}::{kind}[]' for number, kind in enumerate(_KEY_TYPES, 1))}) ON CONFLICT (id) DO NOTHING"
 )
-TABLES = (usage_hours, usage_days)

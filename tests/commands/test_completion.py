@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from collector.access.static_tokens import line, new_token
+from collector.settings import Access
 from tests.audit.rows import NOW, Store, exchange
 from tests.commands.conftest import Server
 
@@ -39,3 +42,15 @@ def test_flags_and_lists_of_them(typed: str, found: list[str]) -> None:
 @pytest.mark.parametrize("typed", ["query -s ", "tail -n ", "show "])
 def test_nothing_where_the_api_does_not_answer(typed: str) -> None:
     assert offered("http://127.0.0.1:9", typed) == []
+
+
+def test_ids_where_the_api_asks_who_it_is(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, row = new_token(), exchange(NOW)
+    (tmp_path / "tokens").write_text(line("alice", token) + "\n", encoding="utf-8")
+    monkeypatch.setenv("MESHSCRIBE_TOKEN", token)
+    store.exchanges(row)
+    guarded = Server(store, access=Access(tokens_file=tmp_path / "tokens"))
+    try:
+        assert offered(guarded.url, "show ") == [row["id"]]
+    finally:
+        guarded.close()

@@ -15,7 +15,16 @@ from collector.audit.call_documents import Call, Hop
 from collector.audit.calls import MOST
 from collector.audit.documents import Counts, LedgerItem, Totals, UsageCoverage, UsagePage
 from collector.audit.folding import SKEW_US
-from collector.audit.parameters import AccessQuery, CallQuery, ExchangeQuery, LedgerQuery, RevisionQuery, ServiceQuery, UsageQuery
+from collector.audit.parameters import (
+    AccessQuery,
+    CallQuery,
+    ExchangeFilters,
+    ExchangeQuery,
+    LedgerQuery,
+    RevisionQuery,
+    ServiceQuery,
+    UsageQuery,
+)
 from collector.cli import app
 from collector.commands.exits import Exit
 
@@ -122,3 +131,8 @@ def test_every_option_of_a_query_is_in_its_own_section() -> None:
     text = (DOCS / "cli.md").read_text().partition("\n## query\n")[2].partition("\n## ")[0]
     options = {option for parameter in ALL["meshscribe query"].params for option in parameter.opts if option.startswith("--")}
     assert not [option for option in options - {"--help", "--url"} if f"`{option}`" not in text]
+
+
+@pytest.mark.parametrize("name", ["query", "tail", "export"])
+def test_every_filter_of_the_api_is_an_option(name: str) -> None:
+    assert ExchangeFilters.model_fields.keys() <= {one.name for one in ALL[f"meshscribe {name}"].params}

@@ -203,3 +203,8 @@ def test_kubectl_s_own_token_is_that_of_the_kubeconfig(monkeypatch: pytest.Monke
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="cannot read the access to Kubernetes"):
         own_token(None)
+
+
+@pytest.mark.parametrize("text", ["t\u00f6k", "\u201cabc\u201d", "a\x00b"])
+def test_what_no_header_holds_is_no_token(guarded: Server, text: str) -> None:
+    assert Cli(guarded.url)("login", "--paste", stdin=text.encode()).exit_code == 2

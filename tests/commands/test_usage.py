@@ -130,3 +130,20 @@ def test_a_changed_setting_holds_for_what_is_stored_after_a_recount(tmp_path: Pa
     run("recount", "--config", str(config))
     assert models() == {f"m{n}" for n in range(15)}
     engine.dispose()
+
+
+def test_verify_finds_what_is_counted_nowhere(tmp_path: Path, config: Path) -> None:
+    fill(tmp_path / "e.db", *CALLS)
+    for statement in ("UPDATE exchanges SET usage_key = NULL", "DELETE FROM usage_hours", "DELETE FROM usage_days"):
+        change(tmp_path, statement)
+    code, output = run("verify", "--config", str(config))
+    assert (code, "3 are counted nowhere" in output.replace("\n", "")) == (1, True)
+    run("recount", "--config", str(config))
+    assert run("verify", "--config", str(config))[0] == 0
+
+
+@pytest.mark.parametrize("model", [" =1+1", "\uff1d1+1", "|cmd"])
+def test_no_name_is_a_formula_however_it_is_hidden(cli: Cli, store: Store, model: str) -> None:
+    fill(store.path, told(1, classes={"output": 5}, model=model))
+    [row] = csv.DictReader(io.StringIO(cli("usage", "-g", "model", "-o", "csv").stdout))
+    assert row["model"] == f"'{model}"

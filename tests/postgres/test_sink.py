@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -20,6 +21,9 @@ from collector.sinks import postgres as postgres_sink
 from collector.sinks.postgres import PostgresSink
 from collector.store.engine import open_engine
 from collector.store.postgres_server import PostgresServer
+from collector.store.rows import Rows
+from tests.audit.test_usage import told
+from tests.store.test_usage_sums import output
 from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchanges
 from tests.support.postgres import Database, run
@@ -161,3 +165,20 @@ async def test_the_engine_replaces_connections_that_died(database: Database) -> 
     async with engine.connect() as connection:
         assert (await connection.exec_driver_sql("SELECT 1")).scalar_one() == 1
     await engine.dispose()
+
+
+async def test_a_session_that_ends_while_rows_are_made_costs_no_sums(
+    sink: PostgresSink, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sink._rows_of
+
+    async def cut(*of: Any) -> Rows:
+        rows = await made(*of)
+        monkeypatch.undo()
+        assert sink._connection is not None
+        sink._connection.terminate()
+        return rows
+
+    monkeypatch.setattr(sink, "_rows_of", cut)
+    await sink.write(JOURNAL, [output(told(1, classes={"output": 5}), Place(1, 0))], Place(1, 0))
+    assert await database.value("SELECT sum(output) FROM usage_days") == 5

@@ -15,19 +15,22 @@ from collector.audit.moments import Span, first_id, past_id
 from collector.audit.snapshot import snapshot
 from collector.kafka.columns import exchange_columns
 from collector.store.errors import retryable
+from collector.store.partitions import edge
 from collector.store.usage_book import AS_USUAL
 from collector.store.usage_counting import counted_back_to
 from collector.store.usage_deltas import HOUR_US
-from collector.store.usage_recount import Recount, differences, state
+from collector.store.usage_recount import Recount, differences, hour_edge, state
 from collector.upkeep.verify import Finding, named
 
 CHECK = "usage"
 _REMEDY = "`meshscribe recount` makes them anew"
 _RECORDS = text(
-    "SELECT id, consumer, protocol, billable, usage, data FROM exchanges"
-    " WHERE id >= :first AND id < :behind AND billable IS NOT NULL ORDER BY id"
+    "SELECT id, protocol, billable, usage, data FROM exchanges WHERE id >= :first AND id < :behind AND billable IS NOT NULL ORDER BY id"
 )
-_UNCOUNTED = text("SELECT count(*) AS number FROM exchanges WHERE id >= :first AND id < :behind AND billable IS NULL")
+_UNCOUNTED = text(
+    "SELECT count(*) AS number FROM exchanges WHERE id >= :first AND id < :behind"
+    " AND (billable IS NULL OR (billable = 1 AND usage_key IS NULL AND NOT superseded AND id >= :ended))"
+)
 _TOLD = ("protocol", "billable", "usage")
 
 
@@ -67,7 +70,7 @@ async def _uncounted(engine: AsyncEngine, span: Span) -> Finding:
     with retryable(CHECK):
         async with engine.connect() as connection:
             found = await state(connection)
-            number = (await connection.execute(_UNCOUNTED, _bounds(span))).scalar_one()
+            number = (await connection.execute(_UNCOUNTED, {**_bounds(span), "ended": edge(found.ended)})).scalar_one()
     if found.uncounted is not None:
         return Finding(CHECK, "older exchanges", 0, f"{number} wait to be counted; counted back to {counted_back_to(found.uncounted)}")
     said = f"{number} are counted nowhere: `meshscribe recount` counts those that can be read" if number else "all are counted"
@@ -91,4 +94,4 @@ def _bounds(span: Span) -> dict[str, str]:
 
 
 def _hour(hour: int) -> str:
-    return counted_back_to(f"{hour * 3_600_000:012x}"[:8] + "-" + f"{hour * 3_600_000:012x}"[8:])
+    return counted_back_to(hour_edge(hour))
