@@ -40,6 +40,7 @@ def tools(body: object, room: Room) -> list[Tool]:
         for one in objects(declared) if declared else [each]:
             found.append(_tool(one, room))
             if len(found) >= _MOST:
+                room.problem(f"there are {_MOST} tools or more: the rest is not shown")
                 return found
     return found
 

@@ -26,6 +26,8 @@ def closed(text: bytes) -> bytes:
             found = complete_part(text[:end] + b'",')
             if found and _is_json(found, end):
                 return found
+            if not shorter and not _is_json(complete_part(text[:begin] + b'"",'), begin):
+                break  # it stands where no string may: no end of it makes JSON of the text
     return complete_part(text)
 
 

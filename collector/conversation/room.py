@@ -44,25 +44,25 @@ class Room:
             self.problem(f"there are more {what} than {PARTS} parts: the rest is not shown")
         return kept
 
-    def text(self, value: str) -> tuple[str, bool]:
+    def text(self, value: str, longest: int = ONE) -> tuple[str, bool]:
         """The text, and whether it was cut."""
-        most = min(ONE, self._chars)
+        most = min(longest, self._chars)
         shown = utf8(value[:most])
         self._chars -= len(shown)
         if len(value) > most:
-            self.problem(f"a text is cut: one has at most {ONE} characters here, all together {CHARS}")
+            self.problem(f"a text is cut: one has at most {longest} characters here, all together {CHARS}")
         return shown, len(value) > most
 
-    def json(self, value: object) -> tuple[str, bool]:
+    def json(self, value: object, longest: int = ONE) -> tuple[str, bool]:
         """A value as JSON text; a text as it is."""
         if isinstance(value, str):
-            return self.text(value)
+            return self.text(value, longest)
         try:
             written = orjson.dumps(value).decode()
         except orjson.JSONEncodeError:
             self.problem("what is nested too deep, or has numbers beyond 64 bits, is not shown")
             return "", True
-        return self.text(written)
+        return self.text(written, longest)
 
 
 def short(value: object) -> str | None:

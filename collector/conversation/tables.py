@@ -57,8 +57,8 @@ def _filled(table: Values, data: list[object], room: Room) -> Values:
     values, more = [], 0
     flat = _flat(data)
     for value in flat[:SHOWN]:
-        text, _ = room.json(value)
-        values.append(text if len(text) <= VALUE else f"{text[:VALUE]} …")
+        text, cut = room.json(value, VALUE)
+        values.append(f"{text} …" if cut else text)
     more = len(flat) - len(values)
     table["values"] = values
     if more > 0:

@@ -111,9 +111,9 @@ def decode(
         captured.duration,
         captured.upstream_first_byte,
     )
-    decoded = Decoded(reading.inference, reading.usage.as_json(), told, problems, because, disjoint)
+    decoded = Decoded(reading.inference, reading.usage.as_json(), told, problems, because, disjoint, created=reading.created)
     if with_people and reading.inference.get("protocol") in people.PROTOCOLS:
-        decoded.people = people.find(reading.inference.get("protocol"), reading.asked)
+        decoded.people = people.find(reading.inference.get("protocol"), reading.asked if reading.request.starts_as_json else None)
     return decoded
 
 

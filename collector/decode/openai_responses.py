@@ -10,7 +10,7 @@ from collector.decode import failures
 from collector.decode.choices import Call, Choice, Choices
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
-from collector.decode.usage import Told
+from collector.decode.usage import Told, count
 from collector.decode.values import Object, mapping, name, objects, text
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
@@ -52,6 +52,8 @@ def _whole(reading: Reading, response: Object, generated: bool) -> None:
     read_head(reading, response)
     if response.get("background") is True:
         reading.inference["background"] = True
+        created = count(response.get("created_at"))
+        reading.created = None if created is None else int(created)
     failures.put(reading, response.get("error"))
     if not generated:
         return

@@ -95,6 +95,7 @@ class Reading:
     # In whose ways tokens were counted, where that was not the protocol's alone; `unknown`: in one that nobody knows.
     counted_as: frozenset[ProtocolName] = frozenset()
     is_undecided = False
+    created: int | None = None  # see Decoded
 
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:
         self.captured = captured

@@ -127,7 +127,8 @@ def first_of(answers: Once | None, exchange: Exchange, service: Service, decoded
     if answers is None or not told or not answer or _HIDDEN in answer:
         return None
     namespace, name = owner(exchange.node, service)
-    return lambda: answers.first(f"{namespace}/{name}", answer, identity)
+    # Of vLLM a caller chooses the id (`request_id`), and may give the same to all its calls.
+    return lambda: answers.first(f"{namespace}/{name}", f"{answer}\0{decoded.created}", identity)
 
 
 def is_mirrored(authority: str, service: Service, workload: str) -> bool:

@@ -19,7 +19,7 @@ from collector.messages.usage_counts import annotations_text, usage_text
 def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> Columns | None:
     """The columns of an event of this type; None: it has none.
 
-    Raises ValueError, KeyError, TypeError: it does not have the shape of its type.
+    Raises ValueError, KeyError, TypeError, AttributeError: it does not have the shape of its type.
     """
     if kind == EXCHANGE_TYPE:
         return exchange_columns(orjson.loads(data))

@@ -50,6 +50,7 @@ class Decoded(Struct, gc=False):
 
     `classes`: the tokens by what they cost. `untold`: why there is no usage; it is told of a call that is not known too: whether that needs
     a reason its workload says. `people`: who the request's body says is behind it, in clear: redact makes hashes of them.
+    `created`: when the server says it began an answer that it may tell again (seconds since 1970).
     """
 
     inference: Inference = {}
@@ -59,3 +60,4 @@ class Decoded(Struct, gc=False):
     untold: UsageAbsence | None = None
     classes: TokenClasses = {}
     people: dict[PersonKind, str] = {}
+    created: int | None = None

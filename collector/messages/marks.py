@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from collector.messages.facts import LARGEST
+
 MOST = 64  # of one record
 NONE = "\n"  # the column of a record without marks; of rows that an older version wrote it is absent
 CHARS = 256  # of one mark; a longer one is cut, and asked for so
@@ -17,7 +19,7 @@ NAMES = (
     "policy",
 )  # fmt: skip
 _OF_CALLER = ("consumer", "user", "agent", "session")
-_TOOLS = 16  # of one record
+_TOOLS = 16  # of one choice
 _BREAKS = str.maketrans(dict.fromkeys(map(chr, [*range(32), 127]), "\ufffd"))
 
 
@@ -37,8 +39,6 @@ def marks(record: Any) -> str:
     """All marks of a record, each between line breaks. `record`: a Record, or what JSON gives back of one."""
     # Once per exchange: members are asked for one by one, which is three times as fast as a table of paths.
     found: list[str] = []
-    if inference := record.get("inference"):
-        _of_inference(inference, found)
     if caller := record.get("caller"):
         found += [mark(name, caller[name]) for name in _OF_CALLER if name in caller]
     if (trace := record.get("trace")) and "trace_id" in trace:
@@ -50,6 +50,8 @@ def marks(record: Any) -> str:
             found += [_pair("annotation", key, value) for key, value in told.items()]
         if told := service.get("labels"):
             found += [_pair("label", key, value) for key, value in told.items()]
+    if inference := record.get("inference"):  # last: what a model answers must push out none of the others
+        _of_inference(inference, found)
     return "\n" + "\n".join(found[:MOST]) + "\n" if found else NONE
 
 
@@ -101,4 +103,5 @@ def _tokens(usage: Any) -> int | None:
     if total is not None:
         return int(total["value"])
     parts = [usage[name]["value"] for name in ("prompt_tokens", "completion_tokens") if name in usage]
-    return int(sum(parts)) if parts else None
+    told = int(sum(parts))
+    return told if parts and told <= LARGEST else None

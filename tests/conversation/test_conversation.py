@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from collector.conversation import cut
 from collector.conversation.document import Conversation
 from collector.conversation.stored import Side
 from collector.conversation.telling import conversation, without_texts
+from collector.decode.json_text import complete_part
 from tests.conversation.kept import record_of, said
 from tests.decode import transcripts as t
 from tests.decode.test_recordings import RECORDINGS, captured
@@ -260,3 +264,15 @@ def test_without_the_right_no_text_name_or_argument_is_shown() -> None:
         assert secret in str(told)
         assert secret not in str(without_texts(told))
     assert [len(message["parts"]) for message in without_texts(shown[0])["messages"]] == [2, 1, 1]
+
+
+def test_large_rows_of_a_request_take_nothing_from_the_answers() -> None:
+    told = said(t.exchange("/v1/models/i:predict", {"instances": [["x" * 10_000] * 7] * 59}, {"predictions": [[0.5] * 900] * 59}))
+    assert {len(value) for value in told["outputs"][0]["values"]} == {3601}
+
+
+def test_a_cut_that_no_end_makes_json_is_not_tried_at_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bytes] = []
+    monkeypatch.setattr(cut, "complete_part", lambda text: (looks.append(text), complete_part(text))[1])
+    assert cut.closed(b'[{"a":1},{"a_long_name_0123') == b'[{"a":1},{}]'
+    assert len(looks) <= 3

@@ -114,3 +114,9 @@ def test_times_that_are_damaged_are_never_more_than_a_value_error(text: str) -> 
         unpack(text)
     except ValueError:
         pass
+
+
+def test_tools_that_are_too_many_are_cut_and_said() -> None:
+    told = said(t.exchange(asked={"messages": [], "tools": [{"name": str(n)} for n in range(5000)]}))
+    assert len(told["tools"]) < 5000
+    assert any("tools" in problem for problem in told["problems"])

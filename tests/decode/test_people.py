@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from collector.decode import decode
 from collector.decode.people import PROTOCOLS, find
+from collector.messages.captured import Captured
 from collector.messages.people import LONGEST
 from tests.decode import transcripts as t
 
@@ -62,3 +63,10 @@ def test_what_a_request_says_of_its_user_and_its_session(path: str, asked: dict[
 ))  # fmt: skip
 def test_whatever_stands_there_is_a_short_text_or_nothing(protocol: Any, asked: Any) -> None:
     assert all(isinstance(name, str) and 0 < len(name) <= LONGEST for name in find(protocol, asked).values())
+
+
+def test_a_form_is_not_read_as_json_for_it() -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\n\x89PNG\r\n--b--\r\n'
+    headers = [("content-type", "multipart/form-data; boundary=b")]
+    captured = Captured("POST", "/v1/images/edits", 200, headers, form, True, t.JSON, [], b'{"data":[]}', True, [], None, None)
+    assert decode(captured, with_people=True).problems == decode(captured).problems == []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.describe.identity import uuid7
-from collector.messages.marks import CHARS, MOST, NONE, line, mark, marks, of_column
+from collector.messages.marks import CHARS, MOST, NONE, line, mark, marks, numbers, of_column
 from collector.store.postings import bucket_of, hash_of, id_of, ids_with, postings
 
 
@@ -48,3 +48,14 @@ def test_the_index_names_exactly_those_that_have_a_mark(exchanges: list[tuple[in
             assert {bucket_of(one) for one in ids_there} <= {bucket}
             named.update(ids_there)
         assert named == expected
+
+
+def test_tools_of_many_choices_push_out_nothing_of_the_caller() -> None:
+    tools = [{"name": f"t{n}"} for n in range(80)]
+    choices = [{"tool_calls": tools[n : n + 16]} for n in range(0, 80, 16)]
+    assert line("consumer:c") in marks({"inference": {"choices": choices}, "caller": {"consumer": "c"}})
+
+
+def test_tokens_that_no_column_holds_are_not_told() -> None:
+    most = {"value": (1 << 63) - 1, "provenance": "reported"}
+    assert numbers({"usage": {"prompt_tokens": most, "completion_tokens": most}}) == (None, None)

@@ -231,3 +231,11 @@ async def test_cut_off_anywhere_and_resumed_each_is_billed_once(tmp_path: Path, 
     billed = [one["inference"]["id"] for one in records if one["hop"]["billable"] and one.get("usage")]
     assert len(billed) == len(set(billed))
     assert set(billed) == {one["inference"]["id"] for one in records if one.get("usage")}
+
+
+def test_answers_to_which_a_caller_gave_one_id_are_billed_each() -> None:
+    calls = Calls()
+    for second in (1, 2):
+        calls.begin(stream(response(created_at=second)), streamed=True)
+    calls.poll(response(created_at=2))
+    assert hops(calls) == [FIRST, FIRST, AGAIN]
