@@ -42,7 +42,7 @@ class LookExpiry:
         try:
             async with self._engine.connect() as connection:
                 found: int | None = await connection.scalar(select(looks.c.time_us).order_by(looks.c.id.desc()).limit(1))
-                return found
+                return found if isinstance(found, int) else None
         except (SQLAlchemyError, OSError) as error:
             raise RetryableError(f"looks cannot be read now: {getattr(error, 'orig', None) or error}") from error
 
@@ -54,9 +54,17 @@ class LookExpiry:
         async with self._engine.begin() as connection:
             some = select(looks.c.id, looks.c.exchanges).where(looks.c.id < before).order_by(looks.c.id).limit(BATCH_LOOKS)
             rows = (await connection.execute(some)).all()
-            if at := [{"of": exchange, "by": row.id} for row in rows for exchange in msgspec.json.decode(row.exchanges)]:
+            if at := [{"of": exchange, "by": row.id} for row in rows for exchange in ids(row.exchanges)]:
                 one = (looks_at.c.exchange == bindparam("of")) & (looks_at.c.look == bindparam("by"))
                 await connection.execute(delete(looks_at).where(one), at)
             if rows:
                 await connection.execute(delete(looks).where(looks.c.id.in_([row.id for row in rows])))
         return len(rows)
+
+
+def ids(data: object) -> list[str]:
+    """The exchanges of a look, as it is stored; none of a damaged one: it goes all the same."""
+    try:
+        return msgspec.json.decode(data, type=list[str]) if isinstance(data, bytes) else []
+    except msgspec.DecodeError:
+        return []

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 from collector.access.looker import Person
 from collector.access.proof import NotProvenError
-from collector.receive.identity import HEADER, DeniedError, sender_of
-
-XFCC = HEADER.encode()
+from collector.receive.identity import DeniedError, sender_of
 
 
 class MeshPrincipals:

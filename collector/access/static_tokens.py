@@ -94,7 +94,7 @@ class StaticTokens:
         try:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp == self._stamp:
+            if stamp == self._stamp and not self.fault:  # the file that was good may come back as it was
                 return
             if status.st_size > MAX_BYTES:
                 raise BadInputError(f"it has {status.st_size} bytes, {MAX_BYTES} are read at most")

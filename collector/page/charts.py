@@ -1,4 +1,4 @@
-"""Where the shapes of charts lie, in the units of their view boxes; templates/charts.html draws them. Pure.
+"""Where the shapes of charts lie, in the units of their view boxes; the pages' templates draw them. Pure.
 
 Widths and heights are attributes of SVG, never styles: the pages' policy allows no style but that of the sheet.
 """
@@ -25,21 +25,12 @@ class Bar(NamedTuple):
     href: str = ""
 
 
-class Mark(NamedTuple):
-    """A word on an axis."""
-
-    x: float
-    y: float
-    text: str
-
-
 class Stack(NamedTuple):
     """A column of several parts, from below."""
 
     parts: Sequence[tuple[str, float]]  # kind, value
     title: str
     href: str = ""
-    sure: str = ""  # good, gap or bad: how sure the sum is
 
 
 def stacks(columns: Sequence[Stack], height: float, left: float = 0.0, top: float | None = None) -> list[Bar]:
@@ -68,12 +59,6 @@ def scale(highest: float, wanted: int = 4) -> list[float]:
     power = 10.0 ** floor(log10(rough))
     step = next(times * power for times in (1.0, 2.0, 2.5, 5.0, 10.0) if times * power >= rough)
     return [step * number for number in range(1, ceil(highest / step) + 1)]
-
-
-class Tick(NamedTuple):
-    """An event of a stream, by its time in ms."""
-
-    at_ms: float
 
 
 class Stall(NamedTuple):

@@ -38,6 +38,7 @@ class Api:
 
     def __init__(self, app: ASGIApp, asking: Scope, page_limit: int) -> None:
         self._app, self._asking, self._page_limit = app, asking, page_limit
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def get(self, path: str, parameters: Parameters | None = None) -> Document:
         """The answer of this route. Raises RefusedError."""
@@ -69,6 +70,14 @@ class Api:
         assert isinstance(found, dict)
         return found
 
+    async def give_up(self) -> None:
+        """Ends what is still asked side by side: the page will not be shown."""
+        under_way = set(self._under_way)
+        for task in under_way:
+            task.cancel()
+        if under_way:
+            await asyncio.wait(under_way)
+
     async def _ask(self, path: str, parameters: Parameters, inner: object = True) -> Answer:
         told = {name: value for name, value in parameters.items() if value is not None}
         if path in _IN_PAGES and isinstance(most := told.get("limit"), int):
@@ -85,7 +94,13 @@ class Api:
             status = message.get("status", status)
             parts.append(message.get("body", b""))
 
-        await self._app(self._scope(path, asked.encode(), inner), receive, send)
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            await self._app(self._scope(path, asked.encode(), inner), receive, send)
+        finally:
+            self._under_way.discard(task)
         return Answer(status, b"".join(parts))
 
     def _scope(self, path: str, query: bytes, inner: object) -> Scope:

@@ -80,7 +80,10 @@ def _nowhere(path: str) -> Callable[[Api], Awaitable[Response]]:
 
 async def _shown(request: Request, api: Api, pages: Pages, show: Callable[[Api], Awaitable[Response]]) -> Response:
     try:
-        return await show(api)
+        try:
+            return await show(api)
+        finally:
+            await api.give_up()
     except RefusedError as error:
         title = TITLES.get(error.status, "This cannot be shown")
         view = await _frame(request, api)

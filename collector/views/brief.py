@@ -32,7 +32,6 @@ class Row:
     record: str
     level: str
     role: str = ""
-    superseded: bool = False
 
 
 def row(record: Record, filters: dict[str, str]) -> Row:

@@ -88,16 +88,16 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     since = request.query_params.get("since") or "1d"
     view, table, drawn = await asyncio.gather(
         frame("Losses", request, api),
-        api.get("/v1/ledger", {"since": since, "group": "proxy", "limit": 1000}),
+        _proxies(api, since),
         api.get("/v1/ledger/map", {"since": since, "steps": STEPS, "limit": MOST_ROWS}),
     )
-    totals = table["totals"]
-    found = troubles(table["items"], totals.get("away") or ())
+    totals, items = table
+    found = troubles(items, totals.get("away") or ())
     return pages.answer(
         "losses.html",
         {
             "view": view,
-            "verdict": sentence(totals, table["items"]),
+            "verdict": sentence(totals, items),
             "account": account(totals),
             "rows": [line(one, drawn) for one in drawn["items"]],
             "marks": marks(drawn),
@@ -109,6 +109,17 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
             "cli": f"meshscribe ledger --since {since}",
         },
     )
+
+
+async def _proxies(api: Api, since: str) -> tuple[Document, list[Document]]:
+    """The ledger's sums, and all proxies: they come by their names, and the last may be the one that lost."""
+    asked: dict[str, str | int | None] = {"since": since, "group": "proxy", "limit": 1000}
+    page = await api.get("/v1/ledger", asked)
+    totals, items = page["totals"], list(page["items"])
+    while "next" in page:
+        page = await api.get("/v1/ledger", {**asked, "cursor": page["next"]})
+        items += page["items"]
+    return totals, items
 
 
 def sentence(totals: Document, items: list[Document]) -> str:

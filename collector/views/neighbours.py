@@ -48,6 +48,6 @@ async def beside(api: Api, exchange: str, found: Listed | None) -> tuple[str | N
 
 async def _next(api: Api, exchange: str, found: Listed, order: str) -> str | None:
     asked = {**found.asked, "order": order}
-    cursor = encode(Cursor(fingerprint(asked.items(), found.reach), exchange, *found.within))
+    cursor = encode(Cursor(fingerprint([("", "/v1/exchanges"), *asked.items()], found.reach), exchange, *found.within))
     page = await api.unseen("/v1/exchanges", {**asked, "limit": 1, "cursor": cursor})  # the page tells its id alone: that is no look
     return page["items"][0]["id"] if page and page["items"] else None

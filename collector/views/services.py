@@ -14,7 +14,7 @@ from collector.views.api import Api, Document, RefusedError
 from collector.views.view import frame
 
 LIMIT = 100
-_NOT_SHOWN = ("uid", "resource_version", "since", "namespace", "name", "versions", "generation")
+_NOT_SHOWN = ("uid", "resource_version", "since", "namespace", "name", "versions", "generation", "deleted")
 
 
 class Version(NamedTuple):

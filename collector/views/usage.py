@@ -90,19 +90,21 @@ def _without(filters: Mapping[str, str], name: str) -> str:
     return link("/usage", {key: value for key, value in filters.items() if key != name})
 
 
-async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, int]:
-    """Losses of the ledger by the number of the column; empty where that is not known, or columns are months."""
+async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, int] | None:
+    """Losses of the ledger by the number of the column; None where that is not known, or columns are months."""
     since, until = (datetime.fromisoformat(found[name]) for name in ("since", "until"))
     unit, step = unit_of(found)
     if unit == "month":
-        return {}
+        return None
     first = since.replace(hour=0, minute=0, second=0, microsecond=0) if unit == "day" else since  # cells are of the same time as columns
     steps = min(max(1, -(-(until - first) // step)), 500)
     edges = {name: at.isoformat().replace("+00:00", "Z") for name, at in (("since", first), ("until", first + steps * step))}
     asked = {**edges, "steps": steps, "limit": 1000, "namespace": namespace}
     drawn = await api.get_if_allowed("/v1/ledger/map", asked)
+    if drawn is None:
+        return None
     lost: dict[int, int] = {}
-    for proxy in (drawn or {}).get("items", ()):
+    for proxy in drawn["items"]:
         for cell in proxy["cells"]:
             lost[cell["start"]] = lost.get(cell["start"], 0) + cell.get("lost", 0)
     return lost

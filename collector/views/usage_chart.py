@@ -69,11 +69,12 @@ def by_class(tokens: Mapping[str, int], classes: Classes) -> list[int]:
     return [known.get(name, rest) for _, name in classes]
 
 
-def chart(over_time: Document, found: Document, lost: Mapping[int, int], classes: Classes) -> Chart:
+def chart(over_time: Document, found: Document, lost: Mapping[int, int] | None, classes: Classes) -> Chart:
     """Columns of the whole span, those without a call too: a day of nothing is seen as one."""
     unit, step = unit_of(found)
     known = {one["group"].get(unit): one for one in over_time["items"]}
     starts = _starts(found, unit, step, known)
+    losses = [None if lost is None else lost.get(number, 0) for number in range(len(starts))]
     columns = [_column(start, known.get(start), classes) for start in starts]
     highest = max((sum(value for _, value in column.parts) for column in columns), default=0.0)
     rules = scale(highest)
@@ -82,7 +83,7 @@ def chart(over_time: Document, found: Document, lost: Mapping[int, int], classes
     every = max(1, len(columns) // 10)
     return Chart(
         stacks(columns, HEIGHT, LEFT, top),
-        [_sure(known.get(start), lost.get(number, 0), LEFT + number * wide, wide) for number, start in enumerate(starts)],
+        [_sure(known.get(start), losses[number], LEFT + number * wide, wide) for number, start in enumerate(starts)],
         [(round(HEIGHT - HEIGHT * rule / top, 1), words.number(rule)) for rule in rules],
         [_mark(LEFT + number * wide, _date(start, unit)) for number, start in enumerate(starts) if number % every == 0],
         list(classes),
@@ -115,11 +116,12 @@ def _column(start: str, one: Document | None, classes: Classes) -> Stack:
     )
 
 
-def _sure(one: Document | None, lost: int, x: float, wide: float) -> Sure:
+def _sure(one: Document | None, lost: int | None, x: float, wide: float) -> Sure:
     without, calls = (one["coverage"]["without_usage"], one["calls"]) if one else (0, 0)
-    kind = "bad" if lost else "gap" if without > calls * MARKED else "good" if one else "none"
+    kind = "bad" if lost else "gap" if without > calls * MARKED else "good" if one and lost is not None else "none"
     told = [f"{lost:,} records lost"] if lost else []
     told += [f"{without:,} of {calls:,} calls told nothing"] if without else []
+    told += ["whether records were lost is not known here"] if lost is None else []
     return Sure(round(x, 1), round(max(wide - 2, 1), 1), kind, "; ".join(told) or ("all known" if one else "no calls"))
 
 

@@ -169,3 +169,18 @@ async def test_on_loopback_without_settings_nobody_is_asked_and_the_log_says_so(
     assert (answer.status_code, answer.headers.get("meshscribe-access")) == (200, None)
     assert caplog.text.count("nobody is asked who he is") == 1
     assert (await made.knock(path="/login")).status_code == 404
+
+
+async def test_the_good_file_put_back_as_it_was_is_no_fault(door: Doors, tmp_path: Path) -> None:
+    token = new_token()
+    file = tokens_file(tmp_path, line("job", token))
+    made = await door(Access(tokens_file=file))
+    kept = file.rename(tmp_path / "kept")
+    file.write_text("half a li", encoding="utf-8")
+    made.clock.now += 2_000_000
+    await made.knock("other")
+    assert not made.opened.components()[0].ok
+    kept.replace(file)
+    made.clock.now += 2_000_000
+    await made.knock("other")
+    assert made.opened.components()[0].ok

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from collector.access.looker import Looker, Person, Reach, Right
@@ -78,3 +81,16 @@ async def test_its_call_its_trace_and_its_session_are_a_click_away(world: World)
     call = next(link for link in page.links() if "request_id=" in link)
     assert "since=all" in call
     assert len([link for link in (await world.see(call)).links() if link.startswith("/exchanges/")]) == 1
+
+
+@pytest.mark.parametrize(("column", "value"), [("status", "text"), ("duration_us", "x"), ("time_us", "x"), ("time_us", -1)])
+async def test_a_damaged_row_of_its_call_takes_no_other_page_away(world: World, column: str, value: object) -> None:
+    await world.put(outputs([chat(1), chat(2)]))
+    with closing(sqlite3.connect(world.path)) as store, store:
+        damaged, sound = [row[0] for row in store.execute("SELECT id FROM exchanges ORDER BY id")]
+        store.execute(
+            f"UPDATE exchanges SET data = ?, {column} = ?, request_id = (SELECT request_id FROM exchanges WHERE id = ?) WHERE id = ?",
+            (b"{", value, sound, damaged),
+        )
+    await world.see(f"/exchanges/{sound}")
+    assert "damaged" in (await world.see(f"/exchanges/{damaged}")).text

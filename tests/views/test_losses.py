@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import create_engine, insert
 
 from collector.store.schema import ledger
+from collector.views.api import Api
 from tests.audit.rows import MINUTE, away, window
 from tests.views.conftest import World
 
@@ -57,3 +58,12 @@ async def test_where_no_proxy_reported_nothing_is_called_well(world: World) -> N
     assert "Nothing was reported, so nothing is known." in page.text
     assert "good" not in cells(page)
     assert "nothing reported, last 24 h" in page.text
+
+
+async def test_a_loss_behind_the_ledger_s_first_page_is_told(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    monkeypatch.setattr(Api, "__init__", lambda self, app, asking, _, init=Api.__init__: init(self, app, asking, 1))
+    good = window(world.clock.us - 3 * MINUTE, "sidecar~10.0.0.1~a-0.demo~x", received=5, both=5)
+    bad = window(world.clock.us - 2 * MINUTE, "sidecar~10.0.0.2~z-0.demo~x", {"buffer_full": 7}, received=5, both=5)
+    await put(world, good)
+    await put(world, bad)
+    assert "7 records were lost at z-0." in (await world.see("/losses?since=1h")).text
