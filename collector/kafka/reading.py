@@ -1,30 +1,56 @@
-"""Reads a topic from its beginning to its end as it is when the reading begins, without a consumer group."""
+"""Reads a topic from its beginning to its end as it is when the reading begins, without a consumer group.
+
+What was acknowledged to a writer before is read: brokers show a transaction a moment after its commit, and that is waited for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from collector.kafka.clients import consumer, partitions
 from collector.kafka.faults import translated
 from collector.settings import Kafka
 
+log = logging.getLogger("meshscribe.kafka")
+
 _WAIT_MS = 500
+SETTLING_SECONDS = 5.0  # for transactions under way; one of a process that died stays open for longer (transactions.py)
+_AGAIN_SECONDS = 0.02
 
 
-async def whole_topic(settings: Kafka, topic: str) -> AsyncIterator[ConsumerRecord]:
+async def whole_topic(settings: Kafka, topic: str, settling_seconds: float = SETTLING_SECONDS) -> AsyncIterator[ConsumerRecord]:
     """Every committed record, partition after partition. Raises RetryableError."""
     with translated(settings):
         async with consumer(settings, isolation_level="read_committed", auto_offset_reset="earliest") as reader:
             parts = await partitions(reader, topic)
-            ends = await reader.end_offsets(parts)
+            ends = await _settled(settings, reader, parts, settling_seconds)
             for at in parts:
                 reader.assign([at])
                 await reader.seek_to_beginning(at)
                 while await reader.position(at) < ends[at]:
                     for record in (await reader.getmany(at, timeout_ms=_WAIT_MS)).get(at, []):
                         yield record
+
+
+async def _settled(
+    settings: Kafka, reader: AIOKafkaConsumer, parts: Sequence[TopicPartition], settling_seconds: float
+) -> Mapping[TopicPartition, int]:
+    """How far each partition can be read, once all is decided that was written by now."""
+    async with consumer(settings) as all_of_it:
+        written = await all_of_it.end_offsets(parts)
+    decided: Mapping[TopicPartition, int] = await reader.end_offsets(parts)
+    try:
+        async with asyncio.timeout(settling_seconds):
+            while any(decided[at] < written[at] for at in parts):
+                await asyncio.sleep(_AGAIN_SECONDS)
+                decided = await reader.end_offsets(parts)
+    except TimeoutError:
+        log.warning("a transaction is open in %s: what was written behind its beginning is not read", parts[0].topic)
+    return decided
 
 
 async def kept_since_us(settings: Kafka, topic: str) -> int | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from collector import settings
 from collector.http.connections import Bounds
@@ -103,7 +104,8 @@ def test_the_installation_guide_names_files_and_objects_that_exist(world: World)
     paths = set(re.findall(r"\b(?:manifests|wasm-config)/[\w./-]*\w", text))
     assert paths
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
-    names = {document["metadata"]["name"] for document in world.documents} | {"meshscribe-als", "meshscribe-collector"}
+    roles = yaml.safe_load_all((MANIFESTS / "roles" / "roles.yaml").read_text(encoding="utf-8"))
+    names = {document["metadata"]["name"] for document in (*world.documents, *roles)} | {"meshscribe-als", "meshscribe-collector"}
     named = set(re.findall(r"\bmeshscribe-[a-z]+(?:-[a-z]+)*", text))
     assert named - names == set()
 
