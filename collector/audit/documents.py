@@ -289,7 +289,14 @@ LEDGER_MAP: Responses = {
     200: {"model": LedgerMapDocument, "description": "Proxies, those that lost most first, each with its stretches of time"},
     **_FAULTS,
 }
-USAGE: Responses = {200: {"model": UsagePage, "description": "Sums of usage, each with what is not known of it"}, **_FAULTS}
+USAGE: Responses = {
+    200: {
+        "model": UsagePage,
+        "description": "Sums of usage, each with what is not known of it",
+        "content": {"text/csv": {"schema": {"type": "string"}}},
+    },
+    **_FAULTS,
+}
 CALLS: Responses = {200: _answer(Calls, "The calls with this id"), **_ERRORS}
 SERVICES: Responses = {200: _answer(KnownServices, "A page of services"), **_ERRORS}
 VERSIONS: Responses = {200: _answer(KnownServices, "The versions of the service, oldest first"), **_ERRORS}

@@ -192,6 +192,7 @@ class UsageQuery(_Parameters):
     protocol: Text | None = Field(None, description="Inference protocol.")
     annotation: Annotation | None = Field(None, description="NAME=VALUE, of those in the setting usage.group_annotations.")
     limit: int | None = Field(None, ge=1, le=10_000, description="Groups at most, those of the most calls; 1000 by default.")
+    format: Literal["json", "csv"] = Field("json", description="csv: a group a line, and a last line that says what they do not tell.")
 
 
 class ServiceQuery(_Parameters):

@@ -20,6 +20,7 @@ from collector.audit.moments import Span, rfc3339, span
 from collector.audit.pages import answer
 from collector.audit.parameters import UsageQuery, Usages
 from collector.audit.snapshot import snapshot
+from collector.audit.usage_csv import csv_of, end_of
 from collector.audit.usage_queries import Hours
 from collector.audit.values import Grouping
 from collector.clock import Clock
@@ -46,6 +47,8 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
         async with snapshot(engine) as connection:
             told = await _told(connection, query, asked, found)
         saw(request, "usage", len(told["items"]))
+        if query.format == "csv":
+            return Response(csv_of(told.pop("items"), names_of(query.group_by)) + end_of(told), media_type="text/csv")
         return answer([msgspec.json.encode(item) for item in told.pop("items")], **told)
 
     return routes
@@ -92,6 +95,12 @@ def _millisecond(event: str) -> int:
     """Of an event id; of what stands behind all of them, the end of time."""
     digits = event[:8] + event[9:13]
     return int(digits, 16) if len(digits) == 12 else 1 << 48
+
+
+def names_of(grouping: Grouping) -> list[str]:
+    """What groups are named by, in the order of the answer."""
+    unit = [grouping.unit] if grouping.unit else []
+    return [*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations), *unit]
 
 
 def _item(query: UsageQuery, row: Row[Any]) -> dict[str, Any]:

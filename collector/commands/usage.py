@@ -86,7 +86,9 @@ def _print(told: Told, names: list[str], output: Format) -> None:
     if output is Format.JSONL:
         screen.emit(b"".join(orjson.dumps(item) + b"\n" for item in told["items"]))
     elif output is Format.CSV:
-        screen.emit(_csv(told["items"], names).encode())
+        from collector.audit.usage_csv import csv_of
+
+        screen.emit(csv_of(told["items"], names).encode())
     else:
         if told["items"]:
             screen.show(_table(told, names))
@@ -157,23 +159,3 @@ def _names(item: Told, names: list[str]) -> list[str]:
     """The group's values. What calls of several values are summed under is no name."""
     told = [item["group"].get(name, "-") for name in names]
     return [f"({value})" if item.get("folded") and value == "other" else value for value in told]
-
-
-def _csv(items: list[Told], names: list[str]) -> str:
-    """Comma-separated values (RFC 4180), in the cells of an export."""
-    import csv
-    import io
-
-    from collector.audit.export_forms import cell
-    from collector.messages.usage_counts import TOKENS
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*names, "folded", "calls", *TOKENS, "without_usage", "share_without_usage", "unclassed", "units", "estimated", "late"])
-    for item in items:
-        tokens, coverage = item["tokens"], item["coverage"]
-        known = [cell(item["group"].get(name)) for name in names]
-        counts = [coverage[name] for name in ("without_usage", "share_without_usage")]
-        more = [coverage.get(name, 0) for name in ("unclassed", "units", "estimated", "late")]
-        writer.writerow([*known, int(item.get("folded", False)), item["calls"], *(tokens.get(name, 0) for name in TOKENS), *counts, *more])
-    return text.getvalue()

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from collector.audit.problems import REASON_NEEDED
 from collector.clock import Clock
 from collector.page.render import Pages
-from collector.views import access, exchange, exchanges, losses, services, status, usage
+from collector.views import access, exchange, exchanges, losses, services, status, together, usage
 from collector.views.api import Api, RefusedError
 from collector.views.view import View, frame
 
@@ -27,7 +27,7 @@ Show = Callable[[Request, Api, Pages], Awaitable[Response]]
 
 
 def mount(app: FastAPI, clock: Clock, page_limit: int, annotations: Sequence[str] = ()) -> None:
-    """Adds the pages to the application; they ask its own API. `annotations`: by which usage can be grouped."""
+    """Adds the pages to the application; they ask its own API. `annotations`: by which usage can be grouped, and that can be columns."""
     pages = Pages()
     routes = APIRouter(include_in_schema=False)
 
@@ -40,12 +40,13 @@ def mount(app: FastAPI, clock: Clock, page_limit: int, annotations: Sequence[str
             return await shown(request, lambda api: show(request, api, pages))
 
     for path, show in (
-        ("/", exchanges.show),
+        ("/", partial(exchanges.show, annotations=annotations)),
         ("/usage", partial(usage.show, clock=clock, annotations=annotations)),
         ("/losses", losses.show),
         ("/services", services.show),
         ("/access", access.show),
         ("/status", status.show),
+        (together.PATH, together.show),
     ):
         serve(path, show)
 

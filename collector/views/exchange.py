@@ -17,7 +17,8 @@ from collector.page.render import Pages, link
 from collector.views import neighbours, talk
 from collector.views.api import Api, Document, Parameters, RefusedError
 from collector.views.brief import answered, caller_of, filled, service_of, state, tokens_of
-from collector.views.view import ALL_TIME, frame
+from collector.views.together import address
+from collector.views.view import frame
 
 CLASS_COLOURS = (
     ("input_uncached", "c1", "input"),
@@ -298,14 +299,14 @@ def people(record: Record) -> list[tuple[str, str]]:
 
 
 def together(record: Record) -> list[tuple[str, str, str]]:
-    """What it belongs to: name, value, and the list of all that does."""
+    """What it belongs to: name, value, and the page of all that does."""
     caller = cast("dict[str, str]", record["caller"])
     found = (
         ("Call", "request_id", record["request"].get("id")),
         ("Trace", "trace", record.get("trace", {}).get("trace_id")),
         ("Session", "session", caller.get("session")),
     )
-    return [(name, value, link("/", {"since": ALL_TIME, filter_: value})) for name, filter_, value in found if value]
+    return [(name, value, address(kind, value)) for name, kind, value in found if value]
 
 
 def _by(caller: Mapping[str, str], name: str) -> str:

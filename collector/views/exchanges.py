@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from collector.page import words
 from collector.page.charts import WIDTH, Bar, Stack, stacks
 from collector.page.render import Pages, link
+from collector.views import columns
 from collector.views.api import Api, Document, RefusedError
 from collector.views.brief import Row, filled, row
 from collector.views.view import ALL_TIME, SPANS, Chip, frame
@@ -32,7 +33,7 @@ _BARS = {"buckets": "96"}
 SHOWN_OF_FACET = 8
 _NOT_OF_THE_TAIL = ("since", "until", "order", "limit", "revisions")
 _WANTED = {"fields": ",".join(name for name, _ in FACETS), "values": str(SHOWN_OF_FACET)}
-_PLACE = ("cursor", "since", "until", "limit", "order", "q")
+SPAN = "/"  # between the ends of a time, as in ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,14 @@ class Histogram(NamedTuple):
     until: str
 
 
-async def show(request: Request, api: Api, pages: Pages) -> Response:
-    """The page."""
+async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[str] = ()) -> Response:
+    """The page. `annotations`: those that can be columns."""
     filters = dict(request.query_params)
     filters.setdefault("since", DEFAULT_SINCE)
+    if SPAN in filters["since"]:
+        filters["since"], _, filters["until"] = filters["since"].partition(SPAN)
+    across, strange = columns.chosen(request.query_params.getlist(columns.PARAMETER), annotations)
+    filters[columns.PARAMETER] = columns.parameter(across)
     shown = {name: value for name, value in filters.items() if value and name != "cursor"}
     asked = asked_of(shown)
     view, found, counts, times = await asyncio.gather(
@@ -86,37 +91,72 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
         _optional(api, "/v1/histogram", {**asked, **_BARS}),
     )
     listed, fault, status = found
-    rows = [row(filled(record), shown) for record in listed.get("items", ())]
+    records = [filled(record) for record in listed.get("items", ())]
+    rows = [row(record, shown) for record in records]
+    lines = [
+        (one, [told(record, one) if (told := column.told) else "" for column in across]) for record, one in zip(records, rows, strict=True)
+    ]
     return pages.answer(
         "exchanges.html",
         {
             "view": view,
-            "rows": rows,
-            "fault": fault,
+            "rows": lines,
+            "columns": across,
+            "offered": [(column, column in across) for column in columns.known(annotations)],
+            "fault": fault or (f"There is no column {', '.join(strange)}." if strange else ""),
+            "is_wrong": bool(fault),
             "facets": facets(counts, filters) if counts else [],
             "uncounted": "Counts are not known for this view." if counts is None else "Nothing is there to choose from.",
             "histogram": histogram(times, filters) if times else None,
             "chips": chips(filters),
             "summary": summary(times, rows),
-            "kept": [(name, value) for name, value in filters.items() if name not in ("cursor", "since", "until", "q")],
+            "spans": spans(filters),
+            "since": span(filters),
             "typed": filters.get("q", ""),
             "hint": "Filter: service:llama status:5xx tokens:>4000",
-            "spans": [*SPANS, *([(filters["since"], filters["since"])] if filters["since"] not in dict(SPANS) else [])],
-            "since": filters["since"],
-            "here": link("/", shown),
-            "live": link("/v1/tail", {name: value for name, value in asked.items() if name not in _NOT_OF_THE_TAIL}),
-            "export": link("/v1/export", asked, format="csv"),
+            "nothing": nothing(filters),
             "older": link("/", filters, cursor=listed["next"]) if "next" in listed else "",
             "newest": link("/", shown) if "cursor" in filters else "",
-            "nothing": nothing(filters),
+            **ways(shown, asked),
         },
         status,
     )
 
 
+def ways(shown: Mapping[str, str], asked: Mapping[str, str]) -> dict[str, object]:
+    """Where one can go from here, and what its forms keep."""
+    return {
+        "here": link("/", shown),
+        "live": link("/v1/tail", {name: value for name, value in asked.items() if name not in _NOT_OF_THE_TAIL}),
+        "export": link("/v1/export", asked, format="csv"),
+        "kept": [(name, value) for name, value in shown.items() if name not in ("since", "until", "q")],
+        "kept_by_columns": [(name, value) for name, value in shown.items() if name != columns.PARAMETER],
+    }
+
+
+def span(filters: Mapping[str, str]) -> str:
+    """The time that is looked at, as one value: a search keeps both of its ends."""
+    return filters["since"] + (SPAN + filters["until"] if filters.get("until") else "")
+
+
+def spans(filters: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The times to choose from: (value, name), with the one that is looked at."""
+    here = span(filters)
+    if here in dict(SPANS):
+        return list(SPANS)
+    return [*SPANS, (here, " to ".join(_moment(end) for end in here.split(SPAN)))]
+
+
+def _moment(told: str) -> str:
+    try:
+        return f"{words.day_and_clock(told)} UTC"
+    except ValueError:
+        return told
+
+
 def asked_of(filters: Mapping[str, str]) -> dict[str, str]:
     """What the API is asked for."""
-    return {name: value for name, value in filters.items() if value and (name, value) != ("since", ALL_TIME)}
+    return {name: value for name, value in filters.items() if value and (name, value) != ("since", ALL_TIME) and name != columns.PARAMETER}
 
 
 async def _list(api: Api, filters: Mapping[str, str]) -> tuple[Document, str, int]:
@@ -165,7 +205,7 @@ def _facet_text(name: str, value: str) -> str:
 
 def chips(filters: Mapping[str, str]) -> list[Chip]:
     """The filters that are set, each with the address without it."""
-    shown = [(name, value) for name, value in filters.items() if value and name not in ("cursor", "limit", "q")]
+    shown = [(name, value) for name, value in filters.items() if value and name not in ("cursor", "limit", "q", columns.PARAMETER)]
     return [
         Chip(name.replace("_", " "), words.person(value) if name == "caller" else value, _without(filters, name))
         for name, value in shown
@@ -224,7 +264,7 @@ def summary(times: Document | None, rows: list[Row]) -> str:
 
 def nothing(filters: Mapping[str, str]) -> dict[str, str]:
     """What an empty list means, and what to do."""
-    if set(filters) - {"since", "cursor"}:
+    if {name for name, value in filters.items() if value} - {"since", "cursor", columns.PARAMETER}:
         return {"title": "No exchange matches.", "next": "Take a filter away, or choose a longer time."}
     return {
         "title": "No exchange yet.",

@@ -15,6 +15,7 @@ from collector.audit.looking import ForbiddenError, reach
 from collector.audit.moments import Span, parse, span
 from collector.audit.parameters import ExchangeFilters
 from collector.views.api import Api
+from collector.views.columns import PARAMETER
 from collector.views.view import ALL_TIME
 
 
@@ -28,7 +29,7 @@ class Listed(NamedTuple):
 
 def listed(request: Request, filters: Mapping[str, str], now_us: int) -> Listed | None:
     """None: no list is asked for so, or not by this person."""
-    asked = {name: value for name, value in filters.items() if value and name not in ("cursor", "limit", "order")}
+    asked = {name: value for name, value in filters.items() if value and name not in ("cursor", "limit", "order", PARAMETER)}
     if asked.get("since") == ALL_TIME:
         del asked["since"]
     try:

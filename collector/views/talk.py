@@ -79,11 +79,14 @@ def _note(record: Record, finish: str | None) -> str:
     return ", ".join(told)
 
 
-def of_api(conversation: Document, record: Record) -> list[Say]:
-    """The conversation as the API tells it: messages with their tools paired, or tensors, or a protocol's own messages."""
+def of_api(conversation: Document, record: Record, first: int = 0) -> list[Say]:
+    """The conversation as the API tells it: messages with their tools paired, or tensors, or a protocol's own messages.
+
+    `first`: the message to begin with. What was said before, and which tools are offered, is then shown elsewhere.
+    """
     messages = conversation.get("messages", ())
-    says = [say for message in messages if (say := _said(message, messages, record)) is not None]
-    if tools := conversation.get("tools"):
+    says = [say for message in messages[first:] if (say := _said(message, messages, record, first)) is not None]
+    if (tools := conversation.get("tools")) and not first:
         listed = Part("\n\n".join(_tool(one) for one in tools), f"{len(tools)} tool{'' if len(tools) == 1 else 's'} offered", True)
         says.insert(0, Say("system", "Tools", "", [listed]))
     says += [_rpc(one) for one in conversation.get("rpc", ())]
@@ -106,22 +109,22 @@ ROLES = {
 }
 
 
-def _said(message: Document, messages: Sequence[Document], record: Record) -> Say | None:
+def _said(message: Document, messages: Sequence[Document], record: Record, first: int) -> Say | None:
     role = str(message.get("role", ""))
-    parts = [shown for part in message.get("parts", ()) if (shown := _part(part, messages)) is not None]
-    if not parts and all(_is_told_elsewhere(part) for part in message.get("parts", ())) and message.get("parts"):
+    parts = [shown for part in message.get("parts", ()) if (shown := _part(part, messages, first)) is not None]
+    if not parts and all(_is_told_elsewhere(part, first) for part in message.get("parts", ())) and message.get("parts"):
         return None
     answers = message.get("side") == "response"
     note = _note(record, message.get("finish_reason")) if answers else str(message.get("name", ""))
     return Say("model" if answers else ROLES.get(role, "other"), WHO.get(role, role or "Somebody"), note, parts)
 
 
-def _is_told_elsewhere(part: Document) -> bool:
+def _is_told_elsewhere(part: Document, first: int) -> bool:
     """A tool's result whose call is here: it is shown beside the call."""
-    return part.get("kind") == "tool_result" and "link" in part
+    return part.get("kind") == "tool_result" and "link" in part and int(part["link"].get("message", first)) >= first
 
 
-def _part(part: Document, messages: Sequence[Document]) -> Part | None:
+def _part(part: Document, messages: Sequence[Document], first: int) -> Part | None:
     kind, text = str(part.get("kind", "")), str(part.get("text", ""))
     more = " …" if part.get("cut") else ""
     if kind in ("text", "refusal"):
@@ -135,7 +138,7 @@ def _part(part: Document, messages: Sequence[Document]) -> Part | None:
     if kind == "tool_result":
         return (
             None
-            if "link" in part
+            if _is_told_elsewhere(part, first)
             else Part(text + more, f"{'failed' if part.get('failed') else 'result'} of {part.get('name', 'a tool')}", True)
         )
     size = f", {words.size(part['size'])}" if "size" in part else ""

@@ -13,7 +13,7 @@ from collector.clock import Clock
 from collector.page import words
 from collector.page.render import Pages, link
 from collector.views.api import Api, Document, RefusedError
-from collector.views.usage_chart import Classes, by_class, chart, classes_of, unit_of
+from collector.views.usage_chart import OTHERS, Chart, Classes, by_class, chart, classes_of, of_classes, of_groups, unit_of
 from collector.views.view import ALL_TIME, SPANS, Chip, frame
 
 DEFAULT_SINCE, DEFAULT_GROUP = "30d", "service"
@@ -26,7 +26,8 @@ GROUPS = (
     ("user", "user"),
     ("protocol", "protocol"),
 )
-LIMIT = 200
+LIMIT, MOST = 200, 10_000  # lines of the table; sums that the API gives at once
+STACK, BY_GROUP = "stack", "group"  # the parameter that says what columns are made of: price classes if it is absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, annotatio
     )
     group = filters.setdefault("group_by", DEFAULT_GROUP)
     now = datetime.fromtimestamp(clock.now_us() // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
-    narrowed = {name: value for name, value in filters.items() if name not in ("group_by", "cursor")}
+    narrowed = {name: value for name, value in filters.items() if name not in ("group_by", "cursor", STACK)}
     common = {
         "view": await frame("Usage", request, api),
         "groups": [*GROUPS, *((f"annotation:{name}", name) for name in annotations)],
@@ -60,30 +61,48 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, annotatio
         "group_name": group.removeprefix("annotation:").capitalize(),
         "spans": [one for one in SPANS if one[0] != ALL_TIME],
         "since": since,
+        "stack": filters.get(STACK, ""),
         "kept": [(name, value) for name, value in narrowed.items() if name not in ("since", "until")],
         "chips": [Chip(name, value, _without(filters, name)) for name, value in narrowed.items() if name != "since"],
     }
     try:
-        found = await api.get("/v1/usage", {"until": now, **narrowed, "group_by": group, "limit": LIMIT})
+        asked = {"until": now, **narrowed}
+        found = await api.get("/v1/usage", {**asked, "group_by": group, "limit": LIMIT})
     except RefusedError as error:
         if error.status != 400:
             raise
         return pages.answer("usage.html", {**common, "rows": [], "fault": str(error)}, error.status)
-    unit, _ = unit_of(found)
-    over_time, lost = await asyncio.gather(
-        api.get("/v1/usage", {"until": now, **narrowed, "group_by": unit, "limit": 10_000}), _lost(api, found, narrowed.get("namespace"))
-    )
     classes = classes_of(found["totals"]["tokens"])
+    drawn = await _drawn(api, asked, found, group if filters.get(STACK) == BY_GROUP else None, classes)
     return pages.answer(
         "usage.html",
         {
             **common,
+            "classes": classes,
             "rows": [line(one, group, filters, classes) for one in found["items"]],
-            "chart": chart(over_time, found, lost, classes),
+            "chart": drawn,
             "facts": facts(found),
             "as_of": as_of(found),
+            "export": link("/v1/usage", {**asked, "group_by": group, "limit": MOST, "format": "csv"}),
         },
     )
+
+
+async def _drawn(api: Api, asked: Mapping[str, str], found: Document, group: str | None, classes: Classes) -> Chart:
+    """The columns: of the groups, or of the classes."""
+    unit, _ = unit_of(found)
+    over_time, grouped, lost = await asyncio.gather(
+        api.get("/v1/usage", {**asked, "group_by": unit, "limit": MOST}),
+        _by_group(api, asked, group, unit),
+        _lost(api, found, asked.get("namespace")),
+    )
+    if group is None or grouped is None:
+        return chart(over_time, found, lost, classes, of_classes(over_time, unit, classes))
+    return chart(over_time, found, lost, *of_groups(over_time, grouped, unit, lambda one: name_of(one, group)))
+
+
+async def _by_group(api: Api, asked: Mapping[str, str], group: str | None, unit: str) -> Document | None:
+    return await api.get("/v1/usage", {**asked, "group_by": f"{group},{unit}", "limit": MOST}) if group else None
 
 
 def _without(filters: Mapping[str, str], name: str) -> str:
@@ -115,10 +134,17 @@ def line(one: Document, group: str, filters: Mapping[str, str], classes: Classes
     value, tokens, coverage = one["group"].get(group), one["tokens"], one["coverage"]
     calls, without = one["calls"], coverage["without_usage"]
     level = "good" if not without else "gap" if without < calls * 0.1 else "bad"
-    name = "all others" if one.get("folded") and value is None else words.person(value) if group == "caller" else value or "none"
     deeper = {"annotation": f"{group.removeprefix('annotation:')}={value}"} if group.startswith("annotation:") else {group: value}
     href = link("/usage", {**filters, **deeper}, group_by="service" if group == "model" else "model") if value else ""
-    return Group(str(name), href, calls, by_class(tokens, classes), sum(tokens.values()), level, words.share(without, calls))
+    return Group(name_of(one, group), href, calls, by_class(tokens, classes), sum(tokens.values()), level, words.share(without, calls))
+
+
+def name_of(one: Document, group: str) -> str:
+    """What a group is called."""
+    value = one["group"].get(group)
+    if one.get("folded") and value is None:
+        return OTHERS
+    return words.person(value) if value and group == "caller" else str(value or "none")
 
 
 def facts(found: Document) -> list[tuple[str, str, str]]:

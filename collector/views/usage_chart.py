@@ -1,8 +1,8 @@
-"""Tokens over time as columns by price class, each with how sure it is. Pure."""
+"""Tokens over time as columns of price classes or of groups, each with how sure it is. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,12 +13,15 @@ from collector.views.api import Document
 
 CLASSES = (("input_uncached", "c1", "input"), ("input_cached", "c2", "from cache"), ("output", "c3", "output"))
 REST = ("c5", "other classes")
+COLOURS = ("c1", "c2", "c3", "c4")  # of the groups with the most tokens; the others share that of REST
+OTHERS = "all others"
 HEIGHT, LEFT = 220.0, 44.0
 MOST_BARS = 120
 MARK = 48.0  # the width of a date
 UNITS = (("hour", timedelta(hours=1), timedelta(days=2)), ("day", timedelta(days=1), timedelta(days=MOST_BARS)))
 MARKED = 0.01  # of the calls: from here on it matters that they told nothing
 Classes = Sequence[tuple[str, str]]  # colour, name
+Values = Mapping[str, Sequence[int]]  # tokens of each colour, by the column's start
 
 
 class Mark(NamedTuple):
@@ -69,13 +72,38 @@ def by_class(tokens: Mapping[str, int], classes: Classes) -> list[int]:
     return [known.get(name, rest) for _, name in classes]
 
 
-def chart(over_time: Document, found: Document, lost: Mapping[int, int] | None, classes: Classes) -> Chart:
-    """Columns of the whole span, those without a call too: a day of nothing is seen as one."""
+def of_classes(over_time: Document, unit: str, classes: Classes) -> Values:
+    """The tokens of each column by price class."""
+    return {one["group"].get(unit, ""): by_class(one["tokens"], classes) for one in over_time["items"]}
+
+
+def of_groups(over_time: Document, grouped: Document, unit: str, name: Callable[[Document], str]) -> tuple[list[tuple[str, str]], Values]:
+    """The tokens of each column by group: (colour, name) of those with the most tokens and of the others together, and the values.
+
+    `grouped`: sums by unit and group, perhaps not all; what they lack of a column is with the others. `name`: of a group's sums.
+    """
+    sums: dict[str, int] = {}
+    for one in grouped["items"]:
+        sums[name(one)] = sums.get(name(one), 0) + sum(one["tokens"].values())
+    most = [one for one in sorted(sums, key=lambda each: (-sums[each], each)) if sums[one]][: len(COLOURS)]
+    values = {one["group"].get(unit, ""): [*[0] * len(most), sum(one["tokens"].values())] for one in over_time["items"]}
+    for one in grouped["items"]:
+        start = one["group"].get(unit, "")
+        if name(one) in most and start in values:
+            tokens = sum(one["tokens"].values())
+            values[start][most.index(name(one))] += tokens
+            values[start][-1] -= tokens
+    kinds = [*zip(COLOURS, most, strict=False), *([(REST[0], OTHERS)] if any(told[-1] for told in values.values()) else [])]
+    return kinds, {start: told[: len(kinds)] for start, told in values.items()}
+
+
+def chart(over_time: Document, found: Document, lost: Mapping[int, int] | None, kinds: Classes, values: Values) -> Chart:
+    """Columns of the whole span, those without a call too: a day of nothing is seen as one. `values` are those of `kinds`."""
     unit, step = unit_of(found)
     known = {one["group"].get(unit): one for one in over_time["items"]}
     starts = _starts(found, unit, step, known)
     losses = [None if lost is None else lost.get(number, 0) for number in range(len(starts))]
-    columns = [_column(start, known.get(start), classes) for start in starts]
+    columns = [_column(start, known.get(start), kinds, values.get(start, ())) for start in starts]
     highest = max((sum(value for _, value in column.parts) for column in columns), default=0.0)
     rules = scale(highest)
     top = rules[-1] if rules else 1.0
@@ -86,8 +114,9 @@ def chart(over_time: Document, found: Document, lost: Mapping[int, int] | None, 
         [_sure(known.get(start), losses[number], LEFT + number * wide, wide) for number, start in enumerate(starts)],
         [(round(HEIGHT - HEIGHT * rule / top, 1), words.number(rule)) for rule in rules],
         [_mark(LEFT + number * wide, _date(start, unit)) for number, start in enumerate(starts) if number % every == 0],
-        list(classes),
-        f"Tokens per {unit} by class, {len(columns)} columns; below each how sure it is. The table has the sums.",
+        list(kinds),
+        f"Tokens per {unit}, {len(columns)} columns of {', '.join(name for _, name in kinds)}; below each how sure it is. "
+        "The table has the sums.",
     )
 
 
@@ -106,12 +135,11 @@ def _starts(found: Document, unit: str, step: timedelta, known: Mapping[str, Doc
     return [(first + number * step).strftime("%Y-%m-%d" if unit == "day" else "%Y-%m-%dT%H:%M:%SZ") for number in range(count)]
 
 
-def _column(start: str, one: Document | None, classes: Classes) -> Stack:
-    values = by_class(one["tokens"] if one else {}, classes)
-    told = ", ".join(f"{name} {value:,}" for (_, name), value in zip(classes, values, strict=True) if value)
+def _column(start: str, one: Document | None, kinds: Classes, values: Sequence[int]) -> Stack:
+    told = ", ".join(f"{name} {value:,}" for (_, name), value in zip(kinds, values, strict=False) if value)
     calls = one["calls"] if one else 0
     return Stack(
-        [(colour, float(value)) for (colour, _), value in zip(classes, values, strict=True)],
+        [(colour, float(value)) for (colour, _), value in zip(kinds, values, strict=False)],
         f"{start}: {calls:,} calls, {told or 'no tokens'}",
     )
 

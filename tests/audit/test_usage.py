@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from typing import Any
 
 import pytest
@@ -99,6 +101,22 @@ async def test_sums_by_what_is_asked(api: Api) -> None:
     ]
     assert (await usage(api, model="a"))["totals"]["calls"] == 2
     assert (await usage(api, model="none"))["items"] == []
+
+
+async def test_csv_has_a_line_for_each_group_and_says_last_what_the_sums_do_not_tell(api: Api) -> None:
+    await fill(api, told(1, classes={"output": 5}, model="=a"), told(2, absent="not_told", model="=a"), told(3, classes={"output": 7}))
+    answer = await api.get("/v1/usage", group_by="model,day", format="csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    *lines, last = answer.text.splitlines()
+    rows = list(csv.DictReader(lines))
+    assert [(row["model"], row["day"], row["calls"], row["output"], row["without_usage"]) for row in rows] == [
+        ("'=a", TODAY, "2", "5", "1"),
+        ("m", TODAY, "1", "7", "0"),
+    ]
+    name, _, said = last.partition(" ")
+    assert name == "#meshscribe_usage"
+    whole = (await api.get("/v1/usage", group_by="model,day")).json()
+    assert json.loads(said) == {name: value for name, value in whole.items() if name != "items"}
 
 
 async def test_a_group_that_a_revision_has_left_is_not_there(api: Api) -> None:

@@ -15,7 +15,10 @@ VIEWS = (
     "/?service=nobody",
     "exchange",
     "aborted",
+    "together",
+    "/?columns=time,service,user,protocol,finish,took",
     "/usage",
+    "/usage?stack=group&group_by=model",
     "/losses?since=1h",
     "/services",
     "/access",
@@ -29,8 +32,10 @@ def found(browser: Browser, pages: Pages, view: str, width: int, scheme: str) ->
     with reading(browser, pages.url, width, scheme, free=True) as reader:  # type: ignore[arg-type]
         page = reader.go(view if view.startswith("/") else "/?since=1h")
         if not view.startswith("/"):
-            text = "the mesh keeps a record" if view == "exchange" else "client left"
+            text = "client left" if view == "aborted" else "the mesh keeps a record"
             page.locator("table.list tbody tr", has_text=text).locator("a.name").click()
+            if view == "together":
+                page.get_by_role("region", name="Who asked").get_by_role("link").first.click()
             page.wait_for_load_state()
             page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
         results = Axe().run(page)
@@ -43,6 +48,6 @@ def test_a_view_has_no_serious_finding(browser: Browser, pages: Pages, view: str
     assert found(browser, pages, view, WIDE, scheme) == []
 
 
-@pytest.mark.parametrize("view", ["/", "exchange", "/usage", "/losses?since=1h"])
+@pytest.mark.parametrize("view", ["/", "exchange", "together", "/usage", "/losses?since=1h"])
 def test_nor_has_it_on_a_phone(browser: Browser, pages: Pages, view: str) -> None:
     assert found(browser, pages, view, NARROW, "light") == []

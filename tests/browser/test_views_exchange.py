@@ -114,7 +114,10 @@ def test_its_call_leads_to_all_that_belongs_to_it(reader: Reader) -> None:
     page = opened(reader, "answer 3")
     page.get_by_role("region", name="Who asked").get_by_role("link").first.click()
     expect(page.locator(ROWS)).to_have_count(1)
-    assert "request_id=" in reader.path
+    assert reader.path.startswith("/together?request_id=")
+    expect(page.get_by_role("region", name="Conversation")).to_contain_text("answer 3")
+    page.get_by_role("link", name="As a list").click()
+    expect(page.locator(ROWS)).to_have_count(1)
 
 
 def test_who_has_seen_it_is_told_to_the_next(browser: Browser, pages: Pages) -> None:

@@ -31,13 +31,17 @@ class Shot(NamedTuple):
     path: str
     links: tuple[str, ...] = ()
     height: int = HEIGHT
+    belongs: str = ""  # then to all of its call, trace or session
 
 
 SHOTS = (
     Shot("exchanges", "/"),
     Shot("exchange", "/", ("Two invoices are overdue",), 890),
+    Shot("together", "/", ("Two invoices are overdue",), 1000, "Trace"),
     Shot("aborted", "/?q=completeness%3Aclient_aborted", ("Dear customer",)),
+    Shot("columns", "/?columns=time,service,protocol,operation,finish,tokens,took,record"),
     Shot("usage", "/usage"),
+    Shot("usage-stacked", "/usage?stack=group&group_by=model&since=1d"),
     Shot("losses", "/losses?since=15m"),
     Shot("services", "/services"),
     Shot("service", "/services/demo/chat"),
@@ -48,8 +52,8 @@ SHOTS = (
     Shot("nothing", "/?service=nobody"),
     Shot("fault", "/?q=colour%3Ared"),
 )
-LONG = ("exchange", "aborted", "fold")  # pages that are read to their end
-IN_TOUR = ("exchanges", "exchange", "aborted", "usage", "losses", "services", "access")
+LONG = ("exchange", "aborted", "together", "fold")  # pages that are read to their end
+IN_TOUR = ("exchanges", "exchange", "aborted", "together", "usage", "losses", "services", "access")
 
 
 @contextmanager
@@ -79,6 +83,8 @@ def opened(page: Page, url: str, shot: Shot) -> None:
     for name in shot.links:
         row = page.locator("table.list tbody tr", has_text=name).first
         row.locator("a.name").first.click()
+    if shot.belongs:
+        page.locator("dt", has_text=shot.belongs).locator("xpath=following-sibling::dd[1]/a").click()
     page.wait_for_load_state("networkidle")
 
 

@@ -79,7 +79,7 @@ async def test_its_call_its_trace_and_its_session_are_a_click_away(world: World)
     await world.put(outputs([chat(1)]))
     page = await world.see(await opened(world))
     call = next(link for link in page.links() if "request_id=" in link)
-    assert "since=all" in call
+    assert call.startswith("/together?")
     assert len([link for link in (await world.see(call)).links() if link.startswith("/exchanges/")]) == 1
 
 

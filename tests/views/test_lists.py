@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from collector.views.columns import DEFAULT
 from tests.support.outputs import outputs
 from tests.views.conftest import Seen, World, chat, filled
 
@@ -80,3 +81,42 @@ async def test_all_time_is_kept_by_every_link(world: World) -> None:
     narrowing = [link for link in page.links() if link.startswith("/?") and "service=" in link]
     assert narrowing
     assert all("since=all" in link for link in narrowing)
+
+
+async def test_a_search_keeps_both_ends_of_the_time_that_was_chosen(world: World) -> None:
+    await filled(world, 3)
+    page = await world.see("/?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z")
+    sent = next(str(found["value"]) for tag, found in page.tags if tag == "option" and "selected" in found)
+    assert sent == "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"
+    assert not [found for tag, found in page.tags if tag == "input" and found.get("name") in ("since", "until") and found["value"] == ""]
+    again = await world.see(f"/?q=status:200&since={sent}")
+    export = next(link for link in again.links() if link.startswith("/v1/export"))
+    assert {"since=2026-01-01T00%3A00%3A00Z", "until=2026-01-02T00%3A00%3A00Z", "q=status%3A200"} <= set(
+        export.partition("?")[2].split("&")
+    )
+    assert "No exchange matches." in again.text
+
+
+async def test_columns_are_chosen_and_stay_in_every_address(world: World) -> None:
+    await filled(world, 60)
+    page = await world.see("/?columns=service&columns=protocol&columns=annotation:nobody.example%2Fteam&since=1d")
+    assert "There is no column annotation:nobody.example/team." in page.text
+    page = await world.see("/?columns=service&columns=protocol&since=1d")
+    assert [found for tag, found in page.tags if tag == "th"] == [{"class": ""}] * 2
+    assert "openai-chat" in page.text
+    leading = [link for link in page.links() if link.startswith(("/exchanges/", "/?"))]
+    assert [link for link in leading if "columns=service%2Cprotocol" not in link] == []
+    assert all("columns" not in link for link in page.links() if link.startswith("/v1/"))
+    opened = await world.see(next(link for link in leading if link.startswith("/exchanges/")))
+    assert any(found.get("rel") == "next" for _, found in opened.tags)
+
+
+async def test_a_line_always_leads_to_its_exchange_whatever_columns_are_chosen(world: World) -> None:
+    await filled(world, 1)
+    assert any(link.startswith("/exchanges/") for link in (await world.see("/?columns=status")).links())
+
+
+async def test_the_default_columns_are_not_in_the_address(world: World) -> None:
+    await filled(world, 1)
+    boxes = "&".join(f"columns={column.name}" for column in DEFAULT)
+    assert not [link for link in (await world.see(f"/?{boxes}")).links() if "columns=" in link]
