@@ -74,8 +74,9 @@ MORE = (
 
 
 def known(annotations: Sequence[str]) -> list[Column]:
-    """All of them; `annotations`: those by which usage can be grouped."""
-    return [*DEFAULT, *MORE, *(Column(ANNOTATION + name, name.rpartition("/")[2], "", _annotation(name)) for name in annotations)]
+    """All of them, the record's state last; `annotations`: those by which usage can be grouped."""
+    *before, last = DEFAULT
+    return [*before, *MORE, *(Column(ANNOTATION + name, name.rpartition("/")[2], "", _annotation(name)) for name in annotations), last]
 
 
 def chosen(asked: Sequence[str], annotations: Sequence[str]) -> tuple[list[Column], list[str]]:

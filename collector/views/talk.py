@@ -10,6 +10,7 @@ from collector.page import words
 from collector.views.api import Document
 
 LONG = 6_000  # characters; what is longer begins folded
+SHORT = 1_000  # characters of a tool's result, which begins open then
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +137,8 @@ def _part(part: Document, messages: Sequence[Document], first: int) -> Part | No
         told = text + more if result is None else f"{text}{more}\n\n→ {result}"
         return Part(told, f"calls {part.get('name', 'a tool')}", True, True)
     if kind == "tool_result":
-        return (
-            None
-            if _is_told_elsewhere(part, first)
-            else Part(text + more, f"{'failed' if part.get('failed') else 'result'} of {part.get('name', 'a tool')}", True)
-        )
+        named = f"{'failed' if part.get('failed') else 'result'} of {part.get('name', 'a tool')}"
+        return None if _is_told_elsewhere(part, first) else Part(text + more, named, True, len(text) <= SHORT)
     size = f", {words.size(part['size'])}" if "size" in part else ""
     named = " ".join(str(part[name]) for name in ("name", "content_type", "url") if name in part)
     return Part(text + more, f"{kind}{size} {named}".strip(), True)
