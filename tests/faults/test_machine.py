@@ -94,6 +94,35 @@ def full(disk: Path) -> Iterator[None]:
 
 
 @contextmanager
+def file_system(folder: Path, image: Path) -> Iterator[Path]:
+    """An ext4 of its own, in a file. It becomes read-only when it meets an error, as the disk of a node does."""
+    folder.mkdir(exist_ok=True)
+    if not image.exists():
+        with image.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop,errors=remount-ro", str(image), str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        if folder.is_mount():
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def read_only(disk: Path, image: Path, stack: ExitStack) -> Iterator[None]:
+    """Its file system met an error; afterwards it is checked and mounted again, as a new one."""
+    device = subprocess.run(["findmnt", "-no", "SOURCE", str(disk)], check=True, capture_output=True, text=True).stdout.strip()
+    Path(f"/sys/fs/ext4/{Path(device).name}/trigger_fs_error").write_text("a test")
+    yield
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+    copy = image.with_suffix(".mended")
+    copy.write_bytes(image.read_bytes())  # the process still has files of the old one open
+    subprocess.run(["e2fsck", "-fy", str(copy)], check=False, capture_output=True)
+    stack.enter_context(file_system(disk, copy))
+
+
+@contextmanager
 def gone(broker: KafkaBroker) -> Iterator[None]:
     broker.kill()
     try:
@@ -153,6 +182,21 @@ def _store_full(request: pytest.FixtureRequest, stack: ExitStack, folder: Path) 
     )
 
 
+def _store_read_only(request: pytest.FixtureRequest, stack: ExitStack, folder: Path) -> Course:
+    disk, image = folder / "disk", folder / "disk.img"
+    stack.enter_context(file_system(disk, image))
+    return Course(
+        {"MESHSCRIBE_SINK__URL": f"sqlite:///{disk}/events.db"},
+        lambda: read_only(disk, image, stack),
+        lambda: in_sqlite(disk / "events.db"),
+        "sink",
+        "I/O error|[Rr]ead-?only",
+        "the sink does not take events.*(I/O error|[Rr]ead-?only)",
+        "meshscribe_sink_failing",
+        ("config check --connect", 2, r"sink\.url .*[Rr]ead-only"),
+    )
+
+
 def _journal_full(request: pytest.FixtureRequest, stack: ExitStack, folder: Path) -> Course:
     disk, store = stack.enter_context(small_disk(folder / "disk")), folder / "events.db"
     return Course(
@@ -191,7 +235,15 @@ def _broker(request: pytest.FixtureRequest, stack: ExitStack, folder: Path) -> C
     )
 
 
-COURSES = {"postgres": _postgres, "locked": _locked, "store full": _store_full, "journal full": _journal_full, "kafka": _broker}
+COURSES = {
+    "postgres": _postgres,
+    "locked": _locked,
+    "store full": _store_full,
+    "store read-only": _store_read_only,
+    "journal full": _journal_full,
+    "kafka": _broker,
+}
+SOAKED = ("store read-only",)  # needs a loop device, which not every machine lends
 
 
 @pytest.fixture
@@ -200,7 +252,7 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
-@pytest.mark.parametrize("fault", COURSES)
+@pytest.mark.parametrize("fault", [pytest.param(name, marks=[pytest.mark.soak] if name in SOAKED else []) for name in COURSES])
 def test_a_fault_in_work_is_told_by_all_four_and_what_was_acknowledged_is_stored(
     request: pytest.FixtureRequest, tmp_path: Path, stack: ExitStack, fault: str
 ) -> None:
