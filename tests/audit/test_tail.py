@@ -134,6 +134,15 @@ async def test_one_that_comes_again_beside_others_gets_each_exchange_once(tail: 
     await second.leave()
 
 
+async def test_who_was_there_before_anything_was_stored_comes_again_and_has_all_of_it(tail: Tailed) -> None:
+    reader = await tail.reader()
+    assert reader.last, "he is told a place that he can come again with"
+    await reader.leave()
+    wanted = tail.stored(3)
+    again = await tail.reader(last=reader.last)
+    assert await ids(again, 3) == wanted
+
+
 async def test_several_journals_are_followed_each_at_its_place(tail: Tailed) -> None:
     reader = await tail.reader()
     tail.stored(2)

@@ -20,7 +20,7 @@ from collector.store.retention import UsageExpiry
 from collector.store.schema import usage_days, usage_hours, usage_keys
 from collector.store.usage_book import AS_USUAL
 from collector.store.usage_counting import BackgroundCount
-from collector.store.usage_recount import ALL
+from collector.store.usage_recount import ALL, Recount
 from tests.audit.test_usage import told
 from tests.store.test_usage_sums import output
 from tests.support.clocks import TurnedClock
@@ -108,6 +108,18 @@ async def test_sums_outlive_exchanges_and_a_replay_counts_nothing_twice(settings
     revised = told(2, at=NOW_US - 2 * DAY_US, revision=1, classes={"output": 7})
     await write(settings, revised, revised)
     assert await summed(settings) == [[1, 2, 100], [1, 0, 10], [1, 0, 1]]
+
+
+async def test_a_recount_leaves_the_sums_of_ended_days_as_they_are(settings: Sink) -> None:
+    """Retention ends days before it deletes what they hold, and may be stopped in between."""
+    await write(settings, *(told(n, at=NOW_US - n * DAY_US, classes={"output": 10**n}) for n in range(3)))
+    await run(settings, f"UPDATE usage_state SET ended = {TODAY - 1}")
+    engine = open_engine(settings)
+    recount, before = Recount(engine, AS_USUAL), ALL
+    while (step := await recount.step(before, new_only=False)) is not None:
+        before = step.oldest
+    await engine.dispose()
+    assert await summed(settings) == [[1, 0, 100], [1, 0, 10], [1, 0, 1]]
 
 
 async def test_sums_end_when_their_own_time_is_over(settings: Sink) -> None:
