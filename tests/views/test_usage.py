@@ -21,7 +21,8 @@ DAY = 24 * HOUR
 async def test_a_loss_stands_under_the_column_of_its_time(world: World, since: str, columns: int, back_us: int) -> None:
     await world.put(outputs([chat(1)]))
     unit = HOUR if since == "1d" else DAY
-    lost_at = world.clock.us - back_us
+    lost_at = (world.clock.us - back_us) // unit * unit + unit // 24  # soon after the column's beginning, earlier in the day than now
+    assert lost_at % DAY < world.clock.us % DAY
     await put(world, window(lost_at, dropped={"buffer_full": 7}, received=5, both=5))
     page = await world.see(f"/usage?since={since}")
     marks = [found for tag, found in page.tags if tag == "rect" and found.get("y") == "230"]
