@@ -14,7 +14,7 @@ from collector.messages.record import Record
 from collector.page import words
 from collector.page.render import Pages, link
 from collector.views import talk
-from collector.views.api import Api, Document, RefusedError
+from collector.views.api import Api, Document, Parameters, RefusedError
 from collector.views.brief import Row, filled, row, tokens_of
 from collector.views.view import ALL_TIME, frame
 
@@ -54,15 +54,16 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     if kind is None:
         raise RefusedError(404, f"Say what belongs together: {PATH}?session=…, ?trace=… or ?request_id=….")
     sought = {kind: asked[kind], "order": "asc"}
+    said = {"reason": asked.get("reason")}
     view, page = await asyncio.gather(
-        frame("Exchanges", request, api), api.get("/v1/exchanges", {**sought, "limit": MOST, "cursor": asked.get("cursor")})
+        frame("Exchanges", request, api), api.get("/v1/exchanges", {**sought, **said, "limit": MOST, "cursor": asked.get("cursor")})
     )
     records = [filled(one) for one in page["items"]]
     if not records:
         raise RefusedError(404, f"No exchange of this {KINDS[kind].lower()} is here, or none that you may see.")
     told = lines(records)
     read, unread = turns_of(records)
-    conversations = await asyncio.gather(*(_said(api, record, asked.get("reason")) for record in read))
+    conversations = await asyncio.gather(*(_said(api, record, said) for record in read))
     by_id = {line.row.id: line for line in told}
     turns = [Turn(by_id[record["id"]], tokens_of(record), new(found, record)) for record, found in zip(read, conversations, strict=True)]
     return pages.answer(
@@ -83,10 +84,10 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     )
 
 
-async def _said(api: Api, record: Record, reason: str | None) -> Document | None:
+async def _said(api: Api, record: Record, reason: Parameters) -> Document | None:
     """The conversation; None: there is none, or not for this person. Raises RefusedError: a reason is wanted first."""
     try:
-        return await api.get(f"/v1/exchanges/{record['id']}/conversation", {"reason": reason})
+        return await api.get(f"/v1/exchanges/{record['id']}/conversation", reason)
     except RefusedError as error:
         if error.kind == REASON_NEEDED or error.status not in (401, 403, 404):
             raise

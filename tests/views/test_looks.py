@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
@@ -26,7 +27,7 @@ from tests.audit.rows import MINUTE, NOW, Store, exchange
 from tests.audit.whole_records import whole
 
 OWN = Reach(namespaces=frozenset({"shop"}))
-PAGES = ("/", "/usage", "/losses", "/services", "/access", "/status")
+PAGES = ("/", "/together?request_id=r", "/usage", "/losses", "/services", "/access", "/status")
 
 
 @pytest.fixture
@@ -81,6 +82,20 @@ async def test_a_page_asks_why_where_a_reason_is_needed_and_takes_either_way_to_
     assert [answer.status_code for answer in parts] == [403, 403, 403]
     looks = [(look["status"], look["shown"], look["reason"]) for look in looks_in(filled)]
     assert looks == [(403, 0, ""), (200, 1, "ticket"), (200, 1, "ticket"), *[(403, 0, "")] * 3]
+
+
+async def test_all_of_a_call_on_one_page_is_one_look_at_each_of_its_exchanges(filled: Store) -> None:
+    with filled.engine.begin() as connection:
+        connection.execute(text("UPDATE exchanges SET request_id = 'r'"))
+    async with written_down(filled) as writer, seen_by(filled, looker(*Right, reach=OWN), looks=writer, reason_required=True) as client:
+        asked = await client.get("/together?request_id=r")
+        page = await client.get("/together?request_id=r&reason=ticket")
+    assert (asked.status_code, "Why do you look?" in asked.text) == (403, True)
+    assert page.status_code == 200
+    refused, look = looks_in(filled)
+    assert (refused["status"], refused["shown"]) == (403, 0)
+    assert (look["status"], look["shown"], look["reason"]) == (200, 3, "ticket")
+    assert sorted(orjson.loads(look["exchanges"])) == ids(filled)
 
 
 async def test_a_page_with_texts_is_not_given_without_its_look(filled: Store) -> None:
