@@ -10,6 +10,7 @@ from collector.page import words
 from collector.views.api import Document
 
 LONG = 6_000  # characters; what is longer begins folded
+MOST = 200_000  # characters of one text on a page: browsers take long over more, and readers do
 SHORT = 1_000  # characters of a tool's result, which begins open then
 
 
@@ -62,7 +63,13 @@ def _listed(role: str, who: str, name: str, lines: Sequence[str]) -> Say:
 
 def spoken(text: str) -> Part:
     """Text as it is said, folded where it is very long."""
-    return Part(text) if len(text) <= LONG else Part(text, f"{text[:120]}… ({len(text):,} characters)", True)
+    return Part(text) if len(text) <= LONG else Part(_shown(text), f"{text[:120]}… ({len(text):,} characters)", True)
+
+
+def _shown(text: str) -> str:
+    """As much of it as a page bears."""
+    more = len(text) - MOST
+    return text if more <= 0 else f"{text[:MOST]}… and {more:,} more characters: all of it is in the body, which can be downloaded below."
 
 
 def _tensor(one: dict[str, object]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from collector.access.looker import Looker, Person, Reach, Right
 from collector.messages.tap_pb2 import NONE
+from collector.views.exchange import _steps
 from tests.support import chains
 from tests.support.outputs import outputs
 from tests.support.witnesses import T0
@@ -94,3 +95,14 @@ async def test_a_damaged_row_of_its_call_takes_no_other_page_away(world: World, 
         )
     await world.see(f"/exchanges/{sound}")
     assert "damaged" in (await world.see(f"/exchanges/{damaged}")).text
+
+
+async def test_of_a_very_long_text_a_page_shows_the_beginning_and_says_how_much_more_there_is(world: World) -> None:
+    await world.put(outputs([chat(1, "word " * 60_000)]))
+    page = await world.see(await opened(world))
+    assert "… and 99,999 more characters: all of it is in the body" in page.text or "… and 100,000 more characters" in page.text
+    assert len(page.text) < 300_000
+
+
+async def test_the_times_of_a_stream_are_told_as_steps() -> None:
+    assert _steps([200.4, 230.0, 230.2, 2260.0]) == [200, 30, 0, 2030]

@@ -147,7 +147,8 @@ function living(button) {
 function replaying(strip) {
   const button = one("[data-replay]", strip), dot = one("circle", strip), clock = one("[data-clock]", strip);
   const answer = all("[data-answer]").at(-1);
-  const times = JSON.parse(strip.dataset.times), total = Number(strip.dataset.total) || times.at(-1);
+  let passed = 0;
+  const times = JSON.parse(strip.dataset.times).map((step) => passed += step), total = Number(strip.dataset.total) || times.at(-1);
   const lengths = JSON.parse(strip.dataset.lengths || "[]");
   const text = answer?.textContent ?? "", told = clock.textContent;
   const ends = [];
