@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Row, Select, Text, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.types import TypeEngine
 
 from collector.access.looker import Right
 from collector.audit import documents, mark_queries
@@ -24,13 +26,13 @@ from collector.audit.exchanges import may_ask
 from collector.audit.gathering import class_of, gather
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
-from collector.audit.moments import Span, rfc3339
+from collector.audit.moments import Span, first_id, past_id, rfc3339
 from collector.audit.parameters import HistogramAsked, HistogramQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.clock import Clock
 from collector.store.schema import exchanges
 
-ROWS = 200_000  # of all spans together
+ROWS = 100_000  # of all spans together
 DAY_US = 86_400_000_000
 _column = exchanges.c
 _COLUMNS = (_column.id, _column.time_us, _column.status)
@@ -71,21 +73,38 @@ def _span(query: HistogramQuery, now_us: int) -> tuple[int, int]:
 
 
 async def _each(connection: AsyncConnection, query: HistogramQuery, whole: tuple[int, int], seen: ColumnElement[bool]) -> Histogram:
-    bounds = edges(whole, query.buckets)
-    most = max(1, ROWS // (len(bounds) - 1))
+    spans = list(pairwise(edges(whole, query.buckets)))
+    most = max(1, ROWS // len(spans))
+    found = await _classes(connection, query, spans, seen, most)
     spells: list[Spell] = []
     total = 0
-    for start, end in pairwise(bounds):
-        rows = (await connection.execute(_counted(query, Span(start, end), seen, most))).all()
-        counts = {row.status_class: row.number for row in rows}
-        counted = sum(counts.values())
-        spell = _spell(start, end, counts)
+    for number, (start, end) in enumerate(spans):
+        rows = found.get(number, [])
+        counted = sum(row.number for row in rows)
+        spell = _spell(start, end, {row.status_class: row.number for row in rows})
         if counted == most:
             reached = max(row.last for row in rows)
             spell["estimate"] = max(counted, counted * (end - start) // (reached - start)) if reached > start else counted
         spells.append(spell)
         total += counted
     return _told(spells, total, any("estimate" in spell for spell in spells))
+
+
+async def _classes(
+    connection: AsyncConnection, query: HistogramQuery, spans: list[tuple[int, int]], seen: ColumnElement[bool], most: int
+) -> dict[int, list[Row[Any]]]:
+    """By the number of the span its classes of status, each with its count and the last one's time.
+
+    A server counts all spans in one statement. SQLite knows no LATERAL, and a statement costs it little.
+    """
+    if connection.dialect.name == "postgresql":
+        found: dict[int, list[Row[Any]]] = defaultdict(list)
+        for row in await connection.execute(_counted_together(query, spans, seen, most)):
+            found[row.span].append(row)
+        return found
+    statement = _counted(query, seen, most)
+    asked = (dict(zip(_BOUNDS, _bounds(*each), strict=True)) for each in spans)
+    return {number: list((await connection.execute(statement, one)).all()) for number, one in enumerate(asked)}
 
 
 async def _newest(connection: AsyncConnection, query: HistogramQuery, whole: tuple[int, int], seen: ColumnElement[bool]) -> Histogram:
@@ -101,19 +120,54 @@ async def _newest(connection: AsyncConnection, query: HistogramQuery, whole: tup
     return told
 
 
-def _counted(query: HistogramQuery, span: Span, seen: ColumnElement[bool], most: int) -> Select[Any]:
-    """By class of status: how many, and the last one's time, of the first so many of a span."""
-    first = (
-        select(_column.time_us, _column.status)
-        .where(*queries.conditions(query.filters, span), seen)
-        .order_by(_column.id)
-        .limit(most)
-        .subquery()
-    )
-    classes = ((first.c.status.between(n * 100, n * 100 + 99), f"{n}xx") for n in range(1, 10))
-    kind = case((first.c.status.is_(None), "none"), *classes, else_="other")
-    of = kind.label("status_class")
-    return select(of, func.count().label("number"), func.max(first.c.time_us).label("last")).group_by(of)
+_BOUNDS = ("first", "past", "since", "until")  # of a span: ids, then times
+
+
+def _bounds(start: int, end: int) -> tuple[str, str, int, int]:
+    return first_id(start), past_id(end), start, end
+
+
+def _inside(of: Mapping[str, ColumnElement[Any]]) -> tuple[ColumnElement[bool], ...]:
+    """That an exchange lies in the span with these bounds."""
+    return (_column.id >= of["first"], _column.id < of["past"], _column.time_us >= of["since"], _column.time_us < of["until"])
+
+
+def _first(query: HistogramQuery, of: Mapping[str, ColumnElement[Any]], seen: ColumnElement[bool], most: int) -> Select[Any]:
+    """The first so many of a span."""
+    wanted = (*_inside(of), *queries.conditions(query.filters, Span()), seen)
+    return select(_column.time_us, _column.status).where(*wanted).order_by(_column.id).limit(most)
+
+
+def _counted(query: HistogramQuery, seen: ColumnElement[bool], most: int) -> Select[Any]:
+    """By class of status: how many, and the last one's time, of the first so many of the span that is bound to it."""
+    first = _first(query, {name: bindparam(name) for name in _BOUNDS}, seen, most).subquery()
+    of = _class_of(first.c.status)
+    return select(*_counts(of, first.c.time_us)).group_by(of)
+
+
+def _counted_together(query: HistogramQuery, spans: list[tuple[int, int]], seen: ColumnElement[bool], most: int) -> Select[Any]:
+    """The same of each span, with its number."""
+    lists = (range(len(spans)), *zip(*(_bounds(*each) for each in spans), strict=True))
+    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), Text(), Text(), BigInteger(), BigInteger())
+    columns = [
+        func.unnest(literal(list(values), ARRAY(kind)), type_=kind).label(name)
+        for name, kind, values in zip(("span", *_BOUNDS), kinds, lists, strict=True)
+    ]
+    each = select(*columns).cte("spans").prefix_with("MATERIALIZED")
+    bounds: dict[str, ColumnElement[Any]] = {name: each.c[name] for name in ("since", "until")}
+    bounds |= {name: each.c[name].collate("C") for name in ("first", "past")}  # as ids are compared, whatever the database's own order is
+    first = _first(query, bounds, seen, most).lateral("found")
+    of = _class_of(first.c.status)
+    return select(each.c.span, *_counts(of, first.c.time_us)).select_from(each.join(first, true())).group_by(each.c.span, of)
+
+
+def _counts(of: ColumnElement[str], time_us: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    return [of.label("status_class"), func.count().label("number"), func.max(time_us).label("last")]
+
+
+def _class_of(status: ColumnElement[int | None]) -> ColumnElement[str]:
+    classes = ((status.between(n * 100, n * 100 + 99), f"{n}xx") for n in range(1, 10))
+    return case((status.is_(None), "none"), *classes, else_="other")
 
 
 def _spell(start: int, end: int, counts: dict[str, int]) -> Spell:

@@ -38,11 +38,12 @@ async def read(connection: AsyncConnection, statement: Select[Any], limit: int, 
     rows: list[Row[Any]] = []
     size = 0
     async with connection.stream(statement, execution_options={"yield_per": at_once}) as result:
-        async for row in result:
-            if len(rows) == limit or size > most:
-                return Page(rows, more=True)
-            rows.append(row)
-            size += size_of(row)
+        async for some in result.partitions():
+            for row in some:
+                if len(rows) == limit or size > most:
+                    return Page(rows, more=True)
+                rows.append(row)
+                size += size_of(row)
     return Page(rows, more=False)
 
 
