@@ -17,6 +17,8 @@ use std::rc::Rc;
 const START: &[u8] = b"request\0time";
 const FLAGS: &[u8] = b"response\0flags";
 const CODE: &[u8] = b"response\0code";
+/// The status behind which a WebSocket's frames pass.
+const SWITCHING: &[u8] = b"101";
 /// A longer request id is cut: every part repeats it.
 pub const MAX_REQUEST_ID: usize = 1024;
 
@@ -24,6 +26,8 @@ pub const MAX_REQUEST_ID: usize = 1024;
 struct Half {
     size: u64,
     complete: bool,
+    /// It is a WebSocket's, of which more is captured. Not where bytes of it were left out before it became one.
+    upgraded: bool,
     /// Bytes passed beyond the limit, and their last ones are wanted.
     cut: bool,
     /// What passed could not be read for the tail.
@@ -104,10 +108,22 @@ impl Stream {
         let found = inspect(root, block, &map);
         if block == Block::ResponseHeaders {
             self.well = found.is_ok_and(|findings| is_well(findings.status));
+            if found.is_ok_and(|findings| findings.status == SWITCHING) {
+                self.upgrade(root);
+            }
         }
         let outgoing = found.map(|findings| findings.redact);
         let map = ready(host, map, outgoing, &root.settings.redaction);
         self.push_block(root, block, map, now_ns);
+    }
+
+    /// What passes from here on are a WebSocket's frames. Where nothing of a body is wanted, nothing of these is.
+    fn upgrade(&mut self, root: &Root) {
+        for direction in [Direction::Request, Direction::Response] {
+            let limit = self.capture_limit(root, direction);
+            let half = self.half(direction);
+            half.upgraded = limit != 0 && half.size <= limit;
+        }
     }
 
     fn push_block(&mut self, root: &mut Root, block: Block, map: Vec<u8>, now_ns: u64) {
@@ -234,6 +250,13 @@ impl Stream {
     }
 
     fn capture_limit(&self, root: &Root, direction: Direction) -> u64 {
+        let half = match direction {
+            Direction::Request => &self.request,
+            Direction::Response => &self.response,
+        };
+        if half.upgraded {
+            return root.settings.websocket_body_bytes;
+        }
         match (direction, self.level) {
             (Direction::Request, Level::Request | Level::RequestResponse) => root.settings.request_body_bytes,
             (Direction::Response, Level::RequestResponse) => root.settings.response_body_bytes,
