@@ -41,7 +41,6 @@ from collector.decode.opening import is_plain, open_body
 from collector.decode.reading import Body, Headers, Reading
 from collector.decode.route_table import UNKNOWN
 from collector.decode.usage import Estimator
-from collector.decode.websocket import is_switched
 from collector.messages.captured import Captured, Decoded
 from collector.messages.inference import ProtocolName
 
@@ -87,7 +86,7 @@ def decode(
     chunks = timing.ordered(captured.chunks)
     asked = joined(captured.request_headers) if asked is None else asked
     answered = joined(captured.response_headers) if answered is None else answered
-    is_socket = is_switched(captured.method, captured.status)  # then the bodies are frames, which have no encodings
+    is_socket = routes.is_websocket(captured.method, asked, captured.status)  # then the bodies are frames, which have no encodings
     request, _ = _body("request", asked, captured.request_body, captured.request_whole, [], limits, problems, is_socket)
     cuts = [offset + length for offset, length, _ in chunks]
     response, ends = _body("response", answered, captured.response_body, captured.response_whole, cuts, limits, problems, is_socket)

@@ -14,11 +14,11 @@ from collector.decode.json_text import NotJSONError, loads
 from collector.decode.openai_responses import ARGUMENTS, REASONING, REFUSAL, TERMINAL, add_item, end_reason
 from collector.decode.reading import Reading
 from collector.decode.route_table import UNKNOWN
-from collector.decode.routes import NOWHERE
+from collector.decode.routes import NOWHERE, is_websocket
 from collector.decode.socket_answers import Answer, Sum
 from collector.decode.trailing import trailing_members
 from collector.decode.values import Object, mapping, name
-from collector.decode.websocket import Close, Message, Reader, first_frame, is_switched
+from collector.decode.websocket import Close, Message, Reader, first_frame
 from collector.messages.captured import Tail
 from collector.messages.inference import SocketClose
 from collector.messages.usage import UsageAbsence
@@ -49,7 +49,7 @@ def _name(value: object) -> str | None:
 def read(reading: Reading) -> None:
     """Fills the reading from what passed on the connection."""
     captured = reading.captured
-    if is_switched(captured.method, captured.status):
+    if is_websocket(captured.method, reading.request.headers, captured.status):
         _Socket(reading).run()
     elif captured.status is None:  # nobody knows what passed
         reading.response.partly_read = True
@@ -63,7 +63,7 @@ class _Socket:
         self._sum = Sum(reading.limits)
         self._open: dict[str | None, Answer] = {}
         self._current: Answer | None = None
-        self._room = reading.limits.socket_chars
+        self._room, self._texts = reading.limits.socket_chars, True  # texts are read, as many characters
         self._session: str | None = None  # its model
         self._written_by: str | None = None  # the model of transcriptions
         self._asked: set[str] = set()  # models
@@ -116,7 +116,7 @@ class _Socket:
     def _behind(self, server: Reader, tail: Tail) -> None:
         """The last bytes of what the server sent, behind those that are missing."""
         data = tail.data[-self._reading.limits.tail_bytes :]
-        self._room, self._current = 0, None
+        self._texts, self._current = False, None
         start = first_frame(data, tail.ended)
         begun = data if start is None else data[:start]
         server.gap(tail.offset + len(tail.data) - len(data) + len(begun))
@@ -129,7 +129,7 @@ class _Socket:
 
     def _server(self, message: Message) -> None:
         self._messages += 1
-        if not message.text or (event := self._reading.event(message.data)) is None:
+        if not (message.text and message.data) or (event := self._reading.event(message.data)) is None:
             return
         if not isinstance(kind := event.get("type"), str):
             return
@@ -158,7 +158,7 @@ class _Socket:
         self._delivered += 1
         answer = self._open.get(_name(event.get("response_id"))) or self._current
         piece = event.get("delta")
-        if answer is None or not isinstance(piece, str) or self._room <= 0:
+        if answer is None or not isinstance(piece, str) or not self._reads_texts():
             return
         if kind in _TEXTS:
             answer.choice.add_text(piece)
@@ -183,6 +183,9 @@ class _Socket:
         self._current = answer
         return answer
 
+    def _reads_texts(self) -> bool:
+        return self._texts and self._room > 0
+
     def _head(self, answer: Answer, response: Object) -> None:
         answer.model = _name(response.get("model")) or answer.model or self._session
         answer.tier = _name(response.get("service_tier")) or answer.tier
@@ -203,7 +206,7 @@ class _Socket:
 
     def _read_output(self, answer: Answer, response: Object) -> None:
         """What was said, as the end repeats it: the pieces that came before are replaced."""
-        if self._room > 0 and (output := self._reading.blocks(response.get("output"))):
+        if self._reads_texts() and (output := self._reading.blocks(response.get("output"))):
             pieces, answer.choice = answer.choice, type(answer.choice)()
             self._room += sum(map(len, pieces.pieces()))
             for item in output:
@@ -224,7 +227,7 @@ class _Socket:
         answer.model, answer.ended = model, True
         answer.read_usage(event.get("usage"), self._reading.route.protocol)
         said = event.get("text", event.get("transcript"))
-        if isinstance(said, str) and self._room > 0:
+        if isinstance(said, str) and self._reads_texts():
             answer.choice.add_text(said)
             self._room -= len(said)
         self._sum.add(answer)

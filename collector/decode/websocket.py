@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from collector.decode.limits import Limits
 
-_SWITCHING = 101
 _CONTINUATION, _TEXT, _CLOSE = 0, 1, 8
 _FINAL, _COMPRESSED, _MASKED = 0x80, 0x40, 0x80
 # What a frame can begin with: data with or without its end, compressed or not, or a whole control frame.
@@ -190,11 +189,6 @@ class Reader:
     def _stop(self, problem: str) -> None:
         self._over = True
         self._not_read(problem)
-
-
-def is_switched(method: str, status: int | None) -> bool:
-    """Whether what passed is not HTTP's any more: no body, but the frames of what was agreed on (RFC 9110 §15.2.2, RFC 8441)."""
-    return status == _SWITCHING or method == "CONNECT"
 
 
 def first_frame(data: bytes, ended: bool) -> int | None:

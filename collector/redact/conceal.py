@@ -15,11 +15,11 @@ from msgspec import structs
 from collector.decode.decoder import decode, joined
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.people import Said
+from collector.decode.routes import is_websocket
 from collector.decode.tensors import SIZES
 from collector.decode.untold import is_any
 from collector.decode.usage import Estimator
 from collector.decode.values import objects
-from collector.decode.websocket import is_switched
 from collector.messages.captured import Captured, Decoded
 from collector.messages.inference import Inference, RecordedAnswer
 from collector.messages.redacted import Counted
@@ -74,10 +74,11 @@ def conceal(
 ) -> Concealed:
     """`cut`: whether bytes of the request's and of the response's body passed without being captured. `with_people`: see `decode`."""
     path, asked, answered = captured.path, captured.request_headers, captured.response_headers
-    if is_switched(captured.method, captured.status):  # what passed was messages in frames, masked and compressed as it may be
+    named = joined(asked)
+    if is_websocket(captured.method, named, captured.status):  # messages in frames, which may be masked and compressed
         request, response = _frames(captured.request_body, cut[0]), _frames(captured.response_body, cut[1])
     else:
-        request = redact("request", captured.request_body, joined(asked), path, captured.request_whole, cut[0], rules, limits)
+        request = redact("request", captured.request_body, named, path, captured.request_whole, cut[0], rules, limits)
         response = redact("response", captured.response_body, joined(answered), path, captured.response_whole, cut[1], rules, limits)
     counted, said = None, Said()
     if request.redacted or response.redacted:
@@ -90,7 +91,7 @@ def conceal(
 
 
 def _frames(data: bytes, cut: bool) -> Kept:
-    return Kept(b"", ALL, "it passed on an upgraded connection") if data or cut else Kept(b"")
+    return Kept(b"", ALL, "it is frames of a WebSocket") if data or cut else Kept(b"")
 
 
 def _without_hidden(captured: Captured, request: Kept, response: Kept) -> Captured:
