@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conversation.kept import said
+from tests.conversation.kept import drawn, said
 from tests.conversation.test_conversation import lines
+from tests.decode import transcripts as t
 from tests.decode.socket_calls import REALTIME, SOCKETS, answers, ask, deflate, frames, socket
 
 NUMBER = ("user", "text", "My number is 555-1234.")
@@ -33,3 +34,11 @@ def test_frames_that_cannot_be_read_are_said() -> None:
     told = said(socket("/v1/responses", frames([ask()], True, deflate())[:-9] + b"\xff" * 40, frames(answers(1))))
     assert lines(told) == [("assistant", "text", "Answer 0")]
     assert told["problems"]
+
+
+@pytest.mark.parametrize("name", ["responses", "responses, compressed", "realtime"])
+def test_each_message_of_the_server_has_its_time(name: str) -> None:
+    told = drawn(t.chunked(SOCKETS[name], [40]))
+    assert "".join(event.get("text", "") for event in told["events"]) == ("Hello" if name == "realtime" else "Answer 0Answer 1Answer 2")
+    assert all("at_ms" in event for event in told["events"])
+    assert "problems" not in told

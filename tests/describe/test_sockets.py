@@ -104,3 +104,30 @@ def test_the_schema_holds_answers_to_what_it_says() -> None:
     told = usage(made)
     told["answers"][3]["text"] = "no"
     assert not Draft202012Validator(VALIDATOR.schema).is_valid(told)
+
+
+def test_of_a_connection_that_rests_usage_is_told_and_later_all_of_it() -> None:
+    """What passed in it while nobody heard of it any more is known to no revision but the next."""
+    first, rest = frames(answers(3)), frames(answers(4, first=3)) + close()
+    told = Told(1, path="/v1/responses", request=frames([ask()] * 7, True), response=(first, rest), status=101)
+    head, before, behind, tail = parts(told, pieces=2)
+    head.request_headers.map = pack([(":method", "GET"), (":path", told.path), ("upgrade", "websocket")])
+    before.response_headers.map = pack([(":status", "101"), ("upgrade", "websocket")])
+    tail.ClearField("response_headers")
+    vm, tape = Vm(), Tape()
+    tape.tap(vm.seal([head, before]))
+    tape.tick(400)
+    tape.tap(vm.seal([behind, tail]))
+    logged = log_message([told])
+    logged.http_logs.log_entry[0].request.request_method = GET
+    tape.log(logged)
+    tape.tick(400)
+    correlator, stages = Correlator(Limits()), Stages(ExchangeMeaning(Catalogue()), True)
+    made = [stages.output(closed.item, Place(1, 0)) for entry in tape.entries for closed in correlator.feed(entry)]
+    events = [usage(one) for one in made if any(event.type == USAGE_TYPE for event in one.events)]
+    assert [len(event["answers"]) for event in events] == [3, 7]
+    assert [event["revision"] for event in events] == [0, 1]
+    assert len({event["exchange"] for event in events}) == 1
+    assert [event["hop"]["billable"] for event in events] == [True, True]
+    assert "answers_unseen" in events[0]
+    assert "answers_unseen" not in events[1]
