@@ -88,6 +88,16 @@ def test_behind_a_gap_what_needs_the_missing_bytes_is_not_made_up():
     assert told[0] == "a message of a WebSocket was compressed with what stands in bytes that are missing: it is not read"
 
 
+@given(st.integers(1, 50), st.integers(1, 9))
+def test_what_passed_before_a_gap_is_not_taken_for_what_is_missing(head, gap):
+    packer = deflate()
+    each = [frames([message], packed=packer) for message in MESSAGES]
+    reader = Reader(DEFAULT, lambda _: None)
+    assert [message.data for message in reader.feed(b"".join(each[:head]))] == MESSAGES[:head]
+    reader.gap(sum(map(len, each[: head + gap])))
+    assert {message.data for message in reader.feed(b"".join(each[head + gap :]))} <= set(MESSAGES[head + gap :])
+
+
 @given(st.integers(1, 400))
 def test_of_a_tail_without_its_end_the_frames_are_found_too(cut):
     wire = frames(MESSAGES)
