@@ -21,7 +21,7 @@ from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
 from tests.mesh.two_hops import usage_of
 from tests.support.socket_server import LEFT, SocketServer
 
-LIMITED = {"websocket_body_bytes": 20_000, "tail_bytes": 6_000}
+LIMITED = {"websocket_response_bytes": 20_000, "tail_bytes": 6_000}
 
 
 class Lab(NamedTuple):

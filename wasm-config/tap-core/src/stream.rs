@@ -26,8 +26,6 @@ pub const MAX_REQUEST_ID: usize = 1024;
 struct Half {
     size: u64,
     complete: bool,
-    /// It is a WebSocket's, of which more is captured. Not where bytes of it were left out before it became one.
-    upgraded: bool,
     /// Bytes passed beyond the limit, and their last ones are wanted.
     cut: bool,
     /// What passed could not be read for the tail.
@@ -44,6 +42,8 @@ pub struct Stream {
     request: Half,
     response: Half,
     response_seen: bool,
+    /// What is answered are a WebSocket's frames, of which more is captured.
+    upgraded: bool,
     well: bool,
     ended: bool,
     headers_dropped: u32,
@@ -76,6 +76,7 @@ impl Stream {
             request: Half::default(),
             response: Half::default(),
             response_seen: false,
+            upgraded: false,
             well: false,
             ended: false,
             headers_dropped: 0,
@@ -108,22 +109,11 @@ impl Stream {
         let found = inspect(root, block, &map);
         if block == Block::ResponseHeaders {
             self.well = found.is_ok_and(|findings| is_well(findings.status));
-            if found.is_ok_and(|findings| findings.status == SWITCHING) {
-                self.upgrade(root);
-            }
+            self.upgraded = found.is_ok_and(|findings| findings.status == SWITCHING);
         }
         let outgoing = found.map(|findings| findings.redact);
         let map = ready(host, map, outgoing, &root.settings.redaction);
         self.push_block(root, block, map, now_ns);
-    }
-
-    /// What passes from here on are a WebSocket's frames. Where nothing of a body is wanted, nothing of these is.
-    fn upgrade(&mut self, root: &Root) {
-        for direction in [Direction::Request, Direction::Response] {
-            let limit = self.capture_limit(root, direction);
-            let half = self.half(direction);
-            half.upgraded = limit != 0 && half.size <= limit;
-        }
     }
 
     fn push_block(&mut self, root: &mut Root, block: Block, map: Vec<u8>, now_ns: u64) {
@@ -250,15 +240,14 @@ impl Stream {
     }
 
     fn capture_limit(&self, root: &Root, direction: Direction) -> u64 {
-        let half = match direction {
-            Direction::Request => &self.request,
-            Direction::Response => &self.response,
-        };
-        if half.upgraded {
-            return root.settings.websocket_body_bytes;
-        }
         match (direction, self.level) {
             (Direction::Request, Level::Request | Level::RequestResponse) => root.settings.request_body_bytes,
+            // Where nothing of bodies is wanted, nothing of these frames is.
+            (Direction::Response, Level::RequestResponse)
+                if self.upgraded && root.settings.response_body_bytes != 0 =>
+            {
+                root.settings.websocket_response_bytes
+            }
             (Direction::Response, Level::RequestResponse) => root.settings.response_body_bytes,
             _ => 0,
         }
