@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 import msgspec
 
 from collector.messages.field import fields
-from collector.messages.inference import AnswerChoice, ErrorDetails, Inference, RecordedTensor, ToolCall
+from collector.messages.inference import AnswerChoice, ErrorDetails, Inference, RecordedAnswer, RecordedTensor, SocketClose, ToolCall
 from collector.messages.mcp import Mcp, McpMessage
 from collector.messages.record import Caller, Policy, Proxy, Record, RecordedBody, RecordedHop, RecordedRequest, RecordedResponse, Trace
 from collector.messages.record import Upstream as RecordedUpstream
@@ -70,6 +70,7 @@ SHOWN: dict[type, set[str]] = {
         "service_tier",
     },
     AnswerChoice: {"role", "finish_reason"},
+    RecordedAnswer: {"operation", "id", "model", "service_tier", "finish_reason"},
     ToolCall: {"id", "name"},
     RecordedTensor: {"name", "datatype", "content_type"},
     ErrorDetails: {"type", "code"},
@@ -83,6 +84,7 @@ LEFT_OUT: dict[type, set[str]] = {
     Record: {"problems"},  # some quote what they could not read
     RecordedBody: {"sha256", "href"},  # who guesses a text would see that he is right
     AnswerChoice: {"text", "reasoning", "refusal"},
+    SocketClose: {"reason"},
     ToolCall: {"arguments"},
     RecordedTensor: {"filename"},
     ErrorDetails: {"message", "param"},

@@ -214,6 +214,7 @@ _READERS: Mapping[str, _Reader] = {
     "openai-chat": _chat,
     "openai-completions": _completions,
     "openai-responses": _responses,
+    "openai-realtime": _responses,
     "openai-embeddings": _inputs,
     "openai-rerank": _rerank,
     "openai-audio": _inputs,

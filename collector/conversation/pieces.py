@@ -27,6 +27,10 @@ class Piece(NamedTuple):
 NOTHING = Piece("other", "")
 _DELTAS: dict[str, PieceKind] = {
     "response.output_text.delta": "text",
+    "response.text.delta": "text",
+    "response.output_audio_transcript.delta": "text",
+    "response.audio_transcript.delta": "text",
+    "transcription.delta": "text",
     "response.reasoning_text.delta": "reasoning",
     "response.reasoning_summary_text.delta": "reasoning",
     "response.refusal.delta": "refusal",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from collector.conversation import answered, asked, tables
+from collector.conversation import answered, asked, sockets, tables
 from collector.conversation.document import Conversation, Message, Values
 from collector.conversation.missing import words
 from collector.conversation.pairing import pair
@@ -74,7 +74,10 @@ def _read(told: Conversation, reading: Reading, inference: Object, room: Room) -
     if protocol == "mcp":
         told["rpc"] = answered.rpc(reading, room)
         return
-    body = reading.asked if reading.request.starts_as_json and protocol != "kserve-v2-grpc" else None
+    if sockets.is_socket(inference):
+        body: object = sockets.asked(reading, room)
+    else:
+        body = reading.asked if reading.request.starts_as_json and protocol != "kserve-v2-grpc" else None
     if protocol in ("kserve-v2", "kserve-v2-grpc") and operation in _TENSORS:
         _tensors(told, reading, inference, body, room)
     elif protocol == "kserve-v1":

@@ -13,8 +13,10 @@ from collector.conversation.timeline_document import Gaps, Moment, Stall, Stream
 from collector.decode.form import GRPC
 from collector.decode.grpc import messages as grpc_messages
 from collector.decode.json_text import NotJSONError, loads
+from collector.decode.routes import is_websocket
 from collector.decode.timing import arrivals
 from collector.decode.values import Object, items, mapping, text
+from collector.decode.websocket import Reader
 from collector.messages.chunk_times import unpack
 
 EVENTS = 65_536  # that are shown
@@ -111,21 +113,26 @@ def _frames(opened: Stored, problems: list[str]) -> Iterator[tuple[str, str, int
         for _, end in grpc_messages(reading.response.data, coding, reading.limits, problems):
             yield "message", "", end
         return
-    if not reading.streamed:
-        return
-    for name, data, end in reading.frames():
-        try:
-            event = loads(data)
-        except NotJSONError:
-            yield "other", "", end
-            continue
-        if not isinstance(event, dict):
-            yield "other", "", end
-            continue
-        if name and "type" not in event:
-            event["type"] = name.decode("utf-8", "replace")
-        found = piece(event)
-        yield found.kind if found.text else "other", found.text, end
+    if is_websocket(reading.captured.method, reading.request.headers, reading.captured.status):
+        for message in Reader(reading.limits, problems.append).feed(reading.captured.response_body):
+            yield (*_piece(b"", message.data), message.end)
+    elif reading.streamed:
+        for name, data, end in reading.frames():
+            yield (*_piece(name, data), end)
+
+
+def _piece(name: bytes, data: bytes) -> tuple[str, str]:
+    """Kind and text of an event."""
+    try:
+        event = loads(data)
+    except NotJSONError:
+        return "other", ""
+    if not isinstance(event, dict):
+        return "other", ""
+    if name and "type" not in event:
+        event["type"] = name.decode("utf-8", "replace")
+    found = piece(event)
+    return found.kind if found.text else "other", found.text
 
 
 def _tell_gaps(told: Timeline, contents: Sequence[int]) -> None:

@@ -254,6 +254,7 @@ _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "root": _root,
     "mcp": lambda _, reading: json_rpc.find(reading, at_home=True),
     "bedrock": _bedrock,
+    "socket": lambda route, _: route,  # its frames decide, when they are read
     **dict.fromkeys(_OLLAMA, _ollama),
 }
 _OTHERWISE = {"ollama generate": _BY_OPERATION["generate"], "ollama embeddings": _BY_OPERATION["embeddings"]}

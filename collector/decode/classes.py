@@ -21,6 +21,7 @@ from collector.decode.route_table import (
     IMAGES,
     MESSAGES,
     OLLAMA,
+    REALTIME,
     RERANK,
     RESPONSES,
     TGI,
@@ -31,7 +32,7 @@ from collector.messages.usage import ClassName, TokenClasses, UsageName
 
 # Whether cached tokens, and those written to a cache, are within the prompt's. Of protocols that are not here it is not known.
 _CACHES_WITHIN: Mapping[ProtocolName, bool] = {
-    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI, OLLAMA, GEMINI), True),
+    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, REALTIME, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI, OLLAMA, GEMINI), True),
     MESSAGES: False,
     BEDROCK: False,
 }
@@ -56,14 +57,16 @@ _NONE: tuple[TokenClasses, str] = ({}, "")
 _UNTIDY = "response body: the tokens that are told do not add up, so they are not told by class"
 
 
-def find(numbers: Mapping[UsageName, Number], protocol: ProtocolName) -> tuple[TokenClasses, str]:
-    """The classes, none if they are not known; and the problem, if the numbers do not add up."""
+def find(numbers: Mapping[UsageName, Number], protocol: ProtocolName, apart: bool = False) -> tuple[TokenClasses, str]:
+    """The classes, none if they are not known; and the problem, if the numbers do not add up. `apart`: no sound or image in these numbers
+    was cached.
+    """
     if "completion_tokens" not in numbers and "prompt_tokens" not in numbers:
         return _NONE
     within = _CACHES_WITHIN.get(protocol)
     if within is None:
         return _NONE
-    return _found(numbers, within, protocol in _THOUGHTS_BESIDE) if numbers.keys() - _USUAL else _usual(numbers, within)
+    return _found(numbers, within, protocol in _THOUGHTS_BESIDE, apart) if numbers.keys() - _USUAL else _usual(numbers, within)
 
 
 def _usual(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClasses, str]:
@@ -81,12 +84,14 @@ def _usual(numbers: Mapping[UsageName, Number], within: bool) -> tuple[TokenClas
     return cast(TokenClasses, classes), ""
 
 
-def _found(numbers: Mapping[UsageName, Number], within: bool, beside: bool = False) -> tuple[TokenClasses, str]:
-    """`within`: cached tokens are within the prompt's. `beside`: thoughts are beside the completion, whatever total is told."""
+def _found(numbers: Mapping[UsageName, Number], within: bool, beside: bool = False, apart: bool = False) -> tuple[TokenClasses, str]:
+    """`within`: cached tokens are within the prompt's. `beside`: thoughts are beside the completion, whatever total is told. `apart`: see
+    `find`.
+    """
     prompt, completion = numbers.get("prompt_tokens"), numbers.get("completion_tokens")
     classes, sums = _parts(numbers)
     cached, thought, total = sums[_CACHED] + sums[_WRITTEN], sums[_THOUGHT], numbers.get("total_tokens")
-    if within and cached and sums[_SENT]:
+    if within and cached and sums[_SENT] and not apart:
         return _NONE  # which of them are both is not told
     if prompt is not None:
         classes["input_uncached"] = prompt.value - sums[_SENT] - (cached if within else 0)

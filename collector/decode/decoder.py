@@ -27,6 +27,7 @@ from collector.decode import (
     openai_images,
     openai_rerank,
     openai_responses,
+    openai_socket,
     other,
     people,
     routes,
@@ -47,6 +48,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "openai_chat": openai_chat.read,
     "openai_completions": openai_completions.read,
     "openai_responses": openai_responses.read,
+    "openai_socket": openai_socket.read,
     "openai_embeddings": openai_embeddings.read,
     "openai_rerank": openai_rerank.read,
     "openai_audio": openai_audio.read,
@@ -61,6 +63,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "kserve_v2_grpc": kserve_v2_grpc.read,
     "mcp": mcp.read,
 })  # fmt: skip
+_SOCKET = "openai_socket"
 # What a fault in a protocol module can raise on bytes that nobody thought of.
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
@@ -83,21 +86,23 @@ def decode(
     chunks = timing.ordered(captured.chunks)
     asked = joined(captured.request_headers) if asked is None else asked
     answered = joined(captured.response_headers) if answered is None else answered
-    request, _ = _body("request", asked, captured.request_body, captured.request_whole, [], limits, problems)
+    is_socket = routes.is_websocket(captured.method, asked, captured.status)  # then the bodies are frames, which have no encodings
+    request, _ = _body("request", asked, captured.request_body, captured.request_whole, [], limits, problems, is_socket)
     cuts = [offset + length for offset, length, _ in chunks]
-    response, ends = _body("response", answered, captured.response_body, captured.response_whole, cuts, limits, problems)
+    response, ends = _body("response", answered, captured.response_body, captured.response_whole, cuts, limits, problems, is_socket)
     reading = Reading(captured, request, response, limits, problems)
     try:
         _read(reading)
         reading.add_up()
-        if estimator is not None:
+        if estimator is not None and not reading.is_socket:
             estimate(reading, estimator)
         because = untold.find(reading)
     except _FAULTS as error:
         # Not the error's text: it may hold what was in a body.
         reading.problem(f"the decoder failed: {type(error).__name__} in {reading.inference.get('operation', 'a call')}")
         because = untold.find_failed(reading)
-    disjoint, problem = classes.find(reading.usage.numbers, _counted_as(reading))
+    told_classes = reading.classes
+    disjoint, problem = classes.find(reading.usage.numbers, _counted_as(reading)) if told_classes is None else (told_classes, "")
     if problem:
         reading.problem(problem)
     _finish(reading)
@@ -132,9 +137,11 @@ def _read(reading: Reading) -> None:
     named = route.model and route.model[: reading.limits.name_chars]
     reading.put("model_requested", named)
     reading.put("model_version_requested", route.version)
-    if route.generates and route.handler:
+    if route.generates and route.handler and route.handler != _SOCKET:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, other.read)(reading)
+    if reading.is_socket:
+        return
     if captured.request_tail or captured.response_tail or _is_unread(reading):
         ends.read(reading, route.generates)
     reading.put("model_requested", named)  # whatever the body says: where the path names the model, servers do not read it there
@@ -162,7 +169,7 @@ def _finish(reading: Reading) -> None:
             reading.problem(problem)
     if reading.choices.are_told:
         _finish_choices(reading)
-    if inference.get("streamed") is True and reading.response.data:
+    if inference.get("streamed") is True and reading.response.data and not reading.is_socket:
         if reading.events_are_left_out:
             reading.problem(f"more than {reading.limits.events} events: those between the first and the last are not read")
         elif not (reading.captured.response_tail or reading.response.partly_read):  # else those in the middle are not known
@@ -188,8 +195,9 @@ def _body(
     cuts: list[int],
     limits: Limits,
     problems: list[str],
+    is_socket: bool,
 ) -> tuple[Body, Sequence[int]]:
-    if is_plain(data) and "content-encoding" not in told:
+    if is_socket or (is_plain(data) and "content-encoding" not in told):
         return Body(side, data, whole, told), cuts
     opened = open_body(side, data, whole, told, cuts, limits)
     problems += [f"{side} body: {lie}" for lie in opened.lies]

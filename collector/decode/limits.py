@@ -20,6 +20,9 @@ class Limits:
     tail_bytes: int = 256 << 10  # of the end of a body whose middle is missing or too long
     events: int = 262_144  # of one stream; the last 16 are read beyond it, since usage is at the end
     messages: int = 65_536  # gRPC messages of one direction
+    socket_bytes: int = 64 << 20  # of the inflated messages of one direction of a WebSocket
+    responses: int = 1024  # of one WebSocket that are told one by one; of all others the sum
+    socket_chars: int = 262_144  # of the texts of its responses
     choices: int = 128
     answers: int = 4096  # in one body, each with usage of its own
     tool_calls: int = 1024  # of one choice

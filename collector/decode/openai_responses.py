@@ -13,11 +13,11 @@ from collector.decode.reading import Reading
 from collector.decode.usage import Told, count
 from collector.decode.values import Object, mapping, name, objects, text
 
-_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _TEXT = "response.output_text.delta"
-_REFUSAL = "response.refusal.delta"
-_REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta", "response.reasoning.delta")
-_ARGUMENTS = (
+REFUSAL = "response.refusal.delta"
+REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta", "response.reasoning.delta")
+ARGUMENTS = (
     "response.function_call_arguments.delta",
     "response.custom_tool_call_input.delta",
     "response.mcp_call_arguments.delta",
@@ -61,7 +61,7 @@ def _whole(reading: Reading, response: Object, generated: bool) -> None:
         choices = Choices(reading.limits.choices)
         choice = choices.at(0)
         for item in output:
-            _item(choice, item)
+            add_item(choice, item)
         if any(choice.pieces()) or not reading.content:  # some servers end a stream with an answer that holds nothing of it
             reading.choices = choices
     if "output" in response:
@@ -77,20 +77,28 @@ def read_usage(reading: Reading, response: Object) -> None:
 
 def read_late(reading: Reading, event: Object) -> None:
     """One of a stream's last events, where events before it are missing. The terminal one holds the whole response."""
-    if (kind := event.get("type")) in _TERMINAL:
+    if (kind := event.get("type")) in TERMINAL:
         _whole(reading, mapping(event.get("response")), True)
     elif kind == "error":
         failures.put(reading, event)
 
 
 def _finish(choice: Choice, response: Object) -> None:
-    reason = mapping(response.get("incomplete_details")).get("reason")
+    if reason := end_reason(response):
+        choice.finish_reason = reason
+
+
+def end_reason(response: Object) -> str | None:
+    """Why a response ended; None while it goes on, or where that is not told. Realtime tells it in `status_details`."""
     status = name(response.get("status"))
-    if status not in _RUNNING:
-        choice.finish_reason = name(reason) or status
+    if status in _RUNNING:
+        return None
+    details = mapping(response.get("incomplete_details")) or mapping(response.get("status_details"))
+    return name(details.get("reason")) or status
 
 
-def _item(choice: Choice, item: Object) -> None:
+def add_item(choice: Choice, item: Object) -> None:
+    """An item of a response's output."""
     kind = item.get("type")
     if kind == "message":
         choice.role = name(item.get("role")) or choice.role
@@ -109,7 +117,7 @@ def _item(choice: Choice, item: Object) -> None:
 
 
 def _part(choice: Choice, part: Object) -> None:
-    if isinstance(said := part.get("text"), str):
+    if isinstance(said := part.get("text", part.get("transcript")), str):  # of a spoken answer its transcript
         choice.add_text(said)
     if isinstance(refused := part.get("refusal"), str):
         choice.add_refusal(refused)
@@ -141,10 +149,10 @@ class _Stream:
         choice = self._reading.choices.at(0)
         if kind == "response.output_item.added":
             return self._added(choice, event)
-        if kind in _TERMINAL or kind in ("response.created", "response.in_progress"):
+        if kind in TERMINAL or kind in ("response.created", "response.in_progress"):
             response = mapping(event.get("response"))
-            _whole(self._reading, response, kind in _TERMINAL and self._reading.operation == "response")
-            if kind in _TERMINAL:
+            _whole(self._reading, response, kind in TERMINAL and self._reading.operation == "response")
+            if kind in TERMINAL:
                 _read_retold(self._reading, response)
             return False
         piece = event.get("delta")
@@ -153,11 +161,11 @@ class _Stream:
         return self._delta(choice, kind, event, piece)
 
     def _delta(self, choice: Choice, kind: str, event: Object, piece: str) -> bool:
-        if kind in _REASONING:
+        if kind in REASONING:
             choice.add_reasoning(piece)
-        elif kind == _REFUSAL:
+        elif kind == REFUSAL:
             choice.add_refusal(piece)
-        elif kind in _ARGUMENTS:
+        elif kind in ARGUMENTS:
             if call := self._calls.get(_key(event)):
                 call.arguments.append(piece)
         else:
@@ -169,7 +177,7 @@ class _Stream:
         before = len(choice.calls)
         if item.get("type") in _CALLS and not self._reading.has_room(choice.calls):
             return False
-        _item(choice, item)
+        add_item(choice, item)
         if len(choice.calls) > before:
             self._calls[_key(event)] = choice.calls[-1]
             return True

@@ -22,7 +22,7 @@ from collector.decode.usage import Usage
 from collector.decode.values import Object, objects
 from collector.messages.captured import Captured
 from collector.messages.inference import Inference, ProtocolName
-from collector.messages.usage import UsageName
+from collector.messages.usage import TokenClasses, UsageAbsence, UsageName
 
 Headers = dict[str, str]
 Name = Literal["model_requested", "model_answered", "model_version_requested", "model_version_answered", "id", "service_tier"]
@@ -95,6 +95,9 @@ class Reading:
     # In whose ways tokens were counted, where that was not the protocol's alone; `unknown`: in one that nobody knows.
     counted_as: frozenset[ProtocolName] = frozenset()
     is_undecided = False
+    is_socket = False  # many answers, each with an end of its own: nothing is read behind the protocol's own module
+    absence: UsageAbsence | None = None  # of a socket: why there is no usage
+    classes: TokenClasses | None = None  # of a socket: the sums of its answers
     created: int | None = None  # see Decoded
 
     def __init__(self, captured: Captured, request: Body, response: Body, limits: Limits, problems: list[str]) -> None:

@@ -13,6 +13,7 @@ from collector.messages.inference import ProtocolName
 CHAT: ProtocolName = "openai-chat"
 COMPLETIONS: ProtocolName = "openai-completions"
 RESPONSES: ProtocolName = "openai-responses"
+REALTIME: ProtocolName = "openai-realtime"
 EMBEDDINGS: ProtocolName = "openai-embeddings"
 RERANK: ProtocolName = "openai-rerank"
 MESSAGES: ProtocolName = "anthropic-messages"
@@ -37,6 +38,7 @@ WEBSOCKET = "WEBSOCKET"  # stands for the method of a request that asks for an u
 
 _USAGE = "`usage`"
 _STREAMED = "`usage`; of a stream in its last events"
+_SOCKET = "`usage` at the end of each response or transcription"
 _COUNTED = "counted: tensors, rows, bytes"
 _TEXTS = "`details`, `meta_info`, headers `x-prompt-tokens` and `x-generated-tokens`"
 
@@ -133,7 +135,8 @@ _OPENAI_ROWS = (
     Row("POST", "/responses/compact", RESPONSES, "compact", "openai_responses", _USAGE),
     Row("POST", "/responses/input_tokens", RESPONSES, "count_tokens", "openai_responses"),
     Row("POST", "/responses", RESPONSES, "response", "openai_responses", _STREAMED, "responses"),
-    Row(WEBSOCKET, "/responses", RESPONSES, "response", None, "in its frames: not read"),
+    Row(WEBSOCKET, "/responses", RESPONSES, "response", "openai_socket", _SOCKET, "socket"),
+    Row(WEBSOCKET, "/realtime", REALTIME, "realtime", "openai_socket", _SOCKET, "socket"),
     Row("POST", "/embeddings", EMBEDDINGS, "embeddings", "openai_embeddings", f"{_USAGE}; counted: rows", "embeddings"),
     Row("POST", "/pooling", EMBEDDINGS, "pooling", "openai_embeddings", f"{_USAGE}; counted: rows", "embeddings"),
     Row("POST", "/classify", EMBEDDINGS, "classify", "openai_embeddings", f"{_USAGE}; counted: rows", "embeddings"),

@@ -35,6 +35,7 @@ class Route:
 
 
 NOWHERE = Route(UNKNOWN)
+_SWITCHED = 101
 
 # A mesh's calls go to few paths, over and over.
 _REMEMBERED, _REMEMBERED_CHARS = 1024, 256
@@ -70,6 +71,13 @@ def method_of(method: str, headers: Mapping[str, str]) -> str:
     if method == "CONNECT" and headers.get(":protocol") == "websocket":
         return WEBSOCKET
     return "GET" if method == "HEAD" else method
+
+
+def is_websocket(method: str, headers: Mapping[str, str], status: int | None) -> bool:
+    """Whether frames of a WebSocket passed in place of bodies: it was asked for and taken up."""
+    if status == _SWITCHED or (method == "CONNECT" and status is not None and 200 <= status < 300):
+        return method_of(method, headers) == WEBSOCKET
+    return False
 
 
 def find(method: str, path: str) -> Route:

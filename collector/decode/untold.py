@@ -64,6 +64,8 @@ def find(reading: Reading) -> UsageAbsence | None:
 
     Of a call that is not known it is told too: whether a model is behind it only its workload says.
     """
+    if reading.is_socket:
+        return reading.absence
     if "completion_tokens" in reading.usage.numbers or _needs_none(reading):  # the first is nearly always so, and cheap
         return None
     if not _is_known(reading.route):
@@ -110,7 +112,7 @@ def _needs_none(reading: Reading) -> bool:
 
 
 def _is_known(route: Route) -> bool:
-    """Whether its bodies are read: not so a WebSocket's."""
+    """Whether its bodies are read."""
     return route.generates and route.handler is not None
 
 

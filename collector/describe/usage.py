@@ -16,7 +16,18 @@ from collector.messages.record import Record
 
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")
 _CALLER = ("consumer", "user", "user_by", "agent", "agent_by", "session", "session_by")
-_INFERENCE = ("protocol", "operation", "model_requested", "model_answered", "service_tier", "streamed", "delivered_chunks")
+_INFERENCE = (
+    "protocol",
+    "operation",
+    "model_requested",
+    "model_answered",
+    "service_tier",
+    "streamed",
+    "delivered_chunks",
+    "answer_count",
+    "answers",
+    "answers_unseen",
+)
 
 # Their answers repeat the request's id, and a caller may give the same to all its calls: by it no two answers are told apart.
 _CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")

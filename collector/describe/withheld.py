@@ -18,6 +18,7 @@ T = TypeVar("T", bound=Mapping[str, object])
 RULE: Literal["logger.mode"] = "logger.mode"
 _SAFE_BODY = ("size", "content_type", "encoding")
 _SAFE_CHOICE = ("index", "role", "finish_reason", "logprobs")
+_SAFE_CLOSE = ("by", "code")
 _SAFE_ERROR = ("type", "code")
 _SAFE_PART = ("name", "datatype", "shape", "content_type", "size")
 _WITH_TOOL = ("tools/call", "prompts/get")  # their name is one that the server gave
@@ -66,6 +67,8 @@ def _of_response(inference: Inference) -> Inference:
     told = inference.copy()
     if "choices" in told:
         told["choices"] = [_only(choice, _SAFE_CHOICE) for choice in told["choices"]]
+    if "closed" in told:
+        told["closed"] = _only(told["closed"], _SAFE_CLOSE)
     if "error" in told:
         told["error"] = _only(told["error"], _SAFE_ERROR)
     return told

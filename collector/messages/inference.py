@@ -4,11 +4,13 @@ from typing import Annotated, Literal, TypedDict
 
 from collector.messages.field import field
 from collector.messages.mcp import Mcp
+from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
 ProtocolName = Literal[
     "openai-chat",
     "openai-completions",
     "openai-responses",
+    "openai-realtime",
     "openai-embeddings",
     "openai-rerank",
     "openai-audio",
@@ -30,6 +32,7 @@ ProtocolName = Literal[
 _ASKED, _ANSWERED = "the request", "the answer"
 _ABSENT = "it was not said"
 _ERROR = "the error"
+_EVENT = "its events"
 
 
 class ToolCall(TypedDict, total=False):
@@ -75,6 +78,29 @@ class ErrorDetails(TypedDict, total=False):
     param: Annotated[str | int | float, field("The parameter that was wrong.", _ERROR, _ABSENT, "model")]
 
 
+class RecordedAnswer(TypedDict, total=False):
+    """One of the answers of a WebSocket, in the order in which they ended."""
+
+    operation: Annotated[str, field("`response`, or `transcription` of what was said.", _EVENT, "", "response")]
+    id: Annotated[str, field("The response's id; of a transcription that of what was written down.", _EVENT, _ABSENT, "resp_7d2f")]
+    model: Annotated[str, field("The model; where no answer names one, that of the session.", _EVENT, _ABSENT, "gpt-realtime")]
+    service_tier: Annotated[str, field("The tier of service.", _EVENT, _ABSENT, "default")]
+    finish_reason: Annotated[str, field("Why it ended.", _EVENT, "it did not end, or nobody said", "completed")]
+    usage: Annotated[RecordedUsage, field("Its own usage.", _EVENT, "none was told")]
+    usage_absent: Annotated[UsageAbsence, field("Why it has none (decoding.md).", "Meshscribe", "it has usage", "aborted_before_usage")]
+    usage_classes: Annotated[
+        TokenClasses, field("Its tokens by what they cost, each once.", "Meshscribe", "that is not known of its tokens", {"output": 42})
+    ]
+
+
+class SocketClose(TypedDict, total=False):
+    """How a WebSocket was closed."""
+
+    by: Annotated[Literal["client", "server"], field("Whose frame was seen.", "the frames", "both closed, as they do in order", "server")]
+    code: Annotated[int, field("The code; 1005: none was sent.", "the frame", "", 1000)]
+    reason: Annotated[str, field("The reason, at most 123 bytes.", "the frame", _ABSENT, "session expired")]
+
+
 class Inference(TypedDict, total=False):
     """What decoding found in the bodies (decoding.md)."""
 
@@ -114,5 +140,20 @@ class Inference(TypedDict, total=False):
             "events",
         ),
     ]
+    answers: Annotated[
+        list[RecordedAnswer],
+        field("Of a WebSocket each answer by itself, at most 1,024; `usage` holds what all of them come to.", _ANSWERED, "there are none"),
+    ]
+    answer_count: Annotated[
+        int,
+        field("Answers of a WebSocket that ended or were broken off, as far as they were seen.", _ANSWERED, "it is none", 12, "answers"),
+    ]
+    answers_unseen: Annotated[
+        Literal[True],
+        field(
+            "Of a WebSocket not all was captured or could be read: there may have been more answers.", "Meshscribe", "all was read", True
+        ),
+    ]
+    closed: Annotated[SocketClose, field("How the WebSocket was closed.", "the frames", "no close was seen")]
     error: Annotated[ErrorDetails, field("What the error says.", _ANSWERED, "none was told")]
     mcp: Annotated[Mcp, field("What the exchange is in the Model Context Protocol.", "bodies and headers", "the protocol is another")]

@@ -8,19 +8,20 @@ Nothing else of what the decoder found on what passed leaves this module.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from msgspec import structs
 
 from collector.decode.decoder import decode, joined
 from collector.decode.limits import DEFAULT, Limits
 from collector.decode.people import Said
+from collector.decode.routes import is_websocket
 from collector.decode.tensors import SIZES
 from collector.decode.untold import is_any
 from collector.decode.usage import Estimator
 from collector.decode.values import objects
 from collector.messages.captured import Captured, Decoded
-from collector.messages.inference import Inference
+from collector.messages.inference import Inference, RecordedAnswer
 from collector.messages.redacted import Counted
 from collector.messages.usage import RecordedUsage
 from collector.redact.bodies import ALL, PART, SIDES, Kept, redact
@@ -29,7 +30,7 @@ from collector.redact.rules import Rules
 from collector.rule_language.paths import EVERY
 from collector.rule_language.patterns import Patterns
 
-COUNTS = ("protocol", "operation", "background", "streamed", "delivered_chunks")
+COUNTS = ("protocol", "operation", "background", "streamed", "delivered_chunks", "answers", "answer_count", "answers_unseen")
 NAMES = {
     "request": ("model_requested", "model_version_requested"),
     "response": ("model_answered", "model_version_answered", "id", "service_tier"),
@@ -43,6 +44,12 @@ _MEMBERS = {
     "service_tier": ("service_tier", "usage", "response", "message", "usageMetadata", "serviceTier", "trafficType"),
     "id": ("id", "response", "message", "meta_info", "responseId"),
 }  # fmt: skip
+_OF_ANSWER: tuple[tuple[Literal["id", "model", "service_tier", "finish_reason"], tuple[str, ...]], ...] = (
+    ("id", (*_MEMBERS["id"], "item_id")),
+    ("model", (*_MEMBERS["model_answered"], "session")),
+    ("service_tier", _MEMBERS["service_tier"]),
+    ("finish_reason", ("status", "reason", "incomplete_details", "status_details", "response")),
+)
 _TENSORS = {"request": "inputs", "response": "outputs"}
 _DATATYPES = frozenset((*SIZES, "BYTES"))
 
@@ -67,8 +74,12 @@ def conceal(
 ) -> Concealed:
     """`cut`: whether bytes of the request's and of the response's body passed without being captured. `with_people`: see `decode`."""
     path, asked, answered = captured.path, captured.request_headers, captured.response_headers
-    request = redact("request", captured.request_body, joined(asked), path, captured.request_whole, cut[0], rules, limits)
-    response = redact("response", captured.response_body, joined(answered), path, captured.response_whole, cut[1], rules, limits)
+    named = joined(asked)
+    if is_websocket(captured.method, named, captured.status):  # messages in frames, which may be masked and compressed
+        request, response = _frames(captured.request_body, cut[0]), _frames(captured.response_body, cut[1])
+    else:
+        request = redact("request", captured.request_body, named, path, captured.request_whole, cut[0], rules, limits)
+        response = redact("response", captured.response_body, joined(answered), path, captured.response_whole, cut[1], rules, limits)
     counted, said = None, Said()
     if request.redacted or response.redacted:
         passed = decode(captured, limits, estimator, with_people=with_people)
@@ -77,6 +88,10 @@ def conceal(
     if rules.patterns:
         captured = _without_quotes(captured, rules.patterns)
     return Concealed(request, response, captured, counted, said)
+
+
+def _frames(data: bytes, cut: bool) -> Kept:
+    return Kept(b"", ALL, "it is frames of a WebSocket") if data or cut else Kept(b"")
 
 
 def _without_hidden(captured: Captured, request: Kept, response: Kept) -> Captured:
@@ -113,12 +128,28 @@ def _counted(passed: Decoded, kept: dict[str, Kept], rules: Rules) -> Counted:
     """Of a body that is not withheld now a pattern may find something in the record."""
     inference = cast("dict[str, object]", passed.inference)  # its members are looked up by names from tables
     counts = cast(Inference, {name: inference[name] for name in COUNTS if name in inference})
+    if "answers" in counts:
+        counts["answers"] = [_answer(told, rules) for told in counts["answers"]]
     sides = [side for side in SIDES if rules.patterns or kept[side].redacted == ALL]
     numbers, untold = _numbers(passed.usage, rules), passed.untold
     if "other" in passed.usage and "other" not in numbers and not is_any(numbers, counts):
         untold = "withheld"
     names = {side: cast(Inference, _names(inference, side, rules)) for side in sides}
     return Counted(numbers, untold, passed.classes, passed.timing, counts, names)
+
+
+def _answer(told: RecordedAnswer, rules: Rules) -> RecordedAnswer:
+    """An answer with what of its names may be told."""
+    kept = told.copy()
+    if "usage" in kept:
+        kept["usage"] = _numbers(kept["usage"], rules)
+    for name, members in _OF_ANSWER:
+        if name in kept:
+            if rules.members.isdisjoint((EVERY, *members)):
+                kept[name] = rules.patterns.sub(kept[name])
+            else:
+                del kept[name]
+    return kept
 
 
 def _numbers(usage: RecordedUsage, rules: Rules) -> RecordedUsage:

@@ -129,9 +129,10 @@ CASES: dict[str, tuple[Captured, str | None]] = {
     "Ollama loads a model": (t.exchange("/api/chat", {"model": "m"}, {"done": True, "done_reason": "load", "model": "m"}), None),
     "no route": (t.exchange("/api/other", {"model": "m"}, {"done": True}), "unknown_protocol"),
     "no method of gRPC": (t.exchange("/inference.GRPCInferenceService/Other", b""), "unknown_protocol"),
-    "a WebSocket": (
+    "a WebSocket": (t.get("/chat", status=101, request_headers=[("upgrade", "websocket")], response_whole=False), "unknown_protocol"),
+    "a WebSocket on which nothing was asked": (
         t.get("/v1/responses", status=101, request_headers=[("upgrade", "websocket")], response_whole=False),
-        "unknown_protocol",
+        None,
     ),
 }  # fmt: skip
 

@@ -38,6 +38,7 @@ const REDACTED_QUERY: [&str; 19] = [
     "auth",
 ];
 const MAX_BODY: u64 = 64 * MIB;
+const WEBSOCKET: u64 = 8 * MIB;
 const MIB: u64 = 1024 * 1024;
 const QUEUE_BYTES: u64 = 8 * MIB;
 const LEAST_QUEUE: u64 = 64 * 1024;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub request_body_bytes: u64,
     /// Bytes of a response body that are captured.
     pub response_body_bytes: u64,
+    /// The same of what is answered on a connection that became a WebSocket: that may be hundreds of answers.
+    pub websocket_response_bytes: u64,
     /// Bytes of the end of a body that is longer than what is captured; 0: none.
     pub tail_bytes: usize,
     /// The caller's address is told. Off by default: one read costs 2 µs of a request, and the access log has it.
@@ -117,6 +120,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         "collector",
         "request_body_bytes",
         "response_body_bytes",
+        "websocket_response_bytes",
         "tail_bytes",
         "caller_address",
         "caller_principal",
@@ -139,6 +143,7 @@ fn settings(document: &Value, faults: &mut Faults) -> Settings {
         collector: collector(&object, faults),
         request_body_bytes: object.number("request_body_bytes", 0, MAX_BODY, MIB, faults),
         response_body_bytes: object.number("response_body_bytes", 0, MAX_BODY, MIB, faults),
+        websocket_response_bytes: object.number("websocket_response_bytes", 0, MAX_BODY, WEBSOCKET, faults),
         tail_bytes: tail_bytes(&object, faults),
         caller_address: object.switch("caller_address", false, faults),
         caller_principal: object.switch("caller_principal", true, faults),

@@ -17,6 +17,8 @@ use std::rc::Rc;
 const START: &[u8] = b"request\0time";
 const FLAGS: &[u8] = b"response\0flags";
 const CODE: &[u8] = b"response\0code";
+/// The status behind which a WebSocket's frames pass.
+const SWITCHING: &[u8] = b"101";
 /// A longer request id is cut: every part repeats it.
 pub const MAX_REQUEST_ID: usize = 1024;
 
@@ -40,6 +42,8 @@ pub struct Stream {
     request: Half,
     response: Half,
     response_seen: bool,
+    /// What is answered are a WebSocket's frames, of which more is captured.
+    upgraded: bool,
     well: bool,
     ended: bool,
     headers_dropped: u32,
@@ -72,6 +76,7 @@ impl Stream {
             request: Half::default(),
             response: Half::default(),
             response_seen: false,
+            upgraded: false,
             well: false,
             ended: false,
             headers_dropped: 0,
@@ -104,6 +109,7 @@ impl Stream {
         let found = inspect(root, block, &map);
         if block == Block::ResponseHeaders {
             self.well = found.is_ok_and(|findings| is_well(findings.status));
+            self.upgraded = found.is_ok_and(|findings| findings.status == SWITCHING);
         }
         let outgoing = found.map(|findings| findings.redact);
         let map = ready(host, map, outgoing, &root.settings.redaction);
@@ -236,6 +242,12 @@ impl Stream {
     fn capture_limit(&self, root: &Root, direction: Direction) -> u64 {
         match (direction, self.level) {
             (Direction::Request, Level::Request | Level::RequestResponse) => root.settings.request_body_bytes,
+            // Where nothing of bodies is wanted, nothing of these frames is.
+            (Direction::Response, Level::RequestResponse)
+                if self.upgraded && root.settings.response_body_bytes != 0 =>
+            {
+                root.settings.websocket_response_bytes
+            }
             (Direction::Response, Level::RequestResponse) => root.settings.response_body_bytes,
             _ => 0,
         }

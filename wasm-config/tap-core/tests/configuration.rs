@@ -9,7 +9,7 @@ use tap_core::config::parse;
 use tap_core::tap::Tap;
 
 const GOOD: &str = r#"{"collector":{"cluster":"c","path":"/v1/tap","authority":"a","token":"t","timeout_ms":2000},
-"request_body_bytes":1048576,"response_body_bytes":1048576,"tail_bytes":16384,"caller_address":false,"caller_principal":true,"redact_headers":["authorization"],"redact_header_words":["token"],"redact_query":["key"],
+"request_body_bytes":1048576,"response_body_bytes":1048576,"websocket_response_bytes":8388608,"tail_bytes":16384,"caller_address":false,"caller_principal":true,"redact_headers":["authorization"],"redact_header_words":["token"],"redact_query":["key"],
 "hash_headers":["x-api-key"],"hash_key":"0123456789abcdef",
 "rules":[{"name":"n","path":{"exact":"/x"},"method":"GET","level":"metadata","sample":10}],"queue_bytes":8388608,
 "batch_bytes":65536,"batch_age_ms":200,"tick_ms":25,"max_age_ms":120000,"posts_in_flight":8}"#;

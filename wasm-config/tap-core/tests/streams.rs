@@ -346,6 +346,42 @@ fn a_long_body_is_told_by_its_beginning_and_its_end() {
     }
 }
 
+/// The headers with which a server takes up a WebSocket.
+fn upgraded(tap: &mut Tap<FakeProxy>, stream: u32) {
+    block(tap, stream, Block::ResponseHeaders, &[(":status", "101"), ("upgrade", "websocket")], false);
+}
+
+#[test]
+fn of_what_is_answered_on_a_websocket_more_is_captured() {
+    let limits =
+        r#","request_body_bytes":100,"response_body_bytes":100,"websocket_response_bytes":400,"tail_bytes":50"#;
+    for step in [7, 90, 1_000] {
+        let mut tap = tap(limits);
+        request(&mut tap, 2, "/v1/responses", "id");
+        upgraded(&mut tap, 2);
+        for direction in [Direction::Request, Direction::Response] {
+            bytes(0, 1_000).chunks(step).for_each(|piece| chunk(&mut tap, 2, direction, piece, false));
+        }
+        let expected = |limit| (bytes(0, limit), vec![(950, bytes(950, 1_000))]);
+        assert_eq!(told(&mut tap), [expected(100), expected(400)], "in pieces of {step}");
+    }
+}
+
+#[test]
+fn of_a_websocket_nothing_is_captured_where_nothing_is_wanted() {
+    for extra in [
+        r#","response_body_bytes":0"#,
+        r#","websocket_response_bytes":0"#,
+        r#","rules":[{"name":"m","level":"metadata"}]"#,
+    ] {
+        let mut tap = tap(extra);
+        request(&mut tap, 2, "/v1/responses", "id");
+        upgraded(&mut tap, 2);
+        chunk(&mut tap, 2, Direction::Response, &bytes(0, 300), false);
+        assert_eq!(told(&mut tap)[1], (vec![], vec![]), "{extra}");
+    }
+}
+
 #[test]
 fn a_body_at_its_limit_has_no_tail() {
     let mut tap = tap(r#","request_body_bytes":100,"tail_bytes":50"#);
