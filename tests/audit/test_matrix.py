@@ -185,8 +185,12 @@ def has_secret(content: bytes) -> list[str]:
 
 
 PEOPLE = [(role, limited) for role in (*ROLES, "nobody") for limited in (False, True) if (role, limited) != ("tenant", False)]
+QUICK = {("viewer", False), ("auditor", True), ("tenant", True), ("nobody", False)}  # nothing of it, a part of it, all of one, some of all
 together = pytest.mark.asyncio(loop_scope="module")  # with the application
-who = pytest.mark.parametrize(("role", "limited"), PEOPLE, ids=[f"{role}-{'one' if limited else 'all'}" for role, limited in PEOPLE])
+who = pytest.mark.parametrize(
+    ("role", "limited"),
+    [pytest.param(*one, id=f"{one[0]}-{'one' if one[1] else 'all'}", marks=[] if one in QUICK else pytest.mark.slow) for one in PEOPLE],
+)
 
 
 @together
