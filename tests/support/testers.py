@@ -38,6 +38,7 @@ class InTwoHalves(LoadScopeScheduling):
             super()._reschedule(node)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InTwoHalves:
     """Called by xdist, whatever --dist says."""
     return InTwoHalves(config, log)
