@@ -6,8 +6,8 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 UV_VERSION := 0.13.9
 ONCE ?= 0
 STORE ?= sqlite
-# Most tests wait for real servers. Each tester has its own, a Kafka among them.
-TESTERS ?= 2
+# Many tests wait for real servers and use no processor meanwhile. Each tester has servers of its own, a Kafka among them.
+TESTERS ?= 4
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help venv demo test check lint bench replay-check soak fuzz lock proto wasm wasm-verify test-kubernetes clean
@@ -28,11 +28,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: venv ## The whole of it on this machine: real Envoys, a model server, the collector (ONCE=1: check and end; STORE=postgres|kafka)
 	$(BIN)/meshscribe demo --store $(STORE) $(if $(filter 1,$(ONCE)),--once)
 
-test: lint ## Static checks, unit, property, mesh and fault tests, TESTERS=2 files at a time; CI also rebuilds the filter (.ci/run)
-	$(PYTEST) -n $(TESTERS) --dist loadfile -m "not soak" --durations=25
+test: lint ## Static checks, unit, property, mesh and fault tests, TESTERS=4 files at a time; CI also rebuilds the filter (.ci/run)
+	$(PYTEST) -q -n $(TESTERS) -m "not soak" --durations=25
 
 check: lint ## The fast tests only, without Envoy, databases, brokers and browsers; property tests try a tenth
-	$(PYTEST) -q -n auto --dist loadfile -m "not slow and not soak and not mesh" --hypothesis-profile=quick
+	$(PYTEST) -q -n auto -m "not slow and not soak and not mesh" --hypothesis-profile=quick --durations=10
 
 lint: venv ## Format, lint, types, import rules
 	$(BIN)/ruff format --check --quiet .

@@ -18,6 +18,7 @@ from collector.dead_letters.events import BATCH_TYPE, EVENT_TYPE, structured
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Event, Output, Place
 from collector.relays.http_events import binary
+from collector.relays.patience import Patience
 from collector.relays.places import Places
 from collector.relays.protocol import LaterError, Poison, PoisonError
 from collector.relays.repeats import Repeats
@@ -45,12 +46,17 @@ class Client(Protocol):
 
 
 class HttpTarget:
-    """See collector.sinks.protocol.Target. `batch`: events in one request of batch mode, `batch_bytes`: their bytes, about."""
+    """See collector.sinks.protocol.Target. `batch`: events in one request of batch mode, `batch_bytes`: their bytes, about.
 
-    def __init__(self, client: Client, places: Places, clock: Clock, *, mode: str, batch: int, batch_bytes: int) -> None:
+    `patience`: when a late request is repeated; by default as its target answers.
+    """
+
+    def __init__(
+        self, client: Client, places: Places, clock: Clock, *, mode: str, batch: int, batch_bytes: int, patience: Patience | None = None
+    ) -> None:
         self._client, self._places, self._clock = client, places, clock
         self._mode, self._batch, self._batch_bytes = mode, batch, batch_bytes
-        self._repeats = Repeats()
+        self._repeats = Repeats(patience)
         self._accepted: set[str] = set()  # since the last place: what is tried again leaves these out
 
     async def high(self, journal: str) -> Place:

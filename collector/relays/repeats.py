@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Repeats:
     """The requests to one target, one after the other."""
 
-    def __init__(self) -> None:
-        self._patience = Patience()
+    def __init__(self, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
 
     async def answer(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What the first copy that comes to an end gives, or raises. Only what it gives counts as an answer of usual length."""

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from collector.access.look_writer import LookWriter
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
 from collector.access.open import Opened
+from collector.audit.app import AuditApp
 from collector.audit.services import Known
 from collector.clock import SystemClock
 from collector.health import Component
@@ -83,18 +84,31 @@ def looker(*rights: Right, reach: Reach = EVERYTHING) -> Looker:
 
 
 @asynccontextmanager
-async def seen_by(
-    store: Store, who: Looker | None, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False
-) -> AsyncIterator[httpx.AsyncClient]:
-    """The API, and the pages on it, as this person sees them."""
+async def whole_over(
+    store: Store, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False
+) -> AsyncIterator[AuditApp]:
+    """The API, and the pages on it."""
     engine = store.opened()
     clock = Clock() if looks is None else Ticking()
     access = Opened(Access(reason="required" if reason_required else "off"))
     app = create_whole(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(app, who)), base_url="http://audit") as client:
-        yield client
+    yield app
     await app.tails.stop()
     await engine.dispose()
+
+
+def shown_to(who: Looker | None, app: ASGIApp) -> httpx.AsyncClient:
+    """A client of the API that is taken for this person."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(Front(app, who)), base_url="http://audit")
+
+
+@asynccontextmanager
+async def seen_by(
+    store: Store, who: Looker | None, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The API, and the pages on it, as this person sees them."""
+    async with whole_over(store, known, looks, reason_required) as app, shown_to(who, app) as client:
+        yield client
 
 
 @asynccontextmanager

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import pytest_asyncio
 from sqlalchemy import delete
+from starlette.types import ASGIApp
 
 from collector.access.look_writer import LookWriter
 from collector.access.looker import Looker, Person, Right
@@ -20,7 +22,7 @@ from collector.audit.problems import problem
 from collector.clock import SystemClock
 from collector.settings.access_rules import Rule
 from collector.store.schema import looks, looks_at
-from tests.audit.lookers import Catalogue, looks_in, seen_by, written_down
+from tests.audit.lookers import Catalogue, looks_in, shown_to, whole_over, written_down
 from tests.audit.reading import Tailing
 from tests.audit.rows import JOURNAL, MINUTE, NOW, Store, exchange, payload, window
 from tests.audit.whole_records import ANSWER, PATH, PROMPT, SECRETS, whole
@@ -131,11 +133,24 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def writer_of_all(filled: Store) -> AsyncIterator[LookWriter]:
+    async with written_down(filled) as made:
+        yield made
+
+
 @pytest.fixture
-async def writer(filled: Store) -> AsyncIterator[LookWriter]:
-    async with written_down(filled) as writer:
-        yield writer
-    filled.transact(lambda connection: _forget(connection))
+def writer(filled: Store, writer_of_all: LookWriter) -> Iterator[LookWriter]:
+    """What it wrote is forgotten with the test."""
+    yield writer_of_all
+    filled.transact(_forget)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(filled: Store, writer_of_all: LookWriter) -> AsyncIterator[ASGIApp]:
+    """Made once: it takes longer than all that one person asks of it."""
+    async with whole_over(filled, Catalogue([(OWN, "llama"), (OTHER, "llama")]), writer_of_all) as made:
+        yield made
 
 
 def _forget(connection: Any) -> None:
@@ -170,15 +185,23 @@ def has_secret(content: bytes) -> list[str]:
 
 
 PEOPLE = [(role, limited) for role in (*ROLES, "nobody") for limited in (False, True) if (role, limited) != ("tenant", False)]
-who = pytest.mark.parametrize(("role", "limited"), PEOPLE, ids=[f"{role}-{'one' if limited else 'all'}" for role, limited in PEOPLE])
+QUICK = {("viewer", False), ("auditor", True), ("tenant", True), ("nobody", False)}  # nothing of it, a part of it, all of one, some of all
+together = pytest.mark.asyncio(loop_scope="module")  # with the application
+who = pytest.mark.parametrize(
+    ("role", "limited"),
+    [pytest.param(*one, id=f"{one[0]}-{'one' if one[1] else 'all'}", marks=[] if one in QUICK else pytest.mark.slow) for one in PEOPLE],
+)
 
 
+@together
 @pytest.mark.parametrize("name", ENDPOINTS)
 @who
-async def test_a_role_sees_what_is_its_own_and_is_seen_to(filled: Store, writer: LookWriter, role: str, limited: bool, name: str) -> None:
+async def test_a_role_sees_what_is_its_own_and_is_seen_to(
+    filled: Store, app: ASGIApp, writer: LookWriter, role: str, limited: bool, name: str
+) -> None:
     found, endpoint = person(role, limited), ENDPOINTS[name]
     asked = 0
-    async with seen_by(filled, found, Catalogue([(OWN, "llama"), (OTHER, "llama")]), writer) as client:
+    async with shown_to(found, app) as client:
         for namespace in (OWN, OTHER):
             url = endpoint.path.format(ns=namespace, id=ROWS[namespace]["id"])
             status, showing = expected(found, endpoint, namespace)
@@ -204,10 +227,13 @@ def test_a_tenant_is_somebodys() -> None:
         person("tenant", limited=False)
 
 
+@together
 @who
-async def test_a_tail_shows_what_is_ones_own_and_is_seen_to(filled: Store, writer: LookWriter, role: str, limited: bool) -> None:
+async def test_a_tail_shows_what_is_ones_own_and_is_seen_to(
+    filled: Store, app: ASGIApp, writer: LookWriter, role: str, limited: bool
+) -> None:
     found = person(role, limited)
-    async with seen_by(filled, found, None, writer) as client:
+    async with shown_to(found, app) as client:
         reader = Tailing(client._transport.app, f"after={JOURNAL}:0:0")  # type: ignore[attr-defined]
         status = await reader.begin()
         assert status == (200 if Right.EXCHANGES in found.rights else 403)
@@ -221,9 +247,10 @@ async def test_a_tail_shows_what_is_ones_own_and_is_seen_to(filled: Store, write
     assert seen == ([("ada", 200, 0, 0), ("ada", 200, len(events), texts)] if events else [("ada", 403, 0, 0)])
 
 
-async def test_a_text_in_a_record_is_seen_by_who_may(filled: Store, writer: LookWriter) -> None:
+@together
+async def test_a_text_in_a_record_is_seen_by_who_may(app: ASGIApp, writer: LookWriter) -> None:
     """Else the test above would find nothing either way."""
-    async with seen_by(filled, person("auditor", False), None, writer) as client:
+    async with shown_to(person("auditor", False), app) as client:
         shown = {name for path in ("", "/conversation", "/request") for name in has_secret((await client.get(f"{URL}{path}")).content)}
     assert shown >= SECRETS.keys() - {"file"}
 
@@ -231,6 +258,7 @@ async def test_a_text_in_a_record_is_seen_by_who_may(filled: Store, writer: Look
 URL = f"/v1/exchanges/{ROWS[OWN]['id']}"
 
 
+@together
 async def test_who_proves_nobody_is_seen_too(filled: Store, writer: LookWriter) -> None:
     app = Looks(problem(401, "Say who you are."), writer, SystemClock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:

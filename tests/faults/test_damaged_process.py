@@ -115,13 +115,12 @@ class Trial:
         return OF_A_PAGE
 
 
-def damages(folder: Path, seeds: range) -> Counter[tuple[str, str, str]]:
-    """What came of each, by file and kind."""
+def damages(folder: Path, seeds: range, baseline: Baseline) -> Counter[tuple[str, str, str]]:
+    """What came of each, by file and kind. Many are done to a baseline of their own."""
     found: Counter[tuple[str, str, str]] = Counter()
     for number, seed in enumerate(seeds):
-        if number % PER_BASELINE == 0:
-            base = folder / f"base{number}"
-            baseline = make_baseline(base)
+        if number and number % PER_BASELINE == 0:
+            baseline = make_baseline(folder / f"base{number}")
         with ExitStack() as stack:
             trial = Trial(folder / "trial", baseline, seed, stack)
             try:
@@ -132,9 +131,13 @@ def damages(folder: Path, seeds: range) -> Counter[tuple[str, str, str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    return make_baseline(tmp_path_factory.mktemp("damaged") / "base")
+
+
 @pytest.mark.timeout(600)
-def test_where_no_copy_of_the_stores_log_can_be_kept_the_journal_takes_what_comes(tmp_path: Path) -> None:
-    baseline = make_baseline(tmp_path / "base")
+def test_where_no_copy_of_the_stores_log_can_be_kept_the_journal_takes_what_comes(tmp_path: Path, baseline: Baseline) -> None:
     folder = tmp_path / "trial"
     shutil.copytree(baseline.killed, folder)
     log, in_the_way = folder / "events.db-wal", folder / "events.db-wal.part"
@@ -158,14 +161,14 @@ def test_where_no_copy_of_the_stores_log_can_be_kept_the_journal_takes_what_come
 
 
 @pytest.mark.timeout(600)
-def test_no_damage_is_silent_to_who_asks_the_process(tmp_path: Path) -> None:
-    found = damages(tmp_path, range(SHORT))
+def test_no_damage_is_silent_to_who_asks_the_process(tmp_path: Path, baseline: Baseline) -> None:
+    found = damages(tmp_path, range(SHORT), baseline)
     assert found.total() == SHORT
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_no_damage_is_silent_to_who_asks_the_process_in_the_long_form(tmp_path: Path) -> None:
-    found = damages(tmp_path, range(1000, 1000 + SOAK_DAMAGES))
+def test_no_damage_is_silent_to_who_asks_the_process_in_the_long_form(tmp_path: Path, baseline: Baseline) -> None:
+    found = damages(tmp_path, range(1000, 1000 + SOAK_DAMAGES), baseline)
     for (file, kind, came), times in sorted(found.items()):
         print(f"{file:16} {kind:10} {came:28} {times}")

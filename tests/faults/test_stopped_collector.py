@@ -21,7 +21,8 @@ MB = 1 << 20
 QUEUE_BYTES = 2 * MB  # small, so that the bound is reached soon
 # Per VM its queue and Envoy's copy of what is in flight; the large response's own buffers; what an allocator keeps.
 MEMORY_BOUND = WORKERS * 2 * QUEUE_BYTES + 64 * MB
-NOISE_SECONDS = 0.1  # both listeners ran at the same time, but a few late requests make a 99th percentile
+# Both listeners ran at the same time, but a few late requests make a 99th percentile. Who waits for the collector waits for seconds.
+NOISE_SECONDS = 0.5
 
 
 class Size(NamedTuple):
@@ -53,7 +54,7 @@ def test_a_stopped_collector_harms_nobody_and_its_losses_are_counted(make_rig: C
     rig.collector.process.send(signal.SIGCONT)
     assert (tapped.failed, untapped.failed) == (0, 0)
     assert tapped.answered == tapped.sent == untapped.sent
-    assert tapped.percentile(1.0) < size.stop_seconds / 2, "a request waited for the collector"
+    assert tapped.percentile(1.0) < untapped.percentile(1.0) + size.stop_seconds / 2, "a request waited for the collector"
     assert tapped.percentile(0.99) < 3 * untapped.percentile(0.99) + NOISE_SECONDS
     assert grown < MEMORY_BOUND
     _accounted(rig, tapped.sent + 32 + 1)

@@ -115,7 +115,21 @@ def callers(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
 
 
 @pytest.fixture(scope="module")
-def asked(callers: Callers) -> dict[str, str]:
+def streams(callers: Callers) -> dict[str, str]:
+    """Ids of streams on two connections of HTTP/2, and who called."""
+    port, found = callers.proxy.ports["APPEND_FORWARD"], {}
+    connections = {identity: RawH2(port, callers.tls(identity)) for identity in (ONE, TWO)}
+    for identity in (ONE, TWO, ONE):
+        request_id = new_id()
+        found[request_id] = identity
+        connections[identity].finish(connections[identity].begin(request_id, more=[FORGED]))
+    for connection in connections.values():
+        connection.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def asked(callers: Callers, streams: dict[str, str]) -> dict[str, str]:
     """Ids of the requests of all cases, sent at once: each waits for its log entry as long as the collector does."""
     return {case: callers.ask(listener, *names) for case, (listener, names, *_) in CASES.items()}
 
@@ -145,16 +159,8 @@ def test_the_connection_tells_who_called_and_no_header_does(mesh: Mesh, asked: d
     assert "problems" not in record
 
 
-def test_streams_of_http2_tell_their_connections_caller(mesh: Mesh, callers: Callers) -> None:
-    port, expected = callers.proxy.ports["APPEND_FORWARD"], {}
-    connections = {identity: RawH2(port, callers.tls(identity)) for identity in (ONE, TWO)}
-    for identity in (ONE, TWO, ONE):
-        request_id = new_id()
-        expected[request_id] = identity
-        connections[identity].finish(connections[identity].begin(request_id, more=[FORGED]))
-    for connection in connections.values():
-        connection.close()
-    for request_id, identity in expected.items():
+def test_streams_of_http2_tell_their_connections_caller(mesh: Mesh, streams: dict[str, str]) -> None:
+    for request_id, identity in streams.items():
         assert mesh.exchange(request_id, "access_log_missing")["caller"]["principal"] == identity
 
 

@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,21 +34,46 @@ def test_once_records_every_request_and_leaves_nothing_behind(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+class Staying:
+    """A demo that stays up. Its temporary folder is its own."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.said = folder, ""
+        self._process = stack.enter_context(
+            subprocess.Popen(DEMO, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+        stack.callback(self._process.kill)
+
+    def await_up(self) -> None:
+        assert self._process.stdout is not None
+        while " tail --url " not in self.said:  # the last line of what it says where things are
+            line = self._process.stdout.readline()
+            assert line, self.said
+            self.said += line
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Its exit code, and what it said at last."""
+        self._process.send_signal(number)
+        rest, _ = self._process.communicate(timeout=60)
+        return self._process.returncode, rest
+
+
+@pytest.fixture(scope="module")
+def staying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[signal.Signals, Staying]]:
+    """One for each signal, started at the same time: most of a start is waiting."""
+    with ExitStack() as stack:
+        yield {number: Staying(tmp_path_factory.mktemp(number.name), stack) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stays_up_until_it_is_told_and_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
-    with subprocess.Popen(DEMO, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
-        assert demo.stdout is not None
-        said = ""
-        while " tail --url " not in said:  # the last line of what it says where things are
-            line = demo.stdout.readline()
-            assert line, said
-            said += line
-        demo.send_signal(number)
-        rest, _ = demo.communicate(timeout=60)
-    assert demo.returncode == 0, rest
-    assert re.search(r"http://127\.0\.0\.1:\d+/v1/exchanges", said)
-    assert left_running(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
+def test_it_stays_up_until_it_is_told_and_leaves_nothing_behind(staying: dict[signal.Signals, Staying], number: signal.Signals) -> None:
+    demo = staying[number]
+    demo.await_up()
+    assert re.search(r"http://127\.0\.0\.1:\d+/v1/exchanges", demo.said)
+    code, rest = demo.end(number)
+    assert code == 0, rest
+    assert left_running(demo.folder) == []
+    assert list(demo.folder.iterdir()) == []
 
 
 def test_without_its_filter_it_says_what_to_do(tmp_path: Path) -> None:

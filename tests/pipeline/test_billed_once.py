@@ -26,7 +26,7 @@ from collector.store.migrate import migrate
 from tests.decode import transcripts as t
 from tests.pipeline.test_pipeline import append, opened, stored
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import NO_TICKS, running
+from tests.support.pipelines import NO_TICKS, all_done, running
 from tests.support.witnesses import T0, Tape, Told, Vm, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000, expects_access_log=False)
@@ -218,7 +218,7 @@ async def play(folder: Path, entries: Sequence[Entry], chance: Random | None) ->
                 for _ in range(chance.randint(0, 40)):
                     await asyncio.sleep(0)
             else:
-                assert await one.drained(journal.last_position, 20)
+                await all_done(one, journal)
     return stored(folder)
 
 

@@ -30,7 +30,7 @@ from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.pipeline.test_pipeline import LIMITS, Blocked, NoMeaning, append, opened, stored
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import NO_TICKS, running
+from tests.support.pipelines import NO_TICKS, all_done, running
 from tests.support.witnesses import NODE, Tape, Told, Vm, log_message, parts
 
 POISON = ("/poison", "/x")
@@ -101,7 +101,7 @@ async def test_poison_is_a_letter_and_a_count_and_all_else_is_stored(tmp_path: P
     lab = Lab(tmp_path)
     async with lab.running() as (journal, pipeline):
         await append(journal, lab.clock, tape())
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     exchanges = [row for row in rows(tmp_path) if row[0] == "exchanges"]
     assert len(exchanges) == 32
     found = await lab.letters()
@@ -124,7 +124,7 @@ async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -
     lab.tick_seconds = NO_TICKS
     async with lab.running() as (journal, pipeline):
         await append(journal, lab.clock, entries)
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     again, left = Lab(cut), list(entries)
     again.tick_seconds = NO_TICKS
     while left:
@@ -135,7 +135,7 @@ async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -
             for _ in range(chance.randint(0, 60)):
                 await asyncio.sleep(0)
             if not left:
-                assert await pipeline.drained(journal.last_position, 20)
+                await all_done(pipeline, journal)
     assert kept(await again.letters()) == kept(await lab.letters())
     assert rows(cut) == rows(whole)
 
@@ -156,7 +156,7 @@ async def test_what_the_correlator_cannot_take_is_a_letter_with_the_entrys_bytes
     lab, entries = Lab(tmp_path), tape()
     async with lab.running(Faulty(LIMITS)) as (journal, pipeline):
         await append(journal, lab.clock, entries)
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     found = [one for one in await lab.letters() if one.content_type == "application/x-protobuf"]
     assert [one.data for one in found] == [entries[2].payload]
     assert lab.burials.stages["feed"] == 1
@@ -177,7 +177,7 @@ async def test_a_checkpoint_that_cannot_be_made_is_told_and_truncates_nothing(tm
     lab, entries, correlator = Lab(tmp_path), tape(), Unwritable(LIMITS)
     async with lab.running(correlator) as (journal, pipeline):
         await append(journal, lab.clock, entries)
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
         async with asyncio.timeout(20):
             while pipeline.checkpoint_failing is None:
                 await append(journal, lab.clock, [entries[-1]])
@@ -209,7 +209,7 @@ async def test_how_old_the_oldest_unstored_entry_is(tmp_path: Path) -> None:
             lab.clock.step(by)
             assert pipeline.oldest_unstored_seconds == 42.0
         blocked.open.set()
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
         assert pipeline.oldest_unstored_seconds == 0.0
 
 
@@ -256,7 +256,7 @@ async def test_a_clock_that_is_set_back_delays_no_checkpoint(tmp_path: Path) -> 
     async with lab.running(checkpoint_us=1_000_000, checkpoint_bytes=1 << 40) as (journal, pipeline):
         await append(journal, lab.clock, entries)
         lab.clock.step(-86_400_000_000)
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
         before = pipeline.checkpointed
         lab.clock.now += 1_000_000
         await journal.append(Kind.TICK, "", b"")

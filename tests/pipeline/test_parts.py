@@ -20,7 +20,7 @@ from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
 from tests.pipeline.test_pipeline import LIMITS, Blocked, Counting, NoMeaning, append, opened, stored
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import NO_TICKS, running
+from tests.support.pipelines import NO_TICKS, all_done, running
 from tests.support.witnesses import T0, Tape, Told, log_message
 
 LOGS = LIMITS._replace(expects_tap=False)  # each log entry closes an exchange
@@ -60,7 +60,7 @@ async def stored_at_once(folder: Path, entries: Sequence[Entry]) -> list[tuple[A
     folder.mkdir()
     migrate(f"sqlite:///{folder}/events.db")
     async with fed(folder, TurnedClock(0), entries, SqliteSink(folder / "events.db"), batch=1000) as (journal, pipeline):
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     return stored(folder)
 
 
@@ -106,7 +106,7 @@ async def test_of_one_large_entry_no_more_is_in_hand_than_a_write_and_a_step(tmp
         assert meaning.decoded == 8, "the rest of the entry waits until this step is stored"
         assert pipeline.fed == 0
         blocked.open.set()
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     assert meaning.decoded == 40
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == 40
 
@@ -134,7 +134,7 @@ async def test_a_crash_between_the_parts_of_one_entry_stores_each_once(tmp_path:
     before, meaning = len(places), Counting()
     assert 2 <= before < 44
     async with fed(folder, clock, [], Ending(path, places), meaning=meaning) as (journal, pipeline):
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     assert meaning.decoded == 44 - before, "what is stored is not described again"
     assert stored(folder) == expected
     assert len(places) == len(set(places)) == 44

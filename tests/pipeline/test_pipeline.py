@@ -25,7 +25,7 @@ from collector.settings import Journal as JournalSettings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
 from tests.support.clocks import TurnedClock
-from tests.support.pipelines import NO_TICKS, running
+from tests.support.pipelines import NO_TICKS, all_done, running
 from tests.support.witnesses import Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000)
@@ -96,7 +96,7 @@ async def uninterrupted(folder: Path, entries: Sequence[Entry]) -> list[tuple[An
     whole = pipeline(journal, sink)
     async with running(journal, whole, sink):
         await append(journal, clock, entries)
-        assert await whole.drained(journal.last_position, 20)
+        await all_done(whole, journal)
     return stored(folder)
 
 
@@ -121,7 +121,7 @@ async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, s
                 for _ in range(chance.randint(0, 40)):
                     await asyncio.sleep(0)
             else:
-                assert await cut.drained(journal.last_position, 20)
+                await all_done(cut, journal)
     assert stored(folder) == expected
     assert len(places) == len(set(places)), "stored twice"
 
@@ -170,7 +170,7 @@ async def test_a_sink_that_fails_now_and_then_loses_nothing(tmp_path: Path) -> N
     flaky = pipeline(journal, Flaky(sink, Random(7)))
     async with running(journal, flaky, sink):
         await append(journal, clock, entries)
-        assert await flaky.drained(journal.last_position, 20)
+        await all_done(flaky, journal)
         assert flaky.failing is None
     assert stored(folder) == expected
 
@@ -217,7 +217,7 @@ async def test_a_cancellation_that_escapes_from_a_client_stops_nothing(tmp_path:
     going_on = pipeline(journal, escaping)
     async with running(journal, going_on, sink):
         await append(journal, clock, entries)
-        assert await going_on.drained(journal.last_position, 20)
+        await all_done(going_on, journal)
         assert escaping.escaped == 1
     assert stored(tmp_path)
 
@@ -264,7 +264,7 @@ async def test_of_a_backlog_of_small_log_entries_no_more_is_in_hand_than_two_wri
                 await asyncio.sleep(0)
         assert meaning.decoded < 2 * (batch + each)
         sink.open.set()
-        assert await held.drained(journal.last_position, 20)
+        await all_done(held, journal)
         assert meaning.decoded == messages * each
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == messages * each
 
@@ -278,7 +278,7 @@ async def test_a_full_disk_ends_no_pipeline_and_what_was_taken_is_stored(tmp_pat
     full = pipeline(journal, sink)
     async with running(journal, full, sink) as task:
         await append(journal, clock, entries[:20])
-        assert await full.drained(journal.last_position, 20)
+        await all_done(full, journal)
         pages = await journal._writer.run(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
         await journal._writer.run(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").close())
         refused = 0
@@ -287,12 +287,12 @@ async def test_a_full_disk_ends_no_pipeline_and_what_was_taken_is_stored(tmp_pat
                 await append(journal, clock, [entry])
             except RetryableError:
                 refused += 1
-        assert await full.drained(journal.last_position, 20)
+        await all_done(full, journal)
         assert refused
         assert not task.done()
         await journal._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").close())
         await append(journal, clock, entries[:4])
-        assert await full.drained(journal.last_position, 20)
+        await all_done(full, journal)
         async with asyncio.timeout(20):
             while full.checkpoint_failing:
                 await append(journal, clock, entries[:1])

@@ -31,7 +31,7 @@ from collector.sinks.sqlite import SqliteSink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.pipeline.test_pipeline import LIMITS, NoMeaning, Recording, TurnedClock, append, opened
-from tests.support.pipelines import NO_TICKS, running
+from tests.support.pipelines import NO_TICKS, all_done, running
 from tests.support.witnesses import Tape, Told, Vm, parts
 
 T0 = 1_780_000_000_000_000
@@ -69,7 +69,7 @@ class Lab:
     async def sent_and_stored(self, number: int, **more: Any) -> None:
         async with self.running(**more) as (journal, pipeline):
             await self.send(journal, number)
-            assert await pipeline.drained(journal.last_position, 20)
+            await all_done(pipeline, journal)
 
     def copy(self, name: str, to: str) -> None:
         shutil.copyfile(self.folder / name, self.folder / to)
@@ -104,7 +104,7 @@ async def test_an_older_copy_of_the_journal_takes_what_comes_and_says_what_happe
     for _ in range(2):  # the second start is an ordinary one
         async with lab.running() as (journal, pipeline):
             await lab.send(journal, 15)
-            assert await pipeline.drained(journal.last_position, 20)
+            await all_done(pipeline, journal)
             names.append(journal.id)
     assert lab.stored() == list(range(1, 71))
     assert names[0] == names[1]
@@ -211,11 +211,11 @@ async def test_a_store_that_is_only_a_little_older_misses_nothing(lab: Lab) -> N
     """The checkpoint before the newest is kept, with all that came since."""
     async with lab.running() as (journal, pipeline):
         await lab.send(journal, 60)
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     lab.copy("events.db", "old-events.db")
     async with lab.running(checkpoint_bytes=10**9) as (journal, pipeline):
         await lab.send(journal, 60)
-        assert await pipeline.drained(journal.last_position, 20)
+        await all_done(pipeline, journal)
     lab.copy("old-events.db", "events.db")
     await lab.sent_and_stored(1)
     assert lab.stored() == list(range(1, 122))

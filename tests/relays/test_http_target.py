@@ -29,6 +29,7 @@ from tests.support.clocks import TurnedClock
 from tests.support.events import JOURNAL, NOW_US, exchange, exchanges
 from tests.support.http_receiver import Receiver
 from tests.support.outputs import chats, events, outputs
+from tests.support.relays import NoRepeats
 
 MODES = ("binary", "structured", "batch")
 
@@ -63,7 +64,8 @@ class Made:
 
     def __call__(self, url: str, mode: str = "binary", batch: int = 10, **settings: Any) -> HttpTarget:
         relay = Relay(name="r", to="http", url=url, **settings)
-        made = HttpTarget(Client(relay), Places(), TurnedClock(NOW_US), mode=mode, batch=batch, batch_bytes=1 << 20)
+        clock, patience = TurnedClock(NOW_US), NoRepeats()
+        made = HttpTarget(Client(relay), Places(), clock, mode=mode, batch=batch, batch_bytes=1 << 20, patience=patience)
         self.targets.append(made)
         return made
 

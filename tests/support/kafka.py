@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from collector.kafka.clients import end
 from collector.kafka.topics import create, existing, missing
 from collector.settings import Kafka
 from tests.support.waits import until_holds
+
+OWN_FILES = 1  # that a loop watches to be woken by
 
 
 @contextmanager
@@ -140,3 +142,15 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """The session's broker, started when the first test asks for it. A test that stops it starts it again."""
     with running_broker(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture
+async def connections_gone() -> AsyncIterator[None]:
+    """Waits behind a test until its loop has no connection more. One that was refused is closed some turns after it was told, and would
+    complain if the loop were gone by then: to whatever test runs.
+    """
+    yield
+    loop = asyncio.get_running_loop()
+    patience = loop.time() + 1.0  # what a failed test has left open stays so
+    while len(loop._selector.get_map()) > OWN_FILES and loop.time() < patience:  # type: ignore[attr-defined]
+        await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from collector.pipeline.pipeline import Pipeline
 from tests.support.clocks import FOR_EVER
+from tests.support.waits import SECONDS
 
 
 class Closing(Protocol):
@@ -16,6 +17,21 @@ class Closing(Protocol):
 
 
 NO_TICKS = FOR_EVER  # where stores are compared: no tick of the pipeline's own takes a position, however long the test takes
+
+
+class Counted(Protocol):
+    @property
+    def last_position(self) -> int: ...
+
+
+async def all_done(pipeline: Pipeline, journal: Counted, seconds: float = SECONDS) -> None:
+    """Returns when all that the journal has is stored, with what the pipeline itself writes down when it begins, which may come behind
+    what was sent meanwhile. Raises AssertionError if that takes longer.
+    """
+    done = -1
+    while done != journal.last_position:
+        done = journal.last_position
+        assert await pipeline.drained(done, seconds), f"position {done} is not stored after {seconds:g} s"
 
 
 @asynccontextmanager

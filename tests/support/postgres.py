@@ -25,11 +25,14 @@ from collector.store.postgres_server import PostgresServer
 T = TypeVar("T")
 
 START_SECONDS = 60.0
+# Tests end processes, not the machine: what the server has given to the system is there afterwards.
 CONFIGURATION = """
 max_connections = 60
 shared_buffers = 64MB
 max_wal_size = 2GB
 autovacuum = off
+fsync = off
+full_page_writes = off
 """
 
 
@@ -129,10 +132,15 @@ async def run(url: str, statement: str, *arguments: object) -> list[asyncpg.Reco
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The session's server."""
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="pg-", dir=_short_folder(), ignore_cleanup_errors=True) as folder:
         server = Postgres(Path(folder) / "data")
         yield server
         server.close()
+
+
+def _short_folder() -> str:
+    """Where temporary files are kept, if the path of a socket there is short enough."""
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp"
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,15 @@ from collector.errors import RetryableError
 
 T = TypeVar("T")
 SECONDS = 60.0
+PAUSES = (0.01, 0.1)  # the first, and the longest: each is half as long again as the one before
 
 
 def until(get: Callable[[], T], good: Callable[[T], bool], seconds: float = SECONDS) -> T:
     """Ask until the answer is good, or the time is over; the last answer either way, which is the caller's to assert."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, PAUSES[0]
     while not good(found := get()) and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(pause * 1.5, PAUSES[1])
     return found
 
 
