@@ -1,20 +1,29 @@
-"""The rows that facets and histograms count: the newest that match, up to a budget of rows and of time."""
+"""The rows that facets and histograms count: the newest that match, up to a budget of rows and of time.
+
+They are read backwards in slices of time, each twice as long as the one before: a server that is asked for the newest of all may read
+all that match, to sort them.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries
 from collector.audit.marked import Sought, find
+from collector.audit.moments import Span
 from collector.audit.pages import read
 
 ROWS = 10_000
 SECONDS = 2.0  # then what was counted is answered
 _AT_ONCE = 5_000
+FIRST_US = 86_400_000_000  # of the newest slice
+LAST_US = 64 * FIRST_US  # what is older than such a slice is the last one
 
 
 class Gathered(NamedTuple):
@@ -27,10 +36,10 @@ class Gathered(NamedTuple):
 async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS) -> Gathered:
     """Whoever asks for indexed values alone gets them in one go; else steps are taken until the budget ends."""
     if not mark_queries.is_bounded(sought.query):
-        rows, more = await read(connection, sought.page(None, budget + 1), budget, at_once=_AT_ONCE)
-        return Gathered(rows, rows[-1].id if more else None)
+        return await _in_slices(connection, sought, budget)
     sought = sought._replace(at_once=_AT_ONCE)
-    rows, behind, until = [], None, time.monotonic() + SECONDS
+    rows: list[Row[Any]] = []
+    behind, until = None, time.monotonic() + SECONDS
     while len(rows) < budget and time.monotonic() < until:
         found = await find(connection, sought, behind, min(_AT_ONCE, budget - len(rows)))
         rows += found.rows
@@ -38,6 +47,43 @@ async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS
         if behind is None:
             break
     return Gathered(rows, behind)
+
+
+async def _in_slices(connection: AsyncConnection, sought: Sought, budget: int) -> Gathered:
+    rows: list[Row[Any]] = []
+    async for slice_ in _slices(connection, sought):
+        room = budget - len(rows)
+        page = await read(connection, sought._replace(within=slice_).page(None, room + 1), room, at_once=_AT_ONCE)
+        rows += page.rows
+        if page.more:
+            return Gathered(rows, rows[-1].id)
+    return Gathered(rows, None)
+
+
+async def _slices(connection: AsyncConnection, sought: Sought) -> AsyncIterator[Span]:
+    """The whole time, the newest slice first; all at once where the oldest are asked for."""
+    since, until = sought.within
+    if sought.query.order != "desc":
+        yield sought.within
+        return
+    newest = (await connection.execute(queries.edge_of(sought.query, sought.within, None, 1))).scalar_one_or_none()
+    if newest is None:
+        return
+    start, length = _time_of(newest), FIRST_US
+    while length < LAST_US and start - length > (since or 0):
+        start -= length
+        yield Span(start, until)
+        until, length = start, 2 * length
+    yield Span(since, until)
+
+
+def _time_of(event: str) -> int:
+    """µs since the epoch, of an event's id; of a damaged one 0: then there is one slice."""
+    digits = event[:8] + event[9:13]
+    try:
+        return (int(digits, 16) + 1) * 1000
+    except ValueError:
+        return 0
 
 
 def class_of(status: int | None) -> str:

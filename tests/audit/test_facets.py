@@ -7,9 +7,14 @@ from collections import Counter
 
 import pytest
 
+from collector.audit.gathering import gather
 from collector.audit.histogram import ROWS, edges
+from collector.audit.marked import Sought
+from collector.audit.moments import span
+from collector.audit.parameters import FacetQuery
 from collector.messages.completeness import Completeness
 from collector.messages.marks import marks
+from collector.store.schema import exchanges
 from tests.audit.conftest import Api
 from tests.audit.rows import MINUTE, NOW, SECOND, exchange
 from tests.audit.test_marks import filled, row
@@ -94,3 +99,22 @@ async def test_what_a_record_says_twice_is_counted_once(api: Api) -> None:
     api.store.exchanges(exchange(NOW, marks=marks({"trace": trace, "inference": {"mcp": trace}})))
     told = (await api.get("/v1/facets", fields="trace")).json()["facets"]["trace"]
     assert counts(told) == {"ab" * 16: 1}
+
+
+@pytest.mark.parametrize("budget", [1, 7, 8, 59, 60, 61])
+@pytest.mark.parametrize("asked", [{}, {"status": "5xx"}, {"since": "400d"}, {"since": "3d", "until": "2d"}, {"service": "none"}])
+async def test_the_newest_are_gathered_each_once_however_far_they_lie_apart(api: Api, budget: int, asked: dict[str, str]) -> None:
+    """Slices of time have edges: just on them, a millisecond apart, and years of nothing between."""
+    day = 86_400_000_000
+    starts = [NOW - day * days - us for days in (0, 1, 2, 3, 6, 7, 8, 15, 63, 64, 65, 127, 128, 700, 5000) for us in (0, 1, 999, 1000)]
+    rows = [row(number, at) | {"status": 503 if number % 3 else 200} for number, at in enumerate(starts)]
+    api.store.exchanges(*rows)
+    query = FacetQuery.model_validate(asked)
+    within = span(query.since, query.until, NOW)
+    engine = api.store.opened()
+    async with engine.connect() as connection:
+        found = await gather(connection, Sought(query.filters, within, columns=(exchanges.c.id,)), budget)
+    await engine.dispose()
+    wanted = await api.ids(limit=500, **asked)
+    assert [one.id for one in found.rows] == wanted[:budget]
+    assert (found.ended_at is not None) == (len(wanted) > budget)
