@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from collector.correlate.passed import Passed
+from collector.correlate.state import Carried
+
 MOST = 32_768
 _BYTES = 16
 
 
 class Answers:
-    """`most`: answers that are remembered."""
+    """`most`: answers that are remembered. `passed`: those that passed several workloads."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
+        self.passed = Passed()
         self._billed: dict[bytes, bytes] = {}  # in the order in which they were billed
 
     def first(self, service: str, answer: str, exchange: str) -> bool:
@@ -30,6 +34,13 @@ class Answers:
             del self._billed[next(iter(self._billed))]
         self._billed[key] = by
         return True
+
+    def is_told_first(self, service: str, ids: tuple[str, str, str], used: str, span: tuple[int, int], exchange: str) -> bool:
+        """Whether no exchange of another service told this answer before. `ids`: the answer's, the request's, the trace's; "" if not known.
+        `used`: the numbers that it told. `span`: its start and end in µs.
+        """
+        answer, request, trace = (_digest(f"{kind}{id_}") if id_ else b"" for kind, id_ in zip("art", ids, strict=True))
+        return self.passed.is_first(Carried(_digest(exchange), _digest(service), answer, request, trace, _digest(used), *span))
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """For a checkpoint."""
