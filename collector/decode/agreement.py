@@ -57,6 +57,13 @@ _RULES = MappingProxyType({
         lists=True,
     ),
     "list": _Rule((), frozenset(("data",))),
+    # Any web service may have batches and files.
+    "batch": _Rule(_sets("input_file_id endpoint"), frozenset(("input_file_id",))),
+    "batches": _Rule((), frozenset(("has_more", "first_id"))),
+    "file": _Rule((), frozenset(("purpose",))),
+    "files": _Rule((), frozenset(("has_more", "first_id"))),
+    "deleted": _Rule((), frozenset(("deleted",))),
+    "lines": _Rule((), frozenset(("custom_id",))),
     "v2 server": _Rule((), frozenset(("extensions", "version"))),
 })  # fmt: skip
 

@@ -13,12 +13,14 @@ from typing import cast
 
 from collector.decode.route_table import (
     AUDIO,
+    BATCHES,
     BEDROCK,
     CHAT,
     COMPLETIONS,
     EMBEDDINGS,
     GEMINI,
     IMAGES,
+    MESSAGE_BATCHES,
     MESSAGES,
     OLLAMA,
     RERANK,
@@ -31,8 +33,9 @@ from collector.messages.usage import ClassName, TokenClasses, UsageName
 
 # Whether cached tokens, and those written to a cache, are within the prompt's. Of protocols that are not here it is not known.
 _CACHES_WITHIN: Mapping[ProtocolName, bool] = {
-    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI, OLLAMA, GEMINI), True),
+    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, BATCHES, TGI, OLLAMA, GEMINI), True),
     MESSAGES: False,
+    MESSAGE_BATCHES: False,
     BEDROCK: False,
 }
 _THOUGHTS_BESIDE = frozenset((GEMINI,))  # of the others only a total shows it

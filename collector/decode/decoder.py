@@ -10,6 +10,7 @@ from types import MappingProxyType
 from collector.decode import (
     agreement,
     anthropic,
+    batches,
     bedrock,
     classes,
     ends,
@@ -52,6 +53,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "openai_audio": openai_audio.read,
     "openai_images": openai_images.read,
     "anthropic": anthropic.read,
+    "batches": batches.read,
     "tgi": tgi.read,
     "ollama": ollama.read,
     "gemini": gemini.read,

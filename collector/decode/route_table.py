@@ -23,6 +23,9 @@ BEDROCK: ProtocolName = "bedrock"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
+BATCHES: ProtocolName = "openai-batches"
+FILES: ProtocolName = "openai-files"
+MESSAGE_BATCHES: ProtocolName = "anthropic-batches"
 V1: ProtocolName = "kserve-v1"
 V2: ProtocolName = "kserve-v2"
 V2_GRPC: ProtocolName = "kserve-v2-grpc"
@@ -157,6 +160,37 @@ _OPENAI_ROWS = (
     Row("GET", "/responses", RESPONSES, "list", "openai_responses", bodies="list"),
 )
 
+# What a batch used is told by its object at the end (OpenAI), or by its results (Anthropic), to whoever asks; hops.py bills the first.
+_BATCH_ROWS = (
+    *(
+        Row(method, f"{before}/batches{rest}", BATCHES, operation, "batches", bodies="batches" if operation == "list" else "batch")
+        for before in ("/v1", "/openai")
+        for method, rest, operation in (
+            ("POST", "/{id}/cancel", "cancel"),
+            ("POST", "", "create"),
+            ("GET", "/{id}", "retrieve"),
+            ("GET", "", "list"),
+        )
+    ),
+    *(
+        Row(method, f"{before}/files{rest}", FILES, operation, bodies=rule)
+        for before in ("/v1", "/openai")
+        for method, rest, operation, rule in (
+            ("POST", "", "upload", "file"),
+            ("GET", "/{id}/content", "content", "lines"),
+            ("GET", "/{id}", "retrieve", "file"),
+            ("DELETE", "/{id}", "delete", "deleted"),
+            ("GET", "", "list", "files"),
+        )
+    ),
+    Row("POST", "/v1/messages/batches/{id}/cancel", MESSAGE_BATCHES, "cancel", "batches"),
+    Row("POST", "/v1/messages/batches", MESSAGE_BATCHES, "create", "batches"),
+    Row("GET", "/v1/messages/batches/{id}/results", MESSAGE_BATCHES, "results", "batches"),
+    Row("GET", "/v1/messages/batches/{id}", MESSAGE_BATCHES, "retrieve", "batches"),
+    Row("DELETE", "/v1/messages/batches/{id}", MESSAGE_BATCHES, "delete", "batches"),
+    Row("GET", "/v1/messages/batches", MESSAGE_BATCHES, "list", "batches"),
+)
+
 _OLLAMA_ROWS = (
     Row("POST", "/api/chat", OLLAMA, "chat", "ollama", _EVALUATED, "ollama chat"),
     Row("POST", "/api/generate", OLLAMA, "generate", "ollama", _EVALUATED, "ollama generate"),
@@ -213,4 +247,14 @@ _OTHER_ROWS = (
     Row("POST", "^/", UNKNOWN, "", bodies="root"),
 )
 
-TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_GEMINI_ROWS, *_BEDROCK_ROWS, *_OTHER_ROWS)
+TABLE: tuple[Row, ...] = (
+    *_GRPC_ROWS,
+    *_V2_ROWS,
+    *_V1_ROWS,
+    *_OLLAMA_ROWS,
+    *_BATCH_ROWS,
+    *_OPENAI_ROWS,
+    *_GEMINI_ROWS,
+    *_BEDROCK_ROWS,
+    *_OTHER_ROWS,
+)

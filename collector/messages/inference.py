@@ -14,7 +14,10 @@ ProtocolName = Literal[
     "openai-audio",
     "openai-images",
     "openai-models",
+    "openai-batches",
+    "openai-files",
     "anthropic-messages",
+    "anthropic-batches",
     "tgi",
     "ollama",
     "gemini",
@@ -96,7 +99,12 @@ class Inference(TypedDict, total=False):
     service_tier: Annotated[str, field("The tier of service in which it was answered.", _ANSWERED, _ABSENT, "flex")]
     background: Annotated[
         Literal[True],
-        field("It is answered in the background: whoever retrieves it is told its usage, each time.", _ANSWERED, "it is not", True),
+        field(
+            "It is answered in the background: whoever retrieves it, or a batch, is told its usage, each time.",
+            _ANSWERED,
+            "it is not",
+            True,
+        ),
     ]
     streamed: Annotated[
         bool, field("Whether the answer is a stream.", "the answer; without one, the request", "not known, or nothing is generated", True)

@@ -184,7 +184,32 @@ _ANSWER = {
     "usage": t.tokens(3, 1),
 }
 
+BATCH = {
+    "id": "batch_1", "object": "batch", "endpoint": "/v1/chat/completions", "errors": None, "input_file_id": "file-1",
+    "status": "completed", "created_at": 1_790_000_000, "model": "gpt-5", "request_counts": {"total": 2, "completed": 2, "failed": 0},
+    "usage": {
+        "input_tokens": 30, "input_tokens_details": {"cached_tokens": 10}, "output_tokens": 12,
+        "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 42,
+    },
+}  # fmt: skip
+
+
+def batch_result(number: int, usage: Any, kind: str = "succeeded") -> dict[str, Any]:
+    """A line of Anthropic's results."""
+    message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": "claude", "content": [], "usage": usage}
+    return {"custom_id": f"c-{number}", "result": {"type": kind, "message": message} if kind == "succeeded" else {"type": kind}}
+
+
+RESULTS_PATH = "/v1/messages/batches/msgbatch_1/results"
+_RESULTS = [
+    batch_result(1, {"input_tokens": 9, "output_tokens": 4, "cache_read_input_tokens": 3, "service_tier": "batch"}),
+    batch_result(2, None, "expired"),
+    batch_result(3, {"input_tokens": 5, "output_tokens": 6, "service_tier": "batch"}),
+]
+
 _PLAIN: dict[str, Captured] = {
+    "batch": t.get("/v1/batches/batch_1", BATCH),
+    "batch results": t.get(RESULTS_PATH, t.lines(_RESULTS), response_headers=[("content-type", "application/x-jsonl")]),
     "chat": t.exchange(t.CHAT, {"model": "llama", "messages": []}, _ANSWER),
     "chat stream": t.streamed(_CHAT),
     "chat stream with tools": t.streamed(_TOOLS),

@@ -10,7 +10,7 @@ from collector.decode.route_table import GRAPH, TABLE
 from collector.describe.hops import FREE
 from tests.decode import transcripts as t
 
-SHORT = sorted({row.shape for row in TABLE if row.bodies in _RULES and row.method == "POST"})
+SHORT = sorted({row.shape for row in TABLE if row.bodies in _RULES and row.generates})
 RULES = {row.shape: _RULES[row.bodies] for row in TABLE if row.bodies in _RULES}
 ERROR = {"error": {"message": "no"}}
 ASKED = {

@@ -25,6 +25,7 @@ from collector.settings import Settings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
 from tests.decode import transcripts as t
+from tests.decode.corpus import BATCH, RESULTS_PATH, batch_result
 from tests.pipeline.test_pipeline import append, opened, stored
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import NO_TICKS, running
@@ -234,6 +235,26 @@ def test_a_background_response_behind_an_application_is_billed_once() -> None:
     for fronted in (True, False, False, True, True):
         calls.poll(response("resp_0123456789abcdef"), fronted=fronted)
     assert [hop["billable"] for hop in hops(calls)] == [True, False, False, False, False]
+
+
+def test_a_batch_is_billed_by_the_first_view_of_its_end_alone() -> None:
+    calls = Calls()
+    calls.call(
+        "POST", "/v1/batches", BATCH | {"status": "validating", "usage": None}, asked=b'{"input_file_id":"f","endpoint":"/v1/responses"}'
+    )
+    for status in ("in_progress", "completed", "completed"):
+        calls.call("GET", "/v1/batches/batch_1", BATCH | {"status": status})
+    calls.call("GET", "/v1/batches", {"object": "list", "data": [BATCH], "has_more": False})
+    calls.call("POST", "/v1/batches/batch_1/cancel", BATCH)
+    assert hops(calls) == [FREE, FREE, FIRST, AGAIN, FREE, AGAIN]
+
+
+def test_the_results_of_a_batch_are_billed_once() -> None:
+    calls, body = Calls(), t.lines(batch_result(n, {"input_tokens": 5, "output_tokens": 6}) for n in range(3))
+    for _ in range(2):
+        calls.call("GET", RESULTS_PATH, body)
+    calls.call("GET", RESULTS_PATH.replace("_1", "_2"), body)
+    assert hops(calls) == [FIRST, AGAIN, FIRST]
 
 
 def traffic(chance: Random) -> Sequence[Entry]:

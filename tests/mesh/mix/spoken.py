@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from tests.decode.corpus import BATCH, batch_result
 from tests.mesh.mix.planned import Answer, Call, Due, Kind, Step, due, dumps, events, post, stream, zipped
 
 CHAT = "/v1/chat/completions"
@@ -170,6 +171,27 @@ def background(chance: Random, number: int) -> Call:
     return Call([post("/v1/responses", asked, begun[0], due()), *steps], reasons=["not_told"])
 
 
+def batch(chance: Random, number: int) -> Call:
+    """Asked for, polled until it is over, and listed, of OpenAI; the results read twice, of Anthropic."""
+    tokens = Tokens(chance)
+    if chance.random() < 0.5:
+        lines = b"".join(dumps(batch_result(n, {"input_tokens": 5, "output_tokens": tokens.output})) + b"\n" for n in range(3))
+        path, owed = f"/v1/messages/batches/msgbatch_{number:024}/results", due(input_uncached=15, output=3 * tokens.output)
+        told = [Answer([lines], "application/x-jsonl", due=each) for each in (owed, due())]
+        return Call([Step(path, b"", one, "GET", ()) for one in told])
+    over = BATCH | {"id": f"batch_{number:024}", "usage": tokens.responses}
+    begun = over | {"status": "validating", "usage": None}
+    path = f"/v1/batches/{over['id']}"
+    polls = [
+        (path, begun, due()),
+        (path, over, tokens.due),
+        (path, over, due()),
+        ("/v1/batches", {"has_more": False, "data": [over]}, due()),
+    ]
+    steps = [Step(path, b"", Answer([dumps(told)], due=owed), "GET", ()) for path, told, owed in polls]
+    return Call([post("/v1/batches", {"input_file_id": "f", "endpoint": CHAT}, begun, due()), *steps])
+
+
 def embeddings(chance: Random, number: int) -> Call:
     rows, tokens = chance.randint(1, 40), chance.randint(1, 900)
     data = [{"index": n, "embedding": [0.5, 1.0]} for n in range(rows)]
@@ -227,6 +249,6 @@ KINDS: dict[str, tuple[Kind, int]] = {
     "chat": (chat, 8), "chat, streamed": (chat_stream, 9), "running totals": (chat_running, 3), "gzip": (chat_gzip, 4),
     "5,000 tokens": (chat_long, 1), "usage not asked for": (chat_not_asked, 3), "usage not told": (chat_not_told, 2),
     "usage hidden by a rule": (chat_hidden, 2), "left out by a policy": (chat_untapped, 2), "completions": (completions, 3),
-    "responses": (responses, 4), "background": (background, 3), "embeddings": (embeddings, 4), "rerank": (rerank, 2),
+    "responses": (responses, 4), "background": (background, 3), "batch": (batch, 2), "embeddings": (embeddings, 4), "rerank": (rerank, 2),
     "messages": (messages, 5), "audio": (audio, 2), "images": (images, 1),
 }  # fmt: skip
