@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import NamedTuple
 
-from collector.decode import json_rpc
+from collector.decode import a2a, json_rpc
 from collector.decode.form import AWS
 from collector.decode.ollama import lowered
 from collector.decode.reading import Reading
@@ -261,6 +261,7 @@ _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "root": _root,
     "mcp": lambda _, reading: json_rpc.find(reading, at_home=True),
     "bedrock": _bedrock,
+    "a2a": lambda route, reading: route if a2a.agrees(reading) else json_rpc.find(reading),
     **dict.fromkeys(_OLLAMA, _ollama),
 }
 _OTHERWISE = {"ollama generate": _BY_OPERATION["generate"], "ollama embeddings": _BY_OPERATION["embeddings"]}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from collector.decode import (
+    a2a,
     agreement,
     anthropic,
     batches,
@@ -62,6 +63,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "kserve_v2": kserve_v2.read,
     "kserve_v2_grpc": kserve_v2_grpc.read,
     "mcp": mcp.read,
+    "a2a": a2a.read,
 })  # fmt: skip
 # What a fault in a protocol module can raise on bytes that nobody thought of.
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)

@@ -228,6 +228,12 @@ _BEDROCK_ROWS = (
     Row("POST", "/model/{model}/count-tokens", BEDROCK, "count_tokens", "bedrock", bodies="bedrock"),
 )
 
+_A2A_CALLS = (
+    "SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask", "TaskSubscription",
+    "GetExtendedAgentCard", "GetAgentCard", "CreateTaskPushNotificationConfig", "GetTaskPushNotificationConfig",
+    "ListTaskPushNotificationConfig", "ListTaskPushNotificationConfigs", "DeleteTaskPushNotificationConfig",
+)  # fmt: skip
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -242,6 +248,16 @@ _OTHER_ROWS = (
     # vLLM takes POST /ping too.
     *(Row(method, f"^{path}", UNKNOWN, "health") for method in ("GET", "POST") for path in _HEALTH),
     *(Row(method, "/mcp", MCP, "", "mcp", bodies="mcp") for method in ("POST", "GET", "DELETE")),  # and at any other path (json_rpc.py)
+    # Its JSON-RPC is found at any path (json_rpc.py).
+    *(Row("POST", f"^/{package}.A2AService/{call}", A2A, "", "a2a") for package in ("lf.a2a.v1", "a2a.v1") for call in _A2A_CALLS),
+    *(Row("POST", shape, A2A, "", "a2a", bodies="a2a") for shape in ("/message:send", "/message:stream", "/tasks/{id}:cancel")),
+    *(Row(method, "/tasks/{id}:subscribe", A2A, "", "a2a", bodies="a2a") for method in ("GET", "POST")),
+    *(
+        Row(method, f"/tasks/{{id}}/pushNotificationConfigs{config}", A2A, "", "a2a", bodies="a2a")
+        for method, config in (("POST", ""), ("GET", ""), ("GET", "/{id}"), ("DELETE", "/{id}"))
+    ),
+    *(Row("GET", shape, A2A, "", "a2a", bodies="a2a") for shape in ("/tasks/{id}", "/tasks", "/extendedAgentCard")),
+    *(Row("GET", f"/.well-known/{card}", A2A, "", "a2a", bodies="a2a") for card in ("agent-card.json", "agent.json")),
     # The protocol of these is whatever was asked: SageMaker's, and what TGI and KServe's InferenceGraph answer to.
     Row("POST", "/invocations", UNKNOWN, "", bodies="invocations"),
     Row("POST", "^/", UNKNOWN, "", bodies="root"),

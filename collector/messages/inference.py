@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal, TypedDict
 
+from collector.messages.a2a import A2a
 from collector.messages.field import field
 from collector.messages.mcp import Mcp
 
@@ -124,3 +125,4 @@ class Inference(TypedDict, total=False):
     ]
     error: Annotated[ErrorDetails, field("What the error says.", _ANSWERED, "none was told")]
     mcp: Annotated[Mcp, field("What the exchange is in the Model Context Protocol.", "bodies and headers", "the protocol is another")]
+    a2a: Annotated[A2a, field("What the exchange is in the Agent2Agent protocol.", "bodies and headers", "the protocol is another")]
