@@ -16,15 +16,18 @@ from collector.decode.route_table import (
     BATCHES,
     BEDROCK,
     CHAT,
+    COHERE,
     COMPLETIONS,
     EMBEDDINGS,
     GEMINI,
     IMAGES,
+    LLAMA_CPP,
     MESSAGE_BATCHES,
     MESSAGES,
     OLLAMA,
     RERANK,
     RESPONSES,
+    TEI,
     TGI,
 )
 from collector.decode.usage import Count, Number, Told
@@ -33,7 +36,9 @@ from collector.messages.usage import ClassName, TokenClasses, UsageName
 
 # Whether cached tokens, and those written to a cache, are within the prompt's. Of protocols that are not here it is not known.
 _CACHES_WITHIN: Mapping[ProtocolName, bool] = {
-    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, BATCHES, TGI, OLLAMA, GEMINI), True),
+    **dict.fromkeys(
+        (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, RERANK, AUDIO, IMAGES, BATCHES, TGI, OLLAMA, GEMINI, COHERE, TEI, LLAMA_CPP), True
+    ),
     MESSAGES: False,
     MESSAGE_BATCHES: False,
     BEDROCK: False,

@@ -20,6 +20,10 @@ TGI: ProtocolName = "tgi"
 OLLAMA: ProtocolName = "ollama"
 GEMINI: ProtocolName = "gemini"
 BEDROCK: ProtocolName = "bedrock"
+COHERE: ProtocolName = "cohere"
+TEI: ProtocolName = "tei"
+LLAMA_CPP: ProtocolName = "llama-cpp"
+MODERATIONS: ProtocolName = "openai-moderations"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
@@ -234,6 +238,26 @@ _A2A_CALLS = (
     "ListTaskPushNotificationConfig", "ListTaskPushNotificationConfigs", "DeleteTaskPushNotificationConfig",
 )  # fmt: skip
 
+_UNITS = "`usage` or `meta`: `billed_units`, else `tokens`"
+_HEADER = "header `x-compute-tokens`; counted: rows"
+_EVENTS = "`tokens_evaluated`, `tokens_predicted`; of a stream in every event"
+_NATIVE_ROWS = (
+    Row("POST", "/v2/chat", COHERE, "chat", "cohere", f"{_UNITS}; of a stream in its last event", "cohere chat"),
+    Row("POST", "/v1/chat", COHERE, "chat", "cohere", f"{_UNITS}; of a stream in its last event", "cohere chat of 2023"),
+    *(
+        Row("POST", f"/{version}/embed", COHERE, "embeddings", "cohere", f"{_UNITS}; counted: rows", "cohere embed")
+        for version in ("v2", "v1")
+    ),
+    *(Row("POST", f"/embed{kind}", TEI, "embeddings", "tei", _HEADER, "tei") for kind in ("", "_all", "_sparse")),
+    Row("POST", "/predict", TEI, "classify", "tei", _HEADER, "tei predict"),
+    Row("POST", "/similarity", TEI, "score", "tei", _HEADER, "tei"),
+    Row("POST", "/completion", LLAMA_CPP, "completion", "llama_cpp", _EVENTS, "llama completion"),
+    Row("POST", "/infill", LLAMA_CPP, "completion", "llama_cpp", _EVENTS, "llama infill"),
+    Row("POST", "/embedding", LLAMA_CPP, "embeddings", "llama_cpp", "`tokens_evaluated`; counted: rows", "llama embedding"),
+    Row("POST", "/apply-template", LLAMA_CPP, "render", bodies="template"),
+    Row("POST", "/moderations", MODERATIONS, "moderate", bodies="moderations"),  # OpenAI's cost nothing
+)
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -272,5 +296,6 @@ TABLE: tuple[Row, ...] = (
     *_OPENAI_ROWS,
     *_GEMINI_ROWS,
     *_BEDROCK_ROWS,
+    *_NATIVE_ROWS,
     *_OTHER_ROWS,
 )

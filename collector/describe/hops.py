@@ -28,7 +28,7 @@ _OF_MODEL = frozenset(("transformer", "explainer", "predictor", "prefill", "deco
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
     "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "update", "input_items",
-    "create", "results", "upload", "content",
+    "create", "results", "upload", "content", "moderate",
     "metadata", "ready", "live", "health", "graph", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
 _COPY = "-shadow"

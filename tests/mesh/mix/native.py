@@ -99,6 +99,51 @@ def bedrock(chance: Random, number: int) -> Call:
     return Call([stream("/model/us.nova/converse-stream", asked, pieces, owed, AWS)])
 
 
+def cohere(chance: Random, number: int) -> Call:
+    billed, seen, made = (chance.randint(1, 900) for _ in range(3))
+    usage = {
+        "billed_units": {"input_tokens": billed, "output_tokens": made},
+        "tokens": {"input_tokens": billed + seen, "output_tokens": made},
+    }
+    asked, owed = {"model": "command", "messages": [{"role": "user", "content": "hi"}]}, due(input_uncached=billed, output=made)
+    id_ = f"co-{number:024}"
+    if chance.random() < 0.3:
+        told = {"id": id_, "embeddings": {"float": [[0.5]]}, "meta": {"billed_units": {"input_tokens": billed}}}
+        return Call([post("/v2/embed", {"model": "e", "texts": ["a"]}, told, due(input_uncached=billed, rows=1))])
+    message = {"role": "assistant", "content": [{"type": "text", "text": "so"}]}
+    if chance.random() < 0.5:
+        return Call([post("/v2/chat", asked, {"id": id_, "finish_reason": "COMPLETE", "message": message, "usage": usage}, owed)])
+    told_by = [
+        {"type": "message-start", "id": id_, "delta": {"message": {"role": "assistant"}}},
+        {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "so"}}}},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": usage}},
+    ]
+    return Call([stream("/v2/chat", asked | {"stream": True}, events(*told_by, done=False, named=True), owed)])
+
+
+def tei(chance: Random, number: int) -> Call:
+    rows, tokens = chance.randint(1, 9), chance.randint(1, 900)
+    headers = [("x-compute-tokens", str(tokens))]
+    answer = Answer([dumps([[0.5, 1.0]] * rows)], due=due(input_uncached=tokens, rows=rows), headers=headers)
+    return Call([Step("/embed", dumps({"inputs": ["x"] * rows}), answer)])
+
+
+def llama_cpp(chance: Random, number: int) -> Call:
+    uncached, cached, made = chance.randint(1, 900), chance.randint(0, 900), chance.randint(1, 90)
+    totals = {"tokens_evaluated": uncached + cached, "tokens_predicted": made}
+    end = totals | {
+        "content": "",
+        "stop": True,
+        "stop_type": "eos",
+        "timings": {"cache_n": cached, "prompt_n": uncached, "predicted_n": made},
+    }
+    owed = due(input_uncached=uncached, input_cached=cached, output=made)
+    if chance.random() < 0.5:
+        return Call([post(chance.choice(("/completion", "/completions")), {"prompt": "x"}, end | {"content": "so"}, owed)])
+    told = [totals | {"content": "so", "stop": False, "tokens_predicted": 1}, end]
+    return Call([stream("/completion", {"prompt": "x", "stream": True}, events(*told, done=False), owed)])
+
+
 def mcp(chance: Random, number: int) -> Call:
     asked = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": "weather", "arguments": {"city": "Oslo"}}}
     told = {"jsonrpc": "2.0", "id": number, "result": {"content": [{"type": "text", "text": "rain"}], "usage": {"total_tokens": 5}}}
@@ -114,4 +159,5 @@ def a2a(chance: Random, number: int) -> Call:
 KINDS: dict[str, tuple[Kind, int]] = {
     "V1": (predict, 4), "V2": (infer, 4), "gRPC": (grpc_infer, 4), "TGI": (tgi, 3),
     "Ollama": (ollama, 3), "Gemini": (gemini, 4), "Bedrock": (bedrock, 4), "MCP": (mcp, 3), "A2A": (a2a, 1),
+    "Cohere": (cohere, 3), "TEI": (tei, 2), "llama.cpp": (llama_cpp, 3),
 }  # fmt: skip
