@@ -18,7 +18,8 @@ RESULTS = "results"
 
 def read(reading: Reading) -> None:
     """Fills the reading from a call about batches."""
-    failures.read(reading)
+    if not reading.streamed:
+        failures.read(reading)
     if reading.operation == RESULTS:
         if "error" not in reading.inference:
             _results(reading)

@@ -79,6 +79,7 @@ def test_results_are_added_up():
     }  # fmt: skip
     assert told(decoded.usage) == {"prompt_tokens": 14, "completion_tokens": 10, "cached_tokens": 3}
     assert decoded.classes == {"input_uncached": 14, "input_cached": 3, "output": 10}
+    assert decoded.problems == []
 
 
 usages = st.fixed_dictionaries({"input_tokens": st.integers(0, 10**6), "output_tokens": st.integers(0, 10**6)})
