@@ -129,7 +129,9 @@ class Stages:
 
 
 def _may_tell_again(exchange: Exchange) -> bool:
-    """Whether it may be of an answer that is told more than once, or by several: by its path, which is all that need be looked at."""
+    """Whether it may be of an answer that is told more than once, or by several: by its path. Without a tap nobody told what it used."""
+    if exchange.tap is None:
+        return False
     seen = Seen(exchange)
     return find_route(method_of(seen.method or "", seen.request), seen.path or "") is not NOWHERE
 
