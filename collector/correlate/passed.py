@@ -8,11 +8,12 @@ part of the state that a checkpoint holds, so a replay decides as before. Bounde
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from collector.correlate.state import Carried
 
-MOST = 16_384  # exchanges
+MOST = 8_192  # exchanges
 _SPAN_US = 300_000_000  # what ended so long before is forgotten
 _SKEW_US = 2_000_000  # proxies' clocks may differ by it
 _OF_ONE_ID = 32  # exchanges that are looked at
@@ -23,7 +24,7 @@ class Passed:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[bytes, Carried] = {}  # by exchange, in the order in which they were told
+        self._kept = OrderedDict[bytes, Carried]()  # by exchange, as they were told; its first is found at once, which a dict's is not
         self._by_id: dict[bytes, list[Carried]] = {}
 
     def is_first(self, one: Carried) -> bool:
@@ -41,25 +42,27 @@ class Passed:
 
     def restore(self, saved: Iterable[Carried]) -> None:
         """Goes on from there."""
-        self._kept, self._by_id = {}, {}
+        self._kept.clear()
+        self._by_id.clear()
         for one in saved:
             self._keep(one)
 
     def _others(self, one: Carried) -> Iterator[Carried]:
-        answer = self._by_id.get(one.answer, ()) if one.answer else ()
-        owners = [other.owner for other in answer]
-        if one.owner not in owners and len(set(owners)) == len(owners):
-            yield from answer
+        if answer := self._by_id.get(one.answer):
+            owners = [other.owner for other in answer]
+            if one.owner not in owners and len(set(owners)) == len(owners):
+                yield from answer
         for id_ in (one.request, one.trace):
-            if id_:
-                yield from self._by_id.get(id_, ())
+            if same := self._by_id.get(id_):
+                yield from same
 
     def _keep(self, one: Carried) -> None:
         for id_ in (one.answer, one.request, one.trace):
             if id_:
                 same = self._by_id.setdefault(id_, [])
                 same.append(one)
-                del same[:-_OF_ONE_ID]
+                if len(same) > _OF_ONE_ID:
+                    del same[0]
         self._kept[one.exchange] = one
         while True:
             oldest = next(iter(self._kept.values()))

@@ -180,7 +180,7 @@ class Leap(Struct, array_like=True, gc=False):
 
 
 class Carried(Struct, array_like=True, gc=False):
-    """An exchange whose answer told what it used, for passed.py. All but its times are hashes; an empty id is not known."""
+    """An exchange whose answer told what it used, for passed.py. Its ids are hashes; an empty one is not known."""
 
     exchange: bytes
     owner: bytes  # the service, or workload
