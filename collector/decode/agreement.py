@@ -60,6 +60,7 @@ _RULES = MappingProxyType({
     "list": _Rule((), frozenset(("data",))),
     # Any web service may have batches and files.
     "batch": _Rule(_sets("input_file_id endpoint"), frozenset(("input_file_id",))),
+    "video": _Rule((), frozenset(("seconds",))),
     "batches": _Rule((), frozenset(("has_more", "first_id"))),
     "file": _Rule((), frozenset(("purpose",))),
     "files": _Rule((), frozenset(("has_more", "first_id"))),

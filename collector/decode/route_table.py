@@ -27,6 +27,7 @@ MODERATIONS: ProtocolName = "openai-moderations"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
+VIDEOS: ProtocolName = "openai-videos"
 BATCHES: ProtocolName = "openai-batches"
 FILES: ProtocolName = "openai-files"
 MESSAGE_BATCHES: ProtocolName = "anthropic-batches"
@@ -258,6 +259,15 @@ _NATIVE_ROWS = (
     Row("POST", "/moderations", MODERATIONS, "moderate", bodies="moderations"),  # OpenAI's cost nothing
 )
 
+# As a batch, a video is told to whoever polls; what it cost at its end.
+_VIDEO_ROWS = (
+    *(Row("POST", f"/videos{what}", VIDEOS, "create", "openai_videos", bodies="video") for what in ("", "/edits", "/extensions")),
+    Row("POST", "/v1/videos/{id}/remix", VIDEOS, "create", "openai_videos", bodies="video"),
+    Row("GET", "/v1/videos/{id}", VIDEOS, "retrieve", "openai_videos", bodies="video"),
+    Row("DELETE", "/v1/videos/{id}", VIDEOS, "delete", "openai_videos", bodies="deleted"),
+    Row("GET", "/v1/videos", VIDEOS, "list", "openai_videos", bodies="files"),
+)
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -297,5 +307,6 @@ TABLE: tuple[Row, ...] = (
     *_GEMINI_ROWS,
     *_BEDROCK_ROWS,
     *_NATIVE_ROWS,
+    *_VIDEO_ROWS,
     *_OTHER_ROWS,
 )

@@ -33,6 +33,7 @@ FREE = frozenset((
 ))  # fmt: skip
 _COPY = "-shadow"
 _TOKENS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))  # what a call that only asked for an answer does not tell
+_RETOLD = _TOKENS | {"video_seconds"}
 _HIDDEN = "[redacted"  # an id that a rule took is no id
 _UNIQUE = 16  # characters of an id that no other answer has
 
@@ -144,7 +145,7 @@ def _was_billed(once: Callable[[], bool] | None, told_first: Callable[[], bool] 
 def first_of(answers: Once | None, exchange: Exchange, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
     """Whether the answer that tells usage here was told to nobody before; None: it tells none, nobody remembers, or its id is not known."""
     answer = decoded.inference.get("id", "")
-    told = any(name in _TOKENS and number["provenance"] != "estimated" for name, number in _numbers(decoded.usage))
+    told = any(name in _RETOLD and number["provenance"] != "estimated" for name, number in _numbers(decoded.usage))
     if answers is None or not told or not answer or _HIDDEN in answer:
         return None
     namespace, name = owner(exchange.node, service)

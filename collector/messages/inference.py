@@ -18,6 +18,7 @@ ProtocolName = Literal[
     "openai-batches",
     "openai-files",
     "openai-moderations",
+    "openai-videos",
     "anthropic-messages",
     "anthropic-batches",
     "tgi",
@@ -105,7 +106,7 @@ class Inference(TypedDict, total=False):
     background: Annotated[
         Literal[True],
         field(
-            "It is answered in the background: whoever retrieves it, or a batch, is told its usage, each time.",
+            "It is answered in the background: whoever retrieves it, a batch or a video, is told its usage, each time.",
             _ANSWERED,
             "it is not",
             True,

@@ -200,6 +200,7 @@ def batch_result(number: int, usage: Any, kind: str = "succeeded") -> dict[str, 
     return {"custom_id": f"c-{number}", "result": {"type": kind, "message": message} if kind == "succeeded" else {"type": kind}}
 
 
+VIDEO = {"id": "video_1", "object": "video", "model": "sora-2", "status": "completed", "seconds": "8", "size": "720x1280", "progress": 100}
 RESULTS_PATH = "/v1/messages/batches/msgbatch_1/results"
 _RESULTS = [
     batch_result(1, {"input_tokens": 9, "output_tokens": 4, "cache_read_input_tokens": 3, "service_tier": "batch"}),
@@ -271,6 +272,7 @@ _PLAIN: dict[str, Captured] = {
     ),
     "llama.cpp stream": t.streamed(LLAMA, "/completion", {"prompt": "hi", "stream": True}, done=False),
     "llama.cpp batch": t.exchange("/completion", {"prompt": ["a", "b"]}, [LLAMA[-1] | {"content": "Hi"}, LLAMA[-1] | {"index": 1}]),
+    "video": t.get("/v1/videos/video_1", VIDEO),
     "batch": t.get("/v1/batches/batch_1", BATCH),
     "batch results": t.get(RESULTS_PATH, t.lines(_RESULTS), response_headers=[("content-type", "application/x-jsonl")]),
     "chat": t.exchange(t.CHAT, {"model": "llama", "messages": []}, _ANSWER),

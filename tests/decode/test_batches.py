@@ -10,7 +10,7 @@ from msgspec import structs
 from collector.decode import decode
 from collector.describe.hops import FREE
 from tests.decode import transcripts as t
-from tests.decode.corpus import BATCH, CORPUS, RESULTS_PATH, batch_result
+from tests.decode.corpus import BATCH, CORPUS, RESULTS_PATH, VIDEO, batch_result
 
 JSONL = [("content-type", "application/x-jsonl")]
 
@@ -107,6 +107,25 @@ def test_of_results_of_which_a_line_is_missing_nothing_is_told(spoil):
     decoded = decode(spoil(CORPUS["batch results"]))
     assert (decoded.usage, decoded.classes) == ({}, {})
     assert any("of the batch" in problem for problem in decoded.problems)
+
+
+def test_the_seconds_of_a_video_count_once_it_is_made():
+    decoded = decode(t.get("/v1/videos/video_1", VIDEO))
+    assert decoded.inference == {
+        "protocol": "openai-videos", "operation": "retrieve", "background": True, "id": "video_1", "model_answered": "sora-2",
+    }  # fmt: skip
+    assert told(decoded.usage) == {"video_seconds": 8}
+    begun = decode(t.exchange("/v1/videos", {"model": "sora-2", "prompt": "x"}, VIDEO | {"status": "queued", "progress": 0}))
+    assert (begun.inference["operation"], begun.usage, begun.untold) == ("create", {}, None)
+
+
+@pytest.mark.parametrize("seconds", ["", "8.5s", "-1", "9" * 20, None, [8]])
+def test_a_length_that_is_none_is_not_told(seconds):
+    assert decode(t.get("/v1/videos/video_1", VIDEO | {"seconds": seconds})).usage == {}
+
+
+def test_other_services_have_videos_too():
+    assert decode(t.get("/v1/videos/7", {"id": 7, "url": "x"})).inference == {"protocol": "unknown"}
 
 
 def test_results_that_are_refused_are_an_error():

@@ -249,6 +249,14 @@ def test_a_batch_is_billed_by_the_first_view_of_its_end_alone() -> None:
     assert hops(calls) == [FREE, FREE, FIRST, AGAIN, FREE, AGAIN]
 
 
+def test_a_video_is_billed_by_the_first_who_sees_it_made() -> None:
+    calls, video = Calls(), {"id": "video_1", "object": "video", "created_at": 1, "model": "sora-2", "seconds": "8"}
+    calls.call("POST", "/v1/videos", video | {"status": "queued"}, asked=b'{"prompt":"x"}')
+    for status in ("in_progress", "completed", "completed"):
+        calls.call("GET", "/v1/videos/video_1", video | {"status": status})
+    assert hops(calls) == [FREE, FREE, FIRST, AGAIN]
+
+
 def test_the_results_of_a_batch_are_billed_once() -> None:
     calls, body = Calls(), t.lines(batch_result(n, {"input_tokens": 5, "output_tokens": 6}) for n in range(3))
     for _ in range(2):
