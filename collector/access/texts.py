@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 
 import msgspec
 
+from collector.messages.a2a import A2a
 from collector.messages.field import fields
 from collector.messages.inference import AnswerChoice, ErrorDetails, Inference, RecordedAnswer, RecordedTensor, SocketClose, ToolCall
 from collector.messages.mcp import Mcp, McpMessage
@@ -76,6 +77,7 @@ SHOWN: dict[type, set[str]] = {
     ErrorDetails: {"type", "code"},
     Mcp: {*_SAID, "protocol_version", "session", "trace_id", "span_id"},
     McpMessage: _SAID,
+    A2a: {"protocol_version", "task_id", "context_id"},
     Policy: {"rule"},
     RecordedUsage: {"other"},  # numbers, by the names of who told them
     RecordedUpstream: {"cluster", "address", "route"},

@@ -32,7 +32,7 @@ from collector.audit.problems import BadParametersError, Fault
 from collector.clock import Clock
 from collector.store.schema import exchanges
 
-ROWS = 50_000  # of all spans together
+ROWS = 60_000  # of all spans together
 DAY_US = 86_400_000_000
 _column = exchanges.c
 _COLUMNS = (_column.id, _column.time_us, _column.status)

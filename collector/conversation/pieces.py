@@ -1,7 +1,7 @@
 """What one event of a stream adds to the answer: a text, a thought, a tool's arguments, or nothing. Pure.
 
 The event is known by its members, whatever the protocol: OpenAI (Chat, Completions, Responses), Anthropic, Gemini, Bedrock, Ollama, TGI,
-KServe V2's generate.
+Cohere, llama.cpp, KServe V2's generate.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def piece(event: Object) -> Piece:
         parts = [part for each in objects(event["candidates"]) for part in objects(mapping(each.get("content")).get("parts"))]
         return _first([_gemini(part) for part in parts])
     if "delta" in event:
-        return _delta(mapping(event["delta"]))
+        delta = mapping(event["delta"])
+        return _cohere(mapping(delta["message"])) if "message" in delta else _delta(delta)
     return _plain(event)
 
 
@@ -107,8 +108,19 @@ def _gemini(part: Object) -> Piece:
     return Piece("reasoning" if part.get("thought") is True else "text", text(part.get("text")) or "")
 
 
+def _cohere(message: Object) -> Piece:
+    if plan := text(message.get("tool_plan")):
+        return Piece("reasoning", plan)
+    calls = message.get("tool_calls")
+    return _delta(mapping(message.get("content")) if "content" in message else {"tool_calls": [calls]})
+
+
 def _plain(event: Object) -> Piece:
-    """Ollama, TGI, Bedrock's own models, KServe V2."""
+    """Ollama, TGI, Bedrock's own models, KServe V2, Cohere of 2023, llama.cpp."""
+    if event.get("event_type") == "text-generation":
+        return Piece("text", text(event.get("text")) or "")
+    if "stop" in event and isinstance(spoken := event.get("content"), str):
+        return Piece("text", spoken)
     if isinstance(message := event.get("message"), dict):
         return _delta(message)
     token = mapping(event.get("token"))

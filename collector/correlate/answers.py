@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from collector.correlate.passed import Passed
+from collector.correlate.state import Carried
+
 MOST = 32_768
 _BYTES = 16
+_SHORT = 64  # characters
 
 
 class Answers:
-    """`most`: answers that are remembered."""
+    """`most`: answers that are remembered. `passed`: those that passed several workloads."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
+        self.passed = Passed()
         self._billed: dict[bytes, bytes] = {}  # in the order in which they were billed
 
     def first(self, service: str, answer: str, exchange: str) -> bool:
@@ -31,6 +36,23 @@ class Answers:
         self._billed[key] = by
         return True
 
+    def is_told_first(self, service: str, ids: tuple[str, str, str], used: str, span: tuple[int, int], exchange: str) -> bool:
+        """Whether no exchange of another service told this answer before. `ids`: the answer's, the request's, the trace's; "" if not known.
+        `used`: the numbers that it told. `span`: its start and end in µs.
+        """
+        answer, request, trace = ids
+        return self.passed.is_first(
+            Carried(
+                _short(exchange),
+                _short(service),
+                _digest(f"a{answer}") if answer else b"",
+                _digest(f"r{request}") if request else b"",
+                _digest(f"t{trace}") if trace else b"",
+                _short(used),
+                *span,
+            )
+        )
+
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """For a checkpoint."""
         return list(self._billed.items())
@@ -42,3 +64,8 @@ class Answers:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
+
+
+def _short(text: str) -> bytes:
+    """The text itself if it is not long: to hash it takes three times as long."""
+    return text.encode("utf-8", "surrogatepass") if len(text) <= _SHORT else _digest(text)

@@ -383,7 +383,7 @@ class Correlator:
                 vms=list(self._ledger.vms.known.items()), forgotten_vms=list(self._ledger.vms.forgotten),
                 open=list(self._openings.all.values()), lingering=list(self._openings.lingering),
                 remembered=remembered, forgetting=forgetting, twins=twins, ledger=list(self._ledger.open.items()),
-                received=self.received.snapshot(), answers=self.answers.snapshot(),
+                received=self.received.snapshot(), answers=self.answers.snapshot(), passed=self.answers.passed.snapshot(),
             )
         )  # fmt: skip
 
@@ -397,3 +397,4 @@ class Correlator:
         self._openings.restore(saved.serial, saved.open, saved.lingering)
         self._memory.restore(saved.remembered, saved.forgetting, saved.twins)
         self.answers.restore(saved.answers)
+        self.answers.passed.restore(saved.passed)

@@ -179,6 +179,20 @@ class Leap(Struct, array_like=True, gc=False):
     elapsed: int
 
 
+class Carried(Struct, array_like=True, gc=False):
+    """An exchange whose answer told what it used, for passed.py. Its ids are hashes; an empty one is not known."""
+
+    exchange: bytes
+    owner: bytes  # the service, or workload
+    answer: bytes
+    request: bytes
+    trace: bytes
+    used: bytes
+    start_us: int
+    end_us: int
+    first: bool = True  # no other workload's exchange had told the answer
+
+
 class Snapshot(Struct):
     """The whole state, for a checkpoint. Lists keep the order in which things expire."""
 
@@ -198,3 +212,4 @@ class Snapshot(Struct):
     ledger: list[tuple[Proxy, Counts]]
     received: tuple[list[Heard], Leap | None]
     answers: list[tuple[bytes, bytes]] = []  # see answers.py; older versions wrote none
+    passed: list[Carried] = []  # see passed.py; older versions wrote none

@@ -5,10 +5,11 @@ Where the bodies are not known, or tell nothing (an error), a path with an API's
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from collector.decode import json_rpc
+from collector.decode import a2a, json_rpc, tei
 from collector.decode.form import AWS
 from collector.decode.ollama import lowered
 from collector.decode.reading import Reading
@@ -57,6 +58,27 @@ _RULES = MappingProxyType({
         lists=True,
     ),
     "list": _Rule((), frozenset(("data",))),
+    # Any web service may have batches and files.
+    "batch": _Rule(_sets("input_file_id endpoint"), frozenset(("input_file_id",))),
+    "video": _Rule((), frozenset(("seconds",))),
+    "batches": _Rule((), frozenset(("has_more", "first_id"))),
+    "file": _Rule((), frozenset(("purpose",))),
+    "files": _Rule((), frozenset(("has_more", "first_id"))),
+    "deleted": _Rule((), frozenset(("deleted",))),
+    "lines": _Rule((), frozenset(("custom_id",))),
+    "cohere chat": _Rule(_sets("messages model"), frozenset(("finish_reason", "message", "type"))),
+    "cohere chat of 2023": _Rule(
+        _sets("message model", "message chat_history", "message preamble"),
+        frozenset(("generation_id", "text", "event_type")),
+        surely=frozenset(("generation_id",)),
+    ),
+    "cohere embed": _Rule(_sets("texts", "images", "inputs model"), frozenset(("embeddings",)), surely=frozenset(("meta",))),
+    "tei": _Rule(_sets("inputs"), frozenset(), lists=True),
+    "llama completion": _Rule(_sets("prompt"), frozenset(("tokens_predicted", "stop")), lists=True),
+    "llama infill": _Rule(_sets("input_prefix input_suffix"), frozenset(("tokens_predicted", "stop")), lists=True),
+    "llama embedding": _Rule(_sets("content", "input"), frozenset(("embedding",)), lists=True),
+    "template": _Rule(_sets("messages"), frozenset(("prompt",))),
+    "moderations": _Rule(_sets("input"), frozenset(("results",))),
     "v2 server": _Rule((), frozenset(("extensions", "version"))),
 })  # fmt: skip
 
@@ -87,12 +109,17 @@ _GENERATED = frozenset(("generated_text", "token", "meta_info"))
 _ANSWERED = {"data": "embeddings", "results": "rerank"}
 _CONVERSED = frozenset(("stopReason", "stop_reason", "usage", "choices", "prompt_token_count", "inputTextTokenCount"))
 _FAILED = 400
+_CHOICES, _NEAR = b'"choices"', 512  # bytes
 
 
 def settle(route: Route, reading: Reading) -> Route:
     """The route that the bodies make of one with `bodies`: itself, another, or none."""
     if settled := _SHARED.get(route.bodies):
         return settled(route, reading)
+    return _by_rule(route, reading)
+
+
+def _by_rule(route: Route, reading: Reading) -> Route:
     rule = _RULES[route.bodies]
     asked = _asked(rule, route, reading)
     if asked is False:
@@ -236,6 +263,28 @@ def _bedrock(route: Route, reading: Reading) -> Route:
     return route if _is_silent(reading) and not _CONVERSED.isdisjoint(mapping(_answer(reading))) else NOWHERE
 
 
+def _completions(route: Route, reading: Reading) -> Route:
+    """OpenAI's, or llama.cpp's own, which its older servers have at the same path."""
+    settled = _by_rule(route, reading)
+    if settled is NOWHERE or _CHOICES in reading.response.data[:_NEAR]:
+        return settled
+    answer = _answer(reading)
+    told = next(iter(objects(answer)), {}) if isinstance(answer, list) else mapping(answer)
+    return _NATIVE if "content" in told and "choices" not in told else settled
+
+
+def _embed(route: Route, reading: Reading) -> Route:
+    """Cohere's, or TEI's behind a prefix."""
+    settled = _by_rule(route, reading)
+    return settled if settled is not NOWHERE else _by_rule(_TEI, reading)
+
+
+def _tei_predict(route: Route, reading: Reading) -> Route:
+    """TEI's, if it says so: many servers have the path."""
+    told = reading.response.headers
+    return _by_rule(replace(route, bodies="tei"), reading) if tei.TOKENS in told or tei.CHARACTERS in told else NOWHERE
+
+
 def _tensors(asked: Object) -> Route | None:
     """KServe V2's route if `inputs` are its tensors."""
     given = objects(asked.get("inputs"))
@@ -247,6 +296,8 @@ def _json_answer(reading: Reading) -> Object:
 
 
 _MODEL_LIST = Route(MODELS, "models")
+_NATIVE = next(from_row(row) for row in TABLE if row.shape == "/completion")
+_TEI = next(from_row(row) for row in TABLE if row.shape == "/embed")
 _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "models": _models,
     "model": _model,
@@ -255,6 +306,10 @@ _SHARED: dict[str, Callable[[Route, Reading], Route]] = {
     "mcp": lambda _, reading: json_rpc.find(reading, at_home=True),
     "bedrock": _bedrock,
     "socket": lambda route, _: route,  # its frames decide, when they are read
+    "completions": _completions,
+    "cohere embed": _embed,
+    "tei predict": _tei_predict,
+    "a2a": lambda route, reading: route if a2a.agrees(reading) else json_rpc.find(reading),
     **dict.fromkeys(_OLLAMA, _ollama),
 }
 _OTHERWISE = {"ollama generate": _BY_OPERATION["generate"], "ollama embeddings": _BY_OPERATION["embeddings"]}

@@ -6,7 +6,7 @@ it is not known how many answers a prompt has, so is what was asked. Beyond a nu
 """
 
 from collector.decode.usage import Count, Number, Told, Usage, count
-from collector.decode.usage_names import OF_PROMPT
+from collector.decode.usage_names import OF_PROMPT, USAGE, Names
 from collector.messages.usage import UsageName
 
 
@@ -66,18 +66,18 @@ class Answers:
         self._last = 0
         self._said: Count = -1
 
-    def frame(self, index: object, usage: dict[str, object], told: Told) -> None:
-        """The usage of the answer with that index, as it was told last."""
+    def frame(self, index: object, usage: dict[str, object], told: Told, names: Names = USAGE) -> None:
+        """The usage of the answer with that index, as it was told last. `names`: those of the protocol."""
         number = index if type(index) is int else 0
         answer = self._by_index.get(number)
         if answer is not None:
-            answer.frame(usage, told)
+            answer.frame(usage, told, names)
         elif len(self._by_index) < self._limit:
             answer = self._by_index[number] = Usage()
-            answer.frame(usage, told)
+            answer.frame(usage, told, names)
         else:
             answer = Usage()
-            answer.frame(usage, told)
+            answer.frame(usage, told, names)
             self._add(number, answer, told)
         said = answer.value("completion_tokens")
         if said is not None:

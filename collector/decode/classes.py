@@ -13,17 +13,22 @@ from typing import cast
 
 from collector.decode.route_table import (
     AUDIO,
+    BATCHES,
     BEDROCK,
     CHAT,
+    COHERE,
     COMPLETIONS,
     EMBEDDINGS,
     GEMINI,
     IMAGES,
+    LLAMA_CPP,
+    MESSAGE_BATCHES,
     MESSAGES,
     OLLAMA,
     REALTIME,
     RERANK,
     RESPONSES,
+    TEI,
     TGI,
 )
 from collector.decode.usage import Count, Number, Told
@@ -32,8 +37,10 @@ from collector.messages.usage import ClassName, TokenClasses, UsageName
 
 # Whether cached tokens, and those written to a cache, are within the prompt's. Of protocols that are not here it is not known.
 _CACHES_WITHIN: Mapping[ProtocolName, bool] = {
-    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, REALTIME, EMBEDDINGS, RERANK, AUDIO, IMAGES, TGI, OLLAMA, GEMINI), True),
+    **dict.fromkeys((CHAT, COMPLETIONS, RESPONSES, REALTIME, EMBEDDINGS, RERANK, AUDIO, IMAGES, BATCHES), True),
+    **dict.fromkeys((TGI, OLLAMA, GEMINI, COHERE, TEI, LLAMA_CPP), True),
     MESSAGES: False,
+    MESSAGE_BATCHES: False,
     BEDROCK: False,
 }
 _THOUGHTS_BESIDE = frozenset((GEMINI,))  # of the others only a total shows it

@@ -9,17 +9,31 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from collector.decode import anthropic, bedrock, eventstream, failures, gemini, ollama, openai_chat, openai_responses, tgi
+from collector.decode import (
+    anthropic,
+    bedrock,
+    cohere,
+    eventstream,
+    failures,
+    gemini,
+    llama_cpp,
+    ollama,
+    openai_chat,
+    openai_responses,
+    tgi,
+)
 from collector.decode.form import AWS, EVENTS, LINES, Form
 from collector.decode.reading import Body, Reading, frames_of
 from collector.decode.route_table import (
     AUDIO,
     BEDROCK,
     CHAT,
+    COHERE,
     COMPLETIONS,
     EMBEDDINGS,
     GEMINI,
     IMAGES,
+    LLAMA_CPP,
     MESSAGES,
     OLLAMA,
     RERANK,
@@ -35,9 +49,21 @@ _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
 _LINE = re.compile(rb"\n")
 _FIELD = re.compile(rb"[\r\n]data:")
 _WANTED = frozenset(
-    ("model", "usage", "meta", "service_tier", "x_groq", "details", "meta_info", *ollama.MEMBERS, *gemini.MEMBERS, *bedrock.MEMBERS)
+    (
+        "model",
+        "usage",
+        "meta",
+        "service_tier",
+        "x_groq",
+        "details",
+        "meta_info",
+        *ollama.MEMBERS,
+        *gemini.MEMBERS,
+        *bedrock.MEMBERS,
+        *llama_cpp.MEMBERS,
+    )
 )
-_READ = (AUDIO, BEDROCK, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
+_READ = (AUDIO, BEDROCK, CHAT, COHERE, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, LLAMA_CPP, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
 _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
@@ -47,6 +73,8 @@ _LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
     OLLAMA: ollama.read_late,
     GEMINI: gemini.read_late,
     BEDROCK: bedrock.read_late,
+    COHERE: cohere.read_late,
+    LLAMA_CPP: llama_cpp.read_late,
 }
 # Of a JSON object whose last members alone are known.
 _END: dict[str, Callable[[Reading, Members], None]] = {
@@ -54,6 +82,8 @@ _END: dict[str, Callable[[Reading, Members], None]] = {
     OLLAMA: ollama.read_late,
     GEMINI: gemini.read_late,
     BEDROCK: bedrock.read_end,
+    COHERE: cohere.read_end,
+    LLAMA_CPP: llama_cpp.read_late,
 }
 
 

@@ -38,9 +38,11 @@ _A2A = frozenset((
     "message/send", "message/stream", "tasks/resubscribe", "agent/getAuthenticatedExtendedCard",
     *(f"tasks/pushNotificationConfig/{verb}" for verb in ("set", "get", "list", "delete")),
     "SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask", "GetExtendedAgentCard",
-    *(f"{verb}TaskPushNotificationConfig" for verb in ("Create", "Get", "List", "Delete")),
+    *(f"{verb}TaskPushNotificationConfig" for verb in ("Create", "Get", "List", "Delete")), "ListTaskPushNotificationConfigs",
+    "GetAgentCard", "TaskSubscription",
 ))  # fmt: skip
-_A2A_METHODS = _A2A | _A2A_TASKS
+A2A_VERSION = "a2a-version"
+A2A_METHODS = _A2A | _A2A_TASKS
 _MEMBER = b'"jsonrpc"'
 _NEAR = 512  # bytes
 _NO_STREAM = (b"", b"{", b"[", b"<")
@@ -79,7 +81,7 @@ def _posted(reading: Reading, told: bool, at_home: bool) -> Route:
     told |= at_home
     operation = text(asked[0].get("method")) if len(asked) == 1 else None
     if _is_a2a(reading, asked[0], told):
-        return Route(A2A, operation if operation in _A2A_METHODS else "")
+        return Route(A2A, operation if operation in A2A_METHODS else "", "a2a")
     return _mcp(operation) if told or any(map(_is_mcp, asked)) else NOWHERE
 
 
@@ -128,7 +130,7 @@ def _is_a2a(reading: Reading, message: Object, told: bool) -> bool:
     method = text(message.get("method"))
     if method in _A2A_TASKS:
         return not told and isinstance(mapping(message.get("params")).get("id"), str)
-    return method in _A2A or (not told and "a2a-version" in reading.request.headers)
+    return method in _A2A or (not told and A2A_VERSION in reading.request.headers)
 
 
 def _is_stream(reading: Reading) -> bool:

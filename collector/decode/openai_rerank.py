@@ -3,6 +3,7 @@
 from collector.decode import failures
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
+from collector.decode.tei import read_tokens
 from collector.decode.values import Object, items, mapping, name
 
 
@@ -22,6 +23,8 @@ def read(reading: Reading) -> None:
     if isinstance(results, list) and reading.response.whole:
         reading.inference["outputs"] = [{"name": "results", "shape": [len(results)]}]
     _usage(reading, answer)
+    if not reading.usage.numbers:
+        read_tokens(reading)
 
 
 def _documents(asked: Object) -> int | None:

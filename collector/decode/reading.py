@@ -250,6 +250,11 @@ class Reading:
         is_over = ndjson.count_is_over if form is LINES else eventstream.count_is_over if form is AWS else sse.count_is_over
         return self.streamed and is_over(self.response.data, self.limits.events)
 
+    @property
+    def has_bad_events(self) -> bool:
+        """Whether events or lines that were read are not JSON."""
+        return self._bad_events > 0
+
     def frames(self) -> Iterator[tuple[bytes, bytes, int]]:
         """(event name, text, end offset) of the streamed answer."""
         if self.response.form is AWS:

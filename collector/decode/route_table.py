@@ -21,9 +21,17 @@ TGI: ProtocolName = "tgi"
 OLLAMA: ProtocolName = "ollama"
 GEMINI: ProtocolName = "gemini"
 BEDROCK: ProtocolName = "bedrock"
+COHERE: ProtocolName = "cohere"
+TEI: ProtocolName = "tei"
+LLAMA_CPP: ProtocolName = "llama-cpp"
+MODERATIONS: ProtocolName = "openai-moderations"
 AUDIO: ProtocolName = "openai-audio"
 IMAGES: ProtocolName = "openai-images"
 MODELS: ProtocolName = "openai-models"
+VIDEOS: ProtocolName = "openai-videos"
+BATCHES: ProtocolName = "openai-batches"
+FILES: ProtocolName = "openai-files"
+MESSAGE_BATCHES: ProtocolName = "anthropic-batches"
 V1: ProtocolName = "kserve-v1"
 V2: ProtocolName = "kserve-v2"
 V2_GRPC: ProtocolName = "kserve-v2-grpc"
@@ -160,6 +168,37 @@ _OPENAI_ROWS = (
     Row("GET", "/responses", RESPONSES, "list", "openai_responses", bodies="list"),
 )
 
+# What a batch used is told by its object at the end (OpenAI), or by its results (Anthropic), to whoever asks; hops.py bills the first.
+_BATCH_ROWS = (
+    *(
+        Row(method, f"{before}/batches{rest}", BATCHES, operation, "batches", bodies="batches" if operation == "list" else "batch")
+        for before in ("/v1", "/openai")
+        for method, rest, operation in (
+            ("POST", "/{id}/cancel", "cancel"),
+            ("POST", "", "create"),
+            ("GET", "/{id}", "retrieve"),
+            ("GET", "", "list"),
+        )
+    ),
+    *(
+        Row(method, f"{before}/files{rest}", FILES, operation, bodies=rule)
+        for before in ("/v1", "/openai")
+        for method, rest, operation, rule in (
+            ("POST", "", "upload", "file"),
+            ("GET", "/{id}/content", "content", "lines"),
+            ("GET", "/{id}", "retrieve", "file"),
+            ("DELETE", "/{id}", "delete", "deleted"),
+            ("GET", "", "list", "files"),
+        )
+    ),
+    Row("POST", "/v1/messages/batches/{id}/cancel", MESSAGE_BATCHES, "cancel", "batches"),
+    Row("POST", "/v1/messages/batches", MESSAGE_BATCHES, "create", "batches"),
+    Row("GET", "/v1/messages/batches/{id}/results", MESSAGE_BATCHES, "results", "batches"),
+    Row("GET", "/v1/messages/batches/{id}", MESSAGE_BATCHES, "retrieve", "batches"),
+    Row("DELETE", "/v1/messages/batches/{id}", MESSAGE_BATCHES, "delete", "batches"),
+    Row("GET", "/v1/messages/batches", MESSAGE_BATCHES, "list", "batches"),
+)
+
 _OLLAMA_ROWS = (
     Row("POST", "/api/chat", OLLAMA, "chat", "ollama", _EVALUATED, "ollama chat"),
     Row("POST", "/api/generate", OLLAMA, "generate", "ollama", _EVALUATED, "ollama generate"),
@@ -197,6 +236,41 @@ _BEDROCK_ROWS = (
     Row("POST", "/model/{model}/count-tokens", BEDROCK, "count_tokens", "bedrock", bodies="bedrock"),
 )
 
+_A2A_CALLS = (
+    "SendMessage", "SendStreamingMessage", "GetTask", "ListTasks", "CancelTask", "SubscribeToTask", "TaskSubscription",
+    "GetExtendedAgentCard", "GetAgentCard", "CreateTaskPushNotificationConfig", "GetTaskPushNotificationConfig",
+    "ListTaskPushNotificationConfig", "ListTaskPushNotificationConfigs", "DeleteTaskPushNotificationConfig",
+)  # fmt: skip
+
+_UNITS = "`usage` or `meta`: `billed_units`, else `tokens`"
+_HEADER = "header `x-compute-tokens`; counted: rows"
+_EVENTS = "`tokens_evaluated`, `tokens_predicted`; of a stream in every event"
+_NATIVE_ROWS = (
+    Row("POST", "/v2/chat", COHERE, "chat", "cohere", f"{_UNITS}; of a stream in its last event", "cohere chat"),
+    Row("POST", "/v1/chat", COHERE, "chat", "cohere", f"{_UNITS}; of a stream in its last event", "cohere chat of 2023"),
+    *(
+        Row("POST", f"/{version}/embed", COHERE, "embeddings", "cohere", f"{_UNITS}; counted: rows", "cohere embed")
+        for version in ("v2", "v1")
+    ),
+    *(Row("POST", f"/embed{kind}", TEI, "embeddings", "tei", _HEADER, "tei") for kind in ("", "_all", "_sparse")),
+    Row("POST", "/predict", TEI, "classify", "tei", _HEADER, "tei predict"),
+    Row("POST", "/similarity", TEI, "score", "tei", _HEADER, "tei"),
+    Row("POST", "/completion", LLAMA_CPP, "completion", "llama_cpp", _EVENTS, "llama completion"),
+    Row("POST", "/infill", LLAMA_CPP, "completion", "llama_cpp", _EVENTS, "llama infill"),
+    Row("POST", "/embedding", LLAMA_CPP, "embeddings", "llama_cpp", "`tokens_evaluated`; counted: rows", "llama embedding"),
+    Row("POST", "/apply-template", LLAMA_CPP, "render", bodies="template"),
+    Row("POST", "/moderations", MODERATIONS, "moderate", bodies="moderations"),  # OpenAI's cost nothing
+)
+
+# As a batch, a video is told to whoever polls; what it cost at its end.
+_VIDEO_ROWS = (
+    *(Row("POST", f"/videos{what}", VIDEOS, "create", "openai_videos", bodies="video") for what in ("", "/edits", "/extensions")),
+    Row("POST", "/v1/videos/{id}/remix", VIDEOS, "create", "openai_videos", bodies="video"),
+    Row("GET", "/v1/videos/{id}", VIDEOS, "retrieve", "openai_videos", bodies="video"),
+    Row("DELETE", "/v1/videos/{id}", VIDEOS, "delete", "openai_videos", bodies="deleted"),
+    Row("GET", "/v1/videos", VIDEOS, "list", "openai_videos", bodies="files"),
+)
+
 _OTHER_ROWS = (
     Row("POST", "/messages/count_tokens", MESSAGES, "count_tokens", "anthropic"),
     Row("POST", "/messages", MESSAGES, "messages", "anthropic", _STREAMED, "messages"),
@@ -211,9 +285,31 @@ _OTHER_ROWS = (
     # vLLM takes POST /ping too.
     *(Row(method, f"^{path}", UNKNOWN, "health") for method in ("GET", "POST") for path in _HEALTH),
     *(Row(method, "/mcp", MCP, "", "mcp", bodies="mcp") for method in ("POST", "GET", "DELETE")),  # and at any other path (json_rpc.py)
+    # Its JSON-RPC is found at any path (json_rpc.py).
+    *(Row("POST", f"^/{package}.A2AService/{call}", A2A, "", "a2a") for package in ("lf.a2a.v1", "a2a.v1") for call in _A2A_CALLS),
+    *(Row("POST", shape, A2A, "", "a2a", bodies="a2a") for shape in ("/message:send", "/message:stream", "/tasks/{id}:cancel")),
+    *(Row(method, "/tasks/{id}:subscribe", A2A, "", "a2a", bodies="a2a") for method in ("GET", "POST")),
+    *(
+        Row(method, f"/tasks/{{id}}/pushNotificationConfigs{config}", A2A, "", "a2a", bodies="a2a")
+        for method, config in (("POST", ""), ("GET", ""), ("GET", "/{id}"), ("DELETE", "/{id}"))
+    ),
+    *(Row("GET", shape, A2A, "", "a2a", bodies="a2a") for shape in ("/tasks/{id}", "/tasks", "/extendedAgentCard")),
+    *(Row("GET", f"/.well-known/{card}", A2A, "", "a2a", bodies="a2a") for card in ("agent-card.json", "agent.json")),
     # The protocol of these is whatever was asked: SageMaker's, and what TGI and KServe's InferenceGraph answer to.
     Row("POST", "/invocations", UNKNOWN, "", bodies="invocations"),
     Row("POST", "^/", UNKNOWN, "", bodies="root"),
 )
 
-TABLE: tuple[Row, ...] = (*_GRPC_ROWS, *_V2_ROWS, *_V1_ROWS, *_OLLAMA_ROWS, *_OPENAI_ROWS, *_GEMINI_ROWS, *_BEDROCK_ROWS, *_OTHER_ROWS)
+TABLE: tuple[Row, ...] = (
+    *_GRPC_ROWS,
+    *_V2_ROWS,
+    *_V1_ROWS,
+    *_OLLAMA_ROWS,
+    *_BATCH_ROWS,
+    *_OPENAI_ROWS,
+    *_GEMINI_ROWS,
+    *_BEDROCK_ROWS,
+    *_NATIVE_ROWS,
+    *_VIDEO_ROWS,
+    *_OTHER_ROWS,
+)

@@ -144,7 +144,7 @@ def _shapes() -> Mapping[tuple[str, str], list[_Shape]]:
 _SHAPES = _shapes()
 # What stands behind names, whatever the method.
 _VERBS = {
-    verb: [shape for (_, last), shapes in _SHAPES.items() for shape in shapes if last == verb and shape.before.startswith("/v")]
+    verb: [shape for (_, last), shapes in _SHAPES.items() for shape in shapes if last == verb and shape.before.startswith(("/v", "/tasks"))]
     for _, verb in _SHAPES
     if verb
 }

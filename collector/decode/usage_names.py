@@ -78,7 +78,7 @@ USAGE: Names = {
     "prompt_audio_seconds": "audio_seconds",
 }  # fmt: skip
 # Numbers that may be fractions; tokens, requests and the like are counts.
-FRACTIONS = frozenset(("audio_seconds",))
+FRACTIONS = frozenset(("audio_seconds", "video_seconds"))
 # Numbers of what was asked. Answers to one prompt all tell the same, so that they are added up over prompts, not over answers.
 OF_PROMPT: frozenset[UsageName] = frozenset((
     "prompt_tokens", "cached_tokens", "cache_creation_tokens", "cache_creation_5m_tokens", "cache_creation_30m_tokens",

@@ -1,6 +1,7 @@
 """Which hop of a call an exchange is, and whether it is the one to bill. Decided from its own proxy alone: hops live in different
-partitions, so no state is shared between them. An answer that is told again and again (a background response) is billed by the first
-exchange that tells its end.
+partitions, so no state is shared between them. Two things are remembered where one process sees them: an answer that is told again and
+again (a background response) is billed by the first exchange that tells its end, and one that an application in front of a model passes on
+by the first of both.
 
 A user's request may pass a gateway, a waypoint, a transformer and a predictor, and each of their proxies reports an exchange. One of them
 is billed: by default the predictor's of an InferenceService, the serving one of an LLMInferenceService (not the prefill leg), else the hop
@@ -17,6 +18,7 @@ from collector.describe.identity import owner
 from collector.messages.captured import Decoded
 from collector.messages.exchange import Exchange
 from collector.messages.record import HopName, RecordedHop
+from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 from collector.messages.usage import ASKED, RecordedUsage, UsageNumber
 
@@ -26,12 +28,17 @@ _OF_MODEL = frozenset(("transformer", "explainer", "predictor", "prefill", "deco
 # Calls that make no model work: nobody is billed for them.
 FREE = frozenset((
     "render", "count_tokens", "tokenize", "detokenize", "list", "retrieve", "cancel", "delete", "update", "input_items",
+    "create", "results", "upload", "content", "moderate",
     "metadata", "ready", "live", "health", "graph", "models", "model", "config", "stats", "index", "load", "unload",
 ))  # fmt: skip
 _COPY = "-shadow"
 _TOKENS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))  # what a call that only asked for an answer does not tell
-RETOLD = "/responses"  # stands in the path of what may be told more than once
+_RETOLD = _TOKENS | {"video_seconds"}
 _HIDDEN = "[redacted"  # an id that a rule took is no id
+_UNIQUE = 16  # characters of an id that no other answer has
+
+# Their answers repeat the request's id, and a caller may give the same to all its calls: by it no two answers are told apart.
+CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")
 
 # Whatever is asked in these protocols, it is no model that answers: an operation is what a caller writes.
 FREE_PROTOCOLS = frozenset(("mcp", "a2a"))
@@ -61,6 +68,10 @@ class Once(Protocol):
 
     def first(self, service: str, answer: str, exchange: str) -> bool:
         """Whether this exchange bills the answer: no other has."""
+        ...
+
+    def is_told_first(self, service: str, ids: tuple[str, str, str], used: str, span: tuple[int, int], exchange: str) -> bool:
+        """Whether no exchange of another service told this answer before."""
         ...
 
 
@@ -96,6 +107,8 @@ def hop(
     protocol: str = "",
     doubtful: bool = False,
     once: Callable[[], bool] | None = None,
+    costs: bool = True,
+    told_first: Callable[[], bool] | None = None,
 ) -> RecordedHop:
     """{"role", "billable", "rule"}. `operation`, `protocol`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`:
     as asked. `doubtful`: only the caller's headers tell the protocol; they make no call to a model's workload free.
@@ -104,6 +117,8 @@ def hop(
     billed like who asked for it, and all others are `billed-before`.
 
     What was not answered is not billed, whatever was asked: the rule is `not-answered`. Nor is a copy that a route made: `mirrored`.
+    `costs`: there is a number, or a reason why there is none; a preflight has neither, and is not billed. `told_first`: whether no other
+    workload told the same answer, asked only where it would be billed.
 
     By default a workload that is nobody's service is billed only where usage was decoded: an application in front of a model that
     passes its calls on has the same role, and decodes to nothing.
@@ -115,20 +130,48 @@ def hop(
         return {"role": name, "billable": False, "rule": "not-answered"}
     if billed and not billing.mirrored and is_mirrored(authority, service, exchange.node.workload):
         return {"role": name, "billable": False, "rule": "mirrored"}
-    if billed and once is not None and not once():
+    billed &= costs
+    if billed and _was_billed(once, told_first):
         return {"role": name, "billable": False, "rule": "billed-before"}
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
+
+
+def _was_billed(once: Callable[[], bool] | None, told_first: Callable[[], bool] | None) -> bool:
+    """Asks both: each remembers what it is asked."""
+    before = told_first is not None and not told_first()
+    return (once is not None and not once()) or before
 
 
 def first_of(answers: Once | None, exchange: Exchange, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
     """Whether the answer that tells usage here was told to nobody before; None: it tells none, nobody remembers, or its id is not known."""
     answer = decoded.inference.get("id", "")
-    told = any(name in _TOKENS and number["provenance"] != "estimated" for name, number in _numbers(decoded.usage))
+    told = any(name in _RETOLD and number["provenance"] != "estimated" for name, number in _numbers(decoded.usage))
     if answers is None or not told or not answer or _HIDDEN in answer:
         return None
     namespace, name = owner(exchange.node, service)
     # Of vLLM a caller chooses the id (`request_id`), and may give the same to all its calls.
     return lambda: answers.first(f"{namespace}/{name}", f"{answer}\0{decoded.created}", identity)
+
+
+def told_first_of(answers: Once | None, seen: Redacted, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
+    """Whether the answer was told by no other workload, as an application in front of a model tells it again; None: it told no numbers.
+
+    Such an application may write the answer in another form, so of tokens only those that were generated have to agree.
+    """
+    numbers = {
+        name: number["value"] for name, number in _numbers(decoded.usage) if name not in ASKED and number["provenance"] != "estimated"
+    }
+    if answers is None or not numbers:
+        return None
+    called = next((name for name in ("completion_tokens", "prompt_tokens", "total_tokens") if name in numbers), "")
+    used = f"{called} {numbers[called]}" if called else repr(sorted(numbers.items()))
+    answer, traceparent = decoded.inference.get("id", ""), seen.request.get("traceparent", "")
+    if len(answer) < _UNIQUE or decoded.inference.get("protocol") in CHOSEN_BY_CALLERS or _HIDDEN in answer:
+        answer = ""
+    ids = (answer, seen.request_id, traceparent[3:35])
+    span = (seen.start_us, seen.start_us + (seen.duration_us or 0))
+    namespace, name = owner(seen.exchange.node, service)
+    return lambda: answers.is_told_first(f"{namespace}/{name}", ids, used, span, identity)
 
 
 def is_mirrored(authority: str, service: Service, workload: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, UNMETERED, Billing, Once, answered, first_of, hop, is_of_model
+from collector.describe.hops import DEFAULT, UNMETERED, Billing, Once, answered, first_of, hop, is_of_model, told_first_of
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
@@ -51,7 +51,10 @@ def build(
     was_answered, metered = _answered(seen, decoded, log, tap), bool(decoded.usage)
     doubtful, authority = bool(decoded.untold), seen.authority or ""
     once = first_of(answers, exchange, service, decoded, identity) if "background" in decoded.inference else None
-    record["hop"] = hop(exchange, service, billing, operation, metered, was_answered, authority, protocol, doubtful, once)
+    first = told_first_of(answers, seen, service, decoded, identity) if metered else None
+    record["hop"] = hop(
+        exchange, service, billing, operation, metered, was_answered, authority, protocol, doubtful, once, metered or doubtful, first
+    )
     record["caller"] = _caller(seen, log)
     if "traceparent" in seen.request or "baggage" in seen.request:
         traced = trace(seen.request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collector.describe.hops import UNMETERED
+from collector.describe.hops import CHOSEN_BY_CALLERS, UNMETERED
 from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
 from collector.messages.json_bytes import json_bytes
@@ -29,9 +29,6 @@ _INFERENCE = (
     "answers_unseen",
 )
 
-# Their answers repeat the request's id, and a caller may give the same to all its calls: by it no two answers are told apart.
-_CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")
-
 
 def usage_event(record: Record, source: str, subject: str | None, time_us: int) -> Event | None:
     """The usage event of this record; None if no inference protocol was recognised in it (MCP is none). `time_us`: the request's start."""
@@ -48,7 +45,7 @@ def usage_event(record: Record, source: str, subject: str | None, time_us: int) 
     _put(data, "service", service.get("name") or record["proxy"].get("workload"))
     _copy(data, service, _SERVICE)
     _copy(data, inference, _INFERENCE)
-    if inference.get("protocol") not in _CHOSEN_BY_CALLERS:
+    if inference.get("protocol") not in CHOSEN_BY_CALLERS:
         _put(data, "answer_id", inference.get("id"))
     _put(data, "caller", record["caller"].get("principal"))
     _copy(data, record["caller"], _CALLER)

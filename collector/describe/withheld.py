@@ -20,6 +20,7 @@ _SAFE_BODY = ("size", "content_type", "encoding")
 _SAFE_CHOICE = ("index", "role", "finish_reason", "logprobs")
 _SAFE_CLOSE = ("by", "code")
 _SAFE_ERROR = ("type", "code")
+_SAFE_A2A = ("binding", "protocol_version", "answered", "state", "updates")
 _SAFE_PART = ("name", "datatype", "shape", "content_type", "size")
 _WITH_TOOL = ("tools/call", "prompts/get")  # their name is one that the server gave
 _SAFE_UNNAMED = ("kind", "method", "result")
@@ -60,6 +61,13 @@ def _of_request(inference: Inference) -> Inference:
             ]
         safe = (*_SAFE_MCP, *(_SAFE_MESSAGE if message.get("method") in _WITH_TOOL else _SAFE_UNNAMED))
         told["mcp"] = _only(message, safe)
+    return _without_ids(told)
+
+
+def _without_ids(told: Inference) -> Inference:
+    """Of agents' tasks both sides may tell the ids."""
+    if "a2a" in told:
+        told["a2a"] = _only(told["a2a"], _SAFE_A2A)
     return told
 
 
@@ -71,7 +79,7 @@ def _of_response(inference: Inference) -> Inference:
         told["closed"] = _only(told["closed"], _SAFE_CLOSE)
     if "error" in told:
         told["error"] = _only(told["error"], _SAFE_ERROR)
-    return told
+    return _without_ids(told)
 
 
 def _only(told: T, names: tuple[str, ...]) -> T:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal, TypedDict
 
+from collector.messages.a2a import A2a
 from collector.messages.field import field
 from collector.messages.mcp import Mcp
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
@@ -16,11 +17,19 @@ ProtocolName = Literal[
     "openai-audio",
     "openai-images",
     "openai-models",
+    "openai-batches",
+    "openai-files",
+    "openai-moderations",
+    "openai-videos",
     "anthropic-messages",
+    "anthropic-batches",
     "tgi",
     "ollama",
     "gemini",
     "bedrock",
+    "cohere",
+    "tei",
+    "llama-cpp",
     "kserve-v1",
     "kserve-v2",
     "kserve-v2-grpc",
@@ -122,7 +131,12 @@ class Inference(TypedDict, total=False):
     service_tier: Annotated[str, field("The tier of service in which it was answered.", _ANSWERED, _ABSENT, "flex")]
     background: Annotated[
         Literal[True],
-        field("It is answered in the background: whoever retrieves it is told its usage, each time.", _ANSWERED, "it is not", True),
+        field(
+            "It is answered in the background: whoever retrieves it, a batch or a video, is told its usage, each time.",
+            _ANSWERED,
+            "it is not",
+            True,
+        ),
     ]
     streamed: Annotated[
         bool, field("Whether the answer is a stream.", "the answer; without one, the request", "not known, or nothing is generated", True)
@@ -157,3 +171,4 @@ class Inference(TypedDict, total=False):
     closed: Annotated[SocketClose, field("How the WebSocket was closed.", "the frames", "no close was seen")]
     error: Annotated[ErrorDetails, field("What the error says.", _ANSWERED, "none was told")]
     mcp: Annotated[Mcp, field("What the exchange is in the Model Context Protocol.", "bodies and headers", "the protocol is another")]
+    a2a: Annotated[A2a, field("What the exchange is in the Agent2Agent protocol.", "bodies and headers", "the protocol is another")]

@@ -26,6 +26,7 @@ UsageName = Literal[
     "rejected_prediction_tokens",
     "delivered_tokens",
     "audio_seconds",
+    "video_seconds",
     "input_characters",
     "search_units",
     "web_search_requests",
@@ -164,6 +165,7 @@ class RecordedUsage(TypedDict, total=False):
             "tokens",
         ),
     ]
+    video_seconds: Annotated[UsageNumber, field("Length of the video that was made.", _SERVER, _UNTOLD, None, "s")]
     audio_seconds: Annotated[UsageNumber, field("Length of the sound that was sent.", _SERVER, _UNTOLD, None, "s")]
     input_characters: Annotated[
         UsageNumber, field("Characters to be spoken.", _COUNTED, "the call is no speech synthesis", None, "characters")

@@ -13,8 +13,10 @@ from msgspec import structs
 
 from collector.correlate import Answers, Closed
 from collector.decode import Decoded
+from collector.decode.routes import NOWHERE, method_of
+from collector.decode.routes import find as find_route
 from collector.describe import describe, describe_fault, describe_ledger
-from collector.describe.hops import RETOLD, Billing
+from collector.describe.hops import Billing
 from collector.errors import blamed
 from collector.messages import kept
 from collector.messages.event import Output, Place
@@ -127,10 +129,11 @@ class Stages:
 
 
 def _may_tell_again(exchange: Exchange) -> bool:
-    """Whether it may be of an answer that is told more than once: by its path, which is all that need be looked at."""
-    tap, log = exchange.tap, exchange.access_log
-    block = tap.request_headers if tap is not None else None
-    return (block is not None and RETOLD.encode() in block) or (log is not None and RETOLD in log.path)
+    """Whether it may be of an answer that is told more than once, or by several: by its path. Without a tap nobody told what it used."""
+    if exchange.tap is None:
+        return False
+    seen = Seen(exchange)
+    return find_route(method_of(seen.method or "", seen.request), seen.path or "") is not NOWHERE
 
 
 def _bare(exchange: Exchange, hides: bool) -> Exchange:

@@ -65,7 +65,7 @@ def _read(body: Body, kept: bool, complete: bool) -> tuple[bytes, bool, Tail | N
     holed = _is_holed(body)
     whole = complete and not holed and not body.truncated
     if not kept:
-        return b"", whole and not body.data, None
+        return b"", whole and not (body.data or body.size), None  # of nothing all was seen
     if not holed:
         return body.data, whole, None
     offset, data = body.tail

@@ -99,7 +99,13 @@ def tokens_of(record: Record) -> str:
         if made is None and given is not None:
             return words.number(given.get("value"))
         return f"{words.number(given.get('value') if given else None)} → {words.number(made.get('value') if made else None)}"
-    for name, unit in (("rows", "rows"), ("audio_seconds", "s"), ("images", "images"), ("input_tensors", "tensors")):
+    for name, unit in (
+        ("rows", "rows"),
+        ("audio_seconds", "s"),
+        ("video_seconds", "s"),
+        ("images", "images"),
+        ("input_tensors", "tensors"),
+    ):
         found = usage.get(name)
         if isinstance(found, dict):
             return words.counted(found.get("value"), unit)

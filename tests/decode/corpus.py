@@ -184,7 +184,97 @@ _ANSWER = {
     "usage": t.tokens(3, 1),
 }
 
+BATCH = {
+    "id": "batch_1", "object": "batch", "endpoint": "/v1/chat/completions", "errors": None, "input_file_id": "file-1",
+    "status": "completed", "created_at": 1_790_000_000, "model": "gpt-5", "request_counts": {"total": 2, "completed": 2, "failed": 0},
+    "usage": {
+        "input_tokens": 30, "input_tokens_details": {"cached_tokens": 10}, "output_tokens": 12,
+        "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 42,
+    },
+}  # fmt: skip
+
+
+def batch_result(number: int, usage: Any, kind: str = "succeeded") -> dict[str, Any]:
+    """A line of Anthropic's results."""
+    message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": "claude", "content": [], "usage": usage}
+    return {"custom_id": f"c-{number}", "result": {"type": kind, "message": message} if kind == "succeeded" else {"type": kind}}
+
+
+VIDEO = {"id": "video_1", "object": "video", "model": "sora-2", "status": "completed", "seconds": "8", "size": "720x1280", "progress": 100}
+RESULTS_PATH = "/v1/messages/batches/msgbatch_1/results"
+_RESULTS = [
+    batch_result(1, {"input_tokens": 9, "output_tokens": 4, "cache_read_input_tokens": 3, "service_tier": "batch"}),
+    batch_result(2, None, "expired"),
+    batch_result(3, {"input_tokens": 5, "output_tokens": 6, "service_tier": "batch"}),
+]
+
+COHERE_USAGE = {"billed_units": {"input_tokens": 5, "output_tokens": 4}, "tokens": {"input_tokens": 71, "output_tokens": 4}}
+COHERE_ASKED = {"model": "command-a", "messages": [{"role": "user", "content": "hi"}]}
+COHERE_CHAT: list[dict[str, Any]] = [
+    {"type": "message-start", "id": "co-1", "delta": {"message": {"role": "assistant", "content": []}}},
+    {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "thinking", "thinking": "hm "}}}},
+    {"type": "content-delta", "index": 1, "delta": {"message": {"content": {"text": "Hél"}}}},
+    {"type": "content-delta", "index": 1, "delta": {"message": {"content": {"text": "lo"}}}},
+    {"type": "content-end", "index": 1},
+    {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "ask"}}},
+    {
+        "type": "tool-call-start",
+        "index": 0,
+        "delta": {"message": {"tool_calls": {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}}}},
+    },
+    {"type": "tool-call-delta", "index": 0, "delta": {"message": {"tool_calls": {"function": {"arguments": '{"city":"Oslo"}'}}}}},
+    {"type": "tool-call-end", "index": 0},
+    {"type": "message-end", "id": "co-1", "delta": {"finish_reason": "TOOL_CALL", "usage": COHERE_USAGE}},
+]
+COHERE_OLDER: list[dict[str, Any]] = [
+    {"is_finished": False, "event_type": "stream-start", "generation_id": "g-1"},
+    {"is_finished": False, "event_type": "text-generation", "text": "Hél"},
+    {"is_finished": False, "event_type": "text-generation", "text": "lo"},
+    {
+        "is_finished": True,
+        "event_type": "stream-end",
+        "finish_reason": "COMPLETE",
+        "response": {"text": "Héllo", "generation_id": "g-1", "meta": {"api_version": {"version": "1"}} | COHERE_USAGE},
+    },
+]
+LLAMA_TIMINGS = {"cache_n": 4, "prompt_n": 2, "prompt_ms": 315.25, "predicted_n": 3, "predicted_ms": 87.5}
+
+
+def llama(content: str, predicted: int, **more: Any) -> dict[str, Any]:
+    """An event of llama.cpp's."""
+    return {
+        "index": 0,
+        "content": content,
+        "tokens": [],
+        "stop": False,
+        "id_slot": 0,
+        "tokens_predicted": predicted,
+        "tokens_evaluated": 6,
+    } | more
+
+
+LLAMA = [
+    llama("Hél", 1),
+    llama("lo", 2),
+    llama("", 3, stop=True, model="qwen", stop_type="eos", tokens_cached=8, truncated=False, timings=LLAMA_TIMINGS),
+]
+
 _PLAIN: dict[str, Captured] = {
+    "cohere stream": t.streamed(COHERE_CHAT, "/v2/chat", COHERE_ASKED | {"stream": True}, done=False, named=True),
+    "cohere stream of 2023": t.exchange("/v1/chat", {"model": "c", "message": "hi"}, t.lines(COHERE_OLDER), response_headers=t.LINES),
+    "cohere embed": t.exchange(
+        "/v2/embed",
+        {"model": "e", "texts": ["a", "b"], "input_type": "search_query"},
+        {"id": "e-1", "embeddings": {"float": [[0.5, 1, 2], [1, 0, 2]]}, "meta": {"billed_units": {"input_tokens": 4}}},
+    ),
+    "tei embed": t.exchange(
+        "/embed", {"inputs": ["a", "b"]}, [[0.5, 1, 2], [1, 0, 2]], response_headers=[*t.JSON, ("x-compute-tokens", "9")]
+    ),
+    "llama.cpp stream": t.streamed(LLAMA, "/completion", {"prompt": "hi", "stream": True}, done=False),
+    "llama.cpp batch": t.exchange("/completion", {"prompt": ["a", "b"]}, [LLAMA[-1] | {"content": "Hi"}, LLAMA[-1] | {"index": 1}]),
+    "video": t.get("/v1/videos/video_1", VIDEO),
+    "batch": t.get("/v1/batches/batch_1", BATCH),
+    "batch results": t.get(RESULTS_PATH, t.lines(_RESULTS), response_headers=[("content-type", "application/x-jsonl")]),
     "chat": t.exchange(t.CHAT, {"model": "llama", "messages": []}, _ANSWER),
     "chat stream": t.streamed(_CHAT),
     "chat stream with tools": t.streamed(_TOOLS),

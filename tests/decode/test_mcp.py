@@ -252,9 +252,11 @@ def test_a_websocket_is_none_of_its_streams(headers: list[tuple[str, str]]) -> N
     ],
 )
 def test_a2a_is_not_mcp(asked: Any, headers: list[tuple[str, str]], inference: dict[str, Any]) -> None:
-    assert told(t.exchange("/agent", asked, m.result({}), request_headers=headers)) == inference
+    found = told(t.exchange("/agent", asked, m.result({}), request_headers=headers))
+    assert found.pop("a2a", {"binding": "jsonrpc"})["binding"] == "jsonrpc"
+    assert found == inference
     if asked["method"] in ("message/send", "SendStreamingMessage"):
-        assert told(t.exchange("/mcp", asked, m.result({}), request_headers=m.SESSION)) == inference
+        assert told(t.exchange("/mcp", asked, m.result({}), request_headers=m.SESSION)) == inference | {"a2a": {"binding": "jsonrpc"}}
 
 
 def test_mcps_tasks_are_known_by_their_member() -> None:

@@ -18,7 +18,7 @@ from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE, Place, Untold
 from collector.messages.exchange import AccessLog, Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
 from collector.messages.seen import Seen
-from collector.messages.tap_pb2 import METADATA, NONE, REQUEST_RESPONSE
+from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Stages
 from collector.redact import Redactor, conceal
@@ -105,9 +105,17 @@ def test_a_decoder_that_failed_without_rules_hides_what_was_captured() -> None:
     assert decoded.untold == "capture_limit"
 
 
-@pytest.mark.parametrize("level", [NONE, METADATA])
-def test_what_the_level_leaves_out_is_hidden_by_the_capture(level: int) -> None:
-    assert said(exchange(level=level))[0]["usage_absent"] == "capture_limit"
+@pytest.mark.parametrize("level", [NONE, METADATA, REQUEST])
+@pytest.mark.parametrize("sent", [b"", ANSWER], ids=["as the filter does", "sent all the same"])
+def test_what_the_level_leaves_out_is_hidden_by_the_capture(level: int, sent: bytes) -> None:
+    more = {} if level == REQUEST else {"request": Body(b"", len(ASKED))}
+    assert said(exchange(level=level, response=Body(sent, len(ANSWER)), **more))[0]["usage_absent"] == "capture_limit"
+
+
+def test_a_preflight_is_billed_to_nobody() -> None:
+    asked = pack([(":method", "OPTIONS"), (":path", t.CHAT)])
+    record, event = said(exchange(request_headers=asked, request=Body(), response=Body(), response_headers=pack([(":status", "204")])))
+    assert (record["hop"], event) == ({"role": "predictor", "billable": False, "rule": "not-billed"}, {})
 
 
 def test_a_truncated_stream_is_hidden_by_the_limit_and_one_that_broke_off_is_not() -> None:

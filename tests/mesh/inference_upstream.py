@@ -2,7 +2,7 @@
 
 OpenAI's API comes from the recordings' scripted server. Added are streams that a test can hold (model `gated`: a word, and the rest after
 POST /release/ID, by x-request-id) or watch run (`running`), KServe V1 and V2 with JSON and binary tensors, V2 over gRPC, and what Ollama,
-Gemini and Bedrock answer.
+Gemini, Bedrock, Cohere and batch APIs answer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ async def responses(request: Request) -> Response:
 
 
 async def messages(request: Request) -> Response:
-    return long_answers.stream(long_answers.messages(await request.json()), False)
+    asked = await request.json()
+    return long_answers.stream(long_answers.messages(asked), False) if asked.get("stream") else long_answers.message(asked)
 
 
 async def embeddings(request: Request) -> Response:

@@ -60,6 +60,18 @@ def messages(asked: Event) -> Iterator[Event]:
     yield {"type": "message_stop"}
 
 
+def message(asked: Event) -> Response:
+    """The same, not streamed."""
+    usage = {"input_tokens": PROMPT, "output_tokens": tokens_of(asked["model"]), "cache_read_input_tokens": 3, "service_tier": "standard"}
+    content = [{"type": "text", "text": "so"}, {"type": "tool_use", "id": "tu_1", "name": "weather", "input": {"city": "Oslo"}}]
+    return JSONResponse(
+        {
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": content, "stop_reason": "tool_use",
+            "stop_sequence": None, "usage": usage,
+        }
+    )  # fmt: skip
+
+
 def responses(asked: Event) -> Iterator[Event]:
     count = tokens_of(asked["model"])
     words = [f" word{number}" + "y" * 120 for number in range(count)]

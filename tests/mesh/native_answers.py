@@ -1,4 +1,4 @@
-"""Answers of Ollama, Gemini and Bedrock as they send them, event by event; what they say is the corpus of the decoder's tests."""
+"""Answers of Ollama, Gemini, Bedrock, Cohere and batch APIs as they send them, event by event; they say what the decoder's tests have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.decode import transcripts as t
-from tests.decode.corpus import CONVERSE, CONVERSED, GEMINI, GEMINI_ARRAY, INVOKED, OLLAMA_CHAT, OLLAMA_DONE
+from tests.decode.corpus import (
+    BATCH,
+    COHERE_CHAT,
+    COHERE_USAGE,
+    CONVERSE,
+    CONVERSED,
+    GEMINI,
+    GEMINI_ARRAY,
+    INVOKED,
+    OLLAMA_CHAT,
+    OLLAMA_DONE,
+    batch_result,
+)
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 
@@ -66,6 +78,47 @@ async def bedrock(request: Request) -> Response:
     return JSONResponse({"generation": "Hello", "stop_reason": "stop"}, headers=headers | counts)
 
 
+async def cohere(request: Request) -> Response:
+    asked = await request.json()
+    if asked["model"] == "missing":
+        return JSONResponse({"id": "x", "message": "model 'missing' not found"}, 404)
+    kind = request.path_params["kind"]
+    if kind == "embed":
+        vectors = [[0.5, 1.0, 2.0] for _ in asked["texts"]]
+        meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 4}}
+        return JSONResponse({"id": "e-1", "texts": asked["texts"], "embeddings": {"float": vectors}, "meta": meta})
+    if kind == "rerank":
+        results = [{"index": at, "relevance_score": 0.5} for at, _ in enumerate(asked["documents"])]
+        return JSONResponse({"id": "r-1", "results": results, "meta": {"billed_units": {"search_units": 1}}})
+    if asked.get("stream"):
+        return _stream([t.sse([event], done=False, named=True) for event in COHERE_CHAT], "text/event-stream")
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Héllo"}]}
+    return JSONResponse({"id": "co-1", "finish_reason": "COMPLETE", "message": message, "usage": COHERE_USAGE})
+
+
+async def batches(request: Request) -> Response:
+    """A batch that is over when it is asked for again."""
+    identity = request.path_params.get("id")
+    if identity is None and request.method == "GET":
+        return JSONResponse({"object": "list", "data": [BATCH], "first_id": "b", "last_id": "b", "has_more": False})
+    return JSONResponse(BATCH | ({"id": identity} if identity else {"status": "validating", "usage": None}))
+
+
+async def message_batches(request: Request) -> Response:
+    identity = request.path_params.get("id", "msgbatch_new")
+    if request.url.path.endswith("/results"):
+        usage = {"input_tokens": 5, "output_tokens": 6, "cache_read_input_tokens": 2}
+        lines = [t.dumps(batch_result(number, usage, "succeeded" if number else "errored")) + b"\n" for number in range(4)]
+        return _stream(lines, "application/x-jsonl")
+    counts = {"processing": 0, "succeeded": 3, "errored": 1, "canceled": 0, "expired": 0}
+    batch = {
+        "id": identity, "type": "message_batch", "processing_status": "ended", "request_counts": counts, "ended_at": "2026-11-30T00:00:00Z",
+        "created_at": "2026-11-29T00:00:00Z", "expires_at": "2026-11-30T00:00:00Z", "archived_at": None, "cancel_initiated_at": None,
+        "results_url": f"{request.base_url}v1/messages/batches/{identity}/results",
+    }  # fmt: skip
+    return JSONResponse(batch)
+
+
 def _stream(pieces: Iterable[bytes], kind: str, headers: dict[str, str] | None = None) -> Response:
     async def sent() -> AsyncIterator[bytes]:
         for piece in pieces:
@@ -75,6 +128,12 @@ def _stream(pieces: Iterable[bytes], kind: str, headers: dict[str, str] | None =
 
 
 ROUTES: list[Any] = [
+    Route("/v2/{kind}", cohere, methods=["POST"]),
+    Route("/v1/batches", batches, methods=["POST", "GET"]),
+    Route("/v1/batches/{id}", batches),
+    Route("/v1/messages/batches", message_batches, methods=["POST"]),
+    Route("/v1/messages/batches/{id}", message_batches),
+    Route("/v1/messages/batches/{id}/results", message_batches),
     Route("/api/chat", chat, methods=["POST"]),
     Route("/api/generate", generate, methods=["POST"]),
     Route("/api/embed", embed, methods=["POST"]),

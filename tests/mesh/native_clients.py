@@ -1,4 +1,4 @@
-"""Calls of Ollama's, Google's and Amazon's own clients: `python native_clients.py ollama|gemini|bedrock URL`.
+"""Calls of Ollama's, Google's, Amazon's and Cohere's own clients: `python native_clients.py ollama|gemini|bedrock|cohere URL`.
 
 Runs in an environment of its own (test_native_clients.py): botocore wants an older python-dateutil than the collector has.
 Prints, for each call, its request id and what the client's library parsed, in the words of a record.
@@ -178,6 +178,58 @@ def bedrock(url):
         told("bedrock error", {"error": error.response["Error"]["Message"], "model_requested": "missing"})
 
 
+def cohere(url):
+    import cohere
+    import httpx
+
+    client = cohere.ClientV2(api_key="NOTTOBESTORED", base_url=url, httpx_client=httpx.Client(trust_env=False, timeout=30))
+    messages = [{"role": "user", "content": "hi"}]
+
+    def options(name):
+        return {"additional_headers": {"x-request-id": begin(name)}, "max_retries": 0}
+
+    def counts(name, usage, **inference):
+        billed = usage.billed_units
+        inference |= {"protocol": "cohere", "operation": "chat", "model_requested": "command-a"}
+        told(name, inference, prompt_tokens=int(billed.input_tokens), completion_tokens=int(billed.output_tokens))
+
+    answer = client.chat(model="command-a", messages=messages, request_options=options("cohere chat"))
+    said = answer.message
+    choice = {"index": 0, "role": said.role, "text": said.content[0].text, "finish_reason": answer.finish_reason}
+    counts("cohere chat", answer.usage, id=answer.id, choices=[choice], streamed=False)
+    events = list(client.chat_stream(model="command-a", messages=messages, request_options=options("cohere stream")))
+    contents = [event.delta.message.content for event in events if event.type in ("content-start", "content-delta")]
+    plans = [event.delta.message.tool_plan for event in events if event.type == "tool-plan-delta"]
+    calls = [event.delta.message.tool_calls for event in events if event.type in ("tool-call-start", "tool-call-delta")]
+    call = {
+        "id": calls[0].id,
+        "name": calls[0].function.name,
+        "arguments": "".join(each.function.arguments for each in calls),
+    }
+    choice = {
+        "index": 0,
+        "role": events[0].delta.message.role,
+        "text": "".join(content.text or "" for content in contents),
+        "reasoning": "".join(content.thinking or "" for content in contents) + "".join(plans),
+        "tool_calls": [call],
+        "finish_reason": events[-1].delta.finish_reason,
+    }
+    counts("cohere stream", events[-1].delta.usage, id=events[0].id, choices=[choice], streamed=True)
+    answer = client.embed(
+        model="e", texts=["a", "b"], input_type="search_query", embedding_types=["float"], request_options=options("cohere embed")
+    )
+    vectors = answer.embeddings.float_
+    shape = [len(vectors), len(vectors[0])]
+    billed = answer.meta.billed_units
+    told("cohere embed", {"outputs": [{"name": "embedding", "shape": shape}]}, prompt_tokens=int(billed.input_tokens), rows=2)
+    answer = client.rerank(model="r", query="q", documents=["a", "b", "c"], request_options=options("cohere rerank"))
+    told("cohere rerank", {"operation": "rerank"}, rows=len(answer.results), search_units=int(answer.meta.billed_units.search_units))
+    try:
+        client.chat(model="missing", messages=messages, request_options=options("cohere error"))
+    except cohere.NotFoundError as error:
+        told("cohere error", {"error": error.body["message"], "model_requested": "missing"})
+
+
 if __name__ == "__main__":
-    {"ollama": ollama, "gemini": gemini, "bedrock": bedrock}[sys.argv[1]](sys.argv[2])
+    {"cohere": cohere, "ollama": ollama, "gemini": gemini, "bedrock": bedrock}[sys.argv[1]](sys.argv[2])
     print(json.dumps(CALLS))

@@ -1,7 +1,7 @@
-"""Ollama's, Google's and Amazon's own clients through the real Envoy: what the record says equals what their libraries parsed.
+"""Ollama's, Google's, Amazon's and Cohere's own clients through the real Envoy: what the record says equals what their libraries parsed.
 
 They run in an environment of their own: MESHSCRIBE_NATIVE_CLIENTS_PYTHON names its Python; without it one is made in
-`.cache/native-clients`, which downloads 40 MB once.
+`.cache/native-clients`, which downloads 60 MB once.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from tests.mesh.two_hops import ROOT, TwoHops, usage_of
 pytest_plugins = ["tests.mesh.shared"]
 pytestmark = [pytest.mark.mesh, pytest.mark.slow]
 
-CLIENTS = ["ollama==0.6.3", "google-genai==3.6.1", "botocore==1.44.8"]
+CLIENTS = ["ollama==0.6.3", "google-genai==3.6.1", "botocore==1.44.8", "cohere==7.3.1"]
 CALLS = {
     "ollama": ("ollama stream", "ollama chat", "ollama generate", "ollama embed", "ollama error"),
     "gemini": ("gemini", "gemini stream", "gemini count", "gemini embed", "gemini error"),
+    "cohere": ("cohere chat", "cohere stream", "cohere embed", "cohere rerank", "cohere error"),
     "bedrock": ("converse", "converse stream", "invoke", "invoke stream", "bedrock error"),
 }
 

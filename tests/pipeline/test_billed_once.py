@@ -14,6 +14,7 @@ import pytest
 
 from collector.correlate import Answers, Correlator, Limits
 from collector.enrich.catalogue import Catalogue
+from collector.messages import tap_pb2
 from collector.messages.entry import Entry
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE
 from collector.messages.headers import pack
@@ -24,6 +25,7 @@ from collector.settings import Settings
 from collector.sinks.sqlite import SqliteSink
 from collector.store.migrate import migrate
 from tests.decode import transcripts as t
+from tests.decode.corpus import BATCH, RESULTS_PATH, batch_result
 from tests.pipeline.test_pipeline import append, opened, stored
 from tests.support.clocks import TurnedClock
 from tests.support.pipelines import NO_TICKS, all_done, running
@@ -41,13 +43,25 @@ def response(answer: str = "resp_1", status: str = "completed", **more: Any) -> 
     return {"id": answer, "object": "response", "background": True, "status": status, "model": "m", "output": [], "usage": usage, **more}
 
 
+class Guardrail(Vm):
+    """Of an application that is nobody's service."""
+
+    def seal(self, parts: Sequence[tap_pb2.Part]) -> tap_pb2.Batch:
+        batch = super().seal(parts)
+        batch.node.id, batch.node.workload = "sidecar~127.0.0.2~guardrail-0.demo~demo.svc.cluster.local", "guardrail"
+        batch.node.labels.clear()
+        return batch
+
+
 class Calls:
-    """Calls of one service, as its tap tells them, in order."""
+    """Calls of one service, as its tap tells them, in order; `fronted`: as the tap of an application in front of it does."""
 
     def __init__(self) -> None:
-        self.tape, self.vm, self._number = Tape(), Vm(), 0
+        self.tape, self.vm, self.front, self._number = Tape(), Vm(), Guardrail("00000000000000bb"), 0
 
-    def call(self, method: str, path: str, answer: Any, status: int = 200, asked: bytes = b"", streamed: bool = False) -> None:
+    def call(
+        self, method: str, path: str, answer: Any, status: int = 200, asked: bytes = b"", streamed: bool = False, fronted: bool = False
+    ) -> None:
         self._number += 1
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         told = Told(self._number, f"r{self._number}", T0 + self._number, path=path, request=asked, response=(body,), status=status)
@@ -55,7 +69,7 @@ class Calls:
         made[0].request_headers.map = pack([(":method", method), (":path", path)])
         kind = t.SSE if streamed else [("content-type", "application/json")]
         made[0].response_headers.map = pack([(":status", str(status)), *kind])
-        self.tape.tap(self.vm.seal(made))
+        self.tape.tap((self.front if fronted else self.vm).seal(made))
 
     def poll(self, answer: dict[str, Any], **more: Any) -> None:
         self.call("GET", f"/v1/responses/{answer['id']}", answer, **more)
@@ -184,12 +198,83 @@ def test_the_memory_has_a_bound_and_forgets_the_oldest() -> None:
     assert len(again.snapshot()) == 3
 
 
+ASKED = b'{"model":"m","messages":[]}'
+FRONTED = {"role": "server", "billable": True, "rule": "server-hop"}
+BEHIND = {"role": "server", "billable": False, "rule": "billed-before"}
+
+
+def completion(answer: str = "chatcmpl-0123456789", tokens: int = 5) -> dict[str, Any]:
+    usage = {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens}
+    return {"id": answer, "object": "chat.completion", "created": 1, "model": "m", "choices": [], "usage": usage}
+
+
+@pytest.mark.parametrize("fronted", [(False, True), (True, False)])
+def test_what_an_application_in_front_passes_on_is_billed_once(fronted: tuple[bool, bool]) -> None:
+    calls = Calls()
+    for is_fronted in fronted:
+        calls.call("POST", t.CHAT, completion(), asked=ASKED, fronted=is_fronted)
+    assert hops(calls) == ([FRONTED, AGAIN] if fronted[0] else [FIRST, BEHIND])
+
+
+def test_an_application_that_answers_otherwise_is_billed_for_itself() -> None:
+    calls = Calls()
+    for answer, fronted in ((completion(), False), (completion("chatcmpl-9876543210"), True), (completion(tokens=6), True)):
+        calls.call("POST", t.CHAT, answer, asked=ASKED, fronted=fronted)
+    assert hops(calls) == [FIRST, FRONTED, FRONTED]
+
+
+def test_a_short_id_may_be_that_of_another_answer() -> None:
+    calls = Calls()
+    for fronted in (False, True):
+        calls.call("POST", t.CHAT, completion("chatcmpl-1"), asked=ASKED, fronted=fronted)
+    assert hops(calls) == [FIRST, FRONTED]
+
+
+def test_a_background_response_behind_an_application_is_billed_once() -> None:
+    calls = Calls()
+    for fronted in (True, False, False, True, True):
+        calls.poll(response("resp_0123456789abcdef"), fronted=fronted)
+    assert [hop["billable"] for hop in hops(calls)] == [True, False, False, False, False]
+
+
+def test_a_batch_is_billed_by_the_first_view_of_its_end_alone() -> None:
+    calls = Calls()
+    calls.call(
+        "POST", "/v1/batches", BATCH | {"status": "validating", "usage": None}, asked=b'{"input_file_id":"f","endpoint":"/v1/responses"}'
+    )
+    for status in ("in_progress", "completed", "completed"):
+        calls.call("GET", "/v1/batches/batch_1", BATCH | {"status": status})
+    calls.call("GET", "/v1/batches", {"object": "list", "data": [BATCH], "has_more": False})
+    calls.call("POST", "/v1/batches/batch_1/cancel", BATCH)
+    assert hops(calls) == [FREE, FREE, FIRST, AGAIN, FREE, AGAIN]
+
+
+def test_a_video_is_billed_by_the_first_who_sees_it_made() -> None:
+    calls, video = Calls(), {"id": "video_1", "object": "video", "created_at": 1, "model": "sora-2", "seconds": "8"}
+    calls.call("POST", "/v1/videos", video | {"status": "queued"}, asked=b'{"prompt":"x"}')
+    for status in ("in_progress", "completed", "completed"):
+        calls.call("GET", "/v1/videos/video_1", video | {"status": status})
+    assert hops(calls) == [FREE, FREE, FIRST, AGAIN]
+
+
+def test_the_results_of_a_batch_are_billed_once() -> None:
+    calls, body = Calls(), t.lines(batch_result(n, {"input_tokens": 5, "output_tokens": 6}) for n in range(3))
+    for _ in range(2):
+        calls.call("GET", RESULTS_PATH, body)
+    calls.call("GET", RESULTS_PATH.replace("_1", "_2"), body)
+    assert hops(calls) == [FIRST, AGAIN, FIRST]
+
+
 def traffic(chance: Random) -> Sequence[Entry]:
     calls = Calls()
-    for _ in range(60):
+    for number in range(60):
         answer = response(f"resp_{chance.randint(1, 9)}", chance.choice(["queued", "completed", "completed"]))
         if chance.random() < 0.3:
             calls.begin(stream(answer), streamed=True)
+        elif chance.random() < 0.4:
+            told = completion(f"chatcmpl-0123456789-{number}")
+            for fronted in chance.choice(((True, False), (False, True))):
+                calls.call("POST", t.CHAT, told, asked=ASKED, fronted=fronted)
         else:
             calls.poll(answer)
         if chance.random() < 0.3:

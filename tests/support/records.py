@@ -27,6 +27,7 @@ from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 from tests.decode.mcp_calls import CALLS
 from tests.decode.socket_calls import SOCKETS
+from tests.decode.test_a2a import CALLS as OF_AGENTS
 from tests.decode.test_recordings import RECORDINGS, captured
 from tests.support.witnesses import LABELS, NODE, T0
 
@@ -124,7 +125,8 @@ _MORE: dict[str, Captured] = {
 def captures() -> dict[str, Captured]:
     """Exchanges as a proxy would capture them, by name."""
     sockets = {name: structs.replace(of, request_whole=True, response_whole=not of.response_unseen) for name, of in SOCKETS.items()}
-    return CORPUS | CALLS | sockets | {name: captured(recording) for name, recording in RECORDINGS.items()} | _MORE
+    agents = {f"a2a, {name}": called for name, (called, *_) in OF_AGENTS.items()}
+    return CORPUS | CALLS | sockets | agents | {name: captured(recording) for name, recording in RECORDINGS.items()} | _MORE
 
 
 def exchange(of: Captured, **more: Any) -> Exchange:

@@ -1,0 +1,129 @@
+"""Agent2Agent over gRPC (`lf.a2a.v1.A2AService`): ids and states, read straight from the wire. Of 0.3's service, whose messages have other
+numbers, only the method is told.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from collector.decode import grpc
+from collector.decode.form import Form
+from collector.decode.json_rpc import A2A_METHODS
+from collector.decode.reading import Reading
+from collector.decode.values import name
+from collector.decode.wire import MalformedError, fields
+from collector.messages.a2a import A2a, StateName
+
+SERVICE = "a2a.v1.A2AService/"
+ID_CHARS = 128
+STATES: Final[tuple[StateName, ...]] = (  # by their numbers; 0 is not told
+    "unknown", "submitted", "working", "completed", "failed", "canceled", "input_required", "rejected", "auth_required",
+)  # fmt: skip
+_OLDER = "/a2a.v1."
+# What messages have under which number: specification/a2a.proto of A2A 1.0.
+_ID, _CONTEXT, _STATUS, _STATE = 1, 2, 3, 1  # of a task and its updates
+_OF_MESSAGE = {"context_id": 2, "task_id": 3}
+_STREAMS = ("SendStreamingMessage", "SubscribeToTask")
+_WITH_TASK = ("GetTask", "CancelTask", "SubscribeToTask")
+
+
+def read(told: A2a, reading: Reading) -> None:
+    """Fills in what a call tells, and its error."""
+    captured = reading.captured
+    method = captured.path.partition("?")[0].rpartition("/")[2]
+    if method in A2A_METHODS:
+        reading.inference["operation"] = method
+    if error := grpc.failure(captured.response_trailers, captured.response_headers):
+        if isinstance(said := error.get("message"), str):
+            error["message"] = said[: reading.limits.error_chars]
+        reading.inference["error"] = error
+    if captured.path.startswith(_OLDER):  # other numbers
+        return
+    for message in _messages(reading, "request"):
+        _request(told, method, message)
+        break
+    count = 0
+    streams = method in _STREAMS
+    for message in _messages(reading, "response"):
+        count += 1
+        if streams or method == "SendMessage":
+            _response(told, message)
+        elif method in _WITH_TASK:
+            _task(told, message)
+    if streams and reading.response.whole and not reading.response.partly_read:
+        told["updates"] = count
+
+
+def _messages(reading: Reading, side: str) -> Iterator[dict[int, Any]]:
+    """The fields of each message; of one that is none those before its fault."""
+    body = reading.request if side == "request" else reading.response
+    if body.form is not Form.GRPC:
+        return
+    problems: list[str] = []
+    for message, _ in grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, problems):
+        yield _fields(message)
+    for problem in problems:
+        reading.problem(problem)
+        body.partly_read = True
+
+
+def _fields(message: object) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    if isinstance(message, memoryview):
+        try:
+            for number, _, value in fields(message):
+                found.setdefault(number, value)
+        except MalformedError:
+            pass
+    return found
+
+
+def _text(value: object) -> str | None:
+    return bytes(value[:ID_CHARS]).decode("utf-8", "replace") if isinstance(value, memoryview) else None
+
+
+def put(told: A2a, key: str, value: object) -> None:
+    """Sets a member if the value is an id."""
+    if found := name(value, ID_CHARS):
+        told[key] = found  # type: ignore[literal-required]
+
+
+def _request(told: A2a, method: str, message: dict[int, Any]) -> None:
+    if method in ("SendMessage", "SendStreamingMessage"):
+        inner = _fields(message.get(2))
+        for key, number in _OF_MESSAGE.items():
+            put(told, key, _text(inner.get(number)))
+    elif method in _WITH_TASK:
+        put(told, "task_id", _text(message.get(2)))
+
+
+def _response(told: A2a, message: dict[int, Any]) -> None:
+    for number, reads in _PAYLOADS.items():
+        if number in message:
+            reads(told, _fields(message[number]))
+
+
+def _task(told: A2a, task: dict[int, Any]) -> None:
+    told["answered"] = "task"
+    put(told, "task_id", _text(task.get(_ID)))
+    put(told, "context_id", _text(task.get(_CONTEXT)))
+    state = _fields(task.get(_STATUS)).get(_STATE)
+    if isinstance(state, int) and 0 < state < len(STATES):
+        told["state"] = STATES[state]
+
+
+def _said(told: A2a, message: dict[int, Any]) -> None:
+    told["answered"] = "message"
+    for key, number in _OF_MESSAGE.items():
+        put(told, key, _text(message.get(number)))
+
+
+def _artifact(told: A2a, update: dict[int, Any]) -> None:
+    _task(told, {number: update[number] for number in (_ID, _CONTEXT) if number in update})
+
+
+_PAYLOADS: Mapping[int, Callable[[A2a, dict[int, Any]], None]] = {
+    1: _task,
+    2: _said,
+    3: _task,  # an update of its status
+    4: _artifact,
+}

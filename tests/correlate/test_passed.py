@@ -1,0 +1,100 @@
+"""An answer that passes several workloads is the same answer, and nothing else is."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.correlate.passed import Passed
+from collector.correlate.state import Carried
+
+SECOND = 1_000_000
+PREDICTOR, FRONT, EDGE = b"predictor", b"front", b"edge"
+
+
+def carried(exchange: int, owner: bytes = PREDICTOR, start: float = 0, end: float = 10, **more: bytes) -> Carried:
+    told = {"answer": b"id", "request": b"", "trace": b"", "used": b"7"} | more
+    return Carried(str(exchange).encode(), owner, **told, start_us=int(start * SECOND), end_us=int(end * SECOND))
+
+
+def chain() -> list[Carried]:
+    """As its proxies tell it, from the model outwards."""
+    return [carried(1, PREDICTOR, 3, 7), carried(2, FRONT, 2, 8), carried(3, EDGE, 1, 9)]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_of_a_chain_one_is_first_in_whatever_order_they_are_told(order: tuple[int, ...]) -> None:
+    told, passed = chain(), Passed()
+    assert [passed.is_first(told[at]) for at in order] == [True, False, False]
+
+
+def test_a_revision_is_what_the_exchange_was() -> None:
+    passed = Passed()
+    assert [passed.is_first(one) for one in (*chain(), *chain())] == [True, False, False] * 2
+
+
+@pytest.mark.parametrize("other", [
+    carried(2, FRONT, answer=b"other"),
+    carried(2, FRONT, used=b"8"),
+    carried(2, PREDICTOR),
+    carried(2, FRONT, 20, 30),
+    carried(2, FRONT, 5, 15),
+    carried(2, FRONT, answer=b""),
+], ids=["another id", "another number", "the same workload", "another time", "half of the time", "no id"])  # fmt: skip
+def test_what_is_not_the_same_is_first_too(other: Carried) -> None:
+    passed = Passed()
+    assert passed.is_first(carried(1))
+    assert passed.is_first(other)
+
+
+@pytest.mark.parametrize("known", ["request", "trace"])
+def test_without_an_answers_id_the_requests_or_the_traces_is_enough(known: str) -> None:
+    passed, same = Passed(), {"answer": b"", known: b"r"}
+    assert [passed.is_first(carried(n, owner, **same)) for n, owner in ((1, PREDICTOR), (2, FRONT))] == [True, False]
+
+
+def test_the_id_that_a_server_gives_to_all_its_answers_proves_nothing() -> None:
+    passed = Passed()
+    told = [passed.is_first(carried(n, PREDICTOR)) for n in range(3)]
+    assert (told, passed.is_first(carried(9, FRONT))) == ([True] * 3, True)
+
+
+def test_clocks_may_differ_a_little() -> None:
+    passed = Passed()
+    assert [passed.is_first(one) for one in (carried(1, FRONT, 3, 8), carried(2, PREDICTOR, 1.5, 9.5))] == [True, False]
+
+
+def test_it_is_bounded_in_number_and_in_time() -> None:
+    passed = Passed(most=10)
+    for number in range(1000):
+        passed.is_first(carried(number, answer=str(number % 7).encode(), request=str(number).encode()))
+    assert [one.exchange for one in passed.snapshot()] == [str(number).encode() for number in range(990, 1000)]
+    assert sum(map(len, passed._by_id.values())) <= 20
+    passed.is_first(carried(1000, end=10_000))
+    assert len(passed.snapshot()) == 1
+    assert {one.exchange for same in passed._by_id.values() for one in same} == {b"1000"}
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60))
+def test_each_answer_has_one_first_and_a_restart_changes_nothing(seed: int, cut: int) -> None:
+    chance = Random(seed)
+    told = []
+    for answer in range(chance.randint(1, 12)):
+        start, end, id_ = chance.randint(0, 50), chance.randint(51, 99), str(answer).encode()
+        owners = chance.sample((PREDICTOR, FRONT, EDGE), chance.randint(1, 3))
+        ids = {"answer": id_} | ({"request": id_} if chance.random() < 0.5 else {})
+        told += [carried(100 * answer + n, owner, start - n / 9, end + n / 9, **ids) for n, owner in enumerate(owners)]
+    chance.shuffle(told)
+    told += chance.choices(told, k=5)
+    whole, first = Passed(), Passed()
+    decided = [whole.is_first(one) for one in told]
+    before = [first.is_first(one) for one in told[:cut]]
+    second = Passed()
+    second.restore(first.snapshot())
+    assert [*before, *(second.is_first(one) for one in told[cut:])] == decided
+    firsts = {one.exchange: one.answer for one, is_first in zip(told, decided, strict=True) if is_first}
+    assert sorted(firsts.values()) == sorted({one.answer for one in told})
