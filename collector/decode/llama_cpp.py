@@ -33,8 +33,16 @@ def read(reading: Reading) -> None:
                 reading.content.append(end)
     else:
         failures.read(reading)
-        for index, answer in enumerate(objects([reading.answer] if isinstance(reading.answer, dict) else reading.answer)):
+        for index, answer in enumerate(_answers(reading)):
             _take(reading, index, answer | {"stop": True})
+
+
+def _answers(reading: Reading) -> list[Object]:
+    """The answers; of a list that is not whole without their counts, which would pass for those of all."""
+    if isinstance(reading.answer, dict):
+        return [reading.answer]
+    found = objects(reading.answer)
+    return found if reading.response.whole else [{key: value for key, value in one.items() if key not in _COUNTS} for one in found]
 
 
 def read_late(reading: Reading, members: Object) -> None:
@@ -76,8 +84,7 @@ def _embeddings(reading: Reading, asked: Object) -> None:
     if given is not None:
         reading.count_asked("rows", rows(given))
     failures.read(reading)
-    answer = reading.answer
-    found = objects(answer if isinstance(answer, list) else [answer])
+    found = _answers(reading)
     for index, each in enumerate(found):
         _counts(reading, index, each, Told.FINAL)
     if not reading.response.whole or not found or "embedding" not in found[0]:

@@ -269,3 +269,11 @@ def test_the_end_of_events_that_were_declared_as_lines_is_read_as_events() -> No
     whole, part = decode(captured), decode(holed(captured, 0, len(captured.response_body) - 1500))
     assert part.usage == whole.usage
     assert part.problems == []
+
+
+def test_a_list_of_answers_of_which_some_are_missing_tells_no_counts() -> None:
+    captured = CORPUS["llama.cpp batch"]
+    size = len(captured.response_body)
+    part = decode(holed(captured, size // 2, size, captured.response_whole))
+    assert "completion_tokens" not in part.usage
+    assert part.inference["choices"][0]["text"] == "Hi"
