@@ -15,6 +15,7 @@ from collector.access.look_expiry import ids
 from collector.access.looker import EVERYTHING, Right
 from collector.audit import documents
 from collector.audit.asking import asked
+from collector.audit.exchange_queries import NAMED
 from collector.audit.looking import ForbiddenError, reach, saw
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.pages import answer
@@ -22,7 +23,7 @@ from collector.audit.parameters import AccessQuery, Looked, Seen
 from collector.audit.revisions import find
 from collector.clock import Clock
 from collector.settings import Audit
-from collector.store.schema import exchanges, looks, looks_at
+from collector.store.schema import looks, looks_at
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -49,7 +50,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
         covered = reach(request, Right.ACCESS)
         page = asked(request, query, settings, covered)
         async with engine.connect() as connection:
-            found = await find(connection, id, None, exchanges.c.exchange, reach=covered)
+            found = await find(connection, id, None, NAMED, reach=covered)
             statement = at(found[0].exchange, page.cursor.key if page.cursor else None, page.limit + 1)
             rows = (await connection.execute(statement)).all()
         more = len(rows) > page.limit
