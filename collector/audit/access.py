@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look import Look, LookData, document, seen_by
-from collector.access.look_expiry import ids
 from collector.access.looker import EVERYTHING, Right
+from collector.access.stored_looks import of_row
 from collector.audit import documents
 from collector.audit.asking import asked
 from collector.audit.exchange_queries import NAMED
@@ -90,9 +90,4 @@ def at(exchange: str, behind: str | None, limit: int) -> Select[Any]:
 
 
 def _items(rows: Any, told: Callable[[Look], LookData]) -> list[bytes]:
-    return [msgspec.json.encode(told(_look(row))) for row in rows]
-
-
-def _look(row: Row[Any]) -> Look:
-    time_us = row.time_us if isinstance(row.time_us, int) and 0 <= row.time_us < 1 << 53 else int(row.id[:8] + row.id[9:13], 16) * 1000
-    return Look(**{**row._mapping, "time_us": time_us, "exchanges": tuple(ids(row.exchanges))})
+    return [msgspec.json.encode(told(of_row(row))) for row in rows]

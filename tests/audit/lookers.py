@@ -15,14 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from collector.access.look_writer import LookWriter
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
 from collector.access.open import Opened
+from collector.audit.app import NO_SEARCH, create_app
 from collector.audit.services import Known
 from collector.clock import SystemClock
 from collector.health import Component
 from collector.messages.freshness import Freshness
 from collector.messages.service import KnownService
-from collector.settings import Access, Audit
+from collector.settings import Access, Audit, Search
 from collector.store.schema import looks
-from collector.views.whole import create_whole
+from collector.views.app import mount
 from tests.audit.rows import Clock, Store
 
 ADA = Person("ada", "token")
@@ -84,13 +85,19 @@ def looker(*rights: Right, reach: Reach = EVERYTHING) -> Looker:
 
 @asynccontextmanager
 async def seen_by(
-    store: Store, who: Looker | None, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False
+    store: Store,
+    who: Looker | None,
+    known: Known | None = None,
+    looks: LookWriter | None = None,
+    reason_required: bool = False,
+    search: Search = NO_SEARCH,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The API, and the pages on it, as this person sees them."""
     engine = store.opened()
     clock = Clock() if looks is None else Ticking()
     access = Opened(Access(reason="required" if reason_required else "off"))
-    app = create_whole(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks)
+    app = create_app(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks, search)
+    mount(app, clock, 500)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(app, who)), base_url="http://audit") as client:
         yield client
     await app.tails.stop()
