@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.datastructures import Headers
 
 from collector.access.attempts import Attempts
-from collector.access.everybody import Authorise
-from collector.access.looker import Looker, Person
+from collector.access.looker import Authorise, Looker, Person
 from collector.access.mesh import MeshPrincipals
 from collector.access.origin import Origin, cookies, may_read, origin_of
 from collector.access.proof import Bearers, NotProvenError

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.errors import RetryableError
 from collector.store.partitions import edge
 from collector.store.retention import PAUSE_SECONDS, Ended
-from collector.store.schema import looks, looks_at
+from collector.store.schema import looks, looks_at, looks_placed
 
 WHAT = "looks"
 BATCH_LOOKS = 100  # each may be of a thousand exchanges
+BATCH_PLACES = 1_000
 
 
 class LookExpiry:
@@ -32,6 +33,10 @@ class LookExpiry:
             while not dry_run and (deleted := await self._delete(edge(before))):
                 total += deleted
                 await asyncio.sleep(PAUSE_SECONDS)  # the sink writes in between
+            displaced = BATCH_PLACES
+            while not dry_run and displaced:
+                displaced = await self._displace(edge(before))
+                await asyncio.sleep(PAUSE_SECONDS if displaced else 0)
         except (SQLAlchemyError, OSError) as error:
             raise RetryableError(f"looks cannot be deleted now: {getattr(error, 'orig', None) or error}") from error
         if total:
@@ -60,6 +65,15 @@ class LookExpiry:
             if rows:
                 await connection.execute(delete(looks).where(looks.c.id.in_([row.id for row in rows])))
         return len(rows)
+
+    async def _displace(self, before: str) -> int:
+        """Ends positions of what is gone. They are nearly in the order of time, and a look's id tells its time."""
+        async with self._engine.begin() as connection:
+            oldest = select(looks_placed.c.position).order_by(looks_placed.c.position).limit(BATCH_PLACES)
+            done = await connection.execute(
+                delete(looks_placed).where(looks_placed.c.position.in_(oldest.scalar_subquery()), looks_placed.c.look < before)
+            )
+        return int(done.rowcount)
 
 
 def ids(data: object) -> list[str]:

@@ -2,6 +2,8 @@
 
 A look that cannot be written in time is kept and tried again, up to a bound, while its answer goes its way (audit/looks.py says which
 answers may). What is given up is counted and logged.
+
+Each look gets a position in the order in which looks are committed, whoever writes them: access/look_feed.py copies them on in that order.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Insert, Table
+from sqlalchemy import Insert, Table, bindparam, exists, func, insert, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,11 +30,16 @@ from collector.errors import RetryableError
 from collector.metrics.listed import answering
 from collector.sqlite.turns import turn
 from collector.store.engine import LOOK_SECONDS
-from collector.store.schema import looks, looks_at
+from collector.store.schema import looks, looks_at, looks_placed
 from collector.tasks import cancel
 
 MOST_WAITING = 5_000  # looks; the oldest beyond are lost
 RETRY_SECONDS = 0.25
+# A position is taken and committed before the next one is taken, so none can appear later below one that was read.
+_ONE_BY_ONE = select(func.pg_advisory_xact_lock(literal_column(str(0x6D73_6C6F_6F6B))))
+# A transaction of which it is not known whether it was done is done again: a look that is there has its position.
+_NEW = select(bindparam("look_id", type_=looks.c.id.type)).where(~exists().where(looks.c.id == bindparam("look_id")))
+_PLACED = insert(looks_placed).from_select(["look"], _NEW)
 ROWS_AT_ONCE = 2_000  # in one transaction: what else is to be written waits meanwhile
 _log = logging.getLogger("meshscribe.access")
 
@@ -140,6 +147,9 @@ class LookWriter:
     async def _store(self, some: Sequence[Look]) -> None:
         at = [{"look": look.id, "exchange": exchange} for look in some for exchange in dict.fromkeys(look.exchanges)]
         async with self._turn(), self._engine.begin() as connection:
+            if self._engine.dialect.name == "postgresql":
+                await connection.execute(_ONE_BY_ONE)
+            await connection.execute(_PLACED, [{"look_id": look.id} for look in some])
             await connection.execute(self._insert(looks), list(_rows(some)))
             if at:
                 await connection.execute(self._insert(looks_at), at)

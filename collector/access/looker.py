@@ -6,7 +6,7 @@ collector/audit ask the looker for the reach of the right they need, and put it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -56,5 +56,6 @@ class Looker:
     rights: Mapping[Right, Reach]
 
 
+Authorise = Callable[[Person], Awaitable[Looker]]  # may raise RetryableError: who has to be asked does not answer
 NOBODY = Person("nobody", "nothing")
 OPEN = Looker(NOBODY, dict.fromkeys(Right, EVERYTHING))  # where nobody is asked who he is

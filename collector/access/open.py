@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from collector.access.attempts import Attempts
 from collector.access.entrance import Entrance
-from collector.access.everybody import Authorise
+from collector.access.looker import Authorise
 from collector.access.mesh import MeshPrincipals
 from collector.access.proof import Bearers, Prover
 from collector.access.sessions import Sessions
 from collector.access.static_tokens import StaticTokens
 from collector.access.token_review import TokenReviews, api_of
 from collector.clock import Clock
-from collector.enrich.api import Api
 from collector.health import Component
 from collector.settings import Access, Settings
 
@@ -30,12 +29,11 @@ _log = logging.getLogger("meshscribe.access")
 
 
 class Opened:
-    """The entrance, if there is one, and how its parts fare. `api`: Kubernetes', where it is asked."""
+    """The entrance, if there is one, and how its parts fare."""
 
     def __init__(self, settings: Access) -> None:
         self.settings = settings
         self.entrance: Entrance | None = None
-        self.api: Api | None = None
         self._provider: Provider | None = None
         self._reviews: TokenReviews | None = None
         self._tokens: StaticTokens | None = None
@@ -81,9 +79,9 @@ class Opened:
         return OidcLogin(settings, provider, tokens) if settings.client_id else None
 
     def _start_kubernetes(self, clock: Clock, stack: AsyncExitStack) -> list[Prover]:
-        self.api = api_of(self.settings.kubernetes)
-        stack.push_async_callback(self.api.close)
-        self._reviews = TokenReviews(self.settings.kubernetes, self.api, clock)
+        api = api_of(self.settings.kubernetes)
+        stack.push_async_callback(api.close)
+        self._reviews = TokenReviews(self.settings.kubernetes, api, clock)
         return [self._reviews]
 
 

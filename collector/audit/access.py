@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look import Look, LookData, document, seen_by
-from collector.access.look_expiry import ids
 from collector.access.looker import EVERYTHING, Right
+from collector.access.stored_looks import of_row
 from collector.audit import documents
 from collector.audit.asking import asked
+from collector.audit.exchange_queries import NAMED
 from collector.audit.looking import ForbiddenError, reach, saw
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.pages import answer
@@ -22,7 +23,7 @@ from collector.audit.parameters import AccessQuery, Looked, Seen
 from collector.audit.revisions import find
 from collector.clock import Clock
 from collector.settings import Audit
-from collector.store.schema import exchanges, looks, looks_at
+from collector.store.schema import looks, looks_at
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -49,7 +50,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
         covered = reach(request, Right.ACCESS)
         page = asked(request, query, settings, covered)
         async with engine.connect() as connection:
-            found = await find(connection, id, None, exchanges.c.exchange, reach=covered)
+            found = await find(connection, id, None, NAMED, reach=covered)
             statement = at(found[0].exchange, page.cursor.key if page.cursor else None, page.limit + 1)
             rows = (await connection.execute(statement)).all()
         more = len(rows) > page.limit
@@ -89,9 +90,4 @@ def at(exchange: str, behind: str | None, limit: int) -> Select[Any]:
 
 
 def _items(rows: Any, told: Callable[[Look], LookData]) -> list[bytes]:
-    return [msgspec.json.encode(told(_look(row))) for row in rows]
-
-
-def _look(row: Row[Any]) -> Look:
-    time_us = row.time_us if isinstance(row.time_us, int) and 0 <= row.time_us < 1 << 53 else int(row.id[:8] + row.id[9:13], 16) * 1000
-    return Look(**{**row._mapping, "time_us": time_us, "exchanges": tuple(ids(row.exchanges))})
+    return [msgspec.json.encode(told(of_row(row))) for row in rows]

@@ -35,7 +35,7 @@ from collector.store.schema import exchanges
 from collector.store.sound import remains
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
-_COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
+_COLUMNS = (exchanges.c.id, queries.NAMED, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
 _UNKNOWN = "application/octet-stream"
 _HOLES = 32  # of a body are told in its header; the record has all
 
@@ -86,7 +86,7 @@ async def _body(
         own = [record for record in found if row is not None and record.revision == row.revision] or [newest]
         [record] = await records(connection, own[:1])
     if row is None:
-        flags = ", ".join(names(newest.completeness)) or "no flag"
+        flags = ", ".join(names(newest.completeness or 0)) or "no flag"
         raise NotFoundError(
             f"No {direction} body of exchange {newest.exchange} is stored: it was empty, not captured, or left out. Completeness: {flags}."
         )

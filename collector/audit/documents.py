@@ -259,6 +259,7 @@ _FAULTS: Responses = {
     403: _problem("You have no right to see this, or must say why you look"),
     421: _problem("Not a name of this listener (audit.hosts)"),
     429: _problem("Too many queries of this client wait"),
+    431: _problem("Address and header fields are longer than 64 KiB"),
     500: _problem("What is stored there is damaged, or a fault of the collector"),
     503: _problem("The store does not answer, or not in time"),
 }

@@ -35,9 +35,10 @@ from collector.store.schema import exchanges
 from collector.store.sound import body
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
+_UNKNOWN = "unknown"  # of a damaged row: an event must have it
 _COLUMNS = (
     exchanges.c.id,
-    exchanges.c.exchange,
+    queries.NAMED,
     exchanges.c.source,
     exchanges.c.subject,
     exchanges.c.time_us,
@@ -111,12 +112,12 @@ def _payload(row: Row[Any], record: Record) -> CloudEvent:
 
 
 def _attributes(row: Row[Any], kind: str, content_type: str | None, extensions: dict[str, object]) -> dict[str, object]:
-    optional = {"subject": row.subject, "datacontenttype": content_type}
+    time = None if row.time_us is None else when(row.time_us)
+    optional = {"subject": row.subject, "datacontenttype": content_type, "time": time}
     return {
         "id": row.id,
-        "type": kind,
-        "source": row.source,
-        "time": when(row.time_us),
+        "type": kind or _UNKNOWN,
+        "source": row.source or _UNKNOWN,
         **{name: value for name, value in optional.items() if value},
         **extensions,
     }

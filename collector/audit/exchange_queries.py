@@ -19,7 +19,7 @@ from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.looking import each_within, within
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery
-from collector.audit.values import Flags, Statuses
+from collector.audit.values import LARGEST, LARGEST_ORDINAL, Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import (
@@ -44,6 +44,9 @@ REACH = "reach"
 LOOKED_AT = 12_500  # rows, at most, before it is given up: many may lie together, far from here
 
 _column = exchanges.c
+# Of a damaged row: the first revision's id is the exchange's.
+NAMED = func.coalesce(_column.exchange, _column.id).label("exchange")
+NUMBERED = func.coalesce(_column.revision, 0).label("revision")
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
 _REVISED = _column.revision > literal_column("0")
 
@@ -156,7 +159,8 @@ def stored_page(
     `few`: as few rows lie within the reach as can be sorted.
     """
     place = tuple_(_column.position, _column.ordinal)
-    wanted: list[Condition] = [place > tuple_(*low), place <= tuple_(*high), *_of_journal(journal, reach, few), *conditions(query, span)]
+    between = [place > tuple_(*low), place <= tuple_(*high), *placed()]
+    wanted: list[Condition] = [*between, *_of_journal(journal, reach, few), *conditions(query, span)]
     columns = (_column.position, _column.ordinal, _column.id, _column.exchange, _column.crc, _column.data)
     return select(*columns).where(*wanted).order_by(_column.position, _column.ordinal).limit(limit)
 
@@ -169,7 +173,12 @@ def stored_places() -> Select[Any]:
 def newest_place(journal: str, reach: Reach, few: bool) -> Select[Any]:
     """The newest place (position, ordinal) of what lies within a limited reach: that of the journal tells how much others have."""
     newest = (_column.position.desc(), _column.ordinal.desc())
-    return select(_column.position, _column.ordinal).where(*_of_journal(journal, reach, few)).order_by(*newest).limit(1)
+    return select(_column.position, _column.ordinal).where(*placed(), *_of_journal(journal, reach, few)).order_by(*newest).limit(1)
+
+
+def placed() -> list[Condition]:
+    """Rows that have a place: of a damaged one SQLite may read a text or bytes there, which sort behind all numbers."""
+    return [_column.position <= LARGEST, _column.ordinal <= LARGEST_ORDINAL]
 
 
 def _of_journal(journal: str, reach: Reach, few: bool) -> list[Condition]:
@@ -244,7 +253,7 @@ def _range(query: ExchangeFilters) -> list[Condition]:
 
 def named(event: str, reach: Reach = EVERYTHING) -> Select[Any]:
     """The exchange's id, of the event id of any of its revisions."""
-    return select(_column.exchange).where(_column.id == event, within(reach, exchanges, Aside))
+    return select(NAMED).where(_column.id == event, within(reach, exchanges, Aside))
 
 
 def revisions(exchange: str, *columns: ColumnElement[Any], reach: Reach = EVERYTHING) -> Select[Any]:

@@ -27,6 +27,7 @@ from collector.audit.parameters import Exported, ExportQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
 from collector.audit.seats import Seats
+from collector.audit.standing import Standing
 from collector.audit.streams import Streamed
 from collector.audit.turns import Turn, turn
 from collector.clock import Clock
@@ -59,7 +60,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
             first = await job.read()
             saw(request, "export", len(first.items), _ids(first))
         headers = {"Meshscribe-Cursor": cursors.encode(at)}
-        return Streamed(_stream(request, job, first, turn(request)), job.form.media_type, [seat.leave], headers)
+        return Streamed(_stream(request, job, first, turn(request), Standing(request, clock)), job.form.media_type, [seat.leave], headers)
 
     return routes
 
@@ -115,13 +116,17 @@ class _Job:
         self.size += len(piece)
         return piece
 
+    def ended(self, why: str) -> bytes:
+        """The last line of an answer that ends before its time: it vouches for nothing, and says from where to go on."""
+        return self.form.end({"ended": why, "rows": self.rows, "bytes": self.size, "next": cursors.encode(self.at)})
+
     def end(self) -> bytes:
         """The last line."""
         told: dict[str, object] = {"rows": self.rows, "bytes": self.size, "sha256": self._hash.hexdigest()}
         return self.form.end({**told, "next": cursors.encode(self.at)} if self.more else told)
 
 
-async def _stream(request: Request, job: _Job, first: Part, turn: Turn) -> AsyncGenerator[bytes]:
+async def _stream(request: Request, job: _Job, first: Part, turn: Turn, standing: Standing) -> AsyncGenerator[bytes]:
     if head := job.form.head():
         yield job.counted(head)
     found = first
@@ -131,6 +136,9 @@ async def _stream(request: Request, job: _Job, first: Part, turn: Turn) -> Async
             yield job.counted(job.form.items(found.items[start : start + at_once]))
         if not job.more or job.left == 0:
             break
+        if why := await standing.fault():
+            yield job.ended(why)
+            return
         found = await turn.take(job.read)
         await saw_more(request, len(found.items), _ids(found))
     yield job.end()

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Reach
 from collector.audit.bodies import compare
+from collector.audit.exchange_queries import NAMED, NUMBERED
 from collector.audit.exchanges import InTime, in_time
 from collector.audit.fixed import Fixed, as_of
 from collector.audit.pages import Page, Room
@@ -112,13 +113,15 @@ class _Told(NamedTuple):
 
 def _payloads(ids: Sequence[str]) -> Select[Any]:
     column = payloads.c
-    return select(column.id, column.type, column.revision, column.size, func.length(column.data).label("length")).where(column.id.in_(ids))
+    return select(column.id, column.type, column.revision, column.size, func.coalesce(func.length(column.data), 0).label("length")).where(
+        column.id.in_(ids)
+    )
 
 
 async def _sizes(connection: AsyncConnection, rows: Sequence[Row[Any]], shown: ColumnElement[bool]) -> dict[str, dict[str, _Told]]:
     """By row and side, the newest body among its revision and those before it."""
     column = exchanges.c
-    asked = select(column.id, column.exchange, column.revision).where(column.id.in_([row.id for row in rows]), shown)
+    asked = select(column.id, NAMED, NUMBERED).where(column.id.in_([row.id for row in rows]), shown)
     told = (await connection.execute(asked)).all()
     revised = await _revised(connection, [row.exchange for row in told if row.revision])
     wanted: dict[str, list[tuple[str, str, int]]] = {}  # revisions of one exchange may share a body
@@ -139,7 +142,7 @@ async def _revised(connection: AsyncConnection, names: Sequence[str]) -> dict[st
     found: dict[str, list[int]] = {}
     if names:
         column = exchanges.c
-        wanted = select(column.exchange, column.revision).where(column.exchange.in_(names), column.revision > literal_column("0"))
+        wanted = select(NAMED, NUMBERED).where(column.exchange.in_(names), column.revision > literal_column("0"))
         for row in await connection.execute(wanted):
             found.setdefault(row.exchange, []).append(row.revision)
     return found

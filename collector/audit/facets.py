@@ -62,7 +62,7 @@ def facets(gathered: Gathered, query: FacetQuery) -> Facets:
     if gathered.ended_at is not None:
         told["approximate"] = True
         if gathered.rows:
-            told["counted_from"] = rfc3339(min(row.time_us for row in gathered.rows))
+            told["counted_from"] = rfc3339(min(row.time_us or 0 for row in gathered.rows))
     return told
 
 
@@ -83,7 +83,7 @@ def _count(rows: Sequence[Row[Any]], asked: Iterable[str]) -> dict[str, _Counter
     if "status" in counters:
         counters["status"].values.update(class_of(row.status) for row in rows)
     if "completeness" in counters:
-        for bits, times in Counter(row.completeness for row in rows).items():
+        for bits, times in Counter(row.completeness or 0 for row in rows).items():
             counters["completeness"].values.update(dict.fromkeys(names(bits), times))
     if any(name not in (*_PLAIN, "status", "completeness") for name in counters):
         _count_marks(rows, counters)

@@ -116,7 +116,7 @@ async def _newest(connection: AsyncConnection, query: HistogramQuery, whole: tup
     spells = [_spell(start, end, found[n]) for n, (start, end) in enumerate(pairwise(bounds))]
     told = _told(spells, len(gathered.rows), gathered.ended_at is not None)
     if gathered.ended_at is not None and gathered.rows:
-        told["counted_from"] = rfc3339(min(row.time_us for row in gathered.rows))
+        told["counted_from"] = rfc3339(min(row.time_us or 0 for row in gathered.rows))
     return told
 
 

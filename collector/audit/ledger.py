@@ -67,9 +67,9 @@ async def _windows(
     rows, more = await read(connection, statement, asked_for.limit)
     cured: dict[str, Any] = {}
     if rows:
-        page = Span(rows[-1].time_us, rows[0].time_us + 1)
+        page = Span(rows[-1].time_us or 0, (rows[0].time_us or 0) + 1)
         cured = await ledger_cures.by_window(connection, query, page, list({(row.node, row.sender) for row in rows}))
-    return [items.window(row, cured.get(row.id, {}), away) for row in rows], f"{rows[-1].time_us}:{rows[-1].id}" if more else None
+    return [items.window(row, cured.get(row.id, {}), away) for row in rows], f"{rows[-1].time_us or 0}:{rows[-1].id}" if more else None
 
 
 async def _proxies(
@@ -79,7 +79,7 @@ async def _proxies(
     statement = queries.proxies(query, within, _proxy_key(cursor) if cursor else None, limit + 1)
     rows = (await connection.execute(statement)).all()
     page = Page(list(rows[:limit]), len(rows) > limit)
-    names: list[Proxy] = [(row.node, row.sender) for row in page.rows]
+    names: list[Proxy] = [(row.node or "", row.sender or "") for row in page.rows]
     reasons = await _reasons(connection, query, within, names)
     cured = await ledger_cures.by_proxy(connection, query, within, names)
     found = [items.proxy(row, reasons.get(name, Reasons()), cured.get(name, {}), away) for row, name in zip(page.rows, names, strict=True)]
@@ -117,7 +117,7 @@ async def _reasons(connection: AsyncConnection, query: Sought, within: Span, of:
     statement = queries.reasons(query, within, of)
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
         async for row in rows:
-            reasons.setdefault((row.node, row.sender), Reasons()).take(row, read_window(row.data))
+            reasons.setdefault((row.node or "", row.sender or ""), Reasons()).take(row, read_window(row.data))
     return reasons
 
 
@@ -125,7 +125,7 @@ async def _away(connection: AsyncConnection, within: Span) -> Absences:
     count = int((await connection.execute(queries.times_away(within))).scalar_one())
     rows = (await connection.execute(queries.away(within, AWAY_READ))).all() if count else []
     told = [items.absence(row) for row in rows[: items.AWAY_TOLD]]
-    return Absences(count, [(row.away_from_us, row.away_to_us) for row in rows], told)
+    return Absences(count, [items.span_away(row) for row in rows], told)
 
 
 def _window_key(cursor: Cursor) -> tuple[int, str]:

@@ -61,8 +61,9 @@ def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str,
     reasons.take(row, stored)
     counts = {name: _number(row, name) for name in queries.SUMMED}
     length_us = _number(row, "window_us")
-    facts = Facts(counts, reasons.by, cured, away.within(row.time_us, row.time_us + length_us), log_only=_is_log_only(counts))
-    lies = {"start": rfc3339(row.time_us), "seconds": length_us / 1_000_000}
+    start_us = _number(row, "time_us")
+    facts = Facts(counts, reasons.by, cured, away.within(start_us, start_us + length_us), log_only=_is_log_only(counts))
+    lies = {"start": rfc3339(start_us), "seconds": length_us / 1_000_000}
     more = _more(row, stored) if stored is not None else {"damaged": True, "why": _DAMAGED}
     return {**more, **_names(row), "window": lies, **_numbers(facts, judge(facts))}
 
@@ -75,7 +76,8 @@ def _more(row: Row[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
 def proxy(row: Row[Any], reasons: Reasons, cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
     """All windows of one proxy."""
     counts = _sums(row)
-    facts = Facts(counts, reasons.by, cured, away.within(int(row.first_us), int(row.last_us)), log_only=_is_log_only(counts))
+    touching = away.within(int(row.first_us or 0), int(row.last_us or 0))
+    facts = Facts(counts, reasons.by, cured, touching, log_only=_is_log_only(counts))
     return {**_names(row), **_extent(row), **_numbers(facts, judge(facts))}
 
 
@@ -102,7 +104,8 @@ def totals(
 
 def absence(row: Row[Any]) -> dict[str, Any]:
     """When the collector was away, and why if that is known."""
-    said: dict[str, Any] = {"from": rfc3339(row.away_from_us), "to": rfc3339(row.away_to_us)}
+    start_us, end_us = span_away(row)
+    said: dict[str, Any] = {"from": rfc3339(start_us), "to": rfc3339(end_us)}
     stored = (read_window(row.data) or {}).get("away")
     if isinstance(stored, dict):
         if isinstance(stored.get("reason"), str):
@@ -110,6 +113,12 @@ def absence(row: Row[Any]) -> dict[str, Any]:
         if stored.get("clock_suspect"):
             said["clock_suspect"] = True
     return said
+
+
+def span_away(row: Row[Any]) -> tuple[int, int]:
+    """From when to when; of a damaged row what of it is there."""
+    known = [one for one in (row.away_from_us, row.away_to_us) if one is not None] or [0]
+    return known[0], known[-1]
 
 
 def _is_log_only(counts: Mapping[str, int]) -> bool:
@@ -123,7 +132,7 @@ def _number(row: Row[Any], name: str) -> int:
 
 
 def _names(row: Row[Any]) -> dict[str, Any]:
-    names = {"node": row.node, "sender": row.sender or None, "namespace": row.namespace, "workload": row.workload}
+    names = {"node": row.node or "", "sender": row.sender or None, "namespace": row.namespace, "workload": row.workload}
     return {name: value for name, value in names.items() if value is not None}
 
 

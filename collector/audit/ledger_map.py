@@ -101,10 +101,11 @@ async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid:
     statement = queries.cells(query, within, grid.start_us, grid.step_us)
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
         async for row in rows:
-            if (row.node, row.sender) not in lines and len(lines) == MOST_PROXIES:
+            proxy = (row.node or "", row.sender or "")
+            if proxy not in lines and len(lines) == MOST_PROXIES:
                 whole = False
                 break
-            _add(lines.setdefault((row.node, row.sender), Line()), row, grid)
+            _add(lines.setdefault(proxy, Line()), row, grid)
     async for cured in ledger_cures.each(connection, query, within, None):
         if line := lines.get(cured.proxy):
             line.cured.setdefault(grid.of(cured.time_us), Counter()).update(cured.counts)

@@ -106,7 +106,7 @@ async def _flags(connection: AsyncConnection, journal: str, first: Place, last: 
     for start in range(0, len(wishes), AT_ONCE):
         some = wishes[start : start + AT_ONCE]
         columns = [wish.matches().label(f"wish_{number}") for number, wish in enumerate(some)]
-        between = (_column.journal == journal, tuple_(*first) < _PLACE, tuple_(*last) >= _PLACE)
+        between = (_column.journal == journal, tuple_(*first) < _PLACE, tuple_(*last) >= _PLACE, *queries.placed())
         statement = select(_column.position, _column.ordinal, *columns).where(*between).order_by(_column.position, _column.ordinal)
         for row in await connection.execute(statement.limit(ROWS)):
             matching = [wish for wish, flag in zip(some, row[2:], strict=True) if flag]
@@ -117,7 +117,7 @@ async def _flags(connection: AsyncConnection, journal: str, first: Place, last: 
 
 def _rows(journal: str, wanted: Sequence[Place]) -> Select[Any]:
     columns = (_column.position, _column.ordinal, _column.id, _column.exchange, _column.crc, _column.data)
-    between = (_column.journal == journal, tuple_(*wanted[0]) <= _PLACE, tuple_(*wanted[-1]) >= _PLACE)
+    between = (_column.journal == journal, tuple_(*wanted[0]) <= _PLACE, tuple_(*wanted[-1]) >= _PLACE, *queries.placed())
     these = _PLACE.in_([tuple(place) for place in wanted])
     return select(*columns).where(*between, these).order_by(_column.position, _column.ordinal).limit(ROWS + 1)
 

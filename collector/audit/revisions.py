@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
 from collector.audit.problems import NotFoundError
-from collector.store.schema import exchanges
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -28,7 +27,7 @@ async def find(
     if not _ID.fullmatch(event):
         raise NotFoundError(f"{event[:80]!r} does not have the form of an exchange's id, which is a UUID.")
     exchange = await connection.scalar(queries.named(event, reach)) or event
-    statement = queries.revisions(exchange, exchanges.c.revision, *columns, reach=reach)
+    statement = queries.revisions(exchange, queries.NUMBERED, *columns, reach=reach)
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     if not rows:
         raise NotFoundError(not_stored(event))

@@ -25,7 +25,7 @@ from collector.store.schema import exchanges
 from collector.store.sound import remains
 
 SideName = Literal["request", "response"]
-_COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
+_COLUMNS = (exchanges.c.id, queries.NAMED, exchanges.c.crc, exchanges.c.data)
 _SIDES: tuple[SideName, ...] = ("request", "response")
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Hashable, Sequence
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
-from collector.access.proof import NotProvenError
 from collector.audit import cursors, documents
 from collector.audit import exchange_queries as queries
 from collector.audit.exchanges import may_ask
@@ -26,12 +26,12 @@ from collector.audit.parameters import Tailed, TailQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
 from collector.audit.seats import Seats
+from collector.audit.standing import Standing
 from collector.audit.streams import Streamed
 from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
 from collector.audit.values import After, after
 from collector.clock import Clock
-from collector.errors import RetryableError
 from collector.settings import Audit
 from collector.store.schema import exchanges
 
@@ -49,7 +49,9 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> 
 
     @routes.get("/v1/tail", responses=documents.TAIL, summary="Exchanges as they are stored")
     async def tail(request: Request, query: Tailed) -> Response:
-        """Events `exchange`, each with a record, and `left_out`, as text/event-stream. It does not end by itself."""
+        """Events `exchange`, each with a record, and `left_out`, as text/event-stream. It ends by itself only where the reader's rights do:
+        with an event `ended` that says so.
+        """
         covered = reach(request, Right.EXCHANGES)
         may_ask(request, query)
         asked = _asked(request, query)
@@ -114,7 +116,7 @@ class _Events:
 
     def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish, clock: Clock) -> None:
         self._engine, self._request, self._tails, self._attendance, self._wish = engine, request, tails, attendance, wish
-        self._clock, self._proven_us = clock, clock.monotonic_us()
+        self._standing = Standing(request, clock, QUIET_SECONDS)
         self._shown = self._told_of = 0
         self._texts: list[str] = []  # whose texts were sent since the look was told of
 
@@ -123,7 +125,8 @@ class _Events:
         yield b"retry: %d\n%s\n\n" % (RETRY_MS, self._quiet(self._wish.places))
         await self._tails.passed(at)
         while (reader := await self._attendance.join(at)) is None:
-            if not await self._may_still():
+            if why := await self._standing.fault():
+                yield _ended(why)
                 return
             at, chunk = await turn(self._request).take(lambda: self._missed(at))  # noqa: B023
             if chunk is not None:
@@ -132,7 +135,8 @@ class _Events:
         while True:
             found = await reader.take(QUIET_SECONDS)
             places = self._tails.places if self._wish.everything else None  # before anything is awaited: not ahead of what waits
-            if not await self._may_still():
+            if why := await self._standing.fault():
+                yield _ended(why)
                 return
             if found is not None:
                 await self._told(found)
@@ -142,18 +146,6 @@ class _Events:
             else:
                 await self.told_at_last()
                 yield self._quiet(places) + b"\n\n"
-
-    async def _may_still(self) -> bool:
-        """Whether who reads still proves who he is, and may see the same. If not, he comes again and is judged anew."""
-        again = getattr(self._request.state, "ask_again", None)
-        if again is None or self._clock.monotonic_us() - self._proven_us < QUIET_SECONDS * 1_000_000:
-            return True
-        try:
-            found = await again()
-        except (NotProvenError, RetryableError):
-            return False
-        self._proven_us = self._clock.monotonic_us()
-        return found is not None and found.rights == looker(self._request).rights
 
     async def _missed(self, at: Places) -> tuple[Places, Chunk | None]:
         async with self._engine.connect() as connection:
@@ -178,3 +170,8 @@ class _Events:
     def _quiet(self, places: Places | None) -> bytes:
         """A comment, with the place where one may be told: so who comes again has less to look through."""
         return b": still here" if places is None else b"id: %s\n: still here" % (written(places) or NOTHING_YET).encode()
+
+
+def _ended(why: str) -> bytes:
+    """The last event. It has no id: who comes again goes on behind what he was told before."""
+    return b"event: ended\ndata: " + msgspec.json.encode({"why": why}) + b"\n\n"

@@ -66,8 +66,9 @@ class End(msgspec.Struct):
 
     rows: int
     bytes: int
-    sha256: str
+    sha256: str = ""
     next: str | None = None
+    ended: str | None = None  # why, before its time
 
 
 class Progress(NamedTuple):
@@ -145,6 +146,8 @@ def _copied(answer: httpx.Response, write: Callable[[bytes], object], at: Callab
     if found is None:
         raise UnreachableError("the answer was cut")
     end = msgspec.json.decode(found["json"] or found["csv"], type=End)
+    if end.ended is not None:
+        raise UnreachableError(f"the answer was ended: {end.ended}")
     if (end.bytes, end.sha256) != (size, hashed.hexdigest()):
         raise UnreachableError("the answer does not fit its checksum")
     return end

@@ -26,6 +26,7 @@ def relays(output: options.Output = Format.TABLE, config: options.Config = None)
 
     import orjson
 
+    from collector.access.look_relay import look_at_looks
     from collector.commands import screen
     from collector.relays.reached import look
     from collector.settings import load
@@ -33,11 +34,12 @@ def relays(output: options.Output = Format.TABLE, config: options.Config = None)
     settings = load(config)
 
     async def work() -> list[Reached]:
-        return [reached for relay in settings.relays for reached in await look(relay, settings)]
+        own = [reached for relay in settings.relays for reached in await look(relay, settings)]
+        return [*own, *([await look_at_looks(settings)] if settings.access.to_kafka else [])]
 
     found = asyncio.run(work())
     if output is Format.TABLE:
-        if settings.relays:
+        if settings.relays or settings.access.to_kafka:
             screen.show(_table(found))
         else:
             typer.echo("No relays are set.", err=True)

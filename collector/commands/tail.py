@@ -90,6 +90,8 @@ def _print(name: str, data: bytes, output: LineFormat) -> None:
     if name == "left_out":
         gap = msgspec.json.decode(data, type=dict[str, Any])
         typer.echo(f"{screen.plain(gap['count'])} exchanges were left out: they came faster than they were read here.", err=True)
+    elif name == "ended":
+        typer.echo(f"The tail was ended: {screen.plain(msgspec.json.decode(data, type=dict[str, Any])['why'])}.", err=True)
     elif name != "exchange":
         return
     elif output is LineFormat.JSONL:

@@ -6,7 +6,8 @@
 - a request has so long to arrive, and so has the first one of a connection; then it is answered 408;
 - a client that sends requests without waiting for answers may be so many ahead.
 
-Each is counted by reason. Bodies have bounds of their own (receive/content.py).
+Each is counted by reason. What is no request that can be read is answered 400, as a problem (RFC 9457) like all others, and not counted.
+Bodies have bounds of their own (receive/content.py).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 AHEAD = 16  # Envoy never is
 IDLE_SECONDS = 2.0  # without a request: then a connection may have to make room
 TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE = "too_many", "too_large", "too_slow", "idle"
+UNREADABLE = "unreadable"
 REASONS = (TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE)
 _ANSWERS = {
     TOO_MANY: (503, b"retry-after: 1\r\n", "too many connections: try again"),
     TOO_LARGE: (431, b"", "the request's header fields are too large"),
     TOO_SLOW: (408, b"", "the request did not arrive in time"),
+    UNREADABLE: (400, b"", "this is no HTTP request, or its address is longer than 65535 bytes"),
 }
 
 
@@ -120,10 +123,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
+        del msg
         if self._misused:
             self.refuse(TOO_MANY)
-        else:
-            super().send_400_response(msg)
+            return
+        self.transport.write(_answer(UNREADABLE))
+        self.transport.close()
 
     def on_body(self, body: bytes) -> None:
         self._advanced = True

@@ -67,6 +67,7 @@ def wanted(settings: Kafka, replication_factor: int) -> list[Topic]:
         Topic(settings.usage_topic, {**kept, "retention.ms": str(90 * DAY_MS)}),
         Topic(settings.payloads_topic, {**kept, "retention.ms": str(7 * DAY_MS)}),
         Topic(settings.ledger_topic, {**kept, "retention.ms": str(90 * DAY_MS)}),
+        Topic(settings.access_topic, {**kept, "retention.ms": str(90 * DAY_MS)}),
         Topic(settings.raw_topic, {**kept, "retention.ms": str(7 * DAY_MS), "max.message.bytes": str(settings.raw_record_bytes)}),
         Topic(settings.dead_letters_topic, {**common, "cleanup.policy": "compact"}),
         Topic(settings.services_topic, {**common, "cleanup.policy": "compact", "segment.ms": str(DAY_MS)}),

@@ -50,7 +50,13 @@ class ToolCall(TypedDict, total=False):
     id: Annotated[str, field("The call's id.", _ANSWERED, _ABSENT, "call_1")]
     name: Annotated[str, field("The tool.", _ANSWERED, _ABSENT, "weather")]
     arguments: Annotated[
-        str, field("Its arguments as one text, usually JSON; sent as an object, compact JSON.", _ANSWERED, "", '{"city":"Oslo"}')
+        str,
+        field(
+            "Its arguments as one text, usually JSON; sent as an object, compact JSON.",
+            _ANSWERED,
+            "who asks has no right to texts",
+            '{"city":"Oslo"}',
+        ),
     ]
 
 

@@ -55,11 +55,14 @@ async def look(relay: RelaySettings, settings: Settings) -> list[Reached]:
 
 
 async def _in_kafka(relay: RelaySettings, settings: Settings, journal: str) -> Place:
+    return await committed_in_kafka(settings, relay.name, journal, settings.kafka.exchanges_topic)
+
+
+async def committed_in_kafka(settings: Settings, relay: str, journal: str, topic: str) -> Place:
     """What the group has committed; asked of the brokers, not of a producer, which would fence the relay's own."""
-    at = TopicPartition(settings.kafka.exchanges_topic, 0)
-    group = group_of(journal, relay.name)
+    at = TopicPartition(topic, 0)
     with _translated(relay, settings):
-        found = (await committed(settings.kafka, group, [at])).get(at)
+        found = (await committed(settings.kafka, group_of(journal, relay), [at])).get(at)
     return Place(found.offset, int(found.metadata)) if found is not None else BEGINNING
 
 
@@ -76,7 +79,7 @@ async def _from_kafka(relay: RelaySettings, settings: Settings) -> list[Reached]
     sink = open_sink(SinkSettings(url=relay.url, password_file=relay.password_file), SystemClock()) if relay.to == "sql" else None
     group, found = f"meshscribe-relay-{relay.name}", []
     try:
-        with _translated(relay, settings):
+        with _translated(relay.name, settings):
             async with consumer(settings.kafka, group_id=group, isolation_level="read_committed") as reader:
                 for topic in sorted(topics):
                     for at, last in (await reader.end_offsets(await partitions(reader, topic))).items():
@@ -89,5 +92,5 @@ async def _from_kafka(relay: RelaySettings, settings: Settings) -> list[Reached]
     return found
 
 
-def _translated(relay: RelaySettings, settings: Settings) -> AbstractContextManager[None]:
-    return translated(settings.kafka, f"relay {relay.name}: ")
+def _translated(relay: str, settings: Settings) -> AbstractContextManager[None]:
+    return translated(settings.kafka, f"relay {relay}: ")

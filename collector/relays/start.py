@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from collector.clock import Clock
 from collector.dead_letters import DeadLetters
@@ -56,10 +56,18 @@ class Relays:
         await self._letters.close()
 
 
-def start_relays(settings: Settings, clock: Clock, metrics: RelayMetrics) -> Relays:
-    """Starts the relays of the settings. Raises SettingsError: files that do not fit. To be called in the event loop."""
+Opening = Callable[[DeadLetters, RelayMetrics], tuple[Relay, Ends]]
+
+
+def start_relays(settings: Settings, clock: Clock, metrics: RelayMetrics, others: Sequence[Opening] = ()) -> Relays:
+    """Starts those of the settings' relays that this process runs, and the others. To be called in the event loop.
+
+    Raises SettingsError: files that do not fit.
+    """
     letters = open_letters(settings)
-    made = [open_relay(relay, settings, letters, clock, metrics.meter(relay.name)) for relay in settings.relays]
+    own = settings.relays if settings.runs_relays else []
+    made = [open_relay(relay, settings, letters, clock, metrics.meter(relay.name)) for relay in own]
+    made += [open_one(letters, metrics) for open_one in others]
     relays = Relays(letters, made)
     metrics.watch(lambda: relays.statuses)
     return relays

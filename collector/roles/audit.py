@@ -1,4 +1,4 @@
-"""Role audit: the REST API on the SQL store, without anything that writes to it but who looked."""
+"""Role audit: the REST API on the SQL store. It writes there who looked and nothing else, and copies that to Kafka where it is wanted."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 
 from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
-from collector.roles.access import start_access
-from collector.roles.looks import start_looks
+from collector.metrics import RelayMetrics
+from collector.relays.start import start_relays
+from collector.roles.audit_app import start_audit_app
+from collector.roles.looks import look_relays
 from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
-from collector.roles.phase import PhasedHealth
 from collector.roles.probes import start_front
 from collector.roles.steps import clock_part
 from collector.store.engine import open_engine, prepare
-from collector.views.whole import create_whole
 
 
 async def start(starting: Starting) -> Running:
@@ -29,15 +29,15 @@ async def start(starting: Starting) -> Running:
     directory = Directory(settings.services.model_copy(update={"source": "none"}), versions, clock, prunes=False)
     await directory.start()
     stack.push_async_callback(directory.stop)
-    access = await start_access(starting, engine, directory)
-    phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-    app = create_whole(
-        engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations, settings.search
-    )
+    app, access = await start_audit_app(starting, engine, health, directory)
     front.show(app)
     stack.callback(front.hide)
     stack.push_async_callback(app.tails.stop)
-    health.parts += [lambda: [Component("audit", True), directory.component()], access.components, clock_part(starting)]
+    if others := look_relays(starting):
+        relays = start_relays(settings, clock, RelayMetrics(registry), others)
+        stack.push_async_callback(relays.stop)
+        health.parts.append(lambda: list(relays.components()))
+    health.parts += [lambda: [Component("audit", True), directory.component()], access, clock_part(starting)]
     return Running(asyncio.create_task(_for_ever()), Addresses(audit=front.address))
 
 

@@ -25,12 +25,13 @@ from collector.pipeline.pipeline import Pipeline
 from collector.receive.shares import Progress
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
-from collector.roles.access import start_access, start_look_expiry
+from collector.roles.access import start_look_expiry
+from collector.roles.audit_app import start_audit_app
 from collector.roles.burials import start_burials
 from collector.roles.limits import limits, microseconds
-from collector.roles.looks import start_looks
+from collector.roles.looks import look_relays
 from collector.roles.parts import Starting, patiently
-from collector.roles.phase import Phase, PhasedHealth
+from collector.roles.phase import Phase
 from collector.roles.probes import Front
 from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
@@ -42,7 +43,6 @@ from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting
 from collector.store.usage_counting import BackgroundCount
 from collector.tasks import cancel
-from collector.views.whole import create_whole
 
 log = logging.getLogger("meshscribe")
 
@@ -104,7 +104,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     burials = start_burials(starting)
     sink, told = _sink(starting, engine, burials)
     stack.push_async_callback(sink.close)
-    relays = start_relays(settings, clock, RelayMetrics(registry))
+    relays = start_relays(settings, clock, RelayMetrics(registry), look_relays(starting))
     stack.push_async_callback(relays.stop)
     others: list[Callable[[], Sequence[Component]]] = []
     if engine is not None:
@@ -127,12 +127,8 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     PipelineMetrics(registry, pipeline, correlator)
     task = asyncio.create_task(pipeline.run())
     if engine is not None:
-        access = await start_access(starting, engine, directory)
-        others.append(access.components)
-        phased, annotations = PhasedHealth(health, starting.phase), settings.usage.group_annotations
-        app = create_whole(
-            engine, phased, registry, settings.audit, clock, directory, access.opened, start_looks(starting), annotations, settings.search
-        )
+        app, access = await start_audit_app(starting, engine, health, directory)
+        others.append(access)
         told.stored = app.tails.wake
         front.show(app)
         stack.callback(front.hide)

@@ -124,6 +124,8 @@ class Access(Section):
     )
     retention_days: int | None = Field(None, ge=1, le=36_500, description="`serve` deletes looks that are older; absent: it deletes none.")
 
+    to_kafka: bool = Field(False, description="Who looked is copied from the SQL store to kafka.access_topic too (docs/looks.md).")
+
     @field_validator("reason", mode="before")
     @classmethod
     def _as_yaml_reads_it(cls, value: Any) -> Any:

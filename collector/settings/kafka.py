@@ -27,6 +27,7 @@ class Kafka(Section):
     usage_topic: str = Field("meshscribe.usage", description="Topic of usage events, which billing reads.")
     payloads_topic: str = Field("meshscribe.payloads", description="Topic of request and response bodies.")
     ledger_topic: str = Field("meshscribe.ledger", description="Topic of ledger windows.")
+    access_topic: str = Field("meshscribe.access", description="Topic of who looked, with access.to_kafka.")
     dead_letters_topic: str = Field(
         "meshscribe.dead-letters", description="Compacted topic of what could not be written, without SQL store."
     )

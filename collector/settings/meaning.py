@@ -64,10 +64,14 @@ class Usage(Section):
         ge=10,
         le=100_000,
         description="Keys (service, model, consumer, user, caller, protocol, annotations) that are told apart in a day's sums; more are"
-        " summed under `other`.",
+        " summed under `other`, but for a share that each namespace has (docs/usage-query.md).",
     )
     retention_days: int | None = Field(
-        None, ge=1, le=36_500, description="Days that the sums of usage are kept; absent: for ever, also when `sink` has let exchanges go."
+        None,
+        ge=1,
+        le=36_500,
+        description="Days that the sums of usage are kept, not fewer than `sink.retention_days`; absent: for ever, also when `sink` has let"
+        " exchanges go.",
     )
     metric_keys: int = Field(
         200, ge=0, le=10_000, description="Services and models that counters of `/metrics` tell apart; more are counted under `other`."

@@ -20,6 +20,7 @@ from collector.settings.sink import Sink
 PREFIX = "MESHSCRIBE_"
 Role = Literal["all", "receive", "process", "store", "audit"]
 STORE = "store"  # the relay that role store is
+LOOKS = "looks"  # the relay that copies looks
 
 
 class Settings(BaseSettings):
@@ -65,6 +66,11 @@ class Settings(BaseSettings):
         """Whether this process has the audit API: the others' audit port answers probes alone."""
         return self.role == "audit" or (self.role == "all" and not self.sinks_in_kafka)
 
+    @property
+    def copies_looks(self) -> bool:
+        """Whether this process copies who looked to Kafka: one that writes it down does."""
+        return self.access.to_kafka and self.answers_queries
+
     @model_validator(mode="after")
     def _lookers_are_asked(self) -> Settings:
         """Prompts are not shown to whoever reaches a port because nobody thought of it."""
@@ -103,12 +109,24 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _sums_outlive_exchanges(self) -> Settings:
+        sums, rows = self.usage.retention_days, self.sink.retention_days
+        if sums is not None and rows is not None and sums < rows:
+            raise ValueError(
+                f"usage.retention_days ({sums}) must not be less than sink.retention_days ({rows}): exchanges that are still there would be"
+                " in no sum"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _relays_fit(self) -> Settings:
         names = [relay.name for relay in self.relays]
         faults = [f"relays: the name {name} is used twice" for name in sorted(set(names)) if names.count(name) > 1]
         for relay in self.relays:
             if relay.to == "kafka" and self.sinks_in_kafka:
                 faults.append(f"relays.{relay.name}: the sink is Kafka already")
+            if relay.name == LOOKS and self.access.to_kafka:
+                faults.append(f"relays.{relay.name}: access.to_kafka is a relay of this name itself")
             if relay.name == STORE and self.in_roles:
                 faults.append(f"relays.{relay.name}: role store is a relay of this name itself")
             if relay.to == "kafka" and not self.kafka.bootstrap_servers:
@@ -117,6 +135,14 @@ class Settings(BaseSettings):
                 faults.append(f"relays.{relay.name}: to sql goes only what comes from Kafka, and sink.url is SQL itself")
         if faults:
             raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def _looks_can_go_to_kafka(self) -> Settings:
+        if self.access.to_kafka and not self.kafka.bootstrap_servers:
+            raise ValueError("access.to_kafka: kafka.bootstrap_servers is needed")
+        if self.access.to_kafka and self.role == "all" and self.sinks_in_kafka:
+            raise ValueError("access.to_kafka: this process answers no queries, since sink.url is kafka:, so there are no looks")
         return self
 
     @classmethod

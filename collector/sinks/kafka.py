@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiokafka import TopicPartition
@@ -53,15 +53,23 @@ class KafkaSink:
     take our largest record.
     """
 
-    def __init__(self, settings: Kafka, relay: str | None = None, bodies_url: str = "", mark: Callable[[int], str] = lambda _: "") -> None:
+    def __init__(
+        self,
+        settings: Kafka,
+        relay: str | None = None,
+        bodies_url: str = "",
+        mark: Callable[[int], str] = lambda _: "",
+        topics: Mapping[str, str] | None = None,
+    ) -> None:
         """`relay`: whose places it keeps; None: the pipeline's. Fenced, a relay that tries again takes the journal back; a pipeline ends.
 
         `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut. `mark` tells by what the
-        entry at a position is known again.
+        entry at a position is known again. `topics`: of each type that is written here, the pipeline's by default; the first one keeps
+        the places.
         """
         self._settings, self._relay, self._bodies_url = settings, relay, bodies_url or None
-        self._topics = event_topics(settings)
-        self._at = TopicPartition(settings.exchanges_topic, 0)
+        self._topics = topics or event_topics(settings)
+        self._at = TopicPartition(next(iter(self._topics.values())), 0)
         self._writers: dict[str, Transactions] = {}
         self._resender = Transactions(settings, f"meshscribe-resend-{uuid.uuid4().hex}")
         self._highs: dict[str, Place] = {}
@@ -120,12 +128,12 @@ class KafkaSink:
 
     async def resend(self, journal: str, outputs: Sequence[Output]) -> None:
         """See Resends. Under a transactional id of its own. Readers see these events once more, with the ids that they had."""
-        await self._resender.commit(records(self._settings, journal, outputs, self._bodies_url))
+        await self._resender.commit(records(self._settings, journal, outputs, self._bodies_url, self._topics))
 
     async def _commit(self, journal: str, new: Sequence[Output], high: Place, mark: str) -> None:
         offset = {self._at: _committed(high, mark)}
         del self._highs[journal]  # unknown until it is known
-        made = records(self._settings, journal, new, self._bodies_url)
+        made = records(self._settings, journal, new, self._bodies_url, self._topics)
         async with self._fenced(journal):
             await self._writer(journal).commit(made, group_of(journal, self._relay), offset)
         self._highs[journal], self._marks[journal] = high, mark
@@ -157,21 +165,23 @@ class KafkaSink:
             raise
 
 
-def records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None) -> Iterator[Record]:
+def records(
+    settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None = None, topics: Mapping[str, str] | None = None
+) -> Iterator[Record]:
     """The records of these outputs, in order; of those too large, what fits. `dataref`: base URL of the audit API that holds the bodies.
 
     Raises PermanentError: of one of them none can be made.
     """
     try:
-        yield from _records(settings, journal, outputs, dataref)
+        yield from _records(settings, journal, outputs, dataref, topics or event_topics(settings))
     except MeshscribeError:
         raise
     except Exception as error:
         raise PermanentError(f"records cannot be made of it: {blamed(error)}") from error
 
 
-def _records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None) -> Iterator[Record]:
-    topics, limit, encoder = event_topics(settings), settings.max_record_bytes - OVERHEAD, Encoder(journal)
+def _records(settings: Kafka, journal: str, outputs: Sequence[Output], dataref: str | None, topics: Mapping[str, str]) -> Iterator[Record]:
+    limit, encoder = settings.max_record_bytes - OVERHEAD, Encoder(journal)
     for place, events, *_ in outputs:
         for event in events:
             key, headers = encoder.encode(event, place)

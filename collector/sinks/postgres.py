@@ -30,7 +30,7 @@ from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.rows import Row, RowMaker, Rows
 from collector.store.usage_book import AS_USUAL, Book, Counting
 from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
-from collector.store.usage_statements import ENDED, KEYS_WITH_ARRAYS, with_arrays
+from collector.store.usage_statements import ENDED, KEYS_OF_DAY, KEYS_WITH_ARRAYS, with_arrays
 
 T = TypeVar("T")
 
@@ -56,9 +56,9 @@ WHERE revision > 0 AND exchange = ANY ($1::text[]) AND id >= $2 AND id < $3 GROU
 _SUPERSEDE = """
 UPDATE exchanges SET superseded = true
 WHERE exchange = $1 AND revision < $2 AND NOT superseded AND id >= $3 AND id < $4
-RETURNING id, time_us, revision, usage_key, usage
+RETURNING id, time_us, revision, usage_key, usage, exchange
 """
-_KEYS = "SELECT key FROM usage_days WHERE day = $1"
+_KEYS = f"{KEYS_OF_DAY} $1"
 _ADD_HOURS, _ADD_DAYS = with_arrays(schema.usage_hours), with_arrays(schema.usage_days)
 
 
@@ -109,7 +109,7 @@ class PostgresSink:
 
     async def _begin_days(self, connection: asyncpg.Connection) -> None:
         for day in list(self._book.missing):
-            self._book.begin(day, [row["key"] for row in await connection.fetch(_KEYS, day)])
+            self._book.begin(day, [tuple(row) for row in await connection.fetch(_KEYS, day)])
 
     async def close(self) -> None:
         async with self._alone:
@@ -160,9 +160,11 @@ class PostgresSink:
         await connection.execute("BEGIN")
         if high is not None:
             await connection.execute(_SET_HIGH, journal, *high)
-        deltas, new = Deltas(), list[Row]()
+        deltas, new, late = Deltas(), list[Row](), list[Row]()
         if rows.exchanges:
-            new = await self._insert_exchanges(connection, rows.exchanges, deltas, repeated)
+            day = await connection.fetchval(ENDED)
+            deltas = Deltas(edge(day) if day else "")
+            new, late = await self._insert_exchanges(connection, rows.exchanges, deltas.ended, repeated)
         for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
             for columns in chunks(found):
                 await connection.execute(STATEMENTS[table], *columns)
@@ -171,18 +173,19 @@ class PostgresSink:
         revised: list[str] = []
         if rows.exchanges:
             marked_now, revised = await self._supersede(connection, rows.exchanges)
-            deltas.change(new, marked_now)
+            deltas.change(new, marked_now, late)
         if self._sayings and said:
             await write_postgres(connection, self._sayings, said, revised)
         if rows.exchanges:
             await self._count(connection, deltas)
         await connection.execute("COMMIT")
 
-    async def _insert_exchanges(self, connection: asyncpg.Connection, rows: Sequence[Row], deltas: Deltas, repeated: bool) -> list[Row]:
-        """Returns those that were not there, each once. Raises _RepeatedError."""
-        ended = await connection.fetchval(ENDED) or 0
+    async def _insert_exchanges(
+        self, connection: asyncpg.Connection, rows: Sequence[Row], ended: str, repeated: bool
+    ) -> tuple[list[Row], list[Row]]:
+        """Returns those that were not there, each once, and of them those that came too late. Raises _RepeatedError."""
         wanted = list({row[ID]: row for row in reversed(rows)}.values())[::-1] if repeated else list(rows)
-        wanted, late = without_ended(wanted, edge(ended)) if ended else (wanted, [])
+        wanted, late = without_ended(wanted, ended) if ended else (wanted, [])
         inserted, statement = set[str](), STATEMENTS["exchanges"]
         for columns in chunks(wanted):
             if repeated:
@@ -191,8 +194,7 @@ class PostgresSink:
                 raise _RepeatedError
         if repeated:
             wanted, late = ([row for row in some if row[ID] in inserted] for some in (wanted, late))
-        deltas.late(late)
-        return wanted
+        return wanted, late
 
     async def _supersede(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> tuple[list[Counted], list[str]]:
         """Marks what has a later revision, whichever of them came first, and returns it, and which exchanges were revised."""

@@ -32,7 +32,7 @@ from collector.store.partitions import edge
 from collector.store.rows import Row, RowMaker, Rows
 from collector.store.usage_book import AS_USUAL, Book, Counting
 from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
-from collector.store.usage_statements import ENDED, KEY_WITH_MARKS, with_marks
+from collector.store.usage_statements import ENDED, KEY_WITH_MARKS, KEYS_OF_DAY, with_marks
 
 T = TypeVar("T")
 
@@ -46,10 +46,10 @@ WHERE revision > 0 AND exchange IN (SELECT value FROM json_each(?)) GROUP BY exc
 """
 _SUPERSEDE = """
 UPDATE exchanges SET superseded = 1 WHERE (id = ? OR (exchange = ? AND revision > 0)) AND revision < ? AND NOT superseded
-RETURNING id, time_us, revision, usage_key, usage
+RETURNING id, time_us, revision, usage_key, usage, exchange
 """
 _THERE = "SELECT id FROM exchanges WHERE id IN (SELECT value FROM json_each(?))"
-_KEYS = "SELECT key FROM usage_days WHERE day = ?"
+_KEYS = f"{KEYS_OF_DAY} ?"
 _HIGH = "SELECT position, ordinal FROM places WHERE journal = ?"
 _SET_HIGH = (
     "INSERT INTO places (journal, position, ordinal) VALUES (?, ?, ?) "
@@ -124,7 +124,7 @@ class SqliteSink:
         if not self._book.missing:
             return rows
         for day in list(self._book.missing):
-            self._book.begin(day, [key for (key,) in connection.execute(_KEYS, (day,))])
+            self._book.begin(day, connection.execute(_KEYS, (day,)))
         return self._maker.rows(journal, outputs, self._book.key_of)
 
     def _store(self, connection: sqlite3.Connection, journal: str, rows: Rows, high: Place | None, said: Said | None) -> None:
@@ -170,18 +170,17 @@ class SqliteSink:
 
     def _exchanges(self, connection: sqlite3.Connection, rows: Sequence[Row], repeated: bool) -> list[str]:
         """Rows with what they add to the sums of usage; returns those exchanges that were revised. Raises _RepeatedError."""
-        deltas, (ended,) = Deltas(), connection.execute(ENDED).fetchone() or (0,)
+        (ended,) = connection.execute(ENDED).fetchone() or (0,)
+        deltas = Deltas(edge(ended) if ended else "")
         new = self._new(connection, rows) if repeated else rows
-        if ended:
-            new, late = without_ended(new, edge(ended))
-            deltas.late(late)
+        new, late = without_ended(new, edge(ended)) if ended else (new, [])
         before = connection.total_changes
         self._insert(connection, "exchanges", new)
         if connection.total_changes - before != len(new):
             raise _RepeatedError
         revised = connection.execute(_REVISED, (orjson.dumps([row[EXCHANGE] for row in rows]),)).fetchall()
         marked = [Counted(*row) for one in revised for row in connection.execute(_SUPERSEDE, one).fetchall()]
-        deltas.change(new, marked)
+        deltas.change(new, marked, late)
         if deltas.hours:
             connection.executemany(KEY_WITH_MARKS, self._book.needed(deltas.keys()))
             connection.executemany(_ADD_HOURS, deltas.by_hour())

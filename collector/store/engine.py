@@ -17,6 +17,7 @@ from collector.settings import Sink as SinkSettings
 from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
 from collector.sqlite.deadlines import keep_deadlines
+from collector.sqlite.kinds import read_leniently
 from collector.store.migrate import head, migrate, revisions, server_revision
 from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.retention import PostgresExpiry, SqliteExpiry
@@ -44,6 +45,7 @@ def open_engine(settings: SinkSettings, statement_seconds: float = STATEMENT_SEC
     url = make_url(settings.url).set(drivername="sqlite+aiosqlite")
     engine = create_async_engine(url, connect_args={"timeout": 10, "check_same_thread": False})
     event.listen(engine.sync_engine, "connect", _lenient)
+    read_leniently(engine)
     keep_deadlines(engine)
     return engine
 

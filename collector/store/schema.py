@@ -295,3 +295,16 @@ looks_at = Table(
     Column("look", Id, primary_key=True),
     sqlite_with_rowid=False,
 )
+
+looks_placed = Table(
+    "looks_placed",
+    metadata,
+    Column(
+        "position",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        comment="in the order in which they were committed; never used again",
+    ),
+    Column("look", Id, nullable=False),
+    sqlite_autoincrement=True,
+)

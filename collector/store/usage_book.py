@@ -1,13 +1,15 @@
 """Which key of the sums an exchange is counted under: its namespace, service, model, consumer, user, caller, protocol and annotations.
 
 Callers make up models, and keys of a day have a bound: what is new beyond it is counted under `other`, first in place of the names that
-callers choose, then of all. The exchange's row holds its key, so that whatever was decided can be taken back and made anew.
+callers choose, then of all. Beyond the bound a namespace still has its share, up to the bound once more for all together: who fills the
+day leaves room for the others. The exchange's row holds its key, so that whatever was decided can be taken back and made anew.
 Pure, but for what it remembers. Next stop: usage_deltas.py adds up what is counted under each key.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -25,6 +27,7 @@ OTHER = "other"
 NAME_BYTES = 256  # of each part of a key; a longer one is cut
 _CACHED_CHARACTERS = 2048  # of all parts: longer keys are made anew each time
 AS_TOLD, NAMES, ALL = 0, 1, 2  # what is folded
+SHARES = 10  # beyond the bound a namespace has at most this part of it, and less where more namespaces are told
 
 Told = tuple[str | None, ...]
 
@@ -61,9 +64,13 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class _Day:
-    """`ids`: all keys that this day has. `named`: what was looked up before."""
+    """`ids`: all keys that this day has; `owned`: how many that are told as they are each namespace has, `told`: all of them together.
+    `named`: what was looked up before.
+    """
 
     ids: set[int]
+    owned: Counter[str | None]
+    told: int
     named: dict[Told, int] = field(default_factory=dict)
 
 
@@ -78,10 +85,12 @@ class Book:
         self._unsaved: dict[int, Key] = {}  # to be written in the transaction that first counts under them
         self._written: set[int] = set()  # of these, in the transaction that is under way
 
-    def begin(self, day: int, ids: Iterable[int]) -> None:
-        """The keys that the store has of this day. The newest days are remembered."""
+    def begin(self, day: int, keys: Iterable[tuple[int, int | None, str | None]]) -> None:
+        """The keys that the store has of this day: id, what is folded, namespace. The newest days are remembered."""
         self.missing.discard(day)
-        self._days[day] = _Day(set(ids))
+        found = list(keys)
+        owned = Counter(namespace for _, folded, namespace in found if not folded)
+        self._days[day] = _Day({identity for identity, _, _ in found}, owned, owned.total())
 
     def needed(self, ids: Iterable[int] | None = None) -> list[Key]:
         """Of these keys, or of all, those that the store does not have: the same transaction is to write them, in this order.
@@ -136,19 +145,28 @@ class Book:
 
     def _room(self, day: _Day, told: Told) -> int:
         namespace, service, *_, protocol, _ = told
-        ways = (
-            (AS_TOLD, told, self._counting.keys),
-            (NAMES, (namespace, service, *(OTHER,) * 4, protocol, None), 2 * self._counting.keys),
-        )
-        for folded, parts, most in ways:
-            key = made(folded, parts)
-            if key.id in day.ids or len(day.ids) < most:
-                return self._take(day, key)
+        key = made(AS_TOLD, told)
+        if key.id in day.ids or self._is_free(day, key.namespace):
+            return self._take(day, key)
+        key = made(NAMES, (namespace, service, *(OTHER,) * 4, protocol, None))
+        if key.id in day.ids or len(day.ids) < 3 * self._counting.keys:
+            return self._take(day, key)
         return self._take(day, made(ALL, (*(OTHER,) * 7, None)))
+
+    def _is_free(self, day: _Day, namespace: str | None) -> bool:
+        """Whether there is room for one more key that is told as it is."""
+        keys = self._counting.keys
+        if day.told < keys:
+            return True
+        share = keys // max(SHARES, len(day.owned) + (namespace not in day.owned))
+        return day.told < 2 * keys and day.owned[namespace] < max(share, 1)
 
     def _take(self, day: _Day, key: Key) -> int:
         if key.id not in day.ids:
             day.ids.add(key.id)
+            if key.folded == AS_TOLD:
+                day.owned[key.namespace] += 1
+                day.told += 1
             self._unsaved[key.id] = key
         return key.id
 

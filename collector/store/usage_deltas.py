@@ -35,16 +35,21 @@ class Counted(NamedTuple):
     revision: int
     key: int | None
     usage: str | None
+    exchange: str
 
 
 class Deltas:
-    """What is added, and taken back, under each hour and key."""
+    """What is added, and taken back, under each hour and key. `ended`: ids before it are of days that retention has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended: str = "") -> None:
         self.hours: dict[Cell, list[int]] = {}
+        self.ended = ended
 
-    def change(self, new: Sequence[Row], marked: Sequence[Counted]) -> None:
-        """`new`: rows of `exchanges` that were not there before. `marked`: rows that have a later revision now, new or not."""
+    def change(self, new: Sequence[Row], marked: Sequence[Counted], late: Sequence[Row] = ()) -> None:
+        """`new`: rows of `exchanges` that were not there before; of these the `late` ones (without_ended) count nothing. `marked`: rows
+        that have a later revision now, new or not. The sums of a day that is ended stay as they are, whatever is revised.
+        """
+        self._late(late, marked)
         own = {row[ID] for row in new} if marked else set[str]()
         behind = own.intersection(row.id for row in marked)
         for row in new:
@@ -52,7 +57,7 @@ class Deltas:
             if key is not None and not (behind and row[ID] in behind):
                 self.count(row[TIME], key, row[REVISION], row[USAGE])
         for old in marked:
-            if old.key is not None and old.id not in own:
+            if old.key is not None and old.id not in own and old.id >= self.ended:
                 self.count(old.time_us, old.key, old.revision, old.usage, -1)
 
     def count(self, time_us: int, key: int, revision: int, usage: str | None, sign: int = 1) -> None:
@@ -68,9 +73,13 @@ class Deltas:
             for name, number in counts_in(usage):
                 sums[_AT[name]] += sign * number
 
-    def late(self, rows: Sequence[Row]) -> None:
-        """Calls that came when their day had been ended by retention: they are told, and their tokens are not added."""
-        for row in rows:
+    def _late(self, rows: Sequence[Row], marked: Sequence[Counted]) -> None:
+        """Calls that came when their day had been ended by retention: they are told once, and their tokens are not added. A call of which
+        an earlier revision was stored before is in the sums already, or was told then.
+        """
+        ids = {row[ID] for row in rows}
+        known = {old.exchange for old in marked if old.id not in ids}
+        for row in {row[EXCHANGE]: row for row in rows if row[EXCHANGE] not in known}.values():
             self._sums(hour_of(row[TIME]), row[KEY])[_LATE] += 1
 
     def _sums(self, hour: int, key: int) -> list[int]:

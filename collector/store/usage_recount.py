@@ -23,7 +23,7 @@ from collector.store.partitions import edge
 from collector.store.schema import usage_days, usage_hours
 from collector.store.usage_book import Book, Counting
 from collector.store.usage_deltas import HOURS, Cell, Deltas
-from collector.store.usage_statements import KEY_BY_NAME, with_marks
+from collector.store.usage_statements import KEY_BY_NAME, KEYS_OF_DAY, with_marks
 
 BATCH = 250
 ALL = "~"  # behind every id
@@ -33,7 +33,7 @@ _SET = text(
     'UPDATE exchanges SET consumer = :consumer, "user" = :user, protocol = :protocol, annotations = :annotations, billable = :billable,'
     " usage = :usage, usage_key = :key WHERE id = :row"
 )
-_KEYS = text("SELECT key FROM usage_days WHERE day = :day")
+_KEYS = text(f"{KEYS_OF_DAY} :day")
 _STATE = text("SELECT ended, uncounted FROM usage_state WHERE id = 1")
 _REACHED = text("UPDATE usage_state SET uncounted = :reached WHERE id = 1 AND uncounted IS NOT NULL")
 _ADD_KEY, _ADD_HOUR, _ADD_DAY = text(KEY_BY_NAME), text(with_marks(usage_hours, ":")), text(with_marks(usage_days, ":"))
@@ -122,7 +122,7 @@ class Recount:
         for row, columns in told:
             if columns is not None and self._book.key_of(columns, row.time_us) is None:
                 for day in list(self._book.missing):
-                    self._book.begin(day, [one.key for one in await connection.execute(_KEYS, {"day": day})])
+                    self._book.begin(day, [(one.key, one.folded, one.namespace) for one in await connection.execute(_KEYS, {"day": day})])
 
     async def _save(self, connection: AsyncConnection, deltas: Deltas) -> None:
         if keys := self._book.needed():

@@ -7,6 +7,7 @@ from sqlalchemy import Table
 from collector.messages.usage_counts import SUMS
 from collector.store.schema import usage_hours, usage_keys
 
+KEYS_OF_DAY = "SELECT key, folded, namespace FROM usage_days LEFT JOIN usage_keys ON usage_keys.id = usage_days.key WHERE usage_days.day ="
 ENDED = "SELECT ended FROM usage_state WHERE id = 1"
 
 

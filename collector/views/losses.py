@@ -226,7 +226,7 @@ def _of_proxy(item: Document, away: Sequence[Document]) -> list[Trouble]:
             level = "gap" if name.startswith("without") else "bad"
             sent, here = (item[ANNOUNCED], item["received"]) if name in ("dropped", "missing") else (None, None)
             what, node = f"{count:,} {WHAT[name]}", item["node"]
-            found.append(Trouble(item["first"], _short(node), node, level, what, sent, here, why, CURES[name]))
+            found.append(Trouble(item.get("first", ""), _short(node), node, level, what, sent, here, why, CURES[name]))
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from collector.access.everybody import everything
+from collector.access.authorise import Authority
 from collector.access.open import Opened, open_access
 from collector.audit.app import create_app
 from collector.settings import Access, Audit, Settings
@@ -45,7 +45,7 @@ async def door() -> AsyncIterator[Doors]:
         async def made(access: Access, base: str = "http://127.0.0.1:8081") -> Door:
             engine, clock = create_async_engine("sqlite+aiosqlite://"), TurnedClock()
             stack.push_async_callback(engine.dispose)
-            opened = await open_access(Settings(access=access), clock, stack, everything)
+            opened = await open_access(Settings(access=access), clock, stack, Authority([], None).looker)
             app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, None, opened)
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
             await stack.enter_async_context(client)

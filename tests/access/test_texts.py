@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from collector.access.texts import can_hold_text, classified, without_texts
+from collector.access.texts import LEFT_OUT, can_hold_text, classified, without_texts
 from collector.messages.field import fields, held_by
 from collector.messages.record import Record
 from tests.support.record_fields import faults
@@ -22,6 +22,11 @@ def kinds() -> list[type]:
 def test_of_every_field_that_can_hold_a_text_it_is_written_down_whether_it_stays(kind: type) -> None:
     open_fields = {field.name for field in fields(kind) if can_hold_text(field.kind) and not list(held_by(field.kind))}
     assert open_fields <= classified(kind)
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT, ids=lambda kind: kind.__name__)
+def test_what_is_left_out_is_described_as_what_may_be_absent(kind: type) -> None:
+    assert [field.name for field in fields(kind) if field.name in LEFT_OUT[kind] and not field.absent] == []
 
 
 def full() -> dict[str, object]:

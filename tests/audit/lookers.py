@@ -15,15 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from collector.access.look_writer import LookWriter
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
 from collector.access.open import Opened
-from collector.audit.app import AuditApp
+from collector.audit.app import NO_SEARCH, AuditApp, create_app
 from collector.audit.services import Known
 from collector.clock import SystemClock
 from collector.health import Component
 from collector.messages.freshness import Freshness
 from collector.messages.service import KnownService
-from collector.settings import Access, Audit
+from collector.settings import Access, Audit, Search
 from collector.store.schema import looks
-from collector.views.whole import create_whole
+from collector.views.app import mount
 from tests.audit.rows import Clock, Store
 
 ADA = Person("ada", "token")
@@ -85,13 +85,14 @@ def looker(*rights: Right, reach: Reach = EVERYTHING) -> Looker:
 
 @asynccontextmanager
 async def whole_over(
-    store: Store, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False
+    store: Store, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False, search: Search = NO_SEARCH
 ) -> AsyncIterator[AuditApp]:
     """The API, and the pages on it."""
     engine = store.opened()
     clock = Clock() if looks is None else Ticking()
     access = Opened(Access(reason="required" if reason_required else "off"))
-    app = create_whole(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks)
+    app = create_app(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks, search)
+    mount(app, clock, 500)
     yield app
     await app.tails.stop()
     await engine.dispose()
@@ -104,10 +105,15 @@ def shown_to(who: Looker | None, app: ASGIApp) -> httpx.AsyncClient:
 
 @asynccontextmanager
 async def seen_by(
-    store: Store, who: Looker | None, known: Known | None = None, looks: LookWriter | None = None, reason_required: bool = False
+    store: Store,
+    who: Looker | None,
+    known: Known | None = None,
+    looks: LookWriter | None = None,
+    reason_required: bool = False,
+    search: Search = NO_SEARCH,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The API, and the pages on it, as this person sees them."""
-    async with whole_over(store, known, looks, reason_required) as app, shown_to(who, app) as client:
+    async with whole_over(store, known, looks, reason_required, search) as app, shown_to(who, app) as client:
         yield client
 
 

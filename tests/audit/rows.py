@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +19,7 @@ from collector.messages.completeness import Completeness, names
 from collector.messages.event import REQUEST_TYPE, RESPONSE_TYPE, Place
 from collector.messages.exchange import LedgerWindow, Node
 from collector.messages.usage_counts import SUMS
+from collector.store import texts
 from collector.store.postings import postings
 from collector.store.schema import (
     USAGE_DIMENSIONS,
@@ -32,6 +34,7 @@ from collector.store.schema import (
     usage_keys,
 )
 from collector.store.usage_deltas import HOUR_US, HOURS
+from collector.store.words import line
 from tests.support.clocks import Sleeping
 
 NOW = 1_763_800_000_123_456  # 2025-11-22T08:26:40.123456Z
@@ -223,6 +226,17 @@ class Store:
             connection.execute(insert(usage_keys).values(id=identity, folded=folded, **parts))
             connection.execute(insert(usage_hours).values(hour=time_us // HOUR_US, key=identity, **counts))
             connection.execute(insert(usage_days).values(day=time_us // HOUR_US // HOURS, key=identity, **counts))
+
+        self.transact(write)
+
+    def words(self, exchange: str, *said: str) -> None:
+        """Into the index of texts: that this was asked or answered."""
+
+        def write(connection: Connection) -> None:
+            own = connection.connection.driver_connection
+            assert isinstance(own, sqlite3.Connection)
+            own.execute(texts.BEGUN_SQLITE, (NOW,))
+            texts.put_sqlite(own, [texts.Text(exchange, line(said))])
 
         self.transact(write)
 

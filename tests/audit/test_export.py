@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -13,11 +14,15 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector.audit import export_pages
+from collector.access.looker import Looker, Reach, Right
+from collector.access.proof import NotProvenError
+from collector.audit import export_pages, standing
 from collector.audit.app import create_app
 from collector.audit.export_forms import cell
+from collector.errors import RetryableError
 from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
+from tests.audit.lookers import ADA, looker
 from tests.audit.reading import Reading
 from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, payload
 
@@ -162,6 +167,69 @@ async def test_a_slow_reader_holds_no_turn_and_no_more_than_its_seat(sqlite_stor
         await slow.leave()
         assert whole((await client.get("/v1/export")).content)[1]["rows"] == 9
     await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        (None, standing.GONE),
+        (NotProvenError("expired"), standing.GONE),
+        (RetryableError("nobody answers"), standing.UNKNOWN),
+        (Looker(ADA, {Right.EXCHANGES: Reach(namespaces=frozenset({"dev"}))}), standing.CHANGED),
+    ],
+)
+@pytest.mark.parametrize("kind", ["ndjson", "csv"])
+async def test_an_export_ends_with_a_word_when_its_reader_is_not_let_in_any_more(
+    sqlite_store: Store, later: Looker | Exception | None, why: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_pages, "ROWS", 3)
+    sqlite_store.exchanges(*(exchange(NOW + n, position=10 + n) for n in range(20)))
+    who, clock, asked = looker(Right.EXCHANGES, Right.TEXTS), Clock(), 0
+
+    async def again() -> Looker | None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            return who
+        if isinstance(later, Exception):
+            raise later
+        return later
+
+    engine = sqlite_store.opened()
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock)
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        async def later_on(message: Any) -> None:
+            clock.us += 11 * SECOND
+            await send(message)
+
+        await app({**scope, "state": {"looker": who, "ask_again": again}}, receive, later_on)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://audit") as client:
+        answer = await client.get("/v1/export", params={"format": kind})
+        lines = answer.content.splitlines(keepends=True)
+        told = json.loads(re.sub(rb"^#meshscribe_export ", b"", lines[-1]))
+        told = told.get("meshscribe_export", told)
+        before = b"".join(lines[:-1])
+        assert (told["ended"], told["rows"], told["bytes"]) == (why, 9, len(before))
+        assert "sha256" not in told
+        asked = 0
+        clock.us = NOW
+        rest = await client.get("/v1/export", params={"format": kind, "limit": 2, "cursor": told["next"]})
+    assert (
+        rest.content.splitlines(keepends=True)[-3:-1]
+        == [line for line in (await _whole(sqlite_store, kind)).splitlines(keepends=True) if line not in lines][:2]
+    )
+    await engine.dispose()
+
+
+async def _whole(store: Store, kind: str) -> bytes:
+    engine = store.opened()
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+        content = (await client.get("/v1/export", params={"format": kind})).content
+    await engine.dispose()
+    return content
 
 
 async def test_a_refused_export_leaves_its_seat(api: Api) -> None:

@@ -20,6 +20,7 @@ from collector.access.roles import ROLES, looker
 from collector.audit.looks import STRANGERS, Looks, Strangers
 from collector.audit.problems import problem
 from collector.clock import SystemClock
+from collector.settings import Search
 from collector.settings.access_rules import Rule
 from collector.store.schema import looks, looks_at
 from tests.audit.lookers import Catalogue, looks_in, shown_to, whole_over, written_down
@@ -62,6 +63,7 @@ def answered(_text: str, _namespace: str) -> bool:
     return True
 
 
+WORD = SECRETS["prompt"]
 MARKED = "annotation=team=a&label=tier=1&user=ann&session=s1&trace=0af7651916cd43dd8448eb211c80319c&tool=find&tokens=>1"
 LINE = "annotation%3Ateam%3Da+label%3Atier%3D1+user%3Aann+session%3As1+tool%3Afind+tokens%3A%3E1"
 HISTOGRAM = "/v1/histogram?since=2025-11-20T00:00:00Z&until=2025-11-24T00:00:00Z&namespace={ns}"  # the rows lie in it, whenever it is asked
@@ -69,6 +71,7 @@ ENDPOINTS = {
     "list": Endpoint("/v1/exchanges?namespace={ns}", Right.EXCHANGES, is_list=True),
     "list by marks": Endpoint("/v1/exchanges?namespace={ns}&" + MARKED, Right.EXCHANGES, is_list=True),
     "list by a line": Endpoint("/v1/exchanges?namespace={ns}&q=" + LINE, Right.EXCHANGES, is_list=True),
+    "list by words": Endpoint("/v1/exchanges?namespace={ns}&text=" + WORD, Right.EXCHANGES, is_list=True, other=Right.TEXTS),
     "stored list": Endpoint("/v1/exchanges?order=stored&namespace={ns}", Right.EXCHANGES, is_list=True),
     "record": Endpoint("/v1/exchanges/{id}", Right.EXCHANGES),
     "events": Endpoint("/v1/exchanges/{id}/events", Right.EXCHANGES),
@@ -81,6 +84,9 @@ ENDPOINTS = {
     "access": Endpoint("/v1/access", Right.ACCESS, shows=answered, everything=True),
     "facets": Endpoint("/v1/facets?namespace={ns}", Right.EXCHANGES, is_list=True, shows=counted("counted_rows")),
     "facets by marks": Endpoint("/v1/facets?namespace={ns}&" + MARKED, Right.EXCHANGES, is_list=True, shows=counted("counted_rows")),
+    "facets by words": Endpoint(
+        "/v1/facets?namespace={ns}&text=" + WORD, Right.EXCHANGES, is_list=True, shows=counted("counted_rows"), other=Right.TEXTS
+    ),
     "histogram": Endpoint(
         HISTOGRAM,
         Right.EXCHANGES,
@@ -93,6 +99,10 @@ ENDPOINTS = {
         is_list=True,
         shows=counted("counted_rows"),
     ),
+    "histogram by words": Endpoint(
+        HISTOGRAM + "&text=" + WORD, Right.EXCHANGES, is_list=True, shows=counted("counted_rows"), other=Right.TEXTS
+    ),
+    "export by words": Endpoint("/v1/export?namespace={ns}&text=" + WORD, Right.EXCHANGES, is_list=True, other=Right.TEXTS),
     "export": Endpoint("/v1/export?namespace={ns}", Right.EXCHANGES, is_list=True),
     "export as a table": Endpoint("/v1/export?format=csv&namespace={ns}", Right.EXCHANGES, is_list=True),
     "export with bodies": Endpoint("/v1/export?bodies=true&namespace={ns}", Right.EXCHANGES, is_list=True, other=Right.BODIES),
@@ -126,6 +136,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         row |= {"position": at + 1, "journal": JOURNAL}
         store.exchanges(row)
         store.payloads(payload(row, "request", PROMPT), payload(row, "response", ANSWER))
+        store.words(row["id"], WORD)
         told = window(NOW - at * MINUTE, f"node-{row['namespace']}", received=1)
         store.ledger({**told, "namespace": row["namespace"]})
         store.usage(NOW, calls=1, output=5, namespace=row["namespace"], service="llama", model="llama-3")
@@ -149,7 +160,7 @@ def writer(filled: Store, writer_of_all: LookWriter) -> Iterator[LookWriter]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(filled: Store, writer_of_all: LookWriter) -> AsyncIterator[ASGIApp]:
     """Made once: it takes longer than all that one person asks of it."""
-    async with whole_over(filled, Catalogue([(OWN, "llama"), (OTHER, "llama")]), writer_of_all) as made:
+    async with whole_over(filled, Catalogue([(OWN, "llama"), (OTHER, "llama")]), writer_of_all, search=Search(text=True)) as made:
         yield made
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from collector.access.looker import EVERYTHING, Looker, Person, Right
 from collector.access.proof import NotProvenError
-from collector.audit import news, readers, tails
+from collector.audit import news, readers, standing, tails
 from collector.audit import tail as tail_route
 from collector.audit.app import AuditApp, create_app
 from collector.clock import SystemClock
@@ -286,6 +286,9 @@ async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(
         first = made.stored()
         assert (await reader.told()).data["id"] == first[0]
         now[0] = later
+        last = await reader.told()
+        assert (last.name, last.id) == ("ended", "")
+        assert last.data["why"] in (standing.GONE, standing.UNKNOWN, standing.CHANGED)
         while not reader.task.done():
             piece = asyncio.create_task(reader.piece())
             await asyncio.wait({piece, reader.task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)

@@ -36,6 +36,7 @@ OLD = 4_500
 _OTHERS = ("id", "superseded", "source", "subject", "time_us", "journal", "position", "ordinal", "crc", "data")
 _COLUMNS = (*_OTHERS[:5], *ExchangeColumns._fields, *_OTHERS[5:])
 _MARKS = _COLUMNS.index("marks")
+UNCOUNTED = (None,) * (ExchangeColumns._fields.index("tokens") - ExchangeColumns._fields.index("consumer"))  # in no sum of usage
 INSERT = f"INSERT INTO exchanges ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 MARKED: dict[str, dict[str, str]] = {
@@ -103,7 +104,7 @@ def _rows(count: int, chance: Random) -> Iterator[tuple[object, ...]]:
             *(key, r2 < 0.001, f"/proxy/{node}", f"{namespace}/{service}", us, key, 0, int(r1 * 5e6), namespace, service, node, rest),
             *("POST" if r2 < 0.99 else "GET" if r2 < 0.99999 else "DELETE", _path(r1, r2, r3, number), _status(r4)),
             *(f"spiffe://cluster.local/ns/app/sa/c{round(300 * r1**3)}", f"model-{round(60 * r3**6)}", _completeness(r1)),
-            *(1000, 2000, *_told(number, r1, r2, r3, chance), "bench", number, 0, None, data),
+            *(1000, 2000, *UNCOUNTED, *_told(number, r1, r2, r3, chance), "bench", number, 0, None, data),
         )
 
 

@@ -17,12 +17,13 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from collector.access.look_writer import LookWriter
+from collector.audit.app import create_app
 from collector.clock import Clock, SystemClock
 from collector.messages.event import Output, Place
 from collector.settings import Audit, Sink, Usage
 from collector.sinks.open import open_sink
 from collector.store.schema import ledger, metadata
-from collector.views.whole import create_whole
+from collector.views.app import mount
 from tests.audit.conftest import Parts
 
 WAIT_MS = 60_000  # a slow machine is no fault of the page
@@ -53,7 +54,8 @@ class Pages:
         registry = CollectorRegistry()
         looks = LookWriter(engine, SystemClock(), registry, 5.0)
         looks.start()
-        app = create_whole(engine, Parts(), registry, Audit(), self._clock, looks=looks, annotations=self._annotations)
+        app = create_app(engine, Parts(), registry, Audit(), self._clock, looks=looks)
+        mount(app, self._clock, Audit().page_limit, self._annotations)
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
         serving = asyncio.create_task(self._server.serve())
         while not self._server.should_exit:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner, Result
 
-from collector.access.everybody import everything
+from collector.access.authorise import Authority
 from collector.access.open import open_access
 from collector.audit.app import create_app
 from collector.cli import app
@@ -44,7 +44,7 @@ class Server:
         async with AsyncExitStack() as stack:
             engine = create_async_engine(self.store.url)
             stack.push_async_callback(engine.dispose)
-            opened = await open_access(Settings(access=access), clock, stack, everything) if access is not None else None
+            opened = await open_access(Settings(access=access), clock, stack, Authority([], None).looker) if access is not None else None
             api = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, None, opened)
             self._server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
             serving = asyncio.create_task(self._server.serve())

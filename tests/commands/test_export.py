@@ -145,6 +145,41 @@ def test_a_part_that_was_cut_is_asked_for_again(server: Server, filled: list[Any
         assert run(api, Directory(tmp_path), Job({}, "ndjson", 4), lambda _: None).rows == ROWS
 
 
+class Ended(httpx.BaseTransport):
+    """Passes on what the API answers, but for the first answer's last line, which says that the answer was ended."""
+
+    def __init__(self) -> None:
+        self._real = httpx.HTTPTransport()
+        self._ended = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._real.handle_request(request)
+        if self._ended or "export" not in request.url.path:
+            return answer
+        self._ended = True
+        lines = httpx.Response(200, headers=answer.headers, stream=answer.stream).read().splitlines(keepends=True)
+        told = {"meshscribe_export": {"ended": "your rights are others", "rows": len(lines) - 1, "bytes": 1}}
+        headers = {"meshscribe-cursor": answer.headers["meshscribe-cursor"]}
+        return httpx.Response(200, headers=headers, content=b"".join(lines[:-1]) + json.dumps(told).encode() + b"\n")
+
+    def close(self) -> None:
+        self._real.close()
+
+
+def test_a_part_that_the_api_ended_is_no_part_and_is_asked_for_again(
+    server: Server, filled: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_parts, "FIRST_WAIT_S", 0.0)
+    with AuditClient(server.url) as api:
+        through(api, Ended())
+        assert run(api, Directory(tmp_path / "again"), Job({}, "ndjson", 4), lambda _: None).rows == ROWS
+    monkeypatch.setattr(export_parts, "TRIES", 0)
+    with AuditClient(server.url) as api:
+        through(api, Ended())
+        with pytest.raises(UnreachableError, match="your rights are others"):
+            run(api, Directory(tmp_path / "once"), Job({}, "ndjson", 4), lambda _: None)
+
+
 def test_what_is_whole_is_not_written_over(cli: Cli, filled: list[Any], tmp_path: Path) -> None:
     assert cli("export", str(tmp_path)).exit_code == 0
     again = cli("export", str(tmp_path))

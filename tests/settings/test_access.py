@@ -100,3 +100,13 @@ def test_a_slip_inside_of_a_section_is_told_with_what_may_have_been_meant(tmp_pa
     assert faults(tmp_path, "access: {oidc: {isuer: x}}") == ["access.oidc.isuer: no such setting (did you mean issuer?)"]
     monkeypatch.setenv("MESHSCRIBE_ACCESS__OIDC__ISUER", "x")
     assert any("did you mean MESHSCRIBE_ACCESS__OIDC__ISSUER?" in fault for fault in faults(tmp_path, ""))
+
+
+@pytest.mark.parametrize(("sums", "rows", "fits"), [(29, 30, False), (30, 30, True), (31, 30, True), ("null", 30, True), (1, "null", True)])
+def test_sums_of_usage_outlive_the_exchanges_that_they_are_of(tmp_path: Path, sums: object, rows: object, fits: bool) -> None:
+    text = f"usage: {{retention_days: {sums}}}\nsink: {{retention_days: {rows}}}"
+    if fits:
+        load(written(tmp_path, text))
+    else:
+        [fault] = faults(tmp_path, text)
+        assert "usage.retention_days (29) must not be less than sink.retention_days (30)" in fault

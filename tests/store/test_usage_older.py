@@ -107,7 +107,19 @@ async def test_sums_outlive_exchanges_and_a_replay_counts_nothing_twice(settings
     await write(settings, *calls)
     revised = told(2, at=NOW_US - 2 * DAY_US, revision=1, classes={"output": 7})
     await write(settings, revised, revised)
-    assert await summed(settings) == [[1, 2, 100], [1, 0, 10], [1, 0, 1]]
+    assert await summed(settings) == [[1, 1, 100], [1, 0, 10], [1, 0, 1]]
+
+
+async def test_a_revision_of_a_call_whose_day_is_ended_changes_nothing_and_is_no_call_that_came_late(settings: Sink) -> None:
+    """Its exchange is still there: retention was ended in the middle of its work, or waits for a relay."""
+    then = NOW_US - 2 * DAY_US
+    await write(settings, told(1, at=then, classes={"output": 100}), told(2, at=NOW_US, classes={"output": 1}))
+    await run(settings, f"UPDATE usage_state SET ended = {TODAY}")
+    await write(settings, told(1, at=then, revision=1, classes={"output": 7}), told(2, at=NOW_US, revision=1, classes={"output": 5}))
+    assert await summed(settings) == [[1, 0, 100], [1, 0, 5]]
+    await write(settings, *(told(3, at=then, revision=n, classes={"output": 3}) for n in range(2)))
+    await write(settings, told(3, at=then, revision=2, classes={"output": 3}))
+    assert await summed(settings) == [[1, 1, 100], [1, 0, 5]]
 
 
 async def test_a_recount_leaves_the_sums_of_ended_days_as_they_are(settings: Sink) -> None:

@@ -73,7 +73,7 @@ def settings_for(bootstrap: str, **changes: Any) -> Kafka:
     prefix = unique("t")
     topics = {
         f"{name}_topic": f"{prefix}.{name}"
-        for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints", "dead_letters", "services")
+        for name in ("exchanges", "usage", "payloads", "ledger", "raw", "checkpoints", "dead_letters", "services", "access")
     }
     return Kafka(**{"bootstrap_servers": bootstrap, **topics, **changes})
 

@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.types import Receive, Scope, Send
 
 from collector.access.looker import Looker
+from collector.audit.app import create_app
 from collector.messages.event import Output, Place
 from collector.settings import Audit
 from collector.sinks.sqlite import SqliteSink
 from collector.store.schema import metadata
-from collector.views.whole import create_whole
+from collector.views.app import mount
 from tests.audit.conftest import Parts
 from tests.audit.rows import Clock
 from tests.support.outputs import ANSWER, CHAT, outputs
@@ -115,7 +116,8 @@ async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
     metadata.create_all(made)
     made.dispose()
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    app = create_whole(engine, Parts(), CollectorRegistry(), Audit(), clock)
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock)
+    mount(app, clock, Audit().page_limit)
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
         if world.looker is not None:

@@ -13,15 +13,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
-from collector.access.everybody import everything
+from collector.access.authorise import Authority
 from collector.access.look_writer import LookWriter
 from collector.access.looker import EVERYTHING, Looker, Reach, Right
 from collector.access.open import open_access
 from collector.access.static_tokens import line, new_token
+from collector.audit.app import create_app
 from collector.audit.looks import INNER, OF_PAGE, REASON_HEADER
 from collector.clock import SystemClock
 from collector.settings import Access, Audit, Settings
-from collector.views.whole import create_whole
+from collector.views.app import mount
 from tests.audit.lookers import ADA, Ticking, Well, looker, looks_in, seen_by, written_down
 from tests.audit.rows import MINUTE, NOW, Store, exchange
 from tests.audit.whole_records import whole
@@ -122,8 +123,9 @@ async def locked(store: Store, writer: LookWriter, tokens: Path) -> AsyncIterato
     tokens.write_text(line("ada", token) + "\n", encoding="utf-8")
     engine = store.opened()
     async with AsyncExitStack() as stack:
-        opened = await open_access(Settings(access=Access(tokens_file=tokens)), SystemClock(), stack, everything)
-        app = create_whole(engine, Well(), CollectorRegistry(), Audit(), Ticking(), None, opened, writer)
+        opened = await open_access(Settings(access=Access(tokens_file=tokens)), SystemClock(), stack, Authority([], None).looker)
+        app = create_app(engine, Well(), CollectorRegistry(), Audit(), Ticking(), None, opened, writer)
+        mount(app, Ticking(), Audit().page_limit)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8081") as client:
             yield client, token
     await engine.dispose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collector.metrics.metric import STORING, ListedCounter, ListedGauge, Role
 
 # Role store's own copying into the SQL store is the relay `store`.
-_RELAY = {"relay": "the names in `relays`; in role store `store` as well"}
+_RELAY = {"relay": "the names in `relays`; in role store `store` as well; where looks are written `looks`, with `access.to_kafka`"}
 FAILING = ListedGauge(
     name="meshscribe_relay_failing",
     unit="0 or 1",

@@ -44,10 +44,11 @@ def _journal(settings: Settings) -> Iterator[Trial]:
 def _kafka(settings: Settings) -> Iterator[Trial]:
     kafka = settings.kafka
     into_kafka = settings.sinks_in_kafka or (settings.runs_relays and any(relay.to == "kafka" for relay in settings.relays))
-    if not kafka.bootstrap_servers or not (into_kafka and settings.role != "audit"):
+    topics = list(event_topics(kafka).values()) if into_kafka and settings.role != "audit" else []
+    if not kafka.bootstrap_servers or not (topics or settings.copies_looks):
         return
-    topics = list(event_topics(kafka).values())
-    topics += [kafka.raw_topic, kafka.checkpoints_topic] if settings.in_roles else []
+    topics += [kafka.access_topic] if settings.copies_looks else []
+    topics += [kafka.raw_topic, kafka.checkpoints_topic] if settings.in_roles and settings.role != "audit" else []
     yield Trial("kafka.bootstrap_servers", kafka.bootstrap_servers, partial(try_kafka, kafka, sorted(set(topics))))
 
 

@@ -1,0 +1,45 @@
+"""What SQLite reads of a damaged row: a flipped bit in its head makes bytes of a text, a text of a number, or nothing of either.
+
+An engine with `read_leniently` gives every text column a text (of bytes or a number: what it would say) and every column of whole numbers
+a whole number; of what is no number, None. NULL stays None, also where the table allows none: whoever reads takes that into account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Dialect, Integer, String
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+def as_text(value: object) -> str | None:
+    """The text that it says."""
+    if value is None or isinstance(value, str):
+        return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def as_whole(value: object) -> int | None:
+    """The whole number that it is; None: it is none."""
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, float) and abs(value) < 1 << 63 else None
+
+
+class _Text(String):
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        del dialect, coltype
+        return as_text
+
+
+class _Whole(Integer):
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        del dialect, coltype
+        return as_whole
+
+
+def read_leniently(engine: AsyncEngine) -> None:
+    """From now on, on this engine alone."""
+    dialect = engine.sync_engine.dialect
+    dialect.colspecs = {**dialect.colspecs, String: _Text, Integer: _Whole}
