@@ -101,7 +101,7 @@ async def test_the_description_has_no_error_that_the_api_does_not_send(api: Api)
     described = (await api.get("/openapi.json")).json()
     assert "HTTPValidationError" not in described["components"]["schemas"]
     responses = described["paths"]["/v1/exchanges"]["get"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "421", "429", "500", "503"}
+    assert set(responses) == {"200", "400", "401", "403", "421", "429", "431", "500", "503"}
     assert list(responses["400"]["content"]) == ["application/problem+json"]
 
 
