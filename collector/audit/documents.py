@@ -278,10 +278,12 @@ EXPORT: Responses = {
     },
     **_FAULTS,
 }
+_EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+_EVENTS = "`exchange` with a record as data, `left_out` with {count, after, until}, `ended` with {why}"
 TAIL: Responses = {
     200: {
-        "description": "Server-sent events: `exchange` with a record as data, `left_out` with {count, after, until}; their ids are places",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": f"Server-sent events: {_EVENTS}; their ids are places. The schema is of one event",
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
     **_FAULTS,
 }

