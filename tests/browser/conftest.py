@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.audit.rows import Clock, Store
 from tests.browser import stories
-from tests.browser.pages import Pages, Reader, reading
+from tests.browser.pages import NARROW, WIDE, Look, Pages, Reader, reading
 from tests.commands.conftest import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -64,9 +64,24 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     made.close()
 
 
+LOOKS = [
+    pytest.param((WIDE, "light"), id="wide-light"),
+    pytest.param((NARROW, "dark"), id="narrow-dark"),
+    pytest.param((WIDE, "dark"), id="wide-dark", marks=pytest.mark.soak),
+    pytest.param((NARROW, "light"), id="narrow-light", marks=pytest.mark.soak),
+]
+
+
+@pytest.fixture(params=LOOKS)
+def look(request: pytest.FixtureRequest) -> Look:
+    """How wide the window is, and what scheme the system has."""
+    found: Look = request.param
+    return found
+
+
 @pytest.fixture
-def reader(browser: Browser, pages: Pages) -> Iterator[Reader]:
-    """At 1440 px, light. Nothing may be complained about, asked of another host, or run over the side."""
-    with reading(browser, pages.url) as opened:
+def reader(browser: Browser, pages: Pages, look: Look) -> Iterator[Reader]:
+    """At two widths, light and dark. Nothing may be complained about, asked of another host, or run over the side."""
+    with reading(browser, pages.url, *look) as opened:
         yield opened
         opened.is_content()

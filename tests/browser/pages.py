@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import uvicorn
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine, insert
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -28,6 +28,7 @@ from tests.audit.conftest import Parts
 
 WAIT_MS = 60_000  # a slow machine is no fault of the page
 WIDE, NARROW = 1440, 390
+Look = tuple[int, Literal["light", "dark"]]
 
 
 class Pages:
@@ -107,6 +108,19 @@ class Reader:
     def go(self, path: str) -> Page:
         self.page.goto(f"{self.url}{path}")
         return self.page
+
+    @property
+    def is_narrow(self) -> bool:
+        """A phone."""
+        size = self.page.viewport_size
+        return size is not None and size["width"] <= NARROW
+
+    def filters(self) -> Locator:
+        """The facets; on a phone they wait behind a button."""
+        found = self.page.get_by_role("complementary", name="Filters")
+        if self.is_narrow and not found.get_by_role("link").first.is_visible():
+            found.get_by_text("Filters", exact=True).click()
+        return found
 
     @property
     def path(self) -> str:

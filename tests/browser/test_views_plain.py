@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from tests.audit.rows import Clock
 from tests.browser import stories
 from tests.browser.pages import Pages, reading
 from tests.support.outputs import outputs
-from tests.views.test_hostile import TEMPLATES
+from tests.support.witnesses import Told
+from tests.views.test_hostile import CORPUS, TEMPLATES
 
 ROWS = "table.list tbody tr"
 MANY_EVENTS, LARGE = 50_000, 4 << 20
@@ -52,14 +54,37 @@ def test_without_javascript_one_lists_searches_pages_reads_and_sums(browser: Bro
 CANARY = "window.ran = []; window.canary = () => window.ran.push(1); addEventListener('securitypolicyviolation', () => window.ran.push(2))"
 
 
-def test_texts_that_want_to_be_code_run_nothing_and_break_no_policy(browser: Browser, empty: Pages) -> None:
-    empty.put(outputs([stories.chat(number, text, text, path=f"/v1/chat/completions?{number}") for number, text in enumerate(TEMPLATES)]))
+def hostile(number: int, text: str) -> Told:
+    """A call with this text wherever a caller or a server writes one."""
+    tool = {"type": "function", "function": {"name": text, "description": text, "parameters": {"type": "object"}}}
+    said = [{"role": text, "content": text}, {"role": "user", "name": text, "content": [{"type": "text", "text": text}, {"type": text}]}]
+    called = {"id": text, "type": "function", "function": {"name": text, "arguments": text}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": text, "tool_calls": [called]}, "finish_reason": text}
+    answer = {"id": text, "object": "chat.completion", "model": text, "choices": [choice], "service_tier": text}
+    as_bytes = text.encode().decode("latin-1")  # as headers travel
+    return stories.chat(
+        number,
+        path=f"/v1/chat/completions?{number}={as_bytes}",
+        request=json.dumps({"model": text, "messages": said, "tools": [tool]}).encode(),
+        response=(json.dumps(answer).encode(),),
+        headers=(("user-agent", as_bytes), ("x-text", as_bytes)),
+    )
+
+
+@pytest.mark.parametrize("texts", [pytest.param(TEMPLATES, id="few"), pytest.param(CORPUS, id="all", marks=pytest.mark.soak)])
+def test_texts_that_want_to_be_code_run_nothing_and_break_no_policy(browser: Browser, empty: Pages, texts: Sequence[str]) -> None:
+    empty.put(outputs([hostile(number, text) for number, text in enumerate(texts)]))
     with reading(browser, empty.url) as reader:
         reader.page.add_init_script(CANARY)
-        page = reader.go("/")
+        page = reader.go("/?since=all")
         paths = [str(link.get_attribute("href")) for link in page.locator(f"{ROWS} a.name").all()]
-        assert len(paths) >= len(TEMPLATES)
-        for path in ("/", *paths):
+        while (older := page.get_by_role("link", name="Older")).count():
+            older.click()
+            paths += [str(link.get_attribute("href")) for link in page.locator(f"{ROWS} a.name").all()]
+            assert page.evaluate("window.ran") == []
+        assert len(paths) >= len(texts)
+        columns = "/?since=all&columns=service,user,operation,finish,path,proxy"
+        for path in ("/", columns, "/usage?group_by=model&stack=group&since=30d", *paths):
             page = reader.go(path)
             assert page.evaluate("window.ran") == []
             reader.is_content()

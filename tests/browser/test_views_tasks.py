@@ -35,7 +35,7 @@ class Steps:
 def test_the_stream_that_was_left_and_what_it_cost(reader: Reader) -> None:
     steps = Steps(reader)
     page = steps.page
-    steps.click(page.get_by_role("complementary", name="Filters").get_by_role("link", name=re.compile("client left")))
+    steps.click(reader.filters().get_by_role("link", name=re.compile("client left")))
     steps.click(page.locator("table.list tbody tr").first.get_by_role("link").last)
     expect(page.get_by_text("the client left before the end", exact=True)).to_be_visible()
     cost = page.get_by_role("complementary", name="Facts")

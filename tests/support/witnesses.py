@@ -31,6 +31,7 @@ class Told:
     response: tuple[bytes, ...] = (b'{"predictions":', b"[1]}")
     flags: int = 0
     level: int = tap_pb2.REQUEST_RESPONSE
+    headers: tuple[tuple[str, str], ...] = ()  # of the request, beside those that every one has
 
     @property
     def response_body(self) -> bytes:
@@ -62,7 +63,7 @@ def parts(told: Told, pieces: int = 1) -> list[tap_pb2.Part]:
     address = told.downstream if told.addressed else ""
     key = {"stream": told.stream, "request_id": told.request_id.encode(), "start_us": told.start_us, "downstream": address}
     head = tap_pb2.Part(**key, index=0, level=told.level)
-    head.request_headers.map = pack([(":method", "POST"), (":path", told.path), ("x-request-id", told.request_id)])
+    head.request_headers.map = pack([(":method", "POST"), (":path", told.path), ("x-request-id", told.request_id), *told.headers])
     if told.request:
         head.runs.add(direction=tap_pb2.REQUEST_BODY, offset=0, data=told.request, lengths=[len(told.request)], times_us=[10])
     tail = tap_pb2.Part(**key, level=told.level)
