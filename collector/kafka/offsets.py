@@ -49,6 +49,8 @@ class Mending(NamedTuple):
     group's offset are then neither committed nor aborted, the place reads as if nothing had been written, and the mark of the next
     transaction lets all of it in: twice. So before a place is read, a transaction without records is committed over all that an earlier
     one may have touched. What was to be aborted and was left unmarked comes in as well, as it would with any next transaction.
+    A process that is killed itself in the midst of this has what it named aborted. So the group is named before the records: what the
+    broker had left half marked is then written again (with the same ids), where it would be lost the other way round.
     """
 
     group: str
@@ -59,9 +61,9 @@ class Mending(NamedTuple):
         """Raises KafkaError and TimeoutError of aiokafka."""
         places = [TopicPartition(topic, number) for topic in self.topics for number in await producer.partitions_for(topic)]
         await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({self.aside: OffsetAndMetadata(0, "")}, self.group)  # first: see above
         for place in places:  # at once, so that one request names them all
             enlist(producer, place)
-        await producer.send_offsets_to_transaction({self.aside: OffsetAndMetadata(0, "")}, self.group)
         await producer.commit_transaction()
 
 

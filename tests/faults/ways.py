@@ -142,7 +142,8 @@ class Http:
             server.server_close()
 
     def exchanges(self) -> list[str]:
-        return list(self._ids)
+        """Each once: what a target takes long to answer is sent again, and receivers know it by its id."""
+        return list(dict.fromkeys(self._ids))
 
 
 class Topics:
