@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
 from collector.audit import call_documents
+from collector.messages.addresses import host_of, host_of_node
 
 _FORWARDS = ("gateway", "waypoint", "client")
 _CUT_SHORT = frozenset({"client_aborted", "upstream_reset", "unfinished"})
@@ -102,9 +102,9 @@ def hop(data: bytes, start_us: int, duration_us: int | None) -> Hop:
         node=node,
         address=address,
         upstream=beyond,
-        upstream_host=_host(beyond),
-        caller_host=_host(record.caller.get("address", "")),
-        hosts=frozenset({_host(address), _host(_node_address(node))} - {""}),
+        upstream_host=host_of(beyond),
+        caller_host=host_of(record.caller.get("address", "")),
+        hosts=frozenset({host_of(address), host_of_node(node)} - {""}),
         forwards=record.hop.role in _FORWARDS,
         role=record.hop.role,
         attempts=max(upstream.attempts, 1),
@@ -137,19 +137,3 @@ def _shown(record: _Record) -> call_documents.Hop:
         "completeness": record.completeness,
     }
     return cast(call_documents.Hop, {name: value for name, value in shown.items() if value is not None})
-
-
-def _host(address: str) -> str:
-    """The ip of `ip:port` or `ip`; empty for what is none, and for this machine's own, which every machine has."""
-    host = address if address.count(":") > 1 and "[" not in address else address.rpartition(":")[0] or address
-    try:
-        ip = ip_address(host.strip("[]"))
-    except ValueError:
-        return ""
-    return "" if ip.is_loopback or ip.is_unspecified else str(ip)
-
-
-def _node_address(node: str) -> str:
-    """Istio's node id is `type~ip~pod.namespace~domain`."""
-    parts = node.split("~")
-    return parts[1] if len(parts) == 4 else ""

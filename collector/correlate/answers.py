@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 from collector.correlate.passed import Passed
 from collector.correlate.state import Carried
+from collector.messages.told_answer import ToldAnswer
 
 MOST = 32_768
 _BYTES = 16
@@ -36,20 +37,23 @@ class Answers:
         self._billed[key] = by
         return True
 
-    def is_told_first(self, service: str, ids: tuple[str, str, str], used: str, span: tuple[int, int], exchange: str) -> bool:
-        """Whether no exchange of another service told this answer before. `ids`: the answer's, the request's, the trace's; "" if not known.
-        `used`: the numbers that it told. `span`: its start and end in µs.
-        """
-        answer, request, trace = ids
+    def is_told_first(self, told: ToldAnswer) -> bool:
+        """Whether no exchange of another service told this answer before."""
         return self.passed.is_first(
             Carried(
-                _short(exchange),
-                _short(service),
-                _digest(f"a{answer}") if answer else b"",
-                _digest(f"r{request}") if request else b"",
-                _digest(f"t{trace}") if trace else b"",
-                _short(used),
-                *span,
+                _short(told.exchange),
+                _short(told.service),
+                _digest(f"a{told.answer}") if told.answer else b"",
+                _digest(f"r{told.request}") if told.request else b"",
+                _digest(f"t{told.trace}") if told.trace else b"",
+                _short(told.used),
+                _digest(told.numbers),
+                _short(told.host),
+                _short(told.caller_host),
+                _short(told.account),
+                _short(told.caller_account),
+                told.start_us,
+                told.end_us,
             )
         )
 

@@ -18,8 +18,8 @@ from collector.describe.identity import owner
 from collector.messages.captured import Decoded
 from collector.messages.exchange import Exchange
 from collector.messages.record import HopName, RecordedHop
-from collector.messages.redacted import Redacted
 from collector.messages.service import Service
+from collector.messages.told_answer import ToldAnswer
 from collector.messages.usage import ASKED, RecordedUsage, UsageNumber
 
 ROLES = get_args(HopName)
@@ -34,8 +34,7 @@ FREE = frozenset((
 _COPY = "-shadow"
 _TOKENS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))  # what a call that only asked for an answer does not tell
 _RETOLD = _TOKENS | {"video_seconds"}
-_HIDDEN = "[redacted"  # an id that a rule took is no id
-_UNIQUE = 16  # characters of an id that no other answer has
+HIDDEN = "[redacted"  # an id that a rule took is no id
 
 # Their answers repeat the request's id, and a caller may give the same to all its calls: by it no two answers are told apart.
 CHOSEN_BY_CALLERS = ("kserve-v2", "kserve-v2-grpc")
@@ -70,7 +69,7 @@ class Once(Protocol):
         """Whether this exchange bills the answer: no other has."""
         ...
 
-    def is_told_first(self, service: str, ids: tuple[str, str, str], used: str, span: tuple[int, int], exchange: str) -> bool:
+    def is_told_first(self, told: ToldAnswer) -> bool:
         """Whether no exchange of another service told this answer before."""
         ...
 
@@ -84,7 +83,7 @@ def answered(status: int | None, decoded: Decoded, came: bool = False) -> bool:
     refused = not (came or usage) if status is None else not (200 <= status < 300 or status == 101)
     if not (refused or "error" in decoded.inference or not ASKED.isdisjoint(usage)):
         return True
-    return any(name not in ASKED and number["provenance"] != "estimated" and number["value"] > 0 for name, number in _numbers(usage))
+    return any(name not in ASKED and number["provenance"] != "estimated" and number["value"] > 0 for name, number in numbers_of(usage))
 
 
 def is_of_model(role: str, service: Service) -> bool:
@@ -92,7 +91,8 @@ def is_of_model(role: str, service: Service) -> bool:
     return role in _OF_MODEL or "name" in service
 
 
-def _numbers(usage: RecordedUsage) -> Iterator[tuple[str, UsageNumber]]:
+def numbers_of(usage: RecordedUsage) -> Iterator[tuple[str, UsageNumber]]:
+    """What is counted, by name."""
     return ((name, cast(UsageNumber, number)) for name, number in usage.items() if isinstance(number, dict) and name != "other")
 
 
@@ -145,33 +145,12 @@ def _was_billed(once: Callable[[], bool] | None, told_first: Callable[[], bool] 
 def first_of(answers: Once | None, exchange: Exchange, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
     """Whether the answer that tells usage here was told to nobody before; None: it tells none, nobody remembers, or its id is not known."""
     answer = decoded.inference.get("id", "")
-    told = any(name in _RETOLD and number["provenance"] != "estimated" for name, number in _numbers(decoded.usage))
-    if answers is None or not told or not answer or _HIDDEN in answer:
+    told = any(name in _RETOLD and number["provenance"] != "estimated" for name, number in numbers_of(decoded.usage))
+    if answers is None or not told or not answer or HIDDEN in answer:
         return None
     namespace, name = owner(exchange.node, service)
     # Of vLLM a caller chooses the id (`request_id`), and may give the same to all its calls.
     return lambda: answers.first(f"{namespace}/{name}", f"{answer}\0{decoded.created}", identity)
-
-
-def told_first_of(answers: Once | None, seen: Redacted, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
-    """Whether the answer was told by no other workload, as an application in front of a model tells it again; None: it told no numbers.
-
-    Such an application may write the answer in another form, so of tokens only those that were generated have to agree.
-    """
-    numbers = {
-        name: number["value"] for name, number in _numbers(decoded.usage) if name not in ASKED and number["provenance"] != "estimated"
-    }
-    if answers is None or not numbers:
-        return None
-    called = next((name for name in ("completion_tokens", "prompt_tokens", "total_tokens") if name in numbers), "")
-    used = f"{called} {numbers[called]}" if called else repr(sorted(numbers.items()))
-    answer, traceparent = decoded.inference.get("id", ""), seen.request.get("traceparent", "")
-    if len(answer) < _UNIQUE or decoded.inference.get("protocol") in CHOSEN_BY_CALLERS or _HIDDEN in answer:
-        answer = ""
-    ids = (answer, seen.request_id, traceparent[3:35])
-    span = (seen.start_us, seen.start_us + (seen.duration_us or 0))
-    namespace, name = owner(seen.exchange.node, service)
-    return lambda: answers.is_told_first(f"{namespace}/{name}", ids, used, span, identity)
 
 
 def is_mirrored(authority: str, service: Service, workload: str) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import cast
 
-from collector.describe.hops import DEFAULT, UNMETERED, Billing, Once, answered, first_of, hop, is_of_model, told_first_of
+from collector.describe.hops import DEFAULT, UNMETERED, Billing, Once, answered, first_of, hop, is_of_model
+from collector.describe.passing_on import caller_address, caller_principal, told_first_of
 from collector.describe.trace import trace
 from collector.describe.withheld import without_bodies
 from collector.messages import completeness, flags
@@ -129,17 +130,14 @@ def _proxy(node: Node, log: AccessLog) -> Proxy:
 
 def _caller(seen: Redacted, log: AccessLog) -> Caller:
     caller: Caller = {}
-    tap = seen.exchange.tap
-    told = tap.principal if tap is not None else ""
-    if log.principal or told:
-        caller["principal"] = log.principal or told
-        caller["principal_by"] = "access_log" if log.principal else "tap"
+    principal, told_by = caller_principal(seen.exchange)
+    if principal:
+        caller["principal"], caller["principal_by"] = principal, told_by
     if seen.consumer:
         caller["consumer"] = seen.consumer
     if seen.people:
         _people(caller, seen.people)
-    address = log.caller_address or (tap.caller_address if tap is not None else "")
-    if address:
+    if address := caller_address(seen.exchange):
         caller["address"] = address
     agent = seen.request.get("user-agent") or log.user_agent
     if agent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,8 @@ PREDICTOR, FRONT, EDGE = b"predictor", b"front", b"edge"
 
 
 def carried(exchange: int, owner: bytes = PREDICTOR, start: float = 0, end: float = 10, **more: bytes) -> Carried:
-    told = {"answer": b"id", "request": b"", "trace": b"", "used": b"7"} | more
+    unknown = dict.fromkeys(("request", "trace", "numbers", "host", "caller_host", "account", "caller_account"), b"")
+    told = {"answer": b"id", "used": b"7"} | unknown | more
     return Carried(str(exchange).encode(), owner, **told, start_us=int(start * SECOND), end_us=int(end * SECOND))
 
 
@@ -52,9 +54,37 @@ def test_what_is_not_the_same_is_first_too(other: Carried) -> None:
 
 
 @pytest.mark.parametrize("known", ["request", "trace"])
-def test_without_an_answers_id_the_requests_or_the_traces_is_enough(known: str) -> None:
+@pytest.mark.parametrize("own", ["host", "account"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_without_an_answers_id_the_inner_call_came_from_the_workload_of_the_outer_one(known: str, own: str, order: tuple[int, int]) -> None:
     passed, same = Passed(), {"answer": b"", known: b"r"}
-    assert [passed.is_first(carried(n, owner, **same)) for n, owner in ((1, PREDICTOR), (2, FRONT))] == [True, False]
+    inner = carried(1, PREDICTOR, 3, 7, **same, **{f"caller_{own}": b"front's"})
+    told = [inner, carried(2, FRONT, 2, 8, **same, **{own: b"front's"}, numbers=b"in another form")]
+    assert [passed.is_first(told[at]) for at in order] == [True, False]
+
+
+@pytest.mark.parametrize("known", ["request", "trace"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_models_that_an_agent_asks_side_by_side_are_two_though_they_stop_at_the_same_limit(known: str, order: tuple[int, int]) -> None:
+    passed, same = Passed(), {"answer": b"", known: b"r", "caller_host": b"agent", "numbers": b"the same"}
+    told = [carried(1, PREDICTOR, 2, 8, host=b"a", **same), carried(2, FRONT, 3, 7, host=b"b", **same)]
+    assert [passed.is_first(told[at]) for at in order] == [True, True]
+
+
+def test_a_host_decides_before_an_account_that_many_workloads_share() -> None:
+    passed, same = Passed(), {"answer": b"", "trace": b"t", "account": b"default", "caller_account": b"default"}
+    told = [carried(1, PREDICTOR, host=b"a", caller_host=b"agent", **same), carried(2, FRONT, host=b"b", caller_host=b"agent", **same)]
+    assert [passed.is_first(one) for one in told] == [True, True]
+
+
+@pytest.mark.parametrize(("changed", "first"), [
+    ({}, False), ({"numbers": b"others"}, True), ({"start": 3.5}, True), ({"end": 6.5}, True),
+])  # fmt: skip
+def test_where_nobody_told_who_called_all_numbers_and_the_times_must_fit(changed: dict[str, Any], first: bool) -> None:
+    passed, same = Passed(), {"answer": b"", "trace": b"t"}
+    assert passed.is_first(carried(1, PREDICTOR, 3, 7, **same))
+    outer: dict[str, Any] = {"start": 2, "end": 8} | same | changed
+    assert passed.is_first(carried(2, FRONT, **outer)) is first
 
 
 def test_the_id_that_a_server_gives_to_all_its_answers_proves_nothing() -> None:

@@ -60,13 +60,24 @@ class Calls:
         self.tape, self.vm, self.front, self._number = Tape(), Vm(), Guardrail("00000000000000bb"), 0
 
     def call(
-        self, method: str, path: str, answer: Any, status: int = 200, asked: bytes = b"", streamed: bool = False, fronted: bool = False
+        self,
+        method: str,
+        path: str,
+        answer: Any,
+        status: int = 200,
+        asked: bytes = b"",
+        streamed: bool = False,
+        fronted: bool = False,
+        caller: str = "",
+        traceparent: str = "",
     ) -> None:
         self._number += 1
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         told = Told(self._number, f"r{self._number}", T0 + self._number, path=path, request=asked, response=(body,), status=status)
         made = parts(told)
-        made[0].request_headers.map = pack([(":method", method), (":path", path)])
+        traced = [("traceparent", traceparent)] if traceparent else []
+        made[0].request_headers.map = pack([(":method", method), (":path", path), *traced])
+        made[0].downstream = caller
         kind = t.SSE if streamed else [("content-type", "application/json")]
         made[0].response_headers.map = pack([(":status", str(status)), *kind])
         self.tape.tap((self.front if fronted else self.vm).seal(made))
@@ -221,6 +232,25 @@ def test_an_application_that_answers_otherwise_is_billed_for_itself() -> None:
     for answer, fronted in ((completion(), False), (completion("chatcmpl-9876543210"), True), (completion(tokens=6), True)):
         calls.call("POST", t.CHAT, answer, asked=ASKED, fronted=fronted)
     assert hops(calls) == [FIRST, FRONTED, FRONTED]
+
+
+class Neighbour(Vm):
+    """Of another model."""
+
+    def seal(self, parts: Sequence[tap_pb2.Part]) -> tap_pb2.Batch:
+        batch = super().seal(parts)
+        batch.node.id, batch.node.workload = "sidecar~10.0.0.3~other-0.demo~demo.svc.cluster.local", "other"
+        batch.node.labels["serving.kserve.io/inferenceservice"] = "other"
+        return batch
+
+
+def test_two_models_that_are_asked_in_one_trace_and_stop_at_the_same_limit_are_billed_both() -> None:
+    calls = Calls()
+    calls.front = Neighbour("00000000000000cc")
+    for answer, fronted in (("chatcmpl-aaaaaaaaaaaaaaaa", False), ("chatcmpl-bbbbbbbbbbbbbbbb", True)):
+        asked_by = {"caller": "10.0.0.77:40000", "traceparent": f"00-{'a' * 32}-00f067aa0ba902b7-01"}
+        calls.call("POST", t.CHAT, completion(answer, 256), asked=ASKED, fronted=fronted, **asked_by)
+    assert hops(calls) == [FIRST, FIRST]
 
 
 def test_a_short_id_may_be_that_of_another_answer() -> None:

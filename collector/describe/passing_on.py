@@ -1,0 +1,73 @@
+"""Whether another workload told an answer before: an application in front of a model passes on what the model told. Decided from what each
+of both exchanges tells, by who remembers (correlate/passed.py), and asked only of what would be billed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, numbers_of
+from collector.describe.identity import owner
+from collector.messages.addresses import host_of, host_of_node
+from collector.messages.captured import Decoded
+from collector.messages.exchange import Exchange
+from collector.messages.redacted import Redacted
+from collector.messages.service import Service
+from collector.messages.told_answer import ToldAnswer
+from collector.messages.usage import ASKED
+
+_UNIQUE = 16  # characters of an id that no other answer has
+_TRACE_ID = slice(3, 35)  # of the header `traceparent`
+_USED = ("completion_tokens", "prompt_tokens", "total_tokens")
+
+
+def told_first_of(answers: Once | None, seen: Redacted, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
+    """Whether the answer was told by no other workload; None: it told no numbers, or nobody remembers.
+
+    Who passes an answer on may write it in another form, so of tokens only those that were generated have to agree.
+    """
+    numbers = {
+        name: number["value"] for name, number in numbers_of(decoded.usage) if name not in ASKED and number["provenance"] != "estimated"
+    }
+    if answers is None or not numbers:
+        return None
+    return lambda: answers.is_told_first(_told(seen, service, decoded, identity, numbers))
+
+
+def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, numbers: dict[str, int | float]) -> ToldAnswer:
+    every, called = repr(sorted(numbers.items())), next((name for name in _USED if name in numbers), "")
+    answer = decoded.inference.get("id", "")
+    if len(answer) < _UNIQUE or decoded.inference.get("protocol") in CHOSEN_BY_CALLERS or HIDDEN in answer:
+        answer = ""
+    node = seen.exchange.node
+    namespace, name = owner(node, service)
+    return ToldAnswer(
+        identity,
+        f"{namespace}/{name}",
+        answer,
+        seen.request_id,
+        seen.request.get("traceparent", "")[_TRACE_ID],
+        f"{called} {numbers[called]}" if called else every,
+        every,
+        host_of_node(node.id),
+        host_of(caller_address(seen.exchange)),
+        node.sender,
+        caller_principal(seen.exchange)[0],
+        seen.start_us,
+        seen.start_us + (seen.duration_us or 0),
+    )
+
+
+def caller_address(exchange: Exchange) -> str:
+    """`ip:port` of who asked; empty: nobody told it."""
+    log, tap = exchange.access_log, exchange.tap
+    return (log.caller_address if log is not None else "") or (tap.caller_address if tap is not None else "")
+
+
+def caller_principal(exchange: Exchange) -> tuple[str, Literal["access_log", "tap"]]:
+    """The SPIFFE id of who asked, empty if nobody told it, and which witness did."""
+    log, tap = exchange.access_log, exchange.tap
+    if log is not None and log.principal:
+        return log.principal, "access_log"
+    return (tap.principal if tap is not None else ""), "tap"

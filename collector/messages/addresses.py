@@ -1,0 +1,21 @@
+"""Hosts in what proxies tell of addresses. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+
+def host_of(address: str) -> str:
+    """The ip of `ip:port` or `ip`; empty for what is none, and for this machine's own, which every machine has."""
+    host = address if address.count(":") > 1 and "[" not in address else address.rpartition(":")[0] or address
+    try:
+        ip = ip_address(host.strip("[]"))
+    except ValueError:
+        return ""
+    return "" if ip.is_loopback or ip.is_unspecified else str(ip)
+
+
+def host_of_node(node: str) -> str:
+    """The ip that a proxy is known by: Istio's node id is `type~ip~pod.namespace~domain`."""
+    parts = node.split("~")
+    return host_of(parts[1]) if len(parts) == 4 else ""
