@@ -69,7 +69,7 @@ def spoken(text: str) -> Part:
 def _shown(text: str) -> str:
     """As much of it as a page bears."""
     more = len(text) - MOST
-    return text if more <= 0 else f"{text[:MOST]}… and {more:,} more characters: all of it is in the body, which can be downloaded below."
+    return text if more <= 0 else f"{text[:MOST]}… and {more:,} more characters: all of it is in the body that is stored."
 
 
 def _tensor(one: dict[str, object]) -> str:

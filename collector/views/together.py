@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from fastapi import Request, Response
@@ -21,6 +21,8 @@ from collector.views.view import ALL_TIME, frame
 KINDS = {"request_id": "Call", "trace": "Trace", "session": "Session"}
 PATH = "/together"
 MOST, TURNS = 100, 20  # exchanges of a page, and those of them that are read out
+MOST_TEXT = 400_000  # characters that are read out; the turn that exceeds it is the last
+Known = tuple[str, tuple[tuple[str, str, str], ...]]  # a message as it is known again: its role, and of each part kind, name and text
 
 
 class Line(NamedTuple):
@@ -61,11 +63,8 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     records = [filled(one) for one in page["items"]]
     if not records:
         raise RefusedError(404, f"No exchange of this {KINDS[kind].lower()} is here, or none that you may see.")
-    told = lines(records)
-    read, unread = turns_of(records)
-    conversations = await asyncio.gather(*(_said(api, record, said) for record in read))
-    by_id = {line.row.id: line for line in told}
-    turns = [Turn(by_id[record["id"]], tokens_of(record), new(found, record)) for record, found in zip(read, conversations, strict=True)]
+    told, chosen = lines(records), turns_of(records)
+    turns = await _turns(api, chosen[:TURNS], {line.row.id: line for line in told}, said)
     return pages.answer(
         "together.html",
         {
@@ -76,12 +75,27 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
             "facts": facts(records),
             "lines": told,
             "turns": turns,
-            "unread": unread,
+            "unread": len(chosen) - len(turns),
             "later": link(PATH, {kind: asked[kind]}, cursor=page["next"]) if "next" in page else "",
             "list": link("/", {kind: asked[kind], "since": ALL_TIME}),
             "json": link("/v1/exchanges", sought),
         },
     )
+
+
+async def _turns(api: Api, records: Sequence[Record], lines_of: Mapping[str, Line], reason: Parameters) -> list[Turn]:
+    """One after the other: of what is not shown nobody has to be told that it was looked at."""
+    turns, before, size = list[Turn](), list[list[Known]](), 0
+    for record in records:
+        if size > MOST_TEXT:
+            break
+        found = await _said(api, record, reason)
+        says = new(found, record, before)
+        if found is not None:
+            before.append([_known(one) for one in found.get("messages", ())])
+        size += sum(len(part.text) for say in says for part in say.parts)
+        turns.append(Turn(lines_of[record["id"]], tokens_of(record), says))
+    return turns
 
 
 async def _said(api: Api, record: Record, reason: Parameters) -> Document | None:
@@ -135,24 +149,37 @@ def _line(record: Record, inner: bool, at: float, wide: float) -> Line:
     return Line(row(record, {}), billed, bool(hop.get("billable")), inner, *bar)
 
 
-def turns_of(records: Sequence[Record]) -> tuple[list[Record], int]:
-    """The exchanges that are read out, and how many more there are: of each call what is billed, else what its first proxy saw."""
+def turns_of(records: Sequence[Record]) -> list[Record]:
+    """The exchanges that say something of their own, in time: of each call what is billed, else what its first proxy saw."""
     by_call: dict[str, list[Record]] = {}
     for record in records:
         by_call.setdefault(_call(record), []).append(record)
     chosen = [one for mine in by_call.values() for one in [each for each in mine if each["hop"].get("billable")] or mine[:1]]
-    chosen.sort(key=lambda record: record["start"])
-    return chosen[:TURNS], max(0, len(chosen) - TURNS)
+    return sorted(chosen, key=lambda record: record["start"])
 
 
-def new(conversation: Document | None, record: Record) -> list[talk.Say]:
-    """What is said here for the first time: a request repeats all that was said before, up to the model's last answer."""
+def new(conversation: Document | None, record: Record, before: Sequence[Sequence[Known]]) -> list[talk.Say]:
+    """What is said here for the first time. A request repeats what was said before it: so far as it begins like one of the conversations
+    `before`, it is left out. What was changed since is shown, with all behind it.
+    """
     if conversation is None:
         return talk.of_record(record)
-    messages = conversation.get("messages", ())
-    asked = [number for number, one in enumerate(messages) if one.get("side") == "request"]
-    answered = [number for number in asked if messages[number].get("role") in ("assistant", "model")]
-    return talk.of_api(conversation, record, answered[-1] + 1 if answered else 0)
+    asked = [_known(one) for one in conversation.get("messages", ()) if one.get("side") == "request"]
+    return talk.of_api(conversation, record, max((_same(asked, one) for one in before), default=0))
+
+
+def _same(asked: Sequence[Known], before: Sequence[Known]) -> int:
+    """How many messages they have in common from the beginning."""
+    return next((at for at, (one, other) in enumerate(zip(asked, before, strict=False)) if one != other), min(len(asked), len(before)))
+
+
+def _known(message: Document) -> Known:
+    """Without reasoning, which clients do not send back."""
+    parts = [
+        (str(one.get(name, "")) for name in ("kind", "name", "text")) for one in message.get("parts", ()) if one.get("kind") != "reasoning"
+    ]
+    role = str(message.get("role", ""))
+    return "assistant" if role == "model" else role, tuple((kind, name, text) for kind, name, text in parts)
 
 
 def lead(records: Sequence[Record]) -> str:

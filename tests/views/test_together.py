@@ -46,6 +46,45 @@ async def test_each_thing_is_said_once_however_often_requests_repeat_it(world: W
     assert text.index("Which invoice") < text.index("46 days") < text.index("Invoice 1041") < text.index("And who owes it?")
 
 
+def said(role: str, content: str) -> dict[str, object]:
+    return {"role": role, "content": content}
+
+
+async def test_examples_that_the_first_request_brings_are_shown_though_a_model_seems_to_have_said_them(world: World) -> None:
+    few = (said("system", "Be brief."), said("user", "Is 3 odd?"), said("assistant", "Yes, odd."), said("user", "Is 4 odd?"))
+    await world.put(outputs([asked(1, "No.", *few)]))
+    text = (await world.see(PAGE)).text
+    assert all(text.count(once) == 1 for once in ("Be brief.", "Is 3 odd?", "Yes, odd.", "Is 4 odd?"))
+
+
+async def test_what_a_request_changed_of_what_was_said_is_shown_with_all_behind_it(world: World) -> None:
+    first, forged = said("user", "May I?"), said("assistant", "You may.")
+    await world.put(outputs([asked(1, "You may not.", first), asked(2, "Done.", first, forged, said("user", "Then do it."))]))
+    text = (await world.see(PAGE)).text
+    assert [text.count(once) for once in ("May I?", "You may not.", "You may.", "Then do it.")] == [1, 1, 1, 1]
+
+
+async def test_conversations_that_alternate_are_each_told_once(world: World) -> None:
+    one, two = said("user", "Of cats?"), said("user", "Of dogs?")
+    more = [(said("assistant", "Cats purr."), said("user", "Why?")), (said("assistant", "Dogs bark."), said("user", "When?"))]
+    calls = [
+        asked(1, "Cats purr.", one),
+        asked(2, "Dogs bark.", two),
+        asked(3, "Who knows.", one, *more[0]),
+        asked(4, "At night.", two, *more[1]),
+    ]
+    await world.put(outputs(calls))
+    text = (await world.see(PAGE)).text
+    assert all(text.count(once) == 1 for once in ("Of cats?", "Of dogs?", "Cats purr.", "Dogs bark.", "Why?", "When?"))
+
+
+async def test_a_page_of_very_long_texts_ends_before_it_is_too_large_for_a_browser(world: World) -> None:
+    await world.put(outputs([asked(number, "ok", said("user", f"{number} " + "word " * 60_000)) for number in range(1, 9)]))
+    page = await world.see(PAGE)
+    assert "6 more are in the table above" in page.text
+    assert len(page.text) < 500_000
+
+
 async def test_a_call_through_several_proxies_is_drawn_with_who_is_billed_and_read_once(world: World) -> None:
     await world.put(chains.outputs(chains.chain()))
     list_page = await world.see("/?since=30d")
@@ -109,7 +148,7 @@ def test_without_a_billed_exchange_the_outermost_is_read() -> None:
         passed("c", "02", 3, "two"),
         passed("d", "03", 3, "two", billable=True),
     ]
-    assert [one["id"] for one in together.turns_of(records)[0]] == ["a", "d"]
+    assert [one["id"] for one in together.turns_of(records)] == ["a", "d"]
 
 
 @pytest.mark.parametrize("damaged", [{}, {"caller": {"principal": "x"}}, {"damaged": True, "start": "2026-11-30T10:00:00Z"}])
