@@ -9,7 +9,7 @@ from collector.decode.answers import Answers
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
 from collector.decode.routes import normalise
-from collector.decode.usage import Told, count
+from collector.decode.usage import Told
 from collector.decode.values import Object, mapping, name, objects
 
 _OVER = ("completed", "failed", "expired", "cancelled")
@@ -33,9 +33,7 @@ def read(reading: Reading) -> None:
 
 def _batch(reading: Reading, batch: Object) -> None:
     read_head(reading, batch)
-    reading.inference["background"] = True
-    created = count(batch.get("created_at"))
-    reading.created = None if created is None else int(created)
+    reading.tell_background(batch)
     for error in objects(mapping(batch.get("errors")).get("data"))[:1]:
         failures.put(reading, error)
     if batch.get("status") in _OVER and isinstance(usage := batch.get("usage"), dict):
@@ -44,7 +42,7 @@ def _batch(reading: Reading, batch: Object) -> None:
 
 def _results(reading: Reading) -> None:
     """Lines in any order, each with a message or why there is none."""
-    reading.inference["background"] = True
+    reading.tell_background({})
     reading.put("id", name(normalise(reading.captured.path).rsplit("/", 2)[1]))
     answers, response = reading.answers, reading.response
     answers.apart, answers.to_a_prompt = True, 1

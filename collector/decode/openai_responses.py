@@ -10,7 +10,7 @@ from collector.decode import failures
 from collector.decode.choices import Call, Choice, Choices
 from collector.decode.openai_chat import images, read_head
 from collector.decode.reading import Reading
-from collector.decode.usage import Told, count
+from collector.decode.usage import Told
 from collector.decode.values import Object, mapping, name, objects, text
 
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
@@ -51,9 +51,7 @@ def _read_retold(reading: Reading, response: Object) -> None:
 def _whole(reading: Reading, response: Object, generated: bool) -> None:
     read_head(reading, response)
     if response.get("background") is True:
-        reading.inference["background"] = True
-        created = count(response.get("created_at"))
-        reading.created = None if created is None else int(created)
+        reading.tell_background(response)
     failures.put(reading, response.get("error"))
     if not generated:
         return

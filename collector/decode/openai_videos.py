@@ -3,7 +3,6 @@
 from collector.decode import failures
 from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
-from collector.decode.usage import count
 from collector.decode.values import mapping, name
 
 _DIGITS = 6
@@ -18,9 +17,7 @@ def read(reading: Reading) -> None:
     if video.get("object") != "video":
         return
     read_head(reading, video)
-    reading.inference["background"] = True
-    created = count(video.get("created_at"))
-    reading.created = None if created is None else int(created)
+    reading.tell_background(video)
     if video.get("status") == "completed":
         seconds = video.get("seconds")  # a text, as it is asked for
         told = (

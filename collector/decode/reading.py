@@ -18,7 +18,7 @@ from collector.decode.json_text import NotJSONError, complete_part, first_value,
 from collector.decode.limits import Limits
 from collector.decode.once import once
 from collector.decode.routes import NOWHERE
-from collector.decode.usage import Usage
+from collector.decode.usage import Usage, count
 from collector.decode.values import Object, objects
 from collector.messages.captured import Captured
 from collector.messages.inference import Inference, ProtocolName
@@ -249,6 +249,12 @@ class Reading:
         form = self.response.form
         is_over = ndjson.count_is_over if form is LINES else eventstream.count_is_over if form is AWS else sse.count_is_over
         return self.streamed and is_over(self.response.data, self.limits.events)
+
+    def tell_background(self, answer: Object) -> None:
+        """It is told to whoever asks for it, again and again; its id and when it was made name it."""
+        self.inference["background"] = True
+        created = count(answer.get("created_at"))
+        self.created = None if created is None else int(created)
 
     @property
     def has_bad_events(self) -> bool:
