@@ -6,21 +6,21 @@ Two exchanges of different workloads are the same answer if one lies within the 
 - or the request's id or the trace, and the inner call came from the workload of the outer one. Without that, two models that an agent asks
   side by side, and that stop at the same limit, would be one. Where nobody told who called, all numbers and the times must fit instead.
 
-What is remembered is a part of the state that a checkpoint holds, so a replay decides as before. Bounded in number and, by the exchanges'
-own times, in time.
+What is remembered is a part of the state that a checkpoint holds, so a replay decides as before. Bounded in number, not by the exchanges' own
+times: those are what a proxy says, and one that lies ahead would have all forgotten.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 from collector.correlate.state import Carried
 
 MOST = 8_192  # exchanges
-_SPAN_US = 300_000_000  # what ended so long before is forgotten
 _SKEW_US = 2_000_000  # proxies' clocks may differ by it
 _TIGHT_US = 10_000  # where the times are evidence
+_ANSWER = "answer"
 _OF_ONE_ID = 32  # exchanges that are looked at
 
 
@@ -29,16 +29,17 @@ class Passed:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept = OrderedDict[bytes, Carried]()  # by exchange, as they were told; its first is found at once, which a dict's is not
-        self._by_id: dict[bytes, list[Carried]] = {}
+        self._kept = OrderedDict[str, Carried]()  # by exchange, as they were told; its first is found at once, which a dict's is not
+        self._by_id: dict[tuple[str, str], list[Carried]] = {}  # by what it is the id of, and the id
 
     def is_first(self, one: Carried) -> bool:
         """Whether no other workload's exchange told this answer; for revisions the same as before. It is remembered from now on."""
         known = self._kept.get(one.exchange)
         if known is not None:
             return known.first
-        one.first = not any(_is_same(one, other, by_id) for other, by_id in self._others(one))
-        self._keep(one)
+        ids = _ids(one)
+        one.first = not any(self._is_told(one, id_, same) for id_ in ids if (same := self._by_id.get(id_)))
+        self._keep(one, ids)
         return one.first
 
     def snapshot(self) -> list[Carried]:
@@ -50,40 +51,44 @@ class Passed:
         self._kept.clear()
         self._by_id.clear()
         for one in saved:
-            self._keep(one)
+            self._keep(one, _ids(one))
 
-    def _others(self, one: Carried) -> Iterator[tuple[Carried, bool]]:
-        """What may be the same answer, and whether the answer's own id says so."""
-        if answer := self._by_id.get(one.answer):
-            owners = [other.owner for other in answer]
-            if one.owner not in owners and len(set(owners)) == len(owners):
-                yield from ((other, True) for other in answer)
-        for id_ in (one.request, one.trace):
-            if same := self._by_id.get(id_):
-                yield from ((other, False) for other in same)
+    def _is_told(self, one: Carried, id_: tuple[str, str], same: list[Carried]) -> bool:
+        """Whether one of these, which have this id in common with it, told the same answer."""
+        by_id = id_[0] == _ANSWER
+        if by_id and not _is_of_one_each([*same, one]):
+            return False
+        return any(_is_same(one, other, by_id) for other in same)
 
-    def _keep(self, one: Carried) -> None:
-        for id_ in (one.answer, one.request, one.trace):
-            if id_:
-                same = self._by_id.setdefault(id_, [])
-                same.append(one)
-                if len(same) > _OF_ONE_ID:
-                    del same[0]
+    def _keep(self, one: Carried, ids: Sequence[tuple[str, str]]) -> None:
+        for id_ in ids:
+            if (same := self._by_id.get(id_)) is None:
+                self._by_id[id_] = [one]
+                continue
+            same.append(one)
+            if len(same) > _OF_ONE_ID:
+                del same[0]
         self._kept[one.exchange] = one
-        while True:
-            oldest = next(iter(self._kept.values()))
-            if len(self._kept) <= self._most and oldest.end_us >= one.end_us - _SPAN_US:
-                return
-            self._forget(oldest)
+        if len(self._kept) > self._most:
+            self._forget(next(iter(self._kept.values())))
 
     def _forget(self, oldest: Carried) -> None:
         del self._kept[oldest.exchange]
-        for id_ in (oldest.answer, oldest.request, oldest.trace):
+        for id_ in _ids(oldest):
             same = self._by_id.get(id_, [])
             if same and same[0] is oldest:
                 del same[0]
             if not same:
                 self._by_id.pop(id_, None)
+
+
+def _ids(one: Carried) -> list[tuple[str, str]]:
+    return [(of, id_) for of, id_ in ((_ANSWER, one.answer), ("request", one.request), ("trace", one.trace)) if id_]
+
+
+def _is_of_one_each(told: Sequence[Carried]) -> bool:
+    """An id that one workload gives to several answers is no answer's own."""
+    return len({one.owner for one in told}) == len(told)
 
 
 def _is_same(one: Carried, other: Carried, by_id: bool) -> bool:

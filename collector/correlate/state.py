@@ -180,19 +180,19 @@ class Leap(Struct, array_like=True, gc=False):
 
 
 class Carried(Struct, array_like=True, gc=False):
-    """An exchange whose answer told what it used, for passed.py. What is long is a hash; what is empty is not known."""
+    """An exchange whose answer told what it used, for passed.py. What is long, or not ASCII, is a hash; what is empty is not known."""
 
-    exchange: bytes
-    owner: bytes  # the service, or workload
-    answer: bytes
-    request: bytes
-    trace: bytes
-    used: bytes  # the number of which all that pass it on tell the same
-    numbers: bytes  # all that it told
-    host: bytes  # its workload's, and the caller's
-    caller_host: bytes
-    account: bytes  # the SPIFFE id of its workload, and of the caller
-    caller_account: bytes
+    exchange: str
+    owner: str  # the service, or workload
+    answer: str
+    request: str
+    trace: str
+    used: str  # the number of which all that pass it on tell the same
+    numbers: str  # all that it told
+    host: str  # its workload's, and the caller's
+    caller_host: str
+    account: str  # the SPIFFE id of its workload, and of the caller
+    caller_account: str
     start_us: int
     end_us: int
     first: bool = True  # no other workload's exchange had told the answer

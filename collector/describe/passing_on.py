@@ -27,12 +27,15 @@ def told_first_of(answers: Once | None, seen: Redacted, service: Service, decode
 
     Who passes an answer on may write it in another form, so of tokens only those that were generated have to agree.
     """
-    numbers = {
-        name: number["value"] for name, number in numbers_of(decoded.usage) if name not in ASKED and number["provenance"] != "estimated"
-    }
-    if answers is None or not numbers:
+    if answers is None or not decoded.usage:
         return None
-    return lambda: answers.is_told_first(_told(seen, service, decoded, identity, numbers))
+    return lambda: not (numbers := _numbers(decoded)) or answers.is_told_first(_told(seen, service, decoded, identity, numbers))
+
+
+def _numbers(decoded: Decoded) -> dict[str, int | float]:
+    """What the server told that it used."""
+    numbers = numbers_of(decoded.usage)
+    return {name: number["value"] for name, number in numbers if name not in ASKED and number["provenance"] != "estimated"}
 
 
 def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, numbers: dict[str, int | float]) -> ToldAnswer:
