@@ -6,8 +6,8 @@ Two exchanges of different workloads are the same answer if one lies within the 
 - or the request's id or the trace, and the inner call came from the workload of the outer one. Without that, two models that an agent asks
   side by side, and that stop at the same limit, would be one. Where nobody told who called, all numbers and the times must fit instead.
 
-What is remembered is a part of the state that a checkpoint holds, so a replay decides as before. Bounded in number, not by the exchanges' own
-times: those are what a proxy says, and one that lies ahead would have all forgotten.
+What is remembered is a part of the state that a checkpoint holds, so a replay decides as before. Bounded in number, not by the exchanges'
+own times: those are what a proxy says, and one that lies ahead would have all forgotten.
 """
 
 from __future__ import annotations
