@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from collector.correlate.passed import Passed
-from collector.correlate.state import Carried
 from collector.messages.told_answer import ToldAnswer
 
 MOST = 32_768
 _BYTES = 16
-_SHORT = 64  # characters
 
 
 class Answers:
@@ -39,10 +37,7 @@ class Answers:
 
     def is_told_first(self, told: ToldAnswer) -> bool:
         """Whether no exchange of another service told this answer before."""
-        *texts, start_us, end_us = told
-        if max(map(len, texts)) > _SHORT or not "".join(texts).isascii():
-            texts = [*map(_short, texts)]
-        return self.passed.is_first(Carried(*texts, start_us, end_us))  # type: ignore[call-arg, arg-type]
+        return self.passed.is_first(told)
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """For a checkpoint."""
@@ -55,8 +50,3 @@ class Answers:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
-
-
-def _short(text: str) -> str:
-    """The text itself if it is short and plain, as nearly all are: to hash it takes much longer."""
-    return text if len(text) <= _SHORT and text.isascii() else _digest(text).hex()

@@ -179,25 +179,6 @@ class Leap(Struct, array_like=True, gc=False):
     elapsed: int
 
 
-class Carried(Struct, array_like=True, gc=False):
-    """An exchange whose answer told what it used, for passed.py. What is long, or not ASCII, is a hash; what is empty is not known."""
-
-    exchange: str
-    owner: str  # the service, or workload
-    answer: str
-    request: str
-    trace: str
-    used: str  # the number of which all that pass it on tell the same
-    numbers: str  # all that it told
-    host: str  # the address of its workload, and of the caller; with or without a port
-    caller_host: str
-    account: str  # the SPIFFE id of its workload, and of the caller
-    caller_account: str
-    start_us: int
-    end_us: int
-    first: bool = True  # no other workload's exchange had told the answer
-
-
 class Snapshot(Struct):
     """The whole state, for a checkpoint. Lists keep the order in which things expire."""
 
@@ -217,4 +198,4 @@ class Snapshot(Struct):
     ledger: list[tuple[Proxy, Counts]]
     received: tuple[list[Heard], Leap | None]
     answers: list[tuple[bytes, bytes]] = []  # see answers.py; older versions wrote none
-    passed: list[Carried] = []  # see passed.py; older versions wrote none
+    passed: list[str] = []  # see passed.py; older versions wrote none

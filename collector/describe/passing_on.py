@@ -39,24 +39,29 @@ def _numbers(decoded: Decoded) -> dict[str, int | float]:
 
 
 def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, numbers: dict[str, int | float]) -> ToldAnswer:
-    every, called = repr(sorted(numbers.items())), next((name for name in _USED if name in numbers), "")
+    every = used = repr(sorted(numbers.items()) if len(numbers) > 1 else list(numbers.items()))
+    for called in _USED:
+        if called in numbers:
+            used = f"{called} {numbers[called]}"
+            break
     answer = decoded.inference.get("id", "")
-    if len(answer) < _UNIQUE or decoded.inference.get("protocol") in CHOSEN_BY_CALLERS or HIDDEN in answer:
+    if answer and (len(answer) < _UNIQUE or decoded.inference.get("protocol") in CHOSEN_BY_CALLERS or HIDDEN in answer):
         answer = ""
-    node = seen.exchange.node
+    exchange, traced = seen.exchange, seen.request.get("traceparent")
+    node = exchange.node
     namespace, name = owner(node, service)
     return ToldAnswer(
         identity,
         f"{namespace}/{name}",
         answer,
         seen.request_id,
-        seen.request.get("traceparent", "")[_TRACE_ID],
-        f"{called} {numbers[called]}" if called else every,
+        traced[_TRACE_ID] if traced else "",
+        used,
         every,
         address_in(node.id),
-        caller_address(seen.exchange),
+        caller_address(exchange),
         node.sender,
-        caller_principal(seen.exchange)[0],
+        caller_principal(exchange)[0],
         seen.start_us,
         seen.start_us + (seen.duration_us or 0),
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.correlate.passed import Passed
-from collector.correlate.state import Carried
+from collector.messages.told_answer import ToldAnswer
 
 SECOND = 1_000_000
 PREDICTOR, FRONT, EDGE = "predictor", "front", "edge"
@@ -19,13 +19,13 @@ A, B, AGENT = "10.0.0.2", "10.0.0.3", "10.0.0.4"
 OWN = {"host": A, "account": "spiffe://m/ns/x/sa/front"}
 
 
-def carried(exchange: int, owner: str = PREDICTOR, start: float = 0, end: float = 10, **more: str) -> Carried:
+def carried(exchange: int, owner: str = PREDICTOR, start: float = 0, end: float = 10, **more: str) -> ToldAnswer:
     unknown = dict.fromkeys(("request", "trace", "numbers", "host", "caller_host", "account", "caller_account"), "")
     told = {"answer": "id", "used": "7"} | unknown | more
-    return Carried(str(exchange), owner, **told, start_us=int(start * SECOND), end_us=int(end * SECOND))
+    return ToldAnswer(str(exchange), owner, **told, start_us=int(start * SECOND), end_us=int(end * SECOND))
 
 
-def chain() -> list[Carried]:
+def chain() -> list[ToldAnswer]:
     """As its proxies tell it, from the model outwards."""
     return [carried(1, PREDICTOR, 3, 7), carried(2, FRONT, 2, 8), carried(3, EDGE, 1, 9)]
 
@@ -49,7 +49,7 @@ def test_a_revision_is_what_the_exchange_was() -> None:
     carried(2, FRONT, 5, 15),
     carried(2, FRONT, answer=""),
 ], ids=["another id", "another number", "the same workload", "another time", "half of the time", "no id"])  # fmt: skip
-def test_what_is_not_the_same_is_first_too(other: Carried) -> None:
+def test_what_is_not_the_same_is_first_too(other: ToldAnswer) -> None:
     passed = Passed()
     assert passed.is_first(carried(1))
     assert passed.is_first(other)
@@ -104,9 +104,21 @@ def test_it_is_bounded_in_number() -> None:
     passed = Passed(most=10)
     for number in range(1000):
         passed.is_first(carried(number, answer=str(number % 7), request=str(number)))
-    assert [one.exchange for one in passed.snapshot()] == [str(number) for number in range(990, 1000)]
+    kept = [str(number) for number in range(990, 1000)]
+    assert [text.partition("\0")[0] for text in passed.snapshot()] == kept
     for by_id in (passed._by_answer, passed._by_request):
-        assert sorted(one.exchange for same in by_id.values() for one in same) == [one.exchange for one in passed.snapshot()]
+        assert sorted(text.partition("\0")[0] for same in by_id.values() for text in same.split("\n")) == kept
+    assert len(passed._kept) == len(passed._order) == 10
+
+
+@pytest.mark.parametrize("odd", ["x" * 999, "\0", "a\nb", "\ud800", "é"])
+def test_an_id_may_be_any_text(odd: str) -> None:
+    passed, inner, outer = Passed(), carried(1, PREDICTOR, 3, 7, answer=odd), carried(2, FRONT, 2, 8, answer=odd)
+    assert passed.is_first(inner)
+    again = Passed()
+    again.restore(passed.snapshot())
+    assert [again.is_first(outer), again.is_first(inner)] == [False, True]
+    assert max(map(len, again.snapshot())) < 250
 
 
 def test_an_exchange_that_says_to_be_of_the_future_makes_nobody_forget() -> None:
