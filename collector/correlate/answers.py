@@ -6,9 +6,11 @@ else. It is a part of the state that a checkpoint holds, so a replay decides as 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from collector.correlate.before import ToldBefore
 from collector.correlate.passed import Passed
 from collector.correlate.state import Carried
 from collector.messages.told_answer import ToldAnswer
@@ -19,12 +21,15 @@ _SHORT = 64  # characters
 
 
 class Answers:
-    """`most`: answers that are remembered. `passed`: those that passed several workloads."""
+    """`most`: answers that are remembered. `passed`: those that passed several workloads. `before`: what exchanges told whose bodies may be
+    let go.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self.passed = Passed()
-        self._billed: dict[bytes, bytes] = {}  # in the order in which they were billed
+        self.before = ToldBefore()
+        self._billed = OrderedDict[bytes, bytes]()  # as they were billed; its first is found at once, which a dict's is not
 
     def first(self, service: str, answer: str, exchange: str) -> bool:
         """Whether this exchange bills this service's answer: it was the first that asked, and is from now on. `answer`, `exchange`: ids."""
@@ -33,7 +38,7 @@ class Answers:
         if known is not None:
             return known == by
         if len(self._billed) >= self._most:
-            del self._billed[next(iter(self._billed))]
+            self._billed.popitem(last=False)
         self._billed[key] = by
         return True
 
@@ -48,7 +53,7 @@ class Answers:
 
     def restore(self, saved: Sequence[tuple[bytes, bytes]]) -> None:
         """Goes on from there."""
-        self._billed = dict(saved[-self._most :])
+        self._billed = OrderedDict(saved[-self._most :])
 
 
 def _digest(text: str) -> bytes:

@@ -62,8 +62,29 @@ class Billing:
 DEFAULT = Billing()
 
 
+class Before(Protocol):
+    """What exchanges told (correlate/before.py)."""
+
+    def base(self, exchange: str, lost: int) -> bytes:
+        """What this one had told when bodies of it were let go for the `lost`th time; empty: nothing, or nobody remembers."""
+        ...
+
+    def note(self, exchange: str, lost: int, told: bytes) -> None:
+        """This one told so much by now."""
+        ...
+
+    def forget(self, exchange: str) -> None:
+        """Nothing more comes of this one."""
+        ...
+
+
 class Once(Protocol):
-    """Remembers which answers were billed (correlate/answers.py)."""
+    """Remembers which answers were billed, and what was told before (correlate/answers.py)."""
+
+    @property
+    def before(self) -> Before:
+        """What exchanges told whose bodies may be let go."""
+        ...
 
     def first(self, service: str, answer: str, exchange: str) -> bool:
         """Whether this exchange bills the answer: no other has."""

@@ -19,6 +19,7 @@ from collector.describe import describe, describe_fault, describe_ledger
 from collector.describe.hops import Billing
 from collector.errors import blamed
 from collector.messages import kept
+from collector.messages.completeness import Completeness
 from collector.messages.event import Output, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow
 from collector.messages.redacted import Redacted
@@ -26,6 +27,7 @@ from collector.messages.seen import Seen
 from collector.messages.service import Service
 from collector.redact import for_a_letter
 
+_GOES_ON = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
 
@@ -129,9 +131,13 @@ class Stages:
 
 
 def _may_tell_again(exchange: Exchange) -> bool:
-    """Whether it may be of an answer that is told more than once, or by several: by its path. Without a tap nobody told what it used."""
+    """Whether it may be of an answer that is told more than once, or by several: by its path. Or it may go on. Without a tap nobody told
+    what it used.
+    """
     if exchange.tap is None:
         return False
+    if exchange.lost or exchange.revision or exchange.completeness & _GOES_ON:
+        return True
     seen = Seen(exchange)
     return find_route(method_of(seen.method or "", seen.request), seen.path or "") is not NOWHERE
 

@@ -106,6 +106,9 @@ class Correlate(Section):
     )
     linger_seconds: float = Field(10.0, gt=0, description="Wait for the rest after a witness ended an exchange.")
     idle_seconds: float = Field(300.0, gt=0, description="An exchange of which nothing was heard for so long is closed as unfinished.")
+    told_seconds: float = Field(
+        300.0, ge=0, description="A WebSocket that stays busy is told while it is open, within two of these; 0: once it rests or ends."
+    )
     late_seconds: float = Field(900.0, ge=0, description="How long an incomplete exchange can still be revised after it was closed.")
     open_bytes: int = Field(
         512 * MIB,
