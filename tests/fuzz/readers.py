@@ -14,7 +14,9 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from msgspec import structs
 
 from collector.decode import DEFAULT, Captured, decode
@@ -30,6 +32,10 @@ _ODD = (
     b"null", b"true", b"0", b"-1", b"1.5", b"1e308", b"-0.0", b"NaN", b"9223372036854775807", b"18446744073709551616", b"9" * 40, b'""',
     b'"x"', b'"\\ud800"', b'"-1"', b"[]", b"{}", b"[null]", b"[[[[1]]]]", b'{"a":{"a":{}}}', b'[{"index":9}]', b'"' + b"x" * 2000 + b'"',
     b"[" * 300 + b"]" * 300,
+)  # fmt: skip
+_SHAPES = (
+    b"null", b"true", b"false", b"0", b"-1", b"1.5", b"1e300", b"9223372036854775808", b'""', b'"x"', b'"-1"', b'"' + b"9" * 30 + b'"',
+    b"[]", b"{}", b"[null]", b"[[]]", b"[{}]", b'{"":null}', b'{"a":[1]}', b'"' + b"x" * 2000 + b'"',
 )  # fmt: skip
 
 
@@ -90,13 +96,42 @@ def _answer(of: Seed, chance: random.Random) -> bytes:
 
 
 def _misread(data: bytes, chance: random.Random) -> bytes:
-    """JSON with one of its tokens replaced: it stays JSON most of the time, of a shape that nobody expects."""
+    """JSON with one of its tokens or members replaced: it stays JSON most of the time, of a shape that nobody expects."""
+    if chance.random() < 0.4 and (start := data.find(b"{")) >= 0:
+        end = data.rfind(b"}") + 1
+        try:
+            if value := orjson.loads(data[start:end]):
+                _bend(value, chance)
+                return data[:start] + orjson.dumps(value) + data[end:]
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+            pass  # it was changed before, and is no JSON or nested too deep
     tokens = list(_TOKEN.finditer(data))
     if not tokens:
         return mutated(data, chance)
     out = chance.choice(tokens)
     other = chance.choice(tokens)[0] if chance.random() < 0.3 else chance.choice(_ODD)
     return data[: out.start()] + other + data[out.end() :]
+
+
+def _bend(value: Any, chance: random.Random) -> None:
+    """Replaces a member of it, at any depth."""
+    whole = value
+    while True:
+        places = list(value) if isinstance(value, dict) else list(range(len(value)))
+        place = chance.choice(places)
+        inner = value[place]
+        if not (isinstance(inner, dict | list) and inner) or chance.random() < 0.4:
+            break
+        value = inner
+    kind = chance.random()
+    if kind < 0.1:
+        del value[place]
+    elif kind < 0.2:
+        value[place] = orjson.loads(orjson.dumps(chance.choice(list(whole.values()))))
+    elif kind < 0.3:
+        value[place] = [inner]
+    else:
+        value[place] = orjson.loads(chance.choice(_SHAPES))
 
 
 def turn(name: str, number: int, size: int, figures: Figures) -> None:

@@ -12,7 +12,7 @@ from collector.decode import decode
 from tests.fuzz.reader_seeds import READERS
 from tests.fuzz.readers import Figures, lies, turn
 
-BYTES = 200_000
+BYTES = 500_000
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
