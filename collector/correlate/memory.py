@@ -2,7 +2,7 @@
 
 Bounded by time, by number, by bytes (`KEY_BYTES` for each of that number), and by the bytes of the incomplete exchanges that are kept
 whole. At that last bound the oldest loses its bodies and keeps its key and the head of its stream: a later piece of it still makes a
-revision, of those. Heads may take a quarter of those bytes; beyond, the oldest is lost too.
+revision, of those. Heads may take a quarter of those bytes more; beyond, the oldest is lost too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collector.correlate.state import KeyFields, LogPrint, Pieces, Remembered
 from collector.correlate.twins import FEW, Waiting
 from collector.messages.exchange import AccessLog
 
-HEADS = 4  # the part of what is kept that heads may take
+HEADS = 4  # heads may take so small a part of what may be kept whole, beside it
 KEY_BYTES = 1024  # what one may take on the average, its request id and texts included
 
 _NONE: list[Remembered] = []
@@ -75,7 +75,7 @@ class Memory:
         if closed.twin:
             self._next[closed.key] = max(self._next.get(closed.key, 0), closed.twin + 1)
         heappush(self._forgetting, (forget_at, closed.key, closed.twin, closed.revision))
-        while self._kept_bytes + self._head_bytes > self._kept_limit and self._kept:
+        while self._kept_bytes > self._kept_limit and self._kept:
             self._behead(next(iter(self._kept.values())))
         while self._head_bytes > self._kept_limit // HEADS:
             self._let_head_go(next(iter(self._heads.values())))

@@ -115,7 +115,9 @@ class Correlate(Section):
         ge=MIB,
         description="Bytes of open exchanges held; beyond, one with more than an eighth of it is closed, else the longest quiet one.",
     )
-    late_bytes: int = Field(64 * MIB, ge=0, description="Bytes of closed incomplete exchanges held for revisions.")
+    late_bytes: int = Field(
+        64 * MIB, ge=0, description="Bytes of closed incomplete exchanges held for revisions, and a quarter more for heads of streams."
+    )
     closed_keys: int = Field(200_000, ge=1000, description="Closed exchanges remembered, so that a late piece is known as late.")
     ledger_seconds: float = Field(60.0, gt=0, description="Length of the ledger's windows.")
 

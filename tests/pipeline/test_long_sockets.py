@@ -275,7 +275,7 @@ def test_the_ledger_counts_one_that_was_told_while_it_was_open_once_and_as_no_ga
     assert not {"without_access_log", "without_tap", "late", "revisions", "tap_only"} & {name for name, count in counts.items() if count}
 
 
-def test_heads_of_streams_take_a_quarter_of_what_is_kept_at_most() -> None:
+def test_heads_of_streams_take_a_quarter_more_at_most() -> None:
     tape, vm = Tape(), Vm()
     for number in range(100):
         one = Connection(tape, vm, number)
@@ -287,7 +287,7 @@ def test_heads_of_streams_take_a_quarter_of_what_is_kept_at_most() -> None:
     remembered = read_snapshot(correlator.state()).remembered
     kept = sum(closed.kept.size for closed in remembered if closed.kept)
     heads = [size_of_head(closed.head) for closed in remembered if closed.head]
-    assert kept + sum(heads) <= LARGE
+    assert LARGE - 2 * LARGE // 20 < kept <= LARGE
     assert LARGE // 4 - 1000 < sum(heads) <= LARGE // 4
     assert [closed.lost for closed in remembered] == [0 if closed.kept else 1 for closed in remembered]
     # The oldest has neither, and is known all the same.
