@@ -45,7 +45,9 @@ class Answers:
     def is_told_first(self, told: ToldAnswer) -> bool:
         """Whether no exchange of another service told this answer before."""
         *texts, start_us, end_us = told
-        return self.passed.is_first(Carried(*map(_short, texts), start_us, end_us))  # type: ignore[call-arg, arg-type]
+        if max(map(len, texts)) > _SHORT or not "".join(texts).isascii():
+            texts = [*map(_short, texts)]
+        return self.passed.is_first(Carried(*texts, start_us, end_us))  # type: ignore[call-arg, arg-type]
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """For a checkpoint."""

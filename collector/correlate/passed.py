@@ -16,12 +16,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from collector.correlate.state import Carried
+from collector.messages.addresses import host_of
 
 MOST = 8_192  # exchanges
 _SKEW_US = 2_000_000  # proxies' clocks may differ by it
 _TIGHT_US = 10_000  # where the times are evidence
-_ANSWER = "answer"
 _OF_ONE_ID = 32  # exchanges that are looked at
+
+_ById = dict[str, list[Carried]]
 
 
 class Passed:
@@ -30,16 +32,17 @@ class Passed:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._kept = OrderedDict[str, Carried]()  # by exchange, as they were told; its first is found at once, which a dict's is not
-        self._by_id: dict[tuple[str, str], list[Carried]] = {}  # by what it is the id of, and the id
+        self._by_answer: _ById = {}
+        self._by_request: _ById = {}
+        self._by_trace: _ById = {}
 
     def is_first(self, one: Carried) -> bool:
         """Whether no other workload's exchange told this answer; for revisions the same as before. It is remembered from now on."""
         known = self._kept.get(one.exchange)
         if known is not None:
             return known.first
-        ids = _ids(one)
-        one.first = not any(self._is_told(one, id_, same) for id_ in ids if (same := self._by_id.get(id_)))
-        self._keep(one, ids)
+        one.first = not self._is_told(one)
+        self._keep(one)
         return one.first
 
     def snapshot(self) -> list[Carried]:
@@ -48,42 +51,55 @@ class Passed:
 
     def restore(self, saved: Iterable[Carried]) -> None:
         """Goes on from there."""
-        self._kept.clear()
-        self._by_id.clear()
+        for known in (self._kept, self._by_answer, self._by_request, self._by_trace):
+            known.clear()
         for one in saved:
-            self._keep(one, _ids(one))
+            self._keep(one)
 
-    def _is_told(self, one: Carried, id_: tuple[str, str], same: list[Carried]) -> bool:
-        """Whether one of these, which have this id in common with it, told the same answer."""
-        by_id = id_[0] == _ANSWER
-        if by_id and not _is_of_one_each([*same, one]):
-            return False
-        return any(_is_same(one, other, by_id) for other in same)
+    def _is_told(self, one: Carried) -> bool:
+        """Whether one of those that have an id in common with it told the same answer."""
+        same = self._by_answer.get(one.answer)
+        if same is not None and _is_of_one_each([*same, one]) and any(_is_same(one, other, True) for other in same):
+            return True
+        same = self._by_request.get(one.request)
+        if same is not None and any(_is_same(one, other, False) for other in same):
+            return True
+        same = self._by_trace.get(one.trace)
+        return same is not None and any(_is_same(one, other, False) for other in same)
 
-    def _keep(self, one: Carried, ids: Sequence[tuple[str, str]]) -> None:
-        for id_ in ids:
-            if (same := self._by_id.get(id_)) is None:
-                self._by_id[id_] = [one]
-                continue
-            same.append(one)
-            if len(same) > _OF_ONE_ID:
-                del same[0]
+    def _keep(self, one: Carried) -> None:
+        if one.answer:
+            _put(self._by_answer, one.answer, one)
+        if one.request:
+            _put(self._by_request, one.request, one)
+        if one.trace:
+            _put(self._by_trace, one.trace, one)
         self._kept[one.exchange] = one
         if len(self._kept) > self._most:
-            self._forget(next(iter(self._kept.values())))
-
-    def _forget(self, oldest: Carried) -> None:
-        del self._kept[oldest.exchange]
-        for id_ in _ids(oldest):
-            same = self._by_id.get(id_, [])
-            if same and same[0] is oldest:
-                del same[0]
-            if not same:
-                self._by_id.pop(id_, None)
+            _, oldest = self._kept.popitem(last=False)
+            _take(self._by_answer, oldest.answer, oldest)
+            _take(self._by_request, oldest.request, oldest)
+            _take(self._by_trace, oldest.trace, oldest)
 
 
-def _ids(one: Carried) -> list[tuple[str, str]]:
-    return [(of, id_) for of, id_ in ((_ANSWER, one.answer), ("request", one.request), ("trace", one.trace)) if id_]
+def _put(by_id: _ById, id_: str, one: Carried) -> None:
+    same = by_id.get(id_)
+    if same is None:
+        by_id[id_] = [one]
+        return
+    same.append(one)
+    if len(same) > _OF_ONE_ID:
+        del same[0]
+
+
+def _take(by_id: _ById, id_: str, oldest: Carried) -> None:
+    same = by_id.get(id_)
+    if same is None:
+        return
+    if same[0] is oldest:
+        del same[0]
+    if not same:
+        del by_id[id_]
 
 
 def _is_of_one_each(told: Sequence[Carried]) -> bool:
@@ -99,9 +115,10 @@ def _is_same(one: Carried, other: Carried, by_id: bool) -> bool:
 
 def _led(outer: Carried, inner: Carried) -> bool:
     """Whether the inner call came from the workload of the outer one. Both of one host stand side by side."""
-    if inner.caller_host and inner.caller_host == outer.caller_host:
+    called_by = host_of(inner.caller_host)
+    if called_by and called_by == host_of(outer.caller_host):
         return False
-    for own, caller in ((outer.host, inner.caller_host), (outer.account, inner.caller_account)):
+    for own, caller in ((host_of(outer.host), called_by), (outer.account, inner.caller_account)):
         if own and caller:
             return own == caller
     return outer.numbers == inner.numbers and _is_within(inner, outer, _TIGHT_US)

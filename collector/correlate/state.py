@@ -196,7 +196,7 @@ class Carried(Struct, array_like=True, gc=False):
     trace: str
     used: str  # the number of which all that pass it on tell the same
     numbers: str  # all that it told
-    host: str  # its workload's, and the caller's
+    host: str  # the address of its workload, and of the caller; with or without a port
     caller_host: str
     account: str  # the SPIFFE id of its workload, and of the caller
     caller_account: str

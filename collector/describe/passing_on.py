@@ -9,7 +9,7 @@ from typing import Literal
 
 from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, numbers_of
 from collector.describe.identity import owner
-from collector.messages.addresses import host_of, host_of_node
+from collector.messages.addresses import address_in
 from collector.messages.captured import Decoded
 from collector.messages.exchange import Exchange
 from collector.messages.redacted import Redacted
@@ -53,8 +53,8 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
         seen.request.get("traceparent", "")[_TRACE_ID],
         f"{called} {numbers[called]}" if called else every,
         every,
-        host_of_node(node.id),
-        host_of(caller_address(seen.exchange)),
+        address_in(node.id),
+        caller_address(seen.exchange),
         node.sender,
         caller_principal(seen.exchange)[0],
         seen.start_us,

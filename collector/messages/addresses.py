@@ -22,7 +22,12 @@ def host_of(address: str) -> str:
     return "" if ip.is_loopback or ip.is_unspecified else str(ip)
 
 
+def address_in(node: str) -> str:
+    """The address that a proxy is known by: Istio's node id is `type~ip~pod.namespace~domain`."""
+    parts = node.split("~", 4)
+    return parts[1] if len(parts) == 4 else ""
+
+
 def host_of_node(node: str) -> str:
-    """The ip that a proxy is known by: Istio's node id is `type~ip~pod.namespace~domain`."""
-    parts = node.split("~")
-    return host_of(parts[1]) if len(parts) == 4 else ""
+    """The ip of it."""
+    return host_of(address_in(node))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
-import httpx
 import pytest
-from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
-from collector.access.looker import EVERYTHING, NOBODY, Looker, Reach, Right
-from collector.audit.app import create_app
+from collector.access.looker import Reach, Right
 from collector.messages.chunk_times import EXTENSION, pack
-from collector.settings import Audit
-from tests.audit.conftest import Api, Parts
-from tests.audit.rows import NOW, Clock, Store, exchange, payload
+from tests.audit.conftest import Api
+from tests.audit.lookers import looker, seen_by
+from tests.audit.rows import NOW, Store, exchange, payload
 from tests.conversation.kept import record_of
 from tests.decode import transcripts as t
 
@@ -35,17 +30,6 @@ def put(store: Store, at: int = NOW, namespace: str = "prod") -> str:
         payload(row, "response", STREAM.response_body, extensions=json.dumps({EXTENSION: times}).encode()),
     )
     return str(row["id"])
-
-
-def seen_by(store: Store, rights: Mapping[Right, Reach]) -> httpx.AsyncClient:
-    """The API as somebody with these rights asks it."""
-    app: FastAPI = create_app(store.opened(), Parts(), CollectorRegistry(), Audit(), Clock())
-
-    async def looked(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-        scope.setdefault("state", {})["looker"] = Looker(NOBODY, rights)
-        await app(scope, receive, send)
-
-    return httpx.AsyncClient(transport=httpx.ASGITransport(looked), base_url="http://audit")
 
 
 async def test_prompt_and_answer_are_messages(api: Api) -> None:
@@ -80,7 +64,7 @@ async def test_an_exchange_without_bodies_is_told_with_what_is_missing(api: Api,
 @pytest.mark.parametrize("route", ["conversation", "timeline"])
 async def test_without_texts_the_form_is_shown_and_no_text(store: Store, route: str) -> None:
     identity = put(store)
-    async with seen_by(store, {Right.EXCHANGES: EVERYTHING}) as client:
+    async with seen_by(store, looker(Right.EXCHANGES)) as client:
         answer = await client.get(f"/v1/exchanges/{identity}/{route}")
     assert answer.status_code == 200
     assert "Norway" not in answer.text
@@ -91,7 +75,7 @@ async def test_without_texts_the_form_is_shown_and_no_text(store: Store, route: 
 async def test_what_lies_outside_ones_reach_is_answered_as_if_it_were_not_there(store: Store, route: str) -> None:
     theirs, never = put(store, namespace="theirs"), "019aaaaa-0000-7000-8000-000000000000"
     mine = Reach(namespaces=frozenset({"mine"}))
-    async with seen_by(store, {Right.EXCHANGES: mine, Right.TEXTS: mine}) as client:
+    async with seen_by(store, looker(Right.EXCHANGES, Right.TEXTS, reach=mine)) as client:
         hidden = await client.get(f"/v1/exchanges/{theirs}/{route}")
         wrong_revision = await client.get(f"/v1/exchanges/{theirs}/{route}", params={"revision": 7})
         absent = await client.get(f"/v1/exchanges/{never}/{route}")

@@ -69,6 +69,7 @@ async def tailed(store: Store, **settings: int) -> AsyncIterator[Tailed]:
         yield made
     finally:
         await made.close()
+        await app.tails.stop()
         await engine.dispose()
 
 

@@ -25,6 +25,7 @@ from collector.store.postgres_server import PostgresServer
 T = TypeVar("T")
 
 START_SECONDS = 60.0
+LEAVE_SECONDS = 10.0
 # Tests end processes, not the machine: what the server has given to the system is there afterwards.
 CONFIGURATION = """
 max_connections = 60
@@ -152,22 +153,34 @@ def _template(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def empty_database(postgres: Postgres) -> Iterator[Database]:
+def empty_database(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Database]:
     """A database of this test's own, without tables."""
-    yield from _database(postgres, "template1")
+    yield from _database(request, postgres, "template1")
 
 
 @pytest.fixture
-def database(postgres: Postgres, _template: str) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, postgres: Postgres, _template: str) -> Iterator[Database]:
     """A database of this test's own, migrated."""
-    yield from _database(postgres, _template)
+    yield from _database(request, postgres, _template)
 
 
-def _database(postgres: Postgres, template: str) -> Iterator[Database]:
+def _database(request: pytest.FixtureRequest, postgres: Postgres, template: str) -> Iterator[Database]:
     name = f"t{uuid.uuid4().hex[:12]}"
     postgres.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield Database(postgres, name)
+    # A connection that nobody closes fails whichever test runs when it is collected. In faults/ whole processes end after the database.
+    left = [] if "faults" in request.path.parts else _still_connected(postgres, name)
     postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
+    assert not left, f"the test left connections open: {left}"
+
+
+def _still_connected(postgres: Postgres, name: str) -> list[str]:
+    """Who has not left, of those that a test connected. A server notices only after a moment that somebody has."""
+    asked = f"SELECT application_name || ', ' || state || ': ' || query AS said FROM pg_stat_activity WHERE datname = '{name}'"
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while (left := [row["said"] for row in postgres.run(asked)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:
