@@ -12,7 +12,9 @@ from hashlib import blake2b
 
 from collector.correlate.before import ToldBefore
 from collector.correlate.passed import Passed
+from collector.correlate.retold import Retold
 from collector.correlate.state import Carried
+from collector.messages.exchange import Exchange
 from collector.messages.told_answer import ToldAnswer
 
 MOST = 32_768
@@ -22,12 +24,14 @@ _SHORT = 64  # characters
 
 class Answers:
     """`most`: answers that are remembered. `passed`: those that passed several workloads. `before`: what exchanges told whose bodies may be
-    let go.
+    let go. `retold`: exchanges that may be told again.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self.passed = Passed()
+        self.retold = Retold()
+        self.passed = Passed(retold=self.retold)
+        self.in_front = ""  # the exchange that was asked of last, if it is billed and its workload serves no models
         self.before = ToldBefore()
         self._billed = OrderedDict[bytes, bytes]()  # as they were billed; its first is found at once, which a dict's is not
 
@@ -43,11 +47,18 @@ class Answers:
         return True
 
     def is_told_first(self, told: ToldAnswer) -> bool:
-        """Whether no exchange of another service told this answer before."""
-        *texts, start_us, end_us = told
+        """Whether this exchange is billed of all that told this answer: no other service's did before, or it is the model's."""
+        *texts, start_us, end_us, of_model = told
         if max(map(len, texts)) > _SHORT or not "".join(texts).isascii():
             texts = [*map(_short, texts)]
-        return self.passed.is_first(Carried(*texts, start_us, end_us))  # type: ignore[call-arg, arg-type]
+        first = self.passed.is_first(Carried(*texts, start_us, end_us, True, of_model))  # type: ignore[call-arg, arg-type]
+        self.in_front = told.exchange if first and not of_model else ""
+        return first
+
+    def described(self, exchange: Exchange) -> None:
+        """The one that is `in_front` was made of this: it may be told again."""
+        self.retold.keep(self.in_front, exchange)
+        self.in_front = ""
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """For a checkpoint."""

@@ -25,6 +25,7 @@ from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
 from collector.correlate.received import Received
 from collector.correlate.restoring import Parts, checkpoint, take_up
+from collector.correlate.retelling import next_revision
 from collector.correlate.state import Open, Pieces, Proxy, Remembered
 from collector.errors import blamed
 from collector.messages import access_log as messages
@@ -62,7 +63,7 @@ class Correlator:
     @property
     def quiet(self) -> bool:
         """Nothing is open and no ledger window holds a count: time need not pass."""
-        return not self._openings.all and not self._ledger.open
+        return not (self._openings.all or self._ledger.open or self.answers.retold.waits)
 
     @property
     def open_bytes(self) -> int:
@@ -93,6 +94,10 @@ class Correlator:
         proxy = self._nodes.named(entry.sender, entry.source)
         try:
             yield from self._advance(self.received.at(entry))
+            for exchange in self.answers.retold.due(self._now):
+                if (again := next_revision(exchange, self._openings, self._memory, self._limits, self._now)) is not None:
+                    self._ledger.add((again.key.sender, again.key.node), "revisions")
+                    self._emit(again)
             if entry.kind == Kind.TAP:
                 yield from self._tap_entry(proxy, entry)
             elif entry.kind == Kind.ACCESS_LOG:
@@ -303,14 +308,12 @@ class Correlator:
 
     def _interim(self, open_: Open) -> None:
         """A revision of one that goes on. It is remembered until the next one, so that no other exchange is given its name."""
-        if open_.twin is None:
-            open_.twin = self._memory.next_twin(open_.key)
-        exchange = self._exchange(open_, open_.twin)
-        if exchange is None:
+        open_.twin = twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
+        if (exchange := self._exchange(open_, twin)) is None:
             return
         exchange.interim = True
         limits = self._limits
-        told = remembered(open_, open_.twin, self._openings.next(), None)
+        told = remembered(open_, twin, self._openings.next(), None)
         self._memory.add(told, self._now + 2 * limits.told_us + limits.idle_us + limits.linger_us)
         open_.revision += 1
         open_.interims += 1
@@ -340,11 +343,8 @@ class Correlator:
 
     def _closed(self, open_: Open, keeps: bool = True) -> None:
         """What becomes of one that is open no more."""
-        twin = open_.twin
-        if twin is None:
-            twin = self._memory.next_twin(open_.key)
-        exchange = self._exchange(open_, twin)
-        if exchange is None:
+        twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
+        if (exchange := self._exchange(open_, twin)) is None:
             return
         skipped = self._limits.skips_probes and is_probe(open_)
         count(self._ledger, open_.proxy, open_, exchange.completeness, skipped)

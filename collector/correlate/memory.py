@@ -11,6 +11,8 @@ from collections import OrderedDict
 from heapq import heappop, heappush
 from operator import attrgetter
 
+from msgspec import structs
+
 from collector.correlate.pieces import head_of, size_of_head
 from collector.correlate.prints import fits, log_print
 from collector.correlate.state import KeyFields, LogPrint, Pieces, Remembered
@@ -86,6 +88,14 @@ class Memory:
         """Forgets what is due."""
         while self._forgetting and self._forgetting[0][0] <= now:
             self._forget_next()
+
+    def again(self, key: KeyFields, twin: int, forget_at: int) -> int:
+        """The next revision of this one, which is told now with all that it was; 0: nothing is remembered of it."""
+        closed = self._at(key, twin)
+        if closed is None:
+            return 0
+        self.add(structs.replace(closed, revision=closed.revision + 1), forget_at)
+        return closed.revision + 1
 
     def take(self, closed: Remembered) -> None:
         """This one is being revised: its pieces are in use again."""

@@ -1,5 +1,6 @@
 """Which exchanges carry the same answer: an application in front of a model (a gateway of models, a guardrail) passes on what the model
-told, and both proxies report it with its usage. Whoever of them is first told is billed.
+told, and both proxies report it with its usage. Whoever of them is first told is billed; but where the model is told behind the
+application, and the application can be told again as not billed (retold.py), the model is.
 
 Two exchanges of different workloads are the same answer if one lies within the other in time, they tell the same number, and
 - they have the answer's own id in common, which one workload gives to no other answer;
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+from collector.correlate.retold import Retold
 from collector.correlate.state import Carried
 from collector.messages.addresses import host_of
 
@@ -29,19 +31,22 @@ _ById = dict[str, list[Carried]]
 class Passed:
     """`most`: exchanges that are remembered."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST, retold: Retold | None = None) -> None:
+        self._most, self._retold = most, Retold() if retold is None else retold
         self._kept = OrderedDict[str, Carried]()  # by exchange, as they were told; its first is found at once, which a dict's is not
         self._by_answer: _ById = {}
         self._by_request: _ById = {}
         self._by_trace: _ById = {}
 
     def is_first(self, one: Carried) -> bool:
-        """Whether no other workload's exchange told this answer; for revisions the same as before. It is remembered from now on."""
+        """Whether this exchange is billed of all that told this answer: for revisions as before, unless a model's was told since. It is
+        remembered from now on.
+        """
         known = self._kept.get(one.exchange)
         if known is not None:
             return known.first
-        one.first = not self._is_told(one)
+        same = self._same(one)
+        one.first = not same or (one.of_model and self._takes_over([other for other in same if other.first]))
         self._keep(one)
         return one.first
 
@@ -56,16 +61,25 @@ class Passed:
         for one in saved:
             self._keep(one)
 
-    def _is_told(self, one: Carried) -> bool:
-        """Whether one of those that have an id in common with it told the same answer."""
-        same = self._by_answer.get(one.answer)
-        if same is not None and _is_of_one_each([*same, one]) and any(_is_same(one, other, True) for other in same):
-            return True
-        same = self._by_request.get(one.request)
-        if same is not None and any(_is_same(one, other, False) for other in same):
-            return True
-        same = self._by_trace.get(one.trace)
-        return same is not None and any(_is_same(one, other, False) for other in same)
+    def _same(self, one: Carried) -> list[Carried]:
+        """Those that have an id in common with it and told the same answer; one may be there more than once."""
+        same, found = self._by_answer.get(one.answer), list[Carried]()
+        if same is not None and _is_of_one_each([*same, one]):
+            found += [other for other in same if _is_same(one, other, True)]
+        for same in (self._by_request.get(one.request), self._by_trace.get(one.trace)):
+            if same is not None:
+                found += [other for other in same if _is_same(one, other, False)]
+        return found
+
+    def _takes_over(self, firsts: Sequence[Carried]) -> bool:
+        """Whether a model is billed in place of these: if none of them is one's, and all can be told again. Then they are."""
+        if not firsts or not all(not other.of_model and self._retold.has(other.exchange) for other in firsts):
+            return False
+        for other in firsts:
+            if other.first:
+                other.first = False
+                self._retold.tell(other.exchange)
+        return True
 
     def _keep(self, one: Carried) -> None:
         if one.answer:

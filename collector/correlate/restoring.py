@@ -38,6 +38,7 @@ def checkpoint(now: int, of: Parts) -> bytes:
     remembered, forgetting, twins = of.memory.snapshot()
     known, tapped = of.nodes.snapshot()
     vms, open_ = of.ledger.vms, of.openings
+    may_be_retold, retold = of.answers.retold.snapshot()
     return msgspec.msgpack.encode(
         Snapshot(
             FORMAT, now, open_.serial, of.ledger.start_us, nodes=known, tapped=tapped,
@@ -45,7 +46,7 @@ def checkpoint(now: int, of: Parts) -> bytes:
             open=list(open_.all.values()), lingering=list(open_.lingering),
             remembered=remembered, forgetting=forgetting, twins=twins, ledger=list(of.ledger.open.items()),
             received=of.received.snapshot(), answers=of.answers.snapshot(), passed=of.answers.passed.snapshot(),
-            before=of.answers.before.snapshot(),
+            before=of.answers.before.snapshot(), may_be_retold=may_be_retold, retold=retold,
         )
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ def take_up(state: bytes, into: Parts) -> int:
     into.answers.restore(saved.answers)
     into.answers.passed.restore(saved.passed)
     into.answers.before.restore(saved.before)
+    into.answers.retold.restore(saved.may_be_retold, saved.retold)
     return saved.now
 
 

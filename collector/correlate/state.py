@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from collector.messages.exchange import AccessLog, Node
+from collector.messages.exchange import AccessLog, Exchange, Node
 
 FORMAT = 4  # of a checkpoint
 Proxy = tuple[str, str]  # sender, node id
@@ -202,7 +202,8 @@ class Carried(Struct, array_like=True, gc=False):
     caller_account: str
     start_us: int
     end_us: int
-    first: bool = True  # no other workload's exchange had told the answer
+    first: bool = True  # of all that told the answer this one is billed
+    of_model: bool = False  # its workload serves models
 
 
 class Before(Struct, array_like=True, gc=False):
@@ -237,3 +238,5 @@ class Snapshot(Struct):
     answers: list[tuple[bytes, bytes]] = []  # see answers.py; older versions wrote none
     passed: list[Carried] = []  # see passed.py; older versions wrote none
     before: list[Before] = []  # see before.py; older versions wrote none
+    may_be_retold: list[tuple[str, Exchange]] = []  # see retold.py; older versions wrote none
+    retold: list[Exchange] = []

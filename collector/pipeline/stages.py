@@ -90,7 +90,7 @@ class Stages:
         for place, item in closed:
             if isinstance(item, Exchange):
                 (told, meant), service = next(exchanges)
-                yield describe(told, place, meant, service, self._with_usage, meaning.billing, self._answers)
+                yield self._describe(item, told, place, meant, service)
             elif isinstance(item, LedgerWindow):
                 yield describe_ledger(item, place)
             else:
@@ -111,9 +111,18 @@ class Stages:
             stage = "enrich"
             service = meaning.enrich(redacted)
             stage = "describe"
-            return describe(redacted, place, decoded, service, self._with_usage, meaning.billing, self._answers)
+            return self._describe(item, redacted, place, decoded, service)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is the fault of what it was given
             return self._failed(item, place, stage, error)
+
+    def _describe(self, exchange: Exchange, told: Redacted, place: Place, meant: Decoded, service: Service) -> Output:
+        answers = self._answers
+        if answers is not None:
+            answers.in_front = ""  # of one whose description failed
+        output = describe(told, place, meant, service, self._with_usage, self._meaning.billing, answers)
+        if answers is not None and answers.in_front:
+            answers.described(exchange)
+        return output
 
     def _failed(self, item: Exchange | LedgerWindow, place: Place, stage: str, error: Exception) -> Output:
         if isinstance(item, Exchange):
