@@ -15,6 +15,7 @@ from tests.decode.test_a2a import CALLS as A2A_CALLS
 from tests.decode.test_bedrock import INVOKE, OWN_ANSWERS, OWN_STREAMS
 from tests.decode.test_native import TEI
 from tests.decode.test_openai_others import FORM, FORM_HEADERS, TRANSCRIBE
+from tests.decode.test_tei_grpc import TEXT, called, embedded, metadata
 
 Framing = Callable[[Sequence[bytes]], bytes]
 
@@ -146,6 +147,11 @@ READERS: Mapping[str, list[Seed]] = {
         seed(t.exchange("/predict", {"inputs": [["a"], ["b"]]}, [[{"score": 1, "label": "x"}]] * 2, response_headers=TEI)),
         seed(t.exchange("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}, [1, 0.5], response_headers=TEI)),
         seed(t.exchange("/embed_sparse", {"inputs": ["a"]}, [[{"index": 3, "value": 0.5}]], response_headers=TEI)),
+    ],
+    "tei-grpc": [
+        seed(called("Embed", [TEXT], [embedded(9)])),
+        seed(called("EmbedStream", [TEXT] * 3, [embedded(4), embedded(0), embedded(5)])),
+        seed(called("Rerank", [t.member(1, "q") + t.member(2, "a")], [t.member(1, b"") + metadata(7)], "Rerank")),
     ],
     "llama-cpp": [
         *_of_corpus("llama"),
