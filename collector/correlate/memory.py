@@ -89,13 +89,14 @@ class Memory:
         while self._forgetting and self._forgetting[0][0] <= now:
             self._forget_next()
 
-    def again(self, key: KeyFields, twin: int, forget_at: int) -> int:
-        """The next revision of this one, which is told now with all that it was; 0: nothing is remembered of it."""
+    def again(self, key: KeyFields, twin: int, revision: int, forget_at: int) -> bool:
+        """Takes note that this one is told again as this revision; False: another one was told as that, or as a later one, before."""
         closed = self._at(key, twin)
-        if closed is None:
-            return 0
-        self.add(structs.replace(closed, revision=closed.revision + 1), forget_at)
-        return closed.revision + 1
+        if closed is not None and closed.revision >= revision:
+            return False
+        if closed is not None:
+            self.add(structs.replace(closed, revision=revision), forget_at)
+        return True
 
     def take(self, closed: Remembered) -> None:
         """This one is being revised: its pieces are in use again."""

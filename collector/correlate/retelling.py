@@ -12,10 +12,10 @@ from collector.messages.exchange import Exchange
 
 
 def next_revision(exchange: Exchange, openings: Openings, memory: Memory, limits: Limits, now: int) -> Exchange | None:
-    """None: it is open again, and its next revision will be told anyway."""
+    """None: a later one was told since, or it is open again, and its next revision will be told anyway."""
     of = exchange.key
     key = (of.sender, of.node, of.request_id, of.start_us)
-    if crowd.is_open(openings.of(key), of.twin):
+    revision = exchange.revision + 1
+    if crowd.is_open(openings.of(key), of.twin) or not memory.again(key, of.twin, revision, now + max(limits.linger_us, limits.late_us)):
         return None
-    revision = memory.again(key, of.twin, now + max(limits.linger_us, limits.late_us))
-    return structs.replace(exchange, revision=revision or exchange.revision + 1, closed_at=now)
+    return structs.replace(exchange, revision=revision, closed_at=now)

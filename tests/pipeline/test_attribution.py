@@ -242,3 +242,19 @@ def test_one_that_is_too_large_is_not_kept_nor_is_its_earlier_revision() -> None
     retold.keep("a", exchange(1))
     retold.keep("a", exchange(1, 50_000))
     assert not retold.has("a")
+
+
+def test_one_of_which_a_later_revision_was_told_meanwhile_is_not_told_again() -> None:
+    correlator, mesh = Correlator(LIMITS._replace(expects_access_log=True, late_bytes=1 << 20)), Mesh()
+    mesh.told(FRONT, 1)
+    mesh.tape.tick(2)
+    closed = [one.item for entry in mesh.tape.entries for one in correlator.feed(entry) if isinstance(one.item, Exchange)]
+    runs = tap_pb2.Batch.FromString(mesh.tape.entries[0].payload).parts[0].runs
+    answer = b"".join(run.data for run in runs if run.direction == tap_pb2.RESPONSE_BODY)
+    told = Told(1, "r1", T0 + 110_000, "10.0.0.3:40000", path=t.CHAT, request=b'{"model":"m","messages":[]}', response=(answer,))
+    late = mesh.tape.log(log_message([told], None), node=mesh.proxies[FRONT].node)
+    closed += [one.item for one in correlator.feed(late) if isinstance(one.item, Exchange)]
+    assert [one.revision for one in closed] == [0, 1]
+    correlator.answers.retold.keep("a", closed[0])
+    correlator.answers.retold.tell("a")
+    assert [one.item for one in correlator.feed(mesh.tape.tick(0.1)) if isinstance(one.item, Exchange)] == []

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +31,7 @@ from collector.pipeline.stages import Stages
 from collector.settings import Settings
 from tests.decode import transcripts as t
 from tests.decode.socket_calls import answers, ask, begun, ended, frames
+from tests.pipeline import test_billed_once
 from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message
 
@@ -333,3 +337,28 @@ def test_no_revision_tells_less_than_one_before_and_none_tells_an_answer_twice(
         assert [answer["id"] for answer in inference["answers"] if "usage" in answer] == [f"resp_{n}" for n in range(count)]
         assert inference["answer_count"] == count
     assert [list(map(repr, revision)) for revision in told] == [list(map(repr, revision)) for revision in events(one.tape.entries)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cut_off_anywhere_and_resumed_the_store_holds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr(test_billed_once, "LIMITS", LIMITS)
+    chance, tape, vm = Random(seed), Tape(), Vm()
+    sockets = [Connection(tape, vm, number) for number in range(1, 4)]
+    told = dict.fromkeys(range(1, 4), 0)
+    for _ in range(50):
+        one, move = chance.choice(sockets), chance.random()
+        if move < 0.6:
+            one.sends(frames(answers(1, told[one.stream])), chance.choice((0.1, 60)))
+            told[one.stream] += 1
+        elif move < 0.8:
+            one.rests()
+        else:
+            one.is_pushed_out()
+    for one in sockets:
+        one.ends()
+    whole = await test_billed_once.play(tmp_path / "whole", tape.entries, None)
+    assert await test_billed_once.play(tmp_path / "cut", tape.entries, chance) == whole
+    records = [orjson.loads(data) for row in whole if row[0] == "exchanges" for data in row if isinstance(data, bytes) and data[:1] == b"{"]
+    newest = {one["request"]["id"]: one for one in sorted(records, key=itemgetter("revision"))}
+    found = {stream: newest[f"r{stream}"].get("usage", {}).get("total_tokens", {}).get("value", 0) for stream in told}
+    assert found == {stream: due(0, count) for stream, count in told.items()}
