@@ -61,12 +61,15 @@ class Passed:
         for one in saved:
             self._keep(one)
 
-    def _same(self, one: Carried) -> list[Carried]:
+    def _same(self, one: Carried) -> Sequence[Carried]:
         """Those that have an id in common with it and told the same answer; one may be there more than once."""
-        same, found = self._by_answer.get(one.answer), list[Carried]()
-        if same is not None and _is_of_one_each([*same, one]):
-            found += [other for other in same if _is_same(one, other, True)]
-        for same in (self._by_request.get(one.request), self._by_trace.get(one.trace)):
+        by_answer, by_request, by_trace = self._by_answer.get(one.answer), self._by_request.get(one.request), self._by_trace.get(one.trace)
+        if by_answer is by_request is by_trace is None:  # nearly always
+            return ()
+        found: list[Carried] = []
+        if by_answer is not None and _is_of_one_each([*by_answer, one]):
+            found += [other for other in by_answer if _is_same(one, other, True)]
+        for same in (by_request, by_trace):
             if same is not None:
                 found += [other for other in same if _is_same(one, other, False)]
         return found
