@@ -51,6 +51,7 @@ soak: venv ## The long forms of the load and fault tests
 
 fuzz: venv ## More fuzzing of the decoders and receivers, and of the running process
 	$(BIN)/python -m tests.fuzz --messages $${MESHSCRIBE_FUZZ_MESSAGES:-200000}
+	$(BIN)/python -m tests.fuzz.readers --bytes $${MESHSCRIBE_FUZZ_READER_BYTES:-50000000}
 	MESHSCRIBE_FUZZ_BYTES=$${MESHSCRIBE_FUZZ_BYTES:-500000000} $(PYTEST) tests/decode tests/receive -k "fuzz or any" --timeout 3600
 
 lock: venv ## Pins every dependency anew (versions and hashes, no addresses)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+from collector.correlate import numbers
+from collector.correlate.access_log import size_of
 from collector.correlate.body import assemble
+from collector.correlate.limits import Limits
+from collector.correlate.pieces import head_of
 from collector.correlate.prints import log_print
 from collector.correlate.state import KeyFields, Open, Pieces, Remembered
 from collector.messages import flags as envoy
@@ -49,11 +53,12 @@ def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_
         exchange.problems = _problems(open_)
     if open_.start_us != open_.key[3]:
         exchange.start_told = open_.key[3]
+    exchange.lost = open_.lost
     return exchange
 
 
-def remembered(open_: Open, twin: int, number: int, kept: Open | None) -> Remembered:
-    """What is remembered of it, for what comes late."""
+def remembered(open_: Open, twin: int, number: int, kept: Open | None, loses: bool = False) -> Remembered:
+    """What is remembered of it, for what comes late. `loses`: it is too large to be kept."""
     tap, log = open_.tap, open_.access_log
     made = Remembered(
         open_.key,
@@ -66,10 +71,27 @@ def remembered(open_: Open, twin: int, number: int, kept: Open | None) -> Rememb
         tap is not None and tap.whole,
         open_.gap,
         kept,
+        head_of(tap) if loses and tap is not None and not tap.whole else None,
+        open_.lost + loses,
     )
     if kept is not None:  # what is written down beside it, and what an open one alone needs, takes no place twice
         kept.serial, kept.key, kept.start_us, kept.heard_at, kept.deadline, kept.settled, kept.gap = 0, _NOBODY, 0, 0, None, 0, None
     return made
+
+
+def kept_of(open_: Open, completeness: int, keeps: bool, limits: Limits) -> tuple[Open | None, int]:
+    """What is kept of a closed one for revisions, and for how long it is remembered (µs)."""
+    tap, log = open_.tap, open_.access_log
+    kept: Open | None = None
+    span = limits.linger_us
+    if completeness & INCOMPLETE and keeps:
+        kept, span = open_, limits.late_us
+        if log is not None and not open_.log_size:
+            open_.log_size = size_of(log)
+            open_.size += open_.log_size
+    if tap is not None and not tap.ended:
+        span = max(numbers.DAY_US, limits.late_us)  # it may still run, however quiet: what it tells later is a revision
+    return kept, span
 
 
 def _key(open_: Open, twin: int) -> Key:

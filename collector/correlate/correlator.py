@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError
 
-from collector.correlate import access_log, crowd, memory, nodes, numbers
+from collector.correlate import access_log, crowd, memory, nodes, watch
 from collector.correlate.answers import Answers
-from collector.correlate.closing import close, remembered
+from collector.correlate.closing import close, kept_of, remembered
 from collector.correlate.counting import count
 from collector.correlate.ledger import Ledger
 from collector.correlate.limits import Closed, Limits
@@ -24,12 +24,13 @@ from collector.correlate.openings import Openings
 from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
 from collector.correlate.received import Received
-from collector.correlate.restoring import read_snapshot
-from collector.correlate.state import FORMAT, Open, Pieces, Proxy, Remembered, Snapshot
+from collector.correlate.restoring import Parts, checkpoint, take_up
+from collector.correlate.retelling import next_revision
+from collector.correlate.state import Open, Pieces, Proxy, Remembered
 from collector.errors import blamed
 from collector.messages import access_log as messages
 from collector.messages import tap_pb2
-from collector.messages.completeness import INCOMPLETE, Completeness
+from collector.messages.completeness import Completeness
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
@@ -57,11 +58,12 @@ class Correlator:
         self._openings = Openings(limits.linger_us, limits.open_bytes)
         self._memory = Memory(limits.closed_keys, limits.late_bytes)
         self.answers = Answers()  # filled by those behind; here because it is part of the state
+        self._parts = Parts(self.received, self._nodes, self._ledger, self._openings, self._memory, self.answers)
 
     @property
     def quiet(self) -> bool:
         """Nothing is open and no ledger window holds a count: time need not pass."""
-        return not self._openings.all and not self._ledger.open
+        return not (self._openings.all or self._ledger.open or self.answers.retold.waits)
 
     @property
     def open_bytes(self) -> int:
@@ -92,6 +94,10 @@ class Correlator:
         proxy = self._nodes.named(entry.sender, entry.source)
         try:
             yield from self._advance(self.received.at(entry))
+            for exchange in self.answers.retold.due(self._now):
+                if (again := next_revision(exchange, self._openings, self._memory, self._limits, self._now)) is not None:
+                    self._ledger.add((again.key.sender, again.key.node), "revisions")
+                    self._emit(again)
             if entry.kind == Kind.TAP:
                 yield from self._tap_entry(proxy, entry)
             elif entry.kind == Kind.ACCESS_LOG:
@@ -281,7 +287,7 @@ class Correlator:
     # -- time and memory
 
     def _advance(self, now: int) -> Iterator[None]:
-        self._now = now
+        before, self._now, every = self._now, now, self._limits.told_us
         for number, window in enumerate(self._ledger.flush(now, self._nodes.known), 1):
             self._emit(window)
             if not number % STEP:
@@ -294,6 +300,24 @@ class Correlator:
             if not number % STEP:
                 yield
         self._memory.forget(now)
+        for open_ in watch.due(self._openings) if every and before // every != now // every else ():
+            if open_ is None:
+                yield
+            else:
+                self._interim(open_)
+
+    def _interim(self, open_: Open) -> None:
+        """A revision of one that goes on. It is remembered until the next one, so that no other exchange is given its name."""
+        open_.twin = twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
+        if (exchange := self._exchange(open_, twin)) is None:
+            return
+        exchange.interim = True
+        limits = self._limits
+        told = remembered(open_, twin, self._openings.next(), None)
+        self._memory.add(told, self._now + 2 * limits.told_us + limits.idle_us + limits.linger_us)
+        open_.revision += 1
+        open_.interims += 1
+        self._emit(exchange)
 
     def _evict(self) -> Iterator[None]:
         number = 0
@@ -319,37 +343,31 @@ class Correlator:
 
     def _closed(self, open_: Open, keeps: bool = True) -> None:
         """What becomes of one that is open no more."""
-        key, twin = open_.key, open_.twin
-        proxy = (key[0], key[1])
-        if twin is None:
-            twin = self._memory.next_twin(key)
-        try:
-            exchange = close(open_, twin, self._nodes.get(proxy), self._limits.expects_tap, self._limits.expects_access_log)
-        except Exception as error:  # noqa: BLE001 - the other exchanges are sound
-            self._fault(proxy, error, msgspec.msgpack.encode(open_))
+        twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
+        if (exchange := self._exchange(open_, twin)) is None:
             return
-        if exchange.completeness & _TAP_MISSING and not self._expects_tap(proxy):
-            exchange.completeness ^= _TAP_MISSING | _NOT_TAPPED
-        exchange.closed_at = self._now
         skipped = self._limits.skips_probes and is_probe(open_)
-        count(self._ledger, proxy, open_, exchange.completeness, skipped)
+        count(self._ledger, open_.proxy, open_, exchange.completeness, skipped)
         self._remember(open_, twin, exchange.completeness, keeps)
         if not skipped:
             self._emit(exchange)
 
+    def _exchange(self, open_: Open, twin: int) -> Exchange | None:
+        """What is known of it now; None, and a fault, if that cannot be told."""
+        proxy = open_.proxy
+        try:
+            exchange = close(open_, twin, self._nodes.get(proxy), self._limits.expects_tap, self._limits.expects_access_log)
+        except Exception as error:  # noqa: BLE001 - the other exchanges are sound
+            self._fault(proxy, error, msgspec.msgpack.encode(open_))
+            return None
+        if exchange.completeness & _TAP_MISSING and not self._expects_tap(proxy):
+            exchange.completeness ^= _TAP_MISSING | _NOT_TAPPED
+        exchange.closed_at = self._now
+        return exchange
+
     def _remember(self, open_: Open, twin: int, completeness: int, keeps: bool) -> None:
-        tap, log = open_.tap, open_.access_log
-        kept: Open | None = None
-        span = self._limits.linger_us
-        if completeness & INCOMPLETE and keeps:
-            kept, span = open_, self._limits.late_us
-            if log is not None and not open_.log_size:
-                open_.log_size = access_log.size_of(log)
-                open_.size += open_.log_size
-        if tap is not None and not tap.ended:
-            span = max(numbers.DAY_US, self._limits.late_us)  # it may still run, however quiet: what it tells later is a revision
-        self._openings.serial += 1
-        self._memory.add(remembered(open_, twin, self._openings.serial, kept), self._now + span)
+        kept, span = kept_of(open_, completeness, keeps, self._limits)
+        self._memory.add(remembered(open_, twin, self._openings.next(), kept, not keeps), self._now + span)
 
     def _damaged(self, proxy: Proxy, entry: Entry) -> None:
         """What the journal could not read back as it was written."""
@@ -375,26 +393,8 @@ class Correlator:
 
     def state(self) -> bytes:
         """The whole state after the last entry, for a checkpoint (msgpack)."""
-        remembered, forgetting, twins = self._memory.snapshot()
-        known, tapped = self._nodes.snapshot()
-        return msgspec.msgpack.encode(
-            Snapshot(
-                FORMAT, self._now, self._openings.serial, self._ledger.start_us, nodes=known, tapped=tapped,
-                vms=list(self._ledger.vms.known.items()), forgotten_vms=list(self._ledger.vms.forgotten),
-                open=list(self._openings.all.values()), lingering=list(self._openings.lingering),
-                remembered=remembered, forgetting=forgetting, twins=twins, ledger=list(self._ledger.open.items()),
-                received=self.received.snapshot(), answers=self.answers.snapshot(), passed=self.answers.passed.snapshot(),
-            )
-        )  # fmt: skip
+        return checkpoint(self._now, self._parts)
 
     def restore(self, state: bytes) -> None:
         """Continues from a checkpoint. Raises DamagedError if it cannot be read."""
-        saved = read_snapshot(state)
-        self._now = saved.now
-        self.received.restore(saved.now, *saved.received)
-        self._nodes.restore(saved.nodes, saved.tapped)
-        self._ledger.restore(saved.window_start, saved.ledger, saved.vms, saved.forgotten_vms)
-        self._openings.restore(saved.serial, saved.open, saved.lingering)
-        self._memory.restore(saved.remembered, saved.forgetting, saved.twins)
-        self.answers.restore(saved.answers)
-        self.answers.passed.restore(saved.passed)
+        self._now = take_up(state, self._parts)

@@ -16,12 +16,12 @@ _ACCESS_LOG_MISSING = int(Completeness.ACCESS_LOG_MISSING)
 
 
 def count(ledger: Ledger, proxy: Proxy, open_: Open, completeness: int, is_probe: bool) -> None:
-    """This one is closed. It counts once, by the witnesses that it had when it was first closed; what a revision brings is cured.
+    """This one is closed. It counts once, by the witnesses that it had when it was first closed; what a revision of that brings is cured.
 
     A probe makes no record, so it is no gap.
     """
     counts = ledger.of(proxy).counts
-    if is_probe or open_.revision:
+    if is_probe or open_.revision > open_.interims:
         _again(ledger, proxy, open_, is_probe)
         name = "probes" if is_probe else "revisions"
         late = "completed_late" if completeness & _COMPLETE and not is_probe else None

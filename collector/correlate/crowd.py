@@ -75,6 +75,11 @@ def heard(same: list[Open] | Crowd, log: AccessLog) -> bool:
     return False
 
 
+def is_open(same: list[Open] | Crowd, twin: int) -> bool:
+    """Whether the one of that number is open."""
+    return any(open_.twin == twin for open_ in (same.opens.values() if isinstance(same, Crowd) else same))
+
+
 def has_tap(same: list[Open] | Crowd) -> bool:
     """Whether one of these has a stream."""
     return same.taps > 0 if isinstance(same, Crowd) else any(o.tap is not None for o in same)

@@ -21,6 +21,7 @@ class Limits(NamedTuple):
     closed_keys: int = 200_000
     ledger_us: int = 60_000_000
     skips_probes: bool = True
+    told_us: int = 300_000_000
     tap_label: str = ""  # `name=value`: a tap is expected of pods that carry it, and of proxies that sent batches; empty: of all
 
 

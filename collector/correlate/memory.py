@@ -1,7 +1,8 @@
 """Remembers closed exchanges, so that what comes late becomes a revision, a repeat stays a repeat, and nothing comes out twice.
 
 Bounded by time, by number, by bytes (`KEY_BYTES` for each of that number), and by the bytes of the incomplete exchanges that are kept
-whole. At that last bound the oldest loses its pieces and keeps its key: a later piece of it still makes a revision, of that piece alone.
+whole. At that last bound the oldest loses its bodies and keeps its key and the head of its stream: a later piece of it still makes a
+revision, of those. Heads may take a quarter of those bytes more; beyond, the oldest is lost too.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from collections import OrderedDict
 from heapq import heappop, heappush
 from operator import attrgetter
 
+from msgspec import structs
+
+from collector.correlate.pieces import head_of, size_of_head
 from collector.correlate.prints import fits, log_print
 from collector.correlate.state import KeyFields, LogPrint, Pieces, Remembered
 from collector.correlate.twins import FEW, Waiting
 from collector.messages.exchange import AccessLog
 
+HEADS = 4  # heads may take so small a part of what may be kept whole, beside it
 KEY_BYTES = 1024  # what one may take on the average, its request id and texts included
 
 _NONE: list[Remembered] = []
@@ -31,6 +36,8 @@ class Memory:
         self._forgetting: list[tuple[int, KeyFields, int, int]] = []  # heap: (forget at, key, twin, revision)
         self._kept: OrderedDict[int, Remembered] = OrderedDict()  # those with their pieces, by number, oldest first
         self._kept_bytes = 0
+        self._heads: OrderedDict[int, Remembered] = OrderedDict()  # those with the head of their stream, the same way
+        self._head_bytes = 0
 
     def of_stream(self, key: KeyFields, vm: str, stream: int) -> Remembered | None:
         """The exchange that this stream was part of."""
@@ -71,7 +78,9 @@ class Memory:
             self._next[closed.key] = max(self._next.get(closed.key, 0), closed.twin + 1)
         heappush(self._forgetting, (forget_at, closed.key, closed.twin, closed.revision))
         while self._kept_bytes > self._kept_limit and self._kept:
-            self._let_go(next(iter(self._kept.values())))
+            self._behead(next(iter(self._kept.values())))
+        while self._head_bytes > self._kept_limit // HEADS:
+            self._let_head_go(next(iter(self._heads.values())))
         while len(self._forgetting) > self._keys or (self._bytes > self._bytes_limit and self._forgetting):
             self._forget_next()
 
@@ -79,6 +88,15 @@ class Memory:
         """Forgets what is due."""
         while self._forgetting and self._forgetting[0][0] <= now:
             self._forget_next()
+
+    def again(self, key: KeyFields, twin: int, revision: int, forget_at: int) -> bool:
+        """Takes note that this one is told again as this revision; False: another one was told as that, or as a later one, before."""
+        closed = self._at(key, twin)
+        if closed is not None and closed.revision >= revision:
+            return False
+        if closed is not None:
+            self.add(structs.replace(closed, revision=revision), forget_at)
+        return True
 
     def take(self, closed: Remembered) -> None:
         """This one is being revised: its pieces are in use again."""
@@ -113,6 +131,9 @@ class Memory:
         if closed.kept is not None:
             self._kept[closed.number] = closed
             self._kept_bytes += closed.kept.size
+        if closed.head is not None:
+            self._heads[closed.number] = closed
+            self._head_bytes += size_of_head(closed.head)
 
     def _forget_next(self) -> None:
         _, key, twin, revision = heappop(self._forgetting)
@@ -145,8 +166,24 @@ class Memory:
                 return closed
         return None
 
+    def _behead(self, closed: Remembered) -> None:
+        """Lets its bodies go."""
+        tap = closed.kept.tap if closed.kept is not None else None
+        self._let_go(closed)
+        if tap is not None and not closed.whole:
+            closed.head, closed.lost = head_of(tap), closed.lost + 1
+            self._heads[closed.number] = closed
+            self._head_bytes += size_of_head(closed.head)
+
+    def _let_head_go(self, closed: Remembered) -> None:
+        if closed.head is not None:
+            del self._heads[closed.number]
+            self._head_bytes -= size_of_head(closed.head)
+            closed.head = None
+
     def _let_go(self, closed: Remembered) -> None:
         """Of its pieces, if it has them."""
+        self._let_head_go(closed)
         if closed.kept is None:
             return
         del self._kept[closed.number]

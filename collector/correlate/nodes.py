@@ -6,6 +6,7 @@ batch or stream tells it again. Labels beyond their bounds are left out, in the 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +25,7 @@ class Nodes:
     """Proxies by sender and node id."""
 
     def __init__(self) -> None:
-        self.known: dict[Proxy, Node] = {}
+        self.known = OrderedDict[Proxy, Node]()  # as they became known; its first is found at once, which a dict's is not
         self.tapped: dict[Proxy, None] = {}  # those that ever sent a tap batch
         self._bytes = 0
         self._raw: dict[Proxy, tuple[bytes, Proxy]] = {}  # the last tap node as it came: most batches repeat it
@@ -94,7 +95,7 @@ class Nodes:
 
     def restore(self, nodes: list[Node], tapped: list[Proxy]) -> None:
         """The inverse of `snapshot`."""
-        self.known = {self.named(node.sender, node.id): node for node in nodes}
+        self.known = OrderedDict((self.named(node.sender, node.id), node) for node in nodes)
         self._bytes = sum(map(_size, nodes))
         self.tapped = dict.fromkeys(self.named(*proxy) for proxy in tapped)
 
@@ -106,8 +107,8 @@ class Nodes:
         self._bytes += _size(node) - (_size(before) if before is not None else 0)
         self.known[proxy] = node
         while len(self.known) > NODES_KEPT or (self._bytes > NODES_BYTES and len(self.known) > 1):
-            oldest = next(iter(self.known))
-            self._bytes -= _size(self.known.pop(oldest))
+            oldest, node = self.known.popitem(last=False)
+            self._bytes -= _size(node)
             self._raw.pop(oldest, None)
             self.tapped.pop(oldest, None)
         return True

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 
 from collector.correlate import numbers
 from collector.correlate.crowd import Crowd
-from collector.correlate.pieces import BASE_BYTES
+from collector.correlate.pieces import BASE_BYTES, size_of_head
 from collector.correlate.state import KeyFields, Open, Pieces, Remembered
 from collector.correlate.twins import FEW
 from collector.messages.exchange import AccessLog
@@ -63,6 +63,10 @@ class Openings:
         if kept is not None:
             open_.tap, open_.access_log, open_.size, open_.problems = kept.tap, kept.access_log, kept.size, kept.problems
             open_.log_size = kept.log_size
+        elif closed.head is not None:
+            open_.tap = closed.head
+            open_.size += size_of_head(closed.head)
+        open_.lost = closed.lost
         if open_.tap is None and closed.stream is not None:
             open_.tap = Pieces(*closed.stream)
         self.bytes += open_.size

@@ -1,5 +1,6 @@
 """Which exchanges carry the same answer: an application in front of a model (a gateway of models, a guardrail) passes on what the model
-told, and both proxies report it with its usage. Whoever of them is first told is billed.
+told, and both proxies report it with its usage. Whoever of them is first told is billed; but where the model is told behind the
+application, and the application can be told again as not billed (retold.py), the model is.
 
 Two exchanges of different workloads are the same answer if one lies within the other in time, they tell the same number, and
 - they have the answer's own id in common, which one workload gives to no other answer;
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import cast
 
+from collector.correlate.retold import Retold
 from collector.messages.addresses import host_of
 from collector.messages.told_answer import ToldAnswer
 
@@ -28,7 +30,7 @@ _OF_ONE_ID = 32  # exchanges that are looked at
 _TEXTS = 11  # of what is told; the times follow
 _SHORT = 128  # characters of a text that is kept as it is
 _BETWEEN, _LINE = "\0", "\n"  # neither is in a plain text
-_FIRST, _LATER = "1", "0"  # the end of a kept text: whether no other workload had told it
+_BILLED, _UNBILLED = "1", "0"  # the end of a text in a snapshot
 
 _ById = dict[str, str]  # an id; what was told with it, a line for each exchange
 
@@ -36,48 +38,70 @@ _ById = dict[str, str]  # an id; what was told with it, a line for each exchange
 class Passed:
     """`most`: exchanges that are remembered."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST, retold: Retold | None = None) -> None:
+        self._most, self._retold = most, Retold() if retold is None else retold
         self._kept: dict[str, str] = {}  # by exchange, what it told
         self._order = deque[str]()  # of exchanges, as they were told: a dict's first is not found at once
+        self._unbilled: set[str] = set()  # of them those in whose place another one is billed
         self._by_answer: _ById = {}
         self._by_request: _ById = {}
         self._by_trace: _ById = {}
 
     def is_first(self, one: ToldAnswer) -> bool:
-        """Whether no other workload's exchange told this answer; for revisions the same as before. It is remembered from now on."""
-        known = self._kept.get(one.exchange)
-        if known is not None:
-            return known[-1] == _FIRST
-        texts, start_us, end_us = cast(tuple[str, ...], one[:_TEXTS]), one.start_us, one.end_us
+        """Whether this exchange is billed of all that told this answer: for revisions as before, unless a model's was told since. It is
+        remembered from now on.
+        """
+        if one.exchange in self._kept:
+            return one.exchange not in self._unbilled
+        texts, start_us, end_us, of_model = cast(tuple[str, ...], one[:_TEXTS]), one.start_us, one.end_us, one.of_model
         text = _BETWEEN.join(texts)
         if max(map(len, texts)) > _SHORT or not text.isascii() or _LINE in text or text.count(_BETWEEN) >= _TEXTS:
             texts = tuple(map(_short, texts))
-            text, one = _BETWEEN.join(texts), ToldAnswer._make((*texts, start_us, end_us))
-        first = not self._is_told(one)
-        self._keep(one, f"{text}{_BETWEEN}{start_us}{_BETWEEN}{end_us}{_BETWEEN}{_FIRST if first else _LATER}")
-        return first
+            text, one = _BETWEEN.join(texts), ToldAnswer._make((*texts, start_us, end_us, of_model))
+        same = self._same(one)
+        if same and not (of_model and self._takes_over([other for other in same if other.exchange not in self._unbilled])):
+            self._unbilled.add(one.exchange)
+        self._keep(one, f"{text}{_BETWEEN}{start_us}{_BETWEEN}{end_us}{_BETWEEN}{of_model:d}")
+        return one.exchange not in self._unbilled
 
     def snapshot(self) -> list[str]:
         """For a checkpoint."""
-        return [self._kept[exchange] for exchange in self._order]
+        kept, unbilled = self._kept, self._unbilled
+        return [f"{kept[one]}{_BETWEEN}{_UNBILLED if one in unbilled else _BILLED}" for one in self._order]
 
     def restore(self, saved: Iterable[str]) -> None:
         """Goes on from there. Raises ValueError, TypeError: these are no snapshot."""
-        for known in (self._kept, self._order, self._by_answer, self._by_request, self._by_trace):
+        for known in (self._kept, self._order, self._unbilled, self._by_answer, self._by_request, self._by_trace):
             known.clear()
-        for text in saved:
-            self._keep(_told(text), text)
+        for ended in saved:
+            text, _, billed = ended.rpartition(_BETWEEN)
+            one = _told(text)
+            if billed == _UNBILLED:
+                self._unbilled.add(one.exchange)
+            self._keep(one, text)
 
-    def _is_told(self, one: ToldAnswer) -> bool:
-        """Whether one of those that have an id in common with it told the same answer."""
-        same = self._by_answer.get(one.answer)
-        if same is not None and _is_same_answer(one, _all_told(same)):
-            return True
-        for same in (self._by_request.get(one.request), self._by_trace.get(one.trace)):
-            if same is not None and any(_is_same(one, other, False) for other in _all_told(same)):
-                return True
-        return False
+    def _same(self, one: ToldAnswer) -> Sequence[ToldAnswer]:
+        """Those that have an id in common with it and told the same answer; one may be there more than once."""
+        by_answer, by_request, by_trace = self._by_answer.get(one.answer), self._by_request.get(one.request), self._by_trace.get(one.trace)
+        if by_answer is by_request is by_trace is None:  # nearly always
+            return ()
+        found: list[ToldAnswer] = []
+        if by_answer is not None and _is_of_one_each([*(told := _all_told(by_answer)), one]):
+            found += [other for other in told if _is_same(one, other, True)]
+        for same in (by_request, by_trace):
+            if same is not None:
+                found += [other for other in _all_told(same) if _is_same(one, other, False)]
+        return found
+
+    def _takes_over(self, billed: Sequence[ToldAnswer]) -> bool:
+        """Whether a model is billed in place of these: if none of them is one's, and all can be told again. Then they are."""
+        if not billed or not all(not other.of_model and self._retold.has(other.exchange) for other in billed):
+            return False
+        for other in billed:
+            if other.exchange not in self._unbilled:
+                self._unbilled.add(other.exchange)
+                self._retold.tell(other.exchange)
+        return True
 
     def _keep(self, one: ToldAnswer, text: str) -> None:
         if one.answer:
@@ -89,7 +113,9 @@ class Passed:
         self._kept[one.exchange] = text
         self._order.append(one.exchange)
         if len(self._order) > self._most:
-            self._forget(self._kept.pop(self._order.popleft()))
+            oldest = self._order.popleft()
+            self._unbilled.discard(oldest)
+            self._forget(self._kept.pop(oldest))
 
     def _forget(self, text: str) -> None:
         _, _, answer, request, trace, _ = text.split(_BETWEEN, 5)
@@ -117,8 +143,8 @@ def _take(by_id: _ById, id_: str, oldest: str) -> None:
 
 
 def _told(text: str) -> ToldAnswer:
-    *texts, start_us, end_us, _ = text.split(_BETWEEN)
-    return ToldAnswer._make((*texts, int(start_us), int(end_us)))
+    *texts, start_us, end_us, of_model = text.split(_BETWEEN)
+    return ToldAnswer._make((*texts, int(start_us), int(end_us), of_model == "1"))
 
 
 def _all_told(texts: str) -> list[ToldAnswer]:
@@ -130,10 +156,6 @@ def _short(text: str) -> str:
     if len(text) <= _SHORT and text.isascii() and _LINE not in text and _BETWEEN not in text:
         return text
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _is_same_answer(one: ToldAnswer, told: Sequence[ToldAnswer]) -> bool:
-    return _is_of_one_each([*told, one]) and any(_is_same(one, other, True) for other in told)
 
 
 def _is_of_one_each(told: Sequence[ToldAnswer]) -> bool:

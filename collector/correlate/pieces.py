@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from collector.correlate import numbers
 from collector.correlate.spans import mark
 from collector.correlate.state import Pieces, Stretch, Tail
@@ -14,6 +16,7 @@ BASE_BYTES = 1500  # an exchange
 STRETCH_BYTES = 400  # a stretch of a body
 CHUNK_BYTES = 80  # a chunk's length and time
 TEXT_BYTES = 56  # a text, or a piece of data
+_HEAD_BYTES = 500  # a stream without its bodies
 _MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 
 
@@ -44,6 +47,18 @@ def add(pieces: Pieces, part: Any) -> int:
     if part.HasField("end"):
         _end(pieces, part)
     return size
+
+
+def head_of(pieces: Pieces) -> Pieces:
+    """The stream without its bodies."""
+    return structs.replace(pieces, request_body=None, response_body=None, request_tail=None, response_tail=None)
+
+
+def size_of_head(pieces: Pieces) -> int:
+    """Bytes that a stream without bodies takes."""
+    blocks = (pieces.request_headers, pieces.request_trailers, pieces.response_headers, pieces.response_trailers)
+    texts = len(pieces.rule) + len(pieces.principal) + len(pieces.caller_address)
+    return _HEAD_BYTES + texts + sum(len(block) for block in blocks if block is not None) + 32 * len(pieces.spans or ())
 
 
 def _tail(pieces: Pieces, held: Tail | None, told: Any) -> tuple[Tail | None, int]:

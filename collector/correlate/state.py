@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from collector.messages.exchange import AccessLog, Node
+from collector.messages.exchange import AccessLog, Exchange, Node
 
 FORMAT = 4  # of a checkpoint
 Proxy = tuple[str, str]  # sender, node id
@@ -84,8 +84,9 @@ class Pieces(Struct, gc=False, omit_defaults=True):
 class Open(Struct, gc=False, omit_defaults=True):
     """An exchange that is not closed yet, as one witness or both told it. `size`: the bytes it holds, for the memory bound.
 
-    `twin` is known only where this revises an exchange that was closed before; `revision` is then above 0. `start_us` is the told start,
-    or when its first word came if the told one can't be. `gap`: an earlier revision lacked a witness, and was counted so.
+    `twin` is known only where this revises what was told before; `revision` is then above 0. `start_us` is the told start,
+    or when its first word came if the told one can't be. `gap`: an earlier revision lacked a witness, and was counted so. `lost`: how often
+    bodies of it were let go. `interims`: revisions that were told while it was open. `watched`: see watch.py.
     """
 
     serial: int
@@ -102,6 +103,9 @@ class Open(Struct, gc=False, omit_defaults=True):
     gap: Gap | None = None
     log_size: int = 0  # of `size`, what the access log entry takes; 0: not counted yet
     problems: tuple[str, ...] = ()
+    lost: int = 0
+    interims: int = 0
+    watched: int = 0
 
     @property
     def proxy(self) -> Proxy:
@@ -109,7 +113,8 @@ class Open(Struct, gc=False, omit_defaults=True):
 
 
 class Remembered(Struct, gc=False, omit_defaults=True):
-    """A closed exchange, so that a late piece is known as late. `kept` holds an incomplete one whole, so that it can be revised.
+    """A closed exchange, so that a late piece is known as late. `kept` holds an incomplete one whole, so that it can be revised; `head`
+    holds its stream without bodies, where these were let go, `lost` times so far.
 
     `stream` is (vm, stream) of the tap's part in it, `log` tells its access log entry from another one; absent: no such witness.
     `number` orders them by when they were closed.
@@ -125,6 +130,8 @@ class Remembered(Struct, gc=False, omit_defaults=True):
     whole: bool
     gap: Gap | None = None
     kept: Open | None = None
+    head: Pieces | None = None
+    lost: int = 0
 
 
 class Hole(Struct, array_like=True, gc=False):
@@ -179,6 +186,17 @@ class Leap(Struct, array_like=True, gc=False):
     elapsed: int
 
 
+class Before(Struct, array_like=True, gc=False):
+    """What an exchange told that may be told again, for before.py. `lost`: see Open. `base`: what it had told when bodies of it were let go
+    last; `last`: what it told last, that included.
+    """
+
+    exchange: str
+    lost: int
+    base: bytes
+    last: bytes
+
+
 class Snapshot(Struct):
     """The whole state, for a checkpoint. Lists keep the order in which things expire."""
 
@@ -199,3 +217,6 @@ class Snapshot(Struct):
     received: tuple[list[Heard], Leap | None]
     answers: list[tuple[bytes, bytes]] = []  # see answers.py; older versions wrote none
     passed: list[str] = []  # see passed.py; older versions wrote none
+    before: list[Before] = []  # see before.py; older versions wrote none
+    may_be_retold: list[tuple[str, Exchange]] = []  # see retold.py; older versions wrote none
+    retold: list[Exchange] = []

@@ -134,6 +134,21 @@ _GRPC_ROWS = tuple(
     )
 )
 
+_COMPUTED = "`compute_tokens` in the metadata of each answer; counted: rows"
+_TEI_ROWS = tuple(
+    Row("POST", f"^/tei.v1.{service}/{method}{stream}", TEI, operation, "tei_grpc", usage)
+    for service, methods, operation, usage in (
+        ("Embed", ("Embed", "EmbedAll", "EmbedSparse"), "embeddings", _COMPUTED),
+        ("Predict", ("Predict", "PredictPair"), "classify", _COMPUTED),
+        ("Rerank", ("Rerank",), "rerank", _COMPUTED),
+        ("Tokenize", ("Tokenize",), "tokenize", ""),
+        ("Tokenize", ("Decode",), "detokenize", ""),
+        ("Info", ("Info",), "metadata", ""),
+    )
+    for method in methods
+    for stream in (("",) if service == "Info" else ("", "Stream"))
+)
+
 _OPENAI_ROWS = (
     Row("POST", "/chat/completions/render", CHAT, "render", "openai_chat"),
     Row("POST", "/chat/completions", CHAT, "chat", "openai_chat", _STREAMED),
@@ -302,6 +317,7 @@ _OTHER_ROWS = (
 
 TABLE: tuple[Row, ...] = (
     *_GRPC_ROWS,
+    *_TEI_ROWS,
     *_V2_ROWS,
     *_V1_ROWS,
     *_OLLAMA_ROWS,

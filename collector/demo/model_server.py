@@ -1,7 +1,7 @@
 """A small model server that really runs: `python -m collector.demo.model_server --port 0`.
 
-It prints the port on its first line. It speaks the OpenAI chat API and KServe V1 and V2 (models.py), gives every odd
-answer that a proxy meets (oddities.py), and remembers what it saw: GET /seen/ID tells sizes and SHA-256 of the bodies
+It prints the port on its first line. It speaks the OpenAI chat API and KServe V1 and V2 (models.py) and other protocols (kinds.py), gives
+every odd answer that a proxy meets (oddities.py), and remembers what it saw: GET /seen/ID tells sizes and SHA-256 of the bodies
 of the last request with that x-request-id, so that a check can compare what was recorded with what was served.
 """
 
@@ -13,13 +13,13 @@ import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from collector.demo import models, oddities
+from collector.demo import kinds, models, oddities
 from collector.demo.http1 import Connection, Exchange
 
 REMEMBERED = 20_000
 
 Handler = Callable[[Exchange], Awaitable[None]]
-ROUTES: dict[str, Handler] = {**models.ROUTES, **oddities.ROUTES}
+ROUTES: dict[str, Handler] = {**models.ROUTES, **kinds.ROUTES, **oddities.ROUTES}
 
 
 class ModelServer:

@@ -6,13 +6,11 @@ Numbers come in the query: /bytes?size=400000000&chunk=262144, /slow?chunks=20&s
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import parse_qs
 
 from collector.demo.http1 import Exchange
-from collector.demo.websocket import echo_messages
+from collector.demo.websocket import accept, echo_messages
 
 BINARY = "application/octet-stream"
 BODILESS = (204, 304)
@@ -102,10 +100,7 @@ async def early(exchange: Exchange) -> None:
 
 async def websocket(exchange: Exchange) -> None:
     """An echo of WebSocket messages (RFC 6455)."""
-    key = exchange.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
-    upgrade = [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", accept)]
-    await echo_messages(*await exchange.tunnel(upgrade))
+    await echo_messages(*await exchange.tunnel(accept(exchange.headers)))
 
 
 async def not_found(exchange: Exchange) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from collector.demo.websocket import CLOSE, TEXT, framed, talk
+
 JSON_TYPE = "application/json"
 
 
@@ -23,6 +25,7 @@ class Call:
     body: bytes = b""
     content_type: str = JSON_TYPE
     service: str = "iris"  # through whose proxy it goes
+    upgrade: bool = False  # to a WebSocket, on which the body's frames are sent
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ def chat(what: str, tokens: int, **more: Any) -> Call:
     return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more}, "chat")
 
 
+def _rpc(what: str, path: str, method: str, params: Any) -> Call:
+    return _json(what, path, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, "chat")
+
+
+_QUESTION = [{"role": "user", "content": "What do you keep?"}]
+_CREATE = json.dumps({"type": "response.create", "model": "gpt-demo", "input": _QUESTION}).encode()
+# Two responses on one connection, and its end.
+_FRAMES = framed(TEXT, _CREATE, masked=True) * 2 + framed(CLOSE, (1000).to_bytes(2), masked=True)
 STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 CALLS: Sequence[Call] = (
@@ -61,6 +72,14 @@ CALLS: Sequence[Call] = (
     chat("overloaded", 1, model="overloaded"),
     Call("server error", "GET", "/status?code=500"),
     Call("no such model", "GET", "/v2/models", b""),
+    _json("Ollama", "/api/chat", {"model": "qwen-demo", "messages": _QUESTION}, "chat"),
+    _json("Gemini", "/v1beta/models/gemini:generateContent", {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}, "chat"),
+    _json("Bedrock", "/model/nova-demo/converse", {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}, "chat"),
+    _json("Cohere", "/v2/chat", {"model": "command", "messages": _QUESTION}, "chat"),
+    Call("WebSocket", "GET", "/v1/responses", _FRAMES, service="chat", upgrade=True),
+    Call("batch", "GET", "/v1/batches/batch_demo", service="chat"),
+    _rpc("MCP tool call", "/mcp", "tools/call", {"name": "days_between", "arguments": {"from": "2026-10-14", "to": "2026-11-29"}}),
+    _rpc("A2A message", "/agent", "SendMessage", {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "hi"}]}}),
     Call("binary echo, 64 KiB", "POST", "/echo", bytes(range(256)) * 256, "application/octet-stream"),
     Call("chunked, no length", "GET", "/chunked?chunks=5"),
     Call("no content", "GET", "/status?code=204"),
@@ -94,6 +113,11 @@ def send(through: httpx.Client, call: Call) -> Sent:
     """Send one request and read its answer. Raises httpx.HTTPError."""
     request_id = str(uuid.uuid4())
     headers = {"x-request-id": request_id, "user-agent": "meshscribe-demo", "authorization": "Bearer not-to-be-stored"}
+    if call.upgrade:
+        try:
+            return Sent(call, request_id, *talk(through.base_url.port or 80, call.path, list(headers.items()), call.body))
+        except (OSError, ValueError, IndexError) as error:
+            raise httpx.RemoteProtocolError(f"{call.path}: {error}") from error
     if call.body:
         headers["content-type"] = call.content_type
     with through.stream(call.method, call.path, content=call.body or None, headers=headers) as answer:

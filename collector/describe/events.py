@@ -12,10 +12,12 @@ from collector.describe.hops import DEFAULT, Billing, Once
 from collector.describe.identity import event_id, exchange_id, owner, uuid7
 from collector.describe.payloads import payload_events
 from collector.describe.record import build
+from collector.describe.told_before import with_told_before
 from collector.describe.usage import usage_event
 from collector.messages import ledger_data
 from collector.messages.captured import Decoded
 from collector.messages.columns import ExchangeColumns
+from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place, Untold
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.json_bytes import json_bytes
@@ -26,6 +28,7 @@ from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 from collector.messages.usage_counts import annotations_text, usage_text
 
+_UNFINISHED = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 _NOBODYS = "unknown"  # in place of a service where namespace or name is not known
 
 
@@ -45,7 +48,12 @@ def describe(
     """
     exchange = seen.exchange
     identity = exchange_id(exchange.key)
-    record, data = _encoded(build(seen, identity, decoded, service, billing, answers))
+    if answers is not None and (exchange.lost or exchange.revision or exchange.completeness & _UNFINISHED):
+        decoded = with_told_before(answers.before, exchange, identity, decoded)
+    made = build(seen, identity, decoded, service, billing, answers)
+    if exchange.interim:
+        _without_bodies(made)
+    record, data = _encoded(made)
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None
@@ -60,7 +68,7 @@ def describe(
         {"exchange": identity, "revision": exchange.revision},
         _columns(seen, identity, namespace, name, record),
     )
-    events = [own, *payload_events(seen, identity, service)]
+    events = [own] if exchange.interim else [own, *payload_events(seen, identity, service)]
     usage = usage_event(record, source, subject, seen.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
@@ -68,6 +76,13 @@ def describe(
         return Output(place, tuple(events), mirrored=(subject or _NOBODYS) if exchange.revision == 0 else None)
     untold = _untold(record, subject or _NOBODYS, billing) if "usage_absent" in record else None
     return Output(place, tuple(events), None, untold)
+
+
+def _without_bodies(record: Record) -> None:
+    """What is told while it is open has no bodies yet: they would be stored again each time."""
+    for body in (record["request"]["body"], record["response"]["body"]):
+        body.pop("href", None)
+        body.pop("sha256", None)
 
 
 def _untold(record: Record, service: str, billing: Billing) -> Untold | None:

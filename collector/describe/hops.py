@@ -1,7 +1,7 @@
 """Which hop of a call an exchange is, and whether it is the one to bill. Decided from its own proxy alone: hops live in different
 partitions, so no state is shared between them. Two things are remembered where one process sees them: an answer that is told again and
 again (a background response) is billed by the first exchange that tells its end, and one that an application in front of a model passes on
-by the first of both.
+by the model, or else by the first of both.
 
 A user's request may pass a gateway, a waypoint, a transformer and a predictor, and each of their proxies reports an exchange. One of them
 is billed: by default the predictor's of an InferenceService, the serving one of an LLMInferenceService (not the prefill leg), else the hop
@@ -62,15 +62,36 @@ class Billing:
 DEFAULT = Billing()
 
 
+class Before(Protocol):
+    """What exchanges told (correlate/before.py)."""
+
+    def base(self, exchange: str, lost: int) -> bytes:
+        """What this one had told when bodies of it were let go for the `lost`th time; empty: nothing, or nobody remembers."""
+        ...
+
+    def note(self, exchange: str, lost: int, told: bytes) -> None:
+        """This one told so much by now."""
+        ...
+
+    def forget(self, exchange: str) -> None:
+        """Nothing more comes of this one."""
+        ...
+
+
 class Once(Protocol):
-    """Remembers which answers were billed (correlate/answers.py)."""
+    """Remembers which answers were billed, and what was told before (correlate/answers.py)."""
+
+    @property
+    def before(self) -> Before:
+        """What exchanges told whose bodies may be let go."""
+        ...
 
     def first(self, service: str, answer: str, exchange: str) -> bool:
         """Whether this exchange bills the answer: no other has."""
         ...
 
     def is_told_first(self, told: ToldAnswer) -> bool:
-        """Whether no exchange of another service told this answer before."""
+        """Whether this exchange is billed of all that told this answer: no other service's did before, or it is the model's."""
         ...
 
 

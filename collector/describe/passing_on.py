@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, numbers_of
+from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, is_of_model, numbers_of, role
 from collector.describe.identity import owner
 from collector.messages.addresses import address_in
 from collector.messages.captured import Decoded
@@ -64,6 +64,7 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
         caller_principal(exchange)[0],
         seen.start_us,
         seen.start_us + (seen.duration_us or 0),
+        is_of_model(role(seen.exchange, service), service),
     )
 
 

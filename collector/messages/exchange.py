@@ -66,12 +66,17 @@ class Body(Struct, gc=False):
     @property
     def tail(self) -> tuple[int, bytes]:
         """The captured bytes behind the last hole with their offset, if they reach to the body's end; else none."""
+        start, data = self.rest
+        return (start, data) if start + len(data) == self.size else (0, b"")
+
+    @property
+    def rest(self) -> tuple[int, bytes]:
+        """The captured bytes behind the last hole with their offset; none, if there is no hole."""
         missing = self.missing
         if not missing:
             return 0, b""
         start = sum(missing[-1])
-        data = self.data[max(0, start - sum(length for _, length in missing)) :]
-        return (start, data) if start + len(data) == self.size else (0, b"")
+        return start, self.data[max(0, start - sum(length for _, length in missing)) :]
 
 
 class Tap(Struct, gc=False):
@@ -131,7 +136,9 @@ class AccessLog(Struct, gc=False):
 
 
 class Exchange(Struct, gc=False):
-    """A closed exchange. At least one of `tap` and `access_log` is there."""
+    """A closed exchange. At least one of `tap` and `access_log` is there. `lost`: how often bodies of it were let go: what they told, only
+    earlier revisions did. `interim`: it is open still.
+    """
 
     key: Key
     revision: int
@@ -142,6 +149,8 @@ class Exchange(Struct, gc=False):
     closed_at: int = 0  # received time at which it was closed
     problems: list[str] = []  # what its witnesses told that can't be: it is unknown then
     start_told: int | None = None  # the start as the proxy told it, where that is so far from the arrival that a clock is wrong
+    lost: int = 0
+    interim: bool = False
 
 
 class LedgerWindow(Struct, gc=False):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 class ToldAnswer(NamedTuple):
     """What is not known is empty. `answer`, `request`, `trace`: ids. `used`: the number of which all that pass the answer on tell the
     same; `numbers`: all of them. `host`, `account`: the address (`ip` or `ip:port`) and the SPIFFE id of the workload that answers;
-    `caller_…`: of who asked. Times are µs since the epoch.
+    `caller_…`: of who asked. Times are µs since the epoch. `of_model`: the workload serves models.
     """
 
     exchange: str
@@ -24,3 +24,4 @@ class ToldAnswer(NamedTuple):
     caller_account: str
     start_us: int
     end_us: int
+    of_model: bool = False

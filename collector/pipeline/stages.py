@@ -19,6 +19,7 @@ from collector.describe import describe, describe_fault, describe_ledger
 from collector.describe.hops import Billing
 from collector.errors import blamed
 from collector.messages import kept
+from collector.messages.completeness import Completeness
 from collector.messages.event import Output, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow
 from collector.messages.redacted import Redacted
@@ -26,6 +27,7 @@ from collector.messages.seen import Seen
 from collector.messages.service import Service
 from collector.redact import for_a_letter
 
+_GOES_ON = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
 
@@ -88,7 +90,7 @@ class Stages:
         for place, item in closed:
             if isinstance(item, Exchange):
                 (told, meant), service = next(exchanges)
-                yield describe(told, place, meant, service, self._with_usage, meaning.billing, self._answers)
+                yield self._describe(item, told, place, meant, service)
             elif isinstance(item, LedgerWindow):
                 yield describe_ledger(item, place)
             else:
@@ -109,9 +111,18 @@ class Stages:
             stage = "enrich"
             service = meaning.enrich(redacted)
             stage = "describe"
-            return describe(redacted, place, decoded, service, self._with_usage, meaning.billing, self._answers)
+            return self._describe(item, redacted, place, decoded, service)
         except Exception as error:  # noqa: BLE001 - whatever a stage raises is the fault of what it was given
             return self._failed(item, place, stage, error)
+
+    def _describe(self, exchange: Exchange, told: Redacted, place: Place, meant: Decoded, service: Service) -> Output:
+        answers = self._answers
+        if answers is not None:
+            answers.in_front = ""  # of one whose description failed
+        output = describe(told, place, meant, service, self._with_usage, self._meaning.billing, answers)
+        if answers is not None and answers.in_front:
+            answers.described(exchange)
+        return output
 
     def _failed(self, item: Exchange | LedgerWindow, place: Place, stage: str, error: Exception) -> Output:
         if isinstance(item, Exchange):
@@ -129,9 +140,13 @@ class Stages:
 
 
 def _may_tell_again(exchange: Exchange) -> bool:
-    """Whether it may be of an answer that is told more than once, or by several: by its path. Without a tap nobody told what it used."""
+    """Whether it may be of an answer that is told more than once, or by several: by its path. Or it may go on. Without a tap nobody told
+    what it used.
+    """
     if exchange.tap is None:
         return False
+    if exchange.lost or exchange.revision or exchange.completeness & _GOES_ON:
+        return True
     seen = Seen(exchange)
     return find_route(method_of(seen.method or "", seen.request), seen.path or "") is not NOWHERE
 

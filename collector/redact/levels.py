@@ -26,8 +26,9 @@ def captured(seen: Seen, tap: Tap, path: str | None, asked: Headers, answered: H
     """What the decoder may read before rules are applied, with these headers."""
     log = seen.exchange.access_log
     upstream = log.upstream_first_byte_us if log is not None else None
-    request, is_request_whole, request_tail = _read(tap.request, tap.level in WITH_REQUEST, tap.request_complete)
-    response, is_response_whole, response_tail = _read(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete)
+    lost = bool(seen.exchange.lost)
+    request, is_request_whole, request_tail = _read(tap.request, tap.level in WITH_REQUEST, tap.request_complete, lost)
+    response, is_response_whole, response_tail = _read(tap.response, tap.level == REQUEST_RESPONSE, tap.response_complete, lost)
     return Captured(  # by position, which costs 1 µs less than by 15 and more names
         seen.method or "",
         path or "",
@@ -60,15 +61,17 @@ def _body(body: Body, kept: bool) -> Body:
     return body if kept or not body.data else structs.replace(body, data=b"")
 
 
-def _read(body: Body, kept: bool, complete: bool) -> tuple[bytes, bool, Tail | None]:
-    """What of a body can be decoded, whether that is all of it, and the end of one of which bytes before it are missing."""
+def _read(body: Body, kept: bool, complete: bool, lost: bool) -> tuple[bytes, bool, Tail | None]:
+    """What of a body can be decoded, whether that is all of it, and the end of one of which bytes before it are missing. `lost`: bodies
+    were let go, so of one that goes on what came since is its end so far.
+    """
     holed = _is_holed(body)
     whole = complete and not holed and not body.truncated
     if not kept:
         return b"", whole and not (body.data or body.size), None  # of nothing all was seen
     if not holed:
         return body.data, whole, None
-    offset, data = body.tail
+    offset, data = body.rest if lost and body.size is None else body.tail
     return body.prefix, whole, Tail(offset, data, complete) if data else None
 
 

@@ -20,6 +20,7 @@ def limits(settings: Settings) -> Limits:
         closed_keys=correlate.closed_keys,
         ledger_us=microseconds(correlate.ledger_seconds),
         skips_probes=not settings.services.probes,
+        told_us=microseconds(correlate.told_seconds),
         tap_label=correlate.tap_label,
     )
 

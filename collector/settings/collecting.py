@@ -106,13 +106,18 @@ class Correlate(Section):
     )
     linger_seconds: float = Field(10.0, gt=0, description="Wait for the rest after a witness ended an exchange.")
     idle_seconds: float = Field(300.0, gt=0, description="An exchange of which nothing was heard for so long is closed as unfinished.")
+    told_seconds: float = Field(
+        300.0, ge=0, description="A WebSocket that stays busy is told while it is open, within two of these; 0: once it rests or ends."
+    )
     late_seconds: float = Field(900.0, ge=0, description="How long an incomplete exchange can still be revised after it was closed.")
     open_bytes: int = Field(
         512 * MIB,
         ge=MIB,
         description="Bytes of open exchanges held; beyond, one with more than an eighth of it is closed, else the longest quiet one.",
     )
-    late_bytes: int = Field(64 * MIB, ge=0, description="Bytes of closed incomplete exchanges held for revisions.")
+    late_bytes: int = Field(
+        64 * MIB, ge=0, description="Bytes of closed incomplete exchanges held for revisions, and a quarter more for heads of streams."
+    )
     closed_keys: int = Field(200_000, ge=1000, description="Closed exchanges remembered, so that a late piece is known as late.")
     ledger_seconds: float = Field(60.0, gt=0, description="Length of the ledger's windows.")
 

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from collector.decode import DEFAULT, Captured, Decoded, Limits, Tail, decode
 from collector.decode.timing import ordered
+from collector.decode.usage_names import FRACTIONS
 from tests.decode import transcripts as t
 from tests.decode.corpus import CORPUS
 
@@ -129,7 +130,7 @@ def check(decoded: Decoded) -> None:
             assert all(type(value) in (int, float) for value in number.values())
         elif name != "conflicts":
             assert number["value"] >= 0
-            assert type(number["value"]) is int or name == "audio_seconds"
+            assert type(number["value"]) is int or name in FRACTIONS
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from tests.replay_check.recording import Recording
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.replay_check"
 WHOLE_EVENT = "*"  # the path of a change that is the event's being there or not
+PLACE = "place"  # that of one by which the same event comes out elsewhere
+Key = tuple[int, int, int, str]  # position, ordinal, number, type
 
 
 class Found(NamedTuple):
@@ -76,21 +79,41 @@ def _run(folder: Path, *arguments: str) -> None:
 
 
 def _compared(profile: Profile, lines: Path, journal: Path, purposes: Sequence[Purpose]) -> Iterator[Found]:
-    old, new = dict[tuple[int, int, int, str], str](), dict[tuple[int, int, int, str], str]()
+    old, new = dict[Key, str](), dict[Key, str]()
     with lines.open("rb") as file:
         for packed in file:
             line = msgspec.json.decode(packed, type=Line)
             old[line[:4]] = line.text
     replay(journal, profile, lambda line: new.__setitem__(line[:4], line.text))
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
+    for key, now, before, after in sorted(pairs(old, new)):
         position, ordinal, number, type_ = key
-        found = _differing(before, after)
+        found = _differing(before, after) if before != after else []
+        if now != key:
+            found.append(Change(PLACE, "/".join(map(str, key[:3])), "/".join(map(str, now[:3]))))
         if left := [change for change in found if not is_on_purpose(purposes, type_, change.path)]:
             identity = msgspec.json.decode(before or after or "")["id"]
             yield Found(profile.name, type_, f"{position}/{ordinal}/{number}", identity, left)
+
+
+def pairs(old: Mapping[Key, str], new: Mapping[Key, str]) -> Iterator[tuple[Key, Key, str | None, str | None]]:
+    """What differs: (the place, the place now, the old line, the new one). What stands elsewhere now is found by its id, all else by its
+    place.
+    """
+    gone = {key: text for key, text in old.items() if new.get(key) != text}
+    come = {key: text for key, text in new.items() if old.get(key) != text}
+    by_id: dict[tuple[str, str], deque[Key]] = {}
+    for key in sorted(come):
+        by_id.setdefault(_named(key, come[key]), deque()).append(key)
+    for key in sorted(gone):
+        if found := by_id.get(_named(key, gone[key])):
+            now = found.popleft()
+            yield key, now, gone.pop(key), come.pop(now)
+    for key in {*gone, *come}:
+        yield key, key, gone.get(key), come.get(key)
+
+
+def _named(key: Key, text: str) -> tuple[str, str]:
+    return key[3], str(msgspec.json.decode(text)["id"])
 
 
 def _differing(before: str | None, after: str | None) -> list[Change]:
@@ -98,4 +121,4 @@ def _differing(before: str | None, after: str | None) -> list[Change]:
         return [Change(WHOLE_EVENT, "(no event)", "a new event")]
     if after is None:
         return [Change(WHOLE_EVENT, "an event", "(no event)")]
-    return changes(before, after)
+    return list(changes(before, after))

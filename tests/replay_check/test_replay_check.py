@@ -24,7 +24,7 @@ from collector.roles.limits import limits
 from collector.settings import Settings
 from tests.replay_check import __main__ as command
 from tests.replay_check import baseline, driven, lines, on_purpose, recording
-from tests.replay_check.against import Found, compare
+from tests.replay_check.against import Found, compare, pairs
 from tests.replay_check.make import make
 from tests.replay_check.on_purpose import Purpose
 from tests.replay_check.profiles import PROFILES, Profile
@@ -204,3 +204,18 @@ def test_each_difference_on_purpose_has_its_reason(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text('[[difference]]\ntype = "t"\npath = "p"\nreason = " "\n')
     with pytest.raises(ValueError, match="needs its reason"):
         on_purpose.read(tmp_path / "p.toml")
+
+
+def test_an_event_that_comes_out_elsewhere_is_told_as_moved_and_nothing_else() -> None:
+    def line(identity: str, data: str = "x") -> str:
+        return f'{{"id": "{identity}", "data": "{data}"}}'
+
+    old = {(1, 0, 0, "t"): line("a"), (1, 1, 0, "t"): line("b"), (1, 2, 0, "t"): line("c"), (2, 0, 0, "t"): line("d")}
+    new = {(1, 0, 0, "t"): line("b"), (1, 1, 0, "t"): line("c", "y"), (2, 0, 0, "t"): line("d"), (3, 0, 0, "t"): line("e")}
+    found = sorted((key[:2], now[:2], before is None, after is None) for key, now, before, after in pairs(old, new))
+    assert found == [
+        ((1, 0), (1, 0), False, True),
+        ((1, 1), (1, 0), False, False),
+        ((1, 2), (1, 1), False, False),
+        ((3, 0), (3, 0), True, False),
+    ]
