@@ -40,6 +40,7 @@ from collector.audit.heads import Heads
 from collector.audit.hosts import Hosts
 from collector.audit.looks import Looks
 from collector.audit.parameters import once
+from collector.audit.portions import PORTIONS, Portions
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
 from collector.audit.tails import Tails
@@ -81,11 +82,12 @@ def create_app(
     access: Opened | None = None,
     looks: LookWriter | None = None,
     search: Search = NO_SEARCH,
+    portions: Portions = PORTIONS,
 ) -> AuditApp:
     """The application. It only reads, but for who looked; the caller disposes of the engine. The registry also gets the API's own metrics.
 
     `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks. `looks`: writes down who
-    looked. `search`: whether texts are searched.
+    looked. `search`: whether texts are searched. `portions`: how much is read at a time.
     """
     app = AuditApp(
         title="Meshscribe audit API",
@@ -95,20 +97,20 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.tails = Tails(engine, clock, settings.query_seconds)
+    app.tails = Tails(engine, clock, settings.query_seconds, portions)
     for routes in (
-        exchanges.router(engine, settings, clock),
+        exchanges.router(engine, settings, clock, portions),
         bodies.router(engine),
         conversations.router(engine),
         facets.router(engine, clock),
-        histogram.router(engine, clock),
+        histogram.router(engine, clock, portions),
         events.router(engine),
-        export.router(engine, settings, clock),
-        tail.router(engine, settings, clock, app.tails),
+        export.router(engine, settings, clock, portions),
+        tail.router(engine, settings, clock, app.tails, portions),
         calls.router(engine, clock),
         services.router(known, engine, settings, clock),
-        ledger.router(engine, settings, clock),
-        ledger_map.router(engine, clock),
+        ledger.router(engine, settings, clock, portions),
+        ledger_map.router(engine, clock, portions),
         usage.router(engine, clock),
         looked.router(engine, settings, clock),
     ):

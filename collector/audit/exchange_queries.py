@@ -19,6 +19,7 @@ from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.looking import each_within, within
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery
+from collector.audit.portions import PORTIONS
 from collector.audit.values import LARGEST, LARGEST_ORDINAL, Flags, Statuses
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
@@ -37,11 +38,9 @@ from collector.store.schema import (
 
 Condition = ColumnElement[Any] | TextClause
 
-MANY = 4_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
 InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
 REACH = "reach"
-LOOKED_AT = 12_500  # rows, at most, before it is given up: many may lie together, far from here
 
 _column = exchanges.c
 # Of a damaged row: the first revision's id is the exchange's.
@@ -106,7 +105,7 @@ def _first(each: list[Select[Any]], descending: bool, limit: int) -> Select[Any]
     return select(together.c.id).order_by(together.c.id.desc() if descending else together.c.id.asc()).limit(limit)
 
 
-def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int = LOOKED_AT) -> Select[Any]:
+def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int) -> Select[Any]:
     """The id of the last row that is looked at in the order of time; none if there are fewer."""
     descending = query.order == "desc"
     wanted = _ids_of(span)
@@ -115,10 +114,10 @@ def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int = LOOK
     return select(_column.id).where(*wanted).order_by(_column.id.desc() if descending else _column.id.asc()).offset(looked_at - 1).limit(1)
 
 
-def size_of_range(query: ExchangeFilters) -> Select[Any] | None:
-    """How many exchanges are in the range of values that is asked for, counted up to MANY; None: it is no range, or no index has it."""
+def size_of_range(query: ExchangeFilters, most: int = PORTIONS.sorted_rows) -> Select[Any] | None:
+    """How many exchanges are in the range of values that is asked for, counted up to `most`; None: it is no range, or no index has it."""
     wanted = _range(query)
-    return _counted(wanted, MANY) if wanted and _is_indexed(query) else None
+    return _counted(wanted, most) if wanted and _is_indexed(query) else None
 
 
 def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Select[Any] | None:
@@ -136,9 +135,9 @@ def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Select
     return select(*(_counted(make(False), COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
 
 
-def size_within(reach: Reach) -> Select[Any]:
-    """How many exchanges lie within a limited reach, counted up to MANY."""
-    return _counted([within(reach, exchanges)], MANY)
+def size_within(reach: Reach, most: int = PORTIONS.sorted_rows) -> Select[Any]:
+    """How many exchanges lie within a limited reach, counted up to `most`."""
+    return _counted([within(reach, exchanges)], most)
 
 
 def _counted(wanted: Sequence[Condition], most: int) -> Select[Any]:

@@ -17,14 +17,13 @@ from collector.audit.exchanges import InTime, in_time
 from collector.audit.fixed import Fixed, as_of
 from collector.audit.pages import Page, Room
 from collector.audit.parameters import ExportQuery
+from collector.audit.portions import PORTIONS, Portions
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.record import Record
 from collector.store.events import payload_bytes
 from collector.store.schema import exchanges, payloads
 
-ROWS, BYTES = 1000, 4 << 20
-ROWS_WITH_BODIES, BODY_BYTES = 100, 8 << 20
 _AT_ONCE = 1000  # ids in a statement
 _UNTOLD = 16  # times its stored length a body is taken for whose size is not told
 
@@ -67,11 +66,13 @@ class Shown(NamedTuple):
     bodies: ColumnElement[bool] | None
     see: Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]
     also: Sequence[ColumnElement[bool]] = ()
+    portions: Portions = PORTIONS
 
 
 async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows: int, shown: Shown) -> Part:
     """At most so many items behind the cursor."""
-    room = Room(min(rows, ROWS if shown.bodies is None else ROWS_WITH_BODIES), BYTES)
+    at_most = shown.portions.export_rows if shown.bodies is None else shown.portions.export_rows_with_bodies
+    room = Room(min(rows, at_most), shown.portions.export_bytes)
     also = [*as_of(at.held, query.revisions == "newest"), *shown.also]
     every = query.model_copy(update={"revisions": "all"})
     found = await in_time(connection, InTime(every, at.span, at.key or None, room, shown.reach, also))
@@ -90,7 +91,7 @@ async def _with_bodies(connection: AsyncConnection, found: Page, shown: Shown, b
     kept, size = 0, 0
     for row in found.rows:
         size += sum(body.bytes for body in sizes.get(row.id, {}).values())
-        if kept and size > BODY_BYTES:
+        if kept and size > shown.portions.export_body_bytes:
             break
         kept += 1
     rows = found.rows[:kept]

@@ -28,17 +28,17 @@ from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
 from collector.audit.moments import Span, first_id, past_id, rfc3339
 from collector.audit.parameters import HistogramAsked, HistogramQuery
+from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
 from collector.clock import Clock
 from collector.store.schema import exchanges
 
-ROWS = 60_000  # of all spans together
 DAY_US = 86_400_000_000
 _column = exchanges.c
 _COLUMNS = (_column.id, _column.time_us, _column.status)
 
 
-def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
     """The route of the histogram."""
     routes = APIRouter(tags=["exchanges"])
 
@@ -49,8 +49,10 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
         seen = and_(seen, *may_ask(request, query))
         whole = _span(query, clock.now_us())
         async with engine.connect() as connection:
-            count = _newest if mark_queries.is_bounded(query.filters) else _each
-            told = await count(connection, query, whole, seen)
+            if mark_queries.is_bounded(query.filters):
+                told = await _newest(connection, query, whole, seen)
+            else:
+                told = await _each(connection, query, whole, seen, portions.histogram_rows)
         saw(request, "histogram", told["counted_rows"])
         return Response(msgspec.json.encode(told), media_type="application/json")
 
@@ -72,9 +74,11 @@ def _span(query: HistogramQuery, now_us: int) -> tuple[int, int]:
     return start, end
 
 
-async def _each(connection: AsyncConnection, query: HistogramQuery, whole: tuple[int, int], seen: ColumnElement[bool]) -> Histogram:
+async def _each(
+    connection: AsyncConnection, query: HistogramQuery, whole: tuple[int, int], seen: ColumnElement[bool], rows_of_all: int
+) -> Histogram:
     spans = list(pairwise(edges(whole, query.buckets)))
-    most = max(1, ROWS // len(spans))
+    most = max(1, rows_of_all // len(spans))
     found = await _classes(connection, query, spans, seen, most)
     spells: list[Spell] = []
     total = 0

@@ -27,6 +27,7 @@ from collector.audit.looking import reach, saw
 from collector.audit.moments import Span
 from collector.audit.pages import Page, answer, read
 from collector.audit.parameters import LedgerWindows
+from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.snapshot import snapshot
 from collector.audit.values import LARGEST
@@ -38,7 +39,7 @@ AWAY_READ = 10_000  # the newest absences, for the items of a page
 _PROXY_KEY = re.compile(r"([0-9]{1,7}):(.*)", re.DOTALL | re.ASCII)
 
 
-def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portions) -> APIRouter:
     """The route of the ledger."""
     routes = APIRouter(tags=["ledger"])
 
@@ -46,7 +47,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     async def get_ledger(request: Request, query: LedgerWindows) -> Response:
         covered = reach(request, Right.LEDGER)
         page = asked(request, query, settings, covered)
-        sought = Sought(query.node, query.namespace, covered)
+        sought = Sought(query.node, query.namespace, covered, portions)
         within = page.within(query, clock)
         list_items = _proxies if query.group == "proxy" else _windows
         async with snapshot(engine) as connection:

@@ -22,13 +22,13 @@ from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.looking import reach, saw
 from collector.audit.moments import Span, rfc3339, span
 from collector.audit.parameters import LedgerMap, LedgerMapQuery
+from collector.audit.portions import Portions
 from collector.audit.snapshot import snapshot
 from collector.audit.verdicts import Facts, Verdict, judge
 from collector.clock import Clock
 from collector.messages.ledger import ANNOUNCED, RECEIVED
 
 DAY_US = 86_400_000_000
-MOST_PROXIES = 5_000  # whose cells are held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Line:
     cured: dict[int, Counter[str]] = field(default_factory=dict)
 
 
-def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
     """The route of the map."""
     routes = APIRouter(tags=["ledger"])
 
     @routes.get("/v1/ledger/map", responses=documents.LEDGER_MAP, summary="Where and when something was lost")
     async def get_map(request: Request, query: LedgerMap) -> Response:
         """The last 24 hours where no span is given. `start` of a cell is its number of steps behind `since`."""
-        sought = Sought(query.node, query.namespace, reach(request, Right.LEDGER))
+        sought = Sought(query.node, query.namespace, reach(request, Right.LEDGER), portions)
         grid = _grid(query, clock.now_us())
         within = Span(grid.start_us, grid.edge(grid.count))
         async with snapshot(engine) as connection:
@@ -102,7 +102,7 @@ async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid:
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
         async for row in rows:
             proxy = (row.node or "", row.sender or "")
-            if proxy not in lines and len(lines) == MOST_PROXIES:
+            if proxy not in lines and len(lines) == query.portions.map_proxies:
                 whole = False
                 break
             _add(lines.setdefault(proxy, Line()), row, grid)

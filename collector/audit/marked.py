@@ -19,11 +19,11 @@ from collector.audit import mark_queries, pages, text_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import Page
+from collector.audit.portions import PORTIONS
 from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
 
 COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
-_AT_ONCE = 250
 _FEW = 2_000  # candidates of one mark in a step: then no rarer mark is looked for
 _BUCKETS = 256  # in one step, at most
 
@@ -33,9 +33,10 @@ class Bounds(NamedTuple):
     that the index names.
     """
 
-    looked_at: int = queries.LOOKED_AT
+    looked_at: int = PORTIONS.looked_at
     looks: int = 4
     candidates: int = 5_000
+    at_once: int = 250  # candidates in one statement
 
 
 BOUNDS = Bounds()
@@ -59,7 +60,7 @@ class Sought(NamedTuple):
     columns: Sequence[ColumnElement[Any]] = COLUMNS
     bounds: Bounds = BOUNDS
     at_once: int = 50  # rows fetched in one step: few where they are large
-    size: int | None = None  # bytes of a page (pages.PAGE_BYTES if not said)
+    size: int = PORTIONS.page_bytes  # of a page
 
     def page(self, behind: str | None, limit: int, edge: str | None = None) -> Select[Any]:
         """The statement of a page."""
@@ -67,7 +68,7 @@ class Sought(NamedTuple):
 
     async def read(self, connection: AsyncConnection, statement: Select[Any], rows: list[Row[Any]], limit: int) -> Page:
         """What has room beside these rows, to which it is added."""
-        most = (pages.PAGE_BYTES if self.size is None else self.size) - sum(map(pages.size_of, rows))
+        most = self.size - sum(map(pages.size_of, rows))
         page = await pages.read(connection, statement, limit - len(rows), most, self.at_once)
         rows += page.rows
         return page
@@ -100,7 +101,7 @@ async def _named(
 ) -> Found:
     """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates
-    async for some in _seen_of(connection, sought.seen, named):
+    async for some in _seen_of(connection, sought, named):
         statement = sought.page(None, limit - len(rows) + 1).where(exchanges.c.id.in_(some))
         page = await sought.read(connection, statement, rows, limit)
         if page.more:
@@ -130,10 +131,10 @@ async def _candidates(connection: AsyncConnection, sought: Sought, behind: str, 
         most = min(most * 2, _BUCKETS)
 
 
-async def _seen_of(connection: AsyncConnection, seen: ColumnElement[bool], named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
+async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
     async for ids in named:
-        for at in range(0, len(ids), _AT_ONCE):
-            if some := await _seen(connection, ids[at : at + _AT_ONCE], seen):
+        for at in range(0, len(ids), sought.bounds.at_once):
+            if some := await _seen(connection, ids[at : at + sought.bounds.at_once], sought.seen):
                 yield some
 
 

@@ -13,9 +13,10 @@ from fastapi import Response
 from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.audit.portions import PORTIONS
+
 DEFAULT_LIMIT = 100
-PAGE_BYTES = 16 << 20  # a page ends early behind the record that exceeds it
-_AT_ONCE = 50  # rows fetched in one step: bounds what is in memory beyond PAGE_BYTES
+_AT_ONCE = 50  # rows fetched in one step: bounds what is in memory beyond a page's bytes
 
 
 class Page(NamedTuple):
@@ -26,15 +27,16 @@ class Page(NamedTuple):
 
 
 class Room(NamedTuple):
-    """How much a page may hold: rows, and bytes (PAGE_BYTES if not said)."""
+    """How much a page may hold: rows, and bytes."""
 
     rows: int
-    size: int | None = None
+    size: int = PORTIONS.page_bytes
 
 
-async def read(connection: AsyncConnection, statement: Select[Any], limit: int, most: int | None = None, at_once: int = _AT_ONCE) -> Page:
+async def read(
+    connection: AsyncConnection, statement: Select[Any], limit: int, most: int = PORTIONS.page_bytes, at_once: int = _AT_ONCE
+) -> Page:
     """At most `limit` rows of the statement, fewer when they are large. The statement asks for one more than `limit`."""
-    most = PAGE_BYTES if most is None else most
     rows: list[Row[Any]] = []
     size = 0
     async with connection.stream(statement, execution_options={"yield_per": at_once}) as result:

@@ -23,6 +23,7 @@ from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, seen, written
 from collector.audit.parameters import Tailed, TailQuery
+from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
 from collector.audit.seats import Seats
@@ -38,11 +39,10 @@ from collector.store.schema import exchanges
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
 NOTHING_YET = "-:0:0"  # no journal has this name: who comes again with it begins at the beginning of all
-QUIET_SECONDS = 10.0  # after which it says that it is still there
 TELL_EACH = 500  # exchanges shown: then the look is told of again, with the next chunk fewer than a look names (look.MOST_IDS)
 
 
-def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> APIRouter:
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails, portions: Portions) -> APIRouter:
     """The route of the tail."""
     routes = APIRouter(tags=["tail"])
     seats = Seats("tails", settings.tails, settings.client_tails)
@@ -66,7 +66,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> 
                 attendance.leave()
                 raise
             saw(request, "tail")
-        events = _Events(engine, request, tails, attendance, wish, clock)
+        events = _Events(engine, request, tails, attendance, wish, Standing(request, clock, portions.tail_quiet_seconds), portions)
         return Streamed(events.all(at), MEDIA_TYPE, [attendance.leave, seat.leave], {"X-Accel-Buffering": "no"}, events.told_at_last)
 
     return routes
@@ -114,9 +114,18 @@ async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, c
 class _Events:
     """What one answer holds."""
 
-    def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        request: Request,
+        tails: Tails,
+        attendance: Attendance,
+        wish: Wish,
+        standing: Standing,
+        portions: Portions,
+    ) -> None:
         self._engine, self._request, self._tails, self._attendance, self._wish = engine, request, tails, attendance, wish
-        self._standing = Standing(request, clock, QUIET_SECONDS)
+        self._standing, self._portions = standing, portions
         self._shown = self._told_of = 0
         self._texts: list[str] = []  # whose texts were sent since the look was told of
 
@@ -133,7 +142,7 @@ class _Events:
                 await self._told(chunk)
                 yield chunk.data
         while True:
-            found = await reader.take(QUIET_SECONDS)
+            found = await reader.take(self._portions.tail_quiet_seconds)
             places = self._tails.places if self._wish.everything else None  # before anything is awaited: not ahead of what waits
             if why := await self._standing.fault():
                 yield _ended(why)
@@ -149,7 +158,7 @@ class _Events:
 
     async def _missed(self, at: Places) -> tuple[Places, Chunk | None]:
         async with self._engine.connect() as connection:
-            reached, chunks = await news(connection, at, self._tails.places, [self._wish])
+            reached, chunks = await news(connection, at, self._tails.places, [self._wish], self._portions)
         return reached, chunks.get(self._wish)
 
     async def _told(self, chunk: Chunk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -36,8 +36,15 @@ class Page(msgspec.Struct):
 class AuditClient:
     """GET requests to one audit API. A context manager."""
 
-    def __init__(self, url: str, token: Token | Literal["found"] | None = "found") -> None:
-        """`token`: the one that is set or saved, unless another is given, or none."""
+    def __init__(
+        self,
+        url: str,
+        token: Token | Literal["found"] | None = "found",
+        sleep: Callable[[float], object] = time.sleep,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`token`: by default the one that is set or saved. `now_ns`: since 1970, what a date in Retry-After is compared with."""
+        self._sleep, self._now_ns = sleep, now_ns
         self.url = url.rstrip("/")
         self._token = tokens.find(self.url) if token == "found" else token
         headers = {"Authorization": f"Bearer {self._token.text}"} if self._token is not None else {}
@@ -90,8 +97,8 @@ class AuditClient:
             answer = self._http.get(self.url + path, params=asked)
             if answer.status_code != 429:
                 break
-            asked_s = retry_after(answer.headers.get("retry-after"), time.time_ns() // 1000)
-            time.sleep(min(1.0 if asked_s is None else asked_s, BUSY_SECONDS))
+            asked_s = retry_after(answer.headers.get("retry-after"), self._now_ns() // 1000)
+            self._sleep(min(1.0 if asked_s is None else asked_s, BUSY_SECONDS))
         return answer
 
     def page(self, path: str, parameters: Mapping[str, str | int | None]) -> Page:

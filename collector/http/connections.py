@@ -20,7 +20,6 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 AHEAD = 16  # Envoy never is
-IDLE_SECONDS = 2.0  # without a request: then a connection may have to make room
 TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE = "too_many", "too_large", "too_slow", "idle"
 UNREADABLE = "unreadable"
 REASONS = (TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE)
@@ -35,7 +34,8 @@ _ANSWERS = {
 class Bounds(NamedTuple):
     """Of one listener. A read may exceed `head_bytes` by what the loop reads at once, 256 KiB.
 
-    `reserve`: connections more, on which only `reserved` paths are answered.
+    `reserve`: connections more, on which only `reserved` paths are answered. `idle_seconds`: without a request for so long a connection
+    may have to make room.
     """
 
     connections: int
@@ -43,6 +43,7 @@ class Bounds(NamedTuple):
     seconds: float = 60.0
     reserve: int = 0
     reserved: frozenset[bytes] = frozenset()
+    idle_seconds: float = 2.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -72,7 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _made_room(self) -> bool:
         """Whether this connection may stay: for one that is idle, or as one of the reserve, which its idlest leaves at once."""
         others = [one for one in self.connections if one is not self and isinstance(one, BoundedProtocol)]
-        if _close_idlest(others, IDLE_SECONDS, self.loop.time()):
+        if _close_idlest(others, self._bounds.idle_seconds, self.loop.time()):
             return True
         if not self._bounds.reserve:
             return False

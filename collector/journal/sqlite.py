@@ -19,7 +19,7 @@ import msgspec
 
 from collector.clock import Clock
 from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, SettingsError, unusable
-from collector.health import LastRefusal
+from collector.health import SILENT_SECONDS, LastRefusal
 from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
 from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
@@ -41,21 +41,28 @@ def _nobody(_: int) -> None:
     """Nobody is told."""
 
 
-async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
-    """Opens or creates the file. Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere)."""
+async def open_journal(
+    settings: JournalSettings, clock: Clock, max_waiting_bytes: int, silent_seconds: float = SILENT_SECONDS
+) -> SqliteJournal:
+    """Opens or creates the file. `silent_seconds`: without an answer for so long its disk counts as hung.
+
+    Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere).
+    """
     if settings.keep_bytes > settings.quota_bytes // 2:
         raise SettingsError(["journal.keep_bytes: must be at most half of journal.quota_bytes, or new entries would find no room"])
     try:
         opened = await asyncio.to_thread(open_file, settings.path)
     except OSError as error:
         raise unusable("journal.path", settings.path, error) from error
-    return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes)
+    return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes, silent_seconds)
 
 
 class SqliteJournal:
     """Made by `open_journal`. All methods are called in the event loop that opened it."""
 
-    def __init__(self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> None:
+    def __init__(
+        self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int, silent_seconds: float
+    ) -> None:
         self.id = opened.id
         self.quota_bytes = settings.quota_bytes
         self.waiting_bytes = 0  # memory taken by appends that are not durable yet
@@ -77,7 +84,7 @@ class SqliteJournal:
         self._shrinks = True
         self._lock = opened.lock
         self._reader = reader
-        self._writer = Writer(opened.connection, opened.end, self)
+        self._writer = Writer(opened.connection, opened.end, self, silent_seconds)
         self._disk = Disk(self._writer, clock)
         self._writer.start()
 

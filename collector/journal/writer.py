@@ -66,13 +66,13 @@ class Owner(Protocol):
 class Writer:
     """Owns the connection from `start` to the end of `stop`."""
 
-    def __init__(self, connection: sqlite3.Connection, end: Place, owner: Owner) -> None:
+    def __init__(self, connection: sqlite3.Connection, end: Place, owner: Owner, silent_seconds: float) -> None:
         self._connection = connection
         self._end = end
         self._owner = owner
         self._faults = FaultLog()
         self._file = str(connection.execute("PRAGMA database_list").fetchone()[2])
-        self.waiting = Waiting()  # for the disk
+        self.waiting = Waiting(silent_seconds)  # for the disk
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._ahead: Item | None = None  # taken from the queue while a group was gathered

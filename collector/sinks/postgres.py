@@ -67,10 +67,17 @@ class _RepeatedError(Exception):
 
 
 class PostgresSink:
-    """See collector.sinks.protocol.Target. The tables must have been migrated."""
+    """See collector.sinks.protocol.Target. The tables must have been migrated. `answer_seconds`: then a server that hangs is given up."""
 
-    def __init__(self, server: PostgresServer, clock: Clock, counting: Counting = AS_USUAL, sayings: Sayings | None = None) -> None:
-        self._server = server
+    def __init__(
+        self,
+        server: PostgresServer,
+        clock: Clock,
+        counting: Counting = AS_USUAL,
+        sayings: Sayings | None = None,
+        answer_seconds: float = 2 * STATEMENT_SECONDS,
+    ) -> None:
+        self._server, self._answer_seconds = server, answer_seconds
         self._connection: asyncpg.Connection | None = None
         self._alone = asyncio.Lock()
         self._days = Days(clock)
@@ -219,7 +226,7 @@ class PostgresSink:
     async def _guarded(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """After a failure the connection is not used again: who knows what state it is in."""
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS * 2):
+            async with asyncio.timeout(self._answer_seconds):
                 return await work(await self._connected())
         except FAILURES as error:
             self._disconnect()

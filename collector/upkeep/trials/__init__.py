@@ -35,12 +35,11 @@ class Result(NamedTuple):
     detail: str
 
 
-def run(trials: Sequence[Trial], seconds: float | None = None) -> list[Result]:
-    """All results, in the trials' order, whatever hangs."""
-    limit = SECONDS if seconds is None else seconds
-    running = [in_loop(partial(_run, trial, limit)) for trial in trials]
-    wait(running, limit + LEAVING_SECONDS)
-    return [_found(trial, done, limit) for trial, done in zip(trials, running, strict=True)]
+def run(trials: Sequence[Trial], seconds: float = SECONDS) -> list[Result]:
+    """All results, in the trials' order, whatever hangs. Each trial has so many seconds."""
+    running = [in_loop(partial(_run, trial, seconds)) for trial in trials]
+    wait(running, seconds + LEAVING_SECONDS)
+    return [_found(trial, done, seconds) for trial, done in zip(trials, running, strict=True)]
 
 
 async def _run(trial: Trial, seconds: float) -> Result:

@@ -15,11 +15,11 @@ BUSY_SECONDS = 5  # that a lock is waited for
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
 
 
-def integrity(path: Path) -> list[str]:
+def integrity(path: Path, busy_seconds: float = BUSY_SECONDS) -> list[str]:
     """What SQLite finds wrong with the file. Raises RetryableError: it cannot be looked at now, as where somebody has locked it."""
     try:
         with closing(connect_reader(path)) as connection:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000:.0f}")
             rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
