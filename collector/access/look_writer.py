@@ -3,7 +3,7 @@
 A look that cannot be written in time is kept and tried again, up to a bound, while its answer goes its way (audit/looks.py says which
 answers may). What is given up is counted and logged.
 
-Each look gets a position in the order in which looks are committed, whoever writes them: access/look_feed.py copies them on in that order.
+Each look gets a position in the order in which looks are committed, whoever writes them: access/look_relay.py copies them on in that order.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collector.access.looker import Person
-from collector.access.peek import audiences, peek
-from collector.access.proof import CannotProveError, NotProvenError
+from collector.access.proof import CannotProveError, NotProvenError, audiences, peek
 from collector.clock import Clock
 from collector.enrich.api import Api, ApiError, Timings, connect_with
 from collector.health import Component

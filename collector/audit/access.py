@@ -10,9 +10,8 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.access.look import Look, LookData, document, seen_by
+from collector.access.look import Look, LookData, document, of_row, seen_by
 from collector.access.looker import EVERYTHING, Right
-from collector.access.stored_looks import of_row
 from collector.audit import documents
 from collector.audit.asking import asked
 from collector.audit.exchange_queries import NAMED

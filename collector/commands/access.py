@@ -29,7 +29,7 @@ def token(
 
     - `meshscribe access token alice 2>> /etc/meshscribe/tokens`: the line into the file, the token on the screen
     """
-    from collector.access.claims import is_name
+    from collector.access.looker import is_name
     from collector.access.static_tokens import line, new_token
     from collector.commands.exits import InputError
 

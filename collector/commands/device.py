@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from collector.access.peek import audiences, peek
+from collector.access.proof import audiences, peek
 from collector.commands.exits import DeniedError, UnreachableError
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.access.authorise import Authority
 from collector.access.look_expiry import LookExpiry
-from collector.access.namespaces import KnownNamespaces
 from collector.access.open import Opened, open_access
-from collector.access.subject_access import SubjectAccess
+from collector.access.roles import Authority
+from collector.access.subject_access import KnownNamespaces, SubjectAccess
 from collector.access.token_review import api_of
 from collector.enrich.directory import Directory
 from collector.health import Component

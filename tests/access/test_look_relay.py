@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look import LOOK_TYPE, Look, document, made
 from collector.access.look_expiry import LookExpiry
-from collector.access.look_feed import LOOKS, LookFeed
-from collector.access.look_relay import look_at_looks
+from collector.access.look_relay import LOOKS, LookFeed, look_at_looks
 from collector.access.look_writer import LookWriter
 from collector.access.looker import Person
 from collector.clock import SystemClock

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from collector.access.authorise import Authority
 from collector.access.looker import EVERYTHING, Person, Reach, Right
+from collector.access.roles import Authority
 from collector.access.subject_access import MAX_KNOWN, PATH, SubjectAccess, is_allowed
 from collector.errors import RetryableError
 from collector.settings.access_rules import Rule
