@@ -19,7 +19,7 @@ from collector.audit.looking import ForbiddenError, reach, saw
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.pages import answer
 from collector.audit.parameters import AccessQuery, Looked, Seen
-from collector.audit.revisions import find
+from collector.audit.records import find
 from collector.clock import Clock
 from collector.settings import Audit
 from collector.store.schema import looks, looks_at

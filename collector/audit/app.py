@@ -26,21 +26,20 @@ from collector.audit import (
     ledger,
     ledger_map,
     login,
-    manual,
     probes,
     problems,
     services,
     tail,
     usage,
 )
+from collector.audit.bodiless import Heads
 from collector.audit.compressed import Compressed
 from collector.audit.description import tidy
 from collector.audit.guard import Guard, OpenToAll
-from collector.audit.heads import Heads
 from collector.audit.hosts import Hosts
 from collector.audit.looks import Looks
+from collector.audit.pages import PORTIONS, Portions
 from collector.audit.parameters import once
-from collector.audit.portions import PORTIONS, Portions
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
 from collector.audit.tails import Tails
@@ -116,7 +115,6 @@ def create_app(
     ):
         app.include_router(routes, dependencies=[Depends(once)])
     app.include_router(probes.router(health, registry))
-    app.include_router(manual.router())
     app.include_router(assets.router())
     problems.install(app)
     app.add_middleware(Faults)

@@ -19,12 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
-from collector.audit.etags import tagged
+from collector.audit.bodiless import tagged
 from collector.audit.looking import reach, saw
 from collector.audit.parameters import Revision
 from collector.audit.problems import NotFoundError, damaged
-from collector.audit.records import records
-from collector.audit.revisions import find
+from collector.audit.records import find, records
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.completeness import names

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
 from collector.audit import call_documents, documents
-from collector.audit import call_queries as queries
+from collector.audit import exchange_queries as queries
 from collector.audit.folding import Call, Folded, fold
 from collector.audit.hops import Hop, hop
 from collector.audit.looking import reach, saw

@@ -8,10 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from collector.access.look import LookData
 from collector.audit.call_documents import Calls
 from collector.audit.counted_documents import Facets, Histogram
-from collector.audit.schemas import reference, schemas
 from collector.conversation.document import Conversation
 from collector.conversation.timeline_document import Timeline
-from collector.messages.field import field
+from collector.messages.field import field, reference, schemas
 from collector.messages.freshness import Freshness
 from collector.messages.record import Record
 from collector.messages.service import KnownService

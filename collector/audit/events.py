@@ -19,12 +19,11 @@ from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.bodies import compare
-from collector.audit.etags import tagged
+from collector.audit.bodiless import tagged
 from collector.audit.looking import looked_at, reach, saw
 from collector.audit.moments import when
 from collector.audit.parameters import Nothing
-from collector.audit.records import shown, within_right
-from collector.audit.revisions import find
+from collector.audit.records import find, shown, within_right
 from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
 from collector.errors import DamagedError

@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
+from string import hexdigits
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, TextClause, and_, false, func, literal_column, or_, select, true, tuple_, union
 
 from collector.access.looker import EVERYTHING, Reach
 from collector.audit import mark_queries
-from collector.audit.call_queries import request_ids
 from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.looking import each_within, within
 from collector.audit.moments import Span, first_id, past_id
+from collector.audit.pages import PORTIONS
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery
-from collector.audit.portions import PORTIONS
 from collector.audit.values import LARGEST, LARGEST_ORDINAL, Flags, Statuses
+from collector.describe.record import call_id
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import (
@@ -36,18 +37,42 @@ from collector.store.schema import (
     places,
 )
 
+_column = exchanges.c
+_MASKED = 14  # the character that describe.record.call_id masks
 Condition = ColumnElement[Any] | TextClause
 
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
 InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
 REACH = "reach"
 
-_column = exchanges.c
 # Of a damaged row: the first revision's id is the exchange's.
 NAMED = func.coalesce(_column.exchange, _column.id).label("exchange")
 NUMBERED = func.coalesce(_column.revision, 0).label("revision")
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
 _REVISED = _column.revision > literal_column("0")
+
+
+def request_ids(asked: str) -> list[str]:
+    """All request ids that are the same call's: Envoy writes its tracing decision into one character of a UUID."""
+    masked = call_id(asked)
+    if masked[_MASKED : _MASKED + 1] != "x" or call_id(asked[:_MASKED] + "0" + asked[_MASKED + 1 :]) != masked:
+        return [asked]
+    return sorted({asked} | {asked[:_MASKED] + digit + asked[_MASKED + 1 :] for digit in hexdigits})
+
+
+def hops(asked: str, span: Span, limit: int, reach: Reach = EVERYTHING) -> Select[Any]:
+    """(id, exchange, time_us, duration_us, crc, data) of the newest revisions, in the order of time, by the index on request ids.
+
+    The order is by an expression: asked for the order of a key, a database may choose to look through all that is stored in that order.
+    """
+    wanted: list[ColumnElement[bool]] = [_column.request_id.in_(request_ids(asked)), _column.superseded.is_(False)]
+    wanted.append(within(reach, exchanges, Aside))
+    if span.since_us is not None:
+        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
+    if span.until_us is not None:
+        wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
+    found = select(_column.id, _column.exchange, _column.time_us, _column.duration_us, _column.crc, _column.data).where(*wanted)
+    return found.order_by(_column.id.concat("")).limit(limit)
 
 
 class Way(Enum):

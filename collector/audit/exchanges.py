@@ -13,8 +13,8 @@ from collector.access.looker import EVERYTHING, Reach, Right
 from collector.audit import documents, mark_queries, text_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
+from collector.audit.bodiless import tagged
 from collector.audit.cursors import Cursor
-from collector.audit.etags import tagged
 from collector.audit.exchange_queries import Condition, Way
 from collector.audit.looking import reach
 from collector.audit.looking import within as within_reach
@@ -22,12 +22,10 @@ from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
 from collector.audit.news import BEGINNING, seen, written
-from collector.audit.pages import Page, Room, answer, read
+from collector.audit.pages import PORTIONS, Page, Portions, Room, answer, read
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, Exchanges, Revision, TailQuery
-from collector.audit.portions import PORTIONS, Portions
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.records import shown
-from collector.audit.revisions import find
+from collector.audit.records import find, shown
 from collector.audit.values import After, after
 from collector.clock import Clock
 from collector.messages.event import Place

@@ -21,15 +21,13 @@ from collector.audit.exchanges import may_ask
 from collector.audit.export_forms import FORMS, Csv, Ndjson
 from collector.audit.export_pages import Part, Shown, part
 from collector.audit.fixed import Fixed, fix
+from collector.audit.long_answers import Seats, Standing, Streamed
 from collector.audit.looking import reach, saw, saw_more, within
 from collector.audit.moments import span
+from collector.audit.pages import Portions
 from collector.audit.parameters import Exported, ExportQuery
-from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
-from collector.audit.seats import Seats
-from collector.audit.standing import Standing
-from collector.audit.streams import Streamed
 from collector.audit.turns import Turn, turn
 from collector.clock import Clock
 from collector.settings import Audit

@@ -15,9 +15,8 @@ from collector.audit.bodies import compare
 from collector.audit.exchange_queries import NAMED, NUMBERED
 from collector.audit.exchanges import InTime, in_time
 from collector.audit.fixed import Fixed, as_of
-from collector.audit.pages import Page, Room
+from collector.audit.pages import PORTIONS, Page, Portions, Room
 from collector.audit.parameters import ExportQuery
-from collector.audit.portions import PORTIONS, Portions
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.record import Record

@@ -27,8 +27,8 @@ from collector.audit.gathering import class_of, gather
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
 from collector.audit.moments import Span, first_id, past_id, rfc3339
+from collector.audit.pages import Portions
 from collector.audit.parameters import HistogramAsked, HistogramQuery
-from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
 from collector.clock import Clock
 from collector.store.schema import exchanges

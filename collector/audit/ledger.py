@@ -20,20 +20,18 @@ from collector.audit import ledger_items as items
 from collector.audit import ledger_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
-from collector.audit.ledger_items import Absences, Reasons
+from collector.audit.ledger_items import Absences, Reasons, read_window
 from collector.audit.ledger_queries import Proxy, Sought
-from collector.audit.ledger_stored import read_window
 from collector.audit.looking import reach, saw
 from collector.audit.moments import Span
-from collector.audit.pages import Page, answer, read
+from collector.audit.pages import Page, Portions, answer, read
 from collector.audit.parameters import LedgerWindows
-from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.snapshot import snapshot
 from collector.audit.values import LARGEST
 from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.settings import Audit
+from collector.store.engine import snapshot
 
 AWAY_READ = 10_000  # the newest absences, for the items of a page
 _PROXY_KEY = re.compile(r"([0-9]{1,7}):(.*)", re.DOTALL | re.ASCII)

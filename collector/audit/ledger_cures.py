@@ -16,8 +16,8 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
+from collector.audit.ledger_items import Cures, read_cures
 from collector.audit.ledger_queries import Proxy, Sought
-from collector.audit.ledger_stored import Cures, read_cures
 from collector.audit.moments import Span
 from collector.messages.ledger import CURABLE
 

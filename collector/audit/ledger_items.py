@@ -4,20 +4,52 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Row
 
 from collector.audit import ledger_queries as queries
-from collector.audit.ledger_stored import REASONS_DAMAGED, read_window
 from collector.audit.moments import rfc3339
 from collector.audit.verdicts import Facts, Verdict, judge
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, ANNOUNCED, BY_REASON, CURABLE
 from collector.messages.ledger_data import LARGEST
 
+T = TypeVar("T")
+REASONS_DAMAGED = "reasons_damaged"  # stands for the reasons that nobody can read any more
 AWAY_TOLD = 100  # of the times that the collector was away; `times_away` counts all
 _DAMAGED = "the window's JSON is damaged: what follows is of the row's columns alone (meshscribe verify)"
+
+
+class Cures(msgspec.Struct):
+    """What a window says of earlier ones: the count, the start of the window that counted it, and how many came after all."""
+
+    cured: dict[str, dict[datetime, int]] = {}
+
+
+_window = msgspec.json.Decoder(dict[str, Any]).decode
+_cures = msgspec.json.Decoder(Cures).decode
+
+
+def read_window(data: object) -> dict[str, Any] | None:
+    """All that the window says; None: it is damaged."""
+    return _read(_window, data)
+
+
+def read_cures(data: object) -> Cures | None:
+    """What the window takes back; None: it is damaged."""
+    return _read(_cures, data)
+
+
+def _read(decode: Callable[[bytes], T], data: object) -> T | None:
+    if not isinstance(data, bytes):  # SQLite reads text, a number or nothing where a bit of the row's head is flipped
+        return None
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class Reasons:

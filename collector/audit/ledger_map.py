@@ -21,12 +21,12 @@ from collector.audit import ledger_queries as queries
 from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.looking import reach, saw
 from collector.audit.moments import Span, rfc3339, span
+from collector.audit.pages import Portions
 from collector.audit.parameters import LedgerMap, LedgerMapQuery
-from collector.audit.portions import Portions
-from collector.audit.snapshot import snapshot
 from collector.audit.verdicts import Facts, Verdict, judge
 from collector.clock import Clock
 from collector.messages.ledger import ANNOUNCED, RECEIVED
+from collector.store.engine import snapshot
 
 DAY_US = 86_400_000_000
 

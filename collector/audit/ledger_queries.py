@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, or_, select,
 from collector.access.looker import Reach
 from collector.audit.looking import within
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.portions import PORTIONS, Portions
+from collector.audit.pages import PORTIONS, Portions
 from collector.messages.ledger import BY_REASON, COUNTS, CURABLE, LOSSES
 from collector.store.schema import AWAY, CURING, ledger
 

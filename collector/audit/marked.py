@@ -18,8 +18,7 @@ from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries, pages, text_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
-from collector.audit.pages import Page
-from collector.audit.portions import PORTIONS
+from collector.audit.pages import PORTIONS, Page
 from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
 

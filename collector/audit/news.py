@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
 from collector.audit.exchange_queries import Condition
-from collector.audit.pages import read
-from collector.audit.portions import PORTIONS, Portions
+from collector.audit.pages import PORTIONS, Portions, read
 from collector.messages.event import Place
 from collector.store.schema import exchanges
 

@@ -14,8 +14,7 @@ from collector.access.looker import Right
 from collector.audit import exchange_queries as queries
 from collector.audit.hints import Aside
 from collector.audit.looking import ForbiddenError, reach, within
-from collector.audit.records import records
-from collector.audit.revisions import find
+from collector.audit.records import find, records
 from collector.conversation.stored import Side
 from collector.describe.identity import event_id
 from collector.errors import DamagedError

@@ -19,16 +19,14 @@ from collector.access.looker import EVERYTHING, Reach, Right
 from collector.audit import cursors, documents
 from collector.audit import exchange_queries as queries
 from collector.audit.exchanges import may_ask
+from collector.audit.long_answers import Seats, Standing, Streamed
 from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, seen, written
+from collector.audit.pages import Portions
 from collector.audit.parameters import Tailed, TailQuery
-from collector.audit.portions import Portions
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
-from collector.audit.seats import Seats
-from collector.audit.standing import Standing
-from collector.audit.streams import Streamed
 from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
 from collector.audit.values import After, after

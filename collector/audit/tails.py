@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.news import BEGINNING, Places, Wish, high, news, written
-from collector.audit.portions import Portions
+from collector.audit.pages import Portions
 from collector.audit.readers import Reader
 from collector.clock import Clock
 from collector.complaints import Outage

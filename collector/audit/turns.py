@@ -44,7 +44,7 @@ class Line:
 
     async def enter(self, client: str, begun: bool = False) -> None:
         """Returns when it is this query's turn; then `leave` must follow. Raises TooManyError at once, unless it is a further part of an
-        answer that has `begun`: of those there are few (seats.py).
+        answer that has `begun`: of those there are few (long_answers.py).
         """
         if client not in self._waiting and self._may_run(client):
             self._running[client] += 1

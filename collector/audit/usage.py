@@ -14,19 +14,19 @@ from collector.access.looker import Reach, Right
 from collector.audit import documents, ledger_cures
 from collector.audit import ledger_queries as ledgers
 from collector.audit import usage_queries as queries
+from collector.audit.export_forms import csv_of, end_of
 from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.looking import reach, saw, within
 from collector.audit.moments import Span, rfc3339, span
 from collector.audit.pages import answer
 from collector.audit.parameters import UsageQuery, Usages
-from collector.audit.snapshot import snapshot
-from collector.audit.usage_csv import csv_of, end_of
 from collector.audit.usage_queries import Hours
 from collector.audit.values import Grouping
 from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.messages.ledger_data import LARGEST
 from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
+from collector.store.engine import snapshot
 from collector.store.schema import ledger, usage_keys
 from collector.store.usage_book import ALL, AS_TOLD
 from collector.store.usage_counting import counted_back_to

@@ -1,18 +1,26 @@
-"""The login of a command line at an OpenID Connect provider: a code that a person enters in a browser, anywhere (RFC 8628)."""
+"""Where `meshscribe login` gets tokens without a browser of its own.
+
+From an OpenID Connect provider, by a code that a person enters in a browser, anywhere (RFC 8628); or from Kubernetes, a ServiceAccount's
+made for us alone, or the one that kubectl itself shows.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 
 from collector.access.proof import audiences, peek
-from collector.commands.exits import DeniedError, UnreachableError
+from collector.commands.exits import DeniedError, InputError, UnreachableError
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 LONGEST = 900.0  # seconds that a code is waited for, whatever the provider says
 MAX_STEP = 60.0
+SECONDS = 30
 
 
 def device_token(http: httpx.Client, oidc: Mapping[str, Any], say: Callable[[str], None], sleep: Callable[[float], None]) -> str:
@@ -81,3 +89,41 @@ def _json(answer: httpx.Response) -> Mapping[str, Any]:
 
 def _said(answer: Mapping[str, Any]) -> str:
     return str(answer.get("error_description") or answer.get("error") or "no reason is told")[:200]
+
+
+def account_token(account: str, namespace: str | None, context: str | None, audience: str) -> str:
+    """A new one, of `kubectl create token`. Raises InputError."""
+    command = ["kubectl", "create", "token", account]
+    command += ["--namespace", namespace] if namespace else []
+    command += ["--context", context] if context else []
+    command += ["--audience", audience] if audience else []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except FileNotFoundError:
+        raise InputError("kubectl is not installed here") from None
+    except subprocess.TimeoutExpired:
+        raise InputError(f"kubectl has not answered for {SECONDS} s") from None
+    if done.returncode:
+        raise InputError(f"kubectl create token: {done.stderr.strip()[:500]}")
+    return done.stdout.strip()
+
+
+def own_token(context: str | None) -> str:
+    """The one that the kubeconfig has, or that its plugin gives. Raises InputError."""
+    from collector.enrich.api import ApiError, connect_with
+
+    async def read() -> str:
+        client = await connect_with(os.environ.get("KUBECONFIG"), context)()
+        try:
+            header = str(await client.configuration.get_api_key_with_prefix("BearerToken") or "")
+        finally:
+            await client.close()
+        return header.removeprefix("Bearer ").strip()
+
+    try:
+        token = asyncio.run(read())
+    except ApiError as error:
+        raise InputError(str(error)) from None
+    if not token:
+        raise InputError("the kubeconfig's user has no token (a certificate, perhaps): use --account NAME -n NAMESPACE")
+    return token

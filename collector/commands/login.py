@@ -58,7 +58,7 @@ def _token(ways: Mapping[str, Any], *, paste: bool, kubectl: bool, account: str 
     if paste:
         return _pasted()
     if kubectl:
-        from collector.commands.kubectl import account_token, own_token
+        from collector.commands.device import account_token, own_token
 
         audience = str(ways.get("kubernetes", {}).get("audience", ""))
         return account_token(account, namespace, context, audience) if account else own_token(context)

@@ -20,6 +20,8 @@ from collector.commands.options import LineFormat
 
 if TYPE_CHECKING:
     from collector.commands.client import AuditClient
+from collections.abc import Iterable
+from typing import NamedTuple
 
 WAIT_SECONDS = 1.0  # before it asks again
 
@@ -64,8 +66,8 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 
 def _follow(api: AuditClient, filters: dict[str, str | None], output: LineFormat) -> None:
     """For ever. Where the answer was cut it goes on behind the last event that came."""
-    from collector.commands.events import events
     from collector.commands.exits import UnreachableError
+    from collector.commands.tail import events
 
     last, told = "", False
     while True:
@@ -98,3 +100,34 @@ def _print(name: str, data: bytes, output: LineFormat) -> None:
         screen.emit(data + b"\n")
     else:
         screen.console().print(screen.line(msgspec.json.decode(data)), soft_wrap=True)
+
+
+class ServerEvent(NamedTuple):
+    """An event. `data`: empty for one that only tells an id."""
+
+    id: str
+    name: str
+    data: bytes
+
+
+def events(pieces: Iterable[bytes]) -> Iterator[ServerEvent]:
+    """Events in the pieces of an answer, wherever it was cut into them. An event that did not come whole is none."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if b"\n" not in piece:
+            continue
+        *whole, rest = bytes(held).split(b"\n\n")
+        held = bytearray(rest)
+        yield from (_read(one) for one in whole)
+
+
+def _read(block: bytes) -> ServerEvent:
+    fields: dict[bytes, bytes] = {}
+    for line in block.split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if name and colon:
+            fields[name] = value.removeprefix(b" ")
+    return ServerEvent(
+        fields.get(b"id", b"").decode("utf-8", "replace"), fields.get(b"event", b"").decode("utf-8", "replace"), fields.get(b"data", b"")
+    )

@@ -86,7 +86,7 @@ def _print(told: Told, names: list[str], output: Format) -> None:
     if output is Format.JSONL:
         screen.emit(b"".join(orjson.dumps(item) + b"\n" for item in told["items"]))
     elif output is Format.CSV:
-        from collector.audit.usage_csv import csv_of
+        from collector.audit.export_forms import csv_of
 
         screen.emit(csv_of(told["items"], names).encode())
     else:

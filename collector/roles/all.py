@@ -20,9 +20,8 @@ from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares, share_key
 from collector.roles.away import Presence
 from collector.roles.ingest import start_ingest
-from collector.roles.parts import Addresses, Running, Starting
+from collector.roles.parts import Addresses, Running, Starting, start_steps
 from collector.roles.phase import Phase
-from collector.roles.steps import start_steps
 
 if TYPE_CHECKING:
     from collector.roles.behind import Behind

@@ -25,14 +25,11 @@ from collector.pipeline.pipeline import Pipeline
 from collector.receive.shares import Progress
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
-from collector.roles.access import start_look_expiry
-from collector.roles.audit_app import start_audit_app
-from collector.roles.burials import start_burials
-from collector.roles.limits import limits, microseconds
-from collector.roles.looks import look_relays
+from collector.roles.audit_api import look_relays, start_audit_app, start_look_expiry
 from collector.roles.parts import Starting, patiently
 from collector.roles.phase import Phase
 from collector.roles.probes import Front
+from collector.roles.shared import limits, microseconds, start_burials
 from collector.sinks.counted import CountedSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink

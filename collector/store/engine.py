@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from collector.errors import DamagedInPartError, RetryableError, SettingsError
+from collector.settings import Relay, Settings
 from collector.settings import Sink as SinkSettings
 from collector.settings.postgres_url import is_postgres
 from collector.sqlite import wal
@@ -122,3 +124,32 @@ async def prepare_to_write(settings: SinkSettings) -> None:
 def file_of(settings: SinkSettings) -> Path:
     """The SQLite file."""
     return Path(make_url(settings.url).database or "")
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Sums over several statements are of one moment, whatever the sink writes in between."""
+    async with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            await connection.execute(text("BEGIN"))
+        else:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+def copied_to_sql(settings: Settings) -> Relay | None:
+    """The first relay to a SQL store."""
+    return next((relay for relay in settings.relays if relay.to == "sql"), None)
+
+
+def kept_in_sql(settings: Settings) -> SinkSettings:
+    """What an operator's tool works on: the sink, or where that is Kafka, the first store that a relay copies it to.
+
+    Raises SettingsError: there is none.
+    """
+    if not settings.sink.is_kafka:
+        return settings.sink
+    copy = copied_to_sql(settings)
+    if copy is None:
+        raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there is nothing to look at"])
+    return SinkSettings(url=copy.url, password_file=copy.password_file)

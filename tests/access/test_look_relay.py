@@ -24,7 +24,7 @@ from collector.errors import SettingsError
 from collector.messages.event import Place
 from collector.metrics import RelayMetrics
 from collector.relays.start import Relays, start_relays
-from collector.roles.looks import look_relays
+from collector.roles.audit_api import look_relays
 from collector.roles.parts import Starting
 from collector.settings import Access, Kafka, Settings, Sink, load
 from collector.sinks.protocol import BEGINNING

@@ -13,7 +13,7 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry, Counter
 
 from collector.audit.app import create_app
-from collector.audit.portions import PORTIONS, Portions
+from collector.audit.pages import PORTIONS, Portions
 from collector.health import Component
 from collector.settings import Audit
 from tests.audit.postgres_store import PostgresStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.audit.portions import Portions
+from collector.audit.pages import Portions
 from collector.messages.completeness import Completeness
 from tests.audit.conftest import Api, serving
 from tests.audit.rows import MINUTE, NOW, SECOND, Store, exchange, name, record

@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from collector.access.looker import Looker, Reach, Right
 from collector.access.proof import NotProvenError
-from collector.audit import standing
+from collector.audit import long_answers
 from collector.audit.app import create_app
 from collector.audit.export_forms import cell
-from collector.audit.portions import Portions
+from collector.audit.pages import Portions
 from collector.errors import RetryableError
 from collector.settings import Audit
 from tests.audit.conftest import Api, Parts, serving
@@ -172,10 +172,10 @@ async def test_a_slow_reader_holds_no_turn_and_no_more_than_its_seat(sqlite_stor
 @pytest.mark.parametrize(
     ("later", "why"),
     [
-        (None, standing.GONE),
-        (NotProvenError("expired"), standing.GONE),
-        (RetryableError("nobody answers"), standing.UNKNOWN),
-        (Looker(ADA, {Right.EXCHANGES: Reach(namespaces=frozenset({"dev"}))}), standing.CHANGED),
+        (None, long_answers.GONE),
+        (NotProvenError("expired"), long_answers.GONE),
+        (RetryableError("nobody answers"), long_answers.UNKNOWN),
+        (Looker(ADA, {Right.EXCHANGES: Reach(namespaces=frozenset({"dev"}))}), long_answers.CHANGED),
     ],
 )
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])

@@ -11,8 +11,8 @@ from collector.audit.gathering import gather
 from collector.audit.histogram import edges
 from collector.audit.marked import Sought
 from collector.audit.moments import span
+from collector.audit.pages import PORTIONS, Portions
 from collector.audit.parameters import FacetQuery
-from collector.audit.portions import PORTIONS, Portions
 from collector.messages.completeness import Completeness
 from collector.messages.marks import marks
 from collector.store.schema import exchanges

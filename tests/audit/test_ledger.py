@@ -11,7 +11,7 @@ from collector.access.looker import EVERYTHING
 from collector.audit import ledger_cures, ledger_queries
 from collector.audit.ledger_queries import Sought
 from collector.audit.moments import Span
-from collector.audit.portions import Portions
+from collector.audit.pages import Portions
 from collector.messages.ledger_data import LARGEST
 from tests.audit.conftest import Api, serving
 from tests.audit.rows import MINUTE, NODE, NOW, Store, away, window

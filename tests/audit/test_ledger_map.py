@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from collector.access.looker import Reach, Right
-from collector.audit.portions import PORTIONS, Portions
+from collector.audit.pages import PORTIONS, Portions
 from tests.audit.conftest import Api, serving
 from tests.audit.lookers import looker, seen_by
 from tests.audit.rows import MINUTE, NOW, Store, away, window

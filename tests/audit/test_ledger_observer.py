@@ -16,7 +16,7 @@ from sqlalchemy import delete
 
 from collector.audit.app import create_app
 from collector.audit.moments import rfc3339
-from collector.audit.portions import PORTIONS, Portions
+from collector.audit.pages import PORTIONS, Portions
 from collector.settings import Audit
 from collector.store.schema import ledger
 from tests.audit.conftest import Parts

@@ -16,9 +16,9 @@ from sqlalchemy.exc import OperationalError
 
 from collector.access.looker import EVERYTHING, Looker, Person, Right
 from collector.access.proof import NotProvenError
-from collector.audit import standing, tails
+from collector.audit import long_answers, tails
 from collector.audit.app import AuditApp, create_app
-from collector.audit.portions import PORTIONS, Portions
+from collector.audit.pages import PORTIONS, Portions
 from collector.clock import SystemClock
 from collector.errors import RetryableError
 from collector.settings import Audit
@@ -295,7 +295,7 @@ async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(sqlite_store: 
         now[0] = later
         last = await reader.told()
         assert (last.name, last.id) == ("ended", "")
-        assert last.data["why"] in (standing.GONE, standing.UNKNOWN, standing.CHANGED)
+        assert last.data["why"] in (long_answers.GONE, long_answers.UNKNOWN, long_answers.CHANGED)
         while not reader.task.done():
             piece = asyncio.create_task(reader.piece())
             await asyncio.wait({piece, reader.task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from collector.audit import probes
 from collector.health import Component
 from collector.http.servers import HttpServer
-from collector.roles import listen_audit as roles
+from collector.roles import probes as roles
 from collector.settings import Audit
 
 PROBES = ("/healthz", "/readyz", "/metrics")

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Numeric, Row, Select, Table, case, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.audit.ledger_items import read_window
 from collector.audit.ledger_queries import halves, whole
-from collector.audit.ledger_stored import read_window
 from collector.audit.moments import Span
 from collector.messages import ledger_data
 from collector.messages.event import Place

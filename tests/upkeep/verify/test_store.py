@@ -14,8 +14,7 @@ from collector.errors import RetryableError
 from collector.settings import Sink
 from collector.store.engine import open_engine
 from collector.upkeep.verify import Finding, indexes
-from collector.upkeep.verify.integrity import integrity
-from collector.upkeep.verify.store import sound
+from collector.upkeep.verify.store import integrity, sound
 from tests.audit.rows import Store
 from tests.support.postgres import Database
 

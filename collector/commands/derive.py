@@ -1,4 +1,4 @@
-"""`meshscribe recount`: makes the sums of usage anew from the stored exchanges."""
+"""`meshscribe marks` and `meshscribe recount`: make anew what is derived from stored exchanges, marks and sums of usage."""
 
 from __future__ import annotations
 
@@ -11,6 +11,46 @@ from collector.commands import options
 if TYPE_CHECKING:
     from collector.settings import Settings
     from collector.store.usage_recount import Recount
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collector.settings import Settings
+
+
+def marks(config: options.Config = None) -> None:
+    """Gives marks to exchanges that an older version stored: then filters by annotation, user, tool and the like find them too.
+
+    The newest come first. It works beside a running collector, may be ended at any time, and goes on where it was. Until it is done the
+    audit API says from when on such a filter finds everything (`complete_from`).
+
+    **Example**
+
+    - `meshscribe marks --config /etc/meshscribe/meshscribe.yaml`
+    """
+    import asyncio
+
+    from collector.settings import load
+
+    asyncio.run(_fill(load(config)))
+
+
+async def _fill(settings: Settings) -> None:
+    from collector.store.engine import kept_in_sql, not_older, open_engine
+    from collector.upkeep.marking import fill, left
+
+    engine = open_engine(kept_in_sql(settings))
+    try:
+        await not_older(engine)
+        total = await left(engine)
+        if not total:
+            typer.echo("All exchanges have marks.")
+            return
+        with typer.progressbar(length=total, label="Exchanges", file=None) as bar:
+            async for done in fill(engine):
+                bar.update(done)
+        typer.echo(f"{total} exchanges have marks now.")
+    finally:
+        await engine.dispose()
 
 
 def recount(config: options.Config = None) -> None:
@@ -34,10 +74,9 @@ def recount(config: options.Config = None) -> None:
 
 
 async def _recount(settings: Settings) -> tuple[int, int, int]:
-    from collector.store.engine import not_older, open_engine
+    from collector.store.engine import kept_in_sql, not_older, open_engine
     from collector.store.usage_book import counting
     from collector.store.usage_recount import Recount
-    from collector.upkeep.kept_in import kept_in_sql
 
     engine = open_engine(kept_in_sql(settings), statement_seconds=600)
     try:
