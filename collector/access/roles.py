@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
-from collector.settings.access_rules import MOST_OWNERS, RoleName, Rule, When
+from collector.settings.access import MOST_OWNERS, RoleName, Rule, When
 
 ROLES: Mapping[RoleName, frozenset[Right]] = {
     "auditor": frozenset(Right),

@@ -23,7 +23,7 @@ from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import RetryableError
 from collector.health import Component
-from collector.settings.access_rules import MOST_OWNERS
+from collector.settings.access import MOST_OWNERS
 
 KEPT_US = 10_000_000  # how long an answer holds
 MOST = 1000

@@ -10,8 +10,8 @@ from collector.audit.call_documents import Calls
 from collector.audit.counted_documents import Facets, Histogram
 from collector.conversation.document import Conversation
 from collector.conversation.timeline_document import Timeline
+from collector.enrich.status import Freshness
 from collector.messages.field import field, reference, schemas
-from collector.messages.freshness import Freshness
 from collector.messages.record import Record
 from collector.messages.service import KnownService
 

@@ -19,7 +19,7 @@ from collector.audit.pages import Portions
 from collector.audit.readers import Reader
 from collector.clock import Clock
 from collector.complaints import Outage
-from collector.sqlite.deadlines import DEADLINE
+from collector.sqlite.turns import DEADLINE
 
 REST_SECONDS = 0.1  # between two looks, whoever says so
 _log = logging.getLogger(__name__)

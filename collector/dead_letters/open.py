@@ -1,4 +1,7 @@
-"""Where dead letters go: into the SQL store of the process that gives up, or, if it has none, into the Kafka topic."""
+"""Where dead letters go: into the SQL store of the process that gives up, or, if it has none, into the Kafka topic.
+
+Several stores are looked at as one.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from collector.demo.audit import Audit, Record
+from collector.demo.envoy_config import COST_CENTER, COST_CENTERS
 from collector.demo.traffic import Sent
-from collector.demo.workloads import COST_CENTER, COST_CENTERS
 
 ServerView = Callable[[str], Mapping[str, Any]]  # request id -> what GET /seen/ID of the model server tells; empty: not seen
 

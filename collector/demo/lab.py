@@ -14,13 +14,12 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from collector.demo.envoy import Envoy, envoy_binary
-from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
+from collector.demo.envoy_config import CHAT_CLUSTER, COST_CENTER, GATEWAY, WORKLOADS, Inbound, Sidecar, Workload, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.part import Part, process
 from collector.demo.parts import ModelServer
 from collector.demo.ports import Ports
 from collector.demo.stores import OPEN, SQLITE
-from collector.demo.tap_config import tap_config, tap_wasm
-from collector.demo.workloads import CHAT_CLUSTER, COST_CENTER, GATEWAY, WORKLOADS
 
 # The product's defaults wait for slow proxies. Here everything is near, and who looks on does not want to wait.
 QUICK: Mapping[str, str] = {

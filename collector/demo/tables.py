@@ -11,7 +11,7 @@ from rich.table import Table
 
 from collector.demo.bills import Bill
 from collector.demo.check import Verdict
-from collector.demo.workloads import COST_CENTER
+from collector.demo.envoy_config import COST_CENTER
 
 NONE = "–"
 

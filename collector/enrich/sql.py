@@ -15,8 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.clock import Clock
-from collector.enrich.store import Identity, identity, superseded
-from collector.enrich.stored import data_of, version_from
+from collector.enrich.store import Identity, data_of, identity, superseded, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from collector.clock import Clock, SystemClock
-from collector.enrich.polling import Polling
+from collector.enrich.following import Polling
 from collector.enrich.resource import changed_us, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion

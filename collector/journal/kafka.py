@@ -23,8 +23,7 @@ from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint, Standing
 from collector.journal.kafka_checkpoints import Checkpoints
 from collector.journal.kafka_reader import CLOSED, Lost, PartitionReader
-from collector.journal.kafka_records import mark_of
-from collector.journal.kafka_topic import RawTopic
+from collector.journal.kafka_topic import RawTopic, mark_of
 from collector.journal.kafka_writer import RawWriter
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka

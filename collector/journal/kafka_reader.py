@@ -23,8 +23,8 @@ from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, Offset
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import DamagedError, RetryableError
-from collector.journal.kafka_records import entry_of, is_ours, mark_of
 from collector.journal.kafka_salvage import next_readable
+from collector.journal.kafka_topic import entry_of, is_ours, mark_of
 from collector.kafka.clients import end, start_consumer
 from collector.kafka.faults import AWAY, said
 from collector.kafka.private import batch_at, connection

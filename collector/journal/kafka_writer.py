@@ -19,12 +19,10 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from collector.clock import Clock
+from collector.clock import Clock, ReceivedTime
 from collector.complaints import Complaints
 from collector.errors import JournalFullError, RetryableError, blamed
-from collector.journal.kafka_records import OVERHEAD, Stamp, headers_of, key_of
-from collector.journal.kafka_topic import RawTopic
-from collector.journal.received import ReceivedTime
+from collector.journal.kafka_topic import OVERHEAD, RawTopic, Stamp, headers_of, key_of
 from collector.kafka.clients import discard, start_producer
 from collector.kafka.faults import AWAY, NEVER, said
 from collector.kafka.transactions import partition as partition_of

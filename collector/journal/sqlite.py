@@ -17,17 +17,16 @@ from typing import Any
 
 import msgspec
 
-from collector.clock import Clock
+from collector.clock import Clock, ReceivedTime
 from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, SettingsError, unusable
-from collector.health import SILENT_SECONDS, LastRefusal
+from collector.health import SILENT_SECONDS, Component, LastRefusal
 from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
 from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
-from collector.journal.received import ReceivedTime
-from collector.journal.shrinking import shrink
 from collector.journal.tail import Tail, weight
+from collector.journal.truncation import shrink
 from collector.journal.writer import CLOSED, Append, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Journal as JournalSettings
@@ -293,3 +292,15 @@ class SqliteJournal:
     def _wake_readers(self) -> None:
         self._arrived.set()
         self._arrived.clear()
+
+
+def journal_component(journal: SqliteJournal, refused: str | None = None) -> Component:
+    """How full it is, and why it takes nothing. `refused`: why what came lately was refused before it came to the journal."""
+    fault = journal.fault or refused
+    used = f"{journal.kept_bytes / journal.quota_bytes:.0%} of its quota used, last position {journal.last_position}{_damages(journal)}"
+    return Component("journal", fault is None, used if fault is None else f"{used}; takes nothing, or not all: {fault}")
+
+
+def _damages(journal: SqliteJournal) -> str:
+    """What was found at the start; the dead letters tell it for as long as nobody drops it."""
+    return "; the file was found damaged, or not to fit the store: see the dead letters" if journal.damages else ""

@@ -18,7 +18,7 @@ from collector.errors import RetryableError
 from collector.health import Waiting
 from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
-from collector.journal.place import Place
+from collector.journal.rows import Place
 from collector.messages.entry import Entry, Kind
 
 T = TypeVar("T")

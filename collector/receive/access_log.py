@@ -26,11 +26,10 @@ from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
 from collector.receive import Appender
 from collector.receive.admission import Admission
-from collector.receive.identity import HEADER, REASON, DeniedError, Identities, Sender, claim_of_log, joined
+from collector.receive.identity import EXPECTED, HEADER, REASON, DeniedError, Identities, Sender, Token, claim_of_log, joined
 from collector.receive.refusals import Count
 from collector.receive.secrets import redact
 from collector.receive.shape import parse_log_message
-from collector.receive.tokens import EXPECTED, Token
 from collector.receive.wire import ExcessError
 from collector.settings import Ingest
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from collector.clock_steps import Steps
 from collector.health import Component
-from collector.journal.component import journal_component
-from collector.journal.sqlite import SqliteJournal, open_journal
+from collector.journal.sqlite import SqliteJournal, journal_component, open_journal
 from collector.metrics import AdmissionMetrics, JournalMetrics, SinkMetrics
 from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares, share_key

@@ -30,11 +30,10 @@ from collector.roles.parts import Starting, patiently
 from collector.roles.phase import Phase
 from collector.roles.probes import Front
 from collector.roles.shared import limits, microseconds, start_burials
-from collector.sinks.counted import CountedSink
+from collector.sinks.around import CountedSink, ToldSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
-from collector.sinks.told import ToldSink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
 from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting

@@ -31,7 +31,7 @@ from collector.roles.probes import start_probes
 from collector.roles.shared import limits, microseconds, start_burials, start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
-from collector.sinks.counted import CountedSink
+from collector.sinks.around import CountedSink
 from collector.sinks.kafka import KafkaSink
 
 

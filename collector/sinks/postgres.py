@@ -22,12 +22,10 @@ from collector.sinks.protocol import BEGINNING
 from collector.sinks.said import Said, Sayings
 from collector.sinks.texts import write_postgres
 from collector.store import postings, schema
-from collector.store.fitting import fitted
 from collector.store.partitions import edge
 from collector.store.postgres_days import Days
-from collector.store.postgres_rows import STATEMENTS, chunks
 from collector.store.postgres_server import FAILURES, PostgresServer
-from collector.store.rows import Row, RowMaker, Rows
+from collector.store.rows import STATEMENTS, Row, RowMaker, Rows, chunks, fitted
 from collector.store.usage_book import AS_USUAL, Book, Counting
 from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
 from collector.store.usage_statements import ENDED, KEYS_OF_DAY, KEYS_WITH_ARRAYS, with_arrays

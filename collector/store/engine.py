@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from collector.errors import DamagedInPartError, RetryableError, SettingsError
 from collector.settings import Relay, Settings
 from collector.settings import Sink as SinkSettings
-from collector.settings.postgres_url import is_postgres
+from collector.settings.sink import is_postgres
 from collector.sqlite import wal
-from collector.sqlite.deadlines import keep_deadlines
-from collector.sqlite.kinds import read_leniently
+from collector.sqlite.damage import read_leniently
+from collector.sqlite.turns import keep_deadlines
 from collector.store.migrate import head, migrate, revisions, server_revision
 from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.retention import PostgresExpiry, SqliteExpiry

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.errors import PermanentError, RetryableError
-from collector.settings.postgres_url import dsn, shown
+from collector.settings.sink import dsn, shown
 
 CONNECT_SECONDS = 10.0
 # Broken by the data themselves: data exceptions, integrity, program limits (PostgreSQL's documentation, Appendix A).

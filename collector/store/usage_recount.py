@@ -18,8 +18,8 @@ from collector.kafka.columns import exchange_columns
 from collector.messages.columns import ExchangeColumns
 from collector.messages.usage_counts import SUMS
 from collector.store.errors import retryable
-from collector.store.fitting import fit_text
 from collector.store.partitions import edge
+from collector.store.rows import fit_text
 from collector.store.schema import usage_days, usage_hours
 from collector.store.usage_book import Book, Counting
 from collector.store.usage_deltas import HOURS, Cell, Deltas

@@ -14,8 +14,7 @@ import pytest
 
 from collector.errors import JournalFullError
 from collector.journal import Checkpoint
-from collector.journal.component import journal_component
-from collector.journal.sqlite import SqliteJournal
+from collector.journal.sqlite import SqliteJournal, journal_component
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
 

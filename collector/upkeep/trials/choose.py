@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from collector.settings import Relay, Settings
-from collector.settings.postgres_url import is_postgres, shown
+from collector.settings.sink import is_postgres, shown
 from collector.sinks.kafka import event_topics
 from collector.store.postgres_server import PostgresServer
 from collector.upkeep.trials import Trial

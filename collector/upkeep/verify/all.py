@@ -18,7 +18,7 @@ from collector.errors import DamagedError, RetryableError
 from collector.messages.times import timestamp
 from collector.relays.reached import Reached, look
 from collector.settings import Relay, Settings
-from collector.settings.postgres_url import is_postgres
+from collector.settings.sink import is_postgres
 from collector.sqlite import wal
 from collector.store.engine import copied_to_sql, file_of, kept_in_sql, not_older, open_engine
 from collector.store.errors import of_file

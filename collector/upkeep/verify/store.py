@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from collector.errors import RetryableError
 from collector.journal.file import connect_reader
 from collector.sqlite import wal
-from collector.sqlite.head import has_head
+from collector.sqlite.damage import has_head
 from collector.store.errors import retryable
 from collector.upkeep.verify import EXAMPLES, Finding
 from collector.upkeep.verify.indexes import check, make_anew

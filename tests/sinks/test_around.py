@@ -12,7 +12,7 @@ from collector.errors import RetryableError
 from collector.messages.event import Output, Place, Untold
 from collector.messages.exchange import LedgerWindow, Node
 from collector.metrics import LedgerMetrics, UsageMetrics
-from collector.sinks.counted import CountedSink
+from collector.sinks.around import CountedSink
 from tests.support.events import exchange
 
 

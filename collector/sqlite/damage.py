@@ -1,4 +1,6 @@
-"""What SQLite reads of a damaged row: a flipped bit in its head makes bytes of a text, a text of a number, or nothing of either.
+"""Damage of which SQLite says nothing: of a file's first bytes (sqlite.org/fileformat2.html), and of a row's head.
+
+A flipped bit there makes bytes of a text, a text of a number, or nothing of either.
 
 An engine with `read_leniently` gives every text column a text (of bytes or a number: what it would say) and every column of whole numbers
 a whole number; of what is no number, None. NULL stays None, also where the table allows none: whoever reads takes that into account.
@@ -7,10 +9,13 @@ a whole number; of what is no number, None. NULL stays None, also where the tabl
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Dialect, Integer, String
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+_MAGIC = b"SQLite format 3\x00"
 
 
 def as_text(value: object) -> str | None:
@@ -43,3 +48,10 @@ def read_leniently(engine: AsyncEngine) -> None:
     """From now on, on this engine alone."""
     dialect = engine.sync_engine.dialect
     dialect.colspecs = {**dialect.colspecs, String: _Text, Integer: _Whole}
+
+
+def has_head(path: Path) -> bool:
+    """Whether the file says so; an empty one will when something is written to it. Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+    return head in (b"", _MAGIC)

@@ -1,8 +1,8 @@
-"""A sink that counts the ledger windows it stores, and calls that no bill has. Next stop: the sink that it is put around."""
+"""Sinks that are put around another one: to count ledger windows and calls that no bill has, and to say when something is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -63,6 +63,27 @@ class CountedSink:
                     exchanges.append(event.columns)
         if self._usage is not None:
             self._usage.count(exchanges)
+
+    async def close(self) -> None:
+        """See Sink."""
+        await self._sink.close()
+
+
+class ToldSink:
+    """See collector.sinks.protocol.Sink. `stored` is called when it is durable, and must not wait."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.stored: Callable[[], None] = lambda: None
+
+    async def high(self, journal: str) -> Place:
+        """See Sink."""
+        return await self._sink.high(journal)
+
+    async def write(self, journal: str, outputs: Sequence[Output], high: Place) -> None:
+        """See Sink."""
+        await self._sink.write(journal, outputs, high)
+        self.stored()
 
     async def close(self) -> None:
         """See Sink."""

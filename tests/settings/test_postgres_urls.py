@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from collector.cli import app
 from collector.errors import SettingsError
 from collector.settings import load
-from collector.settings.postgres_url import dsn, fault, is_postgres, shown
+from collector.settings.sink import dsn, fault, is_postgres, shown
 
 
 @pytest.mark.parametrize(

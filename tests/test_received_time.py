@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.clock import TOLERANCE_US
-from collector.journal.received import HOLD_US, ReceivedTime
+from collector.clock import HOLD_US, TOLERANCE_US, ReceivedTime
 from tests.support.clocks import TurnedClock
 
 SECOND, DAY = 1_000_000, 86_400_000_000
