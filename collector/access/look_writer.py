@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -181,6 +180,6 @@ class LookWriter:
         return make(table).on_conflict_do_nothing()
 
 
-def _rows(some: Iterable[Look]) -> Iterable[dict[str, Any]]:
+def _rows(some: Iterable[Look]) -> Iterable[dict[str, object]]:
     for look in some:
         yield {**msgspec.structs.asdict(look), "exchanges": msgspec.json.encode(look.exchanges)}

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 from sqlalchemy import text
@@ -88,7 +88,7 @@ Namespaces = Callable[[], Awaitable[Sequence[str]]]
 class Reviewer(Protocol):
     """The Kubernetes API, as far as it is needed: enrich/api.py."""
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
         """The answer to a review. Raises ApiError, which is a RetryableError."""
         ...
 
@@ -159,7 +159,7 @@ class SubjectAccess:
                 return error
 
 
-def review(person: Person, right: Right, namespace: str) -> dict[str, Any]:
+def review(person: Person, right: Right, namespace: str) -> dict[str, object]:
     """The question. Without a namespace: over all of them."""
     asked = RESOURCES[right]
     wanted = {"group": GROUP, "resource": asked.resource, "verb": asked.verb}
@@ -168,13 +168,13 @@ def review(person: Person, right: Right, namespace: str) -> dict[str, Any]:
     if namespace:
         wanted["namespace"] = namespace
     extra = (person.claims or {}).get("extra")
-    spec: dict[str, Any] = {"user": person.name, "groups": list(person.groups), "resourceAttributes": wanted}
+    spec: dict[str, object] = {"user": person.name, "groups": list(person.groups), "resourceAttributes": wanted}
     if isinstance(extra, dict):
         spec["extra"] = extra
     return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
 
 
-def is_allowed(answer: Mapping[str, Any]) -> bool:
+def is_allowed(answer: Mapping[str, object]) -> bool:
     """Whether it says yes, in so many words."""
     status = answer.get("status")
     return isinstance(status, dict) and status.get("allowed") is True and not status.get("denied")

@@ -85,7 +85,7 @@ class TokenReviews:
             task.exception()  # it is somebody's who waits; if all have gone, nobody's
 
     async def _ask(self, token: str) -> Person | None:
-        spec: dict[str, Any] = {"token": token}
+        spec: dict[str, object] = {"token": token}
         if self._settings.audience:
             spec["audiences"] = [self._settings.audience]
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}

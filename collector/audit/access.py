@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look import Look, LookData, document, of_row, seen_by
@@ -23,6 +23,7 @@ from collector.audit.records import find
 from collector.clock import Clock
 from collector.settings import Audit
 from collector.store.schema import looks, looks_at
+from collector.store.sql_types import Statement
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -60,7 +61,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     return routes
 
 
-def looked(query: AccessQuery, span: Span, behind: str | None, limit: int) -> Select[Any]:
+def looked(query: AccessQuery, span: Span, behind: str | None, limit: int) -> Statement:
     """A page of looks, the newest first."""
     column = looks.c
     wanted: list[ColumnElement[bool]] = []
@@ -79,7 +80,7 @@ def looked(query: AccessQuery, span: Span, behind: str | None, limit: int) -> Se
     return select(looks).where(*wanted).order_by(column.id.desc()).limit(limit)
 
 
-def at(exchange: str, behind: str | None, limit: int) -> Select[Any]:
+def at(exchange: str, behind: str | None, limit: int) -> Statement:
     """A page of the looks that showed this exchange's texts or bodies, the newest first."""
     wanted = [looks_at.c.exchange == exchange]
     if behind is not None:

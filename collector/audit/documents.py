@@ -233,16 +233,16 @@ class Readiness(BaseModel):
     components: list[Component]
 
 
-def _problem(description: str) -> dict[str, Any]:
+def _problem(description: str) -> dict[str, object]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": description, "model": Problem, "content": {"application/problem+json": {"schema": schema}}}
 
 
-def _answer(kind: type, description: str) -> dict[str, Any]:
+def _answer(kind: type, description: str) -> dict[str, object]:
     return {"description": description, "content": {"application/json": {"schema": reference(kind)}}}
 
 
-def _header(description: str) -> dict[str, Any]:
+def _header(description: str) -> dict[str, object]:
     return {"description": description, "schema": {"type": "string"}}
 
 

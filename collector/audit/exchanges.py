@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Row, and_
+from sqlalchemy import ColumnElement, and_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
@@ -31,6 +31,7 @@ from collector.clock import Clock
 from collector.messages.event import Place
 from collector.settings import Audit
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow
 
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 
@@ -201,7 +202,7 @@ async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> 
     few = await _few(connection, of.reach, of.portions.sorted_rows)
     high = await seen(connection, of.reach, few)
     reached = high.copy() if start.now else dict(start.places)
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     more = False
     for journal, end in high.items():
         low = reached.get(journal, BEGINNING)

@@ -80,7 +80,7 @@ class Csv:
         return _rows(self._row(item) for item in items)
 
     def _row(self, item: Item) -> Sequence[str]:
-        record: dict[str, Any] = msgspec.json.decode(item.record)
+        record: dict[str, object] = msgspec.json.decode(item.record)
         bodies = [_cell_of(item.bodies.get(side)) for side in SIDES] if self._bodies else []
         return [*(cell(value) for value in facts(record)), *bodies]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
@@ -32,6 +31,7 @@ from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.settings import Audit
 from collector.store.engine import snapshot
+from collector.store.sql_types import FoundRow
 
 AWAY_READ = 10_000  # the newest absences, for the items of a page
 _PROXY_KEY = re.compile(r"([0-9]{1,7}):(.*)", re.DOTALL | re.ASCII)
@@ -73,7 +73,7 @@ async def _windows(
 
 async def _proxies(
     connection: AsyncConnection, query: Sought, within: Span, asked_for: Asked, away: Absences
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, object]], str | None]:
     cursor, limit = asked_for.cursor, asked_for.limit
     statement = queries.proxies(query, within, _proxy_key(cursor) if cursor else None, limit + 1)
     rows = (await connection.execute(statement)).all()
@@ -86,7 +86,7 @@ async def _proxies(
 
 
 async def _totals(connection: AsyncConnection, query: Sought, within: Span, away: Absences, now_us: int) -> dict[str, Any]:
-    row: Row[Any] = (await connection.execute(queries.totals(query, within))).one()
+    row: FoundRow = (await connection.execute(queries.totals(query, within))).one()
     reasons = Reasons()
     for found in (await _reasons(connection, query, within, None)).values():
         reasons.add(found)

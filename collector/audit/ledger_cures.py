@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
@@ -20,6 +19,7 @@ from collector.audit.ledger_items import Cures, read_cures
 from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.moments import Span
 from collector.messages.ledger import CURABLE
+from collector.store.sql_types import FoundRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -90,7 +90,7 @@ async def _taken(
                     yield Cured(row.id, (row.node, row.sender), row.time_us, counts)
 
 
-def _cure(row: Row[Any], left: Counter[str] | None) -> Counter[str]:
+def _cure(row: FoundRow, left: Counter[str] | None) -> Counter[str]:
     """What of the window came after all; it is taken from what is left."""
     if left is None:
         return Counter()

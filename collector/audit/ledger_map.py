@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
@@ -27,6 +26,7 @@ from collector.audit.verdicts import Facts, Verdict, judge
 from collector.clock import Clock
 from collector.messages.ledger import ANNOUNCED, RECEIVED
 from collector.store.engine import snapshot
+from collector.store.sql_types import FoundRow
 
 DAY_US = 86_400_000_000
 
@@ -112,7 +112,7 @@ async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid:
     return lines, whole
 
 
-def _add(line: Line, row: Row[Any], grid: Grid) -> None:
+def _add(line: Line, row: FoundRow, grid: Grid) -> None:
     line.namespace, line.workload = row.namespace or line.namespace, row.workload or line.workload
     cell = line.cells.setdefault(grid.of(grid.edge(int(row.step))), {})
     for name in queries.SUMMED:

@@ -9,9 +9,9 @@ which it looked.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, True_, select, true
+from sqlalchemy import ColumnElement, True_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
@@ -21,6 +21,7 @@ from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import PORTIONS, Page
 from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow, Statement
 
 COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 _FEW = 2_000  # candidates of one mark in a step: then no rarer mark is looked for
@@ -44,7 +45,7 @@ BOUNDS = Bounds()
 class Found(NamedTuple):
     """A page, and the id behind which the next one begins; None: there is no more."""
 
-    rows: list[Row[Any]]
+    rows: list[FoundRow]
     next: str | None
 
 
@@ -56,16 +57,16 @@ class Sought(NamedTuple):
     query: queries.InTime
     within: Span
     seen: ColumnElement[bool] = true()
-    columns: Sequence[ColumnElement[Any]] = COLUMNS
+    columns: Sequence[ColumnElement[object]] = COLUMNS
     bounds: Bounds = BOUNDS
     at_once: int = 50  # rows fetched in one step: few where they are large
     size: int = PORTIONS.page_bytes  # of a page
 
-    def page(self, behind: str | None, limit: int, edge: str | None = None) -> Select[Any]:
+    def page(self, behind: str | None, limit: int, edge: str | None = None) -> Statement:
         """The statement of a page."""
         return queries.page(self.query, self.within, behind, limit, edge=edge).with_only_columns(*self.columns).where(self.seen)
 
-    async def read(self, connection: AsyncConnection, statement: Select[Any], rows: list[Row[Any]], limit: int) -> Page:
+    async def read(self, connection: AsyncConnection, statement: Statement, rows: list[FoundRow], limit: int) -> Page:
         """What has room beside these rows, to which it is added."""
         most = self.size - sum(map(pages.size_of, rows))
         page = await pages.read(connection, statement, limit - len(rows), most, self.at_once)
@@ -79,7 +80,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
         asked = text_queries.wanted(sought.query.text, sought.within, behind, sought.query.order == "desc")
         return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, asked))
     groups = mark_queries.groups(sought.query)
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     for _ in range(1 if groups else sought.bounds.looks):
         looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
@@ -96,7 +97,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
 
 
 async def _named(
-    connection: AsyncConnection, sought: Sought, rows: list[Row[Any]], behind: str | None, limit: int, named: AsyncIterator[list[str]]
+    connection: AsyncConnection, sought: Sought, rows: list[FoundRow], behind: str | None, limit: int, named: AsyncIterator[list[str]]
 ) -> Found:
     """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates

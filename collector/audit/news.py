@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, case, select, true, tuple_
+from sqlalchemy import ColumnElement, and_, case, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Reach
@@ -18,11 +18,12 @@ from collector.audit.exchange_queries import Condition
 from collector.audit.pages import PORTIONS, Portions, read
 from collector.messages.event import Place
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow, Statement
 
 AT_ONCE = 25  # readers' conditions in one statement
 BEGINNING = Place(-1, -1)
 Places = dict[str, Place]
-Show = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]  # records, and whose texts are in
+Show = Callable[[AsyncConnection, Sequence[FoundRow]], Awaitable[tuple[list[bytes], set[str]]]]  # records, and whose texts are in
 _column = exchanges.c
 _PLACE = tuple_(_column.position, _column.ordinal)
 
@@ -85,7 +86,7 @@ async def _of_journal(
     if len(flags) == portions.tail_rows:
         last = list(flags)[-1]
     wanted = [place for place, matching in flags.items() if matching]
-    found: dict[Place, Row[Any]] = {}
+    found: dict[Place, FoundRow] = {}
     if wanted:
         page = await read(connection, _rows(journal, wanted, portions.tail_rows), portions.tail_rows, portions.tail_bytes)
         found = {Place(row.position, row.ordinal): row for row in page.rows}
@@ -118,14 +119,14 @@ async def _flags(
     return {place: matching for place, matching in found.items() if place <= last}
 
 
-def _rows(journal: str, wanted: Sequence[Place], limit: int) -> Select[Any]:
+def _rows(journal: str, wanted: Sequence[Place], limit: int) -> Statement:
     columns = (_column.position, _column.ordinal, _column.id, _column.exchange, _column.crc, _column.data)
     between = (_column.journal == journal, tuple_(*wanted[0]) <= _PLACE, tuple_(*wanted[-1]) >= _PLACE, *queries.placed())
     these = _PLACE.in_([tuple(place) for place in wanted])
     return select(*columns).where(*between, these).order_by(_column.position, _column.ordinal).limit(limit + 1)
 
 
-async def _chunk(connection: AsyncConnection, wish: Wish, journal: str, rows: Sequence[Row[Any]], low: Places) -> Chunk:
+async def _chunk(connection: AsyncConnection, wish: Wish, journal: str, rows: Sequence[FoundRow], low: Places) -> Chunk:
     records, shown = await wish.show(connection, rows)
     if wish.everything:
         wish.places = low

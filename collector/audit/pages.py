@@ -7,12 +7,13 @@ change of the bounds are settings (`settings.Audit`); the others are measured, s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from fastapi import Response
-from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.store.sql_types import FoundRow, Statement
 
 DEFAULT_LIMIT = 100
 _AT_ONCE = 50  # rows fetched in one step: bounds what is in memory beyond a page's bytes
@@ -46,7 +47,7 @@ PORTIONS = Portions()
 class Page(NamedTuple):
     """Rows whose last column is the one that is large, and whether more follow."""
 
-    rows: list[Row[Any]]
+    rows: list[FoundRow]
     more: bool
 
 
@@ -58,10 +59,10 @@ class Room(NamedTuple):
 
 
 async def read(
-    connection: AsyncConnection, statement: Select[Any], limit: int, most: int = PORTIONS.page_bytes, at_once: int = _AT_ONCE
+    connection: AsyncConnection, statement: Statement, limit: int, most: int = PORTIONS.page_bytes, at_once: int = _AT_ONCE
 ) -> Page:
     """At most `limit` rows of the statement, fewer when they are large. The statement asks for one more than `limit`."""
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     size = 0
     async with connection.stream(statement, execution_options={"yield_per": at_once}) as result:
         async for some in result.partitions():
@@ -73,7 +74,7 @@ async def read(
     return Page(rows, more=False)
 
 
-def size_of(row: Row[Any]) -> int:
+def size_of(row: FoundRow) -> int:
     """Bytes of its last column; a damaged one may be a number, or nothing."""
     return len(row[-1]) if isinstance(row[-1], bytes | str) else 0
 

@@ -8,11 +8,9 @@ somebody has to catch up he reads by himself, with turns.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Hashable, Sequence
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
@@ -33,6 +31,7 @@ from collector.audit.values import After, after
 from collector.clock import Clock
 from collector.settings import Audit
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
@@ -84,7 +83,7 @@ def _asked(request: Request, query: TailQuery) -> After | None:
 def _wish(request: Request, query: TailQuery, covered: Reach, clock: Clock) -> Wish:
     within_time = span(query.since, query.until, clock.now_us())
 
-    async def see(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> tuple[list[bytes], set[str]]:
+    async def see(connection: AsyncConnection, rows: Sequence[FoundRow]) -> tuple[list[bytes], set[str]]:
         """As he sees them who asked first: all who share the wish have the same rights."""
         return await as_seen(request, connection, rows)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Row, and_, or_, true
+from sqlalchemy import ColumnElement, and_, or_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Reach, Right
@@ -28,6 +28,7 @@ from collector.messages.ledger_data import LARGEST
 from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
 from collector.store.engine import snapshot
 from collector.store.schema import ledger, usage_keys
+from collector.store.sql_types import FoundRow
 from collector.store.usage_book import ALL, AS_TOLD
 from collector.store.usage_counting import counted_back_to
 from collector.store.usage_deltas import HOUR_US, HOURS
@@ -103,7 +104,7 @@ def names_of(grouping: Grouping) -> list[str]:
     return [*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations), *unit]
 
 
-def _item(query: UsageQuery, row: Row[Any]) -> dict[str, Any]:
+def _item(query: UsageQuery, row: FoundRow) -> dict[str, Any]:
     grouping, named = query.group_by, row._mapping
     group = {name: named[name] for name in (*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations))}
     group = {name: value for name, value in group.items() if value is not None}
@@ -115,11 +116,11 @@ def _item(query: UsageQuery, row: Row[Any]) -> dict[str, Any]:
     return told | _numbers(_sums(row))
 
 
-def _added(rows: Sequence[Row[Any]]) -> dict[str, int]:
+def _added(rows: Sequence[FoundRow]) -> dict[str, int]:
     return {name: sum(int(getattr(row, name) or 0) for row in rows) for name in SUMS}
 
 
-def _sums(row: Row[Any]) -> dict[str, int]:
+def _sums(row: FoundRow) -> dict[str, int]:
     return {name: int(getattr(row, name) or 0) for name in SUMS}
 
 

@@ -31,6 +31,7 @@ from collector.audit.parameters import UsageQuery
 from collector.messages.ledger import LOSSES
 from collector.messages.usage_counts import SUMS
 from collector.store.schema import LOST, ledger, usage_days, usage_hours, usage_keys
+from collector.store.sql_types import Statement
 from collector.store.usage_deltas import HOUR_US, HOURS
 
 FILTERS = ("namespace", "service", "model", "consumer", "user", "caller", "protocol")
@@ -52,12 +53,12 @@ def hours(span: Span) -> Hours:
     return Hours((span.since_us or 0) // HOUR_US, behind)
 
 
-def extent() -> Select[Any]:
+def extent() -> Statement:
     """The first and the last day of which there are sums."""
     return select(func.min(usage_days.c.day).label("first"), func.max(usage_days.c.day).label("last"))
 
 
-def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int) -> Select[Any]:
+def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int) -> Statement:
     """The groups with the most calls: their names, `at` if by time, `folded`, and all sums. What revisions have left empty is none."""
     unit = query.group_by.unit
     inner = _by_key(query, within, reach, dialect)
@@ -74,7 +75,7 @@ def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect
     return found.group_by(*by).having(some).order_by(*([inner.c.at] if unit else []), *order).limit(limit)
 
 
-def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Select[Any]:
+def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Select[int]:
     """How many groups there are."""
     return select(func.count()).select_from(groups(query, within, reach, dialect, 10_000_000).order_by(None).subquery())
 
@@ -84,7 +85,7 @@ def _by_key(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialec
     unit = query.group_by.unit
     chosen = select(_key.id).where(reach, *_wanted(query, dialect))
     rows = [_rows(table, bounds, within, unit).where(table.c.key.in_(chosen)) for table, bounds in _parts(within, unit)]
-    both: CompoundSelect[Any] | Select[Any] = union_all(*rows) if len(rows) > 1 else rows[0]
+    both: CompoundSelect[Any] | Statement = union_all(*rows) if len(rows) > 1 else rows[0]
     inner = both.subquery()
     if unit:
         return inner
@@ -101,7 +102,7 @@ def _parts(within: Hours, unit: str | None) -> list[tuple[Table, list[tuple[int,
     return [(usage_days, [(first, behind)]), *([(usage_hours, edges)] if edges else [])]
 
 
-def _rows(table: Table, ranges: list[tuple[int, int]], within: Hours, unit: str | None) -> Select[Any]:
+def _rows(table: Table, ranges: list[tuple[int, int]], within: Hours, unit: str | None) -> Statement:
     time = table.c.hour if table is usage_hours else table.c.day
     at: list[Any] = []
     if unit == "hour":
@@ -143,14 +144,14 @@ def _wanted(query: UsageQuery, dialect: str) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _annotation(name: str, dialect: str) -> ColumnElement[Any]:
+def _annotation(name: str, dialect: str) -> ColumnElement[object]:
     """Of the key's annotations this one. The name holds no quote."""
     if dialect == "sqlite":
         return func.json_extract(_key.annotations, f'$."{name}"')
     return cast(_key.annotations, JSON).op("->>")(name)
 
 
-def losses(within: Hours, reach: ColumnElement[bool], namespace: str | None) -> Select[Any]:
+def losses(within: Hours, reach: ColumnElement[bool], namespace: str | None) -> Statement:
     """By proxy, what the ledger's windows of these hours say was lost. Few windows do, and an index has them."""
     counted = [half for name in LOSSES for half in halves(name)]
     wanted: list[Any] = [text(f"({LOST})"), reach, ledger.c.time_us >= within.first * HOUR_US, ledger.c.time_us < within.behind * HOUR_US]

@@ -38,7 +38,7 @@ def flags(incomplete: str) -> list[str]:
     return [f"{before}{comma}{no}{name}" for name in get_args(CompletenessName) if name.startswith(last.removeprefix("!"))]
 
 
-def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[dict[str, object]]:
     import httpx
 
     from collector.commands import tokens

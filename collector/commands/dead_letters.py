@@ -184,7 +184,7 @@ def _only(found: list[DeadLetter], name: str) -> DeadLetter:
     return found[0]
 
 
-def _told(letter: DeadLetter) -> dict[str, Any]:
+def _told(letter: DeadLetter) -> dict[str, object]:
     from collector.messages.times import timestamp
 
     return {
@@ -200,7 +200,7 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _events(letter: DeadLetter) -> Any:
+def _events(letter: DeadLetter) -> object:
     """The batch, with JSON data as JSON; the exchange that no event could be made of, with bytes in base64; of what nobody could read, its
     text as far as it is one.
     """
@@ -216,7 +216,7 @@ def _events(letter: DeadLetter) -> Any:
     return [json.loads(structured(event, letter.journal, letter.place)) for event in read_batch(letter.data, letter.columns)]
 
 
-def _kept(letter: DeadLetter) -> Any:
+def _kept(letter: DeadLetter) -> object:
     import msgspec
 
     from collector.errors import DamagedError

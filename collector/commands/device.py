@@ -23,7 +23,7 @@ MAX_STEP = 60.0
 SECONDS = 30
 
 
-def device_token(http: httpx.Client, oidc: Mapping[str, Any], say: Callable[[str], None], sleep: Callable[[float], None]) -> str:
+def device_token(http: httpx.Client, oidc: Mapping[str, object], say: Callable[[str], None], sleep: Callable[[float], None]) -> str:
     """A token for the audit API. Raises UnreachableError or DeniedError."""
     try:
         return _choose(_granted(http, oidc, say, sleep), str(oidc["audience"]))
@@ -63,7 +63,7 @@ def _await(
     raise DeniedError("nobody has entered the code in time")
 
 
-def _choose(answer: Mapping[str, Any], audience: str) -> str:
+def _choose(answer: Mapping[str, object], audience: str) -> str:
     """The access token if it was made for the API, else the identity token if that was."""
     for name in ("access_token", "id_token"):
         token = answer.get(name)

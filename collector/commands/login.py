@@ -84,7 +84,7 @@ def _pasted() -> str:
     return token
 
 
-def _ways(url: str) -> Mapping[str, Any] | None:
+def _ways(url: str) -> Mapping[str, object] | None:
     """How one can log in there; None: nobody is asked."""
     from collector.commands.client import AuditClient
     from collector.commands.exits import NothingThereError
@@ -97,7 +97,7 @@ def _ways(url: str) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _check(url: str, token: str) -> Mapping[str, Any]:
+def _check(url: str, token: str) -> Mapping[str, object]:
     """Who that is, to the API. Raises DeniedError."""
     from collector.commands.client import AuditClient
     from collector.commands.tokens import Token

@@ -102,7 +102,7 @@ FILTERS: dict[str, Any] = {
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for each filter of the API in place of its first parameter, `filters`, which takes them all."""
 
-    def run(**given: Any) -> None:
+    def run(**given: object) -> None:
         command({name: given.pop(name) for name in FILTERS}, **given)
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

@@ -48,7 +48,7 @@ def relays(output: options.Output = Format.TABLE, config: options.Config = None)
     screen.emit(b"".join(line + b"\n" for line in lines) if output is Format.JSONL else b"[" + b",".join(lines) + b"]\n")
 
 
-def _told(reached: Reached) -> dict[str, Any]:
+def _told(reached: Reached) -> dict[str, object]:
     place, high = reached.place, reached.high
     return {
         "relay": reached.relay,

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -90,10 +90,10 @@ def _print(name: str, data: bytes, output: LineFormat) -> None:
     from collector.commands import screen
 
     if name == "left_out":
-        gap = msgspec.json.decode(data, type=dict[str, Any])
+        gap = msgspec.json.decode(data, type=dict[str, object])
         typer.echo(f"{screen.plain(gap['count'])} exchanges were left out: they came faster than they were read here.", err=True)
     elif name == "ended":
-        typer.echo(f"The tail was ended: {screen.plain(msgspec.json.decode(data, type=dict[str, Any])['why'])}.", err=True)
+        typer.echo(f"The tail was ended: {screen.plain(msgspec.json.decode(data, type=dict[str, object])['why'])}.", err=True)
     elif name != "exchange":
         return
     elif output is LineFormat.JSONL:

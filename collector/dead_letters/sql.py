@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +14,7 @@ from collector.messages.event import Place
 from collector.store.errors import retryable
 from collector.store.schema import dead_letters
 from collector.store.sound import remains
+from collector.store.sql_types import FoundRow
 
 PAGE = 100
 _DROPPED_AT_ONCE = 1000
@@ -75,13 +76,13 @@ class SqlDeadLetters:
         await self._engine.dispose()
 
 
-def _row(letter: DeadLetter) -> dict[str, Any]:
+def _row(letter: DeadLetter) -> dict[str, object]:
     row = {**letter._asdict(), "position": letter.place.position, "ordinal": letter.place.ordinal}
     del row["place"]
     return row
 
 
-def _letter(row: Row[Any]) -> DeadLetter:
+def _letter(row: FoundRow) -> DeadLetter:
     return DeadLetter(
         row.id,
         row.origin,

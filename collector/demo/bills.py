@@ -46,7 +46,7 @@ class Bills:
         made = self.by_exchange[exchange] = _bill(usage)
         return made
 
-    def faults(self, billable: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def faults(self, billable: Mapping[str, Mapping[str, object]]) -> list[str]:
         """How the bills differ from these records, which are all that there is to bill. `billable`: exchange → record."""
         twice = [f"event {event} was delivered {times} times" for event, times in self._events.items() if times > 1]
         missing = [f"exchange {exchange} was not billed" for exchange in billable if exchange not in self.by_exchange]
@@ -60,7 +60,7 @@ def billable(records: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return {record["id"]: record for record in metered if record["hop"]["billable"]}
 
 
-def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Mapping[str, object]]) -> list[str]:
     return [
         f"exchange {exchange}: billed {dict(bill.numbers)}, recorded {_numbers(records[exchange])}"
         for exchange, bill in bills.items()

@@ -192,7 +192,7 @@ def _routes(inbound: Inbound) -> Json:
     return {"name": _name(inbound), "virtual_hosts": [host], "validate_clusters": False}
 
 
-def _cluster(name: str, port: int, http2: bool, timeout: str = "10s", **more: Any) -> Json:
+def _cluster(name: str, port: int, http2: bool, timeout: str = "10s", **more: object) -> Json:
     cluster: Json = {
         "name": name,
         "type": "STATIC",

@@ -19,7 +19,7 @@ INGEST_CLUSTER = f"outbound|8080||{COLLECTOR}"
 ALS_CLUSTER = f"outbound|4315||{COLLECTOR}"
 
 
-def typed(name: str, kind: str, **fields: Any) -> Json:
+def typed(name: str, kind: str, **fields: object) -> Json:
     """An extension: its name and its typed configuration."""
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{kind}", **fields}}
 

@@ -34,7 +34,7 @@ async def chat(exchange: Exchange) -> None:
         await exchange.answer(200, _dump(_completion(asked)), JSON)
 
 
-def _chat_fault(asked: Any) -> str | None:
+def _chat_fault(asked: object) -> str | None:
     if not isinstance(asked, dict):
         return "the body is not a JSON object"
     missing = [name for name in ("model", "messages") if name not in asked]
@@ -80,7 +80,7 @@ def _usage(asked: dict[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
 
 
-def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
+def _head(asked: dict[str, object], kind: str) -> dict[str, object]:
     return {"id": "chatcmpl-demo", "object": kind, "created": CREATED, "model": asked["model"]}
 
 
@@ -95,9 +95,9 @@ def _pieces(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**head, "choices": [], "usage": _usage(asked)}
 
 
-def _completion(asked: dict[str, Any]) -> dict[str, Any]:
+def _completion(asked: dict[str, object]) -> dict[str, object]:
     calls = _scripted(asked).get("tool_calls")
-    message: dict[str, Any] = {"role": "assistant", "content": None if calls else "".join(_tokens(asked))}
+    message: dict[str, object] = {"role": "assistant", "content": None if calls else "".join(_tokens(asked))}
     if calls:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}

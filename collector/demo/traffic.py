@@ -39,7 +39,7 @@ def _json(what: str, path: str, value: Any, service: str = "iris") -> Call:
     return Call(what, "POST", path, json.dumps(value).encode(), service=service)
 
 
-def chat(what: str, tokens: int, **more: Any) -> Call:
+def chat(what: str, tokens: int, **more: object) -> Call:
     """A chat of so many tokens; `more` goes into the request."""
     messages = [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": "What do you keep?"}]
     return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more}, "chat")

@@ -299,11 +299,11 @@ class Reflector:
         self._status.state, self._status.detail = state, detail
 
 
-def _resource_version(item: Mapping[str, Any]) -> str:
+def _resource_version(item: Mapping[str, object]) -> str:
     return str(mapping(item.get("metadata")).get("resourceVersion", ""))
 
 
-def _fail(status: Mapping[str, Any]) -> NoReturn:
+def _fail(status: Mapping[str, object]) -> NoReturn:
     code = status.get("code")
     message = str(status.get("message", "the watch reports an error"))
     raise ApiError(message, code if isinstance(code, int) else 0)

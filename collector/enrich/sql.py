@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, bindparam, case, delete, select
+from sqlalchemy import RowMapping, Table, bindparam, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,6 +18,7 @@ from collector.clock import Clock
 from collector.enrich.store import Identity, data_of, identity, superseded, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
+from collector.store.sql_types import Statement
 
 BATCH = 500
 # A row is written under the store's clock and seen once its transaction ends: news looks back so far.
@@ -73,7 +74,7 @@ class SqlVersionStore:
     async def close(self) -> None:
         """See store.VersionStore.close."""
 
-    async def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+    async def _rows(self, statement: Statement) -> Sequence[RowMapping]:
         try:
             async with self._engine.connect() as connection:
                 rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()

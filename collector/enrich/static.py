@@ -43,7 +43,7 @@ def read_services(text: str, where: str, selection: Selection) -> list[ServiceVe
     return versions
 
 
-def _objects(document: Any, where: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _objects(document: object, where: str) -> Iterator[tuple[Mapping[str, object], str]]:
     if document is None:
         return
     if isinstance(document, list):
@@ -74,7 +74,7 @@ def _version(item: Mapping[str, Any], where: str, selection: Selection) -> Servi
     return version_of({**item, "metadata": metadata}, item["kind"], since_us, selection)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -85,7 +85,7 @@ def _with_text_times(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {**metadata, "creationTimestamp": _iso(metadata.get("creationTimestamp")), "managedFields": fields}
 
 
-def _iso(value: Any) -> Any:
+def _iso(value: object) -> object:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

@@ -35,7 +35,7 @@ class Append(NamedTuple):
     source: str
     received_at: int
     payload: bytes
-    message: Any
+    message: object
     memory: int  # bytes it takes
     sender: str = ""
 
@@ -156,7 +156,7 @@ class Writer:
         self._faults.failed(fault)
         return fault
 
-    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
+    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop is closed: nobody waits any more

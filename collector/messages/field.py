@@ -6,7 +6,7 @@ The types of records are `TypedDict`s whose fields are `Annotated` with this. It
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args, get_type_hints, is_typeddict
+from typing import NamedTuple, get_args, get_type_hints, is_typeddict
 
 import msgspec
 from msgspec import Meta
@@ -60,7 +60,7 @@ def reference(kind: type) -> dict[str, str]:
     return {"$ref": REFERENCE.format(name=kind.__name__)}
 
 
-def schemas(*kinds: type) -> dict[str, dict[str, Any]]:
+def schemas(*kinds: type) -> dict[str, dict[str, object]]:
     """By name, the JSON schemas of these types and of all that they hold. A field that is never absent is required."""
     _, found = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     for kind in {held for one in kinds for held in held_by(one)}:

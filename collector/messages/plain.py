@@ -54,12 +54,12 @@ def _text(text: str, problems: list[str]) -> str:
     return told
 
 
-def _object(value: dict[Any, Any], problems: list[str], depth: int) -> dict[str, Any]:
+def _object(value: dict[object, object], problems: list[str], depth: int) -> dict[str, object]:
     found = ((_text(str(key), problems), plain(item, problems, depth + 1)) for key, item in value.items())
     return {key: item for key, item in found if item is not UNKNOWN}
 
 
-def _array(value: list[Any] | tuple[Any, ...], problems: list[str], depth: int) -> Any:
+def _array(value: list[object] | tuple[object, ...], problems: list[str], depth: int) -> object:
     found = [plain(item, problems, depth + 1) for item in value]
     return UNKNOWN if any(item is UNKNOWN for item in found) else found
 

@@ -108,7 +108,7 @@ class Admission:
             if not self._turns[name]:
                 del self._turns[name]
 
-    async def _append(self, name: str, wanted: Charge, kind: Kind, source: str, payload: bytes, message: Any, sender: str) -> int:
+    async def _append(self, name: str, wanted: Charge, kind: Kind, source: str, payload: bytes, message: object, sender: str) -> int:
         self._shares.take(name, wanted, _now_us())
         try:
             position = await self._journal.append(kind, source, payload, message, sender=sender)

@@ -101,7 +101,7 @@ class Identities:
         log.warning("refused, and told so at most once a minute of each sender: %s", error)
 
 
-def joined(values: Iterable[Any]) -> str:
+def joined(values: Iterable[object]) -> str:
     """A header's lines as one, whichever kind of text they are."""
     return ",".join(value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in values)
 

@@ -28,7 +28,7 @@ def redact(message: StreamAccessLogsMessage) -> bool:
     return found
 
 
-def _blank_urls(request: Any) -> bool:
+def _blank_urls(request: object) -> bool:
     found = False
     for field in ("path", "original_path", "referer"):
         told = getattr(request, field)

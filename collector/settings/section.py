@@ -66,7 +66,7 @@ class Section(BaseModel):
         return {name: _plain(name, value) for name, value in values.items()}
 
 
-def _plain(name: str, value: Any) -> Any:
+def _plain(name: str, value: object) -> object:
     if not isinstance(value, str):
         return value
     read = next((read for ending, (read, _) in UNITS.items() if name.endswith(ending)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -16,7 +16,7 @@ from collector.sinks.protocol import Sink
 class Meter(Protocol):
     """What is told of each window, and of each call that no bill has, that is stored."""
 
-    def window(self, data: dict[str, Any]) -> None:
+    def window(self, data: dict[str, object]) -> None:
         """`data`: see messages/ledger_data.py."""
         ...
 

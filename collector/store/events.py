@@ -33,7 +33,7 @@ def exchange_event(row: Any) -> Event:
     )
 
 
-def exchange_columns(row: Any) -> ExchangeColumns:
+def exchange_columns(row: object) -> ExchangeColumns:
     """Of a row with at least these."""
     return ExchangeColumns(*_OF_EXCHANGE(row))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import OperationalError
@@ -50,7 +49,7 @@ class PostgresServer:
     def engine(self, application: str, **settings: str) -> AsyncEngine:
         """An engine over such connections. A connection that died while it rested is replaced in silence."""
 
-        async def connect() -> Any:
+        async def connect() -> object:
             try:
                 return await self.connect(application, **settings)
             except FAILURES as error:

@@ -107,7 +107,7 @@ def chunks(rows: Sequence[Row]) -> Iterator[list[tuple[Any, ...]]]:
         yield list(zip(*rows[start:], strict=True))
 
 
-def _type(column: Column[Any]) -> str:
+def _type(column: Column[object]) -> str:
     kinds = {SmallInteger: "smallint", BigInteger: "bigint", Integer: "integer", Boolean: "boolean", LargeBinary: "bytea"}
     return next((name for kind, name in kinds.items() if isinstance(column.type, kind)), "text")
 
@@ -127,7 +127,7 @@ def _fit(table: Table, rows: Sequence[Row]) -> list[Row]:
     return [tuple(_fit_value(column, value) for column, value in zip(columns, row, strict=True)) for row in rows]
 
 
-def _fit_value(column: Column[Any], value: Any) -> Any:
+def _fit_value(column: Column[object], value: Any) -> Any:
     if isinstance(value, str):
         return fit_text(value, KEY_BYTES if KEY in column.info else None)
     if isinstance(value, int) and not isinstance(column.type, Boolean):

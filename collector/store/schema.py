@@ -61,13 +61,13 @@ metadata = MetaData(
 )
 
 
-def declared(of: type[Columns], defaults: Mapping[str, str | TextClause] | None = None) -> list[Column[Any]]:
+def declared(of: type[Columns], defaults: Mapping[str, str | TextClause] | None = None) -> list[Column[object]]:
     """The columns of this type, in order. `defaults`: what the database puts where an older writer says nothing."""
     hints = get_type_hints(of, include_extras=True)
     return [_column(name, hint, (defaults or {}).get(name)) for name, hint in hints.items()]
 
 
-def _column(name: str, hint: object, default: str | TextClause | None) -> Column[Any]:
+def _column(name: str, hint: object, default: str | TextClause | None) -> Column[object]:
     parts = list(_parts(hint))
     kind = next(part for part in parts if isinstance(part, Kind))
     comment = next((part for part in parts if isinstance(part, str)), None)

@@ -56,7 +56,7 @@ async def _write(connection: AsyncConnection, found: list[dict[str, Any]]) -> No
     await connection.execute(_SET, found)
 
 
-def _marks(identity: str, crc: int | None, data: bytes) -> dict[str, Any]:
+def _marks(identity: str, crc: int | None, data: bytes) -> dict[str, object]:
     """Of a damaged record nothing is known, and it is not asked again."""
     if fault_of(data, crc) is not None:
         return {"of": identity, "said": NONE, "all_tokens": None, "first_us": None}

@@ -30,7 +30,7 @@ class Loop(asyncio.SelectorEventLoop):
         return asyncio.wrap_future(_started(lambda: func(*args)), loop=self)
 
 
-def in_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+def in_loop(work: Callable[[], Coroutine[object, object, T]]) -> Future[T]:
     """Runs it in a thread with a loop of its own."""
 
     def run() -> T:
