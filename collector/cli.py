@@ -43,7 +43,7 @@ LEVEL = "MESHSCRIBE_LOG__LEVEL"
 class Commands(TyperGroup):
     """Ends a command that fails as expected with its message and code, without a traceback."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> object:
         try:
             return super().invoke(ctx)
         except SettingsError as error:

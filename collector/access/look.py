@@ -5,7 +5,7 @@ Pure. Next stop: access/look_writer.py stores it before the answer's first byte.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, TypedDict, cast
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -17,6 +17,7 @@ from collector.messages.event import Event
 from collector.messages.field import field
 from collector.messages.queries import without_query_secrets
 from collector.messages.times import timestamp
+from collector.store.sql_types import FoundRow
 
 LOOK_TYPE = "meshscribe.access.v1"
 SOURCE = "/meshscribe/audit"
@@ -162,14 +163,14 @@ def _text(text: str, most: int) -> str:
     return plain.encode("utf-8", "replace").decode()
 
 
-def of_row(row: Any) -> Look:
+def of_row(row: FoundRow) -> Look:
     """Of a row with the columns of `looks`. A time that is none is that of the id."""
     known = isinstance(row.time_us, int) and 0 <= row.time_us < _LATEST_US
     told = {name: getattr(row, name) for name in Look.__struct_fields__}
     return Look(**{**told, "time_us": row.time_us if known else _time_of(row.id), "exchanges": tuple(ids(row.exchanges))})
 
 
-def look_event(row: Any) -> Event:
+def look_event(row: FoundRow) -> Event:
     """The event `meshscribe.access.v1` of this row: its data are what GET /v1/access answers. Raises DamagedError."""
     try:
         look = of_row(row)

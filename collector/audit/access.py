@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -23,7 +22,7 @@ from collector.audit.records import find
 from collector.clock import Clock
 from collector.settings import Audit
 from collector.store.schema import looks, looks_at
-from collector.store.sql_types import Statement
+from collector.store.sql_types import FoundRow, Statement
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -89,5 +88,5 @@ def at(exchange: str, behind: str | None, limit: int) -> Statement:
     return select(looks).where(looks.c.id.in_(select(seen.c.look))).order_by(looks.c.id.desc())
 
 
-def _items(rows: Any, told: Callable[[Look], LookData]) -> list[bytes]:
+def _items(rows: Iterable[FoundRow], told: Callable[[Look], LookData]) -> list[bytes]:
     return [msgspec.json.encode(told(of_row(row))) for row in rows]

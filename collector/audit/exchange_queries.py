@@ -10,7 +10,7 @@ from enum import Enum, auto
 from functools import partial
 from string import hexdigits
 
-from sqlalchemy import ColumnElement, Select, TextClause, and_, false, func, literal_column, or_, select, true, tuple_, union
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal_column, or_, select, true, tuple_, union
 
 from collector.access.looker import EVERYTHING, Reach
 from collector.audit import mark_queries
@@ -35,12 +35,10 @@ from collector.store.schema import (
     payloads,
     places,
 )
-from collector.store.sql_types import Statement
+from collector.store.sql_types import Condition, Statement
 
 _column = exchanges.c
 _MASKED = 14  # the character that describe.record.call_id masks
-Condition = ColumnElement[bool] | TextClause
-
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
 InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
 REACH = "reach"

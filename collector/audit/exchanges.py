@@ -15,7 +15,7 @@ from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.bodiless import tagged
 from collector.audit.cursors import Cursor
-from collector.audit.exchange_queries import Condition, Way
+from collector.audit.exchange_queries import Way
 from collector.audit.looking import reach
 from collector.audit.looking import within as within_reach
 from collector.audit.marked import Sought
@@ -31,7 +31,7 @@ from collector.clock import Clock
 from collector.messages.event import Place
 from collector.settings import Audit
 from collector.store.schema import exchanges
-from collector.store.sql_types import FoundRow
+from collector.store.sql_types import Condition, FoundRow
 
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 

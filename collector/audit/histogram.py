@@ -10,13 +10,11 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Label, Text, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.types import TypeEngine
 
 from collector.access.looker import Right
 from collector.audit import documents, mark_queries
@@ -154,7 +152,7 @@ def _counted(query: HistogramQuery, seen: ColumnElement[bool], most: int) -> Sta
 def _counted_together(query: HistogramQuery, spans: list[tuple[int, int]], seen: ColumnElement[bool], most: int) -> Statement:
     """The same of each span, with its number."""
     lists = (range(len(spans)), *zip(*(_bounds(*each) for each in spans), strict=True))
-    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), Text(), Text(), BigInteger(), BigInteger())
+    kinds: tuple[BigInteger | Text, ...] = (BigInteger(), Text(), Text(), BigInteger(), BigInteger())
     columns = [
         func.unnest(literal(list(values), ARRAY(kind)), type_=kind).label(name)
         for name, kind, values in zip(("span", *_BOUNDS), kinds, lists, strict=True)

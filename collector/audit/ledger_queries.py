@@ -6,7 +6,7 @@ A proxy is a node id together with who sent in its name. Windows in which the co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Label, Select, func, literal_column, or_, select, text, tuple_
 
@@ -16,7 +16,7 @@ from collector.audit.moments import Span, first_id, past_id
 from collector.audit.pages import PORTIONS, Portions
 from collector.messages.ledger import BY_REASON, COUNTS, CURABLE, LOSSES
 from collector.store.schema import AWAY, CURING, ledger
-from collector.store.sql_types import Statement
+from collector.store.sql_types import Condition, Statement
 
 Proxy = tuple[str, str]  # node id, sender
 
@@ -91,7 +91,7 @@ def cures(query: Sought, span: Span, of: Sequence[Proxy] | None) -> Select[str, 
     """(node, sender, data) of windows that take back what earlier ones counted, for windows of the span. A cure never comes before its
     window, but however long after it, so the span's end does not bound them; nor does the namespace, which may be learnt in between.
     """
-    wanted: list[Any] = [text(CURING), *_of(of)]
+    wanted: list[Condition] = [text(CURING), *_of(of)]
     if query.node is not None:
         wanted.append(_column.node == query.node)
     if span.since_us is not None:
@@ -169,8 +169,8 @@ def _within(span: Span) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _away(span: Span) -> list[Any]:
-    wanted: list[Any] = [text(AWAY)]
+def _away(span: Span) -> list[Condition]:
+    wanted: list[Condition] = [text(AWAY)]
     if span.since_us is not None:
         wanted.append(_column.away_to_us >= span.since_us)
     if span.until_us is not None:

@@ -14,11 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
-from collector.audit.exchange_queries import Condition
 from collector.audit.pages import PORTIONS, Portions, read
 from collector.messages.event import Place
 from collector.store.schema import exchanges
-from collector.store.sql_types import FoundRow, Statement
+from collector.store.sql_types import Condition, FoundRow, Statement
 
 AT_ONCE = 25  # readers' conditions in one statement
 BEGINNING = Place(-1, -1)

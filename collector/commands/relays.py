@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,6 +10,8 @@ from collector.commands import options
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from collector.relays.reached import Reached
 
 
@@ -60,7 +62,7 @@ def _told(reached: Reached) -> dict[str, object]:
     }
 
 
-def _table(found: list[Reached]) -> Any:
+def _table(found: list[Reached]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

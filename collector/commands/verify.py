@@ -13,6 +13,8 @@ from collector.commands.exits import Exit, InputError
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from collector.upkeep.verify import Finding
 
 
@@ -89,7 +91,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield step
 
 
-def _table(found: list[Finding]) -> Any:
+def _table(found: list[Finding]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -185,7 +185,7 @@ class PartitionReader:
         elif not self._take(fetched):
             await self._be_careful(consumer)  # retention took more, or a batch names offsets that are not its own
 
-    def _take(self, fetched: Sequence[Any]) -> bool:
+    def _take(self, fetched: Sequence[ConsumerRecord]) -> bool:
         """What follows without a gap. False: there is nothing."""
         self._idle, self.failing = 0, None
         for record in fetched:

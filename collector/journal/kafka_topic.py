@@ -9,12 +9,15 @@ passed over. position = offset + 1. Kafka has a checksum of its own over it all.
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from collector.errors import RetryableError, SettingsError
 from collector.kafka.topics import existing, missing
 from collector.messages.entry import Entry, Kind
 from collector.settings import Ingest, Kafka
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
 
 VERSION = 3
 OVERHEAD = 512  # bytes of a batch and a record around key and value
@@ -47,12 +50,12 @@ def mark_of(entry: Entry) -> str:
     return f"{entry.received_at}-{entry.writer}-{entry.elapsed_us}"
 
 
-def is_ours(record: Any) -> bool:
+def is_ours(record: ConsumerRecord) -> bool:
     """Whether a Meshscribe wrote it, be it one of another version."""
     return any(name == _NAME for name, _ in record.headers)
 
 
-def entry_of(record: Any) -> Entry | None:
+def entry_of(record: ConsumerRecord) -> Entry | None:
     """The entry of an aiokafka ConsumerRecord; None if it is not one of ours, or of another version."""
     packed = next((value for name, value in record.headers if name == _NAME), None)
     if packed is None or len(packed) < _SHAPE.size:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from random import randint
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
@@ -68,7 +68,7 @@ class RawWriter:
         self._closed = False
 
     async def append(
-        self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None, *, sender: str = ""
+        self, kind: Kind, source: str, payload: bytes, message: object = None, partition: int | None = None, *, sender: str = ""
     ) -> int:
         """The entry's position in its partition: that of `source`, if none is named. Raises JournalFullError and RetryableError."""
         del message

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -117,7 +116,7 @@ class SqliteJournal:
         """Entries up to this one are forgotten."""
         return self._floor.position
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "") -> int:
         """See Journal. Costs the event loop a few microseconds; the disk is waited for in another thread."""
         if self._closed:
             raise RetryableError(CLOSED)

@@ -40,11 +40,14 @@ class Append(NamedTuple):
     sender: str = ""
 
 
+Stored = int | str | bytes  # a column's value
+
+
 class Command(NamedTuple):
     """Something else to do, in a transaction of its own, or in none."""
 
     future: asyncio.Future[Any]
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[sqlite3.Connection], object]
     in_transaction: bool
 
 
@@ -163,10 +166,10 @@ class Writer:
             pass
 
 
-def number(group: list[Append], end: Place) -> tuple[list[Entry], list[Any], Place]:
+def number(group: list[Append], end: Place) -> tuple[list[Entry], list[Stored], Place]:
     """The group as entries behind `end`, as the values of one INSERT, and the new end."""
     entries: list[Entry] = []
-    values: list[Any] = []
+    values: list[Stored] = []
     position, total = end.position, end.total_bytes
     for _, kind, source, received_at, payload, message, _, sender in group:
         position += 1
@@ -190,7 +193,7 @@ def resolve(future: asyncio.Future[T], result: T) -> None:
         future.set_result(result)
 
 
-def fail(future: asyncio.Future[Any], error: BaseException) -> None:
+def fail(future: asyncio.Future[T], error: BaseException) -> None:
     """Sets the error, unless who waited has gone."""
     if not future.done():
         future.set_exception(error)

@@ -25,7 +25,7 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def plain(value: Any, problems: list[str], depth: int = 0) -> Any:
+def plain(value: object, problems: list[str], depth: int = 0) -> Any:
     """The value as JSON can hold it, or UNKNOWN. Each kind of problem is told once."""
     if isinstance(value, str):
         return _text(value, problems)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from collector.errors import JournalFullError, OverShareError
 from collector.health import LastRefusal
@@ -64,7 +64,7 @@ class Admission:
         """Itself, or one with room for everybody."""
         return journal if isinstance(journal, Admission) else cls(journal, Shares(0, 1 << 62))
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "", peer: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "", peer: str = "") -> int:
         """See Appender. `peer`: the address that the message came from. Raises OverShareError as well."""
         wanted = charge(kind, payload, message)
         name = self._shares.name(share_key(sender, source, peer), _now_us())

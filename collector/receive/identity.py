@@ -13,12 +13,17 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import SecretStr
 
 from collector.errors import MeshscribeError
 from collector.settings import Ingest
+
+if TYPE_CHECKING:
+    from envoy.config.core.v3.base_pb2 import Node
+
+    from collector.messages import tap_pb2
 
 log = logging.getLogger("meshscribe.receive")
 
@@ -161,12 +166,12 @@ def namespace_of(node: str) -> str:
     return parts[2].rpartition(".")[2] if len(parts) == 4 and "." in parts[2] else ""
 
 
-def claim_of_batch(node: Any) -> Claim:
+def claim_of_batch(node: tap_pb2.Node) -> Claim:
     """Of a tap batch's node."""
     return Claim(node.id, node.namespace, node.service_account)
 
 
-def claim_of_log(node: Any) -> Claim:
+def claim_of_log(node: Node) -> Claim:
     """Of the node (envoy.config.core.v3.Node) that an access log stream names."""
     fields = node.metadata.fields
     namespace, account = (fields[name].string_value if name in fields else "" for name in ("NAMESPACE", "SERVICE_ACCOUNT"))

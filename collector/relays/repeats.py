@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 FIRST_SECONDS = 1.0  # before anything was answered
 FLOOR_SECONDS = 0.01  # threads of a busy machine wait as long for each other
@@ -60,7 +60,7 @@ class Repeats:
     def __init__(self, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
 
-    async def answer(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def answer(self, ask: Callable[[], Coroutine[object, object, T]]) -> T:
         """What the first copy that comes to an end gives, or raises. Only what it gives counts as an answer of usual length."""
         copies: set[asyncio.Task[T]] = set()
         try:

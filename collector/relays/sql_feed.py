@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import ColumnElement, Table, func, select, tuple_
@@ -27,7 +27,7 @@ from collector.store.events import exchange_event, ledger_event, payload_event
 from collector.store.partitions import edge
 from collector.store.schema import exchanges, ledger, payloads, places
 from collector.store.sound import remains
-from collector.store.sql_types import FoundRow
+from collector.store.sql_types import FoundRow, Statement
 
 _DIRECTIONS = {REQUEST_TYPE: "request", RESPONSE_TYPE: "response"}
 _READING = "relay: the SQL store"
@@ -202,7 +202,7 @@ def _length(table: Table) -> ColumnElement[int]:
     return func.coalesce(func.length(table.c.data), 0).label("length")
 
 
-def _lengths(table: Table, journal: str, after: Place, high: Place, limit: int) -> Any:
+def _lengths(table: Table, journal: str, after: Place, high: Place, limit: int) -> Statement:
     columns = [table.c.position, table.c.ordinal, _length(table)]
     if table is exchanges:
         columns += [table.c.exchange, table.c.revision]

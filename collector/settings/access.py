@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -165,7 +165,7 @@ class Access(Section):
 
     @field_validator("reason", mode="before")
     @classmethod
-    def _as_yaml_reads_it(cls, value: Any) -> Any:
+    def _as_yaml_reads_it(cls, value: object) -> object:
         return "off" if value is False else value  # off, without quotes, is YAML's word for false
 
     @field_validator("tokens_file")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -60,7 +59,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_units(cls, values: Any) -> Any:
+    def _with_units(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
         return {name: _plain(name, value) for name, value in values.items()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Dialect, Integer, String
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,13 +32,13 @@ def as_whole(value: object) -> int | None:
 
 
 class _Text(String):
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[object], str | None]:
         del dialect, coltype
         return as_text
 
 
 class _Whole(Integer):
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[object], int | None]:
         del dialect, coltype
         return as_whole
 

@@ -12,10 +12,11 @@ import threading
 import time
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _turns: dict[Path, threading.Lock] = {}  # as many as there are files
 _guard = threading.Lock()
@@ -44,16 +45,16 @@ def keep_deadlines(engine: AsyncEngine) -> None:
     """For an engine on an SQLite file whose connections any thread may use."""
 
     @event.listens_for(engine.sync_engine, "connect")
-    def connect(connection: Any, record: Any) -> None:
+    def connect(connection: AdaptedConnection, record: ConnectionPoolEntry) -> None:
         deadline = record.info[_KEY] = _Deadline()
         connection.driver_connection._conn.set_progress_handler(deadline.passed, STEPS)
 
     @event.listens_for(engine.sync_engine, "checkout")
-    def checkout(connection: Any, record: Any, proxy: Any) -> None:
+    def checkout(connection: AdaptedConnection, record: ConnectionPoolEntry, proxy: object) -> None:
         del connection, proxy
         record.info[_KEY].at = DEADLINE.get()
 
     @event.listens_for(engine.sync_engine, "checkin")
-    def checkin(connection: Any, record: Any) -> None:
+    def checkin(connection: AdaptedConnection, record: ConnectionPoolEntry) -> None:
         del connection
         record.info[_KEY].at = None

@@ -7,9 +7,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event, make_url, text
+from sqlalchemy import Table, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -62,7 +63,7 @@ def open_looks(settings: SinkSettings) -> AsyncEngine:
     return create_async_engine(url, connect_args={"timeout": LOOK_SECONDS, "check_same_thread": False}, pool_size=1, max_overflow=0)
 
 
-def _lenient(connection: Any, _: object) -> None:
+def _lenient(connection: AdaptedConnection, _: object) -> None:
     """A damaged text costs itself, not the page that it is on."""
     connection.driver_connection.text_factory = _text
 
@@ -153,3 +154,8 @@ def kept_in_sql(settings: Settings) -> SinkSettings:
     if copy is None:
         raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there is nothing to look at"])
     return SinkSettings(url=copy.url, password_file=copy.password_file)
+
+
+def inserting(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert into the table that can say what to do where a row is there already."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)

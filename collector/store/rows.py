@@ -95,7 +95,7 @@ def statement(table: Table) -> str:
     return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT (id) DO NOTHING"
 
 
-def chunks(rows: Sequence[Row]) -> Iterator[list[tuple[Any, ...]]]:
+def chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """The rows as columns, at most CHUNK_ROWS and about CHUNK_BYTES at a time. The last column is the one that is large."""
     start = size = 0
     for end, row in enumerate(rows):
@@ -127,7 +127,7 @@ def _fit(table: Table, rows: Sequence[Row]) -> list[Row]:
     return [tuple(_fit_value(column, value) for column, value in zip(columns, row, strict=True)) for row in rows]
 
 
-def _fit_value(column: Column[object], value: Any) -> Any:
+def _fit_value(column: Column[object], value: object) -> object:
     if isinstance(value, str):
         return fit_text(value, KEY_BYTES if KEY in column.info else None)
     if isinstance(value, int) and not isinstance(column.type, Boolean):

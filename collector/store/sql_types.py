@@ -6,7 +6,8 @@ through. A value that is read by its number is an object, and has to be looked a
 
 from __future__ import annotations
 
-from sqlalchemy import Row, Select
+from sqlalchemy import ColumnElement, Row, Select, TextClause
 
+Condition = ColumnElement[bool] | TextClause  # what rows must fulfil
 Statement = Select[*tuple[object, ...]]
 FoundRow = Row[*tuple[object, ...]]

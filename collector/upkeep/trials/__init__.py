@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Executor, Future, wait
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from collector.errors import MeshscribeError
 
@@ -24,7 +24,7 @@ LEAVING_SECONDS = 0.5  # that a trial which is given up has for closing what it 
 class Loop(asyncio.SelectorEventLoop):
     """A loop whose own threads, those of `to_thread` and of name lookups, are such threads."""
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: object) -> asyncio.Future[T]:
         if executor is not None:
             return super().run_in_executor(executor, func, *args)
         return asyncio.wrap_future(_started(lambda: func(*args)), loop=self)

@@ -7,7 +7,7 @@ counted in it or in an earlier one, exactly.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Numeric, Table, case, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -163,8 +163,8 @@ def _between(table: Table, cut: _Cut) -> ColumnElement[bool]:
     return (table.c.journal == cut.journal) & (place > tuple_(*cut.low)) & (place <= tuple_(*cut.high))
 
 
-def _within(span: Span) -> list[Any]:
-    wanted: list[Any] = []
+def _within(span: Span) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
     if span.since_us is not None:
         wanted.append(ledger.c.time_us >= span.since_us)
     if span.until_us is not None:
