@@ -7,7 +7,7 @@ that another window or proxy has too much of is set against it.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections import Counter
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -60,11 +60,11 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portion
 
 async def _windows(
     connection: AsyncConnection, query: Sought, within: Span, asked_for: Asked, away: Absences
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, object]], str | None]:
     cursor = asked_for.cursor
     statement = queries.windows(query, within, _window_key(cursor) if cursor else None, asked_for.limit + 1)
     rows, more = await read(connection, statement, asked_for.limit)
-    cured: dict[str, Any] = {}
+    cured: dict[str, Counter[str]] = {}
     if rows:
         page = Span(rows[-1].time_us or 0, (rows[0].time_us or 0) + 1)
         cured = await ledger_cures.by_window(connection, query, page, list({(row.node, row.sender) for row in rows}))
@@ -85,7 +85,7 @@ async def _proxies(
     return found, f"{len(names[-1][0])}:{names[-1][0]}{names[-1][1]}" if page.more else None
 
 
-async def _totals(connection: AsyncConnection, query: Sought, within: Span, away: Absences, now_us: int) -> dict[str, Any]:
+async def _totals(connection: AsyncConnection, query: Sought, within: Span, away: Absences, now_us: int) -> dict[str, object]:
     row: FoundRow = (await connection.execute(queries.totals(query, within))).one()
     reasons = Reasons()
     for found in (await _reasons(connection, query, within, None)).values():
@@ -98,12 +98,12 @@ async def _totals(connection: AsyncConnection, query: Sought, within: Span, away
     return items.totals(row, reasons, list(cured.values()), away, losers, min(ends, default=None), asked_to, log_only)
 
 
-async def _losers(connection: AsyncConnection, query: Sought, within: Span, cured: dict[Proxy, Any]) -> list[tuple[str, int]]:
+async def _losers(connection: AsyncConnection, query: Sought, within: Span, cured: dict[Proxy, Counter[str]]) -> list[tuple[str, int]]:
     """Proxies that lost something for good, and how much."""
     found = []
     async with connection.stream(queries.losers(query, within), execution_options={"yield_per": 500}) as rows:
         async for row in rows:
-            back = cured.get((row.node, row.sender), {}).get("missing", 0)
+            back = cured.get((row.node, row.sender), Counter()).get("missing", 0)
             lost = max(0, queries.whole(row, MISSING) - back) + sum(queries.whole(row, name) for name in BY_REASON)
             if lost:
                 found.append((row.node or "no name", lost))

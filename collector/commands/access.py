@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,8 @@ from collector.commands.options import Format
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from collector.commands.client import Told
 
 
 access = typer.Typer(help="Who may look at the audit API.", no_args_is_help=True)
@@ -92,7 +94,7 @@ def _print(items: list[bytes], output: Format) -> None:
         screen.console().print("Nobody has looked at it.")
 
 
-def _table(items: list[dict[str, Any]]) -> Table:
+def _table(items: list[Told]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -22,6 +22,9 @@ BUSY_SECONDS = 5.0  # that one try waits at most, whatever Retry-After says
 PAGE = 100  # what the API gives by default; asking for no more, no setting of the server's can refuse it
 
 
+Told = Mapping[str, Any]  # JSON of a server, as it reads: looked at member by member, and nothing is taken for sure
+
+
 class Page(msgspec.Struct):
     """A page of a list. Items stay as the bytes that came."""
 
@@ -144,7 +147,7 @@ def _who(url: str, token: Token | None) -> str:
 def _detail(answer: httpx.Response) -> str:
     """What problem JSON says; of anything else its beginning."""
     try:
-        problem: dict[str, Any] = msgspec.json.decode(answer.content, type=dict[str, Any])
+        problem: Told = msgspec.json.decode(answer.content, type=dict[str, Any])
     except msgspec.DecodeError:
         return answer.text[:200] or answer.reason_phrase
     errors = [f"{found.get('parameter')}: {found.get('detail')}" for found in problem.get("errors", [])]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ from collector.commands.options import Format
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from collector.commands.client import Told
     from collector.dead_letters import DeadLetter, DeadLetters
     from collector.settings import Settings
     from collector.upkeep.resend import Sent
@@ -233,7 +234,7 @@ def _kept(letter: DeadLetter) -> object:
         return letter.data.decode("utf-8", "replace")
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
+def _table(found: Sequence[Told]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

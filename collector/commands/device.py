@@ -10,12 +10,15 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from collector.access.proof import audiences, peek
 from collector.commands.exits import DeniedError, InputError, UnreachableError
+
+if TYPE_CHECKING:
+    from collector.commands.client import Told
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 LONGEST = 900.0  # seconds that a code is waited for, whatever the provider says
@@ -31,7 +34,7 @@ def device_token(http: httpx.Client, oidc: Mapping[str, object], say: Callable[[
         raise UnreachableError(f"{oidc['issuer']} does not answer: {error or type(error).__name__}") from None
 
 
-def _granted(http: httpx.Client, oidc: Mapping[str, Any], say: Callable[[str], None], sleep: Callable[[float], None]) -> Mapping[str, Any]:
+def _granted(http: httpx.Client, oidc: Told, say: Callable[[str], None], sleep: Callable[[float], None]) -> Told:
     found = _json(http.get(str(oidc["issuer"]).rstrip("/") + "/.well-known/openid-configuration"))
     if "device_authorization_endpoint" not in found:
         raise DeniedError(f"{oidc['issuer']} has no login by a code: paste a token (--paste), or log in with a browser")
@@ -45,9 +48,7 @@ def _granted(http: httpx.Client, oidc: Mapping[str, Any], say: Callable[[str], N
     return _await(http, found["token_endpoint"], form, device, sleep)
 
 
-def _await(
-    http: httpx.Client, url: str, form: Mapping[str, str], device: Mapping[str, Any], sleep: Callable[[float], None]
-) -> Mapping[str, Any]:
+def _await(http: httpx.Client, url: str, form: Mapping[str, str], device: Told, sleep: Callable[[float], None]) -> Told:
     """The provider's answer, once somebody has entered the code."""
     step, left = min(_seconds(device.get("interval"), 5.0), MAX_STEP), min(_seconds(device.get("expires_in"), LONGEST), LONGEST)
     while left > 0:
@@ -77,7 +78,7 @@ def _seconds(value: object, default: float) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else default
 
 
-def _json(answer: httpx.Response) -> Mapping[str, Any]:
+def _json(answer: httpx.Response) -> Told:
     try:
         found = answer.json()
     except ValueError:

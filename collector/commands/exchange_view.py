@@ -5,13 +5,16 @@ form that it should have is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from collector.commands.screen import lines, plain
+
+if TYPE_CHECKING:
+    from collector.commands.client import Told
 
 IN_WORDS = {
     "complete": "Everything that was expected came.",
@@ -128,7 +131,7 @@ def conversation(out: Console, said: Mapping[str, Any]) -> None:
         out.print(Text(f"! {plain(missing)}", style="yellow"))
 
 
-def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _part(of: Told, name: str) -> Told:
     found = of.get(name)
     return found if isinstance(found, dict) else {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +12,9 @@ from collector.commands.exits import InputError
 from collector.commands.export_place import EXTRA
 from collector.messages.facts import FACTS, Kind, Value, facts
 from collector.messages.times import microseconds
+
+if TYPE_CHECKING:
+    pass
 
 GROUP_ROWS, GROUP_BYTES = 10_000, 16 << 20
 LEVEL = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,8 @@ from collector.commands.exits import DeniedError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from collector.commands.client import Told
 
 
 def login(
@@ -54,7 +56,7 @@ def login(
     typer.echo(f"You are {who['name']} ({who['proof']}). Saved in {file}.")
 
 
-def _token(ways: Mapping[str, Any], *, paste: bool, kubectl: bool, account: str | None, namespace: str | None, context: str | None) -> str:
+def _token(ways: Told, *, paste: bool, kubectl: bool, account: str | None, namespace: str | None, context: str | None) -> str:
     if paste:
         return _pasted()
     if kubectl:

@@ -13,8 +13,9 @@ from collector.commands import options
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from collector.commands.client import Told
+
 _FILTERS = "Filters"
-Told = dict[str, Any]
 
 
 class Format(StrEnum):

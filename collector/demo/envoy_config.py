@@ -13,8 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from collector.demo.audit import Json
 from collector.demo.envoy_filters import (
     ALS_CLUSTER,
     COLLECTOR,
@@ -26,8 +26,6 @@ from collector.demo.envoy_filters import (
     typed,
     wasm,
 )
-
-Json = dict[str, Any]
 
 UNLIMITED = 4294967295  # Istio's default for every circuit breaker
 TAP_LABEL = "meshscribe.io/tap"  # what the WasmPlugin selects

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from collector.demo.audit import Json
 from collector.errors import MeshscribeError
 
-Json = dict[str, Any]
 VARIABLE = "MESHSCRIBE_TAP_WASM"
 COLLECTOR = "meshscribe.meshscribe.svc.cluster.local"
 INGEST_CLUSTER = f"outbound|8080||{COLLECTOR}"
@@ -117,7 +117,7 @@ def tap_wasm(environment: Mapping[str, str] = os.environ) -> Path:
     raise TapMissingError(f"no tap filter at {looked}: build it with `make wasm`, or name it in {VARIABLE}")
 
 
-def tap_config(**fields: Any) -> dict[str, Any]:
+def tap_config(**fields: Any) -> Json:
     """The mesh-wide WasmPlugin's configuration with `fields` on top; `collector` is merged, not replaced."""
     collector = {"cluster": INGEST_CLUSTER, "path": "/v1/tap", "authority": COLLECTOR, **fields.pop("collector", {})}
     return {"collector": collector, **fields}

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from collector.demo.audit import Json
 from collector.demo.envoy import Envoy, envoy_binary
 from collector.demo.envoy_config import CHAT_CLUSTER, COST_CENTER, GATEWAY, WORKLOADS, Inbound, Sidecar, Workload, bootstrap
 from collector.demo.envoy_filters import tap_config, tap_wasm
@@ -112,7 +113,7 @@ class Lab:
         for part in self._parts:
             part.check()
 
-    def seen(self, request_id: str) -> Mapping[str, Any]:
+    def seen(self, request_id: str) -> Json:
         """What the model server remembers of a request; empty if nothing."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._model.port}/seen/{request_id}", timeout=10) as answer:

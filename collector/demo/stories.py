@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import Any
 
 import httpx
 
+from collector.demo.audit import Json
 from collector.demo.lab import Lab
 from collector.demo.traffic import client
 
@@ -79,7 +79,7 @@ def _loss(lab: Lab) -> None:
     lab.store.collector.start()
 
 
-_STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+_STREAM: Json = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def _headers() -> dict[str, str]:

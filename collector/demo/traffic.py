@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from collector.demo.audit import Json
+
 JSON_TYPE = "application/json"
 
 
@@ -45,7 +47,7 @@ def chat(what: str, tokens: int, **more: object) -> Call:
     return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more}, "chat")
 
 
-STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+STREAMED: Json = {"stream": True, "stream_options": {"include_usage": True}}
 
 CALLS: Sequence[Call] = (
     chat("chat", 12),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 import yaml
 
 from collector.enrich import kubernetes_client
+from collector.enrich.resource import KubernetesObject
 from collector.errors import RetryableError
 from collector.retry import retry_after
 
@@ -94,7 +95,7 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=self._timings.list_s, sock_connect=self._timings.connect_s)
         return await self._object(path, timeout, query=query or [])
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: KubernetesObject) -> dict[str, Any]:
         """The JSON object that is answered to a question: a review, which leaves nothing behind. Raises `ApiError`.
 
         Credentials that the server does not take (any more) are read anew, once.
@@ -138,7 +139,7 @@ class Api:
         timeout: aiohttp.ClientTimeout,
         method: str = "GET",
         query: list[tuple[str, str]] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: KubernetesObject | None = None,
     ) -> Any:
         async with self._lock:
             if self._client is None:

@@ -17,7 +17,7 @@ import orjson
 
 from collector.clock import Clock
 from collector.enrich.api import GONE, Api, ApiError, Timings
-from collector.enrich.resource import changed_us, fingerprint, identity, in_force_from, mapping, version_of
+from collector.enrich.resource import KubernetesObject, changed_us, fingerprint, identity, in_force_from, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.status import ReflectorStatus
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
@@ -216,7 +216,7 @@ class Reflector:
         self._tries = 0
         self._progress()
 
-    def _observe(self, item: Any) -> str:
+    def _observe(self, item: KubernetesObject) -> str:
         """Takes an object's present state in; gives its uid (empty if it has none)."""
         try:
             uid, namespace, name = identity(item)

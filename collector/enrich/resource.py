@@ -27,13 +27,14 @@ SECOND_US = 1_000_000
 WATCH_DELAY_US = 50_000
 MAX_NAMED = 64
 _MODES: dict[str, LoggerMode] = {"all": "all", "request": "request", "response": "response"}
+KubernetesObject = Mapping[str, Any]  # an object as Kubernetes tells it, or a part of one: anything may be missing or of another kind
 _FORMATS = (
     "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
 )  # fmt: skip
 _NAME_FLAGS = ("--model_name=", "--model-name=", "--served-model-name=", "--served_model_name=")
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: object) -> KubernetesObject:
     """The value if it is an object, else an empty one: Kubernetes writes null for what is empty."""
     return value if isinstance(value, dict) else {}
 
@@ -154,7 +155,7 @@ def _known(**facts: str | None) -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _model(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, str]:
+def _model(spec: KubernetesObject, status: KubernetesObject) -> dict[str, str]:
     predictor = mapping(spec.get("predictor"))
     model = mapping(predictor.get("model"))
     named = _text(mapping(model.get("modelFormat")).get("name"))

@@ -17,7 +17,7 @@ import yaml
 
 from collector.clock import Clock, SystemClock
 from collector.enrich.following import Polling
-from collector.enrich.resource import changed_us, mapping, version_of
+from collector.enrich.resource import KubernetesObject, changed_us, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.errors import BadInputError
@@ -60,7 +60,7 @@ def _objects(document: object, where: str) -> Iterator[tuple[Mapping[str, object
         yield document, where
 
 
-def _version(item: Mapping[str, Any], where: str, selection: Selection) -> ServiceVersion:
+def _version(item: KubernetesObject, where: str, selection: Selection) -> ServiceVersion:
     metadata = dict(mapping(item.get("metadata")))
     if not isinstance(metadata.get("name"), str):
         raise BadInputError(f"{where}: metadata.name is missing")
@@ -78,7 +78,7 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _with_text_times(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _with_text_times(metadata: KubernetesObject) -> dict[str, Any]:
     """YAML reads unquoted times as such; `changed_us` wants Kubernetes' text."""
     entries = map(mapping, metadata.get("managedFields") or ())
     fields = [{**entry, "time": _iso(entry.get("time"))} for entry in entries]
