@@ -88,7 +88,7 @@ Namespaces = Callable[[], Awaitable[Sequence[str]]]
 class Reviewer(Protocol):
     """The Kubernetes API, as far as it is needed: enrich/api.py."""
 
-    async def post(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
+    async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
         """The answer to a review. Raises ApiError, which is a RetryableError."""
         ...
 

@@ -247,7 +247,7 @@ def _header(description: str) -> dict[str, object]:
 
 
 @cache
-def record_schemas() -> dict[str, dict[str, Any]]:
+def record_schemas() -> dict[str, dict[str, object]]:
     """Of the answers that are no models here: made from the types of records."""
     return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage)
 

@@ -138,6 +138,6 @@ def csv_of(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def end_of(told: Mapping[str, Any]) -> str:
+def end_of(told: Mapping[str, object]) -> str:
     """The last line: the time, the totals, and what the sums do not tell, as JSON."""
     return f"{USAGE_END} {msgspec.json.encode({name: value for name, value in told.items() if value is not None}).decode()}\r\n"

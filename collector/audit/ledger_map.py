@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -70,14 +70,14 @@ def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
             lines, whole = await _lines(connection, sought, within, grid)
             away = [items.absence(row) for row in await connection.execute(queries.away(within, items.AWAY_TOLD))]
         told = [_told(proxy, line) for proxy, line in lines.items()]
-        told.sort(key=lambda one: (-one["lost"], -one["gaps"], one["node"]))
+        told.sort(key=itemgetter(0))
         document = {
             "since": rfc3339(within.since_us or 0),
             "until": rfc3339(within.until_us or 0),
             "step_seconds": grid.step_us / 1_000_000,
             "steps": grid.count,
             "proxies": len(told),
-            "items": told[: query.limit],
+            "items": [one for _, one in told[: query.limit]],
             "away": away,
             **({} if whole else {"truncated": True}),
         }
@@ -119,17 +119,19 @@ def _add(line: Line, row: FoundRow, grid: Grid) -> None:
         cell[name] = cell.get(name, 0) + queries.whole(row, name)
 
 
-def _told(proxy: Proxy, line: Line) -> dict[str, Any]:
+def _told(proxy: Proxy, line: Line) -> tuple[tuple[int, int, str], dict[str, object]]:
+    """What it is sorted by, who lost most first, and what is told of it."""
     cells = {number: judge(Facts(counts, {}, line.cured.get(number, Counter()))) for number, counts in sorted(line.cells.items())}
     names = {"node": proxy[0], "sender": proxy[1] or None, "namespace": line.namespace, "workload": line.workload}
-    return {
+    lost, gaps = sum(verdict.lost for verdict in cells.values()), sum(verdict.gaps for verdict in cells.values())
+    return (-lost, -gaps, proxy[0]), {
         **{name: value for name, value in names.items() if value is not None},
-        "lost": sum(verdict.lost for verdict in cells.values()),
-        "gaps": sum(verdict.gaps for verdict in cells.values()),
+        "lost": lost,
+        "gaps": gaps,
         "cells": [_cell(number, verdict, line.cells[number]) for number, verdict in cells.items()],
     }
 
 
-def _cell(number: int, verdict: Verdict, counts: dict[str, int]) -> dict[str, Any]:
-    told: dict[str, Any] = {"start": number, "state": verdict.state, ANNOUNCED: counts[ANNOUNCED], RECEIVED: counts[RECEIVED]}
+def _cell(number: int, verdict: Verdict, counts: dict[str, int]) -> dict[str, object]:
+    told: dict[str, object] = {"start": number, "state": verdict.state, ANNOUNCED: counts[ANNOUNCED], RECEIVED: counts[RECEIVED]}
     return {**told, **{name: value for name, value in (("lost", verdict.lost), ("gaps", verdict.gaps)) if value}}

@@ -68,7 +68,7 @@ class NotFoundError(PermanentError):
     """What was asked for is not in the store. The message says what, and why it may be so."""
 
 
-def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Mapping[str, str] | None = None, **more: object) -> Response:
+def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     """A problem JSON response. `more` are its extension members."""
     title = HTTPStatus(status).phrase
     body = {"type": kind, "title": title, "status": status, "detail": detail, **more}

@@ -10,7 +10,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -88,7 +88,7 @@ def _json(answer: httpx.Response) -> Told:
     return found
 
 
-def _said(answer: Mapping[str, Any]) -> str:
+def _said(answer: Told) -> str:
     return str(answer.get("error_description") or answer.get("error") or "no reason is told")[:200]
 
 

@@ -5,7 +5,7 @@ form that it should have is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -98,7 +98,7 @@ def _numbers(out: Console, record: Mapping[str, object]) -> None:
     out.print(table)
 
 
-def answers(record: Mapping[str, Any]) -> dict[str, object]:
+def answers(record: Told) -> dict[str, object]:
     """What of the conversation the record itself holds: the answers."""
     messages = []
     for choice in _list(_part(record, "inference").get("choices")):
@@ -114,7 +114,7 @@ def answers(record: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def conversation(out: Console, said: Mapping[str, Any]) -> None:
+def conversation(out: Console, said: Told) -> None:
     """Messages by role, as GET /v1/exchanges/{id}/conversation tells them."""
     for message in (one for one in _list(said.get("messages")) if isinstance(one, dict)):
         name = f" ({plain(message['name'])})" if message.get("name") else ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -127,7 +127,7 @@ def sentences(told: Told) -> Iterator[str]:
         yield f"{told['left_out']} groups with fewer calls are not shown; the totals hold them: --limit shows more."
 
 
-def _share(coverage: Mapping[str, Any]) -> str:
+def _share(coverage: Told) -> str:
     return f"{100 * coverage['share_without_usage']:.2f} %"
 
 

@@ -139,7 +139,7 @@ async def _json(exchange: Exchange) -> Any:
         return None
 
 
-def _dump(value: Any) -> bytes:
+def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

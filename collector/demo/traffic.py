@@ -6,7 +6,6 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -37,7 +36,7 @@ class Sent:
     answer: bytes
 
 
-def _json(what: str, path: str, value: Any, service: str = "iris") -> Call:
+def _json(what: str, path: str, value: object, service: str = "iris") -> Call:
     return Call(what, "POST", path, json.dumps(value).encode(), service=service)
 
 

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -78,7 +77,7 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _with_text_times(metadata: KubernetesObject) -> dict[str, Any]:
+def _with_text_times(metadata: KubernetesObject) -> dict[str, object]:
     """YAML reads unquoted times as such; `changed_us` wants Kubernetes' text."""
     entries = map(mapping, metadata.get("managedFields") or ())
     fields = [{**entry, "time": _iso(entry.get("time"))} for entry in entries]

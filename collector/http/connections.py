@@ -14,10 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 AHEAD = 16  # Envoy never is
 TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE = "too_many", "too_large", "too_slow", "idle"
@@ -55,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waiting_since: float | None = None  # for the rest of a request
         self._advanced = False
         self._stuck_bytes = 0  # received since the last that came to something
-        self._answering: Any = None  # the request that is worked on: uvicorn's own `cycle` is the last that came
+        self._answering: RequestResponseCycle | None = None  # the request that is worked on: uvicorn's own `cycle` is the last that came
         self._idle_since = 0.0  # if it is
         self._is_reserve = self._misused = False
 
@@ -88,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answering.message_event.set()
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 

@@ -48,7 +48,7 @@ Id = String(36).with_variant(String(36, collation="C"), "postgresql")
 Name = Text().with_variant(Text(collation="C"), "postgresql")
 KEY = "key"  # in `Column.info`: a text in an index that holds it whole
 
-_TYPES: dict[Kind, TypeEngine[Any]] = {
+_TYPES: dict[Kind, TypeEngine[str] | TypeEngine[int]] = {
     Kind.ID: Id,
     Kind.TEXT: Name,
     Kind.KEY: Name,
@@ -86,7 +86,7 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-def _place() -> list[Column[Any]]:
+def _place() -> list[Column[str] | Column[int]]:
     journal = Column("journal", Name, nullable=False, info={KEY: True})
     return [journal, Column("position", BigInteger, nullable=False), Column("ordinal", Integer, nullable=False)]
 
