@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
@@ -21,19 +19,10 @@ def copying(path: Path) -> Iterator[Copying]:
         yield process
 
 
-@contextmanager
-def soon(copying: Copying) -> Iterator[None]:
-    """The other one ends while the journal waits for it."""
-    timer = Timer(0.3, copying.end)
-    timer.start()
-    yield
-    timer.join()
-
-
 async def test_a_log_that_another_copies_is_looked_at_when_that_has_ended(open_at: Open, path: Path, copying: Copying) -> None:
     await killed(open_at, path, 30)
     copying.begin()
-    with soon(copying):
+    with copying.ends_soon():
         journal = await open_at()
     entries, told = await all_of(journal)
     assert copying.ended
@@ -47,7 +36,7 @@ async def test_damage_is_found_all_the_same(open_at: Open, path: Path, copying: 
     log = await killed(open_at, path, 30)
     flip(log, HEADER + 12 * FRAME + 500)
     copying.begin()
-    with soon(copying):
+    with copying.ends_soon():
         journal = await open_at()
     entries, told = await all_of(journal)
     assert entries[-1].position == 30
