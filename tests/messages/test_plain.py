@@ -7,7 +7,7 @@ import tracemalloc
 import orjson
 import pytest
 
-from collector.messages.json_bytes import json_bytes
+from collector.messages.plain import json_bytes
 
 
 @pytest.mark.parametrize("length", [0, 100, 1500, 9000, 200_000])
