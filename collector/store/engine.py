@@ -40,7 +40,7 @@ def server(settings: SinkSettings) -> PostgresServer | None:
 
 def open_engine(settings: SinkSettings, statement_seconds: float = STATEMENT_SECONDS) -> AsyncEngine:
     """The audit API's own connections: they read, and never wait for the sink's writer. A server gives up longer statements by itself;
-    in a file they end at their task's deadline (deadlines.py).
+    in a file they end at their task's deadline (sqlite/turns.py).
     """
     postgres = server(settings)
     if postgres:
