@@ -21,9 +21,9 @@ class Limits(NamedTuple):
     closed_keys: int = 200_000
     ledger_us: int = 60_000_000
     skips_probes: bool = True
+    tap_label: str = ""  # `name=value`: a tap is expected of pods that carry it, and of proxies that sent batches; empty: of all
     step: int = 256  # parts, log entries or outputs after which `steps` lets others have the loop
     vms_kept: int = 50_000
-    tap_label: str = ""  # `name=value`: a tap is expected of pods that carry it, and of proxies that sent batches; empty: of all
 
 
 class Closed(NamedTuple):

@@ -6,10 +6,9 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
-
-from collector.demo.audit import Json
 
 JSON_TYPE = "application/json"
 
@@ -36,17 +35,17 @@ class Sent:
     answer: bytes
 
 
-def _json(what: str, path: str, value: object, service: str = "iris") -> Call:
+def _json(what: str, path: str, value: Any, service: str = "iris") -> Call:
     return Call(what, "POST", path, json.dumps(value).encode(), service=service)
 
 
-def chat(what: str, tokens: int, **more: object) -> Call:
+def chat(what: str, tokens: int, **more: Any) -> Call:
     """A chat of so many tokens; `more` goes into the request."""
     messages = [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": "What do you keep?"}]
     return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more}, "chat")
 
 
-STREAMED: Json = {"stream": True, "stream_options": {"include_usage": True}}
+STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 CALLS: Sequence[Call] = (
     chat("chat", 12),
