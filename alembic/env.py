@@ -5,7 +5,7 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection, create_engine, event, pool, text
 
-from collector.settings.postgres_url import is_postgres
+from collector.settings.sink import is_postgres
 from collector.store.partitions import is_partition
 from collector.store.postgres_server import PostgresServer
 from collector.store.schema import is_of_the_index, metadata

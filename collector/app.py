@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -52,7 +51,7 @@ async def serve(settings: Settings, ready: Callable[[Addresses], None] | None = 
             task.result()
 
 
-def _start(starting: Starting) -> Coroutine[Any, Any, Running]:
+def _start(starting: Starting) -> Coroutine[object, object, Running]:
     """Starts what the role has; the stacks stop it. A role's parts are loaded when it is the one: listeners do not wait for the others'."""
     role = starting.settings.role
     if role == "all" and starting.settings.journal.url:

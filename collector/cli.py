@@ -9,21 +9,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from collector.commands.access import access
+from collector.commands.access import access, looks
 from collector.commands.calls import calls
 from collector.commands.config import config
 from collector.commands.dead_letters import dead_letters
 from collector.commands.decode import decode
+from collector.commands.derive import marks, recount
 from collector.commands.exits import Exit, code
 from collector.commands.export import export
 from collector.commands.kafka import kafka
 from collector.commands.ledger import ledger
 from collector.commands.login import login
-from collector.commands.looks import looks
-from collector.commands.marks import marks
 from collector.commands.operate import demo, migrate, serve
 from collector.commands.query import query
-from collector.commands.recount import recount
 from collector.commands.relays import relays
 from collector.commands.replay import replay
 from collector.commands.retention import retention
@@ -45,7 +43,7 @@ LEVEL = "MESHSCRIBE_LOG__LEVEL"
 class Commands(TyperGroup):
     """Ends a command that fails as expected with its message and code, without a traceback."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> object:
         try:
             return super().invoke(ctx)
         except SettingsError as error:

@@ -1,6 +1,6 @@
 """Notices that the machine's clock was set: it and the monotonic clock have moved apart at once.
 
-Nothing stops by it (journal/received.py, and all spans are measured on the monotonic clock); but what was received in between bears the
+Nothing stops by it (clock.py, and all spans are measured on the monotonic clock); but what was received in between bears the
 other date, and whoever reads records or the ledger has to know.
 """
 

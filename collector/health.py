@@ -15,7 +15,7 @@ from collector.tasks import escaped
 T = TypeVar("T")
 
 RECENT_SECONDS = 10.0  # who was refused comes again within seconds: so long a refusal may still hold
-SILENT_SECONDS = 4.0  # without an answer something counts as hung: so it is told within five
+SILENT_SECONDS = 4.0  # so what hangs is told within five
 
 
 class Component(NamedTuple):
@@ -51,9 +51,13 @@ class LastRefusal:
 
 
 class Waiting:
-    """How long an answer is waited for, one wait at a time. What hangs says nothing and raises nothing: only who waits can tell."""
+    """How long an answer is waited for, one wait at a time. What hangs says nothing and raises nothing: only who waits can tell.
 
-    def __init__(self) -> None:
+    `silent_seconds`: without an answer for so long it counts as hung.
+    """
+
+    def __init__(self, silent_seconds: float = SILENT_SECONDS) -> None:
+        self._silent_seconds = silent_seconds
         self._since: float | None = None
 
     def begin(self) -> None:
@@ -84,4 +88,4 @@ class Waiting:
     def silence(self) -> str | None:
         """`has not answered for N s`, once that is too long."""
         seconds = self.seconds
-        return f"has not answered for {seconds:.0f} s" if seconds > SILENT_SECONDS else None
+        return f"has not answered for {seconds:.0f} s" if seconds > self._silent_seconds else None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from collector.errors import RetryableError
 
 
-async def cancel(task: asyncio.Task[Any]) -> None:
+async def cancel(task: asyncio.Task[object]) -> None:
     """Returns when the task has ended, however it did."""
     task.cancel()
     await asyncio.wait({task})

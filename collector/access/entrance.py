@@ -1,4 +1,7 @@
-"""Who asks: a request's proof, looked for in one order. Whoever shows a token is judged by that token alone, good or bad."""
+"""Who asks: a request's proof, looked for in one order. Whoever shows a token is judged by that token alone, good or bad.
+
+A workload is whom our own sidecar put last into `x-forwarded-client-cert`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from starlette.datastructures import Headers
 
 from collector.access.attempts import Attempts
 from collector.access.looker import Authorise, Looker, Person
-from collector.access.mesh import MeshPrincipals
 from collector.access.origin import Origin, cookies, may_read, origin_of
 from collector.access.proof import Bearers, NotProvenError
 from collector.access.sessions import Session, Sessions
@@ -16,6 +18,30 @@ from collector.receive.identity import HEADER, joined
 
 if TYPE_CHECKING:
     from collector.access.oidc_login import OidcLogin
+from collections.abc import Iterable
+
+from collector.receive.identity import DeniedError, sender_of
+
+
+class MeshPrincipals:
+    """Those that `access.mesh.principals` names. Of others nothing is taken for proven, whatever the mesh says."""
+
+    def __init__(self, principals: Iterable[str]) -> None:
+        wanted = list(principals)
+        self._exact = frozenset(name for name in wanted if not name.endswith("*"))
+        self._beginnings = tuple(name[:-1] for name in wanted if name.endswith("*"))
+
+    def prove(self, header: str) -> Person:
+        """Whom the header's last element names; several lines of it joined by commas. Raises NotProvenError."""
+        try:
+            sender = sender_of(header)
+        except DeniedError as error:
+            raise NotProvenError(str(error)) from None
+        if sender.id not in self._exact and not sender.id.startswith(self._beginnings):
+            raise NotProvenError(f"access.mesh.principals does not name {sender.id}")
+        return Person(
+            sender.id, "mesh", (f"namespace:{sender.namespace}",), {"namespace": sender.namespace, "account": sender.service_account}
+        )
 
 
 class Cookie(NamedTuple):

@@ -12,9 +12,12 @@ import msgspec
 
 from collector.access.looker import Person
 from collector.describe.identity import uuid7
+from collector.errors import DamagedError
+from collector.messages.event import Event
 from collector.messages.field import field
 from collector.messages.queries import without_query_secrets
 from collector.messages.times import timestamp
+from collector.store.sql_types import FoundRow
 
 LOOK_TYPE = "meshscribe.access.v1"
 SOURCE = "/meshscribe/audit"
@@ -23,6 +26,7 @@ _SHORT, _LONG = 512, 4096  # characters of a name, of a filter
 _OURS = "Meshscribe"
 _ID = "019e8a1c-5b00-7c11-a2b3-0242ac120002"
 _SEEN = frozenset({"id", "time", "who", "from", "action", "status", "reason"})
+_LATEST_US = 1 << 53
 _ASKED = "nothing was asked for but the path"
 
 
@@ -157,3 +161,33 @@ def _text(text: str, most: int) -> str:
     """What every store takes: no control characters, no halves of characters, no more than so many."""
     plain = "".join(character if character.isprintable() else "\ufffd" for character in text[:most])
     return plain.encode("utf-8", "replace").decode()
+
+
+def of_row(row: FoundRow) -> Look:
+    """Of a row with the columns of `looks`. A time that is none is that of the id."""
+    known = isinstance(row.time_us, int) and 0 <= row.time_us < _LATEST_US
+    told = {name: getattr(row, name) for name in Look.__struct_fields__}
+    return Look(**{**told, "time_us": row.time_us if known else _time_of(row.id), "exchanges": tuple(ids(row.exchanges))})
+
+
+def look_event(row: FoundRow) -> Event:
+    """The event `meshscribe.access.v1` of this row: its data are what GET /v1/access answers. Raises DamagedError."""
+    try:
+        look = of_row(row)
+        data = msgspec.json.encode(document(look))
+    except (TypeError, ValueError) as error:
+        raise DamagedError(f"look {row.id} cannot be read as it was written: {error}") from error
+    return Event(look.id, LOOK_TYPE, SOURCE, None, look.time_us, "application/json", data, {}, None)
+
+
+def _time_of(identity: str) -> int:
+    """Microseconds since the epoch: a UUIDv7 begins with the milliseconds."""
+    return int(identity[:8] + identity[9:13], 16) * 1000
+
+
+def ids(data: object) -> list[str]:
+    """The exchanges of a look, as it is stored; none of a damaged one: it goes all the same."""
+    try:
+        return msgspec.json.decode(data, type=list[str]) if isinstance(data, bytes) else []
+    except msgspec.DecodeError:
+        return []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import msgspec
 from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.access.look import ids
 from collector.errors import RetryableError
 from collector.store.partitions import edge
 from collector.store.retention import PAUSE_SECONDS, Ended
@@ -74,11 +74,3 @@ class LookExpiry:
                 delete(looks_placed).where(looks_placed.c.position.in_(oldest.scalar_subquery()), looks_placed.c.look < before)
             )
         return int(done.rowcount)
-
-
-def ids(data: object) -> list[str]:
-    """The exchanges of a look, as it is stored; none of a damaged one: it goes all the same."""
-    try:
-        return msgspec.json.decode(data, type=list[str]) if isinstance(data, bytes) else []
-    except msgspec.DecodeError:
-        return []

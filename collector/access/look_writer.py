@@ -3,7 +3,7 @@
 A look that cannot be written in time is kept and tried again, up to a bound, while its answer goes its way (audit/looks.py says which
 answers may). What is given up is counted and logged.
 
-Each look gets a position in the order in which looks are committed, whoever writes them: access/look_feed.py copies them on in that order.
+Each look gets a position in the order in which looks are committed, whoever writes them: access/look_relay.py copies them on in that order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -181,6 +180,6 @@ class LookWriter:
         return make(table).on_conflict_do_nothing()
 
 
-def _rows(some: Iterable[Look]) -> Iterable[dict[str, Any]]:
+def _rows(some: Iterable[Look]) -> Iterable[dict[str, object]]:
     for look in some:
         yield {**msgspec.structs.asdict(look), "exchanges": msgspec.json.encode(look.exchanges)}

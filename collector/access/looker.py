@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+MAX_NAME = 512  # characters of a name or a group
 Proof = Literal["oidc", "kubernetes", "mesh", "token", "session", "nothing"]
 
 
@@ -59,3 +60,8 @@ class Looker:
 Authorise = Callable[[Person], Awaitable[Looker]]  # may raise RetryableError: who has to be asked does not answer
 NOBODY = Person("nobody", "nothing")
 OPEN = Looker(NOBODY, dict.fromkeys(Right, EVERYTHING))  # where nobody is asked who he is
+
+
+def is_name(text: str) -> bool:
+    """Whether it can stand in a log and in an event as a name."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable() and text.strip() == text

@@ -6,9 +6,8 @@ import hmac
 from urllib.parse import urlencode
 
 from collector.access.attempts import Attempt
-from collector.access.claims import person_of
 from collector.access.looker import Person
-from collector.access.oidc_tokens import OidcTokens
+from collector.access.oidc_tokens import OidcTokens, person_of
 from collector.access.proof import CannotProveError, NotProvenError
 from collector.access.provider import Provider
 from collector.settings.access import Oidc

@@ -8,9 +8,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from collector.access.attempts import Attempts
-from collector.access.entrance import Entrance
+from collector.access.entrance import Entrance, MeshPrincipals
 from collector.access.looker import Authorise
-from collector.access.mesh import MeshPrincipals
 from collector.access.proof import Bearers, Prover
 from collector.access.sessions import Sessions
 from collector.access.static_tokens import StaticTokens

@@ -1,11 +1,15 @@
-"""Which rights a role has, and what rules give to a person. Pure."""
+"""Which rights a role has, and what somebody may see: what rules give him and what Kubernetes' RBAC does, added up.
+
+Where neither is set, whoever has proven who he is sees all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
-from collector.settings.access_rules import MOST_OWNERS, RoleName, Rule, When
+from collector.settings.access import MOST_OWNERS, RoleName, Rule, When
 
 ROLES: Mapping[RoleName, frozenset[Right]] = {
     "auditor": frozenset(Right),
@@ -66,3 +70,30 @@ def _texts(value: object) -> Sequence[str]:
     if isinstance(value, str | int):
         return [str(value)]
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
+
+
+class Rbac(Protocol):
+    """Kubernetes', where it is asked (subject_access.py)."""
+
+    async def looker(self, person: Person) -> Looker:
+        """What it lets this person see. Raises RetryableError."""
+        ...
+
+
+class Authority:
+    """Says what people may see."""
+
+    def __init__(self, rules: Sequence[Rule], rbac: Rbac | None) -> None:
+        self._rules, self._rbac = rules, rbac
+
+    async def looker(self, person: Person) -> Looker:
+        """What this person may see. Raises RetryableError: who has to be asked does not answer, and rules give him nothing."""
+        if not self._rules and self._rbac is None:
+            return Looker(person, dict.fromkeys(Right, EVERYTHING))
+        found = looker(self._rules, person)
+        if self._rbac is None:
+            return found
+        rights = dict(found.rights)
+        for right, reach in (await self._rbac.looker(person)).rights.items():
+            add(rights, [right], reach)
+        return Looker(person, rights)

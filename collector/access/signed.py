@@ -14,8 +14,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from collector.access.peek import audiences, peek
-from collector.access.proof import NotProvenError
+from collector.access.proof import NotProvenError, audiences, peek
 
 Key = RSAKey | ECKey | OKPKey
 KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}  # which kind of key an algorithm's first letters need

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import orjson
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import EVERYTHING, Looker, Person, Reach, Right
 from collector.access.roles import together
@@ -20,7 +23,39 @@ from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import RetryableError
 from collector.health import Component
-from collector.settings.access_rules import MOST_OWNERS
+from collector.settings.access import MOST_OWNERS
+
+KEPT_US = 10_000_000  # how long an answer holds
+MOST = 1000
+# From each namespace to the next one in the index: as many steps as there are namespaces, however many exchanges.
+_STORED = text(
+    "WITH RECURSIVE found (name) AS ("
+    "SELECT min(namespace) FROM exchanges"
+    " UNION ALL SELECT (SELECT min(namespace) FROM exchanges WHERE namespace > found.name) FROM found WHERE found.name IS NOT NULL"
+    f") SELECT name FROM found WHERE name IS NOT NULL LIMIT {MOST}"
+)
+
+
+class KnownNamespaces:
+    """Of one store. `services`: the namespaces of the catalogue, from memory."""
+
+    def __init__(self, engine: AsyncEngine, services: Callable[[], Iterable[str]], clock: Clock) -> None:
+        self._engine, self._services, self._clock = engine, services, clock
+        self._held: tuple[int, Sequence[str]] | None = None
+
+    async def __call__(self) -> Sequence[str]:
+        """All of them, in order. Raises RetryableError: the store does not answer."""
+        if self._held is None or self._clock.monotonic_us() - self._held[0] >= KEPT_US:
+            self._held = (self._clock.monotonic_us(), await self._stored())
+        return sorted({*self._held[1], *self._services()})
+
+    async def _stored(self) -> Sequence[str]:
+        try:
+            async with self._engine.connect() as connection:
+                return list((await connection.execute(_STORED)).scalars())
+        except (SQLAlchemyError, OSError) as error:
+            raise RetryableError(f"which namespaces there are cannot be read: {getattr(error, 'orig', None) or error}") from error
+
 
 PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 GROUP = "audit.meshscribe.io"
@@ -53,7 +88,7 @@ Namespaces = Callable[[], Awaitable[Sequence[str]]]
 class Reviewer(Protocol):
     """The Kubernetes API, as far as it is needed: enrich/api.py."""
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, object]:
         """The answer to a review. Raises ApiError, which is a RetryableError."""
         ...
 
@@ -124,7 +159,7 @@ class SubjectAccess:
                 return error
 
 
-def review(person: Person, right: Right, namespace: str) -> dict[str, Any]:
+def review(person: Person, right: Right, namespace: str) -> dict[str, object]:
     """The question. Without a namespace: over all of them."""
     asked = RESOURCES[right]
     wanted = {"group": GROUP, "resource": asked.resource, "verb": asked.verb}
@@ -133,13 +168,13 @@ def review(person: Person, right: Right, namespace: str) -> dict[str, Any]:
     if namespace:
         wanted["namespace"] = namespace
     extra = (person.claims or {}).get("extra")
-    spec: dict[str, Any] = {"user": person.name, "groups": list(person.groups), "resourceAttributes": wanted}
+    spec: dict[str, object] = {"user": person.name, "groups": list(person.groups), "resourceAttributes": wanted}
     if isinstance(extra, dict):
         spec["extra"] = extra
     return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
 
 
-def is_allowed(answer: Mapping[str, Any]) -> bool:
+def is_allowed(answer: Mapping[str, object]) -> bool:
     """Whether it says yes, in so many words."""
     status = answer.get("status")
     return isinstance(status, dict) and status.get("allowed") is True and not status.get("denied")

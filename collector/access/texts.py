@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 
 import msgspec
 
-from collector.messages.a2a import A2a
 from collector.messages.field import fields
-from collector.messages.inference import AnswerChoice, ErrorDetails, Inference, RecordedAnswer, RecordedTensor, SocketClose, ToolCall
+from collector.messages.inference import A2a, AnswerChoice, ErrorDetails, Inference, RecordedAnswer, RecordedTensor, SocketClose, ToolCall
 from collector.messages.mcp import Mcp, McpMessage
 from collector.messages.record import Caller, Policy, Proxy, Record, RecordedBody, RecordedHop, RecordedRequest, RecordedResponse, Trace
 from collector.messages.record import Upstream as RecordedUpstream

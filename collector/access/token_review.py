@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 from collector.access.looker import Person
-from collector.access.peek import audiences, peek
-from collector.access.proof import CannotProveError, NotProvenError
+from collector.access.proof import CannotProveError, NotProvenError, audiences, peek
 from collector.clock import Clock
 from collector.enrich.api import Api, ApiError, Timings, connect_with
+from collector.enrich.resource import KubernetesObject
 from collector.health import Component
 from collector.settings.access import KubernetesLogin
 
@@ -86,7 +84,7 @@ class TokenReviews:
             task.exception()  # it is somebody's who waits; if all have gone, nobody's
 
     async def _ask(self, token: str) -> Person | None:
-        spec: dict[str, Any] = {"token": token}
+        spec: dict[str, object] = {"token": token}
         if self._settings.audience:
             spec["audiences"] = [self._settings.audience]
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
@@ -108,7 +106,7 @@ def api_of(settings: KubernetesLogin) -> Api:
     return Api(connect, Timings(connect_s=CONNECT_SECONDS))
 
 
-def person_in(status: Mapping[str, Any], audience: str) -> Person | None:
+def person_in(status: KubernetesObject, audience: str) -> Person | None:
     """Whom a TokenReview's status names, if it says so for this audience. An API server that knows of no audiences names none."""
     user = status.get("user")
     if status.get("authenticated") is not True or not isinstance(user, dict):

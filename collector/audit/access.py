@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from collector.access.look import Look, LookData, document, seen_by
+from collector.access.look import Look, LookData, document, of_row, seen_by
 from collector.access.looker import EVERYTHING, Right
-from collector.access.stored_looks import of_row
 from collector.audit import documents
 from collector.audit.asking import asked
 from collector.audit.exchange_queries import NAMED
@@ -20,10 +18,11 @@ from collector.audit.looking import ForbiddenError, reach, saw
 from collector.audit.moments import Span, first_id, past_id
 from collector.audit.pages import answer
 from collector.audit.parameters import AccessQuery, Looked, Seen
-from collector.audit.revisions import find
+from collector.audit.records import find
 from collector.clock import Clock
 from collector.settings import Audit
 from collector.store.schema import looks, looks_at
+from collector.store.sql_types import FoundRow, Statement
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
@@ -61,7 +60,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     return routes
 
 
-def looked(query: AccessQuery, span: Span, behind: str | None, limit: int) -> Select[Any]:
+def looked(query: AccessQuery, span: Span, behind: str | None, limit: int) -> Statement:
     """A page of looks, the newest first."""
     column = looks.c
     wanted: list[ColumnElement[bool]] = []
@@ -80,7 +79,7 @@ def looked(query: AccessQuery, span: Span, behind: str | None, limit: int) -> Se
     return select(looks).where(*wanted).order_by(column.id.desc()).limit(limit)
 
 
-def at(exchange: str, behind: str | None, limit: int) -> Select[Any]:
+def at(exchange: str, behind: str | None, limit: int) -> Statement:
     """A page of the looks that showed this exchange's texts or bodies, the newest first."""
     wanted = [looks_at.c.exchange == exchange]
     if behind is not None:
@@ -89,5 +88,5 @@ def at(exchange: str, behind: str | None, limit: int) -> Select[Any]:
     return select(looks).where(looks.c.id.in_(select(seen.c.look))).order_by(looks.c.id.desc())
 
 
-def _items(rows: Any, told: Callable[[Look], LookData]) -> list[bytes]:
+def _items(rows: Iterable[FoundRow], told: Callable[[Look], LookData]) -> list[bytes]:
     return [msgspec.json.encode(told(of_row(row))) for row in rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
@@ -26,19 +25,19 @@ from collector.audit import (
     ledger,
     ledger_map,
     login,
-    manual,
     probes,
     problems,
     services,
     tail,
     usage,
 )
+from collector.audit.bodiless import Heads
 from collector.audit.compressed import Compressed
 from collector.audit.description import tidy
 from collector.audit.guard import Guard, OpenToAll
-from collector.audit.heads import Heads
 from collector.audit.hosts import Hosts
 from collector.audit.looks import Looks
+from collector.audit.pages import PORTIONS, Portions
 from collector.audit.parameters import once
 from collector.audit.services import Known
 from collector.audit.shield import Faults, Meter, SecurityHeaders
@@ -65,7 +64,7 @@ class AuditApp(FastAPI):
 
     tails: Tails
 
-    def openapi(self) -> dict[str, Any]:
+    def openapi(self) -> dict[str, object]:
         description = super().openapi()
         tidy(description)
         return description
@@ -81,11 +80,12 @@ def create_app(
     access: Opened | None = None,
     looks: LookWriter | None = None,
     search: Search = NO_SEARCH,
+    portions: Portions = PORTIONS,
 ) -> AuditApp:
     """The application. It only reads, but for who looked; the caller disposes of the engine. The registry also gets the API's own metrics.
 
     `known`: the catalogue of services, in a process that has one. `access`: who may look; None: whoever asks. `looks`: writes down who
-    looked. `search`: whether texts are searched.
+    looked. `search`: whether texts are searched. `portions`: how much is read at a time.
     """
     app = AuditApp(
         title="Meshscribe audit API",
@@ -95,26 +95,25 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.tails = Tails(engine, clock, settings.query_seconds)
+    app.tails = Tails(engine, clock, settings.query_seconds, portions)
     for routes in (
-        exchanges.router(engine, settings, clock),
+        exchanges.router(engine, settings, clock, portions),
         bodies.router(engine),
         conversations.router(engine),
         facets.router(engine, clock),
-        histogram.router(engine, clock),
+        histogram.router(engine, clock, portions),
         events.router(engine),
-        export.router(engine, settings, clock),
-        tail.router(engine, settings, clock, app.tails),
+        export.router(engine, settings, clock, portions),
+        tail.router(engine, settings, clock, app.tails, portions),
         calls.router(engine, clock),
         services.router(known, engine, settings, clock),
-        ledger.router(engine, settings, clock),
-        ledger_map.router(engine, clock),
+        ledger.router(engine, settings, clock, portions),
+        ledger_map.router(engine, clock, portions),
         usage.router(engine, clock),
         looked.router(engine, settings, clock),
     ):
         app.include_router(routes, dependencies=[Depends(once)])
     app.include_router(probes.router(health, registry))
-    app.include_router(manual.router())
     app.include_router(assets.router())
     problems.install(app)
     app.add_middleware(Faults)

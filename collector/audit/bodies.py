@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
-from collector.audit.etags import tagged
+from collector.audit.bodiless import tagged
 from collector.audit.looking import reach, saw
 from collector.audit.parameters import Revision
 from collector.audit.problems import NotFoundError, damaged
-from collector.audit.records import records
-from collector.audit.revisions import find
+from collector.audit.records import find, records
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.completeness import names
@@ -33,6 +31,7 @@ from collector.messages.record import Record, RecordedBody, RecordedRequest, Rec
 from collector.store.events import payload_bytes
 from collector.store.schema import exchanges
 from collector.store.sound import remains
+from collector.store.sql_types import FoundRow
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?")
 _COLUMNS = (exchanges.c.id, queries.NAMED, exchanges.c.completeness, exchanges.c.crc, exchanges.c.data)
@@ -59,7 +58,7 @@ def router(engine: AsyncEngine) -> APIRouter:
     return routes
 
 
-def compare(row: Row[Any], data: bytes, record: Record) -> bool:
+def compare(row: FoundRow, data: bytes, record: Record) -> bool:
     """Whether the bytes are those that the record speaks of. Raises DamagedError: they are others. False: nobody can tell, because the
     record is damaged, or because the bytes were cut on their way here.
     """
@@ -103,7 +102,7 @@ async def _body(
     return Response(data, headers=headers)
 
 
-def _headers(row: Row[Any], captured: int, name: str) -> dict[str, str]:
+def _headers(row: FoundRow, captured: int, name: str) -> dict[str, str]:
     """What is not known is left out."""
     headers = {
         "Content-Type": _value(row.content_type) or _UNKNOWN,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
 from collector.audit import call_documents, documents
-from collector.audit import call_queries as queries
+from collector.audit import exchange_queries as queries
 from collector.audit.folding import Call, Folded, fold
 from collector.audit.hops import Hop, hop
 from collector.audit.looking import reach, saw
@@ -24,6 +22,7 @@ from collector.audit.problems import NotFoundError
 from collector.audit.records import records
 from collector.clock import Clock
 from collector.describe.record import call_id
+from collector.store.sql_types import FoundRow
 
 MOST = 500  # exchanges: a call has a few; only ids that a client repeats have more
 
@@ -57,13 +56,13 @@ def _masked(asked: str) -> str:
     return call_id(queries.request_ids(asked)[0])
 
 
-def _items(rows: Sequence[Row[Any]], stored: Sequence[bytes]) -> list[bytes]:
+def _items(rows: Sequence[FoundRow], stored: Sequence[bytes]) -> list[bytes]:
     found = (_readable(row, record) for row, record in zip(rows, stored, strict=True))
     folded = fold(one for one in found if one is not None)
     return [msgspec.json.encode(document(call, folded)) for call in folded.calls]
 
 
-def _readable(row: Row[Any], record: bytes) -> Hop | None:
+def _readable(row: FoundRow, record: bytes) -> Hop | None:
     """None: of a damaged row not even what a hop needs can be read. The call is told without it."""
     try:
         return hop(record, row.time_us, row.duration_us)

@@ -8,10 +8,11 @@ from typing import Any
 from collector.audit.documents import record_schemas
 from collector.audit.problems import MEDIA_TYPE
 
+OpenApi = dict[str, Any]  # the framework's own type of a description, and of its parts
 _REFERENCE = re.compile(r"'#/components/schemas/([^']+)'")
 
 
-def tidy(description: dict[str, Any]) -> None:
+def tidy(description: OpenApi) -> None:
     """Changes it in place; doing so twice changes nothing more."""
     for path in description["paths"].values():
         for operation in path.values():
@@ -24,7 +25,7 @@ def tidy(description: dict[str, Any]) -> None:
     _drop_unused(description)
 
 
-def _errors(operation: dict[str, Any]) -> None:
+def _errors(operation: OpenApi) -> None:
     """They are sent as problem JSON only, and 400 is what the framework takes 422 for."""
     operation["responses"].pop("422", None)
     for response in operation["responses"].values():
@@ -32,7 +33,7 @@ def _errors(operation: dict[str, Any]) -> None:
             response["content"].pop("application/json", None)
 
 
-def _without_null(parameter: dict[str, Any]) -> None:
+def _without_null(parameter: OpenApi) -> None:
     """A parameter may be absent; there is no way to write null in a URL."""
     schema = parameter["schema"]
     either = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
@@ -41,7 +42,7 @@ def _without_null(parameter: dict[str, Any]) -> None:
         schema.update(either[0])
 
 
-def _drop_unused(description: dict[str, Any]) -> None:
+def _drop_unused(description: OpenApi) -> None:
     """Schemas of the types into which parameters are read mean nothing to a caller."""
     schemas = description["components"]["schemas"]
     used: set[str] = set()

@@ -8,11 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from collector.access.look import LookData
 from collector.audit.call_documents import Calls
 from collector.audit.counted_documents import Facets, Histogram
-from collector.audit.schemas import reference, schemas
 from collector.conversation.document import Conversation
 from collector.conversation.timeline_document import Timeline
-from collector.messages.field import field
-from collector.messages.freshness import Freshness
+from collector.enrich.status import Freshness
+from collector.messages.field import field, reference, schemas
 from collector.messages.record import Record
 from collector.messages.service import KnownService
 
@@ -234,21 +233,21 @@ class Readiness(BaseModel):
     components: list[Component]
 
 
-def _problem(description: str) -> dict[str, Any]:
+def _problem(description: str) -> dict[str, object]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": description, "model": Problem, "content": {"application/problem+json": {"schema": schema}}}
 
 
-def _answer(kind: type, description: str) -> dict[str, Any]:
+def _answer(kind: type, description: str) -> dict[str, object]:
     return {"description": description, "content": {"application/json": {"schema": reference(kind)}}}
 
 
-def _header(description: str) -> dict[str, Any]:
+def _header(description: str) -> dict[str, object]:
     return {"description": description, "schema": {"type": "string"}}
 
 
 @cache
-def record_schemas() -> dict[str, dict[str, Any]]:
+def record_schemas() -> dict[str, dict[str, object]]:
     """Of the answers that are no models here: made from the types of records."""
     return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage)
 

@@ -6,25 +6,22 @@ Payloads go as `data_base64`, so that their bytes are exact; the record and the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
 from collector.audit import documents
 from collector.audit import exchange_queries as queries
 from collector.audit.bodies import compare
-from collector.audit.etags import tagged
+from collector.audit.bodiless import tagged
 from collector.audit.looking import looked_at, reach, saw
 from collector.audit.moments import when
 from collector.audit.parameters import Nothing
-from collector.audit.records import shown, within_right
-from collector.audit.revisions import find
+from collector.audit.records import find, shown, within_right
 from collector.describe.identity import event_id
 from collector.describe.usage import usage_event
 from collector.errors import DamagedError
@@ -33,6 +30,7 @@ from collector.messages.record import Record
 from collector.store.events import payload_bytes
 from collector.store.schema import exchanges
 from collector.store.sound import body
+from collector.store.sql_types import FoundRow
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
 _UNKNOWN = "unknown"  # of a damaged row: an event must have it
@@ -68,13 +66,13 @@ def router(engine: AsyncEngine) -> APIRouter:
     return routes
 
 
-async def _payloads(connection: AsyncConnection, found: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+async def _payloads(connection: AsyncConnection, found: Sequence[FoundRow]) -> Sequence[FoundRow]:
     ids = [event_id(row.exchange, direction, row.revision) for row in found for direction in ("request", "response")]
-    rows: Sequence[Row[Any]] = (await connection.execute(queries.all_payloads(ids))).all()
+    rows: Sequence[FoundRow] = (await connection.execute(queries.all_payloads(ids))).all()
     return rows
 
 
-def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]], own: Mapping[str, bytes]) -> Iterator[CloudEvent]:
+def _events(found: Sequence[FoundRow], stored: Sequence[FoundRow], own: Mapping[str, bytes]) -> Iterator[CloudEvent]:
     """Revision by revision, the oldest first; the exchange, then its payloads, then its usage, as the pipeline orders them."""
     for row in reversed(found):
         extensions = {"exchange": row.exchange, "revision": row.revision}
@@ -88,7 +86,7 @@ def _events(found: Sequence[Row[Any]], stored: Sequence[Row[Any]], own: Mapping[
             yield usage
 
 
-def _usage(row: Row[Any], record: Record) -> CloudEvent | None:
+def _usage(row: FoundRow, record: Record) -> CloudEvent | None:
     """Not stored: it is a function of the record."""
     if record.get("damaged"):
         return None
@@ -99,7 +97,7 @@ def _usage(row: Row[Any], record: Record) -> CloudEvent | None:
     return CloudEvent(attributes, msgspec.json.decode(event.data))
 
 
-def _payload(row: Row[Any], record: Record) -> CloudEvent:
+def _payload(row: FoundRow, record: Record) -> CloudEvent:
     """Of damaged bytes, or bytes that do not fit the record's sha256, an event that says so."""
     try:
         extensions = msgspec.json.decode(body(row.id, row.extensions), type=dict[str, object])
@@ -111,7 +109,7 @@ def _payload(row: Row[Any], record: Record) -> CloudEvent:
     return CloudEvent(_attributes(row, row.type, row.content_type, extensions), data)
 
 
-def _attributes(row: Row[Any], kind: str, content_type: str | None, extensions: dict[str, object]) -> dict[str, object]:
+def _attributes(row: FoundRow, kind: str, content_type: str | None, extensions: dict[str, object]) -> dict[str, object]:
     time = None if row.time_us is None else when(row.time_us)
     optional = {"subject": row.subject, "datacontenttype": content_type, "time": time}
     return {

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
-from typing import Any
+from string import hexdigits
 
-from sqlalchemy import ColumnElement, Select, TextClause, and_, false, func, literal_column, or_, select, true, tuple_, union
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal_column, or_, select, true, tuple_, union
 
 from collector.access.looker import EVERYTHING, Reach
 from collector.audit import mark_queries
-from collector.audit.call_queries import request_ids
 from collector.audit.hints import Aside, Hint, in_words
 from collector.audit.looking import each_within, within
 from collector.audit.moments import Span, first_id, past_id
+from collector.audit.pages import PORTIONS
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, ExportQuery
 from collector.audit.values import LARGEST, LARGEST_ORDINAL, Flags, Statuses
+from collector.describe.record import call_id
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
 from collector.store.schema import (
@@ -34,21 +35,42 @@ from collector.store.schema import (
     payloads,
     places,
 )
+from collector.store.sql_types import Condition, Statement
 
-Condition = ColumnElement[Any] | TextClause
-
-MANY = 4_000  # rows of a range that SQLite sorts in about the time in which it looks through its rows in order until a page is full
+_column = exchanges.c
+_MASKED = 14  # the character that describe.record.call_id masks
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
 InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
 REACH = "reach"
-LOOKED_AT = 12_500  # rows, at most, before it is given up: many may lie together, far from here
 
-_column = exchanges.c
 # Of a damaged row: the first revision's id is the exchange's.
 NAMED = func.coalesce(_column.exchange, _column.id).label("exchange")
 NUMBERED = func.coalesce(_column.revision, 0).label("revision")
 # Said as a literal, in the words of the partial index: only then do the databases see that the index covers it.
 _REVISED = _column.revision > literal_column("0")
+
+
+def request_ids(asked: str) -> list[str]:
+    """All request ids that are the same call's: Envoy writes its tracing decision into one character of a UUID."""
+    masked = call_id(asked)
+    if masked[_MASKED : _MASKED + 1] != "x" or call_id(asked[:_MASKED] + "0" + asked[_MASKED + 1 :]) != masked:
+        return [asked]
+    return sorted({asked} | {asked[:_MASKED] + digit + asked[_MASKED + 1 :] for digit in hexdigits})
+
+
+def hops(asked: str, span: Span, limit: int, reach: Reach = EVERYTHING) -> Statement:
+    """(id, exchange, time_us, duration_us, crc, data) of the newest revisions, in the order of time, by the index on request ids.
+
+    The order is by an expression: asked for the order of a key, a database may choose to look through all that is stored in that order.
+    """
+    wanted: list[ColumnElement[bool]] = [_column.request_id.in_(request_ids(asked)), _column.superseded.is_(False)]
+    wanted.append(within(reach, exchanges, Aside))
+    if span.since_us is not None:
+        wanted += [_column.id >= first_id(span.since_us), _column.time_us >= span.since_us]
+    if span.until_us is not None:
+        wanted += [_column.id < past_id(span.until_us), _column.time_us < span.until_us]
+    found = select(_column.id, _column.exchange, _column.time_us, _column.duration_us, _column.crc, _column.data).where(*wanted)
+    return found.order_by(_column.id.concat("")).limit(limit)
 
 
 class Way(Enum):
@@ -77,7 +99,7 @@ def page(
     leading: str | None = None,
     reach: Reach = EVERYTHING,
     also: Sequence[Condition] = (),
-) -> Select[Any]:
+) -> Statement:
     """A page (id, exchange, crc, data) in the order of time, from behind the id `behind` on, up to and with `edge`.
 
     `leading`: which of the values asked for SQLite is to look for first; None: as it likes. `also`: what must hold beside the filters.
@@ -98,7 +120,7 @@ def page(
     return select(_column.id, _column.exchange, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
 
 
-def _first(each: list[Select[Any]], descending: bool, limit: int) -> Select[Any]:
+def _first(each: list[Statement], descending: bool, limit: int) -> Statement:
     """The first ids of several lists of ids in the order of time, each once."""
     if len(each) == 1:
         return select(each[0].subquery().c.id)
@@ -106,7 +128,7 @@ def _first(each: list[Select[Any]], descending: bool, limit: int) -> Select[Any]
     return select(together.c.id).order_by(together.c.id.desc() if descending else together.c.id.asc()).limit(limit)
 
 
-def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int = LOOKED_AT) -> Select[Any]:
+def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int) -> Select[str]:
     """The id of the last row that is looked at in the order of time; none if there are fewer."""
     descending = query.order == "desc"
     wanted = _ids_of(span)
@@ -115,13 +137,13 @@ def edge_of(query: InTime, span: Span, behind: str | None, looked_at: int = LOOK
     return select(_column.id).where(*wanted).order_by(_column.id.desc() if descending else _column.id.asc()).offset(looked_at - 1).limit(1)
 
 
-def size_of_range(query: ExchangeFilters) -> Select[Any] | None:
-    """How many exchanges are in the range of values that is asked for, counted up to MANY; None: it is no range, or no index has it."""
+def size_of_range(query: ExchangeFilters, most: int = PORTIONS.sorted_rows) -> Select[int] | None:
+    """How many exchanges are in the range of values that is asked for, counted up to `most`; None: it is no range, or no index has it."""
     wanted = _range(query)
-    return _counted(wanted, MANY) if wanted and _is_indexed(query) else None
+    return _counted(wanted, most) if wanted and _is_indexed(query) else None
 
 
-def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Select[Any] | None:
+def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Statement | None:
     """A row: by name, how many exchanges have each of the values that are asked for, counted up to COUNTED; None: it is one, or none.
 
     What lies within a limited reach counts as one of the values, by the name REACH.
@@ -136,12 +158,12 @@ def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Select
     return select(*(_counted(make(False), COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
 
 
-def size_within(reach: Reach) -> Select[Any]:
-    """How many exchanges lie within a limited reach, counted up to MANY."""
-    return _counted([within(reach, exchanges)], MANY)
+def size_within(reach: Reach, most: int = PORTIONS.sorted_rows) -> Select[int]:
+    """How many exchanges lie within a limited reach, counted up to `most`."""
+    return _counted([within(reach, exchanges)], most)
 
 
-def _counted(wanted: Sequence[Condition], most: int) -> Select[Any]:
+def _counted(wanted: Sequence[Condition], most: int) -> Select[int]:
     return select(func.count()).select_from(select(_column.id).where(*wanted).limit(most).subquery())
 
 
@@ -153,7 +175,7 @@ def _is_indexed(query: ExchangeFilters) -> bool:
 
 def stored_page(
     query: ExchangeQuery, span: Span, journal: str, low: Place, high: Place, limit: int, reach: Reach = EVERYTHING, few: bool = False
-) -> Select[Any]:
+) -> Statement:
     """A page (position, ordinal, id, exchange, crc, data) of one journal in the order of storage: behind `low`, up to and with `high`.
 
     `few`: as few rows lie within the reach as can be sorted.
@@ -165,12 +187,12 @@ def stored_page(
     return select(*columns).where(*wanted).order_by(_column.position, _column.ordinal).limit(limit)
 
 
-def stored_places() -> Select[Any]:
+def stored_places() -> Statement:
     """The newest place (journal, position, ordinal) that the store holds of every journal."""
     return select(places.c.journal, places.c.position, places.c.ordinal).order_by(places.c.journal)
 
 
-def newest_place(journal: str, reach: Reach, few: bool) -> Select[Any]:
+def newest_place(journal: str, reach: Reach, few: bool) -> Statement:
     """The newest place (position, ordinal) of what lies within a limited reach: that of the journal tells how much others have."""
     newest = (_column.position.desc(), _column.ordinal.desc())
     return select(_column.position, _column.ordinal).where(*placed(), *_of_journal(journal, reach, few)).order_by(*newest).limit(1)
@@ -217,7 +239,7 @@ def conditions(
 
 def _values(query: ExchangeFilters) -> dict[str, Callable[[bool], list[Condition]]]:
     """By name, the conditions of each value that has an index. Each can be made so that SQLite does not take it (`aside`)."""
-    plain: dict[str, tuple[ColumnElement[Any], str | None]] = {
+    plain: dict[str, tuple[ColumnElement[object], str | None]] = {
         "namespace": (_column.namespace, query.namespace),
         "service": (_column.service, query.service),
         "node": (_column.node, query.node),
@@ -235,7 +257,7 @@ def _values(query: ExchangeFilters) -> dict[str, Callable[[bool], list[Condition
     return made
 
 
-def _is(column: ColumnElement[Any], value: str, aside: bool) -> list[Condition]:
+def _is(column: ColumnElement[object], value: str, aside: bool) -> list[Condition]:
     return [(Aside(column) if aside else column) == value]
 
 
@@ -251,12 +273,12 @@ def _range(query: ExchangeFilters) -> list[Condition]:
     return wanted
 
 
-def named(event: str, reach: Reach = EVERYTHING) -> Select[Any]:
+def named(event: str, reach: Reach = EVERYTHING) -> Select[str]:
     """The exchange's id, of the event id of any of its revisions."""
     return select(NAMED).where(_column.id == event, within(reach, exchanges, Aside))
 
 
-def revisions(exchange: str, *columns: ColumnElement[Any], reach: Reach = EVERYTHING) -> Select[Any]:
+def revisions(exchange: str, *columns: ColumnElement[object] | ColumnElement[bool], reach: Reach = EVERYTHING) -> Statement:
     """The revisions of an exchange, the newest first, by the primary key and the index on revised ones."""
     near = (_column.id >= exchange[:14], _column.id < exchange[:13] + ".")  # their ids all begin like the first one's: one partition
     revised = select(_column.id).where(_column.exchange == exchange, _REVISED, *near)
@@ -264,12 +286,12 @@ def revisions(exchange: str, *columns: ColumnElement[Any], reach: Reach = EVERYT
     return select(*columns).where(_column.id.in_(ids), *near, within(reach, exchanges, Aside)).order_by(_column.revision.desc())
 
 
-def payload(ids: Sequence[str]) -> Select[Any]:
+def payload(ids: Sequence[str]) -> Statement:
     """The newest payload among these event ids."""
     return select(payloads).where(payloads.c.id.in_(ids)).order_by(payloads.c.revision.desc()).limit(1)
 
 
-def all_payloads(ids: Sequence[str]) -> Select[Any]:
+def all_payloads(ids: Sequence[str]) -> Statement:
     """Every payload among these event ids, requests first."""
     return select(payloads).where(payloads.c.id.in_(ids)).order_by(payloads.c.revision, payloads.c.type)
 
@@ -292,7 +314,7 @@ def _ids_of(span: Span) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _beginning(column: ColumnElement[Any], beginning: ColumnElement[Any], value: str, aside: bool) -> list[Condition]:
+def _beginning(column: ColumnElement[object], beginning: ColumnElement[object], value: str, aside: bool) -> list[Condition]:
     """That the column is the value, in the words of the index on its beginning. A condition said twice would be counted as two."""
     said = Aside(beginning) if aside else beginning
     return [said == value] if len(value) < INDEXED else [said == value[:INDEXED], column == value]

@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Row, and_
+from sqlalchemy import ColumnElement, and_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
 from collector.audit import documents, mark_queries, text_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.asking import Asked, asked
+from collector.audit.bodiless import tagged
 from collector.audit.cursors import Cursor
-from collector.audit.etags import tagged
-from collector.audit.exchange_queries import Condition, Way
+from collector.audit.exchange_queries import Way
 from collector.audit.looking import reach
 from collector.audit.looking import within as within_reach
 from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
 from collector.audit.moments import Span, rfc3339
 from collector.audit.news import BEGINNING, seen, written
-from collector.audit.pages import Page, Room, answer, read
+from collector.audit.pages import PORTIONS, Page, Portions, Room, answer, read
 from collector.audit.parameters import ExchangeFilters, ExchangeQuery, Exchanges, Revision, TailQuery
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.records import shown
-from collector.audit.revisions import find
+from collector.audit.records import find, shown
 from collector.audit.values import After, after
 from collector.clock import Clock
 from collector.messages.event import Place
 from collector.settings import Audit
 from collector.store.schema import exchanges
+from collector.store.sql_types import Condition, FoundRow
 
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 
 
-def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portions) -> APIRouter:
     """The routes of records."""
     routes = APIRouter(tags=["exchanges"])
 
@@ -50,7 +50,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
         tells_others = query.order == "stored" or mark_queries.is_bounded(query)
         narrowed = covered if tells_others else queries.beyond(query, covered)
         async with engine.connect() as connection:
-            return await list_page(connection, request, Listed(query, page, page.within(query, clock), narrowed, also))
+            return await list_page(connection, request, Listed(query, page, page.within(query, clock), narrowed, portions, also))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
@@ -85,6 +85,7 @@ class Listed(NamedTuple):
     page: Asked
     within: Span
     reach: Reach
+    portions: Portions
     also: Sequence[Condition] = ()
 
     @property
@@ -101,6 +102,7 @@ class InTime(NamedTuple):
     room: Room
     reach: Reach = EVERYTHING
     also: Sequence[Condition] = ()
+    portions: Portions = PORTIONS
 
     @property
     def sought(self) -> Sought:
@@ -111,7 +113,7 @@ class InTime(NamedTuple):
 async def _by_time(connection: AsyncConnection, request: Request, of: Listed) -> Response:
     if of.query.after is not None:
         raise BadParametersError([Fault("after", "goes with order=stored only")])
-    page = InTime(of.query, of.within, of.behind, Room(of.page.limit), of.reach, of.also)
+    page = InTime(of.query, of.within, of.behind, Room(of.page.limit, of.portions.page_bytes), of.reach, of.also, of.portions)
     if mark_queries.is_bounded(of.query):
         marked = await find_marked(connection, page.sought, of.behind, of.page.limit)
         items, complete_from = await shown(request, connection, marked.rows, "list"), await _complete_from(connection, of)
@@ -162,12 +164,13 @@ async def _planned(connection: AsyncConnection, of: InTime) -> Page:
 async def _found(connection: AsyncConnection, of: InTime) -> Page:
     """The page out of an SQLite file, which keeps no statistics: so what is asked for is counted, up to a bound, before it is read."""
     way, leading = Way.AS_PLANNED, await _rarest(connection, of.query, of.reach)
-    if (size := queries.size_of_range(of.query)) is not None:
-        way = Way.SORTED if (await connection.execute(size)).scalar_one() < queries.MANY else Way.LOOKED_THROUGH
+    if (size := queries.size_of_range(of.query, of.portions.sorted_rows)) is not None:
+        way = Way.SORTED if (await connection.execute(size)).scalar_one() < of.portions.sorted_rows else Way.LOOKED_THROUGH
     if way is not Way.SORTED and leading == queries.REACH:
         way = Way.MERGED
     if way is Way.LOOKED_THROUGH:
-        edge = (await connection.execute(queries.edge_of(of.query, of.within, of.behind))).scalar_one_or_none()
+        wanted = queries.edge_of(of.query, of.within, of.behind, of.portions.looked_at)
+        edge = (await connection.execute(wanted)).scalar_one_or_none()
         found = await _read(connection, of, way, edge, leading)
         if found.more or edge is None:
             return found
@@ -196,10 +199,10 @@ async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> 
     Places are told of what may be seen alone: how far a journal has come tells how much others have.
     """
     page, start = of.page, _after(of.page.cursor, of.query)
-    few = await _few(connection, of.reach)
+    few = await _few(connection, of.reach, of.portions.sorted_rows)
     high = await seen(connection, of.reach, few)
     reached = high.copy() if start.now else dict(start.places)
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     more = False
     for journal, end in high.items():
         low = reached.get(journal, BEGINNING)
@@ -208,7 +211,8 @@ async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> 
         if more := len(rows) == page.limit:
             break
         room = page.limit - len(rows)
-        some, more = await read(connection, queries.stored_page(of.query, of.within, journal, low, end, room + 1, of.reach, few), room)
+        statement = queries.stored_page(of.query, of.within, journal, low, end, room + 1, of.reach, few)
+        some, more = await read(connection, statement, room, of.portions.page_bytes)
         rows += some
         reached[journal] = Place(some[-1].position, some[-1].ordinal) if more else end
         if more:
@@ -218,11 +222,11 @@ async def _stored(connection: AsyncConnection, request: Request, of: Listed) -> 
     return answer(items, next=page.next(place if more else None, of.within), after=place, complete_from=complete_from)
 
 
-async def _few(connection: AsyncConnection, reach: Reach) -> bool:
+async def _few(connection: AsyncConnection, reach: Reach, most: int) -> bool:
     """Whether SQLite had better find what is within the reach, and sort it, than look for it in the order of storage."""
     if reach.everything or connection.dialect.name != "sqlite":
         return False
-    return int((await connection.execute(queries.size_within(reach))).scalar_one()) < queries.MANY
+    return int((await connection.execute(queries.size_within(reach, most))).scalar_one()) < most
 
 
 def _after(cursor: Cursor | None, query: ExchangeQuery) -> After:

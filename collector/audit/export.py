@@ -21,14 +21,13 @@ from collector.audit.exchanges import may_ask
 from collector.audit.export_forms import FORMS, Csv, Ndjson
 from collector.audit.export_pages import Part, Shown, part
 from collector.audit.fixed import Fixed, fix
+from collector.audit.long_answers import Seats, Standing, Streamed
 from collector.audit.looking import reach, saw, saw_more, within
 from collector.audit.moments import span
+from collector.audit.pages import Portions
 from collector.audit.parameters import Exported, ExportQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
-from collector.audit.seats import Seats
-from collector.audit.standing import Standing
-from collector.audit.streams import Streamed
 from collector.audit.turns import Turn, turn
 from collector.clock import Clock
 from collector.settings import Audit
@@ -44,7 +43,7 @@ class Hashed(Protocol):
     def hexdigest(self) -> str: ...
 
 
-def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portions) -> APIRouter:
     """The route of exports."""
     routes = APIRouter(tags=["export"])
     seats = Seats("exports", settings.exports, settings.client_exports)
@@ -52,7 +51,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     @routes.get("/v1/export", responses=documents.EXPORT, summary="All exchanges that match, as lines")
     async def export(request: Request, query: Exported) -> Response:
         """What the store holds when it begins, and no later row or revision. The last line tells how many there are and their SHA-256."""
-        shown = _shown(request, query)
+        shown = _shown(request, query, portions)
         seat = seats.take(turn(request).client)
         with seat.kept():
             at = await _at(engine, request, query, clock)
@@ -65,10 +64,10 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     return routes
 
 
-def _shown(request: Request, query: ExportQuery) -> Shown:
+def _shown(request: Request, query: ExportQuery, portions: Portions) -> Shown:
     also = may_ask(request, query)
     bodies = within(reach(request, Right.BODIES), exchanges) if query.bodies else None
-    return Shown(queries.beyond(query, reach(request, Right.EXCHANGES)), bodies, partial(as_seen, request), also)
+    return Shown(queries.beyond(query, reach(request, Right.EXCHANGES)), bodies, partial(as_seen, request), also, portions)
 
 
 async def _at(engine: AsyncEngine, request: Request, query: ExportQuery, clock: Clock) -> Fixed:

@@ -1,4 +1,4 @@
-"""How an export is written: NDJSON and CSV, each with a last line that tells that it is whole. Pure.
+"""How exports and sums are written: NDJSON and CSV, each with a last line that tells that it is whole. Pure.
 
 CSV is opened in spreadsheets, which run a cell that begins like a formula; the record's texts are anybody's. Such a cell gets a ' in front,
 and so does one that begins with a ': whoever takes one leading ' away has the text as it was.
@@ -16,10 +16,13 @@ import msgspec
 
 from collector.audit.export_pages import Body, Item
 from collector.messages.facts import FACTS, Value, facts
+from collector.messages.usage_counts import ESTIMATED, LATE, TOKENS, UNCLASSED, UNITS
 
 END = "meshscribe_export"  # the member of NDJSON's last line, and what CSV's begins with behind a #
 SIDES = ("request", "response")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠", "|", "%")
+USAGE_END = "#meshscribe_usage"  # what the last line begins with
+_UNTOLD = (UNCLASSED, UNITS, ESTIMATED, LATE)
 
 
 class Form(Protocol):
@@ -77,7 +80,7 @@ class Csv:
         return _rows(self._row(item) for item in items)
 
     def _row(self, item: Item) -> Sequence[str]:
-        record: dict[str, Any] = msgspec.json.decode(item.record)
+        record: dict[str, object] = msgspec.json.decode(item.record)
         bodies = [_cell_of(item.bodies.get(side)) for side in SIDES] if self._bodies else []
         return [*(cell(value) for value in facts(record)), *bodies]
 
@@ -119,3 +122,22 @@ def _cell_of(body: Body | None) -> str:
     if body is None:
         return ""
     return "damaged" if body.damaged is not None else f"base64:{base64.b64encode(body.data).decode()}"
+
+
+def csv_of(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """`items` of GET /v1/usage; `names`: what they are grouped by."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*names, "folded", "calls", *TOKENS, "without_usage", "share_without_usage", *_UNTOLD])
+    for item in items:
+        tokens, coverage = item["tokens"], item["coverage"]
+        known = [cell(item["group"].get(name)) for name in names]
+        counts = [coverage[name] for name in ("without_usage", "share_without_usage")]
+        more = [coverage.get(name, 0) for name in _UNTOLD]
+        writer.writerow([*known, int(item.get("folded", False)), item["calls"], *(tokens.get(name, 0) for name in TOKENS), *counts, *more])
+    return text.getvalue()
+
+
+def end_of(told: Mapping[str, object]) -> str:
+    """The last line: the time, the totals, and what the sums do not tell, as JSON."""
+    return f"{USAGE_END} {msgspec.json.encode({name: value for name, value in told.items() if value is not None}).decode()}\r\n"

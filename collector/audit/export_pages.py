@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Reach
@@ -15,16 +15,15 @@ from collector.audit.bodies import compare
 from collector.audit.exchange_queries import NAMED, NUMBERED
 from collector.audit.exchanges import InTime, in_time
 from collector.audit.fixed import Fixed, as_of
-from collector.audit.pages import Page, Room
+from collector.audit.pages import PORTIONS, Page, Portions, Room
 from collector.audit.parameters import ExportQuery
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
 from collector.messages.record import Record
 from collector.store.events import payload_bytes
 from collector.store.schema import exchanges, payloads
+from collector.store.sql_types import FoundRow, Statement
 
-ROWS, BYTES = 1000, 4 << 20
-ROWS_WITH_BODIES, BODY_BYTES = 100, 8 << 20
 _AT_ONCE = 1000  # ids in a statement
 _UNTOLD = 16  # times its stored length a body is taken for whose size is not told
 
@@ -65,13 +64,15 @@ class Shown(NamedTuple):
 
     reach: Reach
     bodies: ColumnElement[bool] | None
-    see: Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]
+    see: Callable[[AsyncConnection, Sequence[FoundRow]], Awaitable[tuple[list[bytes], set[str]]]]
     also: Sequence[ColumnElement[bool]] = ()
+    portions: Portions = PORTIONS
 
 
 async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows: int, shown: Shown) -> Part:
     """At most so many items behind the cursor."""
-    room = Room(min(rows, ROWS if shown.bodies is None else ROWS_WITH_BODIES), BYTES)
+    at_most = shown.portions.export_rows if shown.bodies is None else shown.portions.export_rows_with_bodies
+    room = Room(min(rows, at_most), shown.portions.export_bytes)
     also = [*as_of(at.held, query.revisions == "newest"), *shown.also]
     every = query.model_copy(update={"revisions": "all"})
     found = await in_time(connection, InTime(every, at.span, at.key or None, room, shown.reach, also))
@@ -81,7 +82,7 @@ async def part(connection: AsyncConnection, query: ExportQuery, at: Fixed, rows:
     return await _with_bodies(connection, found, shown, shown.bodies)
 
 
-def _items(rows: Sequence[Row[Any]], told: Sequence[bytes], texts: set[str]) -> list[Item]:
+def _items(rows: Sequence[FoundRow], told: Sequence[bytes], texts: set[str]) -> list[Item]:
     return [Item(row.id, row.exchange, record, {}, row.id in texts) for row, record in zip(rows, told, strict=True)]
 
 
@@ -90,7 +91,7 @@ async def _with_bodies(connection: AsyncConnection, found: Page, shown: Shown, b
     kept, size = 0, 0
     for row in found.rows:
         size += sum(body.bytes for body in sizes.get(row.id, {}).values())
-        if kept and size > BODY_BYTES:
+        if kept and size > shown.portions.export_body_bytes:
             break
         kept += 1
     rows = found.rows[:kept]
@@ -111,14 +112,14 @@ class _Told(NamedTuple):
     own: bool
 
 
-def _payloads(ids: Sequence[str]) -> Select[Any]:
+def _payloads(ids: Sequence[str]) -> Statement:
     column = payloads.c
     return select(column.id, column.type, column.revision, column.size, func.coalesce(func.length(column.data), 0).label("length")).where(
         column.id.in_(ids)
     )
 
 
-async def _sizes(connection: AsyncConnection, rows: Sequence[Row[Any]], shown: ColumnElement[bool]) -> dict[str, dict[str, _Told]]:
+async def _sizes(connection: AsyncConnection, rows: Sequence[FoundRow], shown: ColumnElement[bool]) -> dict[str, dict[str, _Told]]:
     """By row and side, the newest body among its revision and those before it."""
     column = exchanges.c
     asked = select(column.id, NAMED, NUMBERED).where(column.id.in_([row.id for row in rows]), shown)
@@ -148,18 +149,18 @@ async def _revised(connection: AsyncConnection, names: Sequence[str]) -> dict[st
     return found
 
 
-async def _sized(connection: AsyncConnection, ids: Sequence[str]) -> list[Row[Any]]:
-    found: list[Row[Any]] = []
+async def _sized(connection: AsyncConnection, ids: Sequence[str]) -> list[FoundRow]:
+    found: list[FoundRow] = []
     for start in range(0, len(ids), _AT_ONCE):
         found += (await connection.execute(_payloads(ids[start : start + _AT_ONCE]))).all()
     return found
 
 
-async def _stored(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+async def _stored(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, FoundRow]:
     return {row.id: row for row in await connection.execute(select(payloads).where(payloads.c.id.in_(ids)))} if ids else {}
 
 
-def _body(row: Row[Any] | None, told: _Told, record: bytes) -> Body:
+def _body(row: FoundRow | None, told: _Told, record: bytes) -> Body:
     if row is None:
         return Body(0, None, None, None, False, b"", "it has gone meanwhile")
     known = (row.revision, row.content_type, row.content_encoding, row.size)

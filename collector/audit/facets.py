@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row, and_
+from sqlalchemy import and_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
@@ -26,6 +25,7 @@ from collector.clock import Clock
 from collector.messages.completeness import names
 from collector.messages.marks import of_column
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow
 
 _PLAIN = ("namespace", "service", "model", "node", "caller", "method")
 _column = exchanges.c
@@ -74,7 +74,7 @@ class _Counter:
         self.absent = 0
 
 
-def _count(rows: Sequence[Row[Any]], asked: Iterable[str]) -> dict[str, _Counter]:
+def _count(rows: Sequence[FoundRow], asked: Iterable[str]) -> dict[str, _Counter]:
     counters = {name: _Counter() for name in asked}
     for name in (name for name in _PLAIN if name in counters):
         column = [getattr(row, name) for row in rows]
@@ -90,7 +90,7 @@ def _count(rows: Sequence[Row[Any]], asked: Iterable[str]) -> dict[str, _Counter
     return counters
 
 
-def _count_marks(rows: Sequence[Row[Any]], counters: dict[str, _Counter]) -> None:
+def _count_marks(rows: Sequence[FoundRow], counters: dict[str, _Counter]) -> None:
     """Marks are counted as a whole, and told apart by their names afterwards."""
     together = Counter[str]()
     for row in rows:

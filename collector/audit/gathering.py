@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
@@ -18,6 +17,7 @@ from collector.audit import mark_queries
 from collector.audit.marked import Sought, find
 from collector.audit.moments import Span
 from collector.audit.pages import read
+from collector.store.sql_types import FoundRow
 
 ROWS = 10_000
 SECONDS = 2.0  # then what was counted is answered
@@ -29,7 +29,7 @@ LAST_US = 64 * FIRST_US  # what is older than such a slice is the last one
 class Gathered(NamedTuple):
     """`ended_at`: the id up to which was counted, where the budget ended it."""
 
-    rows: list[Row[Any]]
+    rows: list[FoundRow]
     ended_at: str | None
 
 
@@ -38,7 +38,7 @@ async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS
     if not mark_queries.is_bounded(sought.query):
         return await _in_slices(connection, sought, budget)
     sought = sought._replace(at_once=_AT_ONCE)
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     behind, until = None, time.monotonic() + SECONDS
     while len(rows) < budget and time.monotonic() < until:
         found = await find(connection, sought, behind, min(_AT_ONCE, budget - len(rows)))
@@ -50,7 +50,7 @@ async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS
 
 
 async def _in_slices(connection: AsyncConnection, sought: Sought, budget: int) -> Gathered:
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     async for slice_ in _slices(connection, sought):
         room = budget - len(rows)
         page = await read(connection, sought._replace(within=slice_).page(None, room + 1), room, at_once=_AT_ONCE)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, TextClause, text
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NULLTYPE
 
@@ -28,12 +29,12 @@ class Hint(ColumnElement[Any]):
 
 
 @compiles(Hint)
-def _nothing(_hint: Hint, _compiler: Any, **_more: Any) -> str:
+def _nothing(_hint: Hint, _compiler: SQLCompiler, **_more: object) -> str:
     return "true"
 
 
 @compiles(Hint, "sqlite")
-def _said(hint: Hint, _compiler: Any, **_more: Any) -> str:
+def _said(hint: Hint, _compiler: SQLCompiler, **_more: object) -> str:
     return f"({hint.condition})"
 
 
@@ -47,12 +48,12 @@ class Aside(ColumnElement[Any]):
 
 
 @compiles(Aside)
-def _as_it_is(aside: Aside, compiler: Any, **more: Any) -> str:
+def _as_it_is(aside: Aside, compiler: SQLCompiler, **more: object) -> str:
     return str(compiler.process(aside.said, **more))
 
 
 @compiles(Aside, "sqlite")
-def _unindexed(aside: Aside, compiler: Any, **more: Any) -> str:
+def _unindexed(aside: Aside, compiler: SQLCompiler, **more: object) -> str:
     return f"+{compiler.process(aside.said, **more)}"
 
 
@@ -64,12 +65,12 @@ class Position(FunctionElement[int]):
 
 
 @compiles(Position)
-def _position(called: Position, compiler: Any, **more: Any) -> str:
+def _position(called: Position, compiler: SQLCompiler, **more: object) -> str:
     whole, part = (compiler.process(clause, **more) for clause in called.clauses)
     return f"position({part} in {whole})"
 
 
 @compiles(Position, "sqlite")
-def _instr(called: Position, compiler: Any, **more: Any) -> str:
+def _instr(called: Position, compiler: SQLCompiler, **more: object) -> str:
     whole, part = (compiler.process(clause, **more) for clause in called.clauses)
     return f"instr({whole}, {part})"

@@ -10,13 +10,11 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Row, Select, Text, and_, bindparam, case, func, literal, select, true
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Label, Text, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.types import TypeEngine
 
 from collector.access.looker import Right
 from collector.audit import documents, mark_queries
@@ -27,18 +25,20 @@ from collector.audit.gathering import class_of, gather
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
 from collector.audit.moments import Span, first_id, past_id, rfc3339
+from collector.audit.pages import Portions
 from collector.audit.parameters import HistogramAsked, HistogramQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.clock import Clock
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow, Statement
 
-ROWS = 60_000  # of all spans together
 DAY_US = 86_400_000_000
+Bound = ColumnElement[int] | ColumnElement[str]  # of a span: a time or an id
 _column = exchanges.c
 _COLUMNS = (_column.id, _column.time_us, _column.status)
 
 
-def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
     """The route of the histogram."""
     routes = APIRouter(tags=["exchanges"])
 
@@ -49,8 +49,10 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
         seen = and_(seen, *may_ask(request, query))
         whole = _span(query, clock.now_us())
         async with engine.connect() as connection:
-            count = _newest if mark_queries.is_bounded(query.filters) else _each
-            told = await count(connection, query, whole, seen)
+            if mark_queries.is_bounded(query.filters):
+                told = await _newest(connection, query, whole, seen)
+            else:
+                told = await _each(connection, query, whole, seen, portions.histogram_rows)
         saw(request, "histogram", told["counted_rows"])
         return Response(msgspec.json.encode(told), media_type="application/json")
 
@@ -72,9 +74,11 @@ def _span(query: HistogramQuery, now_us: int) -> tuple[int, int]:
     return start, end
 
 
-async def _each(connection: AsyncConnection, query: HistogramQuery, whole: tuple[int, int], seen: ColumnElement[bool]) -> Histogram:
+async def _each(
+    connection: AsyncConnection, query: HistogramQuery, whole: tuple[int, int], seen: ColumnElement[bool], rows_of_all: int
+) -> Histogram:
     spans = list(pairwise(edges(whole, query.buckets)))
-    most = max(1, ROWS // len(spans))
+    most = max(1, rows_of_all // len(spans))
     found = await _classes(connection, query, spans, seen, most)
     spells: list[Spell] = []
     total = 0
@@ -92,13 +96,13 @@ async def _each(connection: AsyncConnection, query: HistogramQuery, whole: tuple
 
 async def _classes(
     connection: AsyncConnection, query: HistogramQuery, spans: list[tuple[int, int]], seen: ColumnElement[bool], most: int
-) -> dict[int, list[Row[Any]]]:
+) -> dict[int, list[FoundRow]]:
     """By the number of the span its classes of status, each with its count and the last one's time.
 
     A server counts all spans in one statement. SQLite knows no LATERAL, and a statement costs it little.
     """
     if connection.dialect.name == "postgresql":
-        found: dict[int, list[Row[Any]]] = defaultdict(list)
+        found: dict[int, list[FoundRow]] = defaultdict(list)
         for row in await connection.execute(_counted_together(query, spans, seen, most)):
             found[row.span].append(row)
         return found
@@ -127,41 +131,41 @@ def _bounds(start: int, end: int) -> tuple[str, str, int, int]:
     return first_id(start), past_id(end), start, end
 
 
-def _inside(of: Mapping[str, ColumnElement[Any]]) -> tuple[ColumnElement[bool], ...]:
+def _inside(of: Mapping[str, Bound]) -> tuple[ColumnElement[bool], ...]:
     """That an exchange lies in the span with these bounds."""
     return (_column.id >= of["first"], _column.id < of["past"], _column.time_us >= of["since"], _column.time_us < of["until"])
 
 
-def _first(query: HistogramQuery, of: Mapping[str, ColumnElement[Any]], seen: ColumnElement[bool], most: int) -> Select[Any]:
+def _first(query: HistogramQuery, of: Mapping[str, Bound], seen: ColumnElement[bool], most: int) -> Statement:
     """The first so many of a span."""
     wanted = (*_inside(of), *queries.conditions(query.filters, Span()), seen)
     return select(_column.time_us, _column.status).where(*wanted).order_by(_column.id).limit(most)
 
 
-def _counted(query: HistogramQuery, seen: ColumnElement[bool], most: int) -> Select[Any]:
+def _counted(query: HistogramQuery, seen: ColumnElement[bool], most: int) -> Statement:
     """By class of status: how many, and the last one's time, of the first so many of the span that is bound to it."""
     first = _first(query, {name: bindparam(name) for name in _BOUNDS}, seen, most).subquery()
     of = _class_of(first.c.status)
     return select(*_counts(of, first.c.time_us)).group_by(of)
 
 
-def _counted_together(query: HistogramQuery, spans: list[tuple[int, int]], seen: ColumnElement[bool], most: int) -> Select[Any]:
+def _counted_together(query: HistogramQuery, spans: list[tuple[int, int]], seen: ColumnElement[bool], most: int) -> Statement:
     """The same of each span, with its number."""
     lists = (range(len(spans)), *zip(*(_bounds(*each) for each in spans), strict=True))
-    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), Text(), Text(), BigInteger(), BigInteger())
+    kinds: tuple[BigInteger | Text, ...] = (BigInteger(), Text(), Text(), BigInteger(), BigInteger())
     columns = [
         func.unnest(literal(list(values), ARRAY(kind)), type_=kind).label(name)
         for name, kind, values in zip(("span", *_BOUNDS), kinds, lists, strict=True)
     ]
     each = select(*columns).cte("spans").prefix_with("MATERIALIZED")
-    bounds: dict[str, ColumnElement[Any]] = {name: each.c[name] for name in ("since", "until")}
+    bounds: dict[str, Bound] = {name: each.c[name] for name in ("since", "until")}
     bounds |= {name: each.c[name].collate("C") for name in ("first", "past")}  # as ids are compared, whatever the database's own order is
     first = _first(query, bounds, seen, most).lateral("found")
     of = _class_of(first.c.status)
     return select(each.c.span, *_counts(of, first.c.time_us)).select_from(each.join(first, true())).group_by(each.c.span, of)
 
 
-def _counts(of: ColumnElement[str], time_us: ColumnElement[int]) -> list[ColumnElement[Any]]:
+def _counts(of: ColumnElement[str], time_us: ColumnElement[int]) -> list[Label[str] | Label[int]]:
     return [of.label("status_class"), func.count().label("number"), func.max(time_us).label("last")]
 
 

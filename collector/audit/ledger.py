@@ -7,11 +7,10 @@ that another window or proxy has too much of is set against it.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections import Counter
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
@@ -20,25 +19,25 @@ from collector.audit import ledger_items as items
 from collector.audit import ledger_queries as queries
 from collector.audit.asking import Asked, asked
 from collector.audit.cursors import Cursor
-from collector.audit.ledger_items import Absences, Reasons
+from collector.audit.ledger_items import Absences, Reasons, read_window
 from collector.audit.ledger_queries import Proxy, Sought
-from collector.audit.ledger_stored import read_window
 from collector.audit.looking import reach, saw
 from collector.audit.moments import Span
-from collector.audit.pages import Page, answer, read
+from collector.audit.pages import Page, Portions, answer, read
 from collector.audit.parameters import LedgerWindows
 from collector.audit.problems import BadParametersError, Fault
-from collector.audit.snapshot import snapshot
 from collector.audit.values import LARGEST
 from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.settings import Audit
+from collector.store.engine import snapshot
+from collector.store.sql_types import FoundRow
 
 AWAY_READ = 10_000  # the newest absences, for the items of a page
 _PROXY_KEY = re.compile(r"([0-9]{1,7}):(.*)", re.DOTALL | re.ASCII)
 
 
-def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portions) -> APIRouter:
     """The route of the ledger."""
     routes = APIRouter(tags=["ledger"])
 
@@ -46,7 +45,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
     async def get_ledger(request: Request, query: LedgerWindows) -> Response:
         covered = reach(request, Right.LEDGER)
         page = asked(request, query, settings, covered)
-        sought = Sought(query.node, query.namespace, covered)
+        sought = Sought(query.node, query.namespace, covered, portions)
         within = page.within(query, clock)
         list_items = _proxies if query.group == "proxy" else _windows
         async with snapshot(engine) as connection:
@@ -61,11 +60,11 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock) -> APIRouter:
 
 async def _windows(
     connection: AsyncConnection, query: Sought, within: Span, asked_for: Asked, away: Absences
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, object]], str | None]:
     cursor = asked_for.cursor
     statement = queries.windows(query, within, _window_key(cursor) if cursor else None, asked_for.limit + 1)
     rows, more = await read(connection, statement, asked_for.limit)
-    cured: dict[str, Any] = {}
+    cured: dict[str, Counter[str]] = {}
     if rows:
         page = Span(rows[-1].time_us or 0, (rows[0].time_us or 0) + 1)
         cured = await ledger_cures.by_window(connection, query, page, list({(row.node, row.sender) for row in rows}))
@@ -74,7 +73,7 @@ async def _windows(
 
 async def _proxies(
     connection: AsyncConnection, query: Sought, within: Span, asked_for: Asked, away: Absences
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, object]], str | None]:
     cursor, limit = asked_for.cursor, asked_for.limit
     statement = queries.proxies(query, within, _proxy_key(cursor) if cursor else None, limit + 1)
     rows = (await connection.execute(statement)).all()
@@ -86,8 +85,8 @@ async def _proxies(
     return found, f"{len(names[-1][0])}:{names[-1][0]}{names[-1][1]}" if page.more else None
 
 
-async def _totals(connection: AsyncConnection, query: Sought, within: Span, away: Absences, now_us: int) -> dict[str, Any]:
-    row: Row[Any] = (await connection.execute(queries.totals(query, within))).one()
+async def _totals(connection: AsyncConnection, query: Sought, within: Span, away: Absences, now_us: int) -> dict[str, object]:
+    row: FoundRow = (await connection.execute(queries.totals(query, within))).one()
     reasons = Reasons()
     for found in (await _reasons(connection, query, within, None)).values():
         reasons.add(found)
@@ -99,12 +98,12 @@ async def _totals(connection: AsyncConnection, query: Sought, within: Span, away
     return items.totals(row, reasons, list(cured.values()), away, losers, min(ends, default=None), asked_to, log_only)
 
 
-async def _losers(connection: AsyncConnection, query: Sought, within: Span, cured: dict[Proxy, Any]) -> list[tuple[str, int]]:
+async def _losers(connection: AsyncConnection, query: Sought, within: Span, cured: dict[Proxy, Counter[str]]) -> list[tuple[str, int]]:
     """Proxies that lost something for good, and how much."""
     found = []
     async with connection.stream(queries.losers(query, within), execution_options={"yield_per": 500}) as rows:
         async for row in rows:
-            back = cured.get((row.node, row.sender), {}).get("missing", 0)
+            back = cured.get((row.node, row.sender), Counter()).get("missing", 0)
             lost = max(0, queries.whole(row, MISSING) - back) + sum(queries.whole(row, name) for name in BY_REASON)
             if lost:
                 found.append((row.node or "no name", lost))

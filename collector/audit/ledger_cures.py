@@ -10,19 +10,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import ledger_queries as queries
+from collector.audit.ledger_items import Cures, read_cures
 from collector.audit.ledger_queries import Proxy, Sought
-from collector.audit.ledger_stored import Cures, read_cures
 from collector.audit.moments import Span
 from collector.messages.ledger import CURABLE
+from collector.store.sql_types import FoundRow
 
-CHUNK = 10_000  # windows that are looked up together: what is held in memory
-_STARTS = 500  # in one statement
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NO_CURES = Cures()  # nor of a damaged window: then too much is called lost, never too little
@@ -71,7 +69,7 @@ async def _chunks(connection: AsyncConnection, query: Sought, span: Span, of: Se
                 start_us = (start - _EPOCH) // _MICROSECOND
                 if (span.since_us or 0) <= start_us and (span.until_us is None or start_us < span.until_us):
                     wanted.setdefault((node, sender, start_us), Counter())[name] += number
-        if len(wanted) >= CHUNK:
+        if len(wanted) >= query.portions.cured_windows:
             yield wanted
             wanted = {}
     await rows.close()
@@ -84,7 +82,7 @@ async def _taken(
 ) -> AsyncIterator[Cured]:
     """What is wanted, window by window, as far as each counted it. At a start there may be a window of every proxy there is."""
     starts = iter(sorted({start for _, _, start in wanted}))
-    while some := list(islice(starts, _STARTS)):
+    while some := list(islice(starts, query.portions.cured_starts)):
         async with connection.stream(queries.curable(query, span, some, of), execution_options={"yield_per": 500}) as rows:
             async for row in rows:
                 counts = _cure(row, wanted.get((row.node, row.sender, row.time_us)))
@@ -92,7 +90,7 @@ async def _taken(
                     yield Cured(row.id, (row.node, row.sender), row.time_us, counts)
 
 
-def _cure(row: Row[Any], left: Counter[str] | None) -> Counter[str]:
+def _cure(row: FoundRow, left: Counter[str] | None) -> Counter[str]:
     """What of the window came after all; it is taken from what is left."""
     if left is None:
         return Counter()

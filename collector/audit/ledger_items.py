@@ -4,20 +4,52 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
 
-from sqlalchemy import Row
+import msgspec
 
 from collector.audit import ledger_queries as queries
-from collector.audit.ledger_stored import REASONS_DAMAGED, read_window
 from collector.audit.moments import rfc3339
 from collector.audit.verdicts import Facts, Verdict, judge
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, ANNOUNCED, BY_REASON, CURABLE
 from collector.messages.ledger_data import LARGEST
+from collector.store.sql_types import FoundRow
 
+T = TypeVar("T")
+REASONS_DAMAGED = "reasons_damaged"  # stands for the reasons that nobody can read any more
 AWAY_TOLD = 100  # of the times that the collector was away; `times_away` counts all
 _DAMAGED = "the window's JSON is damaged: what follows is of the row's columns alone (meshscribe verify)"
+
+
+class Cures(msgspec.Struct):
+    """What a window says of earlier ones: the count, the start of the window that counted it, and how many came after all."""
+
+    cured: dict[str, dict[datetime, int]] = {}
+
+
+_window = msgspec.json.Decoder(dict[str, Any]).decode
+_cures = msgspec.json.Decoder(Cures).decode
+
+
+def read_window(data: object) -> dict[str, object] | None:
+    """All that the window says; None: it is damaged."""
+    return _read(_window, data)
+
+
+def read_cures(data: object) -> Cures | None:
+    """What the window takes back; None: it is damaged."""
+    return _read(_cures, data)
+
+
+def _read(decode: Callable[[bytes], T], data: object) -> T | None:
+    if not isinstance(data, bytes):  # SQLite reads text, a number or nothing where a bit of the row's head is flipped
+        return None
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class Reasons:
@@ -26,7 +58,7 @@ class Reasons:
     def __init__(self) -> None:
         self.by: dict[str, Counter[str]] = {name: Counter() for name in BY_REASON}
 
-    def take(self, row: Row[Any], stored: Mapping[str, Any] | None) -> None:
+    def take(self, row: FoundRow, stored: Mapping[str, object] | None) -> None:
         """Adds those of a window's data; of damaged data (None) what the row's columns say."""
         for name, counter in self.by.items():
             if stored is None:
@@ -44,7 +76,7 @@ class Reasons:
 class Absences:
     """When the collector was away: how often, the newest spans, and the newest of these as they are told."""
 
-    def __init__(self, times: int, spans: Sequence[tuple[int, int]], told: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, times: int, spans: Sequence[tuple[int, int]], told: Sequence[dict[str, object]]) -> None:
         self.times, self.told = times, told
         self._starts = sorted(min(span) for span in spans)
         self._ends = sorted(max(span) for span in spans)
@@ -54,7 +86,7 @@ class Absences:
         return bisect_left(self._starts, last_us) - bisect_left(self._ends, min(first_us, last_us))
 
 
-def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
+def window(row: FoundRow, cured: Mapping[str, int], away: Absences) -> dict[str, object]:
     """One window of one proxy. Counts without a column of their own are in the stored JSON only."""
     stored = read_window(row.data)
     reasons = Reasons()
@@ -68,12 +100,12 @@ def window(row: Row[Any], cured: Mapping[str, int], away: Absences) -> dict[str,
     return {**more, **_names(row), "window": lies, **_numbers(facts, judge(facts))}
 
 
-def _more(row: Row[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+def _more(row: FoundRow, stored: Mapping[str, object]) -> dict[str, object]:
     more = {name: value for name, value in stored.items() if name not in row._fields and name not in BY_REASON}
     return {**more, "cures": stored["cured"]} if "cured" in stored else more
 
 
-def proxy(row: Row[Any], reasons: Reasons, cured: Mapping[str, int], away: Absences) -> dict[str, Any]:
+def proxy(row: FoundRow, reasons: Reasons, cured: Mapping[str, int], away: Absences) -> dict[str, object]:
     """All windows of one proxy."""
     counts = _sums(row)
     touching = away.within(int(row.first_us or 0), int(row.last_us or 0))
@@ -82,7 +114,7 @@ def proxy(row: Row[Any], reasons: Reasons, cured: Mapping[str, int], away: Absen
 
 
 def totals(
-    row: Row[Any],
+    row: FoundRow,
     reasons: Reasons,
     cured: Sequence[Mapping[str, int]],
     away: Absences,
@@ -90,7 +122,7 @@ def totals(
     end_us: int | None,
     asked_to_us: int,
     log_only: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All that matches. `end_us`: up to when there are windows. `log_only`: proxies that announced nothing."""
     back: Counter[str] = Counter()
     for one in cured:
@@ -102,10 +134,10 @@ def totals(
     return {**said, "away": list(away.told), **({"as_of": as_of} if as_of is not None else {})}
 
 
-def absence(row: Row[Any]) -> dict[str, Any]:
+def absence(row: FoundRow) -> dict[str, object]:
     """When the collector was away, and why if that is known."""
     start_us, end_us = span_away(row)
-    said: dict[str, Any] = {"from": rfc3339(start_us), "to": rfc3339(end_us)}
+    said: dict[str, object] = {"from": rfc3339(start_us), "to": rfc3339(end_us)}
     stored = (read_window(row.data) or {}).get("away")
     if isinstance(stored, dict):
         if isinstance(stored.get("reason"), str):
@@ -115,7 +147,7 @@ def absence(row: Row[Any]) -> dict[str, Any]:
     return said
 
 
-def span_away(row: Row[Any]) -> tuple[int, int]:
+def span_away(row: FoundRow) -> tuple[int, int]:
     """From when to when; of a damaged row what of it is there."""
     known = [one for one in (row.away_from_us, row.away_to_us) if one is not None] or [0]
     return known[0], known[-1]
@@ -125,29 +157,29 @@ def _is_log_only(counts: Mapping[str, int]) -> bool:
     return counts[ACCESS_LOG_ENTRIES] > 0 and not counts[ANNOUNCED]
 
 
-def _number(row: Row[Any], name: str) -> int:
+def _number(row: FoundRow, name: str) -> int:
     """A column's; of a damaged one, which may be text or nothing, 0."""
     value = getattr(row, name)
     return value if isinstance(value, int) else 0
 
 
-def _names(row: Row[Any]) -> dict[str, Any]:
+def _names(row: FoundRow) -> dict[str, object]:
     names = {"node": row.node or "", "sender": row.sender or None, "namespace": row.namespace, "workload": row.workload}
     return {name: value for name, value in names.items() if value is not None}
 
 
-def _sums(row: Row[Any]) -> dict[str, int]:
+def _sums(row: FoundRow) -> dict[str, int]:
     return {name: queries.whole(row, name) for name in queries.SUMMED}
 
 
-def _extent(row: Row[Any]) -> dict[str, Any]:
+def _extent(row: FoundRow) -> dict[str, object]:
     times = {"first": row.first_us, "last": row.last_us}
     return {"windows": int(row.windows), **{name: rfc3339(int(us)) for name, us in times.items() if us is not None}}
 
 
-def _numbers(facts: Facts, verdict: Verdict) -> dict[str, Any]:
+def _numbers(facts: Facts, verdict: Verdict) -> dict[str, object]:
     """What JSON readers take for an integer has 64 bits at most: sums beyond stand still there."""
-    said: dict[str, Any] = {name: min(number, LARGEST) for name, number in facts.counts.items()}
+    said: dict[str, object] = {name: min(number, LARGEST) for name, number in facts.counts.items()}
     for name in BY_REASON:
         by = {reason: min(number, LARGEST) for reason, number in facts.reasons[name].items()}
         said[name] = {**by, "total": said[name]}

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
@@ -21,14 +20,15 @@ from collector.audit import ledger_queries as queries
 from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.looking import reach, saw
 from collector.audit.moments import Span, rfc3339, span
+from collector.audit.pages import Portions
 from collector.audit.parameters import LedgerMap, LedgerMapQuery
-from collector.audit.snapshot import snapshot
 from collector.audit.verdicts import Facts, Verdict, judge
 from collector.clock import Clock
 from collector.messages.ledger import ANNOUNCED, RECEIVED
+from collector.store.engine import snapshot
+from collector.store.sql_types import FoundRow
 
 DAY_US = 86_400_000_000
-MOST_PROXIES = 5_000  # whose cells are held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +56,28 @@ class Line:
     cured: dict[int, Counter[str]] = field(default_factory=dict)
 
 
-def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
+def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
     """The route of the map."""
     routes = APIRouter(tags=["ledger"])
 
     @routes.get("/v1/ledger/map", responses=documents.LEDGER_MAP, summary="Where and when something was lost")
     async def get_map(request: Request, query: LedgerMap) -> Response:
         """The last 24 hours where no span is given. `start` of a cell is its number of steps behind `since`."""
-        sought = Sought(query.node, query.namespace, reach(request, Right.LEDGER))
+        sought = Sought(query.node, query.namespace, reach(request, Right.LEDGER), portions)
         grid = _grid(query, clock.now_us())
         within = Span(grid.start_us, grid.edge(grid.count))
         async with snapshot(engine) as connection:
             lines, whole = await _lines(connection, sought, within, grid)
             away = [items.absence(row) for row in await connection.execute(queries.away(within, items.AWAY_TOLD))]
         told = [_told(proxy, line) for proxy, line in lines.items()]
-        told.sort(key=lambda one: (-one["lost"], -one["gaps"], one["node"]))
+        told.sort(key=itemgetter(0))
         document = {
             "since": rfc3339(within.since_us or 0),
             "until": rfc3339(within.until_us or 0),
             "step_seconds": grid.step_us / 1_000_000,
             "steps": grid.count,
             "proxies": len(told),
-            "items": told[: query.limit],
+            "items": [one for _, one in told[: query.limit]],
             "away": away,
             **({} if whole else {"truncated": True}),
         }
@@ -102,7 +102,7 @@ async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid:
     async with connection.stream(statement, execution_options={"yield_per": 500}) as rows:
         async for row in rows:
             proxy = (row.node or "", row.sender or "")
-            if proxy not in lines and len(lines) == MOST_PROXIES:
+            if proxy not in lines and len(lines) == query.portions.map_proxies:
                 whole = False
                 break
             _add(lines.setdefault(proxy, Line()), row, grid)
@@ -112,24 +112,26 @@ async def _lines(connection: AsyncConnection, query: Sought, within: Span, grid:
     return lines, whole
 
 
-def _add(line: Line, row: Row[Any], grid: Grid) -> None:
+def _add(line: Line, row: FoundRow, grid: Grid) -> None:
     line.namespace, line.workload = row.namespace or line.namespace, row.workload or line.workload
     cell = line.cells.setdefault(grid.of(grid.edge(int(row.step))), {})
     for name in queries.SUMMED:
         cell[name] = cell.get(name, 0) + queries.whole(row, name)
 
 
-def _told(proxy: Proxy, line: Line) -> dict[str, Any]:
+def _told(proxy: Proxy, line: Line) -> tuple[tuple[int, int, str], dict[str, object]]:
+    """What it is sorted by, who lost most first, and what is told of it."""
     cells = {number: judge(Facts(counts, {}, line.cured.get(number, Counter()))) for number, counts in sorted(line.cells.items())}
     names = {"node": proxy[0], "sender": proxy[1] or None, "namespace": line.namespace, "workload": line.workload}
-    return {
+    lost, gaps = sum(verdict.lost for verdict in cells.values()), sum(verdict.gaps for verdict in cells.values())
+    return (-lost, -gaps, proxy[0]), {
         **{name: value for name, value in names.items() if value is not None},
-        "lost": sum(verdict.lost for verdict in cells.values()),
-        "gaps": sum(verdict.gaps for verdict in cells.values()),
+        "lost": lost,
+        "gaps": gaps,
         "cells": [_cell(number, verdict, line.cells[number]) for number, verdict in cells.items()],
     }
 
 
-def _cell(number: int, verdict: Verdict, counts: dict[str, int]) -> dict[str, Any]:
-    told: dict[str, Any] = {"start": number, "state": verdict.state, ANNOUNCED: counts[ANNOUNCED], RECEIVED: counts[RECEIVED]}
+def _cell(number: int, verdict: Verdict, counts: dict[str, int]) -> dict[str, object]:
+    told: dict[str, object] = {"start": number, "state": verdict.state, ANNOUNCED: counts[ANNOUNCED], RECEIVED: counts[RECEIVED]}
     return {**told, **{name: value for name, value in (("lost", verdict.lost), ("gaps", verdict.gaps)) if value}}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
 from sqlalchemy import ColumnElement, Table, false, or_, true
@@ -51,7 +50,7 @@ def reach(request: Request, right: Right) -> Reach:
     return found
 
 
-def within(found: Reach, table: Table, said: Callable[[ColumnElement[Any]], ColumnElement[Any]] | None = None) -> ColumnElement[bool]:
+def within(found: Reach, table: Table, said: Callable[[ColumnElement[object]], ColumnElement[object]] | None = None) -> ColumnElement[bool]:
     """The rows of this table (its columns `namespace` and, where it has one, `consumer`) that the reach covers.
 
     `said`: how a column is to be written, where an index of it must not be chosen (hints.Aside).
@@ -66,9 +65,9 @@ def each_within(found: Reach, table: Table) -> list[ColumnElement[bool]]:
     return [column == one for column, wanted in _owners(found, table) for one in sorted(wanted)]
 
 
-def _owners(found: Reach, table: Table) -> list[tuple[ColumnElement[Any], frozenset[str]]]:
+def _owners(found: Reach, table: Table) -> list[tuple[ColumnElement[object], frozenset[str]]]:
     """The columns that say whose a row is, each with those that are wanted. Others would lead the planner astray."""
-    owners: list[tuple[ColumnElement[Any], frozenset[str]]] = [(table.c.namespace, found.namespaces)]
+    owners: list[tuple[ColumnElement[object], frozenset[str]]] = [(table.c.namespace, found.namespaces)]
     if "consumer" in table.c:
         owners.append((table.c.consumer, found.consumers))
     return [owner for owner in owners if owner[1]]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -130,7 +129,7 @@ class Looks:
         return True
 
     def _look(self, scope: Scope, query: str, reason: str, status: int) -> Stored:
-        state: dict[str, Any] = scope["state"]
+        state: dict[str, object] = scope["state"]
         told, looker = state.get("look"), state.get("looker")
         look = told if isinstance(told, Look) else Look(_route(scope))
         return made(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select, text
 
@@ -13,6 +12,7 @@ from collector.audit.parameters import ExchangeFilters
 from collector.audit.values import pairs
 from collector.messages.marks import line, mark
 from collector.store.schema import UNMARKED, exchanges, marks
+from collector.store.sql_types import Statement
 
 _column = exchanges.c
 _SINGLE = ("session", "trace", "user", "consumer", "agent", "tool")
@@ -58,9 +58,11 @@ def is_bounded(query: ExchangeFilters) -> bool:
     return bool(groups(query) or _ranges(query) or query.text is not None)
 
 
-def conditions(query: ExchangeFilters) -> list[ColumnElement[Any]]:
+def conditions(query: ExchangeFilters) -> list[ColumnElement[bool]]:
     """What an exchange must fulfil, exactly, whatever the index says."""
-    wanted: list[ColumnElement[Any]] = [or_(*(Position(_column.marks, literal(line(one))) > 0 for one in group)) for group in groups(query)]
+    wanted: list[ColumnElement[bool]] = [
+        or_(*(Position(_column.marks, literal(line(one))) > 0 for one in group)) for group in groups(query)
+    ]
     for column, asked in _ranges(query):
         if asked.low is not None:
             wanted.append(column >= asked.low)
@@ -76,18 +78,18 @@ def buckets(descending: bool, start: int, end: int, most: int) -> tuple[TextClau
     return text(_BUCKETS["desc" if descending else "asc"]), {"start": start, "end": end, "most": most}
 
 
-def rows(hashes: Sequence[bytes], found: Sequence[int]) -> Select[Any]:
+def rows(hashes: Sequence[bytes], found: Sequence[int]) -> Statement:
     """Of the batches of these buckets those in which a mark with one of the hashes may be."""
     either = or_(*(Position(marks.c.hashes, literal(one)) > 0 for one in hashes))
     return select(marks.c.told).where(marks.c.bucket.in_(found), either)
 
 
-def newest_unmarked(seen: ColumnElement[bool]) -> Select[Any]:
+def newest_unmarked(seen: ColumnElement[bool]) -> Select[int]:
     """The newest exchange, of those that who asks may see, that has no marks yet: up to it a filter by marks may miss some."""
     return select(_column.time_us).where(text(f"({UNMARKED})"), seen).order_by(_column.id.desc()).limit(1)
 
 
-def _ranges(query: ExchangeFilters) -> list[tuple[ColumnElement[Any], Range]]:
+def _ranges(query: ExchangeFilters) -> list[tuple[ColumnElement[object], Range]]:
     size = func.coalesce(_column.request_bytes, 0) + func.coalesce(_column.response_bytes, 0)
     asked = (
         (_column.duration_us, query.duration),

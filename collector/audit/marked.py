@@ -9,21 +9,21 @@ which it looked.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, True_, select, true
+from sqlalchemy import ColumnElement, True_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries, pages, text_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import LAST_US, Span, first_id, past_id
-from collector.audit.pages import Page
+from collector.audit.pages import PORTIONS, Page
 from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow, Statement
 
 COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
-_AT_ONCE = 250
 _FEW = 2_000  # candidates of one mark in a step: then no rarer mark is looked for
 _BUCKETS = 256  # in one step, at most
 
@@ -33,9 +33,10 @@ class Bounds(NamedTuple):
     that the index names.
     """
 
-    looked_at: int = queries.LOOKED_AT
+    looked_at: int = PORTIONS.looked_at
     looks: int = 4
     candidates: int = 5_000
+    at_once: int = 250  # candidates in one statement
 
 
 BOUNDS = Bounds()
@@ -44,7 +45,7 @@ BOUNDS = Bounds()
 class Found(NamedTuple):
     """A page, and the id behind which the next one begins; None: there is no more."""
 
-    rows: list[Row[Any]]
+    rows: list[FoundRow]
     next: str | None
 
 
@@ -56,18 +57,18 @@ class Sought(NamedTuple):
     query: queries.InTime
     within: Span
     seen: ColumnElement[bool] = true()
-    columns: Sequence[ColumnElement[Any]] = COLUMNS
+    columns: Sequence[ColumnElement[object]] = COLUMNS
     bounds: Bounds = BOUNDS
     at_once: int = 50  # rows fetched in one step: few where they are large
-    size: int | None = None  # bytes of a page (pages.PAGE_BYTES if not said)
+    size: int = PORTIONS.page_bytes  # of a page
 
-    def page(self, behind: str | None, limit: int, edge: str | None = None) -> Select[Any]:
+    def page(self, behind: str | None, limit: int, edge: str | None = None) -> Statement:
         """The statement of a page."""
         return queries.page(self.query, self.within, behind, limit, edge=edge).with_only_columns(*self.columns).where(self.seen)
 
-    async def read(self, connection: AsyncConnection, statement: Select[Any], rows: list[Row[Any]], limit: int) -> Page:
+    async def read(self, connection: AsyncConnection, statement: Statement, rows: list[FoundRow], limit: int) -> Page:
         """What has room beside these rows, to which it is added."""
-        most = (pages.PAGE_BYTES if self.size is None else self.size) - sum(map(pages.size_of, rows))
+        most = self.size - sum(map(pages.size_of, rows))
         page = await pages.read(connection, statement, limit - len(rows), most, self.at_once)
         rows += page.rows
         return page
@@ -79,7 +80,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
         asked = text_queries.wanted(sought.query.text, sought.within, behind, sought.query.order == "desc")
         return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, asked))
     groups = mark_queries.groups(sought.query)
-    rows: list[Row[Any]] = []
+    rows: list[FoundRow] = []
     for _ in range(1 if groups else sought.bounds.looks):
         looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
@@ -96,11 +97,11 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
 
 
 async def _named(
-    connection: AsyncConnection, sought: Sought, rows: list[Row[Any]], behind: str | None, limit: int, named: AsyncIterator[list[str]]
+    connection: AsyncConnection, sought: Sought, rows: list[FoundRow], behind: str | None, limit: int, named: AsyncIterator[list[str]]
 ) -> Found:
     """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates
-    async for some in _seen_of(connection, sought.seen, named):
+    async for some in _seen_of(connection, sought, named):
         statement = sought.page(None, limit - len(rows) + 1).where(exchanges.c.id.in_(some))
         page = await sought.read(connection, statement, rows, limit)
         if page.more:
@@ -130,10 +131,10 @@ async def _candidates(connection: AsyncConnection, sought: Sought, behind: str, 
         most = min(most * 2, _BUCKETS)
 
 
-async def _seen_of(connection: AsyncConnection, seen: ColumnElement[bool], named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
+async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
     async for ids in named:
-        for at in range(0, len(ids), _AT_ONCE):
-            if some := await _seen(connection, ids[at : at + _AT_ONCE], seen):
+        for at in range(0, len(ids), sought.bounds.at_once):
+            if some := await _seen(connection, ids[at : at + sought.bounds.at_once], sought.seen):
                 yield some
 
 

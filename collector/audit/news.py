@@ -6,24 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, case, select, true, tuple_
+from sqlalchemy import ColumnElement, and_, case, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Reach
 from collector.audit import exchange_queries as queries
-from collector.audit.exchange_queries import Condition
-from collector.audit.pages import read
+from collector.audit.pages import PORTIONS, Portions, read
 from collector.messages.event import Place
 from collector.store.schema import exchanges
+from collector.store.sql_types import Condition, FoundRow, Statement
 
-ROWS, BYTES = 500, 4 << 20  # looked at, and read, at a time
 AT_ONCE = 25  # readers' conditions in one statement
 BEGINNING = Place(-1, -1)
 Places = dict[str, Place]
-Show = Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[tuple[list[bytes], set[str]]]]  # records, and whose texts are in
+Show = Callable[[AsyncConnection, Sequence[FoundRow]], Awaitable[tuple[list[bytes], set[str]]]]  # records, and whose texts are in
 _column = exchanges.c
 _PLACE = tuple_(_column.position, _column.ordinal)
 
@@ -68,25 +67,27 @@ async def seen(connection: AsyncConnection, covered: Reach, few: bool = False) -
     return {name: Place(row.position, row.ordinal) for name, row in found.items() if row is not None}
 
 
-async def news(connection: AsyncConnection, low: Places, end: Places, wishes: Sequence[Wish]) -> tuple[Places, dict[Wish, Chunk]]:
+async def news(
+    connection: AsyncConnection, low: Places, end: Places, wishes: Sequence[Wish], portions: Portions = PORTIONS
+) -> tuple[Places, dict[Wish, Chunk]]:
     """The next of what was stored behind `low`, up to `end`: the places then, and for each wish what it is shown of it, if anything."""
     for journal, last in end.items():
         first = low.get(journal, BEGINNING)
         if first < last:
-            return await _of_journal(connection, journal, first, last, low, wishes)
+            return await _of_journal(connection, journal, first, last, low, wishes, portions)
     return low, {}
 
 
 async def _of_journal(
-    connection: AsyncConnection, journal: str, first: Place, last: Place, low: Places, wishes: Sequence[Wish]
+    connection: AsyncConnection, journal: str, first: Place, last: Place, low: Places, wishes: Sequence[Wish], portions: Portions
 ) -> tuple[Places, dict[Wish, Chunk]]:
-    flags = await _flags(connection, journal, first, last, wishes)
-    if len(flags) == ROWS:
+    flags = await _flags(connection, journal, first, last, wishes, portions.tail_rows)
+    if len(flags) == portions.tail_rows:
         last = list(flags)[-1]
     wanted = [place for place, matching in flags.items() if matching]
-    found: dict[Place, Row[Any]] = {}
+    found: dict[Place, FoundRow] = {}
     if wanted:
-        page = await read(connection, _rows(journal, wanted), ROWS, BYTES)
+        page = await read(connection, _rows(journal, wanted, portions.tail_rows), portions.tail_rows, portions.tail_bytes)
         found = {Place(row.position, row.ordinal): row for row in page.rows}
         last = list(found)[-1] if page.more else last
     chunks = {}
@@ -100,7 +101,9 @@ async def _of_journal(
     return reached, chunks
 
 
-async def _flags(connection: AsyncConnection, journal: str, first: Place, last: Place, wishes: Sequence[Wish]) -> dict[Place, list[Wish]]:
+async def _flags(
+    connection: AsyncConnection, journal: str, first: Place, last: Place, wishes: Sequence[Wish], rows: int
+) -> dict[Place, list[Wish]]:
     """The places of the next rows, each with the wishes that its row fulfils."""
     found: dict[Place, list[Wish]] = {}
     for start in range(0, len(wishes), AT_ONCE):
@@ -108,21 +111,21 @@ async def _flags(connection: AsyncConnection, journal: str, first: Place, last: 
         columns = [wish.matches().label(f"wish_{number}") for number, wish in enumerate(some)]
         between = (_column.journal == journal, tuple_(*first) < _PLACE, tuple_(*last) >= _PLACE, *queries.placed())
         statement = select(_column.position, _column.ordinal, *columns).where(*between).order_by(_column.position, _column.ordinal)
-        for row in await connection.execute(statement.limit(ROWS)):
+        for row in await connection.execute(statement.limit(rows)):
             matching = [wish for wish, flag in zip(some, row[2:], strict=True) if flag]
             found.setdefault(Place(row.position, row.ordinal), []).extend(matching)
-        last = max(found) if len(found) >= ROWS else last
+        last = max(found) if len(found) >= rows else last
     return {place: matching for place, matching in found.items() if place <= last}
 
 
-def _rows(journal: str, wanted: Sequence[Place]) -> Select[Any]:
+def _rows(journal: str, wanted: Sequence[Place], limit: int) -> Statement:
     columns = (_column.position, _column.ordinal, _column.id, _column.exchange, _column.crc, _column.data)
     between = (_column.journal == journal, tuple_(*wanted[0]) <= _PLACE, tuple_(*wanted[-1]) >= _PLACE, *queries.placed())
     these = _PLACE.in_([tuple(place) for place in wanted])
-    return select(*columns).where(*between, these).order_by(_column.position, _column.ordinal).limit(ROWS + 1)
+    return select(*columns).where(*between, these).order_by(_column.position, _column.ordinal).limit(limit + 1)
 
 
-async def _chunk(connection: AsyncConnection, wish: Wish, journal: str, rows: Sequence[Row[Any]], low: Places) -> Chunk:
+async def _chunk(connection: AsyncConnection, wish: Wish, journal: str, rows: Sequence[FoundRow], low: Places) -> Chunk:
     records, shown = await wish.show(connection, rows)
     if wish.everything:
         wish.places = low

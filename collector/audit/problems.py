@@ -19,8 +19,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from collector.audit.long_answers import NoSeatError
 from collector.audit.looking import ForbiddenError, ReasonNeededError
-from collector.audit.seats import NoSeatError
 from collector.errors import BadInputError, PermanentError
 from collector.store.errors import of_file
 

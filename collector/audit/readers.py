@@ -10,8 +10,6 @@ import msgspec
 
 from collector.audit.news import Chunk
 
-WAITING_BYTES = 2 << 20  # beyond, what comes is left out; one chunk always has room
-
 
 @dataclass(slots=True)
 class _Gap:
@@ -27,9 +25,10 @@ class _Gap:
 
 
 class Reader:
-    """`place`: behind what it was given, or what was left out."""
+    """`place`: behind what it was given, or what was left out. `waiting_bytes`: what may wait; one chunk always may."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, waiting_bytes: int) -> None:
+        self._bound = waiting_bytes
         self.place = place
         self._waiting: deque[Chunk | _Gap] = deque()
         self._size = 0
@@ -38,7 +37,7 @@ class Reader:
 
     def give(self, chunk: Chunk) -> None:
         """Never waits: for what has no room it notes how much was left out."""
-        if self._size and self._size + len(chunk.data) > WAITING_BYTES:
+        if self._size and self._size + len(chunk.data) > self._bound:
             last = self._waiting[-1]
             if isinstance(last, _Gap):
                 last.until, last.count = chunk.place, last.count + chunk.number

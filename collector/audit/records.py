@@ -1,30 +1,66 @@
-"""Records as they are stored, but for damaged ones: a placeholder with the id stands for each, so that the rest of a page is there."""
+"""Exchanges as they are stored: found by the id of any of their revisions, and read.
+
+A placeholder with its id stands for a damaged record, so that the rest of a page is there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
-from typing import Any
 
 from fastapi import Request
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.access.looker import Right
+from collector.access.looker import Reach, Right
 from collector.access.texts import without_texts
+from collector.audit import exchange_queries as queries
 from collector.audit.hints import Aside
 from collector.audit.looking import looker, saw, within
+from collector.audit.problems import NotFoundError
 from collector.messages.columns import ExchangeColumns
 from collector.store.events import exchange_columns
 from collector.store.schema import exchanges
 from collector.store.sound import fault_of, placeholder
+from collector.store.sql_types import FoundRow
 
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 log = logging.getLogger(__name__)
 _AT_ONCE = 500  # ids in one statement
 
 
-async def records(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[bytes]:
+async def find(
+    connection: AsyncConnection, event: str, newest: int | None, *columns: ColumnElement[object] | ColumnElement[bool], reach: Reach
+) -> Sequence[FoundRow]:
+    """Revision `newest` and those before it, or all; the newest first, with `columns` and `revision`. Those out of reach are not there.
+
+    Raises NotFoundError, also if revision `newest` itself is not stored.
+    """
+    event = event.lower()
+    if not _ID.fullmatch(event):
+        raise NotFoundError(f"{event[:80]!r} does not have the form of an exchange's id, which is a UUID.")
+    exchange = await connection.scalar(queries.named(event, reach)) or event
+    statement = queries.revisions(exchange, queries.NUMBERED, *columns, reach=reach)
+    rows: Sequence[FoundRow] = (await connection.execute(statement)).all()
+    if not rows:
+        raise NotFoundError(not_stored(event))
+    if newest is None:
+        return rows
+    wanted = [row for row in rows if row.revision <= newest]
+    if not wanted or wanted[0].revision != newest:
+        kept = ", ".join(str(row.revision) for row in rows)
+        raise NotFoundError(f"Exchange {exchange} has no revision {newest}; stored: {kept}.")
+    return wanted
+
+
+def not_stored(event: str) -> str:
+    """What is said of an exchange that is not there, for whatever reason."""
+    return f"No exchange {event.lower()} is stored: it never was, it is not written yet, or its time of keeping is over."
+
+
+async def records(connection: AsyncConnection, rows: Sequence[FoundRow]) -> list[bytes]:
     """One for each row, in order. Rows have `id`, `crc` and `data`; the columns of a damaged one are asked for."""
     found = []
     for row in rows:
@@ -33,7 +69,7 @@ async def records(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list
     return found
 
 
-async def shown(request: Request, connection: AsyncConnection, rows: Sequence[Row[Any]], action: str) -> list[bytes]:
+async def shown(request: Request, connection: AsyncConnection, rows: Sequence[FoundRow], action: str) -> list[bytes]:
     """The same, as far as who asks may see them: without texts where he has no right to these. Tells of the look.
 
     Rows have `exchange` too.
@@ -43,7 +79,7 @@ async def shown(request: Request, connection: AsyncConnection, rows: Sequence[Ro
     return found
 
 
-async def as_seen(request: Request, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> tuple[list[bytes], set[str]]:
+async def as_seen(request: Request, connection: AsyncConnection, rows: Sequence[FoundRow]) -> tuple[list[bytes], set[str]]:
     """The records as far as who asks may see them, and the ids of those whose texts are in them."""
     found = await records(connection, rows)
     texts = await within_right(request, connection, Right.TEXTS, rows)
@@ -52,11 +88,11 @@ async def as_seen(request: Request, connection: AsyncConnection, rows: Sequence[
     return found, texts
 
 
-def _masked(rows: Sequence[Row[Any]], found: Sequence[bytes], texts: set[str]) -> list[bytes]:
+def _masked(rows: Sequence[FoundRow], found: Sequence[bytes], texts: set[str]) -> list[bytes]:
     return [record if row.id in texts else without_texts(record) for row, record in zip(rows, found, strict=True)]
 
 
-async def within_right(request: Request, connection: AsyncConnection, right: Right, rows: Sequence[Row[Any]]) -> set[str]:
+async def within_right(request: Request, connection: AsyncConnection, right: Right, rows: Sequence[FoundRow]) -> set[str]:
     """The ids of those exchanges over which who asks has this right too."""
     ids = [row.id for row in rows]
     covered = looker(request).rights.get(right)

@@ -19,7 +19,7 @@ from collector.audit.parameters import Nothing, Services
 from collector.audit.problems import BadParametersError, Fault, NotFoundError
 from collector.audit.service_calls import with_calls
 from collector.clock import Clock
-from collector.messages.freshness import Freshness
+from collector.enrich.status import Freshness
 from collector.messages.service import KnownService
 from collector.settings import Audit
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import orjson
 from fastapi import Request
-from sqlalchemy import Row, false
+from sqlalchemy import false
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.access.looker import Right
 from collector.audit import exchange_queries as queries
 from collector.audit.hints import Aside
 from collector.audit.looking import ForbiddenError, reach, within
-from collector.audit.records import records
-from collector.audit.revisions import find
+from collector.audit.records import find, records
 from collector.conversation.stored import Side
 from collector.describe.identity import event_id
 from collector.errors import DamagedError
@@ -23,6 +22,7 @@ from collector.messages.chunk_times import EXTENSION
 from collector.store.events import payload_bytes
 from collector.store.schema import exchanges
 from collector.store.sound import remains
+from collector.store.sql_types import FoundRow
 
 SideName = Literal["request", "response"]
 _COLUMNS = (exchanges.c.id, queries.NAMED, exchanges.c.crc, exchanges.c.data)
@@ -74,7 +74,7 @@ async def _body(connection: AsyncConnection, ids: list[str], side: SideName) -> 
     return Body(Side(side, data, encoded, damaged), times if isinstance(times, str) else None)
 
 
-def _extensions(row: Row[Any]) -> dict[str, object]:
+def _extensions(row: FoundRow) -> dict[str, object]:
     try:
         found = orjson.loads(remains(row.extensions))
     except orjson.JSONDecodeError:

@@ -8,41 +8,38 @@ somebody has to catch up he reads by himself, with turns.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Hashable, Sequence
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
 from collector.audit import cursors, documents
 from collector.audit import exchange_queries as queries
 from collector.audit.exchanges import may_ask
+from collector.audit.long_answers import Seats, Standing, Streamed
 from collector.audit.looking import looker, reach, saw, saw_more, within
 from collector.audit.moments import span
 from collector.audit.news import BEGINNING, Chunk, Places, Wish, high, news, seen, written
+from collector.audit.pages import Portions
 from collector.audit.parameters import Tailed, TailQuery
 from collector.audit.problems import BadParametersError, Fault
 from collector.audit.records import as_seen
-from collector.audit.seats import Seats
-from collector.audit.standing import Standing
-from collector.audit.streams import Streamed
 from collector.audit.tails import Attendance, Tails
 from collector.audit.turns import turn
 from collector.audit.values import After, after
 from collector.clock import Clock
 from collector.settings import Audit
 from collector.store.schema import exchanges
+from collector.store.sql_types import FoundRow
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1000
 NOTHING_YET = "-:0:0"  # no journal has this name: who comes again with it begins at the beginning of all
-QUIET_SECONDS = 10.0  # after which it says that it is still there
 TELL_EACH = 500  # exchanges shown: then the look is told of again, with the next chunk fewer than a look names (look.MOST_IDS)
 
 
-def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> APIRouter:
+def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails, portions: Portions) -> APIRouter:
     """The route of the tail."""
     routes = APIRouter(tags=["tail"])
     seats = Seats("tails", settings.tails, settings.client_tails)
@@ -66,7 +63,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, tails: Tails) -> 
                 attendance.leave()
                 raise
             saw(request, "tail")
-        events = _Events(engine, request, tails, attendance, wish, clock)
+        events = _Events(engine, request, tails, attendance, wish, Standing(request, clock, portions.tail_quiet_seconds), portions)
         return Streamed(events.all(at), MEDIA_TYPE, [attendance.leave, seat.leave], {"X-Accel-Buffering": "no"}, events.told_at_last)
 
     return routes
@@ -86,7 +83,7 @@ def _asked(request: Request, query: TailQuery) -> After | None:
 def _wish(request: Request, query: TailQuery, covered: Reach, clock: Clock) -> Wish:
     within_time = span(query.since, query.until, clock.now_us())
 
-    async def see(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> tuple[list[bytes], set[str]]:
+    async def see(connection: AsyncConnection, rows: Sequence[FoundRow]) -> tuple[list[bytes], set[str]]:
         """As he sees them who asked first: all who share the wish have the same rights."""
         return await as_seen(request, connection, rows)
 
@@ -114,9 +111,18 @@ async def _begin(connection: AsyncConnection, asked: After | None, wish: Wish, c
 class _Events:
     """What one answer holds."""
 
-    def __init__(self, engine: AsyncEngine, request: Request, tails: Tails, attendance: Attendance, wish: Wish, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        request: Request,
+        tails: Tails,
+        attendance: Attendance,
+        wish: Wish,
+        standing: Standing,
+        portions: Portions,
+    ) -> None:
         self._engine, self._request, self._tails, self._attendance, self._wish = engine, request, tails, attendance, wish
-        self._standing = Standing(request, clock, QUIET_SECONDS)
+        self._standing, self._portions = standing, portions
         self._shown = self._told_of = 0
         self._texts: list[str] = []  # whose texts were sent since the look was told of
 
@@ -133,7 +139,7 @@ class _Events:
                 await self._told(chunk)
                 yield chunk.data
         while True:
-            found = await reader.take(QUIET_SECONDS)
+            found = await reader.take(self._portions.tail_quiet_seconds)
             places = self._tails.places if self._wish.everything else None  # before anything is awaited: not ahead of what waits
             if why := await self._standing.fault():
                 yield _ended(why)
@@ -149,7 +155,7 @@ class _Events:
 
     async def _missed(self, at: Places) -> tuple[Places, Chunk | None]:
         async with self._engine.connect() as connection:
-            reached, chunks = await news(connection, at, self._tails.places, [self._wish])
+            reached, chunks = await news(connection, at, self._tails.places, [self._wish], self._portions)
         return reached, chunks.get(self._wish)
 
     async def _told(self, chunk: Chunk) -> None:

@@ -15,22 +15,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.news import BEGINNING, Places, Wish, high, news, written
+from collector.audit.pages import Portions
 from collector.audit.readers import Reader
 from collector.clock import Clock
 from collector.complaints import Outage
-from collector.sqlite.deadlines import DEADLINE
+from collector.sqlite.turns import DEADLINE
 
-LOOK_SECONDS = 0.25  # between two looks, where nobody says that there is something
 REST_SECONDS = 0.1  # between two looks, whoever says so
-AWAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Tails:
     """The readers, by what they wish."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, seconds: float) -> None:
-        self._engine, self._clock, self._seconds = engine, clock, seconds
+    def __init__(self, engine: AsyncEngine, clock: Clock, seconds: float, portions: Portions) -> None:
+        self._engine, self._clock, self._seconds, self._portions = engine, clock, seconds, portions
         self._wishes: dict[Hashable, tuple[Wish, set[Reader]]] = {}
         self._attending = 0
         self._task: asyncio.Task[None] | None = None
@@ -90,7 +89,7 @@ class Tails:
                 return None
             known, readers = self._wishes.setdefault(key, (wish, set()))
             known.places = {name: max(place, known.places.get(name, BEGINNING)) for name, place in {**known.places, **wish.places}.items()}
-            reader = Reader(written(known.places))
+            reader = Reader(written(known.places), self._portions.tail_waiting_bytes)
             readers.add(reader)
         if self.ended:
             reader.end()
@@ -112,7 +111,7 @@ class Tails:
                 await self._look()
                 await self._clock.sleep(REST_SECONDS)
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(self._portions.tail_look_seconds):
                         await self._something.wait()
                 except TimeoutError:
                     pass
@@ -127,7 +126,7 @@ class Tails:
             self._outage.works()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             self._outage.fails(type(error).__name__, f"GET /v1/tail: the store does not answer: {error}")
-            await self._clock.sleep(AWAY_SECONDS)
+            await self._clock.sleep(self._portions.tail_away_seconds)
         self._moved.set()
 
     async def _tell_news(self) -> None:
@@ -139,7 +138,7 @@ class Tails:
             while self._attending and behind(self.places, end):
                 async with self._telling, asyncio.timeout(self._seconds):
                     wished = list(self._wishes.values())
-                    reached, chunks = await news(connection, self.places, end, [wish for wish, _ in wished])
+                    reached, chunks = await news(connection, self.places, end, [wish for wish, _ in wished], self._portions)
                     self.places = reached
                     for wish, readers in wished:
                         if (chunk := chunks.get(wish)) is not None:

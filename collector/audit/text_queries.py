@@ -7,9 +7,9 @@ would read. A phrase is looked for by its words, then in the line where they sta
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, TextualSelect, cast, column, literal, select, text
+from sqlalchemy import ColumnElement, TextualSelect, cast, column, literal, select, text
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,7 @@ from collector.audit.hints import Position
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.problems import BadParametersError, Fault
 from collector.store.schema import texts, texts_state
+from collector.store.sql_types import FoundRow, Statement
 from collector.store.texts import BITS, MASK, moment
 from collector.store.words import Phrase, phrases
 
@@ -82,7 +83,7 @@ async def _on_a_server(connection: AsyncConnection, asked: Wanted) -> AsyncItera
         most = min(most * 2, _MOST)
 
 
-def on_a_server(asked: Wanted, most: int) -> Select[Any]:
+def on_a_server(asked: Wanted, most: int) -> Statement:
     """The statement of a step on Postgres."""
     query = cast(literal(" & ".join(f"'{word}'" for word in asked.words)), TSQUERY)
     every: list[ColumnElement[bool]] = [texts.c.found.op("@@")(query), texts.c.id >= asked.low, texts.c.id < asked.high]
@@ -110,7 +111,7 @@ async def _in_a_file(connection: AsyncConnection, asked: Wanted) -> AsyncIterato
         most = min(most * 2, _MOST)
 
 
-async def _numbered(connection: AsyncConnection, asked: Wanted, low: int, high: int, most: int) -> list[Row[Any]]:
+async def _numbered(connection: AsyncConnection, asked: Wanted, low: int, high: int, most: int) -> list[FoundRow]:
     given = {f"line{number}": line for number, line in enumerate(asked.lines)}
     match = " AND ".join(f'"{word}"' for word in asked.words)
     found = await connection.execute(in_a_file(asked), {"asked": match, "low": low, "high": high, "most": most, **given})

@@ -2,7 +2,7 @@
 
 Who waits is let in by clients in turn, so that a hundred queries of one are no longer a wait for another than one of them. A client is who
 has proven who he is, for behind a gateway or a sidecar all have one address; where nobody is asked it is an address. The limit is told to
-the store's connections (sqlite/deadlines.py, statement_timeout); a store that answers nothing at all is given up here.
+the store's connections (sqlite/turns.py, statement_timeout); a store that answers nothing at all is given up here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collector.audit.problems import STORE_UNAVAILABLE, problem, used_up
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.settings import Audit
-from collector.sqlite.deadlines import DEADLINE
+from collector.sqlite.turns import DEADLINE
 
 WAITING_EACH = 16  # queries of one client that wait for their turn
 GRACE_SECONDS = 1.0  # for the store to end a query by itself, and say so
@@ -44,7 +44,7 @@ class Line:
 
     async def enter(self, client: str, begun: bool = False) -> None:
         """Returns when it is this query's turn; then `leave` must follow. Raises TooManyError at once, unless it is a further part of an
-        answer that has `begun`: of those there are few (seats.py).
+        answer that has `begun`: of those there are few (long_answers.py).
         """
         if client not in self._waiting and self._may_run(client):
             self._running[client] += 1

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, Row, and_, or_, true
+from sqlalchemy import ColumnElement, and_, or_, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Reach, Right
 from collector.audit import documents, ledger_cures
 from collector.audit import ledger_queries as ledgers
 from collector.audit import usage_queries as queries
+from collector.audit.export_forms import csv_of, end_of
 from collector.audit.ledger_queries import Proxy, Sought
 from collector.audit.looking import reach, saw, within
 from collector.audit.moments import Span, rfc3339, span
 from collector.audit.pages import answer
 from collector.audit.parameters import UsageQuery, Usages
-from collector.audit.snapshot import snapshot
-from collector.audit.usage_csv import csv_of, end_of
 from collector.audit.usage_queries import Hours
 from collector.audit.values import Grouping
 from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.messages.ledger_data import LARGEST
 from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
+from collector.store.engine import snapshot
 from collector.store.schema import ledger, usage_keys
+from collector.store.sql_types import FoundRow
 from collector.store.usage_book import ALL, AS_TOLD
 from collector.store.usage_counting import counted_back_to
 from collector.store.usage_deltas import HOUR_US, HOURS
@@ -45,20 +46,39 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
         found = reach(request, Right.USAGE)
         asked = queries.hours(span(query.since, query.until, clock.now_us()))
         async with snapshot(engine) as connection:
-            told = await _told(connection, query, asked, found)
-        saw(request, "usage", len(told["items"]))
+            items, told = await _told(connection, query, asked, found)
+        saw(request, "usage", len(items))
         if query.format == "csv":
-            return Response(csv_of(told.pop("items"), names_of(query.group_by)) + end_of(told), media_type="text/csv")
-        return answer([msgspec.json.encode(item) for item in told.pop("items")], **told)
+            return Response(csv_of(items, names_of(query.group_by)) + end_of(told), media_type="text/csv")
+        return answer([msgspec.json.encode(item) for item in items], **told)
 
     return routes
 
 
-async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, Any]:
+class Numbers(TypedDict):
+    """Calls, tokens by class, and what the tokens do not tell."""
+
+    calls: int
+    tokens: dict[str, int]
+    coverage: dict[str, float | dict[str, int]]
+
+
+class Item(TypedDict, total=False):
+    """Of one group: `Numbers` behind its names. `folded`: it stands for more keys than a day may have."""
+
+    group: dict[str, object]
+    folded: bool
+    calls: int
+    tokens: dict[str, int]
+    coverage: dict[str, float | dict[str, int]]
+
+
+async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> tuple[list[Item], dict[str, object]]:
+    """The groups, and what is said beside them."""
     dialect, covered, limit = connection.dialect.name, _own(found), query.limit or DEFAULT_LIMIT
     kept = (await connection.execute(queries.extent())).one()
     bounds = Hours(max(asked.first, (kept.first or 0) * HOURS), min(asked.behind, ((kept.last or 0) + 1) * HOURS))
-    items: list[dict[str, Any]] = []
+    items: list[Item] = []
     left_out = 0
     total = dict.fromkeys(SUMS, 0)
     if kept.first is not None and bounds.first < bounds.behind:
@@ -71,8 +91,7 @@ async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, fo
         items = [_item(query, row) for row in rows[:limit]] if total[CALLS] or total[LATE] else []
     uncounted = (await state(connection)).uncounted
     older = uncounted is not None and (counted := _millisecond(uncounted)) is not None and asked.first * HOUR_US < counted * 1000
-    return {
-        "items": items,
+    return items, {
         "totals": _numbers(total),
         "since": rfc3339(asked.first * HOUR_US),
         "until": rfc3339(min(asked.behind, queries.LAST_HOUR) * HOUR_US),
@@ -103,38 +122,43 @@ def names_of(grouping: Grouping) -> list[str]:
     return [*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations), *unit]
 
 
-def _item(query: UsageQuery, row: Row[Any]) -> dict[str, Any]:
+def _item(query: UsageQuery, row: FoundRow) -> Item:
     grouping, named = query.group_by, row._mapping
     group = {name: named[name] for name in (*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations))}
     group = {name: value for name, value in group.items() if value is not None}
     if grouping.unit:
         group[grouping.unit] = queries.at(grouping.unit, row.at)
-    told: dict[str, Any] = {"group": group}
+    told: Item = {"group": group}
     if row.folded and (grouping.dimensions or grouping.annotations):
         told["folded"] = True
-    return told | _numbers(_sums(row))
+    numbers = _numbers(_sums(row))
+    told["calls"], told["tokens"], told["coverage"] = numbers["calls"], numbers["tokens"], numbers["coverage"]
+    return told
 
 
-def _added(rows: Sequence[Row[Any]]) -> dict[str, int]:
+def _added(rows: Sequence[FoundRow]) -> dict[str, int]:
     return {name: sum(int(getattr(row, name) or 0) for row in rows) for name in SUMS}
 
 
-def _sums(row: Row[Any]) -> dict[str, int]:
+def _sums(row: FoundRow) -> dict[str, int]:
     return {name: int(getattr(row, name) or 0) for name in SUMS}
 
 
-def _numbers(sums: dict[str, int]) -> dict[str, Any]:
+def _numbers(sums: dict[str, int]) -> Numbers:
     """Calls, tokens by class, and what the tokens do not tell."""
     without = {reason: sums[name] for reason, name in zip(REASONS, ABSENT, strict=True) if sums[name]}
     untold = sum(without.values())
-    coverage: dict[str, Any] = {"without_usage": untold, "share_without_usage": round(untold / sums[CALLS], 6) if sums[CALLS] else 0.0}
+    coverage: dict[str, float | dict[str, int]] = {
+        "without_usage": untold,
+        "share_without_usage": round(untold / sums[CALLS], 6) if sums[CALLS] else 0.0,
+    }
     if without:
         coverage["reasons"] = without
     coverage |= {name: sums[name] for name in (UNCLASSED, UNITS, ESTIMATED, REVISED, LATE) if sums[name]}
     return {"calls": sums[CALLS], "tokens": {name: sums[name] for name in TOKENS if sums[name]}, "coverage": coverage}
 
 
-async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, Any] | None:
+async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, int] | None:
     """What the ledger says was lost in these hours. None: of who looks the ledger says nothing, as of a consumer."""
     if not found.everything and not found.namespaces:
         return None

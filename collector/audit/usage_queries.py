@@ -6,13 +6,15 @@ Whole days are read from usage_days, the hours at both ends, and all where hours
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Integer,
+    Label,
     Select,
+    Subquery,
     Table,
     case,
     cast,
@@ -31,6 +33,7 @@ from collector.audit.parameters import UsageQuery
 from collector.messages.ledger import LOSSES
 from collector.messages.usage_counts import SUMS
 from collector.store.schema import LOST, ledger, usage_days, usage_hours, usage_keys
+from collector.store.sql_types import Condition, Statement
 from collector.store.usage_deltas import HOUR_US, HOURS
 
 FILTERS = ("namespace", "service", "model", "consumer", "user", "caller", "protocol")
@@ -52,39 +55,39 @@ def hours(span: Span) -> Hours:
     return Hours((span.since_us or 0) // HOUR_US, behind)
 
 
-def extent() -> Select[Any]:
+def extent() -> Statement:
     """The first and the last day of which there are sums."""
     return select(func.min(usage_days.c.day).label("first"), func.max(usage_days.c.day).label("last"))
 
 
-def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int) -> Select[Any]:
+def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int) -> Statement:
     """The groups with the most calls: their names, `at` if by time, `folded`, and all sums. What revisions have left empty is none."""
     unit = query.group_by.unit
     inner = _by_key(query, within, reach, dialect)
-    names: list[Any] = [_key[name] for name in query.group_by.dimensions]
+    names: list[ColumnElement[str]] = [_key[name] for name in query.group_by.dimensions]
     names += [_annotation(name, dialect).label(f"annotation:{name}") for name in query.group_by.annotations]
     folded = func.max(_key.folded).label("folded")
-    by: list[Any] = [*names, *([inner.c.at] if unit else []), *([_key.folded] if names else [])]
+    by: list[ColumnElement[str] | ColumnElement[int]] = [*names, *([inner.c.at] if unit else []), *([_key.folded] if names else [])]
     sums = [func.sum(inner.c[name]).label(name) for name in SUMS]
     found = select(*names, *([inner.c.at] if unit else []), folded, *sums).join_from(inner, usage_keys, _key.id == inner.c.key)
     if not by:
         return found
-    order: list[Any] = [func.sum(inner.c.calls).desc(), *names]
+    order: list[ColumnElement[str] | ColumnElement[int]] = [func.sum(inner.c.calls).desc(), *names]
     some = func.sum(inner.c.calls + inner.c.late) > 0
     return found.group_by(*by).having(some).order_by(*([inner.c.at] if unit else []), *order).limit(limit)
 
 
-def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Select[Any]:
+def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Select[int]:
     """How many groups there are."""
     return select(func.count()).select_from(groups(query, within, reach, dialect, 10_000_000).order_by(None).subquery())
 
 
-def _by_key(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Any:
+def _by_key(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Subquery:
     """What is to be summed. Unless it is by time, it is summed by key first: keys are few, and numbers."""
     unit = query.group_by.unit
     chosen = select(_key.id).where(reach, *_wanted(query, dialect))
     rows = [_rows(table, bounds, within, unit).where(table.c.key.in_(chosen)) for table, bounds in _parts(within, unit)]
-    both: CompoundSelect[Any] | Select[Any] = union_all(*rows) if len(rows) > 1 else rows[0]
+    both: CompoundSelect[*tuple[object, ...]] | Statement = union_all(*rows) if len(rows) > 1 else rows[0]
     inner = both.subquery()
     if unit:
         return inner
@@ -101,9 +104,9 @@ def _parts(within: Hours, unit: str | None) -> list[tuple[Table, list[tuple[int,
     return [(usage_days, [(first, behind)]), *([(usage_hours, edges)] if edges else [])]
 
 
-def _rows(table: Table, ranges: list[tuple[int, int]], within: Hours, unit: str | None) -> Select[Any]:
+def _rows(table: Table, ranges: list[tuple[int, int]], within: Hours, unit: str | None) -> Statement:
     time = table.c.hour if table is usage_hours else table.c.day
-    at: list[Any] = []
+    at: list[Label[int]] = []
     if unit == "hour":
         at = [time.label("at")]
     elif unit:
@@ -143,17 +146,22 @@ def _wanted(query: UsageQuery, dialect: str) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _annotation(name: str, dialect: str) -> ColumnElement[Any]:
+def _annotation(name: str, dialect: str) -> ColumnElement[str]:
     """Of the key's annotations this one. The name holds no quote."""
     if dialect == "sqlite":
         return func.json_extract(_key.annotations, f'$."{name}"')
     return cast(_key.annotations, JSON).op("->>")(name)
 
 
-def losses(within: Hours, reach: ColumnElement[bool], namespace: str | None) -> Select[Any]:
+def losses(within: Hours, reach: ColumnElement[bool], namespace: str | None) -> Statement:
     """By proxy, what the ledger's windows of these hours say was lost. Few windows do, and an index has them."""
     counted = [half for name in LOSSES for half in halves(name)]
-    wanted: list[Any] = [text(f"({LOST})"), reach, ledger.c.time_us >= within.first * HOUR_US, ledger.c.time_us < within.behind * HOUR_US]
+    wanted: list[Condition] = [
+        text(f"({LOST})"),
+        reach,
+        ledger.c.time_us >= within.first * HOUR_US,
+        ledger.c.time_us < within.behind * HOUR_US,
+    ]
     if namespace is not None:
         wanted.append(ledger.c.namespace == namespace)
     by = (ledger.c.node, ledger.c.sender)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -22,6 +22,9 @@ BUSY_SECONDS = 5.0  # that one try waits at most, whatever Retry-After says
 PAGE = 100  # what the API gives by default; asking for no more, no setting of the server's can refuse it
 
 
+Told = Mapping[str, Any]  # JSON of a server, as it reads: looked at member by member, and nothing is taken for sure
+
+
 class Page(msgspec.Struct):
     """A page of a list. Items stay as the bytes that came."""
 
@@ -36,8 +39,15 @@ class Page(msgspec.Struct):
 class AuditClient:
     """GET requests to one audit API. A context manager."""
 
-    def __init__(self, url: str, token: Token | Literal["found"] | None = "found") -> None:
-        """`token`: the one that is set or saved, unless another is given, or none."""
+    def __init__(
+        self,
+        url: str,
+        token: Token | Literal["found"] | None = "found",
+        sleep: Callable[[float], object] = time.sleep,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`token`: by default the one that is set or saved. `now_ns`: since 1970, what a date in Retry-After is compared with."""
+        self._sleep, self._now_ns = sleep, now_ns
         self.url = url.rstrip("/")
         self._token = tokens.find(self.url) if token == "found" else token
         headers = {"Authorization": f"Bearer {self._token.text}"} if self._token is not None else {}
@@ -90,8 +100,8 @@ class AuditClient:
             answer = self._http.get(self.url + path, params=asked)
             if answer.status_code != 429:
                 break
-            asked_s = retry_after(answer.headers.get("retry-after"), time.time_ns() // 1000)
-            time.sleep(min(1.0 if asked_s is None else asked_s, BUSY_SECONDS))
+            asked_s = retry_after(answer.headers.get("retry-after"), self._now_ns() // 1000)
+            self._sleep(min(1.0 if asked_s is None else asked_s, BUSY_SECONDS))
         return answer
 
     def page(self, path: str, parameters: Mapping[str, str | int | None]) -> Page:
@@ -137,7 +147,7 @@ def _who(url: str, token: Token | None) -> str:
 def _detail(answer: httpx.Response) -> str:
     """What problem JSON says; of anything else its beginning."""
     try:
-        problem: dict[str, Any] = msgspec.json.decode(answer.content, type=dict[str, Any])
+        problem: Told = msgspec.json.decode(answer.content, type=dict[str, Any])
     except msgspec.DecodeError:
         return answer.text[:200] or answer.reason_phrase
     errors = [f"{found.get('parameter')}: {found.get('detail')}" for found in problem.get("errors", [])]

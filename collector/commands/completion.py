@@ -5,7 +5,8 @@ does not answer at once has nothing to offer.
 from __future__ import annotations
 
 import os
-from typing import Any, get_args
+from collections.abc import Iterable
+from typing import get_args
 
 import typer
 
@@ -38,7 +39,7 @@ def flags(incomplete: str) -> list[str]:
     return [f"{before}{comma}{no}{name}" for name in get_args(CompletenessName) if name.startswith(last.removeprefix("!"))]
 
 
-def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[dict[str, object]]:
     import httpx
 
     from collector.commands import tokens
@@ -56,7 +57,7 @@ def _items(ctx: typer.Context, path: str, asked: dict[str, str | None]) -> list[
         return []
 
 
-def _beginning(incomplete: str, names: Any) -> list[str]:
+def _beginning(incomplete: str, names: Iterable[object]) -> list[str]:
     """Each once. A shell takes some characters for its own, so only plain names are offered."""
     found = dict.fromkeys(name for name in names if isinstance(name, str) and name.startswith(incomplete))
     return [name for name in found if name.replace("-", "").replace(".", "").replace("_", "").isalnum() and name.isascii()][:MOST]

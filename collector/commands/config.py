@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -83,7 +83,7 @@ def show(config: options.Config = None) -> None:
     typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
 
 
-def _masked(value: Any) -> Any:
+def _masked(value: object) -> object:
     """Passwords inside URLs are secrets too, whatever setting they stand in. Secret settings mask themselves."""
     if isinstance(value, dict):
         return {name: _masked(part) for name, part in value.items()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,7 +14,14 @@ from collector.commands.exits import Exit, InputError, NothingThereError
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from collector.commands.client import Told
     from collector.dead_letters import DeadLetter, DeadLetters
+    from collector.settings import Settings
+    from collector.upkeep.resend import Sent
+
+T = TypeVar("T")
 
 dead_letters = typer.Typer(help="What could never be written: looks at it, sends it again, drops it.", no_args_is_help=True)
 
@@ -124,7 +131,7 @@ def drop(
     """
     wanted = _wanted(ids, all_, origin)
 
-    async def work(_: Any, letters: DeadLetters) -> int:
+    async def work(_: Settings, letters: DeadLetters) -> int:
         return await letters.drop([letter.id async for letter in letters.all() if wanted(letter)])
 
     typer.echo(f"{_run(config, work)} letters were dropped.")
@@ -142,7 +149,7 @@ def _wanted(ids: list[str] | None, all_: bool, origin: str | None) -> Callable[[
     return wanted
 
 
-async def _replay(settings: Any, letters: DeadLetters, wanted: Callable[[DeadLetter], bool]) -> list[Any]:
+async def _replay(settings: Settings, letters: DeadLetters, wanted: Callable[[DeadLetter], bool]) -> list[Sent]:
     from collector.clock import SystemClock
     from collector.upkeep.resend import Resender
 
@@ -151,14 +158,13 @@ async def _replay(settings: Any, letters: DeadLetters, wanted: Callable[[DeadLet
 
 
 def _collect(config: Path | None, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
-    async def work(_: Any, letters: DeadLetters) -> list[DeadLetter]:
+    async def work(_: Settings, letters: DeadLetters) -> list[DeadLetter]:
         return [letter async for letter in letters.all() if wanted(letter)]
 
-    found: list[DeadLetter] = _run(config, work)
-    return found
+    return _run(config, work)
 
 
-def _run(config: Path | None, work: Callable[[Any, Any], Any]) -> Any:
+def _run(config: Path | None, work: Callable[[Settings, DeadLetters], Awaitable[T]]) -> T:
     import asyncio
 
     from collector.dead_letters.open import open_all_letters
@@ -166,7 +172,7 @@ def _run(config: Path | None, work: Callable[[Any, Any], Any]) -> Any:
 
     settings = load(config)
 
-    async def run() -> Any:
+    async def run() -> T:
         letters = open_all_letters(settings)
         try:
             return await work(settings, letters)
@@ -184,7 +190,7 @@ def _only(found: list[DeadLetter], name: str) -> DeadLetter:
     return found[0]
 
 
-def _told(letter: DeadLetter) -> dict[str, Any]:
+def _told(letter: DeadLetter) -> dict[str, object]:
     from collector.messages.times import timestamp
 
     return {
@@ -200,7 +206,7 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _events(letter: DeadLetter) -> Any:
+def _events(letter: DeadLetter) -> object:
     """The batch, with JSON data as JSON; the exchange that no event could be made of, with bytes in base64; of what nobody could read, its
     text as far as it is one.
     """
@@ -216,7 +222,7 @@ def _events(letter: DeadLetter) -> Any:
     return [json.loads(structured(event, letter.journal, letter.place)) for event in read_batch(letter.data, letter.columns)]
 
 
-def _kept(letter: DeadLetter) -> Any:
+def _kept(letter: DeadLetter) -> object:
     import msgspec
 
     from collector.errors import DamagedError
@@ -228,7 +234,7 @@ def _kept(letter: DeadLetter) -> Any:
         return letter.data.decode("utf-8", "replace")
 
 
-def _table(found: list[dict[str, Any]]) -> Any:
+def _table(found: Sequence[Told]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -5,13 +5,16 @@ form that it should have is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from collector.commands.screen import lines, plain
+
+if TYPE_CHECKING:
+    from collector.commands.client import Told
 
 IN_WORDS = {
     "complete": "Everything that was expected came.",
@@ -30,7 +33,7 @@ IN_WORDS = {
 _GOOD = "complete"
 
 
-def facts(out: Console, record: Mapping[str, Any]) -> None:
+def facts(out: Console, record: Mapping[str, object]) -> None:
     """What it was, in a table; then usage, completeness, problems."""
     if record.get("damaged"):
         out.print(Text(f"This record is damaged: {plain(record.get('why', ''))}", style="red"))
@@ -48,7 +51,7 @@ def facts(out: Console, record: Mapping[str, Any]) -> None:
         out.print(Text(f"! {plain(problem)}", style="yellow"), soft_wrap=True)
 
 
-def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     request, response, service = _part(record, "request"), _part(record, "response"), _part(record, "service")
     proxy, caller, hop = _part(record, "proxy"), _part(record, "caller"), _part(record, "hop")
     inference, timing = _part(record, "inference"), _part(record, "timing")
@@ -80,7 +83,7 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     return ((name, str(value)) for name, value in told.items() if value not in (None, ""))
 
 
-def _numbers(out: Console, record: Mapping[str, Any]) -> None:
+def _numbers(out: Console, record: Mapping[str, object]) -> None:
     usage = {name: one for name, one in _part(record, "usage").items() if isinstance(one, dict) and "value" in one}
     if not usage:
         if absent := record.get("usage_absent"):
@@ -95,7 +98,7 @@ def _numbers(out: Console, record: Mapping[str, Any]) -> None:
     out.print(table)
 
 
-def answers(record: Mapping[str, Any]) -> dict[str, object]:
+def answers(record: Told) -> dict[str, object]:
     """What of the conversation the record itself holds: the answers."""
     messages = []
     for choice in _list(_part(record, "inference").get("choices")):
@@ -111,7 +114,7 @@ def answers(record: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def conversation(out: Console, said: Mapping[str, Any]) -> None:
+def conversation(out: Console, said: Told) -> None:
     """Messages by role, as GET /v1/exchanges/{id}/conversation tells them."""
     for message in (one for one in _list(said.get("messages")) if isinstance(one, dict)):
         name = f" ({plain(message['name'])})" if message.get("name") else ""
@@ -128,12 +131,12 @@ def conversation(out: Console, said: Mapping[str, Any]) -> None:
         out.print(Text(f"! {plain(missing)}", style="yellow"))
 
 
-def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _part(of: Told, name: str) -> Told:
     found = of.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _list(value: object) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
@@ -141,7 +144,7 @@ def _words(*told: object) -> str:
     return " ".join(str(one) for one in told if one not in (None, ""))
 
 
-def _joined(of: Mapping[str, Any], *names: str) -> str:
+def _joined(of: Mapping[str, object], *names: str) -> str:
     return "/".join(str(of[name]) for name in names if of.get(name))
 
 
@@ -149,7 +152,7 @@ def _by(told: object) -> str | None:
     return f"(by {told})" if told else None
 
 
-def _ms(duration: object, timing: Mapping[str, Any]) -> str:
+def _ms(duration: object, timing: Mapping[str, object]) -> str:
     told = [f"{duration} ms"] if duration is not None else []
     told += [f"{name.replace('_', ' ').removesuffix(' ms')} after {timing[name]} ms" for name in _TIMES if timing.get(name) is not None]
     return ", ".join(told)
@@ -158,7 +161,7 @@ def _ms(duration: object, timing: Mapping[str, Any]) -> str:
 _TIMES = ("first_byte_ms", "first_token_ms")
 
 
-def _body(body: Mapping[str, Any]) -> str:
+def _body(body: Mapping[str, object]) -> str:
     size, captured = body.get("size"), body.get("captured")
     told = [] if size is None else [f"{size} bytes"]
     told += [f"{captured} stored"] if captured is not None and captured != size else []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +14,9 @@ from collector.commands.exits import InputError
 from collector.commands.export_place import EXTRA
 from collector.messages.facts import FACTS, Kind, Value, facts
 from collector.messages.times import microseconds
+
+if TYPE_CHECKING:
+    pass
 
 GROUP_ROWS, GROUP_BYTES = 10_000, 16 << 20
 LEVEL = 3
@@ -74,8 +79,8 @@ class ParquetFile:
         return [*values, *(_bytes(told.get(side, {})) for side in SIDES if self._bodies)]
 
 
-def _columns(arrow: Any, bodies: bool) -> list[tuple[str, Any]]:
-    kinds: dict[Kind, Any] = {
+def _columns(arrow: ModuleType, bodies: bool) -> list[tuple[str, object]]:
+    kinds: dict[Kind, object] = {
         "text": arrow.string(),
         "integer": arrow.int64(),
         "number": arrow.float64(),
@@ -97,7 +102,7 @@ def _value(value: Value | None, kind: Kind) -> object:
         return None
 
 
-def _bytes(body: dict[str, Any]) -> bytes | None:
+def _bytes(body: Mapping[str, object]) -> bytes | None:
     """None: there is no body, or it is damaged."""
     told = body.get("data_base64")
     return base64.b64decode(told) if isinstance(told, str) else None

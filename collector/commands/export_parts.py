@@ -24,9 +24,23 @@ if TYPE_CHECKING:
     from collector.commands.export_place import ExportPlace
 
 MANIFEST, NOTES = "manifest.json", "export.unfinished.json"
-TRIES, FIRST_WAIT_S, LONGEST_WAIT_S = 8, 0.5, 10.0
 _ID = re.compile(rb"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _END = re.compile(rb'(?:\{"meshscribe_export":(?P<json>.*)\}|#meshscribe_export (?P<csv>.*?))\r?\n', re.DOTALL)
+
+
+class Patience(NamedTuple):
+    """How often a part that was cut is asked for again, and how long that waits, in seconds: each time twice as long, up to the longest."""
+
+    tries: int = 8
+    first_wait: float = 0.5
+    longest_wait: float = 10.0
+
+    def waits(self) -> Iterator[float]:
+        for number in range(self.tries):
+            yield min(self.first_wait * 2**number, self.longest_wait)
+
+
+PATIENT = Patience()
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -78,7 +92,7 @@ class Progress(NamedTuple):
     share: float | None
 
 
-def run(api: AuditClient, place: ExportPlace, job: Job, told: Callable[[Progress], None]) -> Manifest:
+def run(api: AuditClient, place: ExportPlace, job: Job, told: Callable[[Progress], None], patience: Patience = PATIENT) -> Manifest:
     """Begins or goes on, to the end. Raises InputError: there is another export; UnreachableError: the API stays away."""
     notes = _notes(place, job)
     clock = _Clock(told)
@@ -86,7 +100,7 @@ def run(api: AuditClient, place: ExportPlace, job: Job, told: Callable[[Progress
         number = len(notes.parts) + 1
         name = f"part-{number:06}.{job.format}"
         with place.making(name) as draft:
-            end = _patiently(lambda: _fetch(api, place, notes, draft, clock))
+            end = _patiently(lambda: _fetch(api, place, notes, draft, clock), patience)
             size, hashed = _measured(draft)
         notes.parts.append(PartFile(name, end.rows, size, hashed))
         notes.rows += end.rows
@@ -195,9 +209,9 @@ def _measured(path: Path) -> tuple[int, str]:
     return size, hashed.hexdigest()
 
 
-def _patiently(work: Callable[[], End]) -> End:
+def _patiently(work: Callable[[], End], patience: Patience) -> End:
     """A part that was cut is asked for again: its cursor gives the same rows."""
-    waits = _waits()
+    waits = patience.waits()
     while True:
         try:
             return work()
@@ -206,11 +220,6 @@ def _patiently(work: Callable[[], End]) -> End:
             if wait is None:
                 raise
             time.sleep(wait)
-
-
-def _waits() -> Iterator[float]:
-    for number in range(TRIES):
-        yield min(FIRST_WAIT_S * 2**number, LONGEST_WAIT_S)
 
 
 class _Clock:

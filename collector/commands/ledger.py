@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from collector.messages.ledger import ACCOUNT, GAPS, MALFORMED, REFUSED
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
+
+    from collector.commands.client import Told
 
 _COUNTS = (*ACCOUNT, REFUSED, MALFORMED, "lost", *GAPS)
 _STYLES = {"lost": "red", "gaps": "yellow"}
@@ -106,7 +109,7 @@ def _print(items: list[bytes], totals: bytes, output: Format) -> None:
         out.print(screen.plain(f"{counts.get('proxies', 0)} proxies, {counts.get('windows', 0)} windows: {counts.get('verdict', '')}"))
 
 
-def _table(items: list[dict[str, Any]], totals: dict[str, Any]) -> Table:
+def _table(items: list[Told], totals: Told) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
@@ -120,7 +123,7 @@ def _table(items: list[dict[str, Any]], totals: dict[str, Any]) -> Table:
     return table
 
 
-def _row(item: dict[str, Any]) -> list[Any]:
+def _row(item: Told) -> list[Text]:
     from rich.text import Text
 
     from collector.commands.screen import plain
@@ -131,6 +134,6 @@ def _row(item: dict[str, Any]) -> list[Any]:
     return [Text(plain(cell)) for cell in told]
 
 
-def _count(item: dict[str, Any], name: str) -> int:
+def _count(item: Told, name: str) -> int:
     found = item.get(name, 0)
     return int(found.get("total", 0) if isinstance(found, dict) else found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,8 @@ from collector.commands.exits import DeniedError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from collector.commands.client import Told
 
 
 def login(
@@ -54,11 +56,11 @@ def login(
     typer.echo(f"You are {who['name']} ({who['proof']}). Saved in {file}.")
 
 
-def _token(ways: Mapping[str, Any], *, paste: bool, kubectl: bool, account: str | None, namespace: str | None, context: str | None) -> str:
+def _token(ways: Told, *, paste: bool, kubectl: bool, account: str | None, namespace: str | None, context: str | None) -> str:
     if paste:
         return _pasted()
     if kubectl:
-        from collector.commands.kubectl import account_token, own_token
+        from collector.commands.device import account_token, own_token
 
         audience = str(ways.get("kubernetes", {}).get("audience", ""))
         return account_token(account, namespace, context, audience) if account else own_token(context)
@@ -84,7 +86,7 @@ def _pasted() -> str:
     return token
 
 
-def _ways(url: str) -> Mapping[str, Any] | None:
+def _ways(url: str) -> Mapping[str, object] | None:
     """How one can log in there; None: nobody is asked."""
     from collector.commands.client import AuditClient
     from collector.commands.exits import NothingThereError
@@ -97,7 +99,7 @@ def _ways(url: str) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _check(url: str, token: str) -> Mapping[str, Any]:
+def _check(url: str, token: str) -> Mapping[str, object]:
     """Who that is, to the API. Raises DeniedError."""
     from collector.commands.client import AuditClient
     from collector.commands.tokens import Token

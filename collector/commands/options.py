@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -90,7 +90,7 @@ Limit = Annotated[int, typer.Option(min=0, help="Items at most; 0: all there are
 Output = Annotated[Format, typer.Option("--output", "-o", help="A table for people; json: one array; jsonl: one record a line.")]
 
 Filters = dict[str, str | None]  # by their names in the API
-FILTERS: dict[str, Any] = {
+FILTERS: dict[str, object] = {
     "since": Since, "until": Until, "namespace": Namespace, "service": Service, "path": PathLike, "method": Method, "status": Status,
     "request_id": RequestId, "completeness": Completeness, "node": Node, "model": Model, "caller": Caller, "annotation": Annotation,
     "label": Label, "consumer": Consumer, "user": User, "agent": Agent, "session": Session, "trace": Trace, "protocol": Protocol,
@@ -102,7 +102,7 @@ FILTERS: dict[str, Any] = {
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for each filter of the API in place of its first parameter, `filters`, which takes them all."""
 
-    def run(**given: Any) -> None:
+    def run(**given: object) -> None:
         command({name: given.pop(name) for name in FILTERS}, **given)
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,6 +10,8 @@ from collector.commands import options
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from collector.relays.reached import Reached
 
 
@@ -48,7 +50,7 @@ def relays(output: options.Output = Format.TABLE, config: options.Config = None)
     screen.emit(b"".join(line + b"\n" for line in lines) if output is Format.JSONL else b"[" + b",".join(lines) + b"]\n")
 
 
-def _told(reached: Reached) -> dict[str, Any]:
+def _told(reached: Reached) -> dict[str, object]:
     place, high = reached.place, reached.high
     return {
         "relay": reached.relay,
@@ -60,7 +62,7 @@ def _told(reached: Reached) -> dict[str, Any]:
     }
 
 
-def _table(found: list[Reached]) -> Any:
+def _table(found: list[Reached]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

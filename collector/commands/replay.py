@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collector.correlate import Limits
     from collector.pipeline.meaning import ExchangeMeaning
     from collector.settings import Settings
-    from collector.upkeep.replay.into import Into
-    from collector.upkeep.replay.sources import Source
+    from collector.upkeep.replay.ends import Into, Source
 
 BATCH = 500
 
@@ -63,10 +62,9 @@ async def _replay(settings: Settings, wanted: Span, url: str | None) -> int:
 
     from collector.clock import SystemClock
     from collector.commands import screen
-    from collector.roles.limits import limits
-    from collector.upkeep.replay.into import open_into
-    from collector.upkeep.replay.meaning import stored_meaning
-    from collector.upkeep.replay.sources import open_sources
+    from collector.roles.shared import limits
+    from collector.upkeep.replay.ends import open_into, open_sources
+    from collector.upkeep.replay.rebuild import stored_meaning
 
     bounds = limits(settings)
     async with AsyncExitStack() as stack:

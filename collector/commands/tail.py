@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,8 @@ from collector.commands.options import LineFormat
 
 if TYPE_CHECKING:
     from collector.commands.client import AuditClient
+from collections.abc import Iterable
+from typing import NamedTuple
 
 WAIT_SECONDS = 1.0  # before it asks again
 
@@ -64,8 +66,8 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 
 def _follow(api: AuditClient, filters: dict[str, str | None], output: LineFormat) -> None:
     """For ever. Where the answer was cut it goes on behind the last event that came."""
-    from collector.commands.events import events
     from collector.commands.exits import UnreachableError
+    from collector.commands.tail import events
 
     last, told = "", False
     while True:
@@ -88,13 +90,44 @@ def _print(name: str, data: bytes, output: LineFormat) -> None:
     from collector.commands import screen
 
     if name == "left_out":
-        gap = msgspec.json.decode(data, type=dict[str, Any])
+        gap = msgspec.json.decode(data, type=dict[str, object])
         typer.echo(f"{screen.plain(gap['count'])} exchanges were left out: they came faster than they were read here.", err=True)
     elif name == "ended":
-        typer.echo(f"The tail was ended: {screen.plain(msgspec.json.decode(data, type=dict[str, Any])['why'])}.", err=True)
+        typer.echo(f"The tail was ended: {screen.plain(msgspec.json.decode(data, type=dict[str, object])['why'])}.", err=True)
     elif name != "exchange":
         return
     elif output is LineFormat.JSONL:
         screen.emit(data + b"\n")
     else:
         screen.console().print(screen.line(msgspec.json.decode(data)), soft_wrap=True)
+
+
+class ServerEvent(NamedTuple):
+    """An event. `data`: empty for one that only tells an id."""
+
+    id: str
+    name: str
+    data: bytes
+
+
+def events(pieces: Iterable[bytes]) -> Iterator[ServerEvent]:
+    """Events in the pieces of an answer, wherever it was cut into them. An event that did not come whole is none."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if b"\n" not in piece:
+            continue
+        *whole, rest = bytes(held).split(b"\n\n")
+        held = bytearray(rest)
+        yield from (_read(one) for one in whole)
+
+
+def _read(block: bytes) -> ServerEvent:
+    fields: dict[bytes, bytes] = {}
+    for line in block.split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if name and colon:
+            fields[name] = value.removeprefix(b" ")
+    return ServerEvent(
+        fields.get(b"id", b"").decode("utf-8", "replace"), fields.get(b"event", b"").decode("utf-8", "replace"), fields.get(b"data", b"")
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,9 @@ from collector.commands import options
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from collector.commands.client import Told
+
 _FILTERS = "Filters"
-Told = dict[str, Any]
 
 
 class Format(StrEnum):
@@ -86,7 +87,7 @@ def _print(told: Told, names: list[str], output: Format) -> None:
     if output is Format.JSONL:
         screen.emit(b"".join(orjson.dumps(item) + b"\n" for item in told["items"]))
     elif output is Format.CSV:
-        from collector.audit.usage_csv import csv_of
+        from collector.audit.export_forms import csv_of
 
         screen.emit(csv_of(told["items"], names).encode())
     else:
@@ -126,7 +127,7 @@ def sentences(told: Told) -> Iterator[str]:
         yield f"{told['left_out']} groups with fewer calls are not shown; the totals hold them: --limit shows more."
 
 
-def _share(coverage: Mapping[str, Any]) -> str:
+def _share(coverage: Told) -> str:
     return f"{100 * coverage['share_without_usage']:.2f} %"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from collector.commands.exits import Exit, InputError
 from collector.commands.options import Format
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+    from rich.table import Table
+
     from collector.upkeep.verify import Finding
 
 
@@ -79,7 +82,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, Any] = {}
+        bars: dict[str, TaskID] = {}
 
         def step(what: str, done: int, of: int) -> None:
             if what not in bars:
@@ -89,7 +92,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield step
 
 
-def _table(found: list[Finding]) -> Any:
+def _table(found: list[Finding]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -36,7 +36,6 @@ from collector.messages.event import Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, LATE
 
-STEP = 256  # parts, log entries or outputs after which `steps` lets others have the loop
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
 _NOTHING = Entry(0, Kind.TICK, "", 0, b"")
@@ -54,7 +53,7 @@ class Correlator:
         self._entry = _NOTHING
         self._faulty = False  # this entry brought up a fault
         self._nodes = nodes.Nodes()
-        self._ledger = Ledger(limits.ledger_us)
+        self._ledger = Ledger(limits.ledger_us, limits.vms_kept)
         self._openings = Openings(limits.linger_us, limits.open_bytes)
         self._memory = Memory(limits.closed_keys, limits.late_bytes)
         self.answers = Answers()  # filled by those behind; here because it is part of the state
@@ -137,7 +136,7 @@ class Correlator:
                 self._part(proxy, vm.name, part)
             except Exception as error:  # noqa: BLE001 - the other parts of the batch are sound
                 self._fault(proxy, error)
-            if not number % STEP:
+            if not number % self._limits.step:
                 yield from self._evict()
                 yield
         self._ledger.vms.take(proxy, vm, batch, ends)
@@ -196,7 +195,7 @@ class Correlator:
                     self._log(proxy, log)
                 except Exception as error:  # noqa: BLE001 - the other entries of the message are sound
                     self._fault(proxy, error)
-            if not number % STEP:
+            if not number % self._limits.step:
                 yield from self._evict()
                 yield
         self._ledger.add(proxy, ACCESS_LOG_ENTRIES, counted)
@@ -290,14 +289,14 @@ class Correlator:
         before, self._now, every = self._now, now, self._limits.told_us
         for number, window in enumerate(self._ledger.flush(now, self._nodes.known), 1):
             self._emit(window)
-            if not number % STEP:
+            if not number % self._limits.step:
                 yield
         quiet_since = now - self._limits.idle_us
         number = 0
         while (expired := self._openings.expired(now, quiet_since)) is not None:
             self._expire(expired)
             number += 1
-            if not number % STEP:
+            if not number % self._limits.step:
                 yield
         self._memory.forget(now)
         for open_ in watch.due(self._openings) if every and before // every != now // every else ():
@@ -326,7 +325,7 @@ class Correlator:
             self._ledger.add(open_.proxy, "evicted")
             self._close(open_, keeps=not is_large)
             number += 1
-            if not number % STEP:
+            if not number % self._limits.step:
                 yield
 
     def _revive(self, closed: Remembered) -> Open:

@@ -44,11 +44,11 @@ class Refused(msgspec.Struct):
 class Ledger:
     """The open window of every proxy."""
 
-    def __init__(self, window_us: int) -> None:
+    def __init__(self, window_us: int, vms_kept: int) -> None:
         self.window_us = window_us
         self.start_us = 0
         self.open: dict[Proxy, Counts] = {}
-        self.vms = Vms(self)
+        self.vms = Vms(self, vms_kept)
 
     def of(self, proxy: Proxy) -> Counts:
         """The open counts of this proxy."""

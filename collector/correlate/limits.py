@@ -23,6 +23,8 @@ class Limits(NamedTuple):
     skips_probes: bool = True
     told_us: int = 300_000_000
     tap_label: str = ""  # `name=value`: a tap is expected of pods that carry it, and of proxies that sent batches; empty: of all
+    step: int = 256  # parts, log entries or outputs after which `steps` lets others have the loop
+    vms_kept: int = 50_000
 
 
 class Closed(NamedTuple):

@@ -1,6 +1,6 @@
 """The tap filters' instances: which of their batches came, and by how much their totals grew.
 
-One that was not heard for `QUIET_US`, or the longest unheard beyond `VMS_KEPT`, is forgotten but for a number of eight bytes, of which
+One that was not heard for `QUIET_US`, or the longest unheard beyond `vms_kept`, is forgotten but for a number of eight bytes, of which
 `FORGOTTEN_KEPT` are kept. What it says afterwards begins a new count at its first batch (`rebased_vms`): what it had announced before was
 counted, so nothing counts twice; what it lost while it was forgotten is not known. One that even this number is forgotten of is new:
 what it announced before counts again, as missing.
@@ -22,7 +22,6 @@ from collector.messages.ledger import ANNOUNCED, MISSING, RECEIVED, UNANNOUNCED
 if TYPE_CHECKING:
     from collector.correlate.ledger import Ledger
 
-VMS_KEPT = 50_000
 FORGOTTEN_KEPT = 500_000
 QUIET_US = 7 * DAY_US
 NAME_CHARS = 1024
@@ -36,8 +35,8 @@ _REASONS = {value: name.lower() for name, value in tap_pb2.DropReason.items()}
 class Vms:
     """What each VM told, under the proxy that it belongs to."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, kept: int) -> None:
+        self._ledger, self._kept = ledger, kept
         self.known: OrderedDict[VmKey, Vm] = OrderedDict()  # the longest unheard first
         self.forgotten: OrderedDict[int, None] = OrderedDict()
 
@@ -47,7 +46,7 @@ class Vms:
         vm = self.known.get(key)
         if vm is None:
             vm = self.known[key] = Vm(key[2])
-            if len(self.known) > VMS_KEPT:
+            if len(self.known) > self._kept:
                 self._forget(next(iter(self.known)))
         else:
             self.known.move_to_end(key)

@@ -44,7 +44,7 @@ def placed(event: Event, journal: str, place: Place) -> dict[str, str | int | bo
 
 def structured(event: Event, journal: str, place: Place) -> bytes:
     """One event for a receiver."""
-    named: dict[str, Any] = {name: _clean(value) for name, value in placed(event, journal, place).items()}
+    named: dict[str, object] = {name: _clean(value) for name, value in placed(event, journal, place).items()}
     if _is_json(event.datacontenttype) and _parses(event.data):
         named["data"] = orjson.Fragment(event.data)
     elif event.data:

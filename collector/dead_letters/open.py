@@ -1,15 +1,48 @@
-"""Where dead letters go: into the SQL store of the process that gives up, or, if it has none, into the Kafka topic."""
+"""Where dead letters go: into the SQL store of the process that gives up, or, if it has none, into the Kafka topic.
+
+Several stores are looked at as one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from collector.dead_letters import DeadLetters
+from collector.dead_letters import DeadLetter, DeadLetters, Heap
 from collector.dead_letters.kafka import KafkaDeadLetters
-from collector.dead_letters.several import Several
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.settings import Settings
 from collector.store.engine import open_engine
+
+
+class Several:
+    """See DeadLetters."""
+
+    def __init__(self, stores: Sequence[DeadLetters]) -> None:
+        self._stores = stores
+
+    async def add(self, *letters: DeadLetter) -> None:
+        """See DeadLetters."""
+        await self._stores[0].add(*letters)
+
+    async def heaps(self) -> Sequence[Heap]:
+        """See DeadLetters."""
+        return [heap for store in self._stores for heap in await store.heaps()]
+
+    async def all(self) -> AsyncIterator[DeadLetter]:
+        """See DeadLetters; the oldest first of each store."""
+        for store in self._stores:
+            async for letter in store.all():
+                yield letter
+
+    async def drop(self, ids: Sequence[str]) -> int:
+        """See DeadLetters."""
+        return sum([await store.drop(ids) for store in self._stores])
+
+    async def close(self) -> None:
+        """See DeadLetters."""
+        for store in self._stores:
+            await store.close()
 
 
 def open_letters(settings: Settings) -> DeadLetters:

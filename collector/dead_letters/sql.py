@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.dead_letters import DeadLetter, Heap
 from collector.messages.event import Place
+from collector.store.engine import inserting
 from collector.store.errors import retryable
 from collector.store.schema import dead_letters
 from collector.store.sound import remains
+from collector.store.sql_types import FoundRow
 
 PAGE = 100
 _DROPPED_AT_ONCE = 1000
@@ -27,11 +27,10 @@ class SqlDeadLetters:
 
     async def add(self, *letters: DeadLetter) -> None:
         """See DeadLetters."""
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         rows = [_row(letter) for letter in letters]
         with retryable("dead letters"):
             async with self._engine.begin() as connection:
-                await connection.execute(dialect.insert(dead_letters).on_conflict_do_nothing(index_elements=["id"]), rows)
+                await connection.execute(inserting(self._engine, dead_letters).on_conflict_do_nothing(index_elements=["id"]), rows)
 
     async def heaps(self) -> Sequence[Heap]:
         """See DeadLetters."""
@@ -75,13 +74,13 @@ class SqlDeadLetters:
         await self._engine.dispose()
 
 
-def _row(letter: DeadLetter) -> dict[str, Any]:
+def _row(letter: DeadLetter) -> dict[str, object]:
     row = {**letter._asdict(), "position": letter.place.position, "ordinal": letter.place.ordinal}
     del row["place"]
     return row
 
 
-def _letter(row: Row[Any]) -> DeadLetter:
+def _letter(row: FoundRow) -> DeadLetter:
     return DeadLetter(
         row.id,
         row.origin,

@@ -14,7 +14,7 @@ from collector.decode.mcp_messages import VERSION_CHARS
 from collector.decode.reading import Reading
 from collector.decode.routes import normalise
 from collector.decode.values import Object, mapping, name, text
-from collector.messages.a2a import A2a, StateName
+from collector.messages.inference import A2a, StateName
 
 MEDIA_TYPE = "application/a2a+json"
 _BY_NAME: Mapping[str, StateName] = {**{state: state for state in STATES}, "cancelled": "canceled"}

@@ -11,7 +11,7 @@ from collector.decode.json_rpc import A2A_METHODS
 from collector.decode.reading import Reading
 from collector.decode.values import name
 from collector.decode.wire import MalformedError, fields
-from collector.messages.a2a import A2a, StateName
+from collector.messages.inference import A2a, StateName
 
 SERVICE = "a2a.v1.A2AService/"
 ID_CHARS = 128

@@ -15,7 +15,7 @@ from collector.decode.reading import Headers, Reading
 from collector.decode.values import Object, mapping, name, text
 from collector.messages.mcp import KindName, Mcp
 from collector.messages.queries import plain, without_query_secrets
-from collector.messages.sessions import hashed, is_hashed
+from collector.messages.secrets import hashed, is_hashed
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _META_VERSION = "io.modelcontextprotocol/protocolVersion"

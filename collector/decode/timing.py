@@ -7,7 +7,7 @@ were there. Gaps are between events with content (text, reasoning, tool-call arg
 from collections.abc import Sequence
 from itertools import pairwise
 
-from collector.messages.timing import InterToken, Timing
+from collector.messages.record import InterToken, Timing
 
 Chunk = tuple[int, int, float]
 

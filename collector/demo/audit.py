@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-Record = dict[str, Any]
+Json = dict[str, Any]  # an object as JSON reads it
+Record = Json
 
 
 class Audit:

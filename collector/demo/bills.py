@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from collector.demo.audit import Json
 
 
 class Bill(NamedTuple):
@@ -35,7 +37,7 @@ class Bills:
     def take(self, event_id: str, data: bytes) -> Bill | None:
         """The new bill, if this event makes one. Raises ValueError, KeyError: it is no usage event."""
         self._events[event_id] += 1
-        usage: dict[str, Any] = json.loads(data)
+        usage: Json = json.loads(data)
         exchange, revision = usage["exchange"], usage["revision"]
         if revision <= self._revisions.get(exchange, -1):
             return None
@@ -46,7 +48,7 @@ class Bills:
         made = self.by_exchange[exchange] = _bill(usage)
         return made
 
-    def faults(self, billable: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def faults(self, billable: Mapping[str, Json]) -> list[str]:
         """How the bills differ from these records, which are all that there is to bill. `billable`: exchange → record."""
         twice = [f"event {event} was delivered {times} times" for event, times in self._events.items() if times > 1]
         missing = [f"exchange {exchange} was not billed" for exchange in billable if exchange not in self.by_exchange]
@@ -54,13 +56,13 @@ class Bills:
         return [*twice, *missing, *extra, *_wrong(self.by_exchange, billable)]
 
 
-def billable(records: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def billable(records: Iterable[Json]) -> dict[str, Json]:
     """Those of these records that a usage event is made of and that are billed at this hop, by exchange."""
     metered = (record for record in records if record.get("inference", {}).get("protocol", "unknown") != "unknown")
     return {record["id"]: record for record in metered if record["hop"]["billable"]}
 
 
-def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Json]) -> list[str]:
     return [
         f"exchange {exchange}: billed {dict(bill.numbers)}, recorded {_numbers(records[exchange])}"
         for exchange, bill in bills.items()
@@ -68,7 +70,7 @@ def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Mapping[str, Any]]) 
     ]
 
 
-def _bill(usage: Mapping[str, Any]) -> Bill:
+def _bill(usage: Json) -> Bill:
     return Bill(
         usage["exchange"],
         usage["revision"],
@@ -81,10 +83,10 @@ def _bill(usage: Mapping[str, Any]) -> Bill:
     )
 
 
-def _numbers(holder: Mapping[str, Any]) -> dict[str, int]:
+def _numbers(holder: Json) -> dict[str, int]:
     return {name: number["value"] for name, number in _told(holder).items()}
 
 
-def _told(holder: Mapping[str, Any]) -> dict[str, Any]:
+def _told(holder: Json) -> Json:
     """The numbers of a record or usage event, without `conflicts`."""
     return {name: number for name, number in holder.get("usage", {}).items() if isinstance(number, dict) and name != "other"}

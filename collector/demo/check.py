@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from collector.demo.audit import Audit, Record
+from collector.demo.audit import Audit, Json, Record
+from collector.demo.envoy_config import COST_CENTER, COST_CENTERS
 from collector.demo.traffic import Sent
-from collector.demo.workloads import COST_CENTER, COST_CENTERS
 
-ServerView = Callable[[str], Mapping[str, Any]]  # request id -> what GET /seen/ID of the model server tells; empty: not seen
+ServerView = Callable[[str], Json]  # request id -> what GET /seen/ID of the model server tells; empty: not seen
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def check(audit: Audit, sent: Sequence[Sent], server: ServerView) -> list[Verdic
     return [_check(audit, one, server(one.request_id)) for one in sent]
 
 
-def _check(audit: Audit, sent: Sent, seen: Mapping[str, Any]) -> Verdict:
+def _check(audit: Audit, sent: Sent, seen: Json) -> Verdict:
     records = list(audit.exchanges(request_id=sent.request_id))
     if len(records) != 1:
         return Verdict(sent, records[0] if records else None, (f"{len(records)} exchanges instead of one",))

@@ -2,7 +2,7 @@
 
 Names, filter order, stat prefixes and the HCM's options are Istio's; only these differ: the listeners bind directly
 instead of getting redirected connections, everything is static instead of coming by xDS, and the collector's endpoints
-are on this machine.
+are on this machine. The pods are those that the proxies announce; services.yaml has their services.
 Pure: ports and files come in, a dict goes out (envoy.py writes and runs it).
 """
 
@@ -13,12 +13,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from collector.demo.envoy_filters import access_log, router, sidecar_filters, tcp_address, typed, wasm
-from collector.demo.tap_config import ALS_CLUSTER, COLLECTOR, INGEST_CLUSTER
-
-Json = dict[str, Any]
+from collector.demo.audit import Json
+from collector.demo.envoy_filters import (
+    ALS_CLUSTER,
+    COLLECTOR,
+    INGEST_CLUSTER,
+    access_log,
+    router,
+    sidecar_filters,
+    tcp_address,
+    typed,
+    wasm,
+)
 
 UNLIMITED = 4294967295  # Istio's default for every circuit breaker
 TAP_LABEL = "meshscribe.io/tap"  # what the WasmPlugin selects
@@ -183,7 +190,7 @@ def _routes(inbound: Inbound) -> Json:
     return {"name": _name(inbound), "virtual_hosts": [host], "validate_clusters": False}
 
 
-def _cluster(name: str, port: int, http2: bool, timeout: str = "10s", **more: Any) -> Json:
+def _cluster(name: str, port: int, http2: bool, timeout: str = "10s", **more: object) -> Json:
     cluster: Json = {
         "name": name,
         "type": "STATIC",
@@ -224,3 +231,22 @@ def _als_cluster(port: int) -> Json:
     """With the keepalive of our DestinationRule: TCP's own does not notice a stopped process, but a dead machine."""
     keepalive = {"tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 60, "keepalive_interval": 10}}
     return _cluster(ALS_CLUSTER, port, http2=True, timeout="1s", upstream_connection_options=keepalive)
+
+
+COST_CENTER = "billing.example.com/cost-center"
+COST_CENTERS: Mapping[str, str] = {"iris": "1001", "chat": "2002"}  # as services.yaml has them
+
+# Labels as KServe 0.17 gives them to an LLMInferenceService's pods.
+_LLM_LABELS: Mapping[str, str] = {
+    "app.kubernetes.io/part-of": "llminferenceservice",
+    "app.kubernetes.io/name": "chat",
+    "app.kubernetes.io/component": "llminferenceservice-workload",
+    "meshscribe.io/tap": "true",
+}
+
+GATEWAY = Workload(pod="gateway-0", workload="gateway", labels={"app": "gateway", "meshscribe.io/tap": "true"}, kind="router")
+CHAT_CLUSTER = "outbound|8000||chat-kserve-workload-svc.demo.svc.cluster.local"
+WORKLOADS: Mapping[str, Workload] = {
+    "iris": Workload(),
+    "chat": Workload(pod="chat-kserve-0", workload="chat-kserve", labels=_LLM_LABELS),
+}

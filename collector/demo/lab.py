@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from collector.demo.audit import Json
 from collector.demo.envoy import Envoy, envoy_binary
-from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
+from collector.demo.envoy_config import CHAT_CLUSTER, COST_CENTER, GATEWAY, WORKLOADS, Inbound, Sidecar, Workload, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.part import Part, process
 from collector.demo.parts import ModelServer
 from collector.demo.ports import Ports
 from collector.demo.stores import OPEN, SQLITE
-from collector.demo.tap_config import tap_config, tap_wasm
-from collector.demo.workloads import CHAT_CLUSTER, COST_CENTER, GATEWAY, WORKLOADS
 
 # The product's defaults wait for slow proxies. Here everything is near, and who looks on does not want to wait.
 QUICK: Mapping[str, str] = {
@@ -113,7 +113,7 @@ class Lab:
         for part in self._parts:
             part.check()
 
-    def seen(self, request_id: str) -> Mapping[str, Any]:
+    def seen(self, request_id: str) -> Json:
         """What the model server remembers of a request; empty if nothing."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._model.port}/seen/{request_id}", timeout=10) as answer:

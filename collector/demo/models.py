@@ -13,6 +13,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from collector.demo.audit import Json
 from collector.demo.http1 import Exchange
 
 WORDS = ["the", "mesh", "keeps", "a", "faithful", "record", "of", "every", "answer", "that", "it", "carries"]
@@ -34,7 +35,7 @@ async def chat(exchange: Exchange) -> None:
         await exchange.answer(200, _dump(_completion(asked)), JSON)
 
 
-def _chat_fault(asked: Any) -> str | None:
+def _chat_fault(asked: object) -> str | None:
     if not isinstance(asked, dict):
         return "the body is not a JSON object"
     missing = [name for name in ("model", "messages") if name not in asked]
@@ -46,7 +47,7 @@ async def _openai_error(exchange: Exchange, status: int, message: str, headers: 
     await exchange.answer(status, _dump(error), JSON, headers or [])
 
 
-async def _stream(exchange: Exchange, asked: dict[str, Any]) -> None:
+async def _stream(exchange: Exchange, asked: Json) -> None:
     delay = float(asked.get("seconds_per_token", 0.0))
     await exchange.start(200, [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")])
     stall_after, stall_seconds = _scripted(asked).get("stall", (-1, 0))
@@ -58,13 +59,13 @@ async def _stream(exchange: Exchange, asked: dict[str, Any]) -> None:
     await exchange.end()
 
 
-def _scripted(asked: dict[str, Any]) -> dict[str, Any]:
+def _scripted(asked: Json) -> Json:
     """What the request says that the answer is to be."""
     script = asked.get("demo")
     return script if isinstance(script, dict) else {}
 
 
-def _tokens(asked: dict[str, Any]) -> list[str]:
+def _tokens(asked: Json) -> list[str]:
     script = _scripted(asked)
     if "text" in script:
         return [(" " if number else "") + word for number, word in enumerate(str(script["text"]).split(" "))]
@@ -74,17 +75,17 @@ def _tokens(asked: dict[str, Any]) -> list[str]:
     return [(" " if i else "") + WORDS[i % len(WORDS)] for i in range(count)]
 
 
-def _usage(asked: dict[str, Any]) -> dict[str, int]:
+def _usage(asked: Json) -> dict[str, int]:
     prompt = sum(len(str(message.get("content", "")).split()) for message in asked["messages"]) + 3
     count = len(_tokens(asked)) or 24  # a tool's call
     return {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
 
 
-def _head(asked: dict[str, Any], kind: str) -> dict[str, Any]:
+def _head(asked: dict[str, object], kind: str) -> dict[str, object]:
     return {"id": "chatcmpl-demo", "object": kind, "created": CREATED, "model": asked["model"]}
 
 
-def _pieces(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _pieces(asked: Json) -> Iterator[Json]:
     """The chunks of a streamed completion: role, one per token, finish, and the usage if it was asked for."""
     head = _head(asked, "chat.completion.chunk")
     deltas = [{"role": "assistant", "content": ""}, *({"content": token} for token in _tokens(asked))]
@@ -95,9 +96,9 @@ def _pieces(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**head, "choices": [], "usage": _usage(asked)}
 
 
-def _completion(asked: dict[str, Any]) -> dict[str, Any]:
+def _completion(asked: dict[str, object]) -> dict[str, object]:
     calls = _scripted(asked).get("tool_calls")
-    message: dict[str, Any] = {"role": "assistant", "content": None if calls else "".join(_tokens(asked))}
+    message: dict[str, object] = {"role": "assistant", "content": None if calls else "".join(_tokens(asked))}
     if calls:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
@@ -138,7 +139,7 @@ async def _json(exchange: Exchange) -> Any:
         return None
 
 
-def _dump(value: Any) -> bytes:
+def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

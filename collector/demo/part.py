@@ -30,8 +30,8 @@ def process(what: str, start: Callable[[], None], child: Child) -> Part:
     return Part(what, start, child.stop, child.check)
 
 
-def command(what: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Part:
-    """A part that is done when its command has ended with 0. Otherwise `start` raises ChildError with what it said."""
+def command(what: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> Part:
+    """A part that is done when its command has ended with 0, within so long. Otherwise `start` raises ChildError with what it said."""
 
     def run() -> None:
         try:
@@ -40,13 +40,13 @@ def command(what: str, arguments: Sequence[str], environment: Mapping[str, str])
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=COMMAND_SECONDS,
+                timeout=seconds,
                 check=False,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **environment},
             )
         except subprocess.TimeoutExpired:
-            raise ChildError(f"{what} was not done within {COMMAND_SECONDS:.0f} s") from None
+            raise ChildError(f"{what} was not done within {seconds:.0f} s") from None
         if done.returncode:
             raise ChildError(f"{what} failed with exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
 

@@ -6,7 +6,7 @@ import itertools
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
@@ -19,12 +19,11 @@ from collector.demo.billing import BillingJob
 from collector.demo.bills import billable
 from collector.demo.check import Verdict, await_recorded, check
 from collector.demo.envoy import EnvoyMissingError
+from collector.demo.envoy_filters import TapMissingError
 from collector.demo.kafka_jars import KafkaMissingError
 from collector.demo.lab import Lab
 from collector.demo.postgres import PostgresMissingError
-from collector.demo.progress import Progress
 from collector.demo.stores import OPEN
-from collector.demo.tap_config import TapMissingError
 from collector.demo.traffic import CALLS, Traffic
 from collector.errors import MeshscribeError
 
@@ -35,6 +34,39 @@ WIDTH = 120  # of the tables where there is no terminal to ask
 
 OK, FAILED, IMPOSSIBLE = 0, 1, 2
 MISSING = (EnvoyMissingError, TapMissingError, PostgresMissingError, KafkaMissingError)
+
+
+class Progress:
+    """A context manager. `begin` ends the step before; a step that an exception ends is not told as done."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._now = console, now
+        self._status = console.status("")
+        self._step: tuple[str, float] | None = None
+
+    def __enter__(self) -> Progress:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def begin(self, what: str) -> None:
+        """The next step."""
+        self._done()
+        self._step = (what, self._now())
+        self._status.update(what)
+
+    def end(self) -> None:
+        """The last step is done."""
+        self._done()
+        self._status.stop()
+
+    def _done(self) -> None:
+        if self._step is not None:
+            what, since = self._step
+            self._console.print(f"[dim]{what}: {self._now() - since:.1f} s[/]")
+            self._step = None
 
 
 def run(once: bool, store: str) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import Any
 
 import httpx
 
+from collector.demo.audit import Json
 from collector.demo.lab import Lab
 from collector.demo.traffic import client
 
@@ -50,7 +50,7 @@ def tell(lab: Lab) -> None:
 def _conversation(gateway: httpx.Client) -> None:
     """A question, the model's call of a tool, its result, and the answer: two requests of one session and trace."""
     headers = _headers()
-    opening: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
+    opening: list[dict[str, object]] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
     _post(gateway, headers, messages=opening, tools=[TOOL], demo={"tool_calls": [CALL]})
     asked = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     result = {"role": "tool", "tool_call_id": "call_1", "content": "46"}
@@ -79,7 +79,7 @@ def _loss(lab: Lab) -> None:
     lab.store.collector.start()
 
 
-_STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+_STREAM: Json = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def _headers() -> dict[str, str]:
@@ -87,6 +87,6 @@ def _headers() -> dict[str, str]:
     return {"user-agent": "support-agent/2.1", "traceparent": trace, "authorization": "Bearer not-to-be-stored"}
 
 
-def _post(through: httpx.Client, headers: dict[str, str], **body: Any) -> None:
+def _post(through: httpx.Client, headers: dict[str, str], **body: object) -> None:
     sent = json.dumps({"model": "demo-chat", **body}).encode()
     through.post("/v1/chat/completions", content=sent, headers={**headers, "content-type": "application/json"}).raise_for_status()

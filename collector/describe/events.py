@@ -20,9 +20,8 @@ from collector.messages.columns import ExchangeColumns
 from collector.messages.completeness import Completeness
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place, Untold
 from collector.messages.exchange import Fault, LedgerWindow
-from collector.messages.json_bytes import json_bytes
 from collector.messages.marks import marks, numbers
-from collector.messages.plain import plain
+from collector.messages.plain import json_bytes, plain
 from collector.messages.record import Record
 from collector.messages.redacted import Redacted
 from collector.messages.service import Service

@@ -22,13 +22,13 @@ from collector.messages.record import (
     RecordedBody,
     RecordedRequest,
     RecordedResponse,
+    Timing,
     Upstream,
 )
 from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 from collector.messages.tap_pb2 import NONE, REQUEST, REQUEST_RESPONSE, Level
 from collector.messages.times import is_span, timestamp
-from collector.messages.timing import Timing
 
 _LEVELS: dict[int, LevelName] = {value: cast(LevelName, name.lower()) for name, value in Level.items()}
 _NO_LOG = AccessLog()

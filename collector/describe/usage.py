@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from collector.describe.hops import CHOSEN_BY_CALLERS, UNMETERED
 from collector.describe.identity import event_id
 from collector.messages.event import USAGE_TYPE, Event
-from collector.messages.json_bytes import json_bytes
+from collector.messages.plain import json_bytes
 from collector.messages.record import Record
 
 _SERVICE = ("kind", "uid", "resource_version", "component", "annotations")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 import yaml
 
 from collector.enrich import kubernetes_client
+from collector.enrich.resource import KubernetesObject
 from collector.errors import RetryableError
 from collector.retry import retry_after
 
@@ -26,7 +27,8 @@ UNAUTHORIZED = 401
 GONE = 410
 MAX_ERROR_BODY = 4096
 # Builds a kubernetes_asyncio ApiClient, anew for each connection, so that rotated credentials are read again.
-Connect = Callable[[], Awaitable[Any]]
+Client = Any  # kubernetes_asyncio's ApiClient, which has no types
+Connect = Callable[[], Awaitable[Client]]
 
 
 class ApiError(RetryableError):
@@ -58,7 +60,7 @@ class Timings:
 def connect_with(kubeconfig: str | None = None, context: str | None = None, in_cluster: bool = False) -> Connect:
     """A `Connect` for the pod's own ServiceAccount, or for a kubeconfig file (None: kubectl's default)."""
 
-    async def connect() -> Any:
+    async def connect() -> Client:
         # In a thread: it must not hold up the receivers. A collector with a services file does not need it.
         client = await asyncio.to_thread(kubernetes_client.load)
         configuration, config = client.configuration(), client.config
@@ -85,16 +87,16 @@ class Api:
     def __init__(self, connect: Connect, timings: Timings) -> None:
         self._connect = connect
         self._timings = timings
-        self._client: Any = None
+        self._client: Client = None
         self._lock = asyncio.Lock()
         self.requests = 0
 
-    async def get(self, path: str, query: list[tuple[str, str]] | None = None) -> dict[str, Any]:
+    async def get(self, path: str, query: list[tuple[str, str]] | None = None) -> KubernetesObject:
         """The JSON object at ``path``. Raises `ApiError`."""
         timeout = aiohttp.ClientTimeout(total=self._timings.list_s, sock_connect=self._timings.connect_s)
         return await self._object(path, timeout, query=query or [])
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: KubernetesObject) -> KubernetesObject:
         """The JSON object that is answered to a question: a review, which leaves nothing behind. Raises `ApiError`.
 
         Credentials that the server does not take (any more) are read anew, once.
@@ -108,7 +110,7 @@ class Api:
         await self.renew()
         return await self._object(path, timeout, method="POST", body=body)
 
-    async def _object(self, path: str, timeout: aiohttp.ClientTimeout, **request: Any) -> dict[str, Any]:
+    async def _object(self, path: str, timeout: aiohttp.ClientTimeout, **request: Any) -> KubernetesObject:
         with _plain_errors():
             response = await self._send(path, timeout=timeout, **request)
             async with response:
@@ -138,13 +140,13 @@ class Api:
         timeout: aiohttp.ClientTimeout,
         method: str = "GET",
         query: list[tuple[str, str]] | None = None,
-        body: Mapping[str, Any] | None = None,
-    ) -> Any:
+        body: KubernetesObject | None = None,
+    ) -> aiohttp.ClientResponse:
         async with self._lock:
             if self._client is None:
                 self._client = await self._connect()
         self.requests += 1
-        return await self._client.call_api(
+        response: aiohttp.ClientResponse = await self._client.call_api(
             path,
             method,
             query_params=query or [],
@@ -154,6 +156,7 @@ class Api:
             _preload_content=False,
             _request_timeout=timeout,
         )
+        return response
 
     async def renew(self) -> None:
         """Drops the connections; the next request reads the credentials again."""

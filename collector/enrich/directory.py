@@ -21,13 +21,12 @@ from collector.enrich.keeper import KeeperStatus, VersionKeeper
 from collector.enrich.selection import Rules, Selection
 from collector.enrich.sql import SqlVersionStore
 from collector.enrich.static import StaticServices
-from collector.enrich.status import WatchStatus
+from collector.enrich.status import Freshness, WatchStatus
 from collector.enrich.store import VersionStore
 from collector.enrich.view import services_view, versions_view, watch_view
 from collector.enrich.watch import Watch
 from collector.errors import MeshscribeError
 from collector.health import Component
-from collector.messages.freshness import Freshness
 from collector.messages.service import KnownService
 from collector.settings import Kafka, Services
 from collector.store.schema import service_versions

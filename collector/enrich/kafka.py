@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from collector.enrich.store import identity, superseded
-from collector.enrich.stored import data_of, version_from
+from collector.enrich.store import data_of, identity, superseded, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import DamagedError, PermanentError, RetryableError, SettingsError
 from collector.kafka.batches import partition

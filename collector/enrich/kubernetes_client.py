@@ -23,7 +23,7 @@ class Client(NamedTuple):
 
     configuration: Any
     api_client: Any
-    config: Any
+    config: ModuleType
 
 
 @cache

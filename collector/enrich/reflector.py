@@ -17,7 +17,7 @@ import orjson
 
 from collector.clock import Clock
 from collector.enrich.api import GONE, Api, ApiError, Timings
-from collector.enrich.resource import changed_us, fingerprint, identity, in_force_from, mapping, version_of
+from collector.enrich.resource import KubernetesObject, changed_us, fingerprint, identity, in_force_from, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.status import ReflectorStatus
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
@@ -216,7 +216,7 @@ class Reflector:
         self._tries = 0
         self._progress()
 
-    def _observe(self, item: Any) -> str:
+    def _observe(self, item: KubernetesObject) -> str:
         """Takes an object's present state in; gives its uid (empty if it has none)."""
         try:
             uid, namespace, name = identity(item)
@@ -299,11 +299,11 @@ class Reflector:
         self._status.state, self._status.detail = state, detail
 
 
-def _resource_version(item: Mapping[str, Any]) -> str:
+def _resource_version(item: Mapping[str, object]) -> str:
     return str(mapping(item.get("metadata")).get("resourceVersion", ""))
 
 
-def _fail(status: Mapping[str, Any]) -> NoReturn:
+def _fail(status: Mapping[str, object]) -> NoReturn:
     code = status.get("code")
     message = str(status.get("message", "the watch reports an error"))
     raise ApiError(message, code if isinstance(code, int) else 0)

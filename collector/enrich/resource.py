@@ -27,26 +27,27 @@ SECOND_US = 1_000_000
 WATCH_DELAY_US = 50_000
 MAX_NAMED = 64
 _MODES: dict[str, LoggerMode] = {"all": "all", "request": "request", "response": "response"}
+KubernetesObject = Mapping[str, Any]  # an object as Kubernetes tells it, or a part of one: anything may be missing or of another kind
 _FORMATS = (
     "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
 )  # fmt: skip
 _NAME_FLAGS = ("--model_name=", "--model-name=", "--served-model-name=", "--served_model_name=")
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: object) -> KubernetesObject:
     """The value if it is an object, else an empty one: Kubernetes writes null for what is empty."""
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def time_us(value: Any) -> int | None:
+def time_us(value: object) -> int | None:
     """An RFC 3339 time of the API server in microseconds since the epoch, None if it is none."""
     if not isinstance(value, str):
         return None
@@ -58,7 +59,7 @@ def time_us(value: Any) -> int | None:
     return int(moment.timestamp()) * SECOND_US + moment.microsecond
 
 
-def changed_us(metadata: Mapping[str, Any]) -> int | None:
+def changed_us(metadata: Mapping[str, object]) -> int | None:
     """When metadata or spec last changed, as far as the object says, to the second; writes of its status do not
     count.
     """
@@ -85,7 +86,7 @@ def in_force_from(mark_us: int | None, seen_us: int, previous_us: int | None, pr
     return max(mark_us, floor)
 
 
-def fingerprint(item: Mapping[str, Any]) -> bytes:
+def fingerprint(item: Mapping[str, object]) -> bytes:
     """Equal for two states of one object that differ in their status and bookkeeping only."""
     metadata = mapping(item.get("metadata"))
     status = mapping(item.get("status"))
@@ -101,7 +102,7 @@ def fingerprint(item: Mapping[str, Any]) -> bytes:
     return blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def identity(item: Any) -> tuple[str, str, str]:
+def identity(item: object) -> tuple[str, str, str]:
     """(uid, namespace, name) of an object. Raises `BadInputError` where one is missing."""
     metadata = mapping(mapping(item).get("metadata"))
     uid, namespace, name = (_text(metadata.get(key)) for key in ("uid", "namespace", "name"))
@@ -110,7 +111,7 @@ def identity(item: Any) -> tuple[str, str, str]:
     return uid, namespace, name
 
 
-def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Selection) -> ServiceVersion:
+def version_of(item: Mapping[str, object], kind: str, since_us: int, selection: Selection) -> ServiceVersion:
     """The version that an object describes, in force from ``since_us`` on. Raises `BadInputError` (see `identity`)."""
     uid, namespace, name = identity(item)
     metadata, spec = mapping(item.get("metadata")), mapping(item.get("spec"))
@@ -134,7 +135,7 @@ def version_of(item: Mapping[str, Any], kind: str, since_us: int, selection: Sel
     )
 
 
-def _logger_mode(logger: Any) -> LoggerMode | None:
+def _logger_mode(logger: object) -> LoggerMode | None:
     """The mode of a ``spec.predictor.logger``; KServe's default is ``all``. None: there is no logger, or its mode is none of KServe's."""
     if not isinstance(logger, dict):
         return None
@@ -142,11 +143,11 @@ def _logger_mode(logger: Any) -> LoggerMode | None:
     return _MODES.get(mode) if isinstance(mode, str) else None
 
 
-def _texts(value: Any) -> dict[str, str]:
+def _texts(value: object) -> dict[str, str]:
     return {key: text for key, text in mapping(value).items() if isinstance(text, str)}
 
 
-def _strings(holder: Mapping[str, Any], key: str) -> list[str]:
+def _strings(holder: Mapping[str, object], key: str) -> list[str]:
     return [text for text in _list(holder.get(key)) if isinstance(text, str) and text]
 
 
@@ -154,7 +155,7 @@ def _known(**facts: str | None) -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _model(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, str]:
+def _model(spec: KubernetesObject, status: KubernetesObject) -> dict[str, str]:
     predictor = mapping(spec.get("predictor"))
     model = mapping(predictor.get("model"))
     named = _text(mapping(model.get("modelFormat")).get("name"))
@@ -170,7 +171,7 @@ def _model(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, str]
     )
 
 
-def _llm_model(spec: Mapping[str, Any], name: str) -> dict[str, str]:
+def _llm_model(spec: Mapping[str, object], name: str) -> dict[str, str]:
     model = mapping(spec.get("model"))
     # KServe serves the model under the service's name where spec.model.name is not set.
     return _known(name=_text(model.get("name")) or name, storage_uri=without_secrets(_text(model.get("uri"))))

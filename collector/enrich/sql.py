@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, bindparam, case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Insert, RowMapping, Table, bindparam, case, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.clock import Clock
-from collector.enrich.store import Identity, identity, superseded
-from collector.enrich.stored import data_of, version_from
+from collector.enrich.store import Identity, data_of, identity, superseded, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import PermanentError, RetryableError
+from collector.store.engine import inserting
+from collector.store.sql_types import Statement
 
 BATCH = 500
 # A row is written under the store's clock and seen once its transaction ends: news looks back so far.
@@ -74,7 +73,7 @@ class SqlVersionStore:
     async def close(self) -> None:
         """See store.VersionStore.close."""
 
-    async def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+    async def _rows(self, statement: Statement) -> Sequence[RowMapping]:
         try:
             async with self._engine.connect() as connection:
                 rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
@@ -82,9 +81,8 @@ class SqlVersionStore:
         except SQLAlchemyError as error:
             raise _told(error) from error
 
-    def _upsert(self) -> Any:
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(self._table)
+    def _upsert(self) -> Insert:
+        statement = inserting(self._engine, self._table)
         new, old = statement.excluded, self._table.c
         earlier = case((new.since_us < old.since_us, new.since_us), else_=old.since_us)
         changed = {"since_us": earlier, "saved_us": new.saved_us, "data": new.data, "generation": new.generation}
@@ -102,7 +100,7 @@ def _bare(row: RowMapping) -> ServiceVersion:
     return ServiceVersion(**{name: row[name] for name in _KEYS})
 
 
-def _row(version: ServiceVersion, saved_us: int) -> dict[str, Any]:
+def _row(version: ServiceVersion, saved_us: int) -> dict[str, object]:
     facts = {name: getattr(version, name) for name in _KEYS}
     return {**facts, "saved_us": saved_us, "data": data_of(version)}
 

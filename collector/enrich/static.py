@@ -11,13 +11,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from collector.clock import Clock, SystemClock
-from collector.enrich.polling import Polling
-from collector.enrich.resource import changed_us, mapping, version_of
+from collector.enrich.following import Polling
+from collector.enrich.resource import KubernetesObject, changed_us, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.errors import BadInputError
@@ -43,7 +42,7 @@ def read_services(text: str, where: str, selection: Selection) -> list[ServiceVe
     return versions
 
 
-def _objects(document: Any, where: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _objects(document: object, where: str) -> Iterator[tuple[Mapping[str, object], str]]:
     if document is None:
         return
     if isinstance(document, list):
@@ -60,7 +59,7 @@ def _objects(document: Any, where: str) -> Iterator[tuple[Mapping[str, Any], str
         yield document, where
 
 
-def _version(item: Mapping[str, Any], where: str, selection: Selection) -> ServiceVersion:
+def _version(item: KubernetesObject, where: str, selection: Selection) -> ServiceVersion:
     metadata = dict(mapping(item.get("metadata")))
     if not isinstance(metadata.get("name"), str):
         raise BadInputError(f"{where}: metadata.name is missing")
@@ -74,18 +73,18 @@ def _version(item: Mapping[str, Any], where: str, selection: Selection) -> Servi
     return version_of({**item, "metadata": metadata}, item["kind"], since_us, selection)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _with_text_times(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _with_text_times(metadata: KubernetesObject) -> dict[str, object]:
     """YAML reads unquoted times as such; `changed_us` wants Kubernetes' text."""
     entries = map(mapping, metadata.get("managedFields") or ())
     fields = [{**entry, "time": _iso(entry.get("time"))} for entry in entries]
     return {**metadata, "creationTimestamp": _iso(metadata.get("creationTimestamp")), "managedFields": fields}
 
 
-def _iso(value: Any) -> Any:
+def _iso(value: object) -> object:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

@@ -2,6 +2,9 @@
 
 `SqlVersionStore` (`sql`) and `KafkaVersionStore` (`kafka`, a compacted topic) implement `VersionStore`; `MemoryVersionStore` is the
 reference for their behaviour. `VersionKeeper` (`keeper`) writes to a store and reads it at the start.
+
+Both keep a version as JSON beside its identity: what a newer program added and what an older one left out is absent; nothing else is lost
+with it.
 """
 
 from __future__ import annotations
@@ -9,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
+
+import orjson
 
 from collector.enrich.catalogue import Catalogue
 from collector.enrich.version import ServiceVersion
+from collector.errors import DamagedError
 
 Identity = tuple[str, str, bool]
 
@@ -100,3 +106,35 @@ class MemoryVersionStore:
 
 def _earlier(version: ServiceVersion, known: ServiceVersion) -> ServiceVersion:
     return replace(version, since_us=min(version.since_us, known.since_us))
+
+
+def data_of(version: ServiceVersion) -> bytes:
+    """All but the identity (namespace, name, kind, uid, resource version, deleted) and the times, as JSON."""
+    data = {
+        "generation": version.generation,
+        "annotations": dict(version.annotations),
+        "labels": dict(version.labels),
+        "model": dict(version.model),
+        "metadata_annotations": list(version.metadata_annotations),
+        "metadata_headers": list(version.metadata_headers),
+        "logger_mode": version.logger_mode,
+    }
+    return orjson.dumps(data)
+
+
+def version_from(data: bytes, **identity: Any) -> ServiceVersion:
+    """The version of `data_of`; ``identity`` are the other fields of `ServiceVersion`. Raises `DamagedError`."""
+    try:
+        told = orjson.loads(data)
+        return ServiceVersion(
+            generation=identity.pop("generation", told.get("generation", 0)),
+            annotations=told["annotations"],
+            labels=told["labels"],
+            model=told["model"],
+            metadata_annotations=tuple(told.get("metadata_annotations", ())),
+            metadata_headers=tuple(told["metadata_headers"]),
+            logger_mode=told["logger_mode"],
+            **identity,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"a stored version of {identity.get('namespace')}/{identity.get('name')} cannot be read: {error!r}") from error

@@ -8,9 +8,8 @@ from itertools import islice
 from typing import cast
 
 from collector.enrich.catalogue import Catalogue
-from collector.enrich.status import WatchStatus
+from collector.enrich.status import Freshness, WatchedKind, WatchStatus
 from collector.enrich.version import ServiceVersion
-from collector.messages.freshness import Freshness, WatchedKind
 from collector.messages.service import KnownService, ServiceModel
 
 

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random as random_module
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from collector.clock import Clock, SystemClock
 from collector.enrich.api import Api, Connect, Timings
@@ -129,7 +128,7 @@ async def _after(wait_s: float, reflector: Reflector) -> None:
     await reflector.run()
 
 
-async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+async def _end(tasks: set[asyncio.Task[object]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

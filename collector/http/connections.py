@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 AHEAD = 16  # Envoy never is
-IDLE_SECONDS = 2.0  # without a request: then a connection may have to make room
 TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE = "too_many", "too_large", "too_slow", "idle"
 UNREADABLE = "unreadable"
 REASONS = (TOO_MANY, TOO_LARGE, TOO_SLOW, IDLE)
@@ -35,7 +38,8 @@ _ANSWERS = {
 class Bounds(NamedTuple):
     """Of one listener. A read may exceed `head_bytes` by what the loop reads at once, 256 KiB.
 
-    `reserve`: connections more, on which only `reserved` paths are answered.
+    `reserve`: connections more, on which only `reserved` paths are answered. `idle_seconds`: without a request for so long a connection
+    may have to make room.
     """
 
     connections: int
@@ -43,6 +47,7 @@ class Bounds(NamedTuple):
     seconds: float = 60.0
     reserve: int = 0
     reserved: frozenset[bytes] = frozenset()
+    idle_seconds: float = 2.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -54,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._waiting_since: float | None = None  # for the rest of a request
         self._advanced = False
         self._stuck_bytes = 0  # received since the last that came to something
-        self._answering: Any = None  # the request that is worked on: uvicorn's own `cycle` is the last that came
+        self._answering: RequestResponseCycle | None = None  # the request that is worked on: uvicorn's own `cycle` is the last that came
         self._idle_since = 0.0  # if it is
         self._is_reserve = self._misused = False
 
@@ -72,7 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _made_room(self) -> bool:
         """Whether this connection may stay: for one that is idle, or as one of the reserve, which its idlest leaves at once."""
         others = [one for one in self.connections if one is not self and isinstance(one, BoundedProtocol)]
-        if _close_idlest(others, IDLE_SECONDS, self.loop.time()):
+        if _close_idlest(others, self._bounds.idle_seconds, self.loop.time()):
             return True
         if not self._bounds.reserve:
             return False
@@ -87,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answering.message_event.set()
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 

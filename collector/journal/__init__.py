@@ -6,7 +6,7 @@ Next stop: the pipeline reads entries in order and feeds the correlator; checkpo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from collector.messages.entry import Entry, Incident, Kind
 
@@ -38,7 +38,7 @@ class Journal(Protocol):
         """Names this journal for ever: a UUID made when it was created, or where it is (cluster, topic, partition)."""
         ...
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "") -> int:
         """Returns the position after the entry is durable. Positions grow; they need not follow on each other.
 
         Raises JournalFullError at the quota or when too much waits.

@@ -45,6 +45,6 @@ def unreadable(first: int, last: int, before_us: int) -> Entry:
     return Entry(last, Kind.DAMAGED, "", before_us, b"", f"the {which} cannot be read", "")
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A column as far as it is one; empty where it is not."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""

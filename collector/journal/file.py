@@ -15,7 +15,7 @@ from typing import NamedTuple
 from collector.errors import DamagedError, RetryableError
 from collector.journal import recovery, schema, standing
 from collector.journal.faults import FULL
-from collector.journal.place import Place
+from collector.journal.rows import Place
 from collector.sqlite import wal
 
 log = logging.getLogger("meshscribe.journal")

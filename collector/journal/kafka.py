@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
@@ -23,8 +22,7 @@ from collector.errors import DamagedError, RetryableError
 from collector.journal import Checkpoint, Standing
 from collector.journal.kafka_checkpoints import Checkpoints
 from collector.journal.kafka_reader import CLOSED, Lost, PartitionReader
-from collector.journal.kafka_records import mark_of
-from collector.journal.kafka_topic import RawTopic
+from collector.journal.kafka_topic import RawTopic, mark_of
 from collector.journal.kafka_writer import RawWriter
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
@@ -55,7 +53,7 @@ class KafkaJournal:
         """Why nothing can be read now, or no checkpoint."""
         return self._reader.failing or self._checkpoints.failing
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "") -> int:
         """See Journal: into this partition, whatever `source` is. The writer stays open when this journal is closed."""
         self._check_open()
         return await self._writer.append(kind, source, payload, message, self._partition, sender=sender)

@@ -29,7 +29,7 @@ from collector.journal.kafka_salvage import next_readable
 from collector.journal.kafka_topic import RawTopic
 from collector.kafka.clients import consumer
 from collector.kafka.faults import AWAY, said
-from collector.kafka.offsets import Keeper
+from collector.kafka.offsets import DAY_SECONDS, Keeper
 from collector.kafka.private import batch_at
 from collector.kafka.transactions import Record, Transactions
 from collector.retry import steady, until_it_works
@@ -71,7 +71,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
 class Checkpoints:
     """See collector.journal.Journal for what is kept. Raises FencedError once another process owns the partition."""
 
-    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, clock: Clock) -> None:
+    def __init__(self, settings: Kafka, topic: RawTopic, partition: int, clock: Clock, keep_seconds: float = DAY_SECONDS) -> None:
         self._settings, self._clock = settings, clock
         self._group = f"meshscribe-{topic.journal(partition)}-checkpoints"
         self._prefix = topic.journal(partition)
@@ -80,7 +80,7 @@ class Checkpoints:
         self._note: Note | None = None
         self._offset = 0  # that the note is committed with
         self._writes = asyncio.Lock()
-        self._keeper = Keeper(self._keep)
+        self._keeper = Keeper(self._keep, keep_seconds)
         self.failing: str | None = None  # why they cannot be read or saved now
 
     async def save(self, checkpoint: Checkpoint) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -23,8 +23,8 @@ from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, Offset
 from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import DamagedError, RetryableError
-from collector.journal.kafka_records import entry_of, is_ours, mark_of
 from collector.journal.kafka_salvage import next_readable
+from collector.journal.kafka_topic import entry_of, is_ours, mark_of
 from collector.kafka.clients import end, start_consumer
 from collector.kafka.faults import AWAY, said
 from collector.kafka.private import batch_at, connection
@@ -185,7 +185,7 @@ class PartitionReader:
         elif not self._take(fetched):
             await self._be_careful(consumer)  # retention took more, or a batch names offsets that are not its own
 
-    def _take(self, fetched: Sequence[Any]) -> bool:
+    def _take(self, fetched: Sequence[ConsumerRecord]) -> bool:
         """What follows without a gap. False: there is nothing."""
         self._idle, self.failing = 0, None
         for record in fetched:

@@ -14,17 +14,15 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from random import randint
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from collector.clock import Clock
+from collector.clock import Clock, ReceivedTime
 from collector.complaints import Complaints
 from collector.errors import JournalFullError, RetryableError, blamed
-from collector.journal.kafka_records import OVERHEAD, Stamp, headers_of, key_of
-from collector.journal.kafka_topic import RawTopic
-from collector.journal.received import ReceivedTime
+from collector.journal.kafka_topic import OVERHEAD, RawTopic, Stamp, headers_of, key_of
 from collector.kafka.clients import discard, start_producer
 from collector.kafka.faults import AWAY, NEVER, said
 from collector.kafka.transactions import partition as partition_of
@@ -70,7 +68,7 @@ class RawWriter:
         self._closed = False
 
     async def append(
-        self, kind: Kind, source: str, payload: bytes, message: Any = None, partition: int | None = None, *, sender: str = ""
+        self, kind: Kind, source: str, payload: bytes, message: object = None, partition: int | None = None, *, sender: str = ""
     ) -> int:
         """The entry's position in its partition: that of `source`, if none is named. Raises JournalFullError and RetryableError."""
         del message

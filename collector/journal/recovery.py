@@ -14,7 +14,7 @@ from collector.errors import RetryableError
 from collector.journal import pending, standing
 from collector.journal.checksum import checksum
 from collector.journal.pending import Pending
-from collector.journal.place import Place
+from collector.journal.rows import Place
 from collector.journal.salvage import entries_in
 from collector.messages.entry import Entry, Incident
 from collector.sqlite import wal

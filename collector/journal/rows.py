@@ -1,8 +1,12 @@
-"""One entry of the file by its position, past whatever is damaged there: each is looked for by itself, so no other is needed for it."""
+"""One entry of the file by its position, past whatever is damaged there: each is looked for by itself, so no other is needed for it.
+
+A `Place` is a point between two entries.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import NamedTuple
 
 from collector.journal.checksum import checked
 from collector.messages.entry import Entry, Kind
@@ -13,6 +17,14 @@ COLUMNS = (
     "position, CAST(kind AS INTEGER), CAST(source AS BLOB), CAST(sender AS BLOB), CAST(received_at AS INTEGER), CAST(crc AS INTEGER),"
     " CAST(payload AS BLOB)"
 )
+
+
+class Place(NamedTuple):
+    """The last position before it, the payload bytes up to it, the time of that entry."""
+
+    position: int
+    total_bytes: int
+    received_at: int
 
 
 def is_damage(error: BaseException) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from collector.journal.checksum import checked
 from collector.messages.entry import Entry, Kind
@@ -76,7 +75,7 @@ def _entry(record: bytes, position: int) -> Entry | None:
     return entry if entry.kind is not Kind.DAMAGED else None
 
 
-def _values(record: bytes) -> list[Any]:
+def _values(record: bytes) -> list[object]:
     """The columns; texts as bytes."""
     length, at = _varint(record, 0)
     kinds = []
@@ -85,7 +84,7 @@ def _values(record: bytes) -> list[Any]:
         kinds.append(kind)
         if len(kinds) > _COLUMNS:
             raise ValueError("too many columns")
-    values: list[Any] = []
+    values: list[object] = []
     for kind in kinds:
         if kind in (0, 8, 9):
             values.append({0: None, 8: 0, 9: 1}[kind])

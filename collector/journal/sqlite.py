@@ -13,21 +13,19 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import msgspec
 
-from collector.clock import Clock
+from collector.clock import Clock, ReceivedTime
 from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, SettingsError, unusable
-from collector.health import LastRefusal
+from collector.health import SILENT_SECONDS, Component, LastRefusal
 from collector.journal import Checkpoint, Standing, checkpoints, standing, truncation
 from collector.journal.disk import Disk
 from collector.journal.faults import BadPageError
 from collector.journal.file import Opened, open_file
 from collector.journal.reader import Reader
-from collector.journal.received import ReceivedTime
-from collector.journal.shrinking import shrink
 from collector.journal.tail import Tail, weight
+from collector.journal.truncation import shrink
 from collector.journal.writer import CLOSED, Append, Writer, fail, resolve
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Journal as JournalSettings
@@ -41,21 +39,28 @@ def _nobody(_: int) -> None:
     """Nobody is told."""
 
 
-async def open_journal(settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> SqliteJournal:
-    """Opens or creates the file. Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere)."""
+async def open_journal(
+    settings: JournalSettings, clock: Clock, max_waiting_bytes: int, silent_seconds: float = SILENT_SECONDS
+) -> SqliteJournal:
+    """Opens or creates the file. `silent_seconds`: without an answer for so long its disk counts as hung.
+
+    Raises SettingsError, DamagedError (foreign, newer or damaged), RetryableError (in use elsewhere).
+    """
     if settings.keep_bytes > settings.quota_bytes // 2:
         raise SettingsError(["journal.keep_bytes: must be at most half of journal.quota_bytes, or new entries would find no room"])
     try:
         opened = await asyncio.to_thread(open_file, settings.path)
     except OSError as error:
         raise unusable("journal.path", settings.path, error) from error
-    return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes)
+    return SqliteJournal(opened, Reader(settings.path), settings, clock, max_waiting_bytes, silent_seconds)
 
 
 class SqliteJournal:
     """Made by `open_journal`. All methods are called in the event loop that opened it."""
 
-    def __init__(self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int) -> None:
+    def __init__(
+        self, opened: Opened, reader: Reader, settings: JournalSettings, clock: Clock, max_waiting_bytes: int, silent_seconds: float
+    ) -> None:
         self.id = opened.id
         self.quota_bytes = settings.quota_bytes
         self.waiting_bytes = 0  # memory taken by appends that are not durable yet
@@ -77,7 +82,7 @@ class SqliteJournal:
         self._shrinks = True
         self._lock = opened.lock
         self._reader = reader
-        self._writer = Writer(opened.connection, opened.end, self)
+        self._writer = Writer(opened.connection, opened.end, self, silent_seconds)
         self._disk = Disk(self._writer, clock)
         self._writer.start()
 
@@ -111,7 +116,7 @@ class SqliteJournal:
         """Entries up to this one are forgotten."""
         return self._floor.position
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "") -> int:
         """See Journal. Costs the event loop a few microseconds; the disk is waited for in another thread."""
         if self._closed:
             raise RetryableError(CLOSED)
@@ -286,3 +291,15 @@ class SqliteJournal:
     def _wake_readers(self) -> None:
         self._arrived.set()
         self._arrived.clear()
+
+
+def journal_component(journal: SqliteJournal, refused: str | None = None) -> Component:
+    """How full it is, and why it takes nothing. `refused`: why what came lately was refused before it came to the journal."""
+    fault = journal.fault or refused
+    used = f"{journal.kept_bytes / journal.quota_bytes:.0%} of its quota used, last position {journal.last_position}{_damages(journal)}"
+    return Component("journal", fault is None, used if fault is None else f"{used}; takes nothing, or not all: {fault}")
+
+
+def _damages(journal: SqliteJournal) -> str:
+    """What was found at the start; the dead letters tell it for as long as nobody drops it."""
+    return "; the file was found damaged, or not to fit the store: see the dead letters" if journal.damages else ""

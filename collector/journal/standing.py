@@ -11,8 +11,7 @@ import logging
 import sqlite3
 
 from collector.journal import Standing
-from collector.journal.place import Place
-from collector.journal.rows import entry_at, is_damage, time_up_to
+from collector.journal.rows import Place, entry_at, is_damage, time_up_to
 from collector.messages.entry import Incident, Kind
 
 log = logging.getLogger("meshscribe.journal")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from collector.messages.access_log import count_entries
 from collector.messages.entry import Entry, Kind
@@ -13,7 +12,7 @@ LOG_ENTRY = 1024  # of one parsed access log entry, however little of it is set
 MAX_ENTRIES = 4096  # that one read returns, however small they are
 
 
-def weight(kind: Kind, payload: bytes, message: Any) -> int:
+def weight(kind: Kind, payload: bytes, message: object) -> int:
     """Bytes of memory that an entry takes, roughly: a parsed message is about as large as its payload, and its log entries add to it."""
     if message is None:
         return len(payload) + OVERHEAD

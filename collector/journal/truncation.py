@@ -1,4 +1,9 @@
-"""Forgetting entries, in the writer thread: a bounded chunk per transaction, so that appends pass in between."""
+"""Forgetting entries, in the writer thread: a bounded chunk per transaction, so that appends pass in between; and giving the disk back.
+
+After an outage of the store the file is as large as its quota. SQLite keeps free pages in it for what comes next: when most of it is free
+and little is left, that little is copied into a file of its size (VACUUM). Appends wait meanwhile, so little is what takes well under a
+second; and it is held in memory.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,7 @@ import logging
 import sqlite3
 from bisect import bisect_right
 
-from collector.journal.place import Place
-from collector.journal.rows import is_damage, time_up_to
+from collector.journal.rows import Place, is_damage, time_up_to
 from collector.journal.standing import LATEST_US
 
 log = logging.getLogger("meshscribe.journal")
@@ -15,6 +19,8 @@ log = logging.getLogger("meshscribe.journal")
 CHUNK_BYTES = 4 << 20
 CHUNK_ENTRIES = 2000
 _TOTAL_AND_SIZE = "coalesce(CAST(total_bytes AS INTEGER), 0), coalesce(length(payload), 0)"
+FREE_BYTES = 64 << 20  # that are worth it
+LEFT_BYTES = 32 << 20  # that are copied at most
 
 
 def begin_truncation(connection: sqlite3.Connection, up_to: int, keep_bytes: int) -> int:
@@ -122,3 +128,14 @@ def _restorable(connection: sqlite3.Connection, up_to: int) -> int:
 
 def _total(connection: sqlite3.Connection, position: int) -> int:
     return int(connection.execute("SELECT total_bytes FROM entries WHERE position = ?", (position,)).fetchone()[0])
+
+
+def shrink(connection: sqlite3.Connection) -> None:
+    """In the writer thread, outside of a transaction. Does nothing where it is not worth it. Raises sqlite3.Error."""
+    pages, free, size = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))
+    if free * size < FREE_BYTES or (pages - free) * size > LEFT_BYTES:
+        return
+    connection.execute("PRAGMA temp_store = MEMORY")  # the folder for temporary files may be one that nobody may write to
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # which cuts the file
+    log.info("journal: its file was shrunk by %d MiB", free * size >> 20)

@@ -18,7 +18,7 @@ from collector.errors import RetryableError
 from collector.health import Waiting
 from collector.journal.checksum import checksum
 from collector.journal.faults import FaultLog, translate
-from collector.journal.place import Place
+from collector.journal.rows import Place
 from collector.messages.entry import Entry, Kind
 
 T = TypeVar("T")
@@ -35,16 +35,19 @@ class Append(NamedTuple):
     source: str
     received_at: int
     payload: bytes
-    message: Any
+    message: object
     memory: int  # bytes it takes
     sender: str = ""
+
+
+Stored = int | str | bytes  # a column's value
 
 
 class Command(NamedTuple):
     """Something else to do, in a transaction of its own, or in none."""
 
     future: asyncio.Future[Any]
-    work: Callable[[sqlite3.Connection], Any]
+    work: Callable[[sqlite3.Connection], object]
     in_transaction: bool
 
 
@@ -66,13 +69,13 @@ class Owner(Protocol):
 class Writer:
     """Owns the connection from `start` to the end of `stop`."""
 
-    def __init__(self, connection: sqlite3.Connection, end: Place, owner: Owner) -> None:
+    def __init__(self, connection: sqlite3.Connection, end: Place, owner: Owner, silent_seconds: float) -> None:
         self._connection = connection
         self._end = end
         self._owner = owner
         self._faults = FaultLog()
         self._file = str(connection.execute("PRAGMA database_list").fetchone()[2])
-        self.waiting = Waiting()  # for the disk
+        self.waiting = Waiting(silent_seconds)  # for the disk
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
         self._ahead: Item | None = None  # taken from the queue while a group was gathered
@@ -156,17 +159,17 @@ class Writer:
         self._faults.failed(fault)
         return fault
 
-    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
+    def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop is closed: nobody waits any more
             pass
 
 
-def number(group: list[Append], end: Place) -> tuple[list[Entry], list[Any], Place]:
+def number(group: list[Append], end: Place) -> tuple[list[Entry], list[Stored], Place]:
     """The group as entries behind `end`, as the values of one INSERT, and the new end."""
     entries: list[Entry] = []
-    values: list[Any] = []
+    values: list[Stored] = []
     position, total = end.position, end.total_bytes
     for _, kind, source, received_at, payload, message, _, sender in group:
         position += 1
@@ -190,7 +193,7 @@ def resolve(future: asyncio.Future[T], result: T) -> None:
         future.set_result(result)
 
 
-def fail(future: asyncio.Future[Any], error: BaseException) -> None:
+def fail(future: asyncio.Future[T], error: BaseException) -> None:
     """Sets the error, unless who waited has gone."""
     if not future.done():
         future.set_exception(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -35,7 +35,7 @@ def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, 
     return ledger_data.columns(orjson.loads(data)) if kind == LEDGER_TYPE else None
 
 
-def exchange_columns(record: dict[str, Any]) -> ExchangeColumns:
+def exchange_columns(record: Record) -> ExchangeColumns:
     """Of a record. Raises as `columns`."""
     service, proxy = record.get("service", {}), record["proxy"]
     request, response, duration = record["request"], record["response"], record.get("duration_ms")
@@ -59,9 +59,9 @@ def exchange_columns(record: dict[str, Any]) -> ExchangeColumns:
         consumer=record["caller"].get("consumer"),
         user=record["caller"].get("user"),
         protocol=record.get("inference", {}).get("protocol"),
-        annotations=annotations_text(cast(Record, record)),
+        annotations=annotations_text(record),
         billable=int(record.get("hop", {}).get("billable") is True),
-        usage=usage_text(cast(Record, record)),
+        usage=usage_text(record),
         tokens=tokens,
         first_token_us=first_token_us,
         marks=marks(record),

@@ -19,7 +19,7 @@ from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe.kafka")
 
-EVERY_SECONDS = 86_400.0
+DAY_SECONDS = 86_400.0
 
 
 async def committed(settings: Kafka, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -78,8 +78,8 @@ class Keeper:
     days after its last commit (`offsets.retention.minutes`). What fails is tried again the next day: there are seven.
     """
 
-    def __init__(self, keep: Callable[[], Awaitable[None]]) -> None:
-        self._keep = keep
+    def __init__(self, keep: Callable[[], Awaitable[None]], every_seconds: float = DAY_SECONDS) -> None:
+        self._keep, self._every_seconds = keep, every_seconds
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class Keeper:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(self._every_seconds)
             try:
                 await self._keep()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next day is another one

@@ -14,7 +14,7 @@ import orjson
 from collector.errors import PermanentError
 from collector.messages.columns import PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, REQUEST_TYPE, RESPONSE_TYPE, Event
-from collector.messages.json_bytes import json_bytes
+from collector.messages.plain import json_bytes
 from collector.messages.record import Record
 
 OVERHEAD = 512  # of a batch and a record, and of the extensions that are added here

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+    from google.protobuf.message import Message
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of each byte that is not UTF-8
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -53,12 +57,12 @@ def _utf8(raw: bytes) -> bytes:
 
 
 @lru_cache(1)
-def _lenient() -> Any:
+def _lenient() -> type[Message]:
     """The same message with bytes for texts (a map's keys excepted), from a descriptor pool of its own."""
     pool = descriptor_pool.DescriptorPool()
     done: set[str] = set()
 
-    def add(file: Any) -> None:
+    def add(file: FileDescriptor) -> None:
         if file.name in done:
             return
         done.add(file.name)
@@ -75,7 +79,7 @@ def _lenient() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(StreamAccessLogsMessage.DESCRIPTOR.full_name))
 
 
-def _loosen(message: Any) -> None:
+def _loosen(message: descriptor_pb2.DescriptorProto) -> None:
     for nested in message.nested_type:
         _loosen(nested)
     for field in message.field:
@@ -83,7 +87,7 @@ def _loosen(message: Any) -> None:
             field.type = _Field.TYPE_BYTES
 
 
-def _mend(lenient: Any, strict: Any) -> None:
+def _mend(lenient: Message, strict: Descriptor) -> None:
     """Makes UTF-8 of every text in the lenient message; fields that are bytes by their own right stay."""
     for field, value in lenient.ListFields():
         told = strict.fields_by_number[field.number]
@@ -99,7 +103,7 @@ def _mend(lenient: Any, strict: Any) -> None:
                 setattr(lenient, field.name, _utf8(value))
 
 
-def _mend_map(entries: Any, told: Any) -> None:
+def _mend_map(entries: Any, told: FieldDescriptor) -> None:
     for key in list(entries):
         if told.message_type is not None:
             _mend(entries[key], told.message_type)

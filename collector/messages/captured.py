@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from collector.messages.inference import Inference
 from collector.messages.people import PersonKind
-from collector.messages.timing import Timing
+from collector.messages.record import Timing
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
 

@@ -1,7 +1,7 @@
 """What the SQL store keeps of an event in columns of its own: written down here alone.
 
 Each type is the part of a table that is the event's own (`exchanges`, `payloads`, `ledger`), in the table's order, with what a column
-holds and means. store/columns.py declares the tables' columns from it, describe makes the values, and whoever makes an event again, out of
+holds and means. store/schema.py declares the tables' columns from it, describe makes the values, and whoever makes an event again, out of
 a topic, a row or a dead letter, makes them anew. What every event has (id, source, subject, time) and its place stand in store/schema.py.
 """
 
@@ -16,7 +16,7 @@ class Kind(Enum):
 
     ID = auto()  # 36 characters
     TEXT = auto()
-    KEY = auto()  # a text in an index that holds it whole: a very long one does not fit, see store/fitting.py
+    KEY = auto()  # a text in an index that holds it whole: a very long one does not fit, see store/schema.py
     SMALL = auto()  # 16 bits
     INTEGER = auto()  # 32 bits
     BIG = auto()  # 64 bits

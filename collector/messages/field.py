@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, get_args, get_type_hints, is_typeddict
 
+import msgspec
 from msgspec import Meta
 
 DAMAGED = "the record is damaged"
 NO_TAP = "there was no tap"
+REFERENCE = "#/components/schemas/{name}"
 
 
 class Described(NamedTuple):
@@ -51,3 +53,19 @@ def held_by(kind: object) -> Iterator[type]:
 def _described(name: str, hint: object) -> Described:
     kind, about = get_args(hint)
     return Described(name, kind, **about.extra)
+
+
+def reference(kind: type) -> dict[str, str]:
+    """The schema that stands for this type wherever it occurs."""
+    return {"$ref": REFERENCE.format(name=kind.__name__)}
+
+
+def schemas(*kinds: type) -> dict[str, dict[str, object]]:
+    """By name, the JSON schemas of these types and of all that they hold. A field that is never absent is required."""
+    _, found = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+    for kind in {held for one in kinds for held in held_by(one)}:
+        schema, known = found[kind.__name__], fields(kind)
+        schema["properties"] = {one.name: schema["properties"][one.name] for one in known}
+        if always := [one.name for one in known if not one.absent]:
+            schema["required"] = always
+    return found

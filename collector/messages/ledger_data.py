@@ -19,10 +19,10 @@ REASONS_KEPT = 64  # of one kind, in one window; the smallest of more are put to
 OTHER = "other"
 
 
-def data(window: LedgerWindow) -> dict[str, Any]:
+def data(window: LedgerWindow) -> dict[str, object]:
     """What the event says. Numbers and names are bounded whatever the window holds; times are RFC 3339, as `window.start` is."""
     node = window.node
-    said: dict[str, Any] = {
+    said: dict[str, object] = {
         "node": node.id,
         "namespace": node.namespace,
         "workload": node.workload,
@@ -41,11 +41,12 @@ def data(window: LedgerWindow) -> dict[str, Any]:
         }
     if window.away_us is not None:
         start, end = window.away_us
-        said["away"] = {"from": timestamp(start), "to": timestamp(end)}
+        away: dict[str, object] = {"from": timestamp(start), "to": timestamp(end)}
         if window.away_reason:
-            said["away"]["reason"] = window.away_reason
+            away["reason"] = window.away_reason
         if window.away_suspect:
-            said["away"]["clock_suspect"] = True
+            away["clock_suspect"] = True
+        said["away"] = away
     return said
 
 
@@ -85,11 +86,11 @@ def _fit(number: int) -> int:
     return max(-LARGEST - 1, min(number, LARGEST))
 
 
-def _total(of: Any) -> int:
+def _total(of: object) -> int:
     return max(0, _fit(sum(_pairs(of).values())))
 
 
-def _pairs(of: Any) -> dict[str, Any]:
+def _pairs(of: object) -> dict[str, int]:
     if of is None:
         return {}
     if not isinstance(of, dict):

@@ -7,9 +7,14 @@ describe, and kafka/columns.py for what comes from a topic. Pure.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collector.messages.facts import LARGEST
+
+if TYPE_CHECKING:
+    from collector.messages.inference import Inference
+    from collector.messages.mcp import Mcp
+    from collector.messages.usage import RecordedUsage
 
 MOST = 64  # of one record
 NONE = "\n"  # the column of a record without marks; of rows that an older version wrote it is absent
@@ -71,9 +76,9 @@ def _pair(name: str, key: str, value: str) -> str:
     return mark(name, f"{key}={value}")
 
 
-def _of_inference(inference: Any, found: list[str]) -> None:
-    if value := inference.get("protocol"):
-        found.append(mark("protocol", value))
+def _of_inference(inference: Inference, found: list[str]) -> None:
+    if protocol := inference.get("protocol"):
+        found.append(mark("protocol", protocol))
     if value := inference.get("operation"):
         found.append(mark("operation", value))
     if "streamed" in inference:
@@ -88,7 +93,7 @@ def _of_inference(inference: Any, found: list[str]) -> None:
         _of_mcp(mcp, found)
 
 
-def _of_mcp(mcp: Any, found: list[str]) -> None:
+def _of_mcp(mcp: Mcp, found: list[str]) -> None:
     if mcp.get("method") == "tools/call" and (value := mcp.get("name")):
         found.append(mark("tool", value))
     if value := mcp.get("session"):
@@ -97,7 +102,7 @@ def _of_mcp(mcp: Any, found: list[str]) -> None:
         found.append(mark("trace", value))
 
 
-def _tokens(usage: Any) -> int | None:
+def _tokens(usage: RecordedUsage) -> int | None:
     """The total, else the sum of what was asked and answered."""
     total = usage.get("total_tokens")
     if total is not None:

@@ -12,9 +12,10 @@ from collector.messages.headers import Headers
 from collector.messages.inference import Inference
 from collector.messages.people import Trust
 from collector.messages.service import Service
-from collector.messages.timing import Timing
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
+_CHUNKS = "the times of the tap's chunks"
+_FEW = "fewer than two events with content passed"
 HopName = Literal["gateway", "waypoint", "client", "transformer", "explainer", "predictor", "prefill", "decode", "serving", "server"]
 LevelName = Literal["none", "metadata", "request", "request_response", "level_unspecified", "unknown"]
 
@@ -22,6 +23,47 @@ _PROXY = "the proxy"
 _TAP, _LOG, _EITHER = "tap", "access log", "tap, else access log"
 _NOT_SAID = "it was not said"
 _NOT_CAPTURED = "the body was not captured, or is left out"
+
+
+class InterToken(TypedDict, total=False):
+    """Gaps between events with content."""
+
+    p50: Annotated[float, field("Half of the gaps are not longer.", _CHUNKS, "", 18.4, "ms")]
+    p95: Annotated[float, field("95 of 100 gaps are not longer.", _CHUNKS, "", 31.2, "ms")]
+    max: Annotated[float, field("The longest gap.", _CHUNKS, "", 210.7, "ms")]
+
+
+class Timing(TypedDict, total=False):
+    """Times. An event with content has text, reasoning, a refusal or a tool call; it happened when the chunk that completed it came."""
+
+    first_byte_ms: Annotated[
+        float, field("First byte of the response body.", "tap, else access log", "there was no body, or nobody told it", 84.2, "ms")
+    ]
+    upstream_first_byte_ms: Annotated[float, field("First byte from upstream.", "access log", "it was not told", 83.9, "ms")]
+    chunks: Annotated[int, field("Chunks of the response body.", "tap", "the tap saw none", 41, "chunks")]
+    first_token_ms: Annotated[float, field("First event with content of a stream.", _CHUNKS, "there was none", 85.0, "ms")]
+    inter_token_ms: Annotated[InterToken, field("Gaps between events with content.", _CHUNKS, _FEW)]
+    stall_count: Annotated[int, field("Gaps of more than one second.", _CHUNKS, _FEW, 0, "gaps")]
+    tokens_per_s: Annotated[
+        float,
+        field(
+            "(Completion tokens − 1) over the time from the first content to the last.",
+            "computed",
+            "the tokens or the times are not known",
+            52.1,
+            "tokens/s",
+        ),
+    ]
+    duration_ms: Annotated[
+        float,
+        field(
+            "First byte of the request to last byte of the response.",
+            "access log, else tap",
+            "not known, or nothing was decoded",
+            812.5,
+            "ms",
+        ),
+    ]
 
 
 class Proxy(TypedDict, total=False):

@@ -13,7 +13,7 @@ from collector.messages.exchange import Exchange
 from collector.messages.headers import Headers
 from collector.messages.inference import Inference
 from collector.messages.people import Named, PersonKind
-from collector.messages.timing import Timing
+from collector.messages.record import Timing
 from collector.messages.usage import RecordedUsage, TokenClasses, UsageAbsence
 
 

@@ -1,15 +1,22 @@
 """Which headers hold secrets: the names that the tap filter hides by default (wasm-config/README.md, `redact_headers` and
 `redact_header_words`), for what comes by another way than the filter.
+
+Whoever has a session's id can go on with the session, so that a hash stands in its place.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import NamedTuple
 
 from collector.messages.queries import URLS
-from collector.messages.sessions import SESSION_HEADER
 
+SESSION_HEADER = "mcp-session-id"
+_DIGITS = 32  # 128 bits, as hashes of consumers
+_BY_FILTER = re.compile(rf"hmac-sha256:[0-9a-f]{{{_DIGITS}}}")
+_HASHED = re.compile(rf"(?:hmac-)?sha256:[0-9a-f]{{{_DIGITS}}}")
 # They hold counts and times, although their names hold such a word (wasm-config/tap-core/src/usage.rs): TGI and TEI, then Bedrock.
 USAGE_HEADERS = frozenset({
     "x-prompt-tokens",
@@ -25,6 +32,23 @@ NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie
 ARGUMENTS = "mcp-param-"  # what MCP's clients repeat in headers of a tool's arguments: header Mcp-Param-Region, …
 WORDS = ("token", "secret", "api-key", "apikey", "subscription-key", ARGUMENTS)
 _KNOWN, _KNOWN_CHARS = 1024, 1024  # blocks whose names are remembered, and how long these may be together
+
+
+def hashed(session: str) -> str:
+    """The id's hash; the tap filter's own (`hash_headers`) as it is."""
+    if is_keyed(session):
+        return session
+    return f"sha256:{sha256(session.encode('latin-1', 'replace')).hexdigest()[:_DIGITS]}"
+
+
+def is_keyed(value: str) -> bool:
+    """Whether the tap filter made it, a hash with the operator's key."""
+    return _BY_FILTER.fullmatch(value) is not None
+
+
+def is_hashed(session: str) -> bool:
+    """Whether it is a hash already."""
+    return _HASHED.fullmatch(session) is not None
 
 
 def is_secret(header: str) -> bool:

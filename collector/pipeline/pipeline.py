@@ -19,7 +19,7 @@ from collector.clock import Clock
 from collector.complaints import Complaints, Outage
 from collector.correlate import Correlator
 from collector.errors import DamagedError, DiskError, JournalFullError, RetryableError, blamed
-from collector.health import Waiting
+from collector.health import SILENT_SECONDS, Waiting
 from collector.journal import Checkpoint, Journal
 from collector.messages.entry import Entry, Kind
 from collector.messages.event import Output, Place
@@ -59,6 +59,7 @@ class Pipeline:
         checkpoint_bytes: int,
         with_usage: bool = False,
         tick_seconds: float = TICK_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._journal, self._sink, self._correlator, self._clock = journal, sink, correlator, clock
         self._stages = Stages(meaning, with_usage, correlator.answers)
@@ -71,7 +72,7 @@ class Pipeline:
         self._unsaved_bytes = 0
         self._checkpointed = 0  # position of the newest checkpoint
         self._let_go = 0  # the journal was truncated up to here
-        self._waiting = Waiting()  # for the sink
+        self._waiting = Waiting(silent_seconds)  # for the sink
         self.done = Place(0, WHOLE)
         self._fault: str | None = None  # why the sink did not take what it was given last
         self._storing = 0  # writes' worth of entries whose output is not stored yet: one is written while the next is fed

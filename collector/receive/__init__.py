@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from collector.messages.entry import Kind
 
@@ -10,7 +10,7 @@ from collector.messages.entry import Kind
 class Appender(Protocol):
     """The part of the journal that receivers use."""
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "") -> int:
         """Returns the position after the entry is durable. Holds nothing of it when it raises JournalFullError or RetryableError.
 
         `sender`: SPIFFE id of who sent it, as the mesh vouches for it.

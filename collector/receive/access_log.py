@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import unquote
 
 import grpc
@@ -26,11 +26,10 @@ from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
 from collector.receive import Appender
 from collector.receive.admission import Admission
-from collector.receive.identity import HEADER, REASON, DeniedError, Identities, Sender, claim_of_log, joined
+from collector.receive.identity import EXPECTED, HEADER, REASON, DeniedError, Identities, Sender, Token, claim_of_log, joined
 from collector.receive.refusals import Count
 from collector.receive.secrets import redact
 from collector.receive.shape import parse_log_message
-from collector.receive.tokens import EXPECTED, Token
 from collector.receive.wire import ExcessError
 from collector.settings import Ingest
 
@@ -91,7 +90,7 @@ class AccessLogReceiver:
         # No deserialiser: the bytes go to the journal as they came.
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: grpc.stream_unary_rpc_method_handler(self.stream)})
 
-    async def stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    async def stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[object, object]) -> bytes:
         """One stream. A message of the wrong shape ends it with INVALID_ARGUMENT; what came before is kept.
 
         Who sends is asked once, and compared with each message that names a node.
@@ -133,7 +132,7 @@ class AccessLogReceiver:
             except (TimeoutError, StopAsyncIteration):
                 return
 
-    async def _admit(self, context: grpc.aio.ServicerContext[Any, Any]) -> Sender:
+    async def _admit(self, context: grpc.aio.ServicerContext[object, object]) -> Sender:
         """Who sends. Ends the stream of who has no token, or no identity that is asked for."""
         told = context.invocation_metadata() or ()
         if not self._token.allows(joined(value for key, value in told if key == "authorization").encode()):
@@ -144,7 +143,7 @@ class AccessLogReceiver:
         except DeniedError as error:
             await self._deny(context, error, Count(1, 0, 0))
 
-    async def _deny(self, context: grpc.aio.ServicerContext[Any, Any], error: DeniedError, count: Count) -> NoReturn:
+    async def _deny(self, context: grpc.aio.ServicerContext[object, object], error: DeniedError, count: Count) -> NoReturn:
         self._metrics.messages["forbidden"].inc()
         self._metrics.entries["forbidden"].inc(count.entries)
         self._refusals.add(error.sender, REASON, count, error.sender)

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from collector.errors import JournalFullError, OverShareError
 from collector.health import LastRefusal
@@ -37,7 +37,9 @@ WORDS = {
 
 
 class Admission:
-    """In front of one journal, for all receivers. `kept_bytes` and `progress` look at the journal and its pipeline."""
+    """In front of one journal, for all receivers. `kept_bytes` and `progress` look at the journal and its pipeline. `patience`: seconds
+    that a message of each kind waits for its turn at most.
+    """
 
     def __init__(
         self,
@@ -46,9 +48,11 @@ class Admission:
         kept_bytes: Callable[[], int] = int,
         progress: Callable[[], Progress] = Progress,
         metrics: AdmissionMetrics | None = None,
+        patience: Mapping[Kind, float] = PATIENCE,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._journal, self._shares, self._kept_bytes, self._progress = journal, shares, kept_bytes, progress
-        self._metrics = metrics
+        self._metrics, self._patience, self._look_seconds = metrics, patience, look_seconds
         self.refusals = Refusals(journal)
         self.offenders = Offenders()
         self.full = LastRefusal()  # of anybody: there was no room for whoever it was
@@ -60,7 +64,7 @@ class Admission:
         """Itself, or one with room for everybody."""
         return journal if isinstance(journal, Admission) else cls(journal, Shares(0, 1 << 62))
 
-    async def append(self, kind: Kind, source: str, payload: bytes, message: Any = None, *, sender: str = "", peer: str = "") -> int:
+    async def append(self, kind: Kind, source: str, payload: bytes, message: object = None, *, sender: str = "", peer: str = "") -> int:
         """See Appender. `peer`: the address that the message came from. Raises OverShareError as well."""
         wanted = charge(kind, payload, message)
         name = self._shares.name(share_key(sender, source, peer), _now_us())
@@ -84,7 +88,7 @@ class Admission:
     async def _turn(self, name: str, kind: Kind, wanted: Charge) -> None:
         patience = 0.0
         while reason := self._refusal(name, wanted):
-            patience = patience or time.monotonic() + PATIENCE.get(kind, 0.0)
+            patience = patience or time.monotonic() + self._patience.get(kind, 0.0)
             if reason is not Reason.PROCESSING or time.monotonic() > patience:
                 self._refuse(name, reason)
             await self._pause(name)
@@ -98,13 +102,13 @@ class Admission:
     async def _pause(self, name: str) -> None:
         self._turns[name] += 1
         try:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
         finally:
             self._turns[name] -= 1
             if not self._turns[name]:
                 del self._turns[name]
 
-    async def _append(self, name: str, wanted: Charge, kind: Kind, source: str, payload: bytes, message: Any, sender: str) -> int:
+    async def _append(self, name: str, wanted: Charge, kind: Kind, source: str, payload: bytes, message: object, sender: str) -> int:
         self._shares.take(name, wanted, _now_us())
         try:
             position = await self._journal.append(kind, source, payload, message, sender=sender)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import zstandard
 
 from collector.receive.problem import Refusal
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive
+
 BODY_SECONDS = 30.0
 MAX_WINDOW_BYTES = 8 << 20  # what RFC 8878 asks every decoder to support
 MAX_RATIO, FREE_BYTES = 100, 16 << 10  # a body has as many bytes as its compressed ones times this, and these, at most
@@ -56,7 +57,7 @@ async def read_body(receive: Receive, limit: int, budget: Budget, seconds: float
         raise Refusal(408, "timeout", f"the body did not arrive within {seconds:g} s", {"connection": "close"}) from None
 
 
-async def _read_pieces(receive: Receive, message: MutableMapping[str, Any], limit: int, budget: Budget, key: str) -> bytes:
+async def _read_pieces(receive: Receive, message: Message, limit: int, budget: Budget, key: str) -> bytes:
     pieces: list[bytes] = []
     size = 0
     try:

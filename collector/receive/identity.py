@@ -1,20 +1,29 @@
 """Who sends: the identity that the mesh vouches for, and whether what a proxy says of itself agrees with it (ingest.identity: mesh).
 
 The collector's own sidecar ends mutual TLS and appends who the peer was to the header `x-forwarded-client-cert`. Only the last element is
-its word: what stands before came with the request and may be anybody's. So it is read from its end.
+its word: what stands before came with the request and may be anybody's. So it is read from its end. Beside it stands the
+bearer token that senders must carry where `ingest.token` is set, over HTTP and gRPC alike.
 """
 
 from __future__ import annotations
 
+import hmac
 import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import SecretStr
 
 from collector.errors import MeshscribeError
 from collector.settings import Ingest
+
+if TYPE_CHECKING:
+    from envoy.config.core.v3.base_pb2 import Node
+
+    from collector.messages import tap_pb2
 
 log = logging.getLogger("meshscribe.receive")
 
@@ -27,6 +36,7 @@ _CACHED_CHARS = 1024
 MAX_ELEMENT_CHARS = 8 << 10  # a certificate's subject and names; what is longer is read no further
 _FIELD = re.compile(r'([^=;,"]++)=("(?:[^"\\]|\\.)*+"|(?!")[^;]*+)(?:;|\Z)')  # never tries a character twice
 _SPIFFE = re.compile(r"spiffe://([A-Za-z0-9._-]+)/ns/([A-Za-z0-9._-]+)/sa/([A-Za-z0-9._-]+)")
+EXPECTED = "expected the token of ingest.token as a bearer token"
 
 
 class DeniedError(MeshscribeError):
@@ -96,7 +106,7 @@ class Identities:
         log.warning("refused, and told so at most once a minute of each sender: %s", error)
 
 
-def joined(values: Iterable[Any]) -> str:
+def joined(values: Iterable[object]) -> str:
     """A header's lines as one, whichever kind of text they are."""
     return ",".join(value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in values)
 
@@ -156,12 +166,12 @@ def namespace_of(node: str) -> str:
     return parts[2].rpartition(".")[2] if len(parts) == 4 and "." in parts[2] else ""
 
 
-def claim_of_batch(node: Any) -> Claim:
+def claim_of_batch(node: tap_pb2.Node) -> Claim:
     """Of a tap batch's node."""
     return Claim(node.id, node.namespace, node.service_account)
 
 
-def claim_of_log(node: Any) -> Claim:
+def claim_of_log(node: Node) -> Claim:
     """Of the node (envoy.config.core.v3.Node) that an access log stream names."""
     fields = node.metadata.fields
     namespace, account = (fields[name].string_value if name in fields else "" for name in ("NAMESPACE", "SERVICE_ACCOUNT"))
@@ -190,3 +200,17 @@ def _is_escaped(text: str, at: int) -> bool:
 
 def _plain(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value.strip()
+
+
+class Token:
+    """Nothing is asked for where none is set."""
+
+    def __init__(self, token: SecretStr | None) -> None:
+        self._token = token.get_secret_value().encode() if token is not None else None
+
+    def allows(self, authorization: bytes) -> bool:
+        """Whether this value of the header `authorization` carries it."""
+        if self._token is None:
+            return True
+        scheme, _, token = authorization.partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)

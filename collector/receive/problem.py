@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from fastapi import FastAPI
@@ -42,9 +41,8 @@ def answer_with_problems(app: FastAPI) -> None:
     async def on_other(_: Request, __: Exception) -> Response:
         return problem(500, "an error in the collector: its log says more")
 
-    handlers: dict[Any, Any] = {HTTPException: on_http, Exception: on_other}
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_other)
 
 
 def _detail(request: Request, status: int) -> str:

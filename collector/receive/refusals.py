@@ -35,8 +35,8 @@ class Count(NamedTuple):
 class Refusals:
     """Sums counts and appends them as soon as the journal takes entries again."""
 
-    def __init__(self, journal: Appender, retry_seconds: float = RETRY_SECONDS) -> None:
-        self._journal = journal
+    def __init__(self, journal: Appender, retry_seconds: float = RETRY_SECONDS, max_counted: int = MAX_COUNTED) -> None:
+        self._journal, self._max_counted = journal, max_counted
         self._retry_seconds = retry_seconds
         self._complaints = Complaints(log, SystemClock())
         self._counts: dict[tuple[str, str, str], Count] = {}
@@ -46,7 +46,7 @@ class Refusals:
     def add(self, source: str, reason: str, count: Count, sender: str = "") -> None:
         """Counts one drop of the proxy `source`, which `sender` sent."""
         key = (source, reason, sender)
-        if key not in self._counts and len(self._counts) >= MAX_COUNTED:
+        if key not in self._counts and len(self._counts) >= self._max_counted:
             key = ("", reason, "")
         self._sum(key, count)
         if self._task is None:

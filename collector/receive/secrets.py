@@ -4,7 +4,7 @@ messages/queries.py what of a path or URL.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import MutableMapping
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 
@@ -28,7 +28,7 @@ def redact(message: StreamAccessLogsMessage) -> bool:
     return found
 
 
-def _blank_urls(request: Any) -> bool:
+def _blank_urls(request: object) -> bool:
     found = False
     for field in ("path", "original_path", "referer"):
         told = getattr(request, field)
@@ -39,7 +39,7 @@ def _blank_urls(request: Any) -> bool:
     return found
 
 
-def _blank(headers: Any) -> bool:
+def _blank(headers: MutableMapping[str, str]) -> bool:
     blanks = {name: _told(name, headers[name]) for name in headers}
     secret = [name for name, told in blanks.items() if told != headers[name]]
     for name in secret:

@@ -6,7 +6,7 @@ too, the stages behind take them as unknown. What is bounded is how many of some
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from google.protobuf.message import DecodeError
@@ -15,6 +15,9 @@ from collector.errors import BadInputError
 from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
 from collector.receive.wire import MAX_LABELS, MAX_NODE_BYTES, MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
+
+if TYPE_CHECKING:
+    from envoy.config.core.v3.base_pb2 import Node
 
 MAX_PARTS = 8_192  # ingest.max_batch_parts
 MAX_NAME_CHARS = 1024  # of a node id and the other names of a proxy
@@ -95,7 +98,7 @@ def _check_logged_headers(message: StreamAccessLogsMessage) -> None:
         at_most(headers, MAX_LOGGED, "headers in one log entry")
 
 
-def _check_log_node(node: Any) -> None:
+def _check_log_node(node: Node) -> None:
     """Of what is kept of it; Envoy tells much besides."""
     fields = node.metadata.fields
     names = [node.cluster, *(fields[name].string_value for name in _KEPT if name in fields)]

@@ -110,8 +110,9 @@ def early_key(sender: str, peer: str) -> str:
 class Shares:
     """`quota_bytes`: 0 where the journal has none. Times are µs of any clock that does not go back."""
 
-    def __init__(self, quota_bytes: int, waiting_bytes: int, max_senders: int = MAX_SENDERS) -> None:
+    def __init__(self, quota_bytes: int, waiting_bytes: int, max_senders: int = MAX_SENDERS, looked_through: int = LOOKED_THROUGH) -> None:
         self._quota, self._waiting_limit, self._max_senders = quota_bytes, waiting_bytes, max_senders
+        self._looked_through = looked_through
         self._accounts: OrderedDict[str, Account] = OrderedDict()  # the one heard longest ago first
         self._active: OrderedDict[str, int] = OrderedDict()
         self._held, self._works, self._excused = Trail(), Trail(), Trail()
@@ -221,7 +222,7 @@ class Shares:
         """For one more sender: forgets one that has nothing, if need be."""
         if len(self._accounts) < self._max_senders:
             return True
-        for _ in range(LOOKED_THROUGH):
+        for _ in range(self._looked_through):
             key, account = next(iter(self._accounts.items()))
             if account.empty and key != CROWD:
                 del self._accounts[key]

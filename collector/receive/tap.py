@@ -20,12 +20,11 @@ from collector.metrics import TapMetrics
 from collector.receive import Appender
 from collector.receive.admission import Admission
 from collector.receive.content import Budget, decompress, read_body, too_large
-from collector.receive.identity import HEADER, NOBODY, REASON, DeniedError, Identities, claim_of_batch, joined
+from collector.receive.identity import EXPECTED, HEADER, NOBODY, REASON, DeniedError, Identities, Token, claim_of_batch, joined
 from collector.receive.problem import Refusal, answer_with_problems, problem
 from collector.receive.refusals import Count
 from collector.receive.shape import has_unknown_level, parse_batch
 from collector.receive.shares import early_key
-from collector.receive.tokens import EXPECTED, Token
 from collector.receive.wire import ExcessError
 from collector.settings import Ingest
 

@@ -7,8 +7,7 @@ from urllib.parse import quote, unquote
 
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED, may_hold, without_header_secrets
-from collector.messages.secrets import NOTHING, Named
-from collector.messages.sessions import SESSION_HEADER, hashed, is_keyed
+from collector.messages.secrets import NOTHING, SESSION_HEADER, Named, hashed, is_keyed
 from collector.redact.structure import spellings
 from collector.rule_language.patterns import Patterns
 

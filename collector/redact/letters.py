@@ -14,8 +14,7 @@ from collector.messages import headers
 from collector.messages.exchange import AccessLog, Exchange, Tap
 from collector.messages.headers import Headers
 from collector.messages.queries import REDACTED, without_query_secrets
-from collector.messages.secrets import look_at
-from collector.messages.sessions import is_keyed
+from collector.messages.secrets import is_keyed, look_at
 from collector.redact.headers import without_secrets
 
 _BLOCKS = ("request_headers", "request_trailers", "response_headers", "response_trailers")

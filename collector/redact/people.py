@@ -13,8 +13,8 @@ from collector.decode.people import Said
 from collector.messages.headers import Headers
 from collector.messages.people import BAGGAGE, KINDS, Named, PersonKind
 from collector.messages.queries import REDACTED
+from collector.messages.secrets import SESSION_HEADER
 from collector.messages.seen import Seen
-from collector.messages.sessions import SESSION_HEADER
 from collector.redact.keyed import digits, digits_by_filter, remembering
 from collector.redact.sources import BLANKS, Known, Source, is_never_clear, utf8_bytes
 

@@ -12,8 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from collector.messages.people import LONGEST, Named, PersonKind, Trust
 from collector.messages.queries import REDACTED
-from collector.messages.secrets import is_secret
-from collector.messages.sessions import SESSION_HEADER
+from collector.messages.secrets import SESSION_HEADER, is_secret
 from collector.redact.claims import read_claims
 from collector.redact.keyed import digits_by_filter
 

@@ -9,7 +9,7 @@ import orjson
 
 from collector.decode.form import begin
 from collector.decode.json_text import NotJSONError, first_value, loads
-from collector.messages.json_bytes import json_bytes
+from collector.messages.plain import json_bytes
 from collector.redact.rules import Rules, UnsureError
 from collector.redact.structure import spellings
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import httpx
 
 from collector.errors import RetryableError, SettingsError
-from collector.relays.patience import COPIES
+from collector.relays.repeats import COPIES
 from collector.settings import Relay
 
 

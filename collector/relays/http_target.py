@@ -2,7 +2,7 @@
 
 At least once: the place is kept elsewhere (places.py) and written after the events were accepted. A repeat has the same ids. Events go one
 request after the other, in order; one that is out for long is repeated beside itself (repeats.py). What a receiver's answer means stands in
-`meaning`.
+`meaning`. An event's headers (§3.1) are equal to what the CloudEvents SDK makes of the same attributes (tested).
 """
 
 from __future__ import annotations
@@ -10,23 +10,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
+from urllib.parse import quote
 
 import httpx
 
 from collector.clock import Clock
-from collector.dead_letters.events import BATCH_TYPE, EVENT_TYPE, structured
+from collector.dead_letters.events import BATCH_TYPE, EVENT_TYPE, placed, structured
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Event, Output, Place
-from collector.relays.http_events import binary
-from collector.relays.patience import Patience
 from collector.relays.places import Places
 from collector.relays.protocol import LaterError, Poison, PoisonError
-from collector.relays.repeats import Repeats
+from collector.relays.repeats import Patience, Repeats
 from collector.retry import retry_after
 
+# §3.1.3.2: printable ASCII stays, but for the space, the double quote and the percent sign.
+_STAYS = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 # Answers that speak of the endpoint, its address or our credentials, not of this event: people can mend that, and no event is lost by it.
 _OF_THE_ENDPOINT = frozenset({401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 423, 425, 429})
 _TOLD = 200  # characters of an answer that a reason quotes
+
+
+def binary(event: Event, journal: str, place: Place) -> list[tuple[bytes, bytes]]:
+    """The headers. A content type that no header can carry is left out: the body may be of any type then."""
+    named = placed(event, journal, place)
+    content_type = named.pop("datacontenttype", None)
+    made = [(f"ce-{name}".encode(), _value(value)) for name, value in named.items()]
+    if isinstance(content_type, str) and content_type.isascii() and content_type.isprintable() and content_type.strip():
+        made.append((b"content-type", content_type.strip().encode()))
+    return made
+
+
+def _value(value: str | int | bool) -> bytes:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return quote(text, safe=_STAYS, errors="replace").encode()
 
 
 class _Placed(NamedTuple):

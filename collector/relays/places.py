@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.messages.event import Place
 from collector.sinks.protocol import BEGINNING
+from collector.store.engine import inserting
 from collector.store.errors import retryable
 from collector.store.schema import relays
 
@@ -46,8 +46,7 @@ class SqlPlaces:
 
     async def set(self, journal: str, place: Place) -> None:
         """See Places."""
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        insert = dialect.insert(relays)
+        insert = inserting(self._engine, relays)
         new = insert.excluded
         upsert = insert.on_conflict_do_update(
             index_elements=["relay", "journal"],

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Table, func, select, tuple_
+from sqlalchemy import ColumnElement, Table, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.describe.identity import event_id
@@ -27,6 +27,7 @@ from collector.store.events import exchange_event, ledger_event, payload_event
 from collector.store.partitions import edge
 from collector.store.schema import exchanges, ledger, payloads, places
 from collector.store.sound import remains
+from collector.store.sql_types import FoundRow, Statement
 
 _DIRECTIONS = {REQUEST_TYPE: "request", RESPONSE_TYPE: "response"}
 _READING = "relay: the SQL store"
@@ -75,7 +76,7 @@ class SqlFeed:
                 if high <= after:
                     return Read([], after)
                 chosen = await self._choose(connection, journal, after, high)
-                rows: list[Row[Any]] = []
+                rows: list[FoundRow] = []
                 for table in self._tables:
                     wanted = select(table).where(_between(table, journal, after, chosen.last))
                     rows += (await connection.execute(wanted)).all()
@@ -96,7 +97,7 @@ class SqlFeed:
 
     async def _choose(self, connection: AsyncConnection, journal: str, after: Place, high: Place) -> _Chosen:
         """As many outputs as fit, at least one. Stored payloads count as they are stored: compressed."""
-        found: list[Row[Any]] = []
+        found: list[FoundRow] = []
         for table in self._tables:
             found += (await connection.execute(_lengths(table, journal, after, high, self._batch))).all()
         found.sort(key=attrgetter("position", "ordinal"))
@@ -111,24 +112,24 @@ class SqlFeed:
                 return _Chosen(Place(before.position, before.ordinal), False)
         return _Chosen(Place(found[-1].position, found[-1].ordinal), False) if more and found else _Chosen(high, True)
 
-    async def _payload_lengths(self, connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, int]:
+    async def _payload_lengths(self, connection: AsyncConnection, rows: Iterable[FoundRow]) -> dict[str, int]:
         ids = [name for row in rows for name in self._payload_ids(row)]
         if not ids:
             return {}
         lengths = select(payloads.c.id, _length(payloads)).where(payloads.c.id.in_(ids))
         return {row.id: row.length for row in await connection.execute(lengths)}
 
-    async def _bodies(self, connection: AsyncConnection, rows: Iterable[Row[Any]]) -> dict[str, Row[Any]]:
+    async def _bodies(self, connection: AsyncConnection, rows: Iterable[FoundRow]) -> dict[str, FoundRow]:
         ids = [name for row in rows for name in self._payload_ids(row)]
         if not ids:
             return {}
         return {row.id: row for row in await connection.execute(select(payloads).where(payloads.c.id.in_(ids)))}
 
-    def _payload_ids(self, row: Row[Any]) -> list[str]:
+    def _payload_ids(self, row: FoundRow) -> list[str]:
         exchange = getattr(row, "exchange", None)
         return [event_id(exchange, direction, row.revision) for direction in self._directions] if exchange else []
 
-    def _made(self, rows: Sequence[Row[Any]], bodies: dict[str, Row[Any]], place: Place) -> Read:
+    def _made(self, rows: Sequence[FoundRow], bodies: dict[str, FoundRow], place: Place) -> Read:
         """Stops where the bodies, decompressed, become too many bytes."""
         outputs: list[Output] = []
         damaged: list[Damaged] = []
@@ -143,7 +144,7 @@ class SqlFeed:
                 outputs.append(Output(at, tuple(events)))
         return Read(outputs, place, damaged)
 
-    def _events(self, row: Row[Any], bodies: dict[str, Row[Any]], damaged: list[Damaged], at: Place) -> list[Event]:
+    def _events(self, row: FoundRow, bodies: dict[str, FoundRow], damaged: list[Damaged], at: Place) -> list[Event]:
         """Those of one row, in the order of describe."""
         is_window = not hasattr(row, "exchange")
         try:
@@ -201,7 +202,7 @@ def _length(table: Table) -> ColumnElement[int]:
     return func.coalesce(func.length(table.c.data), 0).label("length")
 
 
-def _lengths(table: Table, journal: str, after: Place, high: Place, limit: int) -> Any:
+def _lengths(table: Table, journal: str, after: Place, high: Place, limit: int) -> Statement:
     columns = [table.c.position, table.c.ordinal, _length(table)]
     if table is exchanges:
         columns += [table.c.exchange, table.c.revision]

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 
 from collector.clock_steps import Steps
 from collector.health import Component
-from collector.journal.component import journal_component
-from collector.journal.sqlite import SqliteJournal, open_journal
+from collector.journal.sqlite import SqliteJournal, journal_component, open_journal
 from collector.metrics import AdmissionMetrics, JournalMetrics, SinkMetrics
 from collector.receive.admission import Admission
 from collector.receive.shares import Progress, Shares, share_key
 from collector.roles.away import Presence
 from collector.roles.ingest import start_ingest
-from collector.roles.parts import Addresses, Running, Starting
+from collector.roles.parts import Addresses, Running, Starting, start_steps
 from collector.roles.phase import Phase
-from collector.roles.steps import start_steps
 
 if TYPE_CHECKING:
     from collector.roles.behind import Behind

@@ -8,11 +8,9 @@ from collector.enrich.directory import Directory, open_versions
 from collector.health import Component
 from collector.metrics import RelayMetrics
 from collector.relays.start import start_relays
-from collector.roles.audit_app import start_audit_app
-from collector.roles.looks import look_relays
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.audit_api import look_relays, start_audit_app
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, clock_part, patiently
 from collector.roles.probes import start_front
-from collector.roles.steps import clock_part
 from collector.store.engine import open_engine, prepare
 
 

@@ -25,19 +25,15 @@ from collector.pipeline.pipeline import Pipeline
 from collector.receive.shares import Progress
 from collector.relays.hold import RelayHold
 from collector.relays.start import Relays, start_relays
-from collector.roles.access import start_look_expiry
-from collector.roles.audit_app import start_audit_app
-from collector.roles.burials import start_burials
-from collector.roles.limits import limits, microseconds
-from collector.roles.looks import look_relays
+from collector.roles.audit_api import look_relays, start_audit_app, start_look_expiry
 from collector.roles.parts import Starting, patiently
 from collector.roles.phase import Phase
 from collector.roles.probes import Front
-from collector.sinks.counted import CountedSink
+from collector.roles.shared import limits, microseconds, start_burials
+from collector.sinks.around import CountedSink, ToldSink
 from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
-from collector.sinks.told import ToldSink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
 from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting

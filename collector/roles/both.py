@@ -10,7 +10,7 @@ from collector.roles.phase import DRAIN_SECONDS
 from collector.roles.probes import start_probes
 from collector.roles.process import start_partitions
 from collector.roles.receive import start_writer
-from collector.roles.relays import start_own_relays
+from collector.roles.shared import start_own_relays
 
 
 async def start(starting: Starting) -> Running:

@@ -11,12 +11,15 @@ from typing import NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry
 
 from collector.clock import Clock
+from collector.clock_steps import Steps
 from collector.complaints import Outage
 from collector.errors import RetryableError
 from collector.health import Component
+from collector.metrics import ClockMetrics
 from collector.retry import steady, until_it_works
 from collector.roles.phase import Phase
 from collector.settings import Settings
+from collector.tasks import cancel
 
 T = TypeVar("T")
 
@@ -82,3 +85,16 @@ async def patiently(attempt: Callable[[], Awaitable[T]], clock: Clock, told: Cal
     told("")
     outage.works()
     return result
+
+
+def start_steps(starting: Starting) -> Steps:
+    """What notices that the clock was set, while the stack stands."""
+    steps = Steps(starting.clock, ClockMetrics(starting.registry).count)
+    starting.stack.push_async_callback(cancel, asyncio.create_task(steps.run()))
+    return steps
+
+
+def clock_part(starting: Starting) -> Callable[[], Sequence[Component]]:
+    """For readiness, of roles without a journal of their own: says when the clock was set, and fails nothing."""
+    steps = start_steps(starting)
+    return lambda: [Component("clock", True, steps.told())]

@@ -24,17 +24,14 @@ from collector.metrics import LedgerMetrics, RelayMetrics, UsageMetrics
 from collector.pipeline.isolation import IsolatingSink
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
-from collector.roles.burials import start_burials
-from collector.roles.limits import limits, microseconds
 from collector.roles.membership import Membership, work_together
 from collector.roles.metrics import PartitionMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, clock_part, patiently
 from collector.roles.probes import start_probes
-from collector.roles.relays import start_own_relays
-from collector.roles.steps import clock_part
+from collector.roles.shared import limits, microseconds, start_burials, start_own_relays
 from collector.roles.supervisor import Supervisor
 from collector.settings import Settings
-from collector.sinks.counted import CountedSink
+from collector.sinks.around import CountedSink
 from collector.sinks.kafka import KafkaSink
 
 

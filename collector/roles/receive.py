@@ -15,10 +15,9 @@ from collector.journal.kafka_writer import STALLED_SECONDS, RawWriter
 from collector.roles.away import watch
 from collector.roles.ingest import start_ingest
 from collector.roles.metrics import RawMetrics
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently, start_steps
 from collector.roles.phase import DRAIN_SECONDS
 from collector.roles.probes import start_probes
-from collector.roles.steps import start_steps
 
 
 async def start(starting: Starting) -> Running:

@@ -12,18 +12,19 @@ import random
 from collections.abc import Sequence
 
 from collector.dead_letters.open import open_letters
+from collector.enrich.directory import Directory, open_versions
+from collector.enrich.kafka import KafkaVersionStore
+from collector.enrich.metrics import ServicesMetrics
 from collector.health import Component
 from collector.metrics import RelayMetrics
 from collector.relays.kafka_feed import KafkaFeed
 from collector.relays.open import IN_SQL
 from collector.relays.relay import Relay
 from collector.relays.start import told
-from collector.roles.access import start_look_expiry
-from collector.roles.parts import Addresses, RoleHealth, Running, Starting, patiently
+from collector.roles.audit_api import start_look_expiry
+from collector.roles.parts import Addresses, RoleHealth, Running, Starting, clock_part, patiently
 from collector.roles.probes import start_probes
-from collector.roles.relays import start_own_relays
-from collector.roles.services import start_services_copy
-from collector.roles.steps import clock_part
+from collector.roles.shared import start_own_relays
 from collector.settings import Settings
 from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
@@ -36,6 +37,24 @@ from collector.tasks import cancel
 
 BATCH_BYTES = 8 << 20
 STOP_SECONDS = 5.0
+
+
+async def start_services_copy(starting: Starting, health: RoleHealth) -> None:
+    """Begins with what the SQL store lacks. Old versions are deleted there too."""
+    settings, clock, stack, registry = starting[:4]
+    engine = open_engine(settings.sink)
+    stack.push_async_callback(engine.dispose)
+    directory = Directory(
+        settings.services,
+        open_versions(settings.kafka, engine, clock),
+        clock,
+        retention_days=settings.sink.retention_days,
+        follows=KafkaVersionStore(settings.kafka),
+    )
+    await directory.start()
+    stack.push_async_callback(directory.stop)
+    ServicesMetrics(registry, directory, clock)
+    health.parts.append(lambda: [directory.component()])
 
 
 async def start(starting: Starting) -> Running:

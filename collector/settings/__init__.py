@@ -7,13 +7,11 @@ Sources, the later wins: defaults, the YAML file named by `--config` or MESHSCRI
 from collector.settings.access import Access, KubernetesLogin, MeshLogin, Oidc
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
-from collector.settings.meaning import Redaction, Tokenizer, Usage
+from collector.settings.meaning import Redaction, Services, Tokenizer, Usage
 from collector.settings.relay import Relay
 from collector.settings.root import PREFIX, Role, Settings
-from collector.settings.search import Search
 from collector.settings.section import MIB, Section
-from collector.settings.services import Services
-from collector.settings.sink import Sink
+from collector.settings.sink import Search, Sink
 from collector.settings.sources import load
 
 __all__ = [

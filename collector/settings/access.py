@@ -1,20 +1,57 @@
-"""Settings of who may look: how somebody proves who he is, to the audit listener."""
+"""Settings of who may look: how somebody proves to the audit listener who he is, and rules that give roles (docs/roles-of-people.md)."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from collector.settings.access_rules import Rule
 from collector.settings.section import Section, is_there
 
+RoleName = Literal["auditor", "viewer", "tenant", "billing", "operator"]
+MOST_OWNERS = 200  # namespaces or consumers that one person's reach is made of
 # A key that is public must not be able to sign: no algorithm with a shared secret is among these, and none that signs nothing.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+
+
+class When(Section):
+    """Whom a rule is about. All that is said must hold."""
+
+    name: str = Field("", description="The person's name, exactly.")
+    group: str = Field("", description="A group that the person is in.")
+    proof: Literal["", "oidc", "kubernetes", "mesh", "token", "session"] = Field("", description="How the person has proven who he is.")
+    claims: dict[str, str] = Field({}, description="Claims of the token: the value, or one of the values if it is a list.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> When:
+        if not (self.name or self.group or self.proof or self.claims):
+            raise ValueError("says of nobody whom it is about: name, group, proof or claims")
+        return self
+
+
+class Rule(Section):
+    """What some people may see."""
+
+    when: When
+    role: RoleName = Field(description="What: see docs/roles-of-people.md.")
+    namespaces: list[str] = Field([], max_length=MOST_OWNERS, description="Within these namespaces. With neither this nor consumers: all.")
+    namespaces_claim: str = Field("", description="A claim that lists the namespaces. Who has no such claim gets nothing by this rule.")
+    consumers: list[str] = Field([], max_length=MOST_OWNERS, description="Of these consumers, by the hashes that records tell.")
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it reaches less than everything."""
+        return bool(self.namespaces or self.namespaces_claim or self.consumers)
+
+    @model_validator(mode="after")
+    def _of_a_tenant(self) -> Rule:
+        if self.role == "tenant" and not self.is_limited:
+            raise ValueError("a tenant is somebody's: say namespaces, namespaces_claim or consumers")
+        return self
 
 
 def is_loopback(host: str) -> bool:
@@ -128,7 +165,7 @@ class Access(Section):
 
     @field_validator("reason", mode="before")
     @classmethod
-    def _as_yaml_reads_it(cls, value: Any) -> Any:
+    def _as_yaml_reads_it(cls, value: object) -> object:
         return "off" if value is False else value  # off, without quotes, is YAML's word for false
 
     @field_validator("tokens_file")

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from collector.settings.postgres_url import fault, is_postgres
 from collector.settings.section import MIB, Section, is_there
+from collector.settings.sink import fault, is_postgres
 
 
 class Relay(Section):

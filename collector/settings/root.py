@@ -10,12 +10,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from collector.settings.access import Access, is_loopback
 from collector.settings.collecting import Audit, Correlate, Ingest, Journal, Log
 from collector.settings.kafka import Kafka
-from collector.settings.meaning import Redaction, Usage
+from collector.settings.meaning import Redaction, Services, Usage
 from collector.settings.people import People
 from collector.settings.relay import Relay
-from collector.settings.search import Search
-from collector.settings.services import Services
-from collector.settings.sink import Sink
+from collector.settings.sink import Search, Sink
 
 PREFIX = "MESHSCRIBE_"
 Role = Literal["all", "receive", "process", "store", "audit"]

@@ -33,7 +33,7 @@ def load(path: Path | None = None) -> Settings:
     return settings
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+def _read(path: Path) -> tuple[dict[str, object], str | None]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Once) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -58,8 +58,8 @@ class _Once(yaml.SafeLoader):
     """A loader that refuses a key that stands twice in a mapping: YAML says it is a fault, the library takes the last one."""
 
 
-def _mapping(loader: _Once, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: dict[Any, yaml.Mark] = {}
+def _mapping(loader: _Once, node: yaml.MappingNode) -> dict[object, object]:
+    seen: dict[object, yaml.Mark] = {}
     for key_node, _ in node.value:
         if key_node.tag == MERGE:  # `<<`: other mappings' keys, which this one's may replace
             continue

@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from collector.errors import FencedError, MeshscribeError, PermanentError, RetryableError, blamed
 from collector.kafka.cloudevents import Encoder
 from collector.kafka.faults import AWAY
-from collector.kafka.offsets import Keeper, mending
+from collector.kafka.offsets import DAY_SECONDS, Keeper, mending
 from collector.kafka.oversized import OVERHEAD, fit
 from collector.kafka.topics import check_limits
 from collector.kafka.transactions import Record, Transactions
@@ -60,12 +60,13 @@ class KafkaSink:
         bodies_url: str = "",
         mark: Callable[[int], str] = lambda _: "",
         topics: Mapping[str, str] | None = None,
+        keep_seconds: float = DAY_SECONDS,
     ) -> None:
         """`relay`: whose places it keeps; None: the pipeline's. Fenced, a relay that tries again takes the journal back; a pipeline ends.
 
         `bodies_url`: base URL of the audit API, for bodies that are too large for a record; empty: they are cut. `mark` tells by what the
         entry at a position is known again. `topics`: of each type that is written here, the pipeline's by default; the first one keeps
-        the places.
+        the places. `keep_seconds`: so often these are committed again.
         """
         self._settings, self._relay, self._bodies_url = settings, relay, bodies_url or None
         self._topics = topics or event_topics(settings)
@@ -77,7 +78,7 @@ class KafkaSink:
         self._mark, self._marks = mark, dict[str, str]()
         self._checked = False
         self._lock = asyncio.Lock()
-        self._keeper = Keeper(self.keep)
+        self._keeper = Keeper(self.keep, keep_seconds)
 
     async def high(self, journal: str) -> Place:
         async with self._lock:

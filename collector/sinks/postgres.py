@@ -22,12 +22,10 @@ from collector.sinks.protocol import BEGINNING
 from collector.sinks.said import Said, Sayings
 from collector.sinks.texts import write_postgres
 from collector.store import postings, schema
-from collector.store.fitting import fitted
 from collector.store.partitions import edge
 from collector.store.postgres_days import Days
-from collector.store.postgres_rows import STATEMENTS, chunks
 from collector.store.postgres_server import FAILURES, PostgresServer
-from collector.store.rows import Row, RowMaker, Rows
+from collector.store.rows import STATEMENTS, Row, RowMaker, Rows, chunks, fitted
 from collector.store.usage_book import AS_USUAL, Book, Counting
 from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
 from collector.store.usage_statements import ENDED, KEYS_OF_DAY, KEYS_WITH_ARRAYS, with_arrays
@@ -67,10 +65,17 @@ class _RepeatedError(Exception):
 
 
 class PostgresSink:
-    """See collector.sinks.protocol.Target. The tables must have been migrated."""
+    """See collector.sinks.protocol.Target. The tables must have been migrated. `answer_seconds`: then a server that hangs is given up."""
 
-    def __init__(self, server: PostgresServer, clock: Clock, counting: Counting = AS_USUAL, sayings: Sayings | None = None) -> None:
-        self._server = server
+    def __init__(
+        self,
+        server: PostgresServer,
+        clock: Clock,
+        counting: Counting = AS_USUAL,
+        sayings: Sayings | None = None,
+        answer_seconds: float = 2 * STATEMENT_SECONDS,
+    ) -> None:
+        self._server, self._answer_seconds = server, answer_seconds
         self._connection: asyncpg.Connection | None = None
         self._alone = asyncio.Lock()
         self._days = Days(clock)
@@ -219,7 +224,7 @@ class PostgresSink:
     async def _guarded(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """After a failure the connection is not used again: who knows what state it is in."""
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS * 2):
+            async with asyncio.timeout(self._answer_seconds):
                 return await work(await self._connected())
         except FAILURES as error:
             self._disconnect()

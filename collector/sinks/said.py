@@ -28,6 +28,24 @@ ROWS = "SELECT id, revision, data FROM exchanges WHERE id = {id} OR (exchange = 
 BODIES = "SELECT id, type, extensions, compression, data FROM payloads WHERE id {among} ORDER BY revision"
 
 
+class OwnRow(NamedTuple):
+    """A revision of an exchange, as ROWS finds it."""
+
+    id: str
+    revision: int
+    data: bytes
+
+
+class BodyRow(NamedTuple):
+    """A stored body, as BODIES finds it."""
+
+    id: str
+    type: str
+    extensions: bytes
+    compression: str | None
+    data: bytes
+
+
 class Said(NamedTuple):
     """`whole`: what can be written as it is. `parts`: exchanges of which the store has to be asked."""
 
@@ -58,7 +76,7 @@ class Sayings:
                 found.whole.append(Text(own.id, words))
         return found
 
-    def stored(self, rows: Sequence[Any], bodies: Sequence[Any]) -> Text | None:
+    def stored(self, rows: Sequence[OwnRow], bodies: Sequence[BodyRow]) -> Text | None:
         """Of the rows of an exchange, the newest first, and of its bodies, the newest last."""
         sides = [side for body in bodies if (side := _stored_side(body)) is not None]
         words = self.words(_object(rows[0].data), sides) if rows else ""
@@ -90,7 +108,7 @@ def _texts(told: Mapping[str, Any]) -> Iterator[str]:
         yield from (one[member] for member in ("result", "error", "params") if one.get(member))
 
 
-def body_ids(exchange: str, rows: Sequence[Any]) -> list[str]:
+def body_ids(exchange: str, rows: Sequence[OwnRow]) -> list[str]:
     """The ids that bodies of these revisions have."""
     return [event_id(exchange, side, row.revision) for row in rows for side in _SIDES.values()]
 

@@ -27,9 +27,8 @@ from collector.sinks.said import Said, Sayings
 from collector.sinks.texts import write_sqlite
 from collector.sqlite.turns import turn
 from collector.store import postings, schema
-from collector.store.fitting import fitted
 from collector.store.partitions import edge
-from collector.store.rows import Row, RowMaker, Rows
+from collector.store.rows import Row, RowMaker, Rows, fitted
 from collector.store.usage_book import AS_USUAL, Book, Counting
 from collector.store.usage_deltas import EXCHANGE, ID, Counted, Deltas, without_ended
 from collector.store.usage_statements import ENDED, KEY_WITH_MARKS, KEYS_OF_DAY, with_marks

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import asyncpg
 import orjson
 
-from collector.sinks.said import BODIES, ROWS, Said, Sayings, body_ids
+from collector.sinks.said import BODIES, ROWS, BodyRow, OwnRow, Said, Sayings, body_ids
 from collector.store import texts
 from collector.store.texts import Text
 
 CHUNK_CHARS = 4 << 20
 _LOCK = 0x6D65736874657874  # the number is arbitrary, and only this program's
-
-
-class _Own(NamedTuple):
-    id: str
-    revision: int
-    data: bytes
-
-
-class _Body(NamedTuple):
-    id: str
-    type: str
-    extensions: bytes
-    compression: str | None
-    data: bytes
 
 
 _OF_SQLITE = ROWS.format(id="?1"), BODIES.format(among="IN (SELECT value FROM json_each(?))")
@@ -45,8 +30,8 @@ def write_sqlite(connection: sqlite3.Connection, sayings: Sayings, said: Said, r
     connection.execute(texts.BEGUN_SQLITE, (sayings.since_us,))
     texts.put_sqlite(connection, said.whole)
     for exchange in sorted(said.parts.union(revised)):
-        rows = [_Own(*row) for row in connection.execute(_OF_SQLITE[0], (exchange,))]
-        bodies = [_Body(*row) for row in connection.execute(_OF_SQLITE[1], (orjson.dumps(body_ids(exchange, rows)),))]
+        rows = [OwnRow(*row) for row in connection.execute(_OF_SQLITE[0], (exchange,))]
+        bodies = [BodyRow(*row) for row in connection.execute(_OF_SQLITE[1], (orjson.dumps(body_ids(exchange, rows)),))]
         connection.execute(texts.FORGET_SQLITE, (orjson.dumps([row.id for row in rows]),))
         if text := sayings.stored(rows, bodies):
             texts.put_sqlite(connection, [text])
@@ -61,8 +46,8 @@ async def write_postgres(connection: asyncpg.Connection, sayings: Sayings, said:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
     for exchange in sorted(parts):
         near = f"{exchange[:13]}-", f"{exchange[:13]}."
-        rows = [_Own(*row) for row in await connection.fetch(_OF_POSTGRES[0], exchange, *near)]
-        bodies = [_Body(*row) for row in await connection.fetch(_OF_POSTGRES[1], body_ids(exchange, rows))]
+        rows = [OwnRow(*row) for row in await connection.fetch(_OF_POSTGRES[0], exchange, *near)]
+        bodies = [BodyRow(*row) for row in await connection.fetch(_OF_POSTGRES[1], body_ids(exchange, rows))]
         forgotten += [row.id for row in rows]
         found = [one for one in found if one.id != exchange]
         if text := sayings.stored(rows, bodies):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event, make_url, text
+from sqlalchemy import Table, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from collector.errors import DamagedInPartError, RetryableError, SettingsError
+from collector.settings import Relay, Settings
 from collector.settings import Sink as SinkSettings
-from collector.settings.postgres_url import is_postgres
+from collector.settings.sink import is_postgres
 from collector.sqlite import wal
-from collector.sqlite.deadlines import keep_deadlines
-from collector.sqlite.kinds import read_leniently
+from collector.sqlite.damage import read_leniently
+from collector.sqlite.turns import keep_deadlines
 from collector.store.migrate import head, migrate, revisions, server_revision
 from collector.store.postgres_server import FAILURES, PostgresServer
 from collector.store.retention import PostgresExpiry, SqliteExpiry
@@ -37,7 +40,7 @@ def server(settings: SinkSettings) -> PostgresServer | None:
 
 def open_engine(settings: SinkSettings, statement_seconds: float = STATEMENT_SECONDS) -> AsyncEngine:
     """The audit API's own connections: they read, and never wait for the sink's writer. A server gives up longer statements by itself;
-    in a file they end at their task's deadline (deadlines.py).
+    in a file they end at their task's deadline (sqlite/turns.py).
     """
     postgres = server(settings)
     if postgres:
@@ -60,7 +63,7 @@ def open_looks(settings: SinkSettings) -> AsyncEngine:
     return create_async_engine(url, connect_args={"timeout": LOOK_SECONDS, "check_same_thread": False}, pool_size=1, max_overflow=0)
 
 
-def _lenient(connection: Any, _: object) -> None:
+def _lenient(connection: AdaptedConnection, _: object) -> None:
     """A damaged text costs itself, not the page that it is on."""
     connection.driver_connection.text_factory = _text
 
@@ -122,3 +125,37 @@ async def prepare_to_write(settings: SinkSettings) -> None:
 def file_of(settings: SinkSettings) -> Path:
     """The SQLite file."""
     return Path(make_url(settings.url).database or "")
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Sums over several statements are of one moment, whatever the sink writes in between."""
+    async with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            await connection.execute(text("BEGIN"))
+        else:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+def copied_to_sql(settings: Settings) -> Relay | None:
+    """The first relay to a SQL store."""
+    return next((relay for relay in settings.relays if relay.to == "sql"), None)
+
+
+def kept_in_sql(settings: Settings) -> SinkSettings:
+    """What an operator's tool works on: the sink, or where that is Kafka, the first store that a relay copies it to.
+
+    Raises SettingsError: there is none.
+    """
+    if not settings.sink.is_kafka:
+        return settings.sink
+    copy = copied_to_sql(settings)
+    if copy is None:
+        raise SettingsError(["sink.url: it is Kafka, and no relay copies it to a SQL store: there is nothing to look at"])
+    return SinkSettings(url=copy.url, password_file=copy.password_file)
+
+
+def inserting(engine: AsyncEngine, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert into the table that can say what to do where a row is there already."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any
 
 import orjson
 import zstandard
@@ -12,13 +11,14 @@ from collector.errors import DamagedError
 from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event
 from collector.store.sound import body, checked
+from collector.store.sql_types import FoundRow
 
 _OF_EXCHANGE = attrgetter(*ExchangeColumns._fields)
 _OF_PAYLOAD = attrgetter(*PayloadColumns._fields)
 _OF_LEDGER = attrgetter(*LedgerColumns._fields)
 
 
-def exchange_event(row: Any) -> Event:
+def exchange_event(row: FoundRow) -> Event:
     """Of a row of `exchanges`. Raises DamagedError."""
     return Event(
         row.id,
@@ -33,19 +33,19 @@ def exchange_event(row: Any) -> Event:
     )
 
 
-def exchange_columns(row: Any) -> ExchangeColumns:
+def exchange_columns(row: object) -> ExchangeColumns:
     """Of a row with at least these."""
     return ExchangeColumns(*_OF_EXCHANGE(row))
 
 
-def ledger_event(row: Any) -> Event:
+def ledger_event(row: FoundRow) -> Event:
     """Of a row of `ledger`. Raises DamagedError."""
     subject = f"{row.namespace}/{row.workload}" if row.namespace and row.workload else None
     columns = LedgerColumns(*_OF_LEDGER(row))
     return Event(row.id, LEDGER_TYPE, row.source, subject, row.time_us, "application/json", checked(row.id, row.data, None), {}, columns)
 
 
-def payload_event(row: Any) -> Event:
+def payload_event(row: FoundRow) -> Event:
     """Of a row of `payloads`. Raises DamagedError."""
     try:
         extensions = orjson.loads(body(row.id, row.extensions))
@@ -55,7 +55,7 @@ def payload_event(row: Any) -> Event:
     return Event(row.id, row.type, row.source, row.subject, row.time_us, row.content_type, payload_bytes(row), extensions, columns)
 
 
-def payload_bytes(row: Any) -> bytes:
+def payload_bytes(row: FoundRow) -> bytes:
     """The bytes of a row of `payloads`, as they passed. Raises DamagedError."""
     data = body(row.id, row.data)
     if row.compression is None:

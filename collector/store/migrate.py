@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.errors import DamagedError, DamagedInPartError, MeshscribeError, RetryableError, unusable
-from collector.settings.postgres_url import is_postgres, shown
+from collector.settings.sink import is_postgres, shown
 from collector.store.postgres_server import FAILURES, PostgresServer
 
 # A disk that is full or fails, a file that another process holds: people mend that, or it passes.

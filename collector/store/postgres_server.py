@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from collector.errors import PermanentError, RetryableError
-from collector.settings.postgres_url import dsn, shown
+from collector.settings.sink import dsn, shown
 
 CONNECT_SECONDS = 10.0
 # Broken by the data themselves: data exceptions, integrity, program limits (PostgreSQL's documentation, Appendix A).
@@ -50,7 +49,7 @@ class PostgresServer:
     def engine(self, application: str, **settings: str) -> AsyncEngine:
         """An engine over such connections. A connection that died while it rested is replaced in silence."""
 
-        async def connect() -> Any:
+        async def connect() -> object:
             try:
                 return await self.connect(application, **settings)
             except FAILURES as error:

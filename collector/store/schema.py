@@ -13,7 +13,9 @@ be refused.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from sqlalchemy import (
     BigInteger,
@@ -34,23 +36,57 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.schema import DDL
+from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.types import TypeEngine
 
 from collector.messages import ledger as names
-from collector.messages.columns import ExchangeColumns, LedgerColumns, PayloadColumns
+from collector.messages.columns import Columns, ExchangeColumns, Kind, LedgerColumns, PayloadColumns
 from collector.messages.completeness import Completeness
 from collector.messages.usage_counts import SUMS
-from collector.store.columns import KEY, Id, Name, declared
 
+Id = String(36).with_variant(String(36, collation="C"), "postgresql")
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+KEY = "key"  # in `Column.info`: a text in an index that holds it whole
+
+_TYPES: dict[Kind, TypeEngine[str] | TypeEngine[int]] = {
+    Kind.ID: Id,
+    Kind.TEXT: Name,
+    Kind.KEY: Name,
+    Kind.SMALL: SmallInteger(),
+    Kind.INTEGER: Integer(),
+    Kind.BIG: BigInteger(),
+}
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
 )
+
+
+def declared(of: type[Columns], defaults: Mapping[str, str | TextClause] | None = None) -> list[Column[object]]:
+    """The columns of this type, in order. `defaults`: what the database puts where an older writer says nothing."""
+    hints = get_type_hints(of, include_extras=True)
+    return [_column(name, hint, (defaults or {}).get(name)) for name, hint in hints.items()]
+
+
+def _column(name: str, hint: object, default: str | TextClause | None) -> Column[object]:
+    parts = list(_parts(hint))
+    kind = next(part for part in parts if isinstance(part, Kind))
+    comment = next((part for part in parts if isinstance(part, str)), None)
+    info = {KEY: True} if kind is Kind.KEY else {}
+    return Column(name, _TYPES[kind], nullable=NoneType in parts, server_default=default, comment=comment, info=info)
+
+
+def _parts(hint: object) -> Iterator[object]:
+    """All that a hint is made of: types, marks and the comment."""
+    yield hint
+    for part in get_args(hint):
+        yield from _parts(part)
 
 
 def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-def _place() -> list[Column[Any]]:
+def _place() -> list[Column[str] | Column[int]]:
     journal = Column("journal", Name, nullable=False, info={KEY: True})
     return [journal, Column("position", BigInteger, nullable=False), Column("ordinal", Integer, nullable=False)]
 

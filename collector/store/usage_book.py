@@ -20,7 +20,7 @@ import orjson
 from collector.messages.columns import ExchangeColumns
 from collector.messages.times import of_epoch
 from collector.settings import Usage
-from collector.store.fitting import fit_text
+from collector.store.rows import fit_text
 
 DAY_US = 86_400_000_000
 OTHER = "other"

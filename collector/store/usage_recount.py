@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
-from sqlalchemy import Row, bindparam, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.kafka.columns import exchange_columns
 from collector.messages.columns import ExchangeColumns
 from collector.messages.usage_counts import SUMS
 from collector.store.errors import retryable
-from collector.store.fitting import fit_text
 from collector.store.partitions import edge
+from collector.store.rows import fit_text
 from collector.store.schema import usage_days, usage_hours
+from collector.store.sql_types import FoundRow
 from collector.store.usage_book import Book, Counting
 from collector.store.usage_deltas import HOURS, Cell, Deltas
 from collector.store.usage_statements import KEY_BY_NAME, KEYS_OF_DAY, with_marks
@@ -117,7 +118,7 @@ class Recount:
         await connection.execute(_REACHED, {"reached": ids[-1]})
         return Step(len(rows), sum(columns is None for _, columns in told), ids[-1])
 
-    async def _begin_days(self, connection: AsyncConnection, told: Sequence[tuple[Row[Any], ExchangeColumns | None]]) -> None:
+    async def _begin_days(self, connection: AsyncConnection, told: Sequence[tuple[FoundRow, ExchangeColumns | None]]) -> None:
         """What other writers have added since is known too."""
         for row, columns in told:
             if columns is not None and self._book.key_of(columns, row.time_us) is None:
@@ -225,7 +226,7 @@ def hour_edge(hour: int) -> str:
     return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
 
 
-def _columns(row: Row[Any]) -> ExchangeColumns | None:
+def _columns(row: FoundRow) -> ExchangeColumns | None:
     """What its record says; None: it cannot be read."""
     try:
         return exchange_columns(orjson.loads(row.data))
@@ -233,7 +234,7 @@ def _columns(row: Row[Any]) -> ExchangeColumns | None:
         return None
 
 
-def _move(deltas: Deltas, row: Row[Any], key: int | None, columns: ExchangeColumns | None) -> None:
+def _move(deltas: Deltas, row: FoundRow, key: int | None, columns: ExchangeColumns | None) -> None:
     """Off from where it was counted, and on to where it belongs."""
     if row.usage_key is not None and columns is not None:
         deltas.count(row.time_us, row.usage_key, row.revision, row.usage, -1)

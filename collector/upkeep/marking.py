@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TypedDict
 
 import orjson
 from sqlalchemy import bindparam, func, select, text, update
@@ -49,14 +49,23 @@ async def fill(engine: AsyncEngine) -> AsyncIterator[int]:
         yield len(rows)
 
 
-async def _write(connection: AsyncConnection, found: list[dict[str, Any]]) -> None:
+class Marked(TypedDict):
+    """An exchange's row with what it is found by, as the parameters of an update."""
+
+    of: str
+    said: str
+    all_tokens: int | None
+    first_us: int | None
+
+
+async def _write(connection: AsyncConnection, found: list[Marked]) -> None:
     rows = postings((one["of"], one["said"]) for one in found)
     if rows:
         await connection.execute(_POST, [dict(zip(_INDEXED, row, strict=True)) for row in rows])
     await connection.execute(_SET, found)
 
 
-def _marks(identity: str, crc: int | None, data: bytes) -> dict[str, Any]:
+def _marks(identity: str, crc: int | None, data: bytes) -> Marked:
     """Of a damaged record nothing is known, and it is not asked again."""
     if fault_of(data, crc) is not None:
         return {"of": identity, "said": NONE, "all_tokens": None, "first_us": None}

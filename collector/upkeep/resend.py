@@ -27,7 +27,7 @@ from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Resends
 from collector.store.engine import open_engine
-from collector.upkeep.replay.meaning import stored_meaning
+from collector.upkeep.replay.rebuild import stored_meaning
 
 
 class Sent(NamedTuple):

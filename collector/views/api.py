@@ -38,7 +38,7 @@ class Api:
 
     def __init__(self, app: ASGIApp, asking: Scope, page_limit: int) -> None:
         self._app, self._asking, self._page_limit = app, asking, page_limit
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way: set[asyncio.Task[object]] = set()
 
     async def get(self, path: str, parameters: Parameters | None = None) -> Document:
         """The answer of this route. Raises RefusedError."""

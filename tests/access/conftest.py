@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from collector.access.authorise import Authority
 from collector.access.open import Opened, open_access
+from collector.access.roles import Authority
 from collector.audit.app import create_app
 from collector.settings import Access, Audit, Settings
 from tests.access.signing import ScriptedProvider

@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.look import LOOK_TYPE, Look, document, made
 from collector.access.look_expiry import LookExpiry
-from collector.access.look_feed import LOOKS, LookFeed
-from collector.access.look_relay import look_at_looks
+from collector.access.look_relay import LOOKS, LookFeed, look_at_looks
 from collector.access.look_writer import LookWriter
 from collector.access.looker import Person
 from collector.clock import SystemClock
@@ -25,7 +24,7 @@ from collector.errors import SettingsError
 from collector.messages.event import Place
 from collector.metrics import RelayMetrics
 from collector.relays.start import Relays, start_relays
-from collector.roles.looks import look_relays
+from collector.roles.audit_api import look_relays
 from collector.roles.parts import Starting
 from collector.settings import Access, Kafka, Settings, Sink, load
 from collector.sinks.protocol import BEGINNING

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from collector.access.authorise import Authority
 from collector.access.looker import EVERYTHING, Person, Reach, Right
-from collector.access.roles import ROLES, is_about, looker
-from collector.settings.access_rules import Rule, When
+from collector.access.roles import ROLES, Authority, is_about, looker
+from collector.settings.access import Rule, When
 
 ADA = Person("ada", "oidc", ("auditors", "staff"), {"team": ["search", "shop"], "level": 3, "boss": True, "spaces": ["shop", "lab", 5]})
 

@@ -14,8 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from collector.access.peek import peek
-from collector.access.proof import NotProvenError
+from collector.access.proof import NotProvenError, peek
 from collector.access.signed import Rules, keys_of, verify
 
 NOW = 1_800_000_000.0

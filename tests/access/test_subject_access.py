@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from collector.access.authorise import Authority
 from collector.access.looker import EVERYTHING, Person, Reach, Right
+from collector.access.roles import Authority
 from collector.access.subject_access import MAX_KNOWN, PATH, SubjectAccess, is_allowed
 from collector.errors import RetryableError
-from collector.settings.access_rules import Rule
+from collector.settings.access import Rule
 from tests.support.clocks import TurnedClock
 
 ADA = Person("ada", "kubernetes", ("auditors", "system:authenticated"), {"uid": "1", "extra": {"scopes": ["a"]}})

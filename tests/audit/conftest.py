@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry, Counter
 
 from collector.audit.app import create_app
+from collector.audit.pages import PORTIONS, Portions
 from collector.health import Component
 from collector.settings import Audit
 from tests.audit.postgres_store import PostgresStore
@@ -66,12 +68,21 @@ def sqlite_store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-@pytest_asyncio.fixture
-async def api(store: Store) -> AsyncIterator[Api]:
+@asynccontextmanager
+async def serving(store: Store, portions: Portions = PORTIONS) -> AsyncIterator[Api]:
+    """The API over a store, which reads so much of it at a time."""
     engine = store.opened()
     clock, parts, registry = Clock(), Parts(), CollectorRegistry()
     Counter("meshscribe_batches", "For the test.", registry=registry).inc(3)
-    app = create_app(engine, parts, registry, Audit(page_limit=500), clock)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
-        yield Api(store, client, clock, parts, registry)
-    await engine.dispose()
+    app = create_app(engine, parts, registry, Audit(page_limit=500), clock, portions=portions)
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+            yield Api(store, client, clock, parts, registry)
+    finally:
+        await engine.dispose()
+
+
+@pytest_asyncio.fixture
+async def api(store: Store) -> AsyncIterator[Api]:
+    async with serving(store) as made:
+        yield made

@@ -18,8 +18,8 @@ from collector.access.open import Opened
 from collector.audit.app import NO_SEARCH, AuditApp, create_app
 from collector.audit.services import Known
 from collector.clock import SystemClock
+from collector.enrich.status import Freshness
 from collector.health import Component
-from collector.messages.freshness import Freshness
 from collector.messages.service import KnownService
 from collector.settings import Access, Audit, Search
 from collector.store.schema import looks

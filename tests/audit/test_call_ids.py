@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
-from collector.audit import call_queries as queries
+from collector.audit import exchange_queries as queries
 from collector.audit.calls import MOST
 from collector.audit.moments import Span
 from tests.audit.conftest import Api

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.audit import call_queries as queries
+from collector.audit import exchange_queries as queries
 from collector.messages.event import Place
 from collector.sinks.sqlite import SqliteSink
 from tests.audit.conftest import Api

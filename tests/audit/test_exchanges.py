@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from collector.audit.pages import Portions
 from collector.messages.completeness import Completeness
-from tests.audit.conftest import Api
-from tests.audit.rows import MINUTE, NOW, SECOND, exchange, name, record
+from tests.audit.conftest import Api, serving
+from tests.audit.rows import MINUTE, NOW, SECOND, Store, exchange, name, record
 
 
 async def test_records_come_newest_first_and_byte_for_byte_as_stored(api: Api) -> None:
@@ -112,13 +113,13 @@ async def test_superseded_revisions_are_left_out_unless_asked_for(api: Api) -> N
     assert len(await api.ids(revisions="all")) == 2
 
 
-async def test_a_page_ends_early_when_its_records_are_large(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.audit.pages.PAGE_BYTES", 2000)
+async def test_a_page_ends_early_when_its_records_are_large(store: Store) -> None:
     rows = [exchange(NOW - n * SECOND) for n in range(20)]
-    api.store.exchanges(*rows)
-    page = await api.exchanges(limit=20)
-    assert 0 < len(page["items"]) < 20
-    rest = await api.ids(limit=20, cursor=page["next"])
+    store.exchanges(*rows)
+    async with serving(store, Portions(page_bytes=2000)) as api:
+        page = await api.exchanges(limit=20)
+        assert 0 < len(page["items"]) < 20
+        rest = await api.ids(limit=20, cursor=page["next"])
     assert rest[0] == rows[len(page["items"])]["id"]
 
 

@@ -16,12 +16,13 @@ from prometheus_client import CollectorRegistry
 
 from collector.access.looker import Looker, Reach, Right
 from collector.access.proof import NotProvenError
-from collector.audit import export_pages, standing
+from collector.audit import long_answers
 from collector.audit.app import create_app
 from collector.audit.export_forms import cell
+from collector.audit.pages import Portions
 from collector.errors import RetryableError
 from collector.settings import Audit
-from tests.audit.conftest import Api, Parts
+from tests.audit.conftest import Api, Parts, serving
 from tests.audit.lookers import ADA, looker
 from tests.audit.reading import Reading
 from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, payload
@@ -42,11 +43,11 @@ async def exported(api: Api, **parameters: str | int) -> tuple[list[dict[str, An
     return whole(answer.content)
 
 
-async def test_it_is_what_the_list_shows_byte_for_byte_and_says_that_it_is_whole(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_pages, "ROWS", 3)
+async def test_it_is_what_the_list_shows_byte_for_byte_and_says_that_it_is_whole(store: Store) -> None:
     rows = [exchange(NOW - n * SECOND, namespace="dev" if n % 3 else "prod") for n in range(20)]
-    api.store.exchanges(*reversed(rows))
-    answer = await api.get("/v1/export", namespace="dev", order="desc")
+    store.exchanges(*reversed(rows))
+    async with serving(store, Portions(export_rows=3)) as api:
+        answer = await api.get("/v1/export", namespace="dev", order="desc")
     wanted = [row["data"] for row in rows if row["namespace"] == "dev"]
     assert answer.content.splitlines()[:-1] == wanted
     assert answer.headers["content-type"] == "application/x-ndjson"
@@ -116,12 +117,12 @@ async def test_bodies_come_with_their_exchange_and_each_revision_has_that_of_the
     assert rows[0]["response_body"] == "damaged"
 
 
-async def test_large_bodies_are_read_few_at_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_pages, "BODY_BYTES", 1000)
+async def test_large_bodies_are_read_few_at_a_time(store: Store) -> None:
     rows = [exchange(NOW + n) for n in range(9)]
-    api.store.exchanges(*rows)
-    api.store.payloads(*(payload(row, "request", b"x" * 400) for row in rows))
-    found, _ = await exported(api, bodies="true")
+    store.exchanges(*rows)
+    store.payloads(*(payload(row, "request", b"x" * 400) for row in rows))
+    async with serving(store, Portions(export_body_bytes=1000)) as api:
+        found, _ = await exported(api, bodies="true")
     assert [item["bodies"]["request"]["size"] for item in found] == [400] * 9
 
 
@@ -147,12 +148,11 @@ def test_other_texts_are_as_they_are(text: str) -> None:
     assert cell(text) == text
 
 
-async def test_a_slow_reader_holds_no_turn_and_no_more_than_its_seat(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_pages, "ROWS", 1)
+async def test_a_slow_reader_holds_no_turn_and_no_more_than_its_seat(sqlite_store: Store) -> None:
     sqlite_store.exchanges(*(exchange(NOW + n, position=n) for n in range(9)))
     engine = sqlite_store.opened()
     settings = Audit(queries=1, client_queries=1, client_exports=1)
-    app = create_app(engine, Parts(), CollectorRegistry(), settings, Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), settings, Clock(), portions=Portions(export_rows=1))
     slow = Reading(app, "/v1/export", "")
     assert (await slow.piece())["status"] == 200
     assert json.loads((await slow.piece())["body"])["revision"] == 0
@@ -172,17 +172,16 @@ async def test_a_slow_reader_holds_no_turn_and_no_more_than_its_seat(sqlite_stor
 @pytest.mark.parametrize(
     ("later", "why"),
     [
-        (None, standing.GONE),
-        (NotProvenError("expired"), standing.GONE),
-        (RetryableError("nobody answers"), standing.UNKNOWN),
-        (Looker(ADA, {Right.EXCHANGES: Reach(namespaces=frozenset({"dev"}))}), standing.CHANGED),
+        (None, long_answers.GONE),
+        (NotProvenError("expired"), long_answers.GONE),
+        (RetryableError("nobody answers"), long_answers.UNKNOWN),
+        (Looker(ADA, {Right.EXCHANGES: Reach(namespaces=frozenset({"dev"}))}), long_answers.CHANGED),
     ],
 )
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])
 async def test_an_export_ends_with_a_word_when_its_reader_is_not_let_in_any_more(
-    sqlite_store: Store, later: Looker | Exception | None, why: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Store, later: Looker | Exception | None, why: str, kind: str
 ) -> None:
-    monkeypatch.setattr(export_pages, "ROWS", 3)
     sqlite_store.exchanges(*(exchange(NOW + n, position=10 + n) for n in range(20)))
     who, clock, asked = looker(Right.EXCHANGES, Right.TEXTS), Clock(), 0
 
@@ -196,7 +195,7 @@ async def test_an_export_ends_with_a_word_when_its_reader_is_not_let_in_any_more
         return later
 
     engine = sqlite_store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock)
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, portions=Portions(export_rows=3))
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
         async def later_on(message: Any) -> None:

@@ -8,15 +8,16 @@ from collections import Counter
 import pytest
 
 from collector.audit.gathering import gather
-from collector.audit.histogram import ROWS, edges
+from collector.audit.histogram import edges
 from collector.audit.marked import Sought
 from collector.audit.moments import span
+from collector.audit.pages import PORTIONS, Portions
 from collector.audit.parameters import FacetQuery
 from collector.messages.completeness import Completeness
 from collector.messages.marks import marks
 from collector.store.schema import exchanges
-from tests.audit.conftest import Api
-from tests.audit.rows import MINUTE, NOW, SECOND, exchange
+from tests.audit.conftest import Api, serving
+from tests.audit.rows import MINUTE, NOW, SECOND, Store, exchange
 from tests.audit.test_marks import filled, row
 
 
@@ -84,13 +85,13 @@ async def test_a_span_that_ends_before_it_begins_is_refused(api: Api) -> None:
 def test_spans_are_never_empty_and_cover_all() -> None:
     assert edges((0, 10), 3) == [0, 3, 6, 10]
     assert edges((5, 7), 60) == [5, 6, 7]
-    assert ROWS // 500 > 100
+    assert PORTIONS.histogram_rows // 500 > 100
 
 
-async def test_a_histogram_that_counts_to_no_end_says_so_also_within_a_microsecond(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.audit.histogram.ROWS", 3)
-    api.store.exchanges(*(exchange(NOW - MINUTE, str(number)) for number in range(5)))
-    told = (await api.get("/v1/histogram", since="1m", buckets=1)).json()
+async def test_a_histogram_that_counts_to_no_end_says_so_also_within_a_microsecond(store: Store) -> None:
+    store.exchanges(*(exchange(NOW - MINUTE, str(number)) for number in range(5)))
+    async with serving(store, Portions(histogram_rows=3)) as api:
+        told = (await api.get("/v1/histogram", since="1m", buckets=1)).json()
     assert told["approximate"] is True
 
 

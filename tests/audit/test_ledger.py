@@ -11,8 +11,9 @@ from collector.access.looker import EVERYTHING
 from collector.audit import ledger_cures, ledger_queries
 from collector.audit.ledger_queries import Sought
 from collector.audit.moments import Span
+from collector.audit.pages import Portions
 from collector.messages.ledger_data import LARGEST
-from tests.audit.conftest import Api
+from tests.audit.conftest import Api, serving
 from tests.audit.rows import MINUTE, NODE, NOW, Store, away, window
 
 MORNING, NOON = "spiffe://cluster.local/ns/prod/sa/a", "spiffe://cluster.local/ns/prod/sa/b"
@@ -215,13 +216,12 @@ async def test_the_proxies_that_lost_most_are_named_and_the_others_counted(api: 
     assert "; at node-29 29, node-28 28, node-27 27 and 26 more proxies)" in (await totals(api))["verdict"]
 
 
-async def test_late_arrivals_are_looked_up_a_few_at_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_cures, "CHUNK", 2)
-    monkeypatch.setattr(ledger_cures, "_STARTS", 1)
+async def test_late_arrivals_are_looked_up_a_few_at_a_time(store: Store) -> None:
     starts = [NOW - n * MINUTE for n in range(1, 9)]
-    api.store.ledger(*(window(start, name, missing=3) for start in starts for name in "ab"))
-    api.store.ledger(*(window(NOW + n, "a", cured={"missing": {start: 2}}) for n, start in enumerate(starts)))
-    found = (await api.get("/v1/ledger", group="proxy")).json()
+    store.ledger(*(window(start, name, missing=3) for start in starts for name in "ab"))
+    store.ledger(*(window(NOW + n, "a", cured={"missing": {start: 2}}) for n, start in enumerate(starts)))
+    async with serving(store, Portions(cured_windows=2, cured_starts=1)) as api:
+        found = (await api.get("/v1/ledger", group="proxy")).json()
     assert [item["lost"] for item in found["items"]] == [8, 24]
     assert found["totals"]["lost"] == 32
 

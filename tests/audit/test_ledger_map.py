@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from collector.access.looker import Reach, Right
-from collector.audit.ledger_map import MOST_PROXIES
-from tests.audit.conftest import Api
+from collector.audit.pages import PORTIONS, Portions
+from tests.audit.conftest import Api, serving
 from tests.audit.lookers import looker, seen_by
-from tests.audit.rows import MINUTE, NOW, away, window
+from tests.audit.rows import MINUTE, NOW, Store, away, window
 
 HOUR = 60 * MINUTE
 
@@ -91,11 +89,11 @@ async def test_what_lies_outside_the_span_is_in_no_cell(api: Api) -> None:
 
 
 async def test_more_proxies_than_are_held_are_said_to_be_left_out(api: Api) -> None:
-    api.store.ledger(*(window(NOW - MINUTE, f"node-{number}", received=1) for number in range(MOST_PROXIES)))
+    api.store.ledger(*(window(NOW - MINUTE, f"node-{number}", received=1) for number in range(PORTIONS.map_proxies)))
     assert "truncated" not in await drawn(api, since="2h")
     api.store.ledger(window(NOW - MINUTE, "one-more", received=1))
     found = await drawn(api, since="2h")
-    assert (found["truncated"], found["proxies"]) == (True, MOST_PROXIES)
+    assert (found["truncated"], found["proxies"]) == (True, PORTIONS.map_proxies)
 
 
 async def test_a_step_too_many_or_a_name_too_much_is_refused(api: Api) -> None:
@@ -113,10 +111,10 @@ async def test_proxies_of_other_namespaces_are_not_there_at_all(api: Api) -> Non
         assert (await client.get("/v1/ledger/map")).status_code == 403
 
 
-async def test_what_came_after_all_is_not_lost_where_proxies_are_left_out_either(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.audit.ledger_map.MOST_PROXIES", 1)
+async def test_what_came_after_all_is_not_lost_where_proxies_are_left_out_either(store: Store) -> None:
     start = NOW - 2 * MINUTE
     cured = window(NOW - MINUTE, "a", cured={"missing": {start: 3}})
-    api.store.ledger(window(start, "a", missing=3), cured, window(NOW - MINUTE, "b", received=1))
-    found = await drawn(api, since="1h")
+    store.ledger(window(start, "a", missing=3), cured, window(NOW - MINUTE, "b", received=1))
+    async with serving(store, Portions(map_proxies=1)) as api:
+        found = await drawn(api, since="1h")
     assert (found["truncated"], found["items"][0]["lost"]) == (True, 0)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from sqlalchemy import delete
 
-from collector.audit import ledger_cures
 from collector.audit.app import create_app
 from collector.audit.moments import rfc3339
+from collector.audit.pages import PORTIONS, Portions
 from collector.settings import Audit
 from collector.store.schema import ledger
 from tests.audit.conftest import Parts
@@ -127,13 +127,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     made.close()
 
 
-async def _judge(store: Store, history: Sequence[Loss], absent: bool, since: int, until: int, limit: int) -> None:
+async def _judge(
+    store: Store, history: Sequence[Loss], absent: bool, since: int, until: int, limit: int, portions: Portions = PORTIONS
+) -> None:
     made = rows(history) + ([away(START + MINUTE, START + 2 * MINUTE)] if absent else [])
     store.transact(lambda connection: connection.execute(delete(ledger)))
     if made:
         store.ledger(*made)
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock(), portions=portions)
     span = {"since": rfc3339(START + since * MINUTE), "until": rfc3339(START + until * MINUTE)}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         found = {group: await _all(client, limit, group=group, **span) for group in ("proxy", "window")}
@@ -158,8 +160,6 @@ def test_the_ledger_says_what_an_observer_knows_who_saw_everything(
     asyncio.run(_judge(kept, history, absent, since, since + length, limit))
 
 
-def test_also_where_there_are_more_late_arrivals_than_are_looked_up_at_once(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_cures, "CHUNK", 1)
-    monkeypatch.setattr(ledger_cures, "_STARTS", 1)
+def test_also_where_there_are_more_late_arrivals_than_are_looked_up_at_once(kept: Store) -> None:
     history = [Loss(proxy, minute, (4, 2, 1), {}, {}, {}, (3, 1, 1), 1 + minute) for proxy in PROXIES for minute in range(6)]
-    asyncio.run(_judge(kept, history, True, 0, 20, 3))
+    asyncio.run(_judge(kept, history, True, 0, 20, 3, Portions(cured_windows=1, cured_starts=1)))

@@ -200,12 +200,11 @@ async def test_marks_go_together_with_the_filters_that_have_indexes(api: Api) ->
     assert len(await api.ids(user=user, status="5xx", completeness="tap_missing")) == 1
 
 
-async def test_a_page_of_large_records_ends_early_however_many_steps_it_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.audit.marked._AT_ONCE", 1)
+async def test_a_page_of_large_records_ends_early_however_many_steps_it_takes(store: Store) -> None:
     filled(store)
     engine = store.opened()
     async with engine.connect() as connection:
-        sought = Sought(ExchangeQuery(protocol="tgi,openai-chat"), Span(), bounds=Bounds(1, 1, 60), size=2000)
+        sought = Sought(ExchangeQuery(protocol="tgi,openai-chat"), Span(), bounds=Bounds(1, 1, 60, at_once=1), size=2000)
         found = await find(connection, sought, None, 60)
     assert 1 < len(found.rows) < 10
     assert found.next == found.rows[-1].id

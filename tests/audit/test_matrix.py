@@ -21,7 +21,7 @@ from collector.audit.looks import STRANGERS, Looks, Strangers
 from collector.audit.problems import problem
 from collector.clock import SystemClock
 from collector.settings import Search
-from collector.settings.access_rules import Rule
+from collector.settings.access import Rule
 from collector.store.schema import looks, looks_at
 from tests.audit.lookers import Catalogue, looks_in, shown_to, whole_over, written_down
 from tests.audit.reading import Tailing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.access.namespaces import KnownNamespaces
+from collector.access.subject_access import KnownNamespaces
 from collector.errors import RetryableError
 from tests.audit.rows import MINUTE, NOW, Store, exchange
 from tests.support.clocks import TurnedClock

@@ -11,8 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from collector.access.looker import Reach
 from collector.audit import access
 from collector.audit import exchange_queries as queries
-from collector.audit.call_queries import hops
-from collector.audit.exchange_queries import Way
+from collector.audit.exchange_queries import Way, hops
 from collector.audit.moments import span
 from collector.audit.parameters import AccessQuery, ExchangeQuery
 from collector.messages.completeness import Completeness

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collector.audit import exchange_queries as queries
-from tests.audit.conftest import Api
-from tests.audit.rows import NOW, exchange
+from collector.audit.pages import Portions
+from tests.audit.conftest import Api, serving
+from tests.audit.rows import NOW, Store, exchange
 
 FILTERS = [
     {"path": "/v1*"},
@@ -19,16 +19,15 @@ FILTERS = [
 
 
 @pytest.mark.parametrize("filters", FILTERS)
-async def test_few_rows_and_many_rows_give_the_same_pages(api: Api, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str]) -> None:
+async def test_few_rows_and_many_rows_give_the_same_pages(store: Store, filters: dict[str, str]) -> None:
     paths, statuses = ("/v1/a", "/v2/b", "/v1/c"), (200, 503, 404, 500)
-    api.store.exchanges(
+    store.exchanges(
         *(exchange(NOW - n, str(n), path=paths[n % 3], status=statuses[n % 4], method="GET" if n % 5 else "PUT") for n in range(60))
     )
     pages = []
     for many, looked_at in ((10_000, 25_000), (1, 25_000), (1, 9)):  # sorted; looked through; looked through in vain, then sorted
-        monkeypatch.setattr(queries, "MANY", many)
-        monkeypatch.setattr(queries, "LOOKED_AT", looked_at)
-        pages.append([await paged(api, filters, order) for order in ("desc", "asc")])
+        async with serving(store, Portions(sorted_rows=many, looked_at=looked_at)) as api:
+            pages.append([await paged(api, filters, order) for order in ("desc", "asc")])
     assert pages[0] == pages[1] == pages[2]
     assert pages[0][0]
     assert pages[0][0] == pages[0][1][::-1]

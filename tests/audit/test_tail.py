@@ -16,9 +16,9 @@ from sqlalchemy.exc import OperationalError
 
 from collector.access.looker import EVERYTHING, Looker, Person, Right
 from collector.access.proof import NotProvenError
-from collector.audit import news, readers, standing, tails
-from collector.audit import tail as tail_route
+from collector.audit import long_answers, tails
 from collector.audit.app import AuditApp, create_app
+from collector.audit.pages import PORTIONS, Portions
 from collector.clock import SystemClock
 from collector.errors import RetryableError
 from collector.settings import Audit
@@ -58,12 +58,12 @@ class Tailed:
 
 
 @asynccontextmanager
-async def tailed(store: Store, **settings: int) -> AsyncIterator[Tailed]:
+async def tailed(store: Store, portions: Portions = PORTIONS, **settings: int) -> AsyncIterator[Tailed]:
     if not isinstance(store, PostgresStore):  # as the sink has it: it writes while others read
         with store.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(**settings), SystemClock())
+    app = create_app(engine, Parts(), CollectorRegistry(), Audit(**settings), SystemClock(), portions=portions)
     made = Tailed(store, app)
     try:
         yield made
@@ -103,8 +103,12 @@ async def test_each_reader_gets_what_its_filters_let_through(tail: Tailed) -> No
     assert await ids(failed, 2) == [two, four]
 
 
-async def test_who_comes_again_goes_on_behind_the_last_event_without_loss_or_repeat(tail: Tailed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news, "ROWS", 3)
+async def test_who_comes_again_goes_on_behind_the_last_event_without_loss_or_repeat(store: Store) -> None:
+    async with tailed(store, Portions(tail_rows=3)) as tail:
+        await _comes_again(tail)
+
+
+async def _comes_again(tail: Tailed) -> None:
     reader = await tail.reader("namespace=prod")
     wanted = tail.stored(2)
     assert await ids(reader, 2) == wanted
@@ -118,8 +122,12 @@ async def test_who_comes_again_goes_on_behind_the_last_event_without_loss_or_rep
     assert await ids(again, 3) == wanted
 
 
-async def test_one_that_comes_again_beside_others_gets_each_exchange_once(tail: Tailed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news, "ROWS", 2)
+async def test_one_that_comes_again_beside_others_gets_each_exchange_once(store: Store) -> None:
+    async with tailed(store, Portions(tail_rows=2)) as tail:
+        await _comes_again_beside_others(tail)
+
+
+async def _comes_again_beside_others(tail: Tailed) -> None:
     steady, first = await tail.reader(), await tail.reader()
     wanted = tail.stored(3)
     assert await ids(first, 3) == wanted
@@ -157,8 +165,12 @@ async def test_several_journals_are_followed_each_at_its_place(tail: Tailed) -> 
     assert (await again.told()).id == f"{JOURNAL}:2:0,topic/0:1:0"
 
 
-async def test_a_slow_reader_is_told_how_many_were_left_out_and_where(tail: Tailed, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "WAITING_BYTES", 1)
+async def test_a_slow_reader_is_told_how_many_were_left_out_and_where(store: Store, api: Api) -> None:
+    async with tailed(store, Portions(tail_waiting_bytes=1)) as tail:
+        await _is_slow(tail, api)
+
+
+async def _is_slow(tail: Tailed, api: Api) -> None:
     slow, quick = await tail.reader(), await tail.reader()
     wanted = []
     for _ in range(8):
@@ -235,9 +247,8 @@ async def test_nobody_looks_when_nobody_reads(sqlite_store: Store) -> None:
         assert await ids(again, 1) == wanted
 
 
-async def test_a_hundred_readers_are_one_look(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tails, "LOOK_SECONDS", 3600.0)
-    async with tailed(sqlite_store, client_tails=100) as tail:
+async def test_a_hundred_readers_are_one_look(sqlite_store: Store) -> None:
+    async with tailed(sqlite_store, Portions(tail_look_seconds=3600.0), client_tails=100) as tail:
         several = [await tail.reader(f"namespace=prod&status={200 + number % 20}") for number in range(100)]
         statements: list[str] = []
         event.listen(tail.app.tails._engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
@@ -247,7 +258,6 @@ async def test_a_hundred_readers_are_one_look(sqlite_store: Store, monkeypatch: 
 
 
 async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tails, "AWAY_SECONDS", 0.01)
     failures = iter([OperationalError("", {}, Exception("away"))] * 3)
     real = tails.news
 
@@ -257,7 +267,7 @@ async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost(sqlite_stor
         return await real(*given)
 
     monkeypatch.setattr(tails, "news", failing)
-    async with tailed(sqlite_store) as tail:
+    async with tailed(sqlite_store, Portions(tail_away_seconds=0.01)) as tail:
         reader = await tail.reader()
         wanted = tail.stored(2)
         assert await ids(reader, 2) == wanted
@@ -265,10 +275,7 @@ async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost(sqlite_stor
 
 
 @pytest.mark.parametrize("later", [None, Looker(ADA, {}), NotProvenError("expired"), RetryableError("nobody answers")])
-async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(
-    sqlite_store: Store, later: Looker | Exception | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tail_route, "QUIET_SECONDS", 0.02)
+async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(sqlite_store: Store, later: Looker | Exception | None) -> None:
     who = Looker(ADA, {Right.EXCHANGES: EVERYTHING})
     now: list[Looker | Exception | None] = [who]
 
@@ -277,7 +284,7 @@ async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(
             raise now[0]
         return now[0]
 
-    async with tailed(sqlite_store) as made:
+    async with tailed(sqlite_store, Portions(tail_quiet_seconds=0.02)) as made:
 
         async def guarded(scope: Any, receive: Any, send: Any) -> None:
             await made.app({**scope, "state": {"looker": who, "ask_again": again}}, receive, send)
@@ -289,7 +296,7 @@ async def test_a_tail_ends_when_its_reader_is_not_let_in_any_more(
         now[0] = later
         last = await reader.told()
         assert (last.name, last.id) == ("ended", "")
-        assert last.data["why"] in (standing.GONE, standing.UNKNOWN, standing.CHANGED)
+        assert last.data["why"] in (long_answers.GONE, long_answers.UNKNOWN, long_answers.CHANGED)
         while not reader.task.done():
             piece = asyncio.create_task(reader.piece())
             await asyncio.wait({piece, reader.task}, timeout=20, return_when=asyncio.FIRST_COMPLETED)

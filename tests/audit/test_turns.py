@@ -21,7 +21,7 @@ from collector.audit.turns import WAITING_EACH, Line, TooManyError, Turns
 from collector.audit.values import MOST_VALUES
 from collector.clock import SystemClock
 from collector.settings import Audit, Sink
-from collector.sqlite.deadlines import DEADLINE
+from collector.sqlite.turns import DEADLINE
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.audit.conftest import Api, Parts

@@ -24,9 +24,9 @@ from typing import NamedTuple
 from collector.demo.child import Child
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.parts import ModelServer
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from collector.demo.traffic import STREAMED, chat
 from tests.bench import upstream
 from tests.bench.load import Load

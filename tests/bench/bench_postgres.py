@@ -24,9 +24,8 @@ from collector.messages.event import Output, Place
 from collector.sinks.postgres import PostgresSink
 from collector.store import schema
 from collector.store.migrate import migrate
-from collector.store.postgres_rows import statement
 from collector.store.postgres_server import PostgresServer
-from collector.store.rows import RowMaker, Rows
+from collector.store.rows import RowMaker, Rows, statement
 from tests.support.events import exchange
 from tests.support.postgres import Postgres
 

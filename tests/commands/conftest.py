@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import create_async_engine
 from typer.testing import CliRunner, Result
 
-from collector.access.authorise import Authority
 from collector.access.open import open_access
+from collector.access.roles import Authority
 from collector.audit.app import create_app
 from collector.cli import app
 from collector.clock import Clock as ClockProtocol

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pytest
 
@@ -25,12 +23,10 @@ BEGAN = 1_763_800_000.0  # 2025-11-22T08:26:40
         (None, 1.0),
     ],
 )
-def test_who_is_told_to_come_later_does(monkeypatch: pytest.MonkeyPatch, asked: str | None, waits: float) -> None:
+def test_who_is_told_to_come_later_does(asked: str | None, waits: float) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
-    monkeypatch.setattr(time, "time_ns", lambda: int(BEGAN * 1e9))
     answers = iter([httpx.Response(429, headers={"Retry-After": asked} if asked is not None else {}), httpx.Response(200, json={})])
-    with AuditClient("http://h") as api:
+    with AuditClient("http://h", sleep=waited.append, now_ns=lambda: int(BEGAN * 1e9)) as api:
         api._http = httpx.Client(transport=httpx.MockTransport(lambda _: next(answers)))
         assert api.get("/v1/ledger").status_code == 200
     assert waited == pytest.approx([waits])

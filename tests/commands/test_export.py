@@ -17,7 +17,7 @@ from pyarrow import parquet
 from collector.commands import export_parts
 from collector.commands.client import AuditClient
 from collector.commands.exits import UnreachableError
-from collector.commands.export_parts import Job, run
+from collector.commands.export_parts import Job, Patience, run
 from collector.commands.export_place import Directory, open_place
 from tests.audit.rows import NOW, Store, exchange, payload
 from tests.commands.conftest import Cli, Server
@@ -111,10 +111,7 @@ def through(api: AuditClient, transport: httpx.BaseTransport) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "csv", "parquet"])
-def test_one_that_was_ended_goes_on_to_the_same_bytes(
-    cli: Cli, server: Server, filled: list[Any], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(export_parts, "TRIES", 0)
+def test_one_that_was_ended_goes_on_to_the_same_bytes(cli: Cli, server: Server, filled: list[Any], tmp_path: Path, kind: str) -> None:
     job = Job({"order": "asc"}, kind, 4)
     with AuditClient(server.url) as api:
         run(api, Directory(tmp_path / "whole"), job, lambda _: None)
@@ -123,7 +120,7 @@ def test_one_that_was_ended_goes_on_to_the_same_bytes(
         with AuditClient(server.url) as api:
             through(api, Cut(number))
             with pytest.raises(UnreachableError):
-                run(api, Directory(folder), job, lambda _: None)
+                run(api, Directory(folder), job, lambda _: None, Patience(tries=0))
         server.store.exchanges(
             exchange(NOW + 5500, f"meanwhile{number}", position=(1 << 41) + number),
             exchange(NOW + 9000, revision=number, position=(1 << 42) + number),
@@ -138,11 +135,10 @@ def test_one_that_was_ended_goes_on_to_the_same_bytes(
             assert {name: data for name, data in made.items() if not name.startswith(".")} == wanted
 
 
-def test_a_part_that_was_cut_is_asked_for_again(server: Server, filled: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_parts, "FIRST_WAIT_S", 0.0)
+def test_a_part_that_was_cut_is_asked_for_again(server: Server, filled: list[Any], tmp_path: Path) -> None:
     with AuditClient(server.url) as api:
         through(api, Cut(2))
-        assert run(api, Directory(tmp_path), Job({}, "ndjson", 4), lambda _: None).rows == ROWS
+        assert run(api, Directory(tmp_path), Job({}, "ndjson", 4), lambda _: None, Patience(first_wait=0.0)).rows == ROWS
 
 
 class Ended(httpx.BaseTransport):
@@ -166,18 +162,14 @@ class Ended(httpx.BaseTransport):
         self._real.close()
 
 
-def test_a_part_that_the_api_ended_is_no_part_and_is_asked_for_again(
-    server: Server, filled: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(export_parts, "FIRST_WAIT_S", 0.0)
+def test_a_part_that_the_api_ended_is_no_part_and_is_asked_for_again(server: Server, filled: list[Any], tmp_path: Path) -> None:
     with AuditClient(server.url) as api:
         through(api, Ended())
-        assert run(api, Directory(tmp_path / "again"), Job({}, "ndjson", 4), lambda _: None).rows == ROWS
-    monkeypatch.setattr(export_parts, "TRIES", 0)
+        assert run(api, Directory(tmp_path / "again"), Job({}, "ndjson", 4), lambda _: None, Patience(first_wait=0.0)).rows == ROWS
     with AuditClient(server.url) as api:
         through(api, Ended())
         with pytest.raises(UnreachableError, match="your rights are others"):
-            run(api, Directory(tmp_path / "once"), Job({}, "ndjson", 4), lambda _: None)
+            run(api, Directory(tmp_path / "once"), Job({}, "ndjson", 4), lambda _: None, Patience(tries=0))
 
 
 def test_what_is_whole_is_not_written_over(cli: Cli, filled: list[Any], tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ import pytest
 
 from collector.access.static_tokens import line, new_token, read
 from collector.commands import tokens
-from collector.commands.device import device_token
+from collector.commands.device import account_token, device_token, own_token
 from collector.commands.exits import DeniedError, InputError, UnreachableError
-from collector.commands.kubectl import account_token, own_token
 from collector.settings import Access
 from tests.audit.rows import Store
 from tests.commands.conftest import Cli, Server

@@ -81,7 +81,7 @@ def test_a_large_entry_is_fed_in_steps_that_join_to_the_same() -> None:
     for entry in tape.entries:
         steps = list(stepped.steps(entry))
         assert [c for step in steps for c in step] == whole.feed(entry)
-        assert all(len(step) <= 2 * module.STEP for step in steps)
+        assert all(len(step) <= 2 * LIMITS.step for step in steps)
         assert len(steps) >= 7
 
 

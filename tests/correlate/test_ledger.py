@@ -202,10 +202,10 @@ def test_the_ledger_says_what_an_observer_knows(seed: int) -> None:
     assert len(last) == len(history.tapped | history.logged)
 
 
-def windows(tape: Tape) -> list[LedgerWindow]:
+def windows(tape: Tape, limits: Limits = LIMITS) -> list[LedgerWindow]:
     tape.tick(100)
     tape.tick(100)
-    correlator = Correlator(LIMITS)
+    correlator = Correlator(limits)
     return [c.item for e in tape.entries for c in correlator.feed(e) if isinstance(c.item, LedgerWindow)]
 
 
@@ -262,11 +262,10 @@ def test_reasons_that_are_not_known_are_one() -> None:
 
 
 @pytest.mark.parametrize("how", ["quiet", "number"])
-def test_a_forgotten_vm_begins_a_new_count(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_a_forgotten_vm_begins_a_new_count(how: str) -> None:
     tape, vm = Tape(), Vm(dropped={tap_pb2.QUEUE_FULL: 5})
     tape.tap(vm.seal(parts(Told(1))))
     if how == "number":
-        monkeypatch.setattr(vms, "VMS_KEPT", 1)
         tape.tap(Vm("other").seal([]))
     else:
         tape.tick(vms.QUIET_US / 1_000_000 + 1)
@@ -275,7 +274,7 @@ def test_a_forgotten_vm_begins_a_new_count(monkeypatch: pytest.MonkeyPatch, how:
     lost = vm.seal(parts(Told(3, start_us=T0 + 2)))
     tape.tap(vm.seal(parts(Told(4, start_us=T0 + 3))))
     total: Counter[str] = Counter()
-    for window in windows(tape):
+    for window in windows(tape, LIMITS._replace(vms_kept=1) if how == "number" else LIMITS):
         total.update(window.counts)
         total["dropped"] += sum(window.dropped.values())
     assert lost.sequence == 3

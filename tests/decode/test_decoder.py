@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from collector.decode import Limits, decode, decoder
+from collector.decode import Limits, decode, openai_chat
 from tests.decode import transcripts as t
 from tests.decode.corpus import CONVERSE_ASKED, CONVERSE_PATH
 
@@ -14,7 +14,7 @@ def test_a_fault_in_a_protocol_module_is_a_problem_not_an_exception(monkeypatch)
         reading.inference["model_requested"] = "llama"
         raise KeyError("a secret of the body")
 
-    monkeypatch.setattr(decoder, "_HANDLERS", {"openai_chat": faulty})
+    monkeypatch.setattr(openai_chat, "read_request", faulty)
     decoded = decode(t.by_event(t.streamed(t.words("a"))))
     assert decoded.inference["model_requested"] == "llama"
     assert decoded.timing["chunks"] == 2

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
-from collector.demo.envoy_filters import deny
-from collector.demo.tap_config import TapMissingError, tap_config, tap_wasm
+from collector.demo.envoy_filters import TapMissingError, deny, tap_config, tap_wasm
 
 WASM = Path("/tap.wasm")
 

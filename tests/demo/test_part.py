@@ -26,10 +26,9 @@ def test_a_command_that_fails_is_an_error_with_its_words(stream: str) -> None:
         python(f"import sys; print('no such server', file=sys.{stream}); sys.exit(3)").start()
 
 
-def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part, "COMMAND_SECONDS", 0.1)
+def test_a_command_that_hangs_is_ended() -> None:
     with pytest.raises(ChildError, match="not done within"):
-        python("import time; time.sleep(60)").start()
+        part.command("sleeping", [sys.executable, "-c", "import time; time.sleep(60)"], {}, seconds=0.1).start()
 
 
 def test_a_command_has_nothing_to_stop_or_to_look_after() -> None:

@@ -11,8 +11,8 @@ from rich.table import Table
 from collector.demo import tables
 from collector.demo.bills import Bill
 from collector.demo.check import Verdict
+from collector.demo.envoy_config import COST_CENTER
 from collector.demo.traffic import CALLS, Sent
-from collector.demo.workloads import COST_CENTER
 
 EXCHANGE = "01a2031b-0d35-79b7-a15a-4fd981f8ddc8"
 RECORD: dict[str, Any] = {

@@ -18,9 +18,9 @@ import uvloop
 from collector.demo.audit import Audit
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from collector.messages.completeness import Completeness
 from tests.bench import upstream
 from tests.bench.load import Generator, Load, Result

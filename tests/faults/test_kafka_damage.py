@@ -18,7 +18,7 @@ import pytest
 
 from collector.demo.child import ChildError
 from collector.demo.kafka_broker import KafkaBroker
-from collector.upkeep.verify.raw import partitions
+from collector.upkeep.verify.topics import raw_partitions
 from tests.faults.kafka_damage import MORE, STORED, WAITING, Damage, Raw
 from tests.support.kafka import running_broker
 
@@ -63,7 +63,7 @@ class Trial:
         told = self._told(log, found.told) or bool(came)
         assert told or not lost, f"{len(lost)} are lost, and nobody says so"
         if any("is damaged behind" in record.getMessage() and self.raw.at.topic in record.getMessage() for record in log.records):
-            (finding,) = await partitions(self.raw.settings.kafka, lambda *_: None)
+            (finding,) = await raw_partitions(self.raw.settings.kafka, lambda *_: None)
             assert "is damaged behind position" in finding.said, f"verify does not name the place: {finding}"
             assert not finding.ok
         if not came and self.damage.kind in ("flip", "zero block") and not self.damage.crash:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from collector.demo.envoy import Envoy
+from collector.demo.envoy_filters import ALS_CLUSTER
 from collector.demo.parts import answers
-from collector.demo.tap_config import ALS_CLUSTER
 from collector.messages.completeness import Completeness
 from tests.bench.load import Load
 from tests.faults.rig import Rig

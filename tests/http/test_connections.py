@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from fastapi import FastAPI, Request
 
-from collector.http import connections
 from collector.http.connections import AHEAD, IDLE, TOO_LARGE, TOO_MANY, TOO_SLOW, Bounds
 from collector.http.servers import HttpServer
 from tests.support.waits import until_holds
@@ -93,9 +92,8 @@ async def test_one_connection_too_many_is_answered_503_and_the_others_live() -> 
         assert await clients[0].answer() == (200, b"0")
 
 
-async def test_for_one_more_the_longest_idle_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
-    async with listening(Bounds(3, seconds=FOREVER)) as listener, AsyncExitStack() as stack:
+async def test_for_one_more_the_longest_idle_makes_room() -> None:
+    async with listening(Bounds(3, seconds=FOREVER, idle_seconds=0.0)) as listener, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(listener.client()) for _ in range(3)]
         for client in (clients[1], clients[2], clients[0]):
             client.send(GET)
@@ -110,9 +108,8 @@ async def test_for_one_more_the_longest_idle_makes_room(monkeypatch: pytest.Monk
             assert await client.answer() == (200, b"0")
 
 
-async def test_who_is_being_answered_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.0)
-    async with listening(Bounds(1, seconds=FOREVER)) as listener, listener.client() as busy:
+async def test_who_is_being_answered_makes_no_room() -> None:
+    async with listening(Bounds(1, seconds=FOREVER, idle_seconds=0.0)) as listener, listener.client() as busy:
         busy.send(HEAD + b"content-length: 2\r\n\r\nx")
         await until_holds(lambda: listener.busy)
         async with listener.client() as one_more:

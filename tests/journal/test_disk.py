@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from collector import health as waiting
 from collector.errors import JournalFullError
 from collector.journal import Checkpoint
-from collector.journal.component import journal_component
-from collector.journal.sqlite import SqliteJournal
+from collector.journal.sqlite import SqliteJournal, journal_component
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
 
@@ -84,9 +82,8 @@ async def test_a_disk_that_has_room_again_is_noticed_although_nothing_comes(open
     assert journal_component(journal).ok
 
 
-async def test_a_disk_that_does_not_answer_is_told(open_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "SILENT_SECONDS", 0.1)
-    journal, free = await open_at(), threading.Event()
+async def test_a_disk_that_does_not_answer_is_told(open_at: Open) -> None:
+    journal, free = await open_at(silent_seconds=0.1), threading.Event()
     hung = asyncio.create_task(journal._writer.run(lambda _: free.wait(60)))
     async with asyncio.timeout(30):
         while journal.fault is None:

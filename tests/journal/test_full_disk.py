@@ -13,8 +13,8 @@ import pytest
 
 from collector.errors import DiskError, JournalFullError
 from collector.journal import Checkpoint, disk, reader, standing
-from collector.journal.place import Place
 from collector.journal.reader import Reader
+from collector.journal.rows import Place
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
 from tests.journal.test_damage import change, filled

@@ -17,7 +17,7 @@ from collector.journal import Checkpoint, kafka_checkpoints, kafka_salvage
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_checkpoints import Checkpoints, Note, Saved
 from collector.journal.kafka_topic import RawTopic
-from collector.kafka import offsets
+from collector.kafka.offsets import DAY_SECONDS
 from collector.kafka.private import Batch
 from collector.settings import Kafka
 from tests.support.clocks import TurnedClock
@@ -107,11 +107,11 @@ class Clock(TurnedClock):
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(topic: Topic, note: Note | None) -> tuple[Checkpoints, Transactions]:
+    def make(topic: Topic, note: Note | None, keep_seconds: float = DAY_SECONDS) -> tuple[Checkpoints, Transactions]:
         monkeypatch.setattr(kafka_checkpoints, "consumer", topic.consumer)
         monkeypatch.setattr(kafka_checkpoints, "batch_at", topic.batch_at)
         monkeypatch.setattr(kafka_salvage, "batch_at", topic.batch_at)
-        made, transactions = Checkpoints(SETTINGS, TOPIC, 0, Clock()), Transactions(note)
+        made, transactions = Checkpoints(SETTINGS, TOPIC, 0, Clock(), keep_seconds), Transactions(note)
         made._transactions = transactions  # type: ignore[assignment]
         return made, transactions
 
@@ -194,9 +194,8 @@ async def test_what_checkpoints_wait_for_is_told(kept: Any) -> None:
     assert journal.failing is None
 
 
-async def test_the_note_of_an_idle_partition_is_committed_again(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.01)
-    checkpoints, transactions = kept(Topic(SOUND[0], SOUND[0], *SOUND[1:]), Note(NEW, OLD))
+async def test_the_note_of_an_idle_partition_is_committed_again(kept: Any) -> None:
+    checkpoints, transactions = kept(Topic(SOUND[0], SOUND[0], *SOUND[1:]), Note(NEW, OLD), 0.01)
     await checkpoints.load(120)
     before = transactions.place
     async with asyncio.timeout(5):
@@ -212,9 +211,8 @@ async def test_the_note_of_an_idle_partition_is_committed_again(kept: Any, monke
     await checkpoints.close()
 
 
-async def test_where_no_note_is_none_is_committed(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.01)
-    checkpoints, transactions = kept(Topic(), None)
+async def test_where_no_note_is_none_is_committed(kept: Any) -> None:
+    checkpoints, transactions = kept(Topic(), None, 0.01)
     assert await checkpoints.load(120) is None
     await asyncio.sleep(0.05)
     assert transactions.commits == 0

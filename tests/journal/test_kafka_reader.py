@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from collector.journal import kafka_reader
 from collector.journal.kafka_reader import Lost, PartitionReader
-from collector.journal.kafka_records import Stamp, entry_of, headers_of
+from collector.journal.kafka_topic import Stamp, entry_of, headers_of
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka
 from tests.support.clocks import TurnedClock

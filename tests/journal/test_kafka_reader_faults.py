@@ -16,8 +16,7 @@ from collector.errors import DamagedError
 from collector.journal import kafka_reader, kafka_salvage
 from collector.journal.kafka import KafkaJournal
 from collector.journal.kafka_reader import MAX_ENTRIES, PartitionReader
-from collector.journal.kafka_records import Stamp, headers_of
-from collector.journal.kafka_topic import RawTopic
+from collector.journal.kafka_topic import RawTopic, Stamp, headers_of
 from collector.kafka.private import Batch
 from collector.messages.entry import Entry, Incident, Kind
 from collector.settings import Kafka

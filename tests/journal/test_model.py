@@ -117,7 +117,7 @@ async def play(folder: Path, steps: list[tuple[str, object]]) -> None:
                 model.payloads += payloads
                 appended = await asyncio.gather(*(journal.append(Kind.TAP, "n", payload) for payload in payloads))
                 assert appended == list(range(first, first + len(payloads)))
-                assert journal.last_received_at >= max([world.clock.now, *model.times[-1:]])  # test_received.py has the rest
+                assert journal.last_received_at >= max([world.clock.now, *model.times[-1:]])  # test_received_time.py has the rest
                 model.times += [journal.last_received_at] * len(payloads)
             case "clock", int(change):
                 world.clock.now += change

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from collector.journal import Checkpoint
-from collector.journal.shrinking import FREE_BYTES, LEFT_BYTES
 from collector.journal.sqlite import SqliteJournal
+from collector.journal.truncation import FREE_BYTES, LEFT_BYTES
 from collector.messages.entry import Kind
 from tests.journal.conftest import Open
 from tests.journal.test_damaged_pages import zero_page_of

@@ -9,9 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from collector.journal.component import journal_component
 from collector.journal.schema import PAGE_SIZE
-from collector.journal.sqlite import SqliteJournal
+from collector.journal.sqlite import SqliteJournal, journal_component
 from collector.messages.entry import Entry, Kind
 from tests.journal.conftest import Open
 from tests.journal.test_damage import SENDER, payload, read_all, source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +19,11 @@ def copying(path: Path) -> Iterator[Copying]:
         yield process
 
 
-async def test_a_log_that_another_copies_is_looked_at_when_that_has_ended(
-    open_at: Open, path: Path, copying: Copying, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_log_that_another_copies_is_looked_at_when_that_has_ended(open_at: Open, path: Path, copying: Copying) -> None:
     await killed(open_at, path, 30)
     copying.begin()
-    monkeypatch.setattr(time, "sleep", copying.end)
-    journal = await open_at()
+    with copying.ends_soon():
+        journal = await open_at()
     entries, told = await all_of(journal)
     assert copying.ended
     assert journal.damages == 0
@@ -35,30 +32,30 @@ async def test_a_log_that_another_copies_is_looked_at_when_that_has_ended(
     assert not list(path.parent.glob("journal.db-wal.*"))
 
 
-async def test_damage_is_found_all_the_same(open_at: Open, path: Path, copying: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_damage_is_found_all_the_same(open_at: Open, path: Path, copying: Copying) -> None:
     log = await killed(open_at, path, 30)
     flip(log, HEADER + 12 * FRAME + 500)
     copying.begin()
-    monkeypatch.setattr(time, "sleep", copying.end)
-    entries, told = await all_of(await open_at())
+    with copying.ends_soon():
+        journal = await open_at()
+    entries, told = await all_of(journal)
     assert entries[-1].position == 30
     assert len(told) == 1
     assert "damaged in or behind frame 13 " in told[0]
 
 
+@pytest.mark.slow  # it is waited for, 5 s
 @pytest.mark.parametrize("is_damaged", [False, True])
 async def test_a_start_beside_one_that_copies_without_end_is_refused_and_leaves_the_log(
-    open_at: Open, path: Path, copying: Copying, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+    open_at: Open, path: Path, copying: Copying, is_damaged: bool
 ) -> None:
     log = await killed(open_at, path, 30)
     if is_damaged:
         flip(log, HEADER + 12 * FRAME + 500)
     before = log.read_bytes()
     copying.begin()
-    with monkeypatch.context() as patched:
-        patched.setattr(time, "sleep", lambda _: None)
-        with pytest.raises(RetryableError, match=r"journal\.db: its log cannot be looked at while another process copies it"):
-            await open_at()
+    with pytest.raises(RetryableError, match=r"journal\.db: its log cannot be looked at while another process copies it"):
+        await open_at()
     assert log.read_bytes() == before
     assert not list(path.parent.glob("journal.db-wal.*"))
     copying.end()

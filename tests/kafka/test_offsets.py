@@ -22,10 +22,7 @@ from collector.sinks.kafka import KafkaSink, group_of
 from tests.support.kafka import new_topics
 from tests.support.outputs import chats, outputs
 
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.2)
+SOON = 0.2
 
 
 async def forgotten(settings: Kafka, group: str) -> None:
@@ -50,7 +47,7 @@ async def comes_back(settings: Kafka, group: str) -> Place:
 async def test_a_sinks_place_is_committed_again_while_nothing_happens(kafka: KafkaBroker) -> None:
     settings, journal = await new_topics(kafka.bootstrap), str(uuid4())
     made = outputs(chats(5))
-    sink = KafkaSink(settings)
+    sink = KafkaSink(settings, keep_seconds=SOON)
     await sink.write(journal, made, made[-1].place)
     await forgotten(settings, group_of(journal))
     assert await comes_back(settings, group_of(journal)) == made[-1].place
@@ -60,7 +57,7 @@ async def test_a_sinks_place_is_committed_again_while_nothing_happens(kafka: Kaf
 async def test_a_relays_place_is_committed_again_while_nothing_happens(kafka: KafkaBroker) -> None:
     settings, journal = await new_topics(kafka.bootstrap), str(uuid4())
     made = outputs(chats(5))
-    target = KafkaSink(settings, "r")
+    target = KafkaSink(settings, "r", keep_seconds=SOON)
     await target.write(journal, made, made[-1].place)
     await forgotten(settings, group_of(journal, "r"))
     assert await comes_back(settings, group_of(journal, "r")) == made[-1].place
@@ -68,10 +65,7 @@ async def test_a_relays_place_is_committed_again_while_nothing_happens(kafka: Ka
 
 
 @pytest.mark.parametrize(("fault", "said"), [(RetryableError("away"), "away"), (ValueError("what a body says"), "ValueError in ")])
-async def test_what_fails_is_said_and_tried_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception, said: str
-) -> None:
-    monkeypatch.setattr(offsets, "EVERY_SECONDS", 0.0)
+async def test_what_fails_is_said_and_tried_again(caplog: pytest.LogCaptureFixture, fault: Exception, said: str) -> None:
     tries, enough = 0, asyncio.Event()
 
     async def keep() -> None:
@@ -81,7 +75,7 @@ async def test_what_fails_is_said_and_tried_again(
             enough.set()
         raise fault
 
-    kept = Keeper(keep)
+    kept = Keeper(keep, 0.0)
     kept.start()
     kept.start()
     async with asyncio.timeout(5):

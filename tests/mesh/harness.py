@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from collector.demo.audit import Audit, Record
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
-from collector.demo.envoy_filters import deny
+from collector.demo.envoy_filters import deny, tap_config, tap_wasm
 from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh import grpc_upstream
 from tests.mesh.rawhttp import Raw, request
 from tests.support.waits import until

@@ -13,9 +13,9 @@ import pytest
 from collector.demo.child import Child
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.parts import answers
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh.clients import python_with
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh
 from tests.mesh.two_hops import ROOT

@@ -14,9 +14,9 @@ from websockets.sync.client import ClientConnection, connect
 from collector.demo.audit import Audit
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, new_id
 from tests.support.socket_server import SocketServer
 from tests.support.waits import until

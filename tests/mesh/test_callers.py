@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from collector.demo.envoy_filters import router, typed
-from collector.demo.tap_config import tap_config
+from collector.demo.envoy_filters import router, tap_config, typed
 from tests.mesh.harness import QUICK_TAP, Mesh, Proxy, new_id, proxy_with
 from tests.mesh.rawh2 import RawH2
 from tests.mesh.rawhttp import Raw, request

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from collector.demo.tap_config import tap_config
+from collector.demo.envoy_filters import tap_config
 from tests.mesh.harness import QUICK_TAP, Mesh, Proxy, new_id, proxy_with
 from tests.mesh.rawhttp import Raw, request
 

@@ -20,9 +20,9 @@ from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from collector.demo.audit import Audit
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
+from collector.demo.envoy_filters import ALS_CLUSTER, INGEST_CLUSTER, tap_config, tap_wasm
 from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
-from collector.demo.tap_config import ALS_CLUSTER, INGEST_CLUSTER, tap_config, tap_wasm
 from collector.messages.entry import Kind
 from collector.messages.tap_pb2 import Batch
 from collector.receive.access_log import METHOD, SERVICE

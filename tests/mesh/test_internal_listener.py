@@ -16,10 +16,9 @@ import pytest
 from collector.demo.audit import Audit
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
-from collector.demo.envoy_filters import typed
+from collector.demo.envoy_filters import tap_config, tap_wasm, typed
 from collector.demo.parts import CollectorProcess, ModelServer
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, Mesh, new_id
 from tests.mesh.rawhttp import request
 

@@ -20,8 +20,8 @@ from collector.demo.audit import Record
 from collector.demo.child import Child
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector.demo.tap_config import INGEST_CLUSTER, tap_config
+from collector.demo.envoy_filters import INGEST_CLUSTER, tap_config
 from collector.messages import tap_pb2
 from tests.mesh.harness import QUICK_TAP, Mesh, new_id, proxy_with
 from tests.mesh.rawhttp import Raw, request

@@ -15,8 +15,8 @@ from websockets.sync.client import ClientConnection, connect
 from collector.demo.audit import Record
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
 from tests.mesh.two_hops import usage_of
 from tests.support.socket_server import LEFT, SocketServer

@@ -20,10 +20,9 @@ from collector.demo.audit import Audit, Record
 from collector.demo.child import Child
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
-from collector.demo.envoy_filters import typed
+from collector.demo.envoy_filters import tap_config, tap_wasm, typed
 from collector.demo.parts import CollectorProcess, answers
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from collector.describe.usage import usage_event
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS, Mesh, new_id
 from tests.mesh.kube import Kubernetes

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector import health as waiting
 from collector.complaints import Outage
 from collector.journal.sqlite import SqliteJournal
 from collector.messages.entry import Kind
@@ -32,17 +31,12 @@ PATIENCE = 60.0
 LOOK_SECONDS = 0.05
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "SILENT_SECONDS", 1.0)
-
-
 @asynccontextmanager
 async def storing(folder: Path, sink: Any) -> AsyncIterator[tuple[SqliteJournal, Pipeline]]:
     clock = TurnedClock()
     clock.longest_sleep = LOOK_SECONDS
     journal = await opened(folder, clock)
-    made = pipeline(journal, sink)
+    made = pipeline(journal, sink, silent_seconds=1.0)
     async with running(journal, made, sink):
         yield journal, made
 

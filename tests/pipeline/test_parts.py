@@ -23,13 +23,7 @@ from tests.support.clocks import TurnedClock
 from tests.support.pipelines import NO_TICKS, all_done, running
 from tests.support.witnesses import T0, Tape, Told, log_message
 
-LOGS = LIMITS._replace(expects_tap=False)  # each log entry closes an exchange
-
-
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight log entries are a step."""
-    monkeypatch.setattr("collector.correlate.correlator.STEP", 8)
+LOGS = LIMITS._replace(expects_tap=False, step=8)  # each log entry closes an exchange, and eight of them are a step
 
 
 def logs(*counts: int) -> list[Entry]:
@@ -93,7 +87,6 @@ class Ending(SqliteSink):
         await asyncio.Event().wait()
 
 
-@pytest.mark.usefixtures("small_steps")
 async def test_of_one_large_entry_no_more_is_in_hand_than_a_write_and_a_step(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path}/events.db")
     blocked, meaning = Blocked(tmp_path / "events.db"), Counting()
@@ -111,7 +104,6 @@ async def test_of_one_large_entry_no_more_is_in_hand_than_a_write_and_a_step(tmp
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == 40
 
 
-@pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 @pytest.mark.parametrize("writes", [0, 1, 2, 7, 12])  # of 13 that are stored before the entry is fed, 3 exchanges each
 async def test_a_crash_between_the_parts_of_one_entry_stores_each_once(tmp_path: Path, writes: int, behind: bool) -> None:
@@ -141,7 +133,6 @@ async def test_a_crash_between_the_parts_of_one_entry_stores_each_once(tmp_path:
     assert places == sorted(places)
 
 
-@pytest.mark.usefixtures("small_steps")
 async def test_a_checkpoint_right_behind_an_entry_that_was_stored_in_parts_is_one_to_go_on_from(tmp_path: Path) -> None:
     """The last part says a place within the entry, which covers no checkpoint behind it: the store is told that the entry is whole."""
     entries = logs(40, 2)

@@ -62,8 +62,8 @@ def tape(chance: Random, number: int = 60) -> Tape:
     return made
 
 
-def pipeline(journal: SqliteJournal, sink: Any, batch: int = 7, tick_seconds: float = NO_TICKS) -> Pipeline:
-    bounds = {"batch": batch, "checkpoint_us": 1, "checkpoint_bytes": 2_000}
+def pipeline(journal: SqliteJournal, sink: Any, batch: int = 7, tick_seconds: float = NO_TICKS, **seconds: float) -> Pipeline:
+    bounds: dict[str, Any] = {"batch": batch, "checkpoint_us": 1, "checkpoint_bytes": 2_000, **seconds}
     return Pipeline(journal, sink, Correlator(LIMITS), NoMeaning(), journal._clock, **bounds, tick_seconds=tick_seconds)
 
 

@@ -17,7 +17,6 @@ import pytest_asyncio
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Place
 from collector.settings import Sink
-from collector.sinks import postgres as postgres_sink
 from collector.sinks.postgres import PostgresSink
 from collector.store.engine import open_engine
 from collector.store.postgres_server import PostgresServer
@@ -54,21 +53,19 @@ async def test_a_session_that_the_server_ends_is_replaced(sink: PostgresSink, da
     assert await database.value("SELECT count(*) FROM exchanges") == 2
 
 
-async def test_a_server_that_hangs_is_given_up_after_a_while(
-    sink: PostgresSink, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_hangs_is_given_up_after_a_while(database: Database) -> None:
+    sink = PostgresSink(database.server, TurnedClock(NOW_US), answer_seconds=3.0)
     await sink.write(JOURNAL, exchanges(1), Place(1, 0))
     pid = await backend(database)
-    monkeypatch.setattr(postgres_sink, "STATEMENT_SECONDS", 0.2)
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(RetryableError, match="TimeoutError"):
             await sink.write(JOURNAL, exchanges(2), Place(2, 0))
     finally:
         os.kill(pid, signal.SIGCONT)
-    monkeypatch.undo()
     await sink.write(JOURNAL, exchanges(2), Place(2, 0))
     assert await database.value("SELECT count(*) FROM exchanges") == 2
+    await sink.close()
 
 
 async def test_a_lock_that_somebody_holds_is_waited_for_and_then_retryable(sink: PostgresSink, database: Database) -> None:

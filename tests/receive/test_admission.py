@@ -40,7 +40,9 @@ class Gate:
         self.journal, self.registry, self.settled, self.kept = Journal(), CollectorRegistry(), 0, 0
         self.shares = Shares(1 << 30, 1 << 30)
         metrics = AdmissionMetrics(self.registry)
-        self.admission = Admission(self.journal, self.shares, lambda: self.kept, lambda: Progress(self.settled, self.settled), metrics)
+        patience = {Kind.TAP: 0.05, Kind.ACCESS_LOG: 30.0}
+        progress = lambda: Progress(self.settled, self.settled)  # noqa: E731
+        self.admission = Admission(self.journal, self.shares, lambda: self.kept, progress, metrics, patience, look_seconds=0.001)
 
     async def send(self, source: str, payload: bytes = b"", kind: Kind = Kind.TAP) -> int:
         return await self.admission.append(kind, source, payload)
@@ -50,9 +52,7 @@ class Gate:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    monkeypatch.setattr(module, "PATIENCE", {Kind.TAP: 0.05, Kind.ACCESS_LOG: 30.0})
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+def gate() -> Gate:
     return Gate()
 
 

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from collector.errors import JournalFullError
 from collector.messages.entry import Kind
 from collector.metrics import AccessLogMetrics
-from collector.receive import refusals
 from collector.receive.access_log import AccessLogReceiver
 from collector.receive.refusals import Count, Refusals
 from collector.settings import Ingest
@@ -77,10 +76,9 @@ async def test_what_cannot_be_told_at_the_end_is_logged(caplog: pytest.LogCaptur
     assert "Count(messages=3, entries=10, bytes=100, batches=0)" in caplog.text
 
 
-async def test_more_proxies_than_can_be_counted_apart_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "MAX_COUNTED", 2)
+async def test_more_proxies_than_can_be_counted_apart_are_counted_together() -> None:
     gate = ClosedGate()
-    counted = Refusals(gate, retry_seconds=0)
+    counted = Refusals(gate, retry_seconds=0, max_counted=2)
     for source in ("a", "b", "c", "d", "a"):
         counted.add(source, "journal_full", Count(1, 1, 1))
     gate.open = True

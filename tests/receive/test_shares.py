@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from collector.receive import shares as module
 from collector.receive.shares import ACTIVE_US, BACKLOG_US, CROWD, NEAR_US, Charge, Progress, Reason, Shares, early_key, share_key
 from tests.support.effort import examples
 
@@ -207,9 +206,8 @@ def test_a_message_larger_than_a_share_passes_where_nothing_waits() -> None:
     assert shares.waiting == 0
 
 
-def test_invented_senders_do_not_make_the_books_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOKED_THROUGH", 4)
-    shares = Shares(1 << 40, WAITING, max_senders=100)
+def test_invented_senders_do_not_make_the_books_grow() -> None:
+    shares = Shares(1 << 40, WAITING, max_senders=100, looked_through=4)
     for number in range(1, 5001):
         name = shares.name(f"invented{number}", NOW + number)
         assert name != CROWD or number > 100
@@ -224,9 +222,8 @@ def test_invented_senders_do_not_make_the_books_grow(monkeypatch: pytest.MonkeyP
     assert len(shares._accounts) <= 101
 
 
-def test_a_sender_whose_entries_hold_nothing_can_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOKED_THROUGH", 4)
-    shares = Shares(QUOTA, WAITING, max_senders=2)
+def test_a_sender_whose_entries_hold_nothing_can_be_forgotten() -> None:
+    shares = Shares(QUOTA, WAITING, max_senders=2, looked_through=4)
     shares.restore([(1, "restored", 0)])
     nothing = Charge(0, 512, 0)
     name = shares.name("empty", NOW)

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from collector.errors import PermanentError, RetryableError, SettingsError
 from collector.messages.event import Event, Place
 from collector.relays.http_client import Client
-from collector.relays.http_events import binary
-from collector.relays.http_target import HttpTarget, meaning
+from collector.relays.http_target import HttpTarget, binary, meaning
 from collector.relays.protocol import LaterError, PoisonError
 from collector.settings import Relay
 from collector.sinks.protocol import BEGINNING

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from collector.errors import RetryableError
-from collector.relays.patience import BEGUN, COPIES, EARNED, FIRST_SECONDS, FLOOR_SECONDS, SAVED, Patience
-from collector.relays.repeats import Repeats
+from collector.relays.repeats import BEGUN, COPIES, EARNED, FIRST_SECONDS, FLOOR_SECONDS, SAVED, Patience, Repeats
 from tests.support.virtual_time import in_virtual_time
 
 TIMEOUT = 10.0

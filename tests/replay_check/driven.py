@@ -23,7 +23,7 @@ from collector.messages.event import Output, Place
 from collector.pipeline.isolation import SINK
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.pipeline import Pipeline
-from collector.roles.limits import limits
+from collector.roles.shared import limits
 from collector.settings import Journal as JournalSettings
 from collector.settings import Settings
 from collector.sinks.protocol import WHOLE

@@ -20,7 +20,7 @@ from collector.dead_letters import DeadLetter
 from collector.messages import tap_pb2
 from collector.messages.entry import Kind
 from collector.messages.event import EXCHANGE_TYPE, Output
-from collector.roles.limits import limits
+from collector.roles.shared import limits
 from collector.settings import Settings
 from tests.replay_check import __main__ as command
 from tests.replay_check import baseline, driven, lines, on_purpose, recording

@@ -8,7 +8,7 @@ import pytest
 
 from collector.errors import SettingsError
 from collector.settings import load
-from collector.settings.quantities import days, seconds, size
+from collector.settings.section import days, seconds, size
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,8 @@ from collector.kafka.cloudevents import decode, headers
 from collector.messages.columns import Columns, ExchangeColumns, LedgerColumns, PayloadColumns
 from collector.messages.event import COLUMNS, USAGE_TYPE, Event, Output
 from collector.store.events import exchange_event, ledger_event, payload_event
-from collector.store.fitting import KEY_BYTES, fitted
 from collector.store.migrate import migrate
-from collector.store.rows import RowMaker, Rows
+from collector.store.rows import KEY_BYTES, RowMaker, Rows, fitted
 from collector.store.schema import exchanges, ledger, payloads
 from tests.support.events import JOURNAL
 from tests.support.outputs import chats, outputs

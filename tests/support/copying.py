@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
 
 _HOLD = """
@@ -35,8 +38,16 @@ class Copying:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"held\n"
 
-    def end(self, _: float = 0) -> None:
-        """Also in place of a sleep. It goes without closing the database, which would copy the log."""
+    @contextmanager
+    def ends_soon(self) -> Iterator[None]:
+        """It ends while who wants to look at the log waits for it."""
+        timer = Timer(0.3, self.end)
+        timer.start()
+        yield
+        timer.join()
+
+    def end(self) -> None:
+        """It goes without closing the database, which would copy the log."""
         if self._process is not None and not self.ended:
             self._process.kill()
             self._process.communicate()

@@ -8,8 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from collector.demo.envoy_filters import tcp_address
-from collector.demo.tap_config import ALS_CLUSTER
+from collector.demo.envoy_filters import ALS_CLUSTER, tcp_address
 
 Json = dict[str, Any]
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"

@@ -20,10 +20,10 @@ from collector.relays.http_client import Client
 from collector.relays.http_target import HttpTarget
 from collector.relays.kafka_feed import KafkaFeed, KafkaPlaces
 from collector.relays.open import IN_SQL, TYPES
-from collector.relays.patience import Patience
 from collector.relays.places import SqlPlaces
 from collector.relays.protocol import Feed
 from collector.relays.relay import Relay
+from collector.relays.repeats import Patience
 from collector.relays.sql_feed import SqlFeed
 from collector.settings import Kafka
 from collector.settings import Relay as RelaySettings

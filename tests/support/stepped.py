@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import collector.clock
-import collector.journal.received
 from collector.cli import main
 
 STEP = "MESHSCRIBE_TEST_STEP"
@@ -23,7 +22,7 @@ def _stepped(file: Path) -> None:
         return time.time_ns() // 1000 + int(file.read_text() or 0)
 
     collector.clock.SystemClock.now_us = now_us  # type: ignore[method-assign]
-    collector.journal.received.HOLD_US = int(HOLD_SECONDS * 1e6)
+    collector.clock.HOLD_US = int(HOLD_SECONDS * 1e6)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
-from collector.access.authorise import Authority
 from collector.access.look_writer import LookWriter
 from collector.access.looker import EVERYTHING, Looker, Reach, Right
 from collector.access.open import open_access
+from collector.access.roles import Authority
 from collector.access.static_tokens import line, new_token
 from collector.audit.app import create_app
 from collector.audit.looks import INNER, OF_PAGE, REASON_HEADER

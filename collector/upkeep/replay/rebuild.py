@@ -7,16 +7,23 @@ long as an exchange can stay open.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from collector.audit.moments import Span
+from collector.clock import Clock
 from collector.correlate import Correlator, Limits
+from collector.enrich.catalogue import Catalogue
+from collector.enrich.directory import open_versions, selection_of
 from collector.errors import BadInputError
 from collector.messages.entry import Entry
 from collector.messages.event import Output
 from collector.messages.exchange import Exchange, Fault
 from collector.messages.times import timestamp
+from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Meaning, Stages
+from collector.settings import Settings
+from collector.store.engine import open_engine
 from collector.upkeep.replay.history import History
 
 
@@ -91,3 +98,26 @@ async def rebuild(
             elif way.whole and since <= (item.at_us if isinstance(item, Fault) else item.start_us) < until:
                 yield stages.output(item, closed.place)
         at(entry.position)
+
+
+async def stored_meaning(settings: Settings, clock: Clock) -> ExchangeMeaning:
+    """The decoder, and the services' versions as the store, or of a Kafka sink their topic, has kept them. Raises RetryableError."""
+    catalogue = Catalogue(settings.services.history)
+    if not settings.sink.is_kafka and not _is_there(settings.sink.url):
+        return ExchangeMeaning.of(settings, catalogue)
+    engine = None if settings.sink.is_kafka else open_engine(settings.sink)
+    versions = open_versions(settings.kafka, engine, clock)
+    try:
+        selection = selection_of(settings.services)
+        for version in await versions.load():
+            catalogue.apply(selection.narrowed(version))
+    finally:
+        await versions.close()
+        if engine is not None:
+            await engine.dispose()
+    return ExchangeMeaning.of(settings, catalogue)
+
+
+def _is_there(url: str) -> bool:
+    """A missing SQLite file would be made by looking into it."""
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()

@@ -14,8 +14,7 @@ from aiokafka.errors import CorruptRecordException
 
 from collector.correlate import Limits
 from collector.errors import BadInputError, DamagedError
-from collector.journal.kafka_records import entry_of
-from collector.journal.kafka_topic import find_raw_topic
+from collector.journal.kafka_topic import entry_of, find_raw_topic
 from collector.kafka.clients import consumer
 from collector.kafka.faults import translated
 from collector.messages.entry import Entry

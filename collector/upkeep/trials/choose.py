@@ -10,13 +10,12 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from collector.settings import Relay, Settings
-from collector.settings.postgres_url import is_postgres, shown
+from collector.settings.sink import is_postgres, shown
 from collector.sinks.kafka import event_topics
 from collector.store.postgres_server import PostgresServer
 from collector.upkeep.trials import Trial
-from collector.upkeep.trials.access import try_provider, try_token_reviews, try_tokens
 from collector.upkeep.trials.files import try_database, try_readable, try_store
-from collector.upkeep.trials.servers import try_http, try_kafka, try_port, try_postgres
+from collector.upkeep.trials.servers import try_http, try_kafka, try_port, try_postgres, try_provider, try_token_reviews, try_tokens
 
 
 def choose(settings: Settings) -> list[Trial]:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from collector.errors import SettingsError
-from collector.sqlite.head import has_head
+from collector.sqlite.damage import has_head
 from collector.store.migrate import revisions
 
 GIB = 1 << 30

@@ -1,18 +1,26 @@
-"""Trials of what is elsewhere, and of our own ports."""
+"""Trials of what is elsewhere: servers, brokers, who is asked about who looks; and of our own ports."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from collector.access.proof import NotProvenError
+from collector.access.provider import Provider
+from collector.access.static_tokens import read
+from collector.access.token_review import TokenReviews, api_of
+from collector.clock import SystemClock
 from collector.errors import SettingsError
 from collector.http.servers import listen
 from collector.kafka.topics import existing, missing
-from collector.settings import Kafka, Relay
+from collector.settings import Kafka, KubernetesLogin, Oidc, Relay
 from collector.store.migrate import head, revisions, server_revision
 from collector.store.postgres_server import PostgresServer
+
+NOBODYS = "a-token-that-nobody-has"
 
 
 async def try_postgres(server: PostgresServer, migrates: bool = True) -> str:
@@ -56,3 +64,29 @@ def _context(relay: Relay) -> ssl.SSLContext:
     if relay.tls_certificate_file is not None:
         context.load_cert_chain(relay.tls_certificate_file, relay.tls_key_file)
     return context
+
+
+def try_tokens(path: Path) -> str:
+    """Raises OSError, or BadInputError: a line is none."""
+    return f"{len(read(path.read_text(encoding='utf-8')))} tokens"
+
+
+async def try_provider(settings: Oidc) -> str:
+    """Raises CannotProveError, or SettingsError: the file of authorities does not fit."""
+    provider = Provider(settings, SystemClock())
+    try:
+        return f"answers, {len(await provider.keys())} keys"
+    finally:
+        await provider.stop()
+
+
+async def try_token_reviews(settings: KubernetesLogin) -> str:
+    """Raises CannotProveError: the API server is away, or does not let us ask."""
+    api = api_of(settings)
+    try:
+        await TokenReviews(settings, api, SystemClock()).prove(NOBODYS)
+    except NotProvenError:
+        return "answers TokenReviews"
+    finally:
+        await api.close()
+    return "answers TokenReviews, and knows a token that nobody has"

@@ -12,20 +12,34 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.moments import Span
 from collector.clock import Clock
+from collector.dead_letters import DeadLetters
 from collector.dead_letters.open import open_all_letters
 from collector.errors import DamagedError, RetryableError
+from collector.messages.times import timestamp
 from collector.relays.reached import Reached, look
 from collector.settings import Relay, Settings
-from collector.settings.postgres_url import is_postgres
+from collector.settings.sink import is_postgres
 from collector.sqlite import wal
-from collector.store.engine import file_of, not_older, open_engine
+from collector.store.engine import copied_to_sql, file_of, kept_in_sql, not_older, open_engine
 from collector.store.errors import of_file
-from collector.upkeep.kept_in import copied_to_sql, kept_in_sql
 from collector.upkeep.replay.history import History
-from collector.upkeep.verify import Finding, journal, ledger, letters, payloads, places, raw, store, topics, usage
+from collector.upkeep.verify import Finding, journal, ledger, payloads, places, store, topics, usage
 from collector.upkeep.verify.journal import Step
 
+LETTERS = "dead letters"
 _DAY_US = 86_400_000_000
+
+
+async def letters(kept: DeadLetters) -> list[Finding]:
+    """One finding for each origin that gave something up; one that says that there are none, else. Raises RetryableError."""
+    heaps = await kept.heaps()
+    found = [
+        Finding(
+            LETTERS, heap.origin, heap.number, f"the newest of {timestamp(heap.newest_us)}: {heap.reason} (meshscribe dead-letters list)"
+        )
+        for heap in heaps
+    ]
+    return found or [Finding(LETTERS, "all", 0, "none")]
 
 
 class Manner(NamedTuple):
@@ -63,7 +77,7 @@ async def verify(settings: Settings, span: Span, clock: Clock, manner: Manner = 
 async def _letters(settings: Settings) -> list[Finding]:
     dead = open_all_letters(settings)
     try:
-        return await readable(letters.CHECK, letters.letters(dead))
+        return await readable(LETTERS, letters(dead))
     finally:
         await dead.close()
 
@@ -90,7 +104,7 @@ async def _checked(settings: Settings, engine: AsyncEngine, span: Span, copy: Re
     if not settings.journal.url and copy is None and settings.journal.path.is_file():
         async for finding in _journal(settings.journal.path, engine, manner):
             yield finding
-    for finding in await raw.partitions(settings.kafka, manner.step) if settings.journal.url and not manner.quick else []:
+    for finding in await topics.raw_partitions(settings.kafka, manner.step) if settings.journal.url and not manner.quick else []:
         yield finding
     if not manner.quick or manner.repair:
         for finding in await store.sound(engine, repair=manner.repair):

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.upkeep.verify import EXAMPLES
 
-_INDEXES = text(
+INDEXES = text(
     "SELECT c.oid, n.nspname AS schema, c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
     " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam JOIN pg_class t ON t.oid = i.indrelid"
     " WHERE a.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND t.relnamespace = current_schema()::regnamespace ORDER BY 3"
@@ -40,14 +40,14 @@ class Looked(NamedTuple):
     said: str
 
 
-async def check(engine: AsyncEngine) -> Looked:
-    """Looks at each index. Raises SQLAlchemy's errors where the server cannot be asked."""
+async def check(engine: AsyncEngine, named: TextClause = INDEXES) -> Looked:
+    """Looks at each index that the statement names. Raises SQLAlchemy's errors where the server cannot be asked."""
     broken, sound = list[Index](), 0
     faults, unknown = list[str](), list[str]()
     async with _patient(engine) as connection:
         if not (await connection.execute(_AMCHECK)).scalar():
             return Looked([], "not looked at: CREATE EXTENSION amcheck makes it possible")
-        for row in (await connection.execute(_INDEXES)).all():
+        for row in (await connection.execute(named)).all():
             try:
                 await connection.execute(_CHECK, {"oid": row.oid})
             except DBAPIError as error:

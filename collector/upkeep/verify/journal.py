@@ -13,7 +13,7 @@ from collector.journal.file import connect_reader
 from collector.messages.entry import Kind
 from collector.upkeep.replay.history import History
 from collector.upkeep.verify import EXAMPLES, Finding
-from collector.upkeep.verify.integrity import looked
+from collector.upkeep.verify.store import looked
 
 CHECK = "journal file"
 _REMEDY = "what is not damaged is processed all the same (docs/damage.md)"

@@ -7,13 +7,13 @@ counted in it or in an earlier one, exactly.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Numeric, Row, Select, Table, case, cast, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Numeric, Table, case, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from collector.audit.ledger_items import read_window
 from collector.audit.ledger_queries import halves, whole
-from collector.audit.ledger_stored import read_window
 from collector.audit.moments import Span
 from collector.messages import ledger_data
 from collector.messages.event import Place
@@ -22,6 +22,7 @@ from collector.messages.ledger_data import LARGEST
 from collector.sinks.protocol import BEGINNING
 from collector.store.errors import retryable
 from collector.store.schema import exchanges, ledger
+from collector.store.sql_types import FoundRow, Statement
 from collector.upkeep.verify import Finding, named
 
 SUMS, CLOSED, WINDOWS = "ledger", "stored", "windows"
@@ -43,7 +44,7 @@ async def sums(engine: AsyncEngine, span: Span) -> list[Finding]:
     return [_even(row) for row in rows]
 
 
-def _accounts(span: Span) -> Select[Any]:
+def _accounts(span: Span) -> Statement:
     """By proxy: the sums, by how much each window is off in itself, and how many hold a number too large to be true."""
     announced, *others = (cast(ledger.c[name], Numeric) for name in ACCOUNT)
     saturated = or_(*(ledger.c[name] >= LARGEST for name in ACCOUNT))
@@ -55,7 +56,7 @@ def _accounts(span: Span) -> Select[Any]:
     return select(*by, off.label("off"), unknown.label("unknown"), *sums).where(*wanted).group_by(*by).order_by(*by)
 
 
-def _even(row: Row[Any]) -> Finding:
+def _even(row: FoundRow) -> Finding:
     announced, received, dropped, missing = (whole(row, name) for name in ACCOUNT)
     said, off = f"announced {announced} = received {received} + dropped {dropped} + missing {missing}", int(row.off)
     said = said if not off else f"{said.replace('=', '≠')}: windows are off by {off}"
@@ -81,7 +82,7 @@ async def windows(engine: AsyncEngine, span: Span) -> list[Finding]:
     return [Finding(WINDOWS, "all", len(damaged), said)]
 
 
-def _fault(row: Row[Any]) -> str | None:
+def _fault(row: FoundRow) -> str | None:
     stored = read_window(row.data)
     if stored is None:
         return "no JSON object"
@@ -162,8 +163,8 @@ def _between(table: Table, cut: _Cut) -> ColumnElement[bool]:
     return (table.c.journal == cut.journal) & (place > tuple_(*cut.low)) & (place <= tuple_(*cut.high))
 
 
-def _within(span: Span) -> list[Any]:
-    wanted: list[Any] = []
+def _within(span: Span) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
     if span.since_us is not None:
         wanted.append(ledger.c.time_us >= span.since_us)
     if span.until_us is not None:

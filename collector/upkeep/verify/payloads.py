@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import select
@@ -18,6 +18,7 @@ from collector.store.errors import retryable
 from collector.store.events import payload_bytes
 from collector.store.schema import exchanges, payloads
 from collector.store.sound import fault_of
+from collector.store.sql_types import FoundRow
 from collector.upkeep.verify import Finding, named
 
 PAGE = 500
@@ -80,7 +81,7 @@ class _Expected(NamedTuple):
     record: Record
 
 
-def _expected(row: Any) -> dict[str, _Expected]:
+def _expected(row: FoundRow) -> dict[str, _Expected]:
     """Event id of each payload that the record has → what it is."""
     record = orjson.loads(row.data)
     return {
@@ -114,7 +115,7 @@ async def _compared(engine: AsyncEngine, expected: dict[str, _Expected], found: 
     return there
 
 
-async def _pages(engine: AsyncEngine, span: Span) -> AsyncIterator[Sequence[Any]]:
+async def _pages(engine: AsyncEngine, span: Span) -> AsyncIterator[Sequence[FoundRow]]:
     behind, columns = (
         first_id(span.since_us or 0),
         (exchanges.c.id, exchanges.c.exchange, exchanges.c.revision, exchanges.c.crc, exchanges.c.data),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from collector.errors import RetryableError
+from collector.journal.file import connect_reader
 from collector.sqlite import wal
-from collector.sqlite.head import has_head
+from collector.sqlite.damage import has_head
 from collector.store.errors import retryable
-from collector.upkeep.verify import Finding
+from collector.upkeep.verify import EXAMPLES, Finding
 from collector.upkeep.verify.indexes import check, make_anew
-from collector.upkeep.verify.integrity import looked
 
+BUSY_SECONDS = 5  # that a lock is waited for
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
 CHECK = "store"
 _REMEDY = (
     "`meshscribe verify --repair` makes indexes anew, if these alone are damaged; else stop, keep a copy, and put a backup back or run"
@@ -25,6 +30,26 @@ _REMEDY_OF_THE_HEAD = (
     "its first bytes are damaged, or it was never a store: put a backup in its place, or move it away and a new store begins; the journal"
     " waits meanwhile (docs/damage.md)"
 )
+
+
+def integrity(path: Path, busy_seconds: float = BUSY_SECONDS) -> list[str]:
+    """What SQLite finds wrong with the file. Raises RetryableError: it cannot be looked at now, as where somebody has locked it."""
+    try:
+        with closing(connect_reader(path)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000:.0f}")
+            rows = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGE:
+            raise RetryableError(f"{path}: {error}") from error
+        rows = [str(error)]
+    return [line for row in rows for line in row.splitlines() if line != "ok"]
+
+
+async def looked(check: str, path: Path, remedy: str) -> Finding:
+    """What it finds, as a finding of this check: the first of the lines, and what helps. Raises RetryableError."""
+    lines = await asyncio.to_thread(integrity, path)
+    said = f"{'; '.join(lines[:EXAMPLES])}: {remedy}" if lines else "sound"
+    return Finding(check, f"{path} (integrity_check)", len(lines), said)
 
 
 async def sound(engine: AsyncEngine, *, repair: bool = False) -> list[Finding]:

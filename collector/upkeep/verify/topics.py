@@ -1,23 +1,32 @@
-"""The exchanges topic against the store, by id: what a relay has copied is there, and once. Holds the ids of the span in memory."""
+"""The topics: the exchanges topic against the store, by id, and whether every entry of the raw topic can be read.
+
+What a relay has copied is in the exchanges topic, and once; the ids of the span are held in memory. Kafka's checksum covers the entries of
+the raw topic, but no broker compares it before somebody reads.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from aiokafka import TopicPartition
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.moments import Span, first_id, past_id
+from collector.clock import SystemClock
+from collector.journal.kafka_reader import PartitionReader
+from collector.journal.kafka_topic import find_raw_topic
 from collector.kafka.reading import kept_since_us, whole_topic
 from collector.messages.times import timestamp
 from collector.relays.reached import Reached
 from collector.settings import Kafka
 from collector.store.errors import retryable
 from collector.store.schema import exchanges
-from collector.upkeep.verify import Finding, named
+from collector.upkeep.verify import EXAMPLES, Finding, named
 
-CHECK = "topic"
+CHECK, RAW = "topic", "raw topic"
+READ_BYTES = 4 << 20
 
 
 async def topic(engine: AsyncEngine, settings: Kafka, span: Span, reached: Sequence[Reached], *, into_topic: bool) -> list[Finding]:
@@ -60,3 +69,23 @@ async def _stored(engine: AsyncEngine, low: str, high: str, places: Mapping[str,
                     async for row in rows:
                         found.add(row.id)
     return found
+
+
+async def raw_partitions(settings: Kafka, step: Callable[[str, int, int], None]) -> list[Finding]:
+    """One for each partition, read up to where it ended when it was begun. Raises RetryableError; SettingsError: there is no such topic."""
+    topic = await find_raw_topic(settings)
+    return [await _partition(settings, TopicPartition(topic.name, number), step) for number in range(topic.partitions)]
+
+
+async def _partition(settings: Kafka, at: TopicPartition, step: Callable[[str, int, int], None]) -> Finding:
+    reader, name = PartitionReader(settings, at, SystemClock()), f"{at.topic}/{at.partition}"
+    try:
+        first, last = await reader.kept()
+        after, read = first, 0
+        while after < last and (found := await reader.read(after, READ_BYTES, last)):
+            after, read = found[-1].position, read + len(found)
+            step(name, after - first, last - first)
+    finally:
+        await reader.close()
+    said = "; ".join([f"{read} entries read", *[gap.said for gap in reader.gaps][:EXAMPLES]])
+    return Finding(RAW, name, reader.lost.count, said)

@@ -12,8 +12,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit.moments import Span, first_id, past_id
-from collector.audit.snapshot import snapshot
 from collector.kafka.columns import exchange_columns
+from collector.store.engine import snapshot
 from collector.store.errors import retryable
 from collector.store.partitions import edge
 from collector.store.usage_book import AS_USUAL

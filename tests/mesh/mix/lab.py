@@ -11,9 +11,9 @@ from typing import Any
 from collector.demo.audit import Audit
 from collector.demo.envoy import Envoy
 from collector.demo.envoy_config import Inbound, Sidecar, Workload, bootstrap
+from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.parts import CollectorProcess
 from collector.demo.ports import Ports
-from collector.demo.tap_config import tap_config, tap_wasm
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, SETTINGS
 from tests.mesh.two_hops import as_gateway, compress, made
 
