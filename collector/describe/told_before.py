@@ -49,6 +49,8 @@ def with_told_before(before: Before, exchange: Exchange, identity: str, decoded:
     lost = exchange.lost
     if lost and (base := before.base(identity, lost)):
         decoded = _added(_unpack(base), decoded)
+        if (last := before.last(identity, lost)) and not _holds((told := _unpack(last)).usage, decoded.usage):
+            decoded = _kept(told, decoded)  # bytes of what came since may be beyond what is read
     if exchange.tap is not None and exchange.completeness & _GOES_ON:
         if decoded.usage or "answer_count" in decoded.inference:
             before.note(identity, lost, _pack(_told(decoded)))
@@ -69,9 +71,13 @@ def _added(told: _Told, since: Decoded) -> Decoded:
     if _holds(told.usage, since.usage):
         named = cast(Inference, {**told.inference, **_known(since)})
         return structs.replace(since, inference=named, created=since.created or told.created)
-    return structs.replace(
-        since, inference={**_known(since), **told.inference}, usage=told.usage, classes=told.classes, untold=None, created=told.created
-    )
+    return _kept(told, since)
+
+
+def _kept(told: _Told, since: Decoded) -> Decoded:
+    """What was told before, with what else is known now."""
+    inference = cast(Inference, {**_known(since), **told.inference})
+    return structs.replace(since, inference=inference, usage=told.usage, classes=told.classes, untold=None, created=told.created)
 
 
 def _known(decoded: Decoded) -> Inference:

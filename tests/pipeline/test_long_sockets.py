@@ -18,13 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.correlate import Correlator, Limits
+from collector.correlate.before import ToldBefore
 from collector.correlate.pieces import size_of_head
 from collector.correlate.restoring import read_snapshot
+from collector.decode import Decoded
+from collector.describe.told_before import with_told_before
 from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
+from collector.messages.completeness import Completeness as C
 from collector.messages.entry import Entry
 from collector.messages.event import EXCHANGE_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event
-from collector.messages.exchange import LedgerWindow
+from collector.messages.exchange import Body, Exchange, Key, LedgerWindow, Node, Tap
 from collector.messages.headers import pack
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Stages
@@ -165,6 +169,38 @@ def test_one_that_is_too_large_is_let_go_for_good_and_tells_all_the_same() -> No
     told = events(one.tape.entries, limits=LIMITS._replace(open_bytes=20_000, expects_access_log=False))
     assert totals(told)[-1] == due(0, 3)
     assert len(told) == 2
+
+
+def test_all_that_comes_behind_is_read_however_much_it_is() -> None:
+    one, limits = connection(), LIMITS._replace(late_bytes=2_000_000)
+    one.sends(frames(answers(2)))
+    one.rests()
+    other = Connection(one.tape, one.vm, 77)
+    for _ in range(40):
+        other.sends(b"\x81\x7e" + LARGE.to_bytes(2, "big") + b" " * LARGE)
+    other.rests()
+    for number in range(2, 800):
+        one.sends(frames(answers(1, number)))
+        if not number % 200:
+            one.rests()
+    one.ends()
+    assert one.sent > 600_000
+    found = totals(events(one.tape.entries, limits=limits))
+    assert found == sorted(found)
+    assert found[-1] == due(0, 800)
+
+
+def test_where_less_of_it_can_be_read_now_what_was_told_holds() -> None:
+    before, exchange = ToldBefore(), Exchange(Key("n", b"r", 1), 1, Node("n"), int(C.UNFINISHED), Tap("v", 1, 4, "", Body(), Body()), None)
+    usage: Any = {"total_tokens": {"value": 9, "provenance": "reported"}}
+    told: Any = {"protocol": "openai-responses", "answer_count": 3}
+    with_told_before(before, exchange, "x", Decoded(told, usage))
+    exchange.lost = 1
+    for value, due_ in ((5, 14), (2, 14), (7, 16)):
+        since: Any = {"total_tokens": {"value": value, "provenance": "reported"}}
+        found = with_told_before(before, exchange, "x", Decoded(told, since))
+        assert found.usage == {"total_tokens": {"value": due_, "provenance": "reported"}}
+        assert found.inference["answer_count"] == 6
 
 
 @pytest.mark.parametrize("status", ["completed", "incomplete"])
