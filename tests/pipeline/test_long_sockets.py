@@ -21,8 +21,9 @@ from collector.correlate import Correlator, Limits
 from collector.correlate.before import ToldBefore
 from collector.correlate.pieces import size_of_head
 from collector.correlate.restoring import read_snapshot
-from collector.decode import Decoded
-from collector.describe.told_before import with_told_before
+from collector.decode import Decoded, decode
+from collector.describe.told_before import pack as pack_told
+from collector.describe.told_before import told_by, unpack, with_told_before
 from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
 from collector.messages.completeness import Completeness as C
@@ -34,7 +35,8 @@ from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Stages
 from collector.settings import Settings
 from tests.decode import transcripts as t
-from tests.decode.socket_calls import answers, ask, begun, ended, frames
+from tests.decode.corpus import CORPUS
+from tests.decode.socket_calls import SOCKETS, answers, ask, begun, ended, frames
 from tests.pipeline import test_billed_once
 from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message
@@ -135,6 +137,7 @@ def totals(told: Sequence[Sequence[Event]]) -> list[int]:
     usages = [orjson.loads(event.data) for revision in told for event in revision if event.type == USAGE_TYPE]
     assert [usage["revision"] for usage in usages] == list(range(len(usages)))
     assert all(usage["hop"]["billable"] or not usage["usage"] for usage in usages)
+    assert all(type(number["value"]) is int for usage in usages for number in usage["usage"].values() if "value" in number)
     return [usage["usage"].get("total_tokens", {}).get("value", 0) for usage in usages]
 
 
@@ -201,6 +204,23 @@ def test_where_less_of_it_can_be_read_now_what_was_told_holds() -> None:
         found = with_told_before(before, exchange, "x", Decoded(told, since))
         assert found.usage == {"total_tokens": {"value": due_, "provenance": "reported"}}
         assert found.inference["answer_count"] == 6
+
+
+def test_what_is_remembered_is_what_was_told_to_the_last_number() -> None:
+    for name, captured in {**CORPUS, **SOCKETS}.items():
+        told = told_by(decode(captured))
+        again = unpack(pack_told(told))
+        assert repr(again) == repr(told), name
+
+
+def test_sums_stay_within_what_a_record_can_hold() -> None:
+    before, exchange = ToldBefore(), Exchange(Key("n", b"r", 1), 1, Node("n"), int(C.UNFINISHED), Tap("v", 1, 4, "", Body(), Body()), None)
+    told: Any = {"protocol": "openai-responses", "answer_count": 1}
+    usage: Any = {"completion_tokens": {"value": 2**63 - 1, "provenance": "reported"}}
+    for lost in range(4):
+        exchange.lost = lost
+        found = with_told_before(before, exchange, "x", Decoded(told, usage, classes={"output": 2**63 - 1}))
+        assert (found.usage, found.classes) == (usage, {"output": 2**63 - 1})
 
 
 @pytest.mark.parametrize("status", ["completed", "incomplete"])
