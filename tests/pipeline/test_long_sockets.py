@@ -18,25 +18,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.correlate import Correlator, Limits
-from collector.correlate.before import ToldBefore
 from collector.correlate.pieces import size_of_head
 from collector.correlate.restoring import read_snapshot
-from collector.decode import Decoded, decode
-from collector.describe.told_before import pack as pack_told
-from collector.describe.told_before import told_by, unpack, with_told_before
 from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
-from collector.messages.completeness import Completeness as C
 from collector.messages.entry import Entry
 from collector.messages.event import EXCHANGE_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event
-from collector.messages.exchange import Body, Exchange, Key, LedgerWindow, Node, Tap
+from collector.messages.exchange import LedgerWindow
 from collector.messages.headers import pack
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Stages
 from collector.settings import Settings
 from tests.decode import transcripts as t
-from tests.decode.corpus import CORPUS
-from tests.decode.socket_calls import SOCKETS, answers, ask, begun, ended, frames
+from tests.decode.socket_calls import answers, ask, begun, ended, frames
 from tests.pipeline import test_billed_once
 from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message
@@ -191,36 +185,6 @@ def test_all_that_comes_behind_is_read_however_much_it_is() -> None:
     found = totals(events(one.tape.entries, limits=limits))
     assert found == sorted(found)
     assert found[-1] == due(0, 800)
-
-
-def test_where_less_of_it_can_be_read_now_what_was_told_holds() -> None:
-    before, exchange = ToldBefore(), Exchange(Key("n", b"r", 1), 1, Node("n"), int(C.UNFINISHED), Tap("v", 1, 4, "", Body(), Body()), None)
-    usage: Any = {"total_tokens": {"value": 9, "provenance": "reported"}}
-    told: Any = {"protocol": "openai-responses", "answer_count": 3}
-    with_told_before(before, exchange, "x", Decoded(told, usage))
-    exchange.lost = 1
-    for value, due_ in ((5, 14), (2, 14), (7, 16)):
-        since: Any = {"total_tokens": {"value": value, "provenance": "reported"}}
-        found = with_told_before(before, exchange, "x", Decoded(told, since))
-        assert found.usage == {"total_tokens": {"value": due_, "provenance": "reported"}}
-        assert found.inference["answer_count"] == 6
-
-
-def test_what_is_remembered_is_what_was_told_to_the_last_number() -> None:
-    for name, captured in {**CORPUS, **SOCKETS}.items():
-        told = told_by(decode(captured))
-        again = unpack(pack_told(told))
-        assert repr(again) == repr(told), name
-
-
-def test_sums_stay_within_what_a_record_can_hold() -> None:
-    before, exchange = ToldBefore(), Exchange(Key("n", b"r", 1), 1, Node("n"), int(C.UNFINISHED), Tap("v", 1, 4, "", Body(), Body()), None)
-    told: Any = {"protocol": "openai-responses", "answer_count": 1}
-    usage: Any = {"completion_tokens": {"value": 2**63 - 1, "provenance": "reported"}}
-    for lost in range(4):
-        exchange.lost = lost
-        found = with_told_before(before, exchange, "x", Decoded(told, usage, classes={"output": 2**63 - 1}))
-        assert (found.usage, found.classes) == (usage, {"output": 2**63 - 1})
 
 
 @pytest.mark.parametrize("status", ["completed", "incomplete"])
