@@ -32,6 +32,11 @@ class ToldBefore:
             return known.last
         return known.base
 
+    def last(self, exchange: str, lost: int) -> bytes:
+        """What this one told last, since its bodies were let go for the `lost`th time; empty: nothing, or nobody remembers."""
+        known = self._told.get(exchange)
+        return known.last if known is not None and known.lost == lost else b""
+
     def note(self, exchange: str, lost: int, told: bytes) -> None:
         """This one told so much by now."""
         known = self._told.get(exchange)

@@ -115,9 +115,12 @@ class _Socket:
 
     def _behind(self, server: Reader, tail: Tail) -> None:
         """The last bytes of what the server sent, behind those that are missing."""
-        data = tail.data[-self._reading.limits.tail_bytes :]
+        data, most = tail.data, self._reading.limits.tail_bytes
         self._texts, self._current = False, None
-        start = first_frame(data, tail.ended)
+        start = first_frame(data[:most], tail.ended and len(data) <= most)
+        if start is None and len(data) > most:
+            data = data[-most:]
+            start = first_frame(data, tail.ended)
         begun = data if start is None else data[:start]
         server.gap(tail.offset + len(tail.data) - len(data) + len(begun))
         for members in trailing_members(begun, _WANTED)[:2]:  # of a message that began before

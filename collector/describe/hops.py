@@ -69,6 +69,10 @@ class Before(Protocol):
         """What this one had told when bodies of it were let go for the `lost`th time; empty: nothing, or nobody remembers."""
         ...
 
+    def last(self, exchange: str, lost: int) -> bytes:
+        """What this one told last, since its bodies were let go for the `lost`th time; empty: nothing, or nobody remembers."""
+        ...
+
     def note(self, exchange: str, lost: int, told: bytes) -> None:
         """This one told so much by now."""
         ...

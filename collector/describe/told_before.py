@@ -21,6 +21,7 @@ from collector.messages.inference import Inference, RecordedAnswer
 from collector.messages.usage import RecordedUsage, TokenClasses
 
 ANSWERS = 1024  # that are told one by one
+_LARGEST = (1 << 63) - 1  # a sum beyond is told as this
 _GOES_ON = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 _TOTAL = "total_tokens"
 _TOKENS = ("prompt_tokens", "completion_tokens")
@@ -32,7 +33,7 @@ _NAMES = (
 _OF_ONE = ("id", "service_tier")
 
 
-class _Told(Struct, array_like=True):
+class Told(Struct, array_like=True):
     """What one told. `created`: see Decoded."""
 
     inference: Inference
@@ -41,37 +42,51 @@ class _Told(Struct, array_like=True):
     created: int | None = None
 
 
-_pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(_Told).decode
+def pack(told: Told) -> bytes:
+    """For the memory."""
+    return msgspec.msgpack.encode(told)
+
+
+def unpack(data: bytes) -> Told:
+    """As it was: where a type says that a number may be a fraction, one that is none stays none."""
+    return Told(*msgspec.msgpack.decode(data))
 
 
 def with_told_before(before: Before, exchange: Exchange, identity: str, decoded: Decoded) -> Decoded:
     """What it meant, with what it had told before its bodies were let go. What it tells now is remembered while more may come of it."""
     lost = exchange.lost
     if lost and (base := before.base(identity, lost)):
-        decoded = _added(_unpack(base), decoded)
+        decoded = _added(unpack(base), decoded)
+        if (last := before.last(identity, lost)) and not _holds((told := unpack(last)).usage, decoded.usage):
+            decoded = _kept(told, decoded)  # bytes of what came since may be beyond what is read
     if exchange.tap is not None and exchange.completeness & _GOES_ON:
         if decoded.usage or "answer_count" in decoded.inference:
-            before.note(identity, lost, _pack(_told(decoded)))
+            before.note(identity, lost, pack(told_by(decoded)))
     elif exchange.revision:
         before.forget(identity)
     return decoded
 
 
-def _told(decoded: Decoded) -> _Told:
+def told_by(decoded: Decoded) -> Told:
+    """What of it is told on."""
     inference = cast("dict[str, object]", decoded.inference)
     named = cast(Inference, {name: inference[name] for name in _NAMES if name in inference})
-    return _Told(named, decoded.usage, decoded.classes, decoded.created)
+    return Told(named, decoded.usage, decoded.classes, decoded.created)
 
 
-def _added(told: _Told, since: Decoded) -> Decoded:
+def _added(told: Told, since: Decoded) -> Decoded:
     if "answer_count" in told.inference or "answer_count" in since.inference:
         return _with_answers(told, since)
     if _holds(told.usage, since.usage):
         named = cast(Inference, {**told.inference, **_known(since)})
         return structs.replace(since, inference=named, created=since.created or told.created)
-    return structs.replace(
-        since, inference={**_known(since), **told.inference}, usage=told.usage, classes=told.classes, untold=None, created=told.created
-    )
+    return _kept(told, since)
+
+
+def _kept(told: Told, since: Decoded) -> Decoded:
+    """What was told before, with what else is known now."""
+    inference = cast(Inference, {**_known(since), **told.inference})
+    return structs.replace(since, inference=inference, usage=told.usage, classes=told.classes, untold=None, created=told.created)
 
 
 def _known(decoded: Decoded) -> Inference:
@@ -85,7 +100,7 @@ def _holds(before: RecordedUsage, now: RecordedUsage) -> bool:
     return all(name in numbers and numbers[name]["value"] >= number["value"] for name, number in numbers_of(before))
 
 
-def _with_answers(told: _Told, since: Decoded) -> Decoded:
+def _with_answers(told: Told, since: Decoded) -> Decoded:
     """The answers of both. One that had begun before and ended since counts once, and so does an end that is told again."""
     earlier, later = told.inference.get("answers", []), since.inference.get("answers", [])
     ended = {_id(answer) for answer in earlier if "usage" in answer} - {""}
@@ -137,8 +152,11 @@ def _plus(one: tuple[RecordedUsage, TokenClasses], other: tuple[RecordedUsage, T
         return one if one[0] else other
     numbers = [dict(numbers_of(usage)) for usage, _ in (one, other)]
     names = [name for name in {**numbers[0], **numbers[1]} if name != _TOTAL or all(_TOTAL in told for told in numbers)]
-    usage = {name: {"value": sum(told[name]["value"] for told in numbers if name in told), "provenance": "reported"} for name in names}
+    usage = {
+        name: {"value": min(sum(told[name]["value"] for told in numbers if name in told), _LARGEST), "provenance": "reported"}
+        for name in names
+    }
     classed = all(classes or not any(name in told for name in _TOKENS) for (_, classes), told in zip((one, other), numbers, strict=True))
     parts = [cast("dict[str, int]", classes) for _, classes in (one, other)] if classed else []
-    classes = {name: sum(part.get(name, 0) for part in parts) for part in parts for name in part}
+    classes = {name: min(sum(part.get(name, 0) for part in parts), _LARGEST) for part in parts for name in part}
     return cast(RecordedUsage, usage), cast(TokenClasses, classes)

@@ -131,6 +131,7 @@ def totals(told: Sequence[Sequence[Event]]) -> list[int]:
     usages = [orjson.loads(event.data) for revision in told for event in revision if event.type == USAGE_TYPE]
     assert [usage["revision"] for usage in usages] == list(range(len(usages)))
     assert all(usage["hop"]["billable"] or not usage["usage"] for usage in usages)
+    assert all(type(number["value"]) is int for usage in usages for number in usage["usage"].values() if "value" in number)
     return [usage["usage"].get("total_tokens", {}).get("value", 0) for usage in usages]
 
 
@@ -165,6 +166,25 @@ def test_one_that_is_too_large_is_let_go_for_good_and_tells_all_the_same() -> No
     told = events(one.tape.entries, limits=LIMITS._replace(open_bytes=20_000, expects_access_log=False))
     assert totals(told)[-1] == due(0, 3)
     assert len(told) == 2
+
+
+def test_all_that_comes_behind_is_read_however_much_it_is() -> None:
+    one, limits = connection(), LIMITS._replace(late_bytes=2_000_000)
+    one.sends(frames(answers(2)))
+    one.rests()
+    other = Connection(one.tape, one.vm, 77)
+    for _ in range(40):
+        other.sends(b"\x81\x7e" + LARGE.to_bytes(2, "big") + b" " * LARGE)
+    other.rests()
+    for number in range(2, 800):
+        one.sends(frames(answers(1, number)))
+        if not number % 200:
+            one.rests()
+    one.ends()
+    assert one.sent > 600_000
+    found = totals(events(one.tape.entries, limits=limits))
+    assert found == sorted(found)
+    assert found[-1] == due(0, 800)
 
 
 @pytest.mark.parametrize("status", ["completed", "incomplete"])
