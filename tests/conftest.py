@@ -17,7 +17,7 @@ import tests.support.effort  # noqa: F401 before any test: it sets the profile
 from tests.support.quick_files import keep_in_memory
 
 # Read when grpc is first used. Its handlers run in the child of each fork (a process started as another user) while threads use gRPC,
-# and can end it with a segmentation fault. No test forks and then uses gRPC in the child.
+# and can end it with a segmentation fault. What uses gRPC in a fork (tests/support/warm_server.py) comes of a process that never did.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # Each process that a test starts would compile the collector anew: half a second of the processor, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -26,7 +26,13 @@ sys.dont_write_bytecode = False
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 keep_in_memory()
 
-pytest_plugins = ["tests.support.kafka", "tests.support.leftovers", "tests.support.postgres", "tests.support.testers"]
+pytest_plugins = [
+    "tests.support.kafka",
+    "tests.support.leftovers",
+    "tests.support.postgres",
+    "tests.support.testers",
+    "tests.support.warm_start",
+]
 
 SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them
 BROKERS = {"kafka", "secured"}
