@@ -49,10 +49,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.fixturenames[:] = dict.fromkeys(["connections_gone", *item.fixturenames])  # set up first, it ends last
 
 
-def pytest_collection_finish() -> None:
-    """The tests themselves stay to the end: none of them that asks what memory it took has to look through the others."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """The tests themselves stay to the end: none of them that asks what memory it took has to look through the others, and while they are
+    found nothing becomes garbage.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def _asked_for(item: pytest.Function) -> set[str]:
