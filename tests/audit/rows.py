@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import zstandard
@@ -172,11 +174,24 @@ def ledger_row(of: LedgerWindow, journal: str = JOURNAL) -> dict[str, Any]:
     }
 
 
+@cache
+def _tables() -> bytes:
+    """A file with the tables and nothing in them: to copy it takes a tenth of the time that it takes to make."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        engine = create_engine(f"sqlite:///{path}")
+        metadata.create_all(engine)
+        engine.dispose()
+        return path.read_bytes()
+
+
 class Store:
     """A SQLite file with the tables, written to as the sink would."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if not path.exists():
+            path.write_bytes(_tables())
         self.engine = create_engine(f"sqlite:///{path}")
         metadata.create_all(self.engine)
 
