@@ -35,7 +35,7 @@ pytest_plugins = [
 ]
 
 SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them
-BROKERS = {"kafka", "secured"}
+SPOKEN_TO = {"database", "empty_database", "kafka", "postgres", "secured"}  # by the loop of a test
 NEED_GO = Path(__file__).parent / "manifests"
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
 
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(NEED_GO) or (isinstance(item, pytest.Function) and SERVERS & _asked_for(item)):
             item.add_marker(pytest.mark.slow)
-        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function) and BROKERS & set(item.fixturenames):
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function) and SPOKEN_TO & _asked_for(item):
             item.fixturenames[:] = dict.fromkeys(["connections_gone", *item.fixturenames])  # set up first, it ends last
 
 

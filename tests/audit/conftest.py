@@ -13,9 +13,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from collector.audit.app import create_app
 from collector.health import Component
-from collector.settings import Audit
 from tests.audit.postgres_store import PostgresStore
-from tests.audit.rows import Clock, Store
+from tests.audit.rows import Clock, Store, patient
 
 
 class Parts:
@@ -71,7 +70,7 @@ async def api(store: Store) -> AsyncIterator[Api]:
     engine = store.opened()
     clock, parts, registry = Clock(), Parts(), CollectorRegistry()
     Counter("meshscribe_batches", "For the test.", registry=registry).inc(3)
-    app = create_app(engine, parts, registry, Audit(page_limit=500), clock)
+    app = create_app(engine, parts, registry, patient(page_limit=500), clock)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         yield Api(store, client, clock, parts, registry)
     await engine.dispose()

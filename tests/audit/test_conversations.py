@@ -13,9 +13,8 @@ from prometheus_client import CollectorRegistry
 from collector.access.looker import EVERYTHING, NOBODY, Looker, Reach, Right
 from collector.audit.app import create_app
 from collector.messages.chunk_times import EXTENSION, pack
-from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
-from tests.audit.rows import NOW, Clock, Store, exchange, payload
+from tests.audit.rows import NOW, Clock, Store, exchange, patient, payload
 from tests.conversation.kept import record_of
 from tests.decode import transcripts as t
 
@@ -39,7 +38,7 @@ def put(store: Store, at: int = NOW, namespace: str = "prod") -> str:
 
 def seen_by(store: Store, rights: Mapping[Right, Reach]) -> httpx.AsyncClient:
     """The API as somebody with these rights asks it."""
-    app: FastAPI = create_app(store.opened(), Parts(), CollectorRegistry(), Audit(), Clock())
+    app: FastAPI = create_app(store.opened(), Parts(), CollectorRegistry(), patient(), Clock())
 
     async def looked(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         scope.setdefault("state", {})["looker"] = Looker(NOBODY, rights)
