@@ -17,7 +17,7 @@ import tests.support.effort  # noqa: F401 before any test: it sets the profile
 from tests.support.quick_files import keep_in_memory
 
 # Read when grpc is first used. Its handlers run in the child of each fork (a process started as another user) while threads use gRPC,
-# and can end it with a segmentation fault. No test forks and then uses gRPC in the child.
+# and can end it with a segmentation fault. What uses gRPC in a fork (tests/support/warm_server.py) comes of a process that never did.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # Each process that a test starts would compile the collector anew: half a second of the processor, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -26,10 +26,16 @@ sys.dont_write_bytecode = False
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 keep_in_memory()
 
-pytest_plugins = ["tests.support.kafka", "tests.support.leftovers", "tests.support.postgres", "tests.support.testers"]
+pytest_plugins = [
+    "tests.support.kafka",
+    "tests.support.leftovers",
+    "tests.support.postgres",
+    "tests.support.testers",
+    "tests.support.warm_start",
+]
 
 SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixtures, and parameters that ask for them
-BROKERS = {"kafka", "secured"}
+SPOKEN_TO = {"database", "empty_database", "kafka", "postgres", "secured"}  # by the loop of a test
 NEED_GO = Path(__file__).parent / "manifests"
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
 
@@ -39,14 +45,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(NEED_GO) or (isinstance(item, pytest.Function) and SERVERS & _asked_for(item)):
             item.add_marker(pytest.mark.slow)
-        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function) and BROKERS & set(item.fixturenames):
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function) and SPOKEN_TO & _asked_for(item):
             item.fixturenames[:] = dict.fromkeys(["connections_gone", *item.fixturenames])  # set up first, it ends last
 
 
-def pytest_collection_finish() -> None:
-    """The tests themselves stay to the end: none of them that asks what memory it took has to look through the others."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """The tests themselves stay to the end: none of them that asks what memory it took has to look through the others, and while they are
+    found nothing becomes garbage.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def _asked_for(item: pytest.Function) -> set[str]:

@@ -14,6 +14,7 @@ LEFT = (
     "tests/mesh/test_c.py",
     "tests/faults/test_d.py::test_one",
     "tests/audit/test_e.py",
+    "tests/manifests/",
 )
 
 
@@ -30,11 +31,11 @@ def given(*left: str, waiting: bool) -> list[str]:
 
 def test_who_waits_begins_with_what_takes_longest() -> None:
     waits = ["tests/faults/test_d.py::test_one", "tests/mesh/test_c.py", "tests/kafka/test_b.py"]
-    assert given(*LEFT, waiting=True) == [*waits, "tests/decode/test_a.py", "tests/audit/test_e.py"]
+    assert given(*LEFT, waiting=True) == [*waits, "tests/manifests/", "tests/decode/test_a.py", "tests/audit/test_e.py"]
 
 
 def test_who_computes_helps_with_what_waits_at_the_end() -> None:
-    computes = ["tests/decode/test_a.py", "tests/audit/test_e.py"]
+    computes = ["tests/manifests/", "tests/decode/test_a.py", "tests/audit/test_e.py"]
     assert given(*LEFT, waiting=False) == [*computes, "tests/faults/test_d.py::test_one", "tests/mesh/test_c.py", "tests/kafka/test_b.py"]
 
 
@@ -44,7 +45,8 @@ def test_who_computes_helps_with_what_waits_at_the_end() -> None:
         ("tests/mesh/test_c.py::test_one[a::b]", "tests/mesh/test_c.py"),
         ("tests/faults/test_d.py::test_one[a::b]", "tests/faults/test_d.py::test_one[a::b]"),
         ("tests/faults/test_damaged_process.py::test_one", "tests/faults/test_damaged_process.py"),
+        ("tests/manifests/test_f.py::test_one", "tests/manifests/"),
     ],
 )
-def test_a_file_goes_to_one_tester_unless_its_tests_share_nothing(nodeid: str, scope: str) -> None:
+def test_what_goes_to_one_tester_at_once(nodeid: str, scope: str) -> None:
     assert InTwoHalves.__new__(InTwoHalves)._split_scope(nodeid) == scope

@@ -8,11 +8,11 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import DEVNULL, Popen, TimeoutExpired
 
 from collector.demo.leash import USER_OPTION
 from collector.errors import MeshscribeError
@@ -38,7 +38,7 @@ class Child:
         self.log = log
         self._command, self._user = list(command), user
         self._environment = dict(environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -54,9 +54,9 @@ class Child:
     def start(self, ready: Callable[[], bool], seconds: float = 30.0) -> None:
         """Start it and wait until `ready` says so. Raises ChildError if it ends before, or is not ready in time."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = Popen(
                 leashed(self._command, self._user),
-                stdin=subprocess.DEVNULL,
+                stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self._environment},
@@ -103,7 +103,7 @@ class Child:
                 process.send_signal(signal.SIGCONT)  # a stopped process does not see SIGTERM
                 process.terminate()
                 process.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             pass
         finally:  # also if a second Ctrl-C does not want to wait
             process.kill()

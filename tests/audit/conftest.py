@@ -15,9 +15,8 @@ from prometheus_client import CollectorRegistry, Counter
 from collector.audit.app import create_app
 from collector.audit.pages import PORTIONS, Portions
 from collector.health import Component
-from collector.settings import Audit
 from tests.audit.postgres_store import PostgresStore
-from tests.audit.rows import Clock, Store
+from tests.audit.rows import Clock, Store, patient
 
 
 class Parts:
@@ -74,7 +73,7 @@ async def serving(store: Store, portions: Portions = PORTIONS) -> AsyncIterator[
     engine = store.opened()
     clock, parts, registry = Clock(), Parts(), CollectorRegistry()
     Counter("meshscribe_batches", "For the test.", registry=registry).inc(3)
-    app = create_app(engine, parts, registry, Audit(page_limit=500), clock, portions=portions)
+    app = create_app(engine, parts, registry, patient(page_limit=500), clock, portions=portions)
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
             yield Api(store, client, clock, parts, registry)

@@ -21,10 +21,10 @@ from collector.clock import SystemClock
 from collector.enrich.status import Freshness
 from collector.health import Component
 from collector.messages.service import KnownService
-from collector.settings import Access, Audit, Search
+from collector.settings import Access, Search
 from collector.store.schema import looks
 from collector.views.app import mount
-from tests.audit.rows import Clock, Store
+from tests.audit.rows import Clock, Store, patient
 
 ADA = Person("ada", "token")
 
@@ -91,7 +91,7 @@ async def whole_over(
     engine = store.opened()
     clock = Clock() if looks is None else Ticking()
     access = Opened(Access(reason="required" if reason_required else "off"))
-    app = create_app(engine, Well(), CollectorRegistry(), Audit(page_limit=500), clock, known, access, looks, search)
+    app = create_app(engine, Well(), CollectorRegistry(), patient(page_limit=500), clock, known, access, looks, search)
     mount(app, clock, 500)
     yield app
     await app.tails.stop()

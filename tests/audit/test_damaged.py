@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry
 from collector.audit.app import create_app
 from collector.audit.moments import Span
 from collector.audit.problems import DAMAGED
-from collector.settings import Audit, Sink
+from collector.settings import Sink
 from collector.store.engine import open_engine
 from collector.upkeep.verify.payloads import bodies
 from tests.audit.conftest import Api, Parts
-from tests.audit.rows import MINUTE, NOW, SECOND, Clock, Store, away, exchange, payload, window
+from tests.audit.rows import MINUTE, NOW, SECOND, Clock, Store, away, exchange, patient, payload, window
 
 
 def sealed(time_us: int, **changes: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ async def test_bytes_that_sqlite_reads_as_something_else_are_damaged_and_cost_th
     sqlite_store.payloads(*(payload(row, "request", b"hello %d" % number) for number, row in enumerate(rows)))
     overwrite(sqlite_store.path, "payloads", value)
     engine = open_engine(Sink(url=f"sqlite:///{sqlite_store.path}"))
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         answers = [await client.get(f"/v1/exchanges/{row['id']}/request") for row in rows]
         assert [answer.status_code for answer in answers] == [200, 500, 200]
@@ -162,7 +162,7 @@ async def test_a_window_that_sqlite_reads_as_something_else_is_damaged(sqlite_st
     sqlite_store.ledger(*(window(NOW + n * MINUTE, "a", received=5, dropped={"queue_full": 2}) for n in range(3)))
     overwrite(sqlite_store.path, "ledger", value)
     engine = open_engine(Sink(url=f"sqlite:///{sqlite_store.path}"))
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         page = (await client.get("/v1/ledger")).json()
     assert [item.get("damaged", False) for item in page["items"]] == [False, True, False]

@@ -17,13 +17,13 @@ from sqlalchemy import insert
 from collector.access.looker import Reach, Right
 from collector.audit.app import create_app
 from collector.audit.problems import DAMAGED
-from collector.settings import Audit, Sink
+from collector.settings import Sink
 from collector.store.engine import open_engine
 from collector.store.schema import exchanges, ledger, looks, looks_at, payloads, usage_keys
 from collector.views.app import mount
 from tests.audit.conftest import Parts
 from tests.audit.lookers import Front, looker
-from tests.audit.rows import MINUTE, NOW, SECOND, Clock, Store, exchange, name, payload, window
+from tests.audit.rows import MINUTE, NOW, SECOND, Clock, Store, exchange, name, patient, payload, window
 from tests.audit.whole_records import ANSWER, PROMPT, whole
 
 KINDS = ("x'00ff61'", "'a text'", "7.5", "NULL")
@@ -83,7 +83,7 @@ WHO = {
 @pytest.fixture(params=WHO)
 async def client(hit: Store, request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
     engine = open_engine(Sink(url=f"sqlite:///{hit.path}"))
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(page_limit=500), Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(page_limit=500), Clock())
     mount(app, Clock(), 500)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(app, WHO[request.param])), base_url="http://audit") as client:
         yield client

@@ -25,7 +25,7 @@ from collector.settings import Audit
 from tests.audit.conftest import Api, Parts, serving
 from tests.audit.lookers import ADA, looker
 from tests.audit.reading import Reading
-from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, payload
+from tests.audit.rows import NOW, SECOND, Clock, Store, exchange, patient, payload
 
 
 def whole(content: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -195,7 +195,7 @@ async def test_an_export_ends_with_a_word_when_its_reader_is_not_let_in_any_more
         return later
 
     engine = sqlite_store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock, portions=Portions(export_rows=3))
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), clock, portions=Portions(export_rows=3))
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
         async def later_on(message: Any) -> None:
@@ -224,7 +224,7 @@ async def test_an_export_ends_with_a_word_when_its_reader_is_not_let_in_any_more
 
 async def _whole(store: Store, kind: str) -> bytes:
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         content = (await client.get("/v1/export", params={"format": kind})).content
     await engine.dispose()

@@ -17,10 +17,9 @@ from sqlalchemy import delete
 from collector.audit.app import create_app
 from collector.audit.moments import rfc3339
 from collector.audit.pages import PORTIONS, Portions
-from collector.settings import Audit
 from collector.store.schema import ledger
 from tests.audit.conftest import Parts
-from tests.audit.rows import MINUTE, Clock, Store, away, window
+from tests.audit.rows import MINUTE, Clock, Store, away, patient, window
 
 START = 1_763_800_000_000_000 // MINUTE * MINUTE
 PROXIES = [("a", ""), ("a", "spiffe://m/ns/x/sa/y"), ("b", ""), ("b\n1:", "s"), ("é", "")]
@@ -135,7 +134,7 @@ async def _judge(
     if made:
         store.ledger(*made)
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock(), portions=portions)
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock(), portions=portions)
     span = {"since": rfc3339(START + since * MINUTE), "until": rfc3339(START + until * MINUTE)}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         found = {group: await _all(client, limit, group=group, **span) for group in ("proxy", "window")}

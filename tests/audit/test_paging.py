@@ -15,9 +15,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from collector.audit.app import create_app
 from collector.audit.cursors import Cursor, encode
-from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
-from tests.audit.rows import JOURNAL, NOW, SECOND, Clock, Store, exchange, window
+from tests.audit.rows import JOURNAL, NOW, SECOND, Clock, Store, exchange, patient, window
 from tests.support.effort import examples
 
 OTHER = "0192bbbb-0000-7000-8000-000000000002"
@@ -46,7 +45,7 @@ async def _check(offsets: list[int], limit: int, order: str) -> None:
         ]
         store.exchanges(*rows)
         engine = create_async_engine(store.url)
-        app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+        app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock())
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
             found = [item["id"] for item in await follow(client, "/v1/exchanges", {"limit": limit, "order": order, "status": "200"})]
         await engine.dispose()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collector.audit.parameters import ExchangeQuery, LedgerQuery
 from tests.audit.conftest import Api
-from tests.audit.rows import NOW, exchange, window
+from tests.audit.rows import NOW, exchange, patient, window
 from tests.support.effort import examples
 
 NAMES = sorted({*ExchangeQuery.model_fields, *LedgerQuery.model_fields, "revision", "nonsense"})
@@ -54,14 +54,13 @@ def api_for_fuzzing(store, tmp_path):  # type: ignore[no-untyped-def]
     from prometheus_client import CollectorRegistry
 
     from collector.audit.app import create_app
-    from collector.settings import Audit
     from tests.audit.conftest import Parts
     from tests.audit.rows import Clock
 
     store.exchanges(exchange(NOW), exchange(NOW, revision=1, position=5))
     store.ledger(window(NOW, received=3, dropped={"queue_full": 1}))
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock())
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock())
     with asyncio.Runner() as runner:
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit")
 

@@ -16,10 +16,10 @@ from collector.audit.services import Known
 from collector.enrich.directory import Directory
 from collector.enrich.version import LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.messages.usage_counts import SUMS
-from collector.settings import Audit, Services
+from collector.settings import Services
 from collector.store.schema import usage_hours, usage_keys
 from tests.audit.conftest import Parts
-from tests.audit.rows import NOW, SECOND, Clock, Store, _insert
+from tests.audit.rows import NOW, SECOND, Clock, Store, _insert, patient
 
 
 def version(namespace: str, name: str, number: int = 1, **changes: object) -> ServiceVersion:
@@ -40,7 +40,7 @@ class Watched(Directory):
 @asynccontextmanager
 async def asked(store: Store, known: Known | None) -> AsyncIterator[httpx.AsyncClient]:
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(page_limit=500), Clock(), known)
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(page_limit=500), Clock(), known)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         yield client
     await engine.dispose()
@@ -141,7 +141,7 @@ async def test_while_the_store_is_away_services_are_listed_all_the_same(tmp_path
     directory = Watched(Services(), None, Clock())
     assert directory.catalogue.apply(version("a", "x"))
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'no folder' / 'none.db'}")
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), Clock(), directory)
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock(), directory)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
         answer = await client.get("/v1/services")
     await engine.dispose()

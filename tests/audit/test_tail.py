@@ -21,12 +21,11 @@ from collector.audit.app import AuditApp, create_app
 from collector.audit.pages import PORTIONS, Portions
 from collector.clock import SystemClock
 from collector.errors import RetryableError
-from collector.settings import Audit
 from tests.audit.conftest import Api, Parts
 from tests.audit.lookers import ADA
 from tests.audit.postgres_store import PostgresStore
 from tests.audit.reading import Tailing
-from tests.audit.rows import JOURNAL, NOW, Store, exchange
+from tests.audit.rows import JOURNAL, NOW, Store, exchange, patient
 
 
 class Tailed:
@@ -63,7 +62,7 @@ async def tailed(store: Store, portions: Portions = PORTIONS, **settings: int) -
         with store.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(**settings), SystemClock(), portions=portions)
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(**settings), SystemClock(), portions=portions)
     made = Tailed(store, app)
     try:
         yield made

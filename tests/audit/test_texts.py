@@ -19,14 +19,14 @@ from sqlalchemy import Connection, select, text
 from collector.access.looker import EVERYTHING, Looker, Reach, Right
 from collector.audit.app import create_app
 from collector.messages.event import Output, Place
-from collector.settings import Audit, Search, Sink
+from collector.settings import Search, Sink
 from collector.sinks.open import open_sink
 from collector.store.engine import open_expiry
 from collector.store.schema import texts
 from collector.store.words import phrases, words
 from tests.audit.conftest import Parts
 from tests.audit.lookers import ADA, Front, looker
-from tests.audit.rows import NOW, Clock, Store
+from tests.audit.rows import NOW, Clock, Store, patient
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, exchange
 
@@ -130,7 +130,7 @@ class Ask:
 
     def __init__(self, store: Store, search: Search = ON) -> None:
         self._engine = store.opened()
-        self.app = create_app(self._engine, Parts(), CollectorRegistry(), Audit(page_limit=500), Clock(), search=search)
+        self.app = create_app(self._engine, Parts(), CollectorRegistry(), patient(page_limit=500), Clock(), search=search)
 
     async def get(self, path: str, who: Looker | None = None, /, **asked: str | int) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(Front(self.app, who)), base_url="http://audit") as client:

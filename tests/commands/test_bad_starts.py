@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from collector.cli import app
 from collector.demo.ports import Ports
 from collector.store.migrate import migrate
+from tests.support import warm_start
 
 pytestmark = pytest.mark.slow
 
@@ -104,8 +105,9 @@ class Start:
     def fails(self, more: dict[str, str], sentence: str, confined: bool = False) -> None:
         good = {**journal(self.folder / "good-journal.db"), **store(self.folder / "good-events.db"), "MESHSCRIBE_SERVICES__SOURCE": "none"}
         command = [*([sys.executable, "-c", CONFINED] if confined else []), SCRIPT, "serve"]
+        run = subprocess.run if confined else warm_start.run
         environment = {**os.environ, **good, **self.ports, **more}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         is_one_sentence(sentence, done.returncode, done.stdout, done.stderr)
 
 

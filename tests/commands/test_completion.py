@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from collector.access.static_tokens import line, new_token
 from collector.settings import Access
 from tests.audit.rows import NOW, Store, exchange
 from tests.commands.conftest import Server
+from tests.support import warm_start
 from tests.support.waits import until
 
 
@@ -21,7 +21,7 @@ def offered(url: str, typed: str) -> list[str]:
     words = f"meshscribe {typed}"
     environment = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1), "_MESHSCRIBE_COMPLETE": "complete_bash"}
     command = [sys.executable, "-c", "from collector.cli import app; app(prog_name='meshscribe')"]
-    done = subprocess.run(command, env={**os.environ, **environment, "MESHSCRIBE_URL": url}, capture_output=True, timeout=60, check=False)
+    done = warm_start.run(command, env={**os.environ, **environment, "MESHSCRIBE_URL": url}, capture_output=True, timeout=60, check=False)
     assert done.stderr == b""
     return done.stdout.decode().split()
 

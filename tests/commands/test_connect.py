@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from collector.settings import Settings, Sink
 from collector.store.migrate import migrate
 from collector.upkeep import trials
 from collector.upkeep.trials.choose import choose
+from tests.support import warm_start
 from tests.support.postgres import Database
 
 
@@ -166,7 +166,7 @@ def test_a_process_ends_whatever_hangs(tmp_path: Path) -> None:
     }
     environment = {**os.environ, **settings(tmp_path, **hung), "COLUMNS": "200"}
     arguments = [sys.executable, "-c", f"{HUNG_NAMES}\n{COMMAND}", "config", "check", "--connect"]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = warm_start.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stderr
     late = {line.split()[0] for line in done.stdout.splitlines() if "no answer within 5 s" in line}
     assert late >= {"services.file", "sink.url"}, done.stdout

@@ -17,6 +17,7 @@ import pytest
 
 from tests.audit.rows import JOURNAL, NOW, SECOND, Store, exchange
 from tests.commands.conftest import Server
+from tests.support import warm_start
 
 COMMAND = [sys.executable, "-c", "from collector.cli import main; main()"]
 
@@ -26,7 +27,7 @@ class Process:
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         env = {k: v for k, v in os.environ.items() if not k.startswith("MESHSCRIBE_")} | environment
-        self.running = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        self.running = warm_start.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
         self.out: queue.Queue[str] = queue.Queue()
         self.err: queue.Queue[str] = queue.Queue()
         self.readers = [
@@ -133,6 +134,7 @@ def test_a_reader_that_has_enough_is_no_failure(server: Server) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.cold
 def test_a_whole_collector_starts_answers_and_stops(tmp_path: Path) -> None:
     settings = {"MESHSCRIBE_INGEST__PORT": "0", "MESHSCRIBE_INGEST__GRPC_PORT": "0", "MESHSCRIBE_AUDIT__PORT": "0"}
     paths = {"MESHSCRIBE_JOURNAL__PATH": str(tmp_path / "j.db"), "MESHSCRIBE_SINK__URL": f"sqlite:///{tmp_path}/e.db"}
@@ -140,7 +142,7 @@ def test_a_whole_collector_starts_answers_and_stops(tmp_path: Path) -> None:
     try:
         address = re.search(r"[\w.]+:\d+$", until(process.err, "audit: "))
         assert address
-        done = subprocess.run([*COMMAND, "ledger", "--url", f"http://{address[0]}"], capture_output=True, timeout=60, check=False)
+        done = warm_start.run([*COMMAND, "ledger", "--url", f"http://{address[0]}"], capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert b"nothing reported" in done.stdout
         assert process.end(signal.SIGTERM) == 0
@@ -166,7 +168,7 @@ def test_decode_takes_and_prints_what_the_design_says(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         options += [f"--{name}", str(tmp_path / name)]
     asked = ["decode", "--method", "POST", "--path", "/inference.GRPCInferenceService/ModelInfer", "--status", "200"]
-    done = subprocess.run([*COMMAND, *asked, *options], capture_output=True, timeout=60, check=False)
+    done = warm_start.run([*COMMAND, *asked, *options], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     told = json.loads(done.stdout)
     assert list(told)[:3] == ["inference", "usage", "timing"]
@@ -177,7 +179,7 @@ def test_decode_takes_and_prints_what_the_design_says(tmp_path: Path) -> None:
 
 
 def test_decode_needs_no_more_than_method_path_and_status(tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = warm_start.run(
         [*COMMAND, "decode", "--method", "GET", "--path", "/x", "--status", "404"], capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")

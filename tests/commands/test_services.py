@@ -13,6 +13,7 @@ import pytest
 from collector.commands.services import changes
 from tests.commands.conftest import Cli
 from tests.commands.test_processes import COMMAND, Process, until
+from tests.support import warm_start
 
 SERVICE = """
 apiVersion: serving.kserve.io/v1beta1
@@ -45,7 +46,7 @@ def collector(tmp_path: Path) -> Iterator[str]:
 
 def test_services_and_their_versions_are_shown_with_how_fresh_they_are(collector: str) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return warm_start.run(
             [*COMMAND, "services", *arguments, "--url", collector], capture_output=True, text=True, timeout=60, check=False
         )
 

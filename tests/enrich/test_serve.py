@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sysconfig
 import time
 import urllib.request
@@ -26,6 +25,7 @@ from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from collector.store.schema import service_versions
 from tests.enrich.versions import tombstone, version
+from tests.support import warm_start
 from tests.support.posts import post
 from tests.support.waits import until
 from tests.support.witnesses import Told, Vm, parts
@@ -102,7 +102,7 @@ def test_a_services_file_that_cannot_be_read_keeps_it_from_starting_and_is_named
     (tmp_path / "services.yaml").write_text("kind: InferenceService\nmetadata: {namespace: demo}\n")
     command = [str(Path(sysconfig.get_path("scripts")) / "meshscribe"), "serve", "--services", "services.yaml"]
     variables = {f"MESHSCRIBE_{name}": "0" for name in ("INGEST__PORT", "INGEST__GRPC_PORT", "AUDIT__PORT")}
-    ended = subprocess.run(command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True, timeout=120, check=False)
+    ended = warm_start.run(command, cwd=tmp_path, env=os.environ | variables, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 2
     assert "services.yaml, document 1: metadata.name is missing" in ended.stderr
     assert "Traceback" not in ended.stderr

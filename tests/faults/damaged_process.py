@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -20,6 +19,7 @@ from collector.demo.audit import Audit, Record
 from collector.demo.ports import Ports
 from tests.faults.test_hung_store import metric
 from tests.fuzz.neighbour import NODE, Case, Neighbour
+from tests.support import warm_start
 from tests.support.cluster import SCRIPT, Member
 from tests.support.witnesses import Told
 
@@ -108,7 +108,7 @@ class Process:
     def verified(self) -> list[str]:
         """What `meshscribe verify` says is not as it must be."""
         command = [SCRIPT, "verify", "-o", "jsonl"]
-        done = subprocess.run(command, env={**os.environ, **self.paths}, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = warm_start.run(command, env={**os.environ, **self.paths}, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         found = [json.loads(line) for line in done.stdout.splitlines()]
         said = [f"{one['check']} {one['subject']}: {one['said']}" for one in found if not one["ok"]]

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from collector.messages import tap_pb2
+from tests.support import warm_start
 
 FLOODER = "sidecar~10.0.0.66~flooder-0.demo~demo.svc.cluster.local"
 NEIGHBOUR = "sidecar~10.0.0.7~neighbour-0.demo~demo.svc.cluster.local"
@@ -92,7 +93,7 @@ class Flood:
 
     def __init__(self, port: int, connections: int, parts: int) -> None:
         command = [sys.executable, "-m", "tests.faults.flood", str(port), str(connections), str(parts)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._process = warm_start.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def stop(self) -> Counter[str]:
         """Posts by status."""

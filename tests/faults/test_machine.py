@@ -26,6 +26,7 @@ from collector.kafka.topics import create
 from collector.messages.columns import ExchangeColumns
 from collector.roles.phase import HARD_SECONDS
 from tests.faults.test_hung_store import locked
+from tests.support import warm_start
 from tests.support.cluster import SCRIPT, Member, collector_alone
 from tests.support.kafka import read_all, settings_for
 from tests.support.postgres import Database
@@ -295,7 +296,7 @@ def says(collector: Member, course: Course) -> None:
     assert float(lines[0].rpartition(" ")[2]) >= 1, lines
     command, code, sentence = course.cli
     environment = {**os.environ, **collector.process._environment, "MESHSCRIBE_URL": collector.url}
-    done = subprocess.run([SCRIPT, *command.split()], env=environment, capture_output=True, text=True, timeout=90, check=False)
+    done = warm_start.run([SCRIPT, *command.split()], env=environment, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert re.search(sentence, done.stdout + done.stderr, re.DOTALL), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -312,7 +313,7 @@ def test_a_server_that_is_stopped_at_the_start_is_told_and_what_comes_is_taken(
         parts_of_it = until(collector.components, lambda found: any(not part["ok"] for part in found.values()), PATIENCE)
         assert not all(part["ok"] for part in parts_of_it.values()), parts_of_it
         assert "process_resident_memory_bytes" in collector.metrics()
-        done = subprocess.run([SCRIPT, "query", "--url", collector.url], capture_output=True, text=True, timeout=90, check=False)
+        done = warm_start.run([SCRIPT, "query", "--url", collector.url], capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode != 0
         assert "503" in done.stderr, done.stderr
         assert "Traceback" not in done.stderr

@@ -45,7 +45,7 @@ class Size(NamedTuple):
 SHORT = Size(5, 200)
 SOAK = Size(float(os.environ.get("MESHSCRIBE_SOAK_DEAD_SECONDS", "300")), float(os.environ.get("MESHSCRIBE_SOAK_RATE", "500")))
 SIZES = pytest.mark.parametrize("size", [SHORT, pytest.param(SOAK, marks=pytest.mark.soak)], ids=["short", "soak"])
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.cold, pytest.mark.timeout(2400)]
 
 
 class Sink(Protocol):

@@ -90,6 +90,7 @@ class Tap(threading.Thread):
 
 
 @pytest.mark.slow
+@pytest.mark.cold
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("size", [SHORT, pytest.param(SOAK, marks=pytest.mark.soak)], ids=["short", "soak"])
 @pytest.mark.parametrize("target", WAYS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from tests.faults.test_hung_store import metric
 from tests.faults.test_machine import PATIENCE, Sender, full, in_sqlite, small_disk
+from tests.support import warm_start
 from tests.support.cluster import SCRIPT, Member, collector_alone
 from tests.support.waits import until
 
@@ -60,7 +60,7 @@ def destroyed(folder: Path, stack: ExitStack) -> tuple[Member, Sender]:
 
 def says(collector: Member, command: str) -> tuple[int, str]:
     environment = {**os.environ, **collector.process._environment, "MESHSCRIBE_URL": collector.url}
-    done = subprocess.run([SCRIPT, *command.split()], env=environment, capture_output=True, text=True, timeout=90, check=False)
+    done = warm_start.run([SCRIPT, *command.split()], env=environment, capture_output=True, text=True, timeout=90, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 

@@ -24,7 +24,7 @@ from tests.fuzz.posts import Post
 from tests.fuzz.streams import INVALID_ARGUMENT
 from tests.support.witnesses import T0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.cold, pytest.mark.timeout(400)]
 U64, I64 = (1 << 64) - 1, (1 << 63) - 1
 JSON = ("content-type", "application/json")
 

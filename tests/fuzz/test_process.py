@@ -24,6 +24,8 @@ from tests.fuzz.run import Plan, run
 from tests.fuzz.target import Collector
 from tests.support.cluster import Cluster
 
+pytestmark = pytest.mark.cold
+
 MESSAGES = int(os.environ.get("MESHSCRIBE_FUZZ_MESSAGES", "20000"))
 SEED = int(os.environ.get("MESHSCRIBE_FUZZ_SEED", str(time.time_ns() // 1_000_000_000 // 86_400)))  # another one each day
 SOAK = int(os.environ.get("MESHSCRIBE_FUZZ_SOAK", "5000000"))

@@ -12,6 +12,7 @@ import pytest
 
 from collector.messages.entry import Entry
 from tests.journal.conftest import Open
+from tests.support import warm_start
 
 # Appends from several tasks, saves checkpoints, truncates; tells each acknowledged position and each finished checkpoint.
 CHILD = """
@@ -64,7 +65,7 @@ class Told:
 
 def run_and_kill(path: Path, run: int, told: Told, lines: int) -> None:
     """Kills after so many lines and a random moment more, so that it hits any step."""
-    with subprocess.Popen([sys.executable, "-c", CHILD, str(path), str(run)], stdout=subprocess.PIPE, text=True) as child:
+    with warm_start.Popen([sys.executable, "-c", CHILD, str(path), str(run)], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         for _ in range(lines):
             told.line(child.stdout.readline())

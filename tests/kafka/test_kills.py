@@ -15,6 +15,7 @@ import pytest
 from collector.demo.kafka_broker import KafkaBroker
 from collector.settings import Kafka
 from collector.sinks.kafka import event_topics
+from tests.support import warm_start
 from tests.support.kafka import event_ids, new_topics, read_all
 from tests.support.outputs import chats, events, outputs
 
@@ -29,7 +30,7 @@ PHASES = [
 
 def writer(settings: Kafka, journal: str, exchanges: int, *death: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.kafka.writer", settings.model_dump_json(exclude_defaults=True), journal, str(exchanges), *death]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return warm_start.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def run(settings: Kafka, journal: str, exchanges: int, *death: str) -> int:

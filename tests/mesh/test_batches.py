@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
-import openai
 import pytest
 
 from collector.demo.audit import Record
 from tests.mesh.harness import new_id
 from tests.mesh.two_hops import TwoHops, usage_of
+
+if TYPE_CHECKING:  # each tester finds all tests, and few need what takes a second to load
+    import anthropic
+    import openai
 
 pytest_plugins = ["tests.mesh.shared"]
 pytestmark = pytest.mark.mesh
@@ -20,12 +22,16 @@ pytestmark = pytest.mark.mesh
 
 @pytest.fixture(scope="module")
 def claude(two_hops: TwoHops) -> Iterator[anthropic.Anthropic]:
+    import anthropic
+
     with anthropic.Anthropic(base_url=two_hops.url("tapped"), api_key="sk-NOTTOBESTORED", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def gpt(two_hops: TwoHops) -> Iterator[openai.OpenAI]:
+    import openai
+
     with openai.OpenAI(base_url=f"{two_hops.url('tapped')}/v1", api_key="sk-NOTTOBESTORED", max_retries=0) as client:
         yield client
 

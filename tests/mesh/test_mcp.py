@@ -7,14 +7,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.exceptions import MCPError
 
 from collector.demo.audit import Record
 from collector.demo.child import Child
@@ -23,6 +20,9 @@ from collector.demo.envoy_config import Inbound, Sidecar, bootstrap
 from collector.demo.envoy_filters import tap_config, tap_wasm
 from collector.demo.ports import Ports
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
+
+if TYPE_CHECKING:  # each tester finds all tests, and few need what takes long to load
+    from mcp import Client
 
 ROOT = Path(__file__).parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -77,6 +77,9 @@ def answers(port: int) -> bool:
 @asynccontextmanager
 async def connected(lab: Lab, mode: str, listener: str = "tapped") -> AsyncIterator[tuple[Client, list[Called]]]:
     """A client, and the requests that it sends."""
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     sent: list[Called] = []
 
     async def name(request: httpx2.Request) -> None:
@@ -112,6 +115,8 @@ def mcp(record: Record) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", ERAS)
 async def test_what_the_client_calls_is_what_the_record_says(lab: Lab, version: str) -> None:
+    from mcp.shared.exceptions import MCPError
+
     meta: Any = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
     async with connected(lab, ERAS[version]) as (client, sent):
         await client.list_tools()

@@ -7,11 +7,10 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import httpx
-import openai
 import pytest
 
 from collector.demo.audit import Record
@@ -19,6 +18,9 @@ from tests.mesh import parsed
 from tests.mesh.harness import new_id
 from tests.mesh.inference_upstream import HEADER_LENGTH, PROMPT, PROTOCOL, STUBS, WORDS
 from tests.mesh.two_hops import TwoHops, usage_of
+
+if TYPE_CHECKING:  # each tester finds all tests, and few need what takes long to load
+    import openai
 
 pytest_plugins = ["tests.mesh.shared"]
 pytestmark = pytest.mark.mesh
@@ -36,6 +38,8 @@ def mesh(two_hops: TwoHops) -> TwoHops:
 @pytest.fixture(scope="module")
 def clients(two_hops: TwoHops) -> Iterator[Callable[[str], openai.OpenAI]]:
     """The SDK's client for a listener."""
+    import openai
+
     with ExitStack() as stack:
         made = {
             listener: stack.enter_context(
@@ -151,6 +155,8 @@ def test_a_stream_without_usage_has_none(mesh: TwoHops, clients: Callable[[str],
 
 def test_an_error_of_the_api(mesh: TwoHops, clients: Callable[[str], openai.OpenAI]) -> None:
     request_id = new_id()
+    import openai
+
     with pytest.raises(openai.NotFoundError) as raised:
         clients("tapped").chat.completions.create(model="missing", **ASKED, **named(request_id))
     record = mesh.exchange(request_id, "complete")

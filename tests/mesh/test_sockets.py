@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from socket import SHUT_RDWR
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from openai import OpenAI
 from websockets.sync.client import ClientConnection, connect
 
 from collector.demo.audit import Record
@@ -20,6 +19,9 @@ from collector.demo.ports import Ports
 from tests.mesh.harness import LOG_FLUSH_SECONDS, QUICK_TAP, Mesh, new_id
 from tests.mesh.two_hops import usage_of
 from tests.support.socket_server import LEFT, SocketServer
+
+if TYPE_CHECKING:  # each tester finds all tests, and few need what takes long to load
+    from openai import OpenAI
 
 LIMITED = {"websocket_response_bytes": 20_000, "tail_bytes": 6_000}
 
@@ -166,6 +168,8 @@ def test_beyond_the_limit_compressed_answers_are_not_made_up(lab: Lab) -> None:
 
 
 def client(lab: Lab, listener: str) -> OpenAI:
+    from openai import OpenAI
+
     return OpenAI(base_url=f"http://127.0.0.1:{lab.ports[listener]}/v1", api_key="none")
 
 

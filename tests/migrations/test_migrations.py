@@ -28,6 +28,7 @@ from collector.store.partitions import TABLES, is_partition
 from collector.store.postgres_server import PostgresServer
 from collector.store.schema import exchanges, is_of_the_index, ledger, metadata, payloads, places
 from tests.audit.rows import NOW, exchange, payload, window
+from tests.support import warm_start
 from tests.support.postgres import Database, in_thread
 
 # Columns of the ledger that later migrations add, with what they make of an older row.
@@ -217,7 +218,7 @@ def test_bytes_are_stored_as_they_are_in_every_partition(database: Database) -> 
 def at_once(url: str) -> list[int]:
     """The exit codes of three processes that migrate the same store."""
     program = f"from collector.store.migrate import migrate; migrate({url!r})"
-    running = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) for _ in range(3)]
+    running = [warm_start.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) for _ in range(3)]
     return [process.wait(60) for process in running]
 
 

@@ -22,7 +22,7 @@ from collector.sinks.sqlite import SqliteSink
 from collector.store.schema import metadata
 from collector.views.app import mount
 from tests.audit.conftest import Parts
-from tests.audit.rows import Clock
+from tests.audit.rows import Clock, patient
 from tests.support.outputs import ANSWER, CHAT, outputs
 from tests.support.witnesses import T0, Told
 
@@ -116,7 +116,7 @@ async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
     metadata.create_all(made)
     made.dispose()
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    app = create_app(engine, Parts(), CollectorRegistry(), Audit(), clock)
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), clock)
     mount(app, clock, Audit().page_limit)
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,7 +24,7 @@ from collector.clock import SystemClock
 from collector.settings import Access, Audit, Settings
 from collector.views.app import mount
 from tests.audit.lookers import ADA, Ticking, Well, looker, looks_in, seen_by, written_down
-from tests.audit.rows import MINUTE, NOW, Store, exchange
+from tests.audit.rows import MINUTE, NOW, Store, exchange, patient
 from tests.audit.whole_records import whole
 
 OWN = Reach(namespaces=frozenset({"shop"}))
@@ -124,7 +124,7 @@ async def locked(store: Store, writer: LookWriter, tokens: Path) -> AsyncIterato
     engine = store.opened()
     async with AsyncExitStack() as stack:
         opened = await open_access(Settings(access=Access(tokens_file=tokens)), SystemClock(), stack, Authority([], None).looker)
-        app = create_app(engine, Well(), CollectorRegistry(), Audit(), Ticking(), None, opened, writer)
+        app = create_app(engine, Well(), CollectorRegistry(), patient(), Ticking(), None, opened, writer)
         mount(app, Ticking(), Audit().page_limit)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8081") as client:
             yield client, token
