@@ -57,6 +57,12 @@ Kind = type[subprocess.Popen[Any]]
 BOTH = pytest.mark.parametrize("popen", [subprocess.Popen, warm_start.Popen], ids=["exec", "fork"])
 
 
+@pytest.fixture(autouse=True)
+def warm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where COLD_STARTS is set."""
+    monkeypatch.setattr(warm_start.STARTS, "warm", request.node.get_closest_marker("cold") is None)
+
+
 def finds(popen: Kind, session: bool, folder: Path) -> tuple[dict[str, Any], str, int]:
     command = [sys.executable, "-c", FINDS, "one", "--two"]
     environment = {**os.environ, "MESHSCRIBE_ROLE": "all"}
