@@ -57,6 +57,12 @@ Kind = type[subprocess.Popen[Any]]
 BOTH = pytest.mark.parametrize("popen", [subprocess.Popen, warm_start.Popen], ids=["exec", "fork"])
 
 
+@pytest.fixture(autouse=True)
+def warm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where COLD_STARTS is set."""
+    monkeypatch.setattr(warm_start.STARTS, "warm", request.node.get_closest_marker("cold") is None)
+
+
 def finds(popen: Kind, session: bool, folder: Path) -> tuple[dict[str, Any], str, int]:
     command = [sys.executable, "-c", FINDS, "one", "--two"]
     environment = {**os.environ, "MESHSCRIBE_ROLE": "all"}
@@ -122,7 +128,8 @@ def test_it_can_be_stopped_and_goes_on(popen: Kind) -> None:
 
 
 def test_nothing_is_left_when_the_tester_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+    environment = {**os.environ, "COLD_STARTS": ""}
+    with subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         started = [int(word) for word in parent.stdout.readline().split()]
         assert len(started) == 2

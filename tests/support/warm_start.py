@@ -2,7 +2,7 @@
 
 `Popen` and `run` are those of `subprocess`. What they start is a true child of the tester, with a number, signals and an exit code of its
 own. What cannot be a fork (another program, another user, a terminal, variables that Python itself reads) is started as ever, and so is all
-that a test with the mark `cold` starts: tests of the start itself, and of memory. MESHSCRIBE_COLD=1 makes every test such, to find out
+that a test with the mark `cold` starts: tests of the start itself, and of memory. COLD_STARTS=1 makes every test such, to find out
 whether a failure comes from here. Two servers take turns, so that who starts again has another seed of hashes, as it would have.
 """
 
@@ -31,7 +31,7 @@ from tests.support.warm_server import LENGTH, Job
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(Path(sysconfig.get_path("scripts")) / "meshscribe")
 LEASH = [sys.executable, "-m", "collector.demo.leash"]
-ALWAYS_COLD = os.environ.pop("MESHSCRIBE_COLD", "") == "1"
+ALWAYS_COLD = os.environ.get("COLD_STARTS") == "1"
 SERVERS = 2
 START_SECONDS = 120.0
 # Variables that a program of ours, or Python, reads before it has anything to do. The others may differ from the server's.
