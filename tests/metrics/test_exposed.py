@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.demo.kafka_broker import KafkaBroker
@@ -44,8 +45,8 @@ def relay_and_retention() -> dict[str, str]:
 def check(member: Member, role: Role) -> None:
     """Compares with the list."""
     listed = {one.name: one for one in ALL if role in one.roles}
-    families = [one for one in text_string_to_metric_families(member.metrics()) if not one.name.startswith(OF_THE_CLIENT)]
-    exposed = {f"{one.name}_total" if one.type == "counter" else one.name: one for one in families if not one.name.endswith("_created")}
+    # Some are there only when something has happened: an age, when what has it was first read.
+    exposed = until(lambda: _exposed(member), lambda exposed: exposed.keys() >= listed.keys(), 30)
     assert exposed.keys() - listed.keys() == set(), "exposed, but not in the list"
     assert listed.keys() - exposed.keys() == set(), f"in the list, but not exposed by role {role}"
     for name, family in exposed.items():
@@ -55,6 +56,11 @@ def check(member: Member, role: Role) -> None:
             labels = {label: value for label, value in sample.labels.items() if label != "le"}
             assert labels.keys() == one.labels.keys(), name
             assert [(name, label, value) for label, value in labels.items() if not _fits(one, label, value)] == []
+
+
+def _exposed(member: Member) -> dict[str, Metric]:
+    families = [one for one in text_string_to_metric_families(member.metrics()) if not one.name.startswith(OF_THE_CLIENT)]
+    return {f"{one.name}_total" if one.type == "counter" else one.name: one for one in families if not one.name.endswith("_created")}
 
 
 def _fits(one: Listed, label: str, value: str) -> bool:
