@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import NodeNotReadyError, TopicAlreadyExistsError, for_code
 
 from collector.errors import RetryableError, SettingsError
 from collector.kafka.clients import admin
@@ -19,6 +19,7 @@ MARGIN_BYTES = 64 << 10  # between our largest record and the topic's limit: a b
 DAY_MS = 86_400_000
 PARTITIONS = 6  # of a new topic, where nothing else is said
 PATIENCE_SECONDS = 3.0
+START_SECONDS = 5.0  # that a broker may take to hear of itself
 COMPARED = ("cleanup.policy", "max.message.bytes", "min.insync.replicas")
 
 
@@ -145,11 +146,21 @@ class Existing(NamedTuple):
 
 
 async def existing(settings: Kafka, names: Sequence[str], patience_seconds: float = PATIENCE_SECONDS) -> Existing:
-    """Those topics that exist; who is missing is waited for. Raises RetryableError: the brokers do not tell."""
+    """Those topics that exist; who is missing is waited for. Raises RetryableError: the brokers do not tell.
+
+    A broker that has just started may know of no broker yet, itself included: then a new client asks again.
+    """
+    deadline = asyncio.get_running_loop().time() + START_SECONDS
     with translated(settings):
-        async with admin(settings) as client:
-            cluster = (await client.describe_cluster())["cluster_id"]
-            return Existing(cluster, await _describe(client, names, patience_seconds))
+        while True:
+            try:
+                async with admin(settings) as client:
+                    cluster = (await client.describe_cluster())["cluster_id"]
+                    return Existing(cluster, await _describe(client, names, patience_seconds))
+            except NodeNotReadyError:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+            await asyncio.sleep(0.1)
 
 
 def missing(names: Iterable[str], found: Mapping[str, Found]) -> list[str]:

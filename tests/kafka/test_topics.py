@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import NodeNotReadyError
 from typer.testing import CliRunner, Result
 
 from collector.cli import app
@@ -109,3 +110,19 @@ def test_an_unreachable_broker_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     checked = CliRunner().invoke(app, ["kafka", "topics", "--check"])
     assert checked.exit_code == 2
     assert "127.0.0.1:1" in checked.stderr
+
+
+async def test_a_broker_that_does_not_know_of_itself_yet_is_asked_again(settings: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that has just started: its metadata name no broker, and a client that has read them knows nobody to ask."""
+    told, asked = AIOKafkaAdminClient.describe_cluster, list[AIOKafkaAdminClient]()
+
+    async def not_yet(client: AIOKafkaAdminClient) -> object:
+        asked.append(client)
+        if len(asked) < 3:
+            raise NodeNotReadyError
+        return await told(client)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_cluster", not_yet)
+    await create_topic(settings.bootstrap_servers, settings.raw_topic)
+    found = await existing(settings, [settings.raw_topic])
+    assert (list(found.topics), len(set(asked))) == ([settings.raw_topic], 3)
