@@ -17,6 +17,7 @@ from collector.store.engine import open_engine, open_expiry
 from collector.store.migrate import migrate
 from collector.store.partitions import TABLES
 from collector.store.retention import Retention, first_kept
+from collector.tasks import cancel
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, window
 from tests.support.postgres import Database
@@ -124,7 +125,7 @@ async def test_the_schedule_deletes(settings: Sink) -> None:
     running = asyncio.create_task(Retention(open_expiry(settings), 30, TurnedClock(NOW_US)).run())
     while (await kept(settings))["ledger"] != [0]:
         await asyncio.sleep(0.01)
-    running.cancel()
+    await cancel(running)
 
 
 def test_the_command_tells_what_it_deletes(settings: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
