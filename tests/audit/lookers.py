@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -96,6 +97,16 @@ async def whole_over(
     yield app
     await app.tails.stop()
     await engine.dispose()
+    await _connections_closed()
+
+
+async def _connections_closed() -> None:
+    """SQLAlchemy closes a connection whose question was given up in a task of its own. If that is cancelled while aiosqlite's thread has
+    not closed it yet, as the end of a loop cancels all, it waits for ever for a thread that is gone.
+    """
+    closing = [task for task in asyncio.all_tasks() if "_terminate_graceful_close" in getattr(task.get_coro(), "__qualname__", "")]
+    if closing:
+        await asyncio.wait(closing, timeout=2)
 
 
 def shown_to(who: Looker | None, app: ASGIApp) -> httpx.AsyncClient:
