@@ -299,7 +299,7 @@ class Correlator:
             if not number % self._limits.step:
                 yield
         self._memory.forget(now)
-        for open_ in watch.due(self._openings) if every and before // every != now // every else ():
+        for open_ in watch.due(self._openings, self._limits.step) if every and before // every != now // every else ():
             if open_ is None:
                 yield
             else:

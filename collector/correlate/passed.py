@@ -15,7 +15,7 @@ stay push what the next exchanges need out of the processor's cache, which costs
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import cast
 
@@ -86,11 +86,11 @@ class Passed:
         if by_answer is by_request is by_trace is None:  # nearly always
             return ()
         found: list[ToldAnswer] = []
-        if by_answer is not None and _is_of_one_each([*(told := _all_told(by_answer)), one]):
-            found += [other for other in told if _is_same(one, other, True)]
+        if by_answer is not None and _is_of_one_each(by_answer, one):
+            found += [other for other in _candidates(by_answer, one) if _is_same(one, other, True)]
         for same in (by_request, by_trace):
             if same is not None:
-                found += [other for other in _all_told(same) if _is_same(one, other, False)]
+                found += [other for other in _candidates(same, one) if _is_same(one, other, False)]
         return found
 
     def _takes_over(self, billed: Sequence[ToldAnswer]) -> bool:
@@ -128,8 +128,10 @@ def _put(by_id: _ById, id_: str, text: str) -> None:
     same = by_id.get(id_)
     if same is None:
         by_id[id_] = text
-    else:
-        by_id[id_] = _LINE.join([*same.split(_LINE)[1 - _OF_ONE_ID :], text])
+        return
+    if same.count(_LINE) >= _OF_ONE_ID - 1:
+        same = same[same.index(_LINE) + 1 :]
+    by_id[id_] = f"{same}{_LINE}{text}"
 
 
 def _take(by_id: _ById, id_: str, oldest: str) -> None:
@@ -147,8 +149,17 @@ def _told(text: str) -> ToldAnswer:
     return ToldAnswer._make((*texts, int(start_us), int(end_us), of_model == "1"))
 
 
-def _all_told(texts: str) -> list[ToldAnswer]:
-    return [_told(text) for text in texts.split(_LINE)]
+def _candidates(texts: str, one: ToldAnswer) -> Iterator[ToldAnswer]:
+    """Those of other services that told the same number. Most of one trace did not, and are not taken apart."""
+    used = f"{_BETWEEN}{one.used}{_BETWEEN}"
+    if used in texts:
+        for text in texts.split(_LINE):
+            if used in text and _service(text) != one.service:
+                yield _told(text)
+
+
+def _service(text: str) -> str:
+    return text.split(_BETWEEN, 2)[1]
 
 
 def _short(text: str) -> str:
@@ -158,13 +169,14 @@ def _short(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _is_of_one_each(told: Sequence[ToldAnswer]) -> bool:
+def _is_of_one_each(texts: str, one: ToldAnswer) -> bool:
     """An id that one workload gives to several answers is no answer's own."""
-    return len({one.service for one in told}) == len(told)
+    services = [one.service, *map(_service, texts.split(_LINE))]
+    return len(set(services)) == len(services)
 
 
 def _is_same(one: ToldAnswer, other: ToldAnswer, by_id: bool) -> bool:
-    if one.service == other.service or one.used != other.used:
+    if one.used != other.used:
         return False
     return any(_is_within(inner, outer) and (by_id or _led(outer, inner)) for inner, outer in ((one, other), (other, one)))
 

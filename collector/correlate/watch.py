@@ -14,15 +14,13 @@ from collector.correlate.state import Open
 from collector.errors import BadInputError
 from collector.messages import headers
 
-_EACH = 256  # exchanges after which others have the loop
 
-
-def due(openings: Openings) -> Iterator[Open | None]:
-    """Those that are told now; None now and then, so that others have the loop."""
+def due(openings: Openings, step: int) -> Iterator[Open | None]:
+    """Those that are told now; None after `step` of all, so that others have the loop."""
     for number, open_ in enumerate(list(openings.all.values()), 1):
         if _is_due(open_):
             yield open_
-        if not number % _EACH:
+        if not number % step:
             yield None
 
 

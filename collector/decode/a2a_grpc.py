@@ -2,11 +2,10 @@
 numbers, only the method is told.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from collector.decode import grpc
-from collector.decode.form import Form
+from collector.decode.grpc_calls import messages_of, read_failure
 from collector.decode.json_rpc import A2A_METHODS
 from collector.decode.reading import Reading
 from collector.decode.values import name
@@ -32,38 +31,22 @@ def read(told: A2a, reading: Reading) -> None:
     method = captured.path.partition("?")[0].rpartition("/")[2]
     if method in A2A_METHODS:
         reading.inference["operation"] = method
-    if error := grpc.failure(captured.response_trailers, captured.response_headers):
-        if isinstance(said := error.get("message"), str):
-            error["message"] = said[: reading.limits.error_chars]
-        reading.inference["error"] = error
+    read_failure(reading)
     if captured.path.startswith(_OLDER):  # other numbers
         return
-    for message in _messages(reading, "request"):
-        _request(told, method, message)
+    for message, _ in messages_of(reading, reading.request):
+        _request(told, method, _fields(message))
         break
     count = 0
     streams = method in _STREAMS
-    for message in _messages(reading, "response"):
+    for message, _ in messages_of(reading, reading.response):
         count += 1
         if streams or method == "SendMessage":
-            _response(told, message)
+            _response(told, _fields(message))
         elif method in _WITH_TASK:
-            _task(told, message)
+            _task(told, _fields(message))
     if streams and reading.response.whole and not reading.response.partly_read:
         told["updates"] = count
-
-
-def _messages(reading: Reading, side: str) -> Iterator[dict[int, Any]]:
-    """The fields of each message; of one that is none those before its fault."""
-    body = reading.request if side == "request" else reading.response
-    if body.form is not Form.GRPC:
-        return
-    problems: list[str] = []
-    for message, _ in grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, problems):
-        yield _fields(message)
-    for problem in problems:
-        reading.problem(problem)
-        body.partly_read = True
 
 
 def _fields(message: object) -> dict[int, Any]:

@@ -4,13 +4,10 @@ Read straight from the wire, so tensor data is counted and never copied. ModelSt
 wrapped with an error message) and as MLServer does (the answer itself). The error comes from the trailers.
 """
 
-from collections.abc import Iterator
-
-from collector.decode import grpc
-from collector.decode.form import Form
+from collector.decode.grpc_calls import fields_of, messages_of, not_read, read_failure
 from collector.decode.reading import Body, Reading
 from collector.decode.tensors import Count, describe, size
-from collector.decode.wire import BYTES, MalformedError, Value, fields, packed_varints, signed
+from collector.decode.wire import BYTES, MalformedError, Value, packed_varints, signed
 from collector.messages.inference import RecordedTensor
 
 # ModelInferRequest and ModelInferResponse: model_name 1, model_version 2, id 3; then inputs 5 or outputs 5, raw contents 7 or 6.
@@ -36,12 +33,7 @@ class _Infer:
 
 def read(reading: Reading) -> None:
     """Fills the reading from a call to the service."""
-    captured = reading.captured
-    web = grpc.web_trailers(reading.response.data, reading.limits.messages) if "grpc-web" in reading.response.content_type else []
-    if error := grpc.failure(captured.response_trailers, web, captured.response_headers):
-        if isinstance(message := error.get("message"), str):
-            error["message"] = message[: reading.limits.error_chars]
-        reading.inference["error"] = error
+    read_failure(reading)
     if reading.operation in ("infer", "infer_stream"):
         _requests(reading)
         _responses(reading)
@@ -52,30 +44,16 @@ def read(reading: Reading) -> None:
 def _named(reading: Reading) -> None:
     """ModelReady, ModelMetadata and the like: the model's name is the request's first field, or, in Triton's load, its second."""
     loading = reading.operation in ("load", "unload")
-    for message, _ in _messages(reading, reading.request):
-        for number, kind, value in _fields(reading, reading.request, message):
+    for message, _ in messages_of(reading, reading.request):
+        for number, kind, value in fields_of(reading, reading.request, message):
             if kind == BYTES and (number == 1 or (number == 2 and loading)):
                 reading.put("model_requested", _text(reading, value))
         return
 
 
-def _messages(reading: Reading, body: Body) -> Iterator[tuple[memoryview, int]]:
-    if body.form is not Form.GRPC:
-        return
-    problems: list[str] = []
-    yield from grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, problems)
-    for problem in problems:
-        _not_read(reading, body, problem)
-
-
-def _not_read(reading: Reading, body: Body, problem: str) -> None:
-    reading.problem(problem)
-    body.partly_read = True
-
-
 def _requests(reading: Reading) -> None:
     count = Count()
-    for message, _ in _messages(reading, reading.request):
+    for message, _ in messages_of(reading, reading.request):
         infer = _infer(reading, reading.request, message)
         reading.put("model_requested", infer.model)
         reading.put("model_version_requested", infer.version)
@@ -90,7 +68,7 @@ def _responses(reading: Reading) -> None:
     streamed = reading.operation == "infer_stream"
     reading.inference["streamed"] = streamed
     count = Count()
-    for message, end in _messages(reading, reading.response):
+    for message, end in messages_of(reading, reading.response):
         answer = _unwrapped(reading, message) if streamed else message
         if answer is None:
             continue
@@ -114,7 +92,7 @@ def _count(count: Count, infer: _Infer) -> None:
 def _unwrapped(reading: Reading, message: memoryview) -> memoryview | None:
     """The answer in a streamed message: Triton's wrapper has no fields above 2, a bare answer always has outputs or an id."""
     error, answer = None, None
-    for number, kind, value in _fields(reading, reading.response, message):
+    for number, kind, value in fields_of(reading, reading.response, message):
         if number > _STREAM_ANSWER:
             return message
         if number == _STREAM_ERROR and kind == BYTES:
@@ -130,7 +108,7 @@ def _unwrapped(reading: Reading, message: memoryview) -> memoryview | None:
 def _infer(reading: Reading, body: Body, message: memoryview) -> _Infer:
     infer = _Infer()
     raw = _RAW[body.side]
-    for number, kind, value in _fields(reading, body, message):
+    for number, kind, value in fields_of(reading, body, message):
         if kind != BYTES or not isinstance(value, memoryview):
             continue
         if number == raw:
@@ -140,7 +118,7 @@ def _infer(reading: Reading, body: Body, message: memoryview) -> _Infer:
             if len(infer.tensors) < reading.limits.tensors:
                 infer.tensors.append(_tensor(reading, body, value))
             else:
-                _not_read(reading, body, f"{body.side} body: more than {reading.limits.tensors} tensors: the rest is not read")
+                not_read(reading, body, f"{body.side} body: more than {reading.limits.tensors} tensors: the rest is not read")
         elif number == _MODEL:
             infer.model = _text(reading, value)
         elif number == _VERSION:
@@ -153,7 +131,7 @@ def _infer(reading: Reading, body: Body, message: memoryview) -> _Infer:
 def _tensor(reading: Reading, body: Body, message: memoryview) -> RecordedTensor:
     called = datatype = None
     shape: list[int] = []
-    for number, kind, value in _fields(reading, body, message):
+    for number, kind, value in fields_of(reading, body, message):
         if number == _SHAPE:
             shape += _sizes(reading, body, value)[: reading.limits.dimensions + 1 - len(shape)]
         elif number == _NAME and kind == BYTES:
@@ -170,15 +148,8 @@ def _sizes(reading: Reading, body: Body, value: Value) -> list[int]:
     try:
         return packed_varints(value, reading.limits.dimensions + 1)
     except MalformedError as error:
-        _not_read(reading, body, f"{body.side} body: not a protobuf message: {error}")
+        not_read(reading, body, f"{body.side} body: not a protobuf message: {error}")
         return []
-
-
-def _fields(reading: Reading, body: Body, message: memoryview) -> Iterator[tuple[int, int, Value]]:
-    try:
-        yield from fields(message)
-    except MalformedError as error:
-        _not_read(reading, body, f"{body.side} body: not a protobuf message: {error}")
 
 
 def _text(reading: Reading, value: Value, limit: int | None = None) -> str | None:

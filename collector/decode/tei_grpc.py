@@ -4,13 +4,10 @@ Each answer tells in its metadata how many tokens were computed for it; of a str
 for: each request of one is a row, in a rerank each of its texts.
 """
 
-from collections.abc import Iterator
-
-from collector.decode import grpc
-from collector.decode.form import Form
-from collector.decode.reading import Body, Reading
+from collector.decode.grpc_calls import fields_of, messages_of, read_failure
+from collector.decode.reading import Reading
 from collector.decode.tei import read_tokens
-from collector.decode.wire import BYTES, VARINT, MalformedError, Value, fields
+from collector.decode.wire import BYTES, VARINT
 
 # Of every answer: what was made 1, metadata 2; of the metadata: compute_tokens 2; of a RerankRequest: texts 2.
 _MADE, _METADATA, _TOKENS, _TEXTS = 1, 2, 2, 2
@@ -19,12 +16,8 @@ _FLOAT_BYTES = 4
 
 def read(reading: Reading) -> None:
     """Fills the reading from a call."""
-    captured = reading.captured
-    method = captured.path.partition("?")[0].rpartition("/")[2]
-    if error := grpc.failure(captured.response_trailers, captured.response_headers):
-        if isinstance(message := error.get("message"), str):
-            error["message"] = message[: reading.limits.error_chars]
-        reading.inference["error"] = error
+    method = reading.captured.path.partition("?")[0].rpartition("/")[2]
+    read_failure(reading)
     if not reading.route.generates:
         return
     reading.inference["streamed"] = streamed = method.endswith("Stream") and method != "RerankStream"
@@ -33,17 +26,18 @@ def read(reading: Reading) -> None:
 
 
 def _rows(reading: Reading, method: str) -> int | None:
-    rows = 0
-    for message, _ in _messages(reading, reading.request):
-        rows += sum(number == _TEXTS and kind == BYTES for number, kind, _ in _fields(reading, message)) if method == "Rerank" else 1
-    return None if reading.request.partly_read else rows
+    request, rows = reading.request, 0
+    for message, _ in messages_of(reading, request):
+        texts = [number for number, kind, _ in fields_of(reading, request, message) if number == _TEXTS and kind == BYTES]
+        rows += len(texts) if method == "Rerank" else 1
+    return None if request.partly_read else rows
 
 
 def _answers(reading: Reading, method: str, streamed: bool) -> None:
     tokens: int | None = None
     count = length = 0
-    for message, end in _messages(reading, reading.response):
-        for number, kind, value in _fields(reading, message):
+    for message, end in messages_of(reading, reading.response):
+        for number, kind, value in fields_of(reading, reading.response, message):
             if not isinstance(value, memoryview) or kind != BYTES:
                 continue
             if number == _METADATA:
@@ -53,7 +47,7 @@ def _answers(reading: Reading, method: str, streamed: bool) -> None:
         count += 1
         if streamed:
             reading.content.append(end)
-    if streamed and (reading.response.partly_read or reading.captured.response_unseen):
+    if reading.response.partly_read or (streamed and reading.captured.response_unseen):
         return  # of a sum a part is no number
     if tokens is not None:
         reading.usage.note("prompt_tokens", tokens)
@@ -65,24 +59,7 @@ def _answers(reading: Reading, method: str, streamed: bool) -> None:
 def _tokens(reading: Reading, metadata: memoryview) -> int:
     """0 is left out on the wire."""
     told = 0
-    for number, kind, value in _fields(reading, metadata):
+    for number, kind, value in fields_of(reading, reading.response, metadata):
         if number == _TOKENS and kind == VARINT and isinstance(value, int):
             told = value & 0xFFFFFFFF
     return told
-
-
-def _messages(reading: Reading, body: Body) -> Iterator[tuple[memoryview, int]]:
-    if body.form is not Form.GRPC:
-        return
-    problems: list[str] = []
-    yield from grpc.messages(body.data, body.headers.get("grpc-encoding", ""), reading.limits, problems)
-    for problem in problems:
-        reading.problem(problem)
-        body.partly_read = True
-
-
-def _fields(reading: Reading, message: memoryview) -> Iterator[tuple[int, int, Value]]:
-    try:
-        yield from fields(message)
-    except MalformedError as error:
-        reading.problem(f"not a protobuf message: {error}")

@@ -17,7 +17,7 @@ from collector.describe.usage import usage_event
 from collector.messages import ledger_data
 from collector.messages.captured import Decoded
 from collector.messages.columns import ExchangeColumns
-from collector.messages.completeness import Completeness
+from collector.messages.completeness import GOES_ON
 from collector.messages.event import EXCHANGE_TYPE, LEDGER_TYPE, Event, Output, Place, Untold
 from collector.messages.exchange import Fault, LedgerWindow
 from collector.messages.marks import marks, numbers
@@ -27,7 +27,6 @@ from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 from collector.messages.usage_counts import annotations_text, usage_text
 
-_UNFINISHED = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 _NOBODYS = "unknown"  # in place of a service where namespace or name is not known
 
 
@@ -47,7 +46,7 @@ def describe(
     """
     exchange = seen.exchange
     identity = exchange_id(exchange.key)
-    if answers is not None and (exchange.lost or exchange.revision or exchange.completeness & _UNFINISHED):
+    if answers is not None and (exchange.lost or exchange.revision or exchange.completeness & GOES_ON):
         decoded = with_told_before(answers.before, exchange, identity, decoded)
     made = build(seen, identity, decoded, service, billing, answers)
     if exchange.interim:

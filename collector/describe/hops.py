@@ -133,7 +133,7 @@ def hop(
     doubtful: bool = False,
     once: Callable[[], bool] | None = None,
     costs: bool = True,
-    told_first: Callable[[], bool] | None = None,
+    told_first: Callable[[bool], bool] | None = None,
 ) -> RecordedHop:
     """{"role", "billable", "rule"}. `operation`, `protocol`: what was wanted; some cost nothing. `metered`: usage was decoded. `authority`:
     as asked. `doubtful`: only the caller's headers tell the protocol; they make no call to a model's workload free.
@@ -143,7 +143,7 @@ def hop(
 
     What was not answered is not billed, whatever was asked: the rule is `not-answered`. Nor is a copy that a route made: `mirrored`.
     `costs`: there is a number, or a reason why there is none; a preflight has neither, and is not billed. `told_first`: whether no other
-    workload told the same answer, asked only where it would be billed.
+    workload told the same answer, asked only where it would be billed, and told whether this one serves models.
 
     By default a workload that is nobody's service is billed only where usage was decoded: an application in front of a model that
     passes its calls on has the same role, and decodes to nothing.
@@ -156,14 +156,14 @@ def hop(
     if billed and not billing.mirrored and is_mirrored(authority, service, exchange.node.workload):
         return {"role": name, "billable": False, "rule": "mirrored"}
     billed &= costs
-    if billed and _was_billed(once, told_first):
+    if billed and _was_billed(once, told_first, is_of_model(name, service)):
         return {"role": name, "billable": False, "rule": "billed-before"}
     return {"role": name, "billable": billed, "rule": billing.rule(name, billed)}
 
 
-def _was_billed(once: Callable[[], bool] | None, told_first: Callable[[], bool] | None) -> bool:
+def _was_billed(once: Callable[[], bool] | None, told_first: Callable[[bool], bool] | None, of_model: bool) -> bool:
     """Asks both: each remembers what it is asked."""
-    before = told_first is not None and not told_first()
+    before = told_first is not None and not told_first(of_model)
     return (once is not None and not once()) or before
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, is_of_model, numbers_of, role
+from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, numbers_of
 from collector.describe.identity import owner
 from collector.messages.addresses import address_in
 from collector.messages.captured import Decoded
@@ -22,14 +22,20 @@ _TRACE_ID = slice(3, 35)  # of the header `traceparent`
 _USED = ("completion_tokens", "prompt_tokens", "total_tokens")
 
 
-def told_first_of(answers: Once | None, seen: Redacted, service: Service, decoded: Decoded, identity: str) -> Callable[[], bool] | None:
-    """Whether the answer was told by no other workload; None: it told no numbers, or nobody remembers.
+def told_first_of(answers: Once | None, seen: Redacted, service: Service, decoded: Decoded, identity: str) -> Callable[[bool], bool] | None:
+    """Whether the answer was told by no other workload, asked with whether this one serves models; None: it told no numbers, or nobody
+    remembers.
 
     Who passes an answer on may write it in another form, so of tokens only those that were generated have to agree.
     """
     if answers is None or not decoded.usage:
         return None
-    return lambda: not (numbers := _numbers(decoded)) or answers.is_told_first(_told(seen, service, decoded, identity, numbers))
+
+    def is_told_first(of_model: bool) -> bool:
+        numbers = _numbers(decoded)
+        return not numbers or answers.is_told_first(_told(seen, service, decoded, identity, numbers, of_model))
+
+    return is_told_first
 
 
 def _numbers(decoded: Decoded) -> dict[str, int | float]:
@@ -38,7 +44,7 @@ def _numbers(decoded: Decoded) -> dict[str, int | float]:
     return {name: number["value"] for name, number in numbers if name not in ASKED and number["provenance"] != "estimated"}
 
 
-def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, numbers: dict[str, int | float]) -> ToldAnswer:
+def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, numbers: dict[str, int | float], of_model: bool) -> ToldAnswer:
     every = used = repr(sorted(numbers.items()) if len(numbers) > 1 else list(numbers.items()))
     for called in _USED:
         if called in numbers:
@@ -64,7 +70,7 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
         caller_principal(exchange)[0],
         seen.start_us,
         seen.start_us + (seen.duration_us or 0),
-        is_of_model(role(seen.exchange, service), service),
+        of_model,
     )
 
 

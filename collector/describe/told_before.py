@@ -15,14 +15,13 @@ from msgspec import Struct, structs
 
 from collector.describe.hops import HIDDEN, Before, numbers_of
 from collector.messages.captured import Decoded
-from collector.messages.completeness import Completeness
+from collector.messages.completeness import GOES_ON
 from collector.messages.exchange import Exchange
 from collector.messages.inference import Inference, RecordedAnswer
 from collector.messages.usage import RecordedUsage, TokenClasses
 
 ANSWERS = 1024  # that are told one by one
 _LARGEST = (1 << 63) - 1  # a sum beyond is told as this
-_GOES_ON = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 _TOTAL = "total_tokens"
 _TOKENS = ("prompt_tokens", "completion_tokens")
 # What of `inference` is told on: all but what was said, and how many pieces it came in.
@@ -59,7 +58,7 @@ def with_told_before(before: Before, exchange: Exchange, identity: str, decoded:
         decoded = _added(unpack(base), decoded)
         if (last := before.last(identity, lost)) and not _holds((told := unpack(last)).usage, decoded.usage):
             decoded = _kept(told, decoded)  # bytes of what came since may be beyond what is read
-    if exchange.tap is not None and exchange.completeness & _GOES_ON:
+    if exchange.tap is not None and exchange.completeness & GOES_ON:
         if decoded.usage or "answer_count" in decoded.inference:
             before.note(identity, lost, pack(told_by(decoded)))
     elif exchange.revision:

@@ -44,6 +44,7 @@ class Completeness(IntFlag):
         return names(self)
 
 
+GOES_ON = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)  # a later revision may tell more of its stream
 INCOMPLETE = int(
     Completeness.ACCESS_LOG_MISSING
     | Completeness.TAP_MISSING

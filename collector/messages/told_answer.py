@@ -24,4 +24,4 @@ class ToldAnswer(NamedTuple):
     caller_account: str
     start_us: int
     end_us: int
-    of_model: bool = False
+    of_model: bool

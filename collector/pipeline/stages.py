@@ -19,7 +19,7 @@ from collector.describe import describe, describe_fault, describe_ledger
 from collector.describe.hops import Billing
 from collector.errors import blamed
 from collector.messages import kept
-from collector.messages.completeness import Completeness
+from collector.messages.completeness import GOES_ON
 from collector.messages.event import Output, Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow
 from collector.messages.redacted import Redacted
@@ -27,7 +27,6 @@ from collector.messages.seen import Seen
 from collector.messages.service import Service
 from collector.redact import for_a_letter
 
-_GOES_ON = int(Completeness.UNFINISHED | Completeness.HEADERS_GAP)
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
 
@@ -145,7 +144,7 @@ def _may_tell_again(exchange: Exchange) -> bool:
     """
     if exchange.tap is None:
         return False
-    if exchange.lost or exchange.revision or exchange.completeness & _GOES_ON:
+    if exchange.lost or exchange.revision or exchange.completeness & GOES_ON:
         return True
     seen = Seen(exchange)
     return find_route(method_of(seen.method or "", seen.request), seen.path or "") is not NOWHERE

@@ -22,7 +22,7 @@ OWN = {"host": A, "account": "spiffe://m/ns/x/sa/front"}
 def carried(exchange: int, owner: str = PREDICTOR, start: float = 0, end: float = 10, **more: str) -> ToldAnswer:
     unknown = dict.fromkeys(("request", "trace", "numbers", "host", "caller_host", "account", "caller_account"), "")
     told = {"answer": "id", "used": "7"} | unknown | more
-    return ToldAnswer(str(exchange), owner, **told, start_us=int(start * SECOND), end_us=int(end * SECOND))
+    return ToldAnswer(str(exchange), owner, **told, start_us=int(start * SECOND), end_us=int(end * SECOND), of_model=False)
 
 
 def chain() -> list[ToldAnswer]:

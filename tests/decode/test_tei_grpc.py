@@ -73,6 +73,21 @@ def test_of_a_stream_of_which_not_all_was_seen_no_part_is_told() -> None:
     assert numbers(cut) == {"rows": 2}
 
 
+@pytest.mark.parametrize("answers", [[embedded(4), embedded(5) + b"\xff"], [embedded(4), t.member(2, b"\x10\xff")]])
+@pytest.mark.parametrize("method", ["Embed", "EmbedStream"])
+def test_of_answers_that_are_no_messages_no_part_is_told(method: str, answers: Sequence[bytes]) -> None:
+    captured = called(method, [TEXT] * 2, answers[1:] if method == "Embed" else answers)
+    assert numbers(captured) == {"rows": 2}
+    assert [problem for problem in decode(captured).problems if problem.startswith("response body: not a protobuf message")]
+
+
+def test_an_error_in_the_trailers_of_a_browsers_call_is_told() -> None:
+    web = [("content-type", "application/grpc-web")]
+    trailers = b"\x80" + len(said := b"grpc-status: 8\r\ngrpc-message: busy\r\n").to_bytes(4, "big") + said
+    decoded = decode(structs.replace(called("Embed", [TEXT], [], response_headers=web, response_trailers=[]), response_body=trailers))
+    assert decoded.inference["error"] == {"type": "RESOURCE_EXHAUSTED", "code": 8, "message": "busy"}
+
+
 @pytest.mark.parametrize(("service", "method", "operation"), [
     ("Tokenize", "Tokenize", "tokenize"), ("Tokenize", "DecodeStream", "detokenize"), ("Info", "Info", "metadata"),
 ])  # fmt: skip

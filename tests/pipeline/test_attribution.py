@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -17,21 +16,17 @@ from hypothesis import strategies as st
 
 from collector.correlate import Correlator, Limits
 from collector.correlate.retold import Retold
-from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
 from collector.messages.entry import Entry
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE
 from collector.messages.exchange import Body, Exchange, Key, Node, Tap
 from collector.messages.headers import pack
-from collector.pipeline.meaning import ExchangeMeaning
-from collector.pipeline.stages import Stages
-from collector.settings import Settings
 from tests.decode import transcripts as t
+from tests.pipeline.crashing import NO_CRASH, fed
 from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000, expects_access_log=False)
-NO_CRASH: Mapping[int, int] = MappingProxyType({})
 MODEL, FRONT, EDGE = "model", "front", "edge"
 HOSTS = {MODEL: "10.0.0.1", FRONT: "10.0.0.2", EDGE: "10.0.0.3"}
 # From within: who is asked by whom, and when each begins and ends (µs behind the first).
@@ -80,25 +75,11 @@ class Mesh:
 
 
 def bills(entries: Sequence[Entry], crashes: Mapping[int, int] = NO_CRASH, limits: Limits = LIMITS) -> list[tuple[str, dict[str, Any]]]:
-    """All usage events, as (event id, data). `crashes`: see test_long_sockets.events."""
-    meaning = ExchangeMeaning.of(Settings(), Catalogue())
-    correlator = Correlator(limits)
-    stages = Stages(meaning, True, correlator.answers)
-    found, states = [], [correlator.state()]
-    for number, entry in enumerate(entries):
-        for output in stages.outputs(correlator.feed(entry)):
-            found += [(event.id, orjson.loads(event.data)) for event in output.events if event.type == USAGE_TYPE]
-            assert len([event for event in output.events if event.type == EXCHANGE_TYPE]) <= 1
-        states.append(correlator.state() if crashes else b"")
-        if number in crashes:
-            saved = max(0, number + 1 - crashes[number])
-            correlator = Correlator(limits)
-            correlator.restore(states[saved])
-            stages = Stages(meaning, True, correlator.answers)
-            for again in entries[saved : number + 1]:
-                stages.recall(correlator.feed(again))
+    """All usage events, as (event id, data). `crashes`: see crashing.fed."""
+    outputs, correlator = fed(entries, crashes, limits)
     assert correlator.quiet
-    return found
+    assert all(sum(event.type == EXCHANGE_TYPE for event in output.events) <= 1 for output in outputs)
+    return [(event.id, orjson.loads(event.data)) for output in outputs for event in output.events if event.type == USAGE_TYPE]
 
 
 def billed(found: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, int]]:

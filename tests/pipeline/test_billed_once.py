@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from operator import itemgetter
@@ -20,16 +19,11 @@ from collector.messages.entry import Entry
 from collector.messages.event import EXCHANGE_TYPE, USAGE_TYPE
 from collector.messages.headers import pack
 from collector.pipeline.meaning import ExchangeMeaning
-from collector.pipeline.pipeline import Pipeline
 from collector.pipeline.stages import Stages
 from collector.settings import Settings
-from collector.sinks.sqlite import SqliteSink
-from collector.store.migrate import migrate
 from tests.decode import transcripts as t
 from tests.decode.corpus import BATCH, RESULTS_PATH, batch_result
-from tests.pipeline.test_pipeline import append, opened, stored
-from tests.support.clocks import TurnedClock
-from tests.support.pipelines import NO_TICKS, all_done, running
+from tests.pipeline.crashing import cut_off
 from tests.support.witnesses import T0, Tape, Told, Vm, parts
 
 LIMITS = Limits(linger_us=1_000_000, ledger_us=2_000_000, expects_access_log=False)
@@ -315,36 +309,11 @@ def traffic(chance: Random) -> Sequence[Entry]:
     return calls.entries()
 
 
-def pipeline(journal: Any, sink: SqliteSink, batch: int) -> Pipeline:
-    bounds = {"batch": batch, "checkpoint_us": 1, "checkpoint_bytes": 2_000}
-    return Pipeline(journal, sink, Correlator(LIMITS), ExchangeMeaning(Catalogue()), journal._clock, **bounds, tick_seconds=NO_TICKS)  # type: ignore[arg-type]
-
-
-async def play(folder: Path, entries: Sequence[Entry], chance: Random | None) -> list[tuple[Any, ...]]:
-    """What is stored of these entries; with `chance`, by processes that end anywhere."""
-    folder.mkdir()
-    migrate(f"sqlite:///{folder}/events.db")
-    clock, left = TurnedClock(0), list(entries)
-    while left:
-        journal, sink = await opened(folder, clock), SqliteSink(folder / "events.db")
-        one = pipeline(journal, sink, chance.choice([1, 3, 50]) if chance else 7)
-        async with running(journal, one, sink):
-            some = left[: chance.randint(1, 12) if chance else len(left)]
-            del left[: len(some)]
-            await append(journal, clock, some)
-            if left and chance:
-                for _ in range(chance.randint(0, 40)):
-                    await asyncio.sleep(0)
-            else:
-                await all_done(one, journal)
-    return stored(folder)
-
-
 @pytest.mark.parametrize("seed", range(4))
 async def test_cut_off_anywhere_and_resumed_each_is_billed_once(tmp_path: Path, seed: int) -> None:
     entries = traffic(Random(seed))
-    whole = await play(tmp_path / "whole", entries, None)
-    assert await play(tmp_path / "cut", entries, Random(seed)) == whole
+    whole = await cut_off(LIMITS, tmp_path / "whole", entries, None)
+    assert await cut_off(LIMITS, tmp_path / "cut", entries, Random(seed)) == whole
     records = [orjson.loads(data) for row in whole if row[0] == "exchanges" for data in row if isinstance(data, bytes) and data[:1] == b"{"]
     newest = {one["id"]: one for one in sorted(records, key=itemgetter("revision"))}
     billed = [one["inference"]["id"] for one in newest.values() if one["hop"]["billable"] and one.get("usage")]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -20,25 +19,20 @@ from hypothesis import strategies as st
 from collector.correlate import Correlator, Limits
 from collector.correlate.pieces import size_of_head
 from collector.correlate.restoring import read_snapshot
-from collector.enrich.catalogue import Catalogue
 from collector.messages import tap_pb2
 from collector.messages.entry import Entry
 from collector.messages.event import EXCHANGE_TYPE, RESPONSE_TYPE, USAGE_TYPE, Event
 from collector.messages.exchange import LedgerWindow
 from collector.messages.headers import pack
-from collector.pipeline.meaning import ExchangeMeaning
-from collector.pipeline.stages import Stages
-from collector.settings import Settings
 from tests.decode import transcripts as t
 from tests.decode.socket_calls import answers, ask, begun, ended, frames
-from tests.pipeline import test_billed_once
+from tests.pipeline.crashing import NO_CRASH, cut_off, fed
 from tests.support.effort import examples
 from tests.support.witnesses import T0, Tape, Told, Vm, log_message
 
 LARGE = 60_000
 LIMITS = Limits(linger_us=1_000_000, idle_us=100_000_000, ledger_us=2_000_000, late_bytes=LARGE, told_us=300_000_000)
 RESTS = 150.0  # seconds
-NO_CRASH: Mapping[int, int] = MappingProxyType({})
 UPGRADE = [("upgrade", "websocket"), ("connection", "upgrade")]
 
 
@@ -98,28 +92,10 @@ def connection(**more: Any) -> Connection:
 
 
 def events(entries: Sequence[Entry], crashes: Mapping[int, int] = NO_CRASH, limits: Limits = LIMITS) -> list[list[Event]]:
-    """Those of the first stream's exchange, revision by revision. `crashes`: behind an entry the process ends, and the next one goes on
-    from the state that was saved so many entries before; what these gave is stored already.
-    """
-    meaning = ExchangeMeaning.of(Settings(), Catalogue())
-    correlator = Correlator(limits)
-    stages = Stages(meaning, True, correlator.answers)
-    found, states = [], [correlator.state()] if crashes else []
-    for number, entry in enumerate(entries):
-        for output in stages.outputs(correlator.feed(entry)):
-            record = record_of(output.events)
-            if record is not None and record["request"].get("id") == "r1":
-                found.append(list(output.events))
-        if crashes:
-            states.append(correlator.state())
-        if number in crashes:
-            saved = max(0, number + 1 - crashes[number])
-            correlator = Correlator(limits)
-            correlator.restore(states[saved])
-            stages = Stages(meaning, True, correlator.answers)
-            for again in entries[saved : number + 1]:
-                stages.recall(correlator.feed(again))
-    return found
+    """Those of the first stream's exchange, revision by revision. `crashes`: see crashing.fed."""
+    outputs, _ = fed(entries, crashes, limits)
+    told = [(record_of(output.events), list(output.events)) for output in outputs]
+    return [found for record, found in told if record is not None and record["request"].get("id") == "r1"]
 
 
 def record_of(found: Sequence[Event]) -> Any:
@@ -360,8 +336,7 @@ def test_no_revision_tells_less_than_one_before_and_none_tells_an_answer_twice(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_cut_off_anywhere_and_resumed_the_store_holds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr(test_billed_once, "LIMITS", LIMITS)
+async def test_cut_off_anywhere_and_resumed_the_store_holds_the_same(tmp_path: Path, seed: int) -> None:
     chance, tape, vm = Random(seed), Tape(), Vm()
     sockets = [Connection(tape, vm, number) for number in range(1, 4)]
     told = dict.fromkeys(range(1, 4), 0)
@@ -376,8 +351,8 @@ async def test_cut_off_anywhere_and_resumed_the_store_holds_the_same(tmp_path: P
             one.is_pushed_out()
     for one in sockets:
         one.ends()
-    whole = await test_billed_once.play(tmp_path / "whole", tape.entries, None)
-    assert await test_billed_once.play(tmp_path / "cut", tape.entries, chance) == whole
+    whole = await cut_off(LIMITS, tmp_path / "whole", tape.entries, None)
+    assert await cut_off(LIMITS, tmp_path / "cut", tape.entries, chance) == whole
     records = [orjson.loads(data) for row in whole if row[0] == "exchanges" for data in row if isinstance(data, bytes) and data[:1] == b"{"]
     newest = {one["request"]["id"]: one for one in sorted(records, key=itemgetter("revision"))}
     found = {stream: newest[f"r{stream}"].get("usage", {}).get("total_tokens", {}).get("value", 0) for stream in told}
