@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -27,7 +25,7 @@ from collector.clock import Clock
 from collector.complaints import Complaints
 from collector.errors import RetryableError
 from collector.metrics.listed import answering
-from collector.sqlite.turns import turn
+from collector.sqlite.turns import in_turn
 from collector.store.engine import LOOK_SECONDS
 from collector.store.schema import looks, looks_at, looks_placed
 from collector.tasks import cancel
@@ -145,34 +143,13 @@ class LookWriter:
 
     async def _store(self, some: Sequence[Look]) -> None:
         at = [{"look": look.id, "exchange": exchange} for look in some for exchange in dict.fromkeys(look.exchanges)]
-        async with self._turn(), self._engine.begin() as connection:
+        async with in_turn(self._engine, self._seconds), self._engine.begin() as connection:
             if self._engine.dialect.name == "postgresql":
                 await connection.execute(_ONE_BY_ONE)
             await connection.execute(_PLACED, [{"look_id": look.id} for look in some])
             await connection.execute(self._insert(looks), list(_rows(some)))
             if at:
                 await connection.execute(self._insert(looks_at), at)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """In a file this process's other hand is the sink's: who would find it locked waits for its turn."""
-        path = self._engine.url.database
-        if self._engine.dialect.name != "sqlite" or not path:
-            yield
-            return
-        lock = turn(Path(path))
-        asked = asyncio.ensure_future(asyncio.to_thread(lock.acquire, timeout=self._seconds))
-        try:
-            came = await asyncio.shield(asked)
-        except asyncio.CancelledError:  # it may come all the same, and nobody would give it back
-            asked.add_done_callback(lambda done: lock.release() if done.result() else None)
-            raise
-        if not came:
-            raise OSError("the store is being written to")
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _insert(self, table: Table) -> Insert:
         """A transaction of which it is not known whether it was done is done again, and changes nothing then."""

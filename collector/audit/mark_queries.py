@@ -1,17 +1,19 @@
-"""What filters by marks and by numbers ask for, and the statements over the index of marks (store/postings.py). No I/O here."""
+"""What filters by marks and by numbers ask for, and the statements over the index of marks: batches (store/postings.py)
+and runs (store/mark_runs.py). No I/O here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, CompoundSelect, Select, TextClause, func, literal, or_, select, text
 
 from collector.audit.hints import Position
 from collector.audit.numbers import Range
 from collector.audit.parameters import ExchangeFilters
-from collector.audit.values import pairs
+from collector.audit.values import pairs as pairs_told
 from collector.messages.marks import line, mark
-from collector.store.schema import UNMARKED, exchanges, marks
+from collector.store.mark_runs import bounds
+from collector.store.schema import UNMARKED, exchanges, mark_ids, mark_pairs, mark_runs, marks
 from collector.store.sql_types import Statement
 
 _column = exchanges.c
@@ -20,21 +22,13 @@ _LISTED = ("finish_reason", "operation", "protocol")
 _PAIRS = ("annotation", "label")
 Group = tuple[str, ...]  # marks of which one must be there
 
-# Steps from one bucket that exists to the next, so that dates far ahead cost nothing.
-_BUCKETS = {
-    "desc": """
-WITH RECURSIVE b(n, i) AS (
-  SELECT max(bucket), 1 FROM marks WHERE bucket <= :start
-  UNION ALL SELECT (SELECT max(m.bucket) FROM marks m WHERE m.bucket < b.n), i + 1 FROM b WHERE b.n IS NOT NULL AND i < :most
-) SELECT n FROM b WHERE n IS NOT NULL AND n >= :end
-""",
-    "asc": """
-WITH RECURSIVE b(n, i) AS (
-  SELECT min(bucket), 1 FROM marks WHERE bucket >= :start
-  UNION ALL SELECT (SELECT min(m.bucket) FROM marks m WHERE m.bucket > b.n), i + 1 FROM b WHERE b.n IS NOT NULL AND i < :most
-) SELECT n FROM b WHERE n IS NOT NULL AND n <= :end
-""",
-}
+# Steps from one bucket that exists to the next: what lies between costs nothing.
+_BUCKETS = text("""
+WITH RECURSIVE b(n) AS (
+  SELECT max(bucket) FROM marks WHERE bucket <= :last
+  UNION ALL SELECT (SELECT max(m.bucket) FROM marks m WHERE m.bucket < b.n) FROM b WHERE b.n >= :first
+) SELECT n FROM b WHERE n >= :first
+""")
 
 
 def groups(query: ExchangeFilters) -> list[Group]:
@@ -42,7 +36,7 @@ def groups(query: ExchangeFilters) -> list[Group]:
     found: list[Group] = [(mark(name, value),) for name in _SINGLE if (value := getattr(query, name)) is not None]
     for name in _PAIRS:
         if (value := getattr(query, name)) is not None:
-            found += [(mark(name, pair),) for pair in pairs(value)]
+            found += [(mark(name, pair),) for pair in pairs_told(value)]
     for name in _LISTED:
         if (value := getattr(query, name)) is not None:
             found.append(tuple(mark(name, one) for one in value.split(",")))
@@ -73,15 +67,37 @@ def conditions(query: ExchangeFilters) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def buckets(descending: bool, start: int, end: int, most: int) -> tuple[TextClause, Mapping[str, int]]:
-    """The next buckets that there are, from `start` on to `end`."""
-    return text(_BUCKETS["desc" if descending else "asc"]), {"start": start, "end": end, "most": most}
+def buckets(first: int, last: int) -> tuple[TextClause, Mapping[str, int]]:
+    """The buckets between these, both included, that batches are in."""
+    return _BUCKETS, {"first": first, "last": last}
 
 
-def rows(hashes: Sequence[bytes], found: Sequence[int]) -> Statement:
+def batches(hashes: Sequence[bytes], found: Sequence[int]) -> Statement:
     """Of the batches of these buckets those in which a mark with one of the hashes may be."""
     either = or_(*(Position(marks.c.hashes, literal(one)) > 0 for one in hashes))
     return select(marks.c.told).where(marks.c.bucket.in_(found), either)
+
+
+def runs(low: str, high: str, behind: int) -> Statement:
+    """The runs with exchanges between these ids, both excluded, that were made behind the run `behind`."""
+    column = mark_runs.c
+    found = select(column.run, column.low, column.high, column.count.label("exchanges"))
+    return found.where(column.run > behind, column.high > low, column.low < high)
+
+
+def pairs(wanted: bytes, among: Sequence[int]) -> CompoundSelect[int, bytes]:
+    """Of these runs the rows in which the mark's hash may be: the last that begins before it, and those that begin with it."""
+    first, last = bounds(wanted)
+    row, run = mark_pairs.c, mark_runs.c.run
+    begins = select(row.told).where(row.run == run, row.first <= first).order_by(row.first.desc()).limit(1).scalar_subquery()
+    before = select(run, begins.label("told")).where(run.in_(among)).subquery()
+    others = select(row.run, row.told).where(row.run.in_(among), row.first > first, row.first <= last)
+    return select(before.c.run, before.c.told).where(Position(before.c.told, literal(wanted)) > 0).union_all(others)
+
+
+def ids(parts: Sequence[int]) -> Statement:
+    """The ids in these rows."""
+    return select(mark_ids.c.part, mark_ids.c.ids).where(mark_ids.c.part.in_(parts))
 
 
 def newest_unmarked(seen: ColumnElement[bool]) -> Select[int]:

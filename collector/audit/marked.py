@@ -16,25 +16,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries, pages, text_queries
-from collector.audit.mark_queries import Group
+from collector.audit.mark_sources import Asked, candidates
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import PORTIONS, Page
-from collector.store.postings import bucket_of, hash_of, id_of, ids_with
 from collector.store.schema import exchanges
 from collector.store.sql_types import FoundRow, Statement
 
 COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
-_FEW = 2_000  # candidates of one mark in a step: then no rarer mark is looked for
-_BUCKETS = 256  # in one step, at most
 
 
 class Bounds(NamedTuple):
-    """Rows that are looked at for one page: in one look through the next in time, how many such looks where no index helps, and how many
-    that the index names.
+    """Rows that are looked at for one page: in one look through the next in time, how many such looks where no index helps, in the one look
+    before an index is asked, and how many that the index names.
     """
 
     looked_at: int = PORTIONS.looked_at
-    looks: int = 4
+    looks: int = 2
+    before_index: int = 2_000
     candidates: int = 5_000
     at_once: int = 250  # candidates in one statement
 
@@ -81,8 +79,9 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
         return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, asked))
     groups = mark_queries.groups(sought.query)
     rows: list[FoundRow] = []
-    for _ in range(1 if groups else sought.bounds.looks):
-        looked = queries.edge_of(sought.query, sought.within, behind, sought.bounds.looked_at).where(sought.seen)
+    looks, looked_at = (1, sought.bounds.before_index) if groups else (sought.bounds.looks, sought.bounds.looked_at)
+    for _ in range(looks):
+        looked = queries.edge_of(sought.query, sought.within, behind, looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
         page = await sought.read(connection, sought.page(behind, limit - len(rows) + 1, edge), rows, limit)
         if page.more:
@@ -93,7 +92,14 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     assert behind is not None
     if not groups:
         return Found(rows, behind)
-    return await _named(connection, sought, rows, behind, limit, _candidates(connection, sought, behind, groups))
+    return await _named(connection, sought, rows, behind, limit, candidates(connection, _asked(sought, behind), groups))
+
+
+def _asked(sought: Sought, behind: str) -> Asked:
+    within = sought.within
+    if sought.query.order == "desc":
+        return Asked(first_id(within.since_us or 0), behind, descending=True)
+    return Asked(behind, past_id(LAST_US if within.until_us is None else within.until_us), descending=False)
 
 
 async def _named(
@@ -113,29 +119,17 @@ async def _named(
     return Found(rows, None)
 
 
-async def _candidates(connection: AsyncConnection, sought: Sought, behind: str, groups: list[Group]) -> AsyncIterator[list[str]]:
-    """The ids behind `behind` that may have the marks, in order, some at a time."""
-    descending, within = sought.query.order == "desc", sought.within
-    last = first_id(within.since_us or 0) if descending else past_id(LAST_US if within.until_us is None else within.until_us)
-    start, end, most = bucket_of(behind), bucket_of(last), 1
-    while True:
-        statement, parameters = mark_queries.buckets(descending, start, end, most)
-        found = [row[0] for row in await connection.execute(statement, parameters)]
-        if not found:
-            return
-        named = map(id_of, await _rarest(connection, groups, found))
-        yield sorted((one for one in named if (one < behind if descending else one > behind)), reverse=descending)
-        if len(found) < most:
-            return
-        start = found[-1] - 1 if descending else found[-1] + 1
-        most = min(most * 2, _BUCKETS)
-
-
 async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
+    """Those that who asks may see, so many at a time: what others have decides nothing."""
+    waiting, at_once = list[str](), sought.bounds.at_once
     async for ids in named:
-        for at in range(0, len(ids), sought.bounds.at_once):
-            if some := await _seen(connection, ids[at : at + sought.bounds.at_once], sought.seen):
-                yield some
+        for at in range(0, len(ids), at_once):
+            waiting += await _seen(connection, ids[at : at + at_once], sought.seen)
+            while len(waiting) >= at_once:
+                yield waiting[:at_once]
+                waiting = waiting[at_once:]
+    if waiting:
+        yield waiting
 
 
 async def _seen(connection: AsyncConnection, ids: list[str], seen: ColumnElement[bool]) -> list[str]:
@@ -144,16 +138,3 @@ async def _seen(connection: AsyncConnection, ids: list[str], seen: ColumnElement
         return ids
     known = set((await connection.execute(select(exchanges.c.id).where(exchanges.c.id.in_(ids), seen))).scalars())
     return [one for one in ids if one in known]
-
-
-async def _rarest(connection: AsyncConnection, groups: list[Group], buckets: list[int]) -> set[bytes]:
-    """The ids of the group of marks that the fewest have, or of the first of which there are few."""
-    best: set[bytes] | None = None
-    for group in groups:
-        hashes = [hash_of(one) for one in group]
-        rows = (await connection.execute(mark_queries.rows(hashes, buckets))).scalars()
-        packed = {one for told in rows for wanted in hashes for one in ids_with(told, wanted)}
-        best = packed if best is None or len(packed) < len(best) else best
-        if len(best) <= _FEW:
-            break
-    return best or set()

@@ -35,6 +35,7 @@ from collector.sinks.kafka import KafkaSink
 from collector.sinks.open import open_sink
 from collector.sinks.protocol import Sink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
+from collector.store.merging import Merging
 from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting
 from collector.store.usage_counting import BackgroundCount
@@ -105,6 +106,7 @@ async def start(starting: Starting, journal: SqliteJournal, health: Health, fron
     others: list[Callable[[], Sequence[Component]]] = []
     if engine is not None:
         others.append(_start_counting(starting, engine).components)
+        stack.push_async_callback(cancel, asyncio.create_task(Merging(engine, clock).run()))
         _start_retention(starting)
         start_look_expiry(starting)
     directory = await _directory(starting, engine)

@@ -30,6 +30,7 @@ from collector.settings.root import STORE
 from collector.sinks.kafka import event_topics
 from collector.sinks.open import open_sink
 from collector.store.engine import open_engine, open_expiry, prepare_to_write
+from collector.store.merging import Merging
 from collector.store.retention import Retention, UsageExpiry
 from collector.store.usage_book import counting
 from collector.store.usage_counting import BackgroundCount
@@ -81,6 +82,7 @@ async def start(starting: Starting) -> Running:
     start_look_expiry(starting)
     engine = open_engine(settings.sink)
     stack.push_async_callback(engine.dispose)
+    stack.push_async_callback(cancel, asyncio.create_task(Merging(engine, clock).run()))
     older = BackgroundCount(engine, counting(settings.usage), clock)
     stack.push_async_callback(cancel, asyncio.create_task(older.run()))
     health.parts += [lambda: _components(relay), older.components, clock_part(starting)]

@@ -8,8 +8,11 @@ deadline is that of the task which takes a connection from the pool.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -29,6 +32,28 @@ def turn(path: Path) -> threading.Lock:
     """The one lock of this file. To be held for a transaction, and by a thread that may wait."""
     with _guard:
         return _turns.setdefault(path.resolve(), threading.Lock())
+
+
+@asynccontextmanager
+async def in_turn(engine: AsyncEngine, seconds: float) -> AsyncIterator[None]:
+    """For who writes to a file beside this process's sink; to a server everybody writes at once. Raises OSError: no turn came in time."""
+    path = engine.url.database
+    if engine.dialect.name != "sqlite" or not path:
+        yield
+        return
+    lock = turn(Path(path))
+    asked = asyncio.ensure_future(asyncio.to_thread(lock.acquire, timeout=seconds))
+    try:
+        came = await asyncio.shield(asked)
+    except asyncio.CancelledError:  # it may come all the same, and nobody would give it back
+        asked.add_done_callback(lambda done: lock.release() if done.result() else None)
+        raise
+    if not came:
+        raise OSError("the store is being written to")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Deadline:

@@ -1,10 +1,11 @@
 """The index of marks of the SQL store: a row for each batch that is written, with the marks of its exchanges as hashes. Pure.
 
 A b-tree entry for each mark of each exchange would cost the writer more than the rest of a row. A batch's row is written in one go, and
-takes about 80 bytes for an exchange. Who looks for a mark looks through `hashes`, the different ones of each batch, 4 bytes each; only
-where the mark's hash is among them does it read `told`. Rows are keyed by a span of time first (`bucket`, about 17 minutes of the
-exchanges' starts): so the newest come first, and retention deletes a range. Ids that are in it twice, or whose exchange is gone, and marks
-with the same hash do no harm: who asks reads the exchanges and looks at their marks.
+takes about 80 bytes for an exchange. Soon the rows of many batches become a run (mark_runs.py): until then, who looks for a mark looks
+through `hashes`, the different ones of each batch, 4 bytes each; only where the mark's hash is among them does it read `told`. Rows are
+keyed by a span of time first (`bucket`, about 17 minutes of the exchanges' starts): so the newest come first, and retention deletes a
+range. Ids that are in it twice, or whose exchange is gone, and marks with the same hash do no harm: who asks reads the exchanges and looks
+at their marks.
 
 `told`: how many exchanges (2 bytes); of each how many marks it has (1 byte); their ids (16 bytes each); the marks' hashes (4 bytes each).
 """
@@ -59,7 +60,7 @@ def hash_of(mark: str) -> bytes:
 
 def ids_with(told: bytes, wanted: bytes) -> Iterator[bytes]:
     """The ids of the exchanges in a row that have a mark with this hash, 16 bytes each."""
-    number = int.from_bytes(told[:2], "little")
+    number = exchanges_in(told)
     ids, hashes = 2 + number, 2 + number + _ID * number
     ends: list[int] | None = None
     at = told.find(wanted, hashes)
@@ -72,6 +73,26 @@ def ids_with(told: bytes, wanted: bytes) -> Iterator[bytes]:
                 return
             yield told[ids + _ID * exchange : ids + _ID * (exchange + 1)]
         at = told.find(wanted, at + 1)
+
+
+def exchanges_in(told: bytes) -> int:
+    """How many are in a row."""
+    return int.from_bytes(told[:2], "little")
+
+
+def numbers_in(told: bytes) -> tuple[bytes, bytes, array[int]]:
+    """Of a row: of each exchange how many marks it has, one byte each; the ids, 16 bytes each; all marks' hashes as numbers. Raises
+    ValueError: it is damaged.
+    """
+    number = exchanges_in(told)
+    ids, hashes = 2 + number, 2 + number + _ID * number
+    found = array("I")
+    found.frombytes(told[hashes:])
+    if sys.byteorder == "big":
+        found.byteswap()
+    if sum(told[2:ids]) != len(found):
+        raise ValueError("the marks of a batch are not as many as it says")
+    return told[2:ids], told[ids:hashes], found
 
 
 def id_of(packed: bytes) -> str:

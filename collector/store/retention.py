@@ -90,6 +90,16 @@ _OLD_SUMS = ("DELETE FROM usage_hours WHERE hour < 24 * {day}", "DELETE FROM usa
 _OLD_KEYS = "DELETE FROM usage_keys WHERE id NOT IN (SELECT key FROM usage_days)"
 
 
+# Of the index of marks, some runs at a time; who makes runs holds the row, so both take what they change in one order.
+_OLD_RUNS = "SELECT run FROM mark_runs WHERE high < {before} ORDER BY run LIMIT 8"
+_ALONE = "UPDATE marks_state SET run = run"
+_RUN = (
+    "DELETE FROM mark_runs WHERE run = {run}",
+    "DELETE FROM mark_pairs WHERE run = {run}",
+    "DELETE FROM mark_ids WHERE part >= {run} << 8 AND part < ({run} + 1) << 8",
+)
+
+
 def first_kept(now_us: int, keep_days: int) -> int:
     """The oldest day of which something is younger than `keep_days`."""
     return (now_us - keep_days * _DAY_US) // _DAY_US
@@ -200,6 +210,11 @@ class PostgresExpiry:
                 yield Ended("the default partitions", stray)
             return
         await connection.execute("DELETE FROM marks WHERE bucket < $1", bucket_of(edge(before)))
+        while found := [row["run"] for row in await connection.fetch(_OLD_RUNS.format(before="$1"), edge(before))]:
+            async with connection.transaction():
+                await connection.execute(_ALONE)
+                for statement in _RUN:
+                    await connection.executemany(statement.format(run="$1::bigint"), [(run,) for run in found])
         while deleted := await partitions.clear_default(connection, before, BATCH_ROWS):
             yield Ended("the default partitions", deleted)
         if deleted := await ahead.end_postgres(connection, written, ahead.first_suspect(before)):
@@ -273,11 +288,17 @@ class SqliteExpiry:
         return int(connection.execute(f"SELECT count(*) FROM {table} WHERE id < ?", (before,)).fetchone()[0])
 
     def _forget(self, connection: sqlite3.Connection, before: str) -> None:
-        """The index of marks, but for the bucket that the first day which is kept begins in."""
+        """The index of marks, but for the bucket, and the runs, that the first day which is kept begins in."""
         bucket = bucket_of(before)
         some = f"SELECT bucket, batch FROM marks WHERE bucket < ? LIMIT {BATCH_ROWS}"
         statement = f"DELETE FROM marks WHERE (bucket, batch) IN ({some})"
         while connection.execute(statement, (bucket,)).rowcount:
+            time.sleep(PAUSE_SECONDS)
+        while found := connection.execute(_OLD_RUNS.format(before="?"), (before,)).fetchall():
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _RUN:
+                connection.executemany(statement.format(run="?1"), found)
+            connection.execute("COMMIT")
             time.sleep(PAUSE_SECONDS)
 
     def _delete(self, connection: sqlite3.Connection, table: str, before: str, first_ahead: str) -> int:

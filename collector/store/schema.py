@@ -148,6 +148,38 @@ marks = Table(
     sqlite_with_rowid=False,
 )
 
+# What batches' rows become soon (mark_runs.py, merging.py).
+mark_runs = Table(
+    "mark_runs",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False, comment="in the order in which they were committed"),
+    Column("span", BigInteger, nullable=False, comment="bucket >> mark_runs.SPAN_BITS, of all its exchanges"),
+    Column("low", Id, nullable=False, comment="the first of its exchanges' ids"),
+    Column("high", Id, nullable=False, comment="the last of them"),
+    Column("count", Integer, nullable=False, comment="of its exchanges"),
+)
+mark_pairs = Table(
+    "mark_pairs",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False, comment="of these pairs: hash << 16 | place"),
+    Column("told", LargeBinary, nullable=False, comment="hashes of marks, 4 bytes each; then where who has each stands, 2 bytes each"),
+    sqlite_with_rowid=False,
+)
+mark_ids = Table(
+    "mark_ids",
+    metadata,
+    Column("part", BigInteger, primary_key=True, autoincrement=False, comment="run << 8 | number of the row in the run"),
+    Column("ids", LargeBinary, nullable=False, comment="of the exchanges, 16 bytes each"),
+    sqlite_with_rowid=False,
+)
+marks_state = Table(
+    "marks_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row, if there ever was a run"),
+    Column("run", BigInteger, nullable=False, comment="the last one's number; whoever changes runs holds this row"),
+)
+
 payloads = Table(
     "payloads",
     metadata,

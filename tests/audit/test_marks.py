@@ -91,7 +91,11 @@ def filled(store: Store, count: int = 60) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda one: str(one["id"]), reverse=True)
 
 
-WAYS = [(Bounds(), 500), (Bounds(looked_at=5, looks=2, candidates=7), 3), (Bounds(looked_at=1, looks=1, candidates=1), 500)]
+WAYS = [
+    (Bounds(), 500),
+    (Bounds(looked_at=5, looks=2, before_index=5, candidates=7), 3),
+    (Bounds(looked_at=1, looks=1, before_index=1, candidates=1), 500),
+]
 
 
 async def test_a_filter_finds_what_a_look_at_every_record_finds_however_little_is_looked_at_for_a_page(store: Store) -> None:
@@ -129,7 +133,7 @@ async def test_pages_of_who_sees_little_are_the_same_whatever_others_have(store:
         ends, behind = [], None
         async with engine.connect() as connection:
             while True:
-                page = await find(connection, Sought(query, Span(), seen, bounds=Bounds(5, 1, 7)), behind, 3)
+                page = await find(connection, Sought(query, Span(), seen, bounds=Bounds(5, 1, 5, 7)), behind, 3)
                 ends.append(page.next)
                 if (behind := page.next) is None:
                     return ends

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import Connection, Select
+from sqlalchemy import CompoundSelect, Connection, Select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.access.looker import Reach
-from collector.audit import access
+from collector.audit import access, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.exchange_queries import Way, hops
 from collector.audit.moments import span
@@ -21,7 +21,7 @@ from tests.audit.postgres_store import PostgresStore
 from tests.audit.rows import JOURNAL, NOW, Store, exchange, name
 
 
-def plan(store: Store, statement: Select[tuple[object, ...]]) -> str:
+def plan(store: Store, statement: Select[tuple[object, ...]] | CompoundSelect[*tuple[object, ...]]) -> str:
     sql = str(statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
     with store.engine.connect() as connection:
         return "\n".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"))
@@ -243,7 +243,7 @@ def test_every_statement_is_sql_for_postgres_too() -> None:
 CONSUMER = Reach(consumers=frozenset({"c0ffee"}))
 
 
-def planned(store: Store, statement: Select[tuple[object, ...]]) -> str:
+def planned(store: Store, statement: Select[tuple[object, ...]] | CompoundSelect[*tuple[object, ...]]) -> str:
     """The plan of either store, of Postgres' as if its tables were large."""
     if not isinstance(store, PostgresStore):
         return plan(store, statement)
@@ -266,3 +266,21 @@ def test_who_sees_one_consumer_reads_what_is_his_out_of_an_index(store: Store) -
         assert re.search(r"(INDEX|using|Index Scan on) \S*consumer", found), found
         assert "SCAN exchanges" not in found
         assert "Seq Scan" not in found
+
+
+def test_of_each_run_only_the_rows_of_the_mark_are_read(store: Store) -> None:
+    found = planned(store, mark_queries.pairs(b"abcd", [1, 2, 3]))
+    if isinstance(store, PostgresStore):
+        conditions = [line for line in found.splitlines() if "Index Cond" in line]
+        assert any("(first <=" in line and "(run = mark_runs.run)" in line for line in conditions), found
+        assert any("(first <=" in line and "(first >" in line and "(run = ANY" in line for line in conditions), found
+        assert "Index Scan Backward using pk_mark_pairs" in found
+        assert "Seq Scan" not in found
+    else:
+        assert "SEARCH mark_pairs USING PRIMARY KEY (run=? AND first>? AND first<?)" in found
+        assert "SEARCH mark_pairs USING PRIMARY KEY (run=? AND first<?)" in found
+        assert not re.search(r"SCAN|TEMP B-TREE", found.replace("SCALAR", "")), found
+
+
+def test_ids_of_runs_are_looked_up(store: Store) -> None:
+    assert not re.search(r"Seq Scan|SCAN", planned(store, mark_queries.ids([1, 2])))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+from sqlalchemy import delete, insert, select
 from typer.testing import CliRunner
 
 from collector.cli import app
@@ -14,9 +15,12 @@ from collector.messages.event import Output, Place
 from collector.settings import Sink
 from collector.sinks.open import open_sink
 from collector.store.engine import open_engine, open_expiry
+from collector.store.merging import Merging
 from collector.store.migrate import migrate
-from collector.store.partitions import TABLES
+from collector.store.partitions import TABLES, day_of
+from collector.store.postings import postings
 from collector.store.retention import Retention, first_kept
+from collector.store.schema import mark_ids, mark_pairs, mark_runs, marks
 from collector.tasks import cancel
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, window
@@ -69,6 +73,30 @@ async def test_what_is_older_goes_from_all_tables_and_the_rest_stays(settings: S
     steps = [step async for step in open_expiry(settings).end(TODAY - 7)]
     assert steps
     assert await kept(settings) == {"exchanges": [7, 6, 0], "payloads": [7, 7, 6, 6, 0, 0], "ledger": [7, 6, 0]}
+
+
+async def test_the_runs_of_the_index_of_marks_go_with_their_exchanges(settings: Sink) -> None:
+    await fill(settings, 0, 6, 8, 30, 31)
+    engine = open_engine(settings)
+    async with engine.begin() as connection:
+        await connection.execute(delete(marks))  # their own are as the sink made them, of whatever the records tell
+        for age in (0, 6, 8, 30, 31):
+            start_ms = (TODAY - age) * DAY_US // 1000
+            digits = f"{start_ms:012x}"
+            rows = postings([(f"{digits[:8]}-{digits[8:]}-7000-8000-{n:012x}", f"\ntrace:{n}\n") for n in range(200)])
+            await connection.execute(insert(marks), [dict(zip(marks.columns.keys(), row, strict=True)) for row in rows])
+    merging = Merging(engine, TurnedClock(NOW_US + 2 * DAY_US))
+    while await merging.step():
+        pass
+    async for _ in open_expiry(settings).end(TODAY - 7):
+        pass
+    async with engine.connect() as connection:
+        runs = (await connection.execute(select(mark_runs.c.run, mark_runs.c.low).order_by(mark_runs.c.low))).all()
+        pairs = set((await connection.execute(select(mark_pairs.c.run))).scalars())
+        parts = set((await connection.execute(select(mark_ids.c.part))).scalars())
+    await engine.dispose()
+    assert [TODAY - day_of(row.low) for row in runs] == [6, 0]
+    assert pairs == {part >> 8 for part in parts} == {row.run for row in runs}
 
 
 async def test_a_dry_run_only_tells(settings: Sink) -> None:

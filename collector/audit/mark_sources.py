@@ -1,0 +1,186 @@
+"""Whom the index of marks names, in the order of time, a part at a time: from the batches and the runs that may hold what is looked for.
+
+Batches become runs at any moment (store/merging.py). What was there when the list of sources was made, and is gone when it is read, is in a
+run with a higher number: so that is looked for after each reading, before what was read is told. An exchange is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.audit import mark_queries
+from collector.audit.mark_queries import Group
+from collector.audit.moments import first_id
+from collector.store.mark_runs import ids_at, part_of, parts, places_of
+from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
+
+_FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
+_SOURCES = 256  # read together, at most
+_IDS = 20_000  # read together, but for one source's
+_PARTS = 500  # in one statement
+_TIME = 13  # characters of an id
+
+
+class _Source(NamedTuple):
+    """The batches of a bucket, or a run. All its ids lie between `low` and `high`, both included."""
+
+    low: str
+    high: str
+    bucket: int | None = None
+    run: int = 0
+    exchanges: int = 0
+
+
+class Asked(NamedTuple):
+    """Which ids, in which order: those between these two, both excluded."""
+
+    low: str
+    high: str
+    descending: bool
+
+
+_Places = dict[int, set[int] | None]  # by run; None: everyone in it
+
+
+async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence[Group]) -> AsyncIterator[list[str]]:
+    """The ids of those who may have all the marks, in order, some at a time."""
+    waiting, known = await _sources(connection, asked)
+    wanted = [[hash_of(mark) for mark in group] for group in groups]
+    found, most = set[str](), 1
+    while waiting:
+        ids, read = await _named(connection, wanted, waiting[:most])
+        found.update(one for one in ids if asked.low < one < asked.high)
+        waiting = waiting[read:]
+        new, known = await _runs(connection, asked, known)
+        if new:
+            waiting = _in_order([*waiting, *new], asked.descending)
+        most = min(2 * most, _SOURCES) if len(ids) < _FEW else 1
+        if waiting:
+            asked = _narrowed(asked, waiting[0])
+        ready = {one for one in found if not waiting or not asked.low < one < asked.high}
+        found -= ready
+        yield sorted(ready, reverse=asked.descending)
+
+
+def _narrowed(asked: Asked, following: _Source) -> Asked:
+    """What lies beyond the next source is told; what is in a run that was made meanwhile is not told again."""
+    if asked.descending:
+        return asked._replace(high=min(asked.high, _after(following.high)))
+    return asked._replace(low=max(asked.low, _before(following.low)))
+
+
+def _after(identity: str) -> str:
+    """Excludes no id up to this one."""
+    return identity + "~"
+
+
+def _before(identity: str) -> str:
+    """Excludes no id from this one on."""
+    return identity[:-1]
+
+
+async def _sources(connection: AsyncConnection, asked: Asked) -> tuple[list[_Source], int]:
+    """Batches first: what becomes a run meanwhile is read twice, and not missed."""
+    statement, parameters = mark_queries.buckets(bucket_of(asked.low), bucket_of(asked.high))
+    batches = [_bucket(row[0]) for row in (await connection.execute(statement, parameters)).all()]
+    runs, known = await _runs(connection, asked, 0)
+    return _in_order([*batches, *runs], asked.descending), known
+
+
+def _bucket(bucket: int) -> _Source:
+    begin_us, last_us = (bucket << BITS) * 1000, ((bucket + 1) << BITS) * 1000 - 1
+    return _Source(first_id(begin_us), _after(first_id(last_us)[:_TIME]), bucket)
+
+
+async def _runs(connection: AsyncConnection, asked: Asked, known: int) -> tuple[list[_Source], int]:
+    """Those made behind the run `known`, and the last one's number."""
+    rows = (await connection.execute(mark_queries.runs(asked.low, asked.high, known))).all()
+    found = [_Source(row.low, row.high, None, row.run, row.exchanges) for row in rows]
+    return found, max([known, *(one.run for one in found)])
+
+
+def _in_order(sources: list[_Source], descending: bool) -> list[_Source]:
+    return sorted(sources, key=(lambda one: one.high) if descending else (lambda one: one.low), reverse=descending)
+
+
+async def _named(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source]) -> tuple[set[str], int]:
+    """The ids in these sources, and how many of the sources were read: fewer where they name too many."""
+    places = await _places(connection, wanted, [one for one in sources if one.bucket is None])
+    total, read = 0, 0
+    for one in sources:
+        total += one.exchanges if places.get(one.run, ()) is None else len(places.get(one.run) or ())
+        if read and total > _IDS:
+            break
+        read += 1
+    taken = sources[:read]
+    ids = await _of_batches(connection, wanted, [one.bucket for one in taken if one.bucket is not None])
+    ids |= await _of_runs(connection, {one.run: places[one.run] for one in taken if one.run in places})
+    return set(map(id_of, ids)), read
+
+
+async def _of_batches(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], buckets: Sequence[int]) -> set[bytes]:
+    """The ids that the fewest have of what is asked for, or few."""
+    best: set[bytes] | None = None
+    for hashes in wanted if buckets else ():
+        rows = (await connection.execute(mark_queries.batches(hashes, buckets))).all()
+        packed = {one for row in rows for mark in hashes for one in ids_with(row.told, mark)}
+        best = packed if best is None else best & packed
+        if len(best) <= _FEW:
+            break
+    return best or set()
+
+
+async def _places(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], runs: Sequence[_Source]) -> _Places:
+    """Where in these runs all that is asked for may be, or few enough."""
+    best: _Places = {one.run: None for one in runs}
+    exchanges = {one.run: one.exchanges for one in runs}
+    for hashes in wanted:
+        if not best:
+            break
+        found: _Places = {}
+        for mark in hashes:
+            for row in (await connection.execute(mark_queries.pairs(mark, list(best)))).all():
+                _add(found, row.run, _read(mark, row.told, exchanges[row.run]), exchanges[row.run])
+        best = {run: _both(best[run], places) for run, places in found.items()}
+        if all(places is not None for places in best.values()) and sum(len(places or ()) for places in best.values()) <= _FEW:
+            break
+    return best
+
+
+def _read(mark: bytes, told: bytes, exchanges: int) -> Sequence[int]:
+    """Of a damaged row everyone: the exchanges themselves are looked at."""
+    try:
+        return places_of(mark, told, exchanges)
+    except ValueError:
+        return range(exchanges)
+
+
+def _add(found: _Places, run: int, places: Sequence[int], exchanges: int) -> None:
+    before = found.get(run, set())
+    if before is None or len(places) == exchanges:
+        found[run] = None
+    elif places:
+        found[run] = before.union(places)
+
+
+def _both(one: set[int] | None, other: set[int] | None) -> set[int] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+async def _of_runs(connection: AsyncConnection, places: _Places) -> set[bytes]:
+    """The ids at these places."""
+    by_part: dict[int, list[int]] = {}
+    whole = {part for run, some in places.items() if some is None for part in range(*parts(run))}
+    for run, some in places.items():
+        for place in some or ():
+            by_part.setdefault(part_of(run, place), []).append(place)
+    found, asked = set[bytes](), sorted(whole | by_part.keys())
+    for at in range(0, len(asked), _PARTS):
+        for row in (await connection.execute(mark_queries.ids(asked[at : at + _PARTS]))).all():
+            found.update(ids_at(row.part, row.ids, None if row.part in whole else by_part[row.part]))
+    return found
