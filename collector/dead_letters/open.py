@@ -6,13 +6,12 @@ Several stores are looked at as one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 from collector.dead_letters import DeadLetter, DeadLetters, Heap
 from collector.dead_letters.kafka import KafkaDeadLetters
 from collector.dead_letters.sql import SqlDeadLetters
 from collector.settings import Settings
-from collector.store.engine import open_engine
+from collector.store.engine import open_engine, store_is_there
 
 
 class Several:
@@ -54,11 +53,6 @@ def open_letters(settings: Settings) -> DeadLetters:
 
 def open_all_letters(settings: Settings) -> DeadLetters:
     """Those of all roles: `process` has them in the topic, `store` in its tables."""
-    if not settings.in_roles or settings.sink.is_kafka or not _is_there(settings.sink.url):
+    if not settings.in_roles or settings.sink.is_kafka or not store_is_there(settings.sink):
         return open_letters(settings)
     return Several([KafkaDeadLetters(settings.kafka), SqlDeadLetters(open_engine(settings.sink))])
-
-
-def _is_there(url: str) -> bool:
-    """A missing SQLite file would be made by looking into it."""
-    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()

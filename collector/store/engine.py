@@ -127,6 +127,11 @@ def file_of(settings: SinkSettings) -> Path:
     return Path(make_url(settings.url).database or "")
 
 
+def store_is_there(settings: SinkSettings) -> bool:
+    """A missing SQLite file would be made by looking into it; a server is taken to be there."""
+    return server(settings) is not None or file_of(settings).is_file()
+
+
 @asynccontextmanager
 async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Sums over several statements are of one moment, whatever the sink writes in between."""

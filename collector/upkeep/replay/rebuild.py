@@ -7,7 +7,6 @@ long as an exchange can stay open.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from collector.audit.moments import Span
@@ -23,7 +22,7 @@ from collector.messages.times import timestamp
 from collector.pipeline.meaning import ExchangeMeaning
 from collector.pipeline.stages import Meaning, Stages
 from collector.settings import Settings
-from collector.store.engine import open_engine
+from collector.store.engine import open_engine, store_is_there
 from collector.upkeep.replay.history import History
 
 
@@ -103,7 +102,7 @@ async def rebuild(
 async def stored_meaning(settings: Settings, clock: Clock) -> ExchangeMeaning:
     """The decoder, and the services' versions as the store, or of a Kafka sink their topic, has kept them. Raises RetryableError."""
     catalogue = Catalogue(settings.services.history)
-    if not settings.sink.is_kafka and not _is_there(settings.sink.url):
+    if not settings.sink.is_kafka and not store_is_there(settings.sink):
         return ExchangeMeaning.of(settings, catalogue)
     engine = None if settings.sink.is_kafka else open_engine(settings.sink)
     versions = open_versions(settings.kafka, engine, clock)
@@ -116,8 +115,3 @@ async def stored_meaning(settings: Settings, clock: Clock) -> ExchangeMeaning:
         if engine is not None:
             await engine.dispose()
     return ExchangeMeaning.of(settings, catalogue)
-
-
-def _is_there(url: str) -> bool:
-    """A missing SQLite file would be made by looking into it."""
-    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()
