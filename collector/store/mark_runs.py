@@ -45,6 +45,10 @@ class Content(NamedTuple):
     pairs: list[int]
     everyone: frozenset[int]
 
+    def marked(self) -> Iterator[tuple[int, int]]:
+        """(hash, place): but for what everyone has."""
+        return ((pair >> _PLACE_BITS, pair & _BELOW) for pair in self.pairs)
+
     @property
     def low(self) -> str:
         """The first exchange's id."""

@@ -153,7 +153,7 @@ class Merging:
         async with self._engine.connect() as connection:
             for run in runs:
                 try:
-                    contents.append(await _content(connection, run))
+                    contents.append(await content_of(connection, run))
                 except ValueError as error:
                     self._damaged.add(run)
                     self._complaints.tell("damaged", f"run {run} of the index of marks is damaged: {error}")
@@ -189,7 +189,7 @@ def _fitting(runs: Iterable[tuple[int, int]]) -> list[int]:
     return found
 
 
-async def _content(connection: AsyncConnection, run: int) -> Content:
+async def content_of(connection: AsyncConnection, run: int) -> Content:
     """What a run holds. Raises ValueError: it is damaged."""
     first, behind = parts(run)
     pairs = select(mark_pairs.c.told).where(mark_pairs.c.run == run).order_by(mark_pairs.c.first)

@@ -23,7 +23,7 @@ from collector.sqlite import wal
 from collector.store.engine import copied_to_sql, file_of, kept_in_sql, not_older, open_engine
 from collector.store.errors import of_file
 from collector.upkeep.replay.history import History
-from collector.upkeep.verify import Finding, journal, ledger, payloads, places, store, topics, usage
+from collector.upkeep.verify import Finding, journal, ledger, mark_index, payloads, places, store, topics, usage
 from collector.upkeep.verify.journal import Step
 
 LETTERS = "dead letters"
@@ -126,6 +126,7 @@ def _of_rows(engine: AsyncEngine, span: Span, manner: Manner) -> list[tuple[str,
     """The checks of what the tables say, each begun when it is its turn: one before it may end them all."""
     bodies = partial(payloads.bodies, engine, span, quick=manner.quick, step=lambda done: manner.step("records", done, 0))
     sums, closed = partial(ledger.sums, engine, span), partial(ledger.closed, engine, span)
+    index = mark_index.MarkIndex(engine, span, repair=manner.repair)
     if manner.quick:
         return [(ledger.SUMS, sums), (ledger.CLOSED, closed), (payloads.CHECK, bodies)]
     return [
@@ -135,6 +136,7 @@ def _of_rows(engine: AsyncEngine, span: Span, manner: Manner) -> list[tuple[str,
         (payloads.CHECK, bodies),
         (usage.CHECK, partial(usage.sums, engine, span, step=lambda done, of: manner.step("sums of usage", done, of))),
         (usage.CHECK, partial(usage.records, engine, span)),
+        (mark_index.CHECK, partial(index.look, step=lambda done: manner.step(mark_index.CHECK, done, 0))),
     ]
 
 
