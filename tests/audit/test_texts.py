@@ -322,3 +322,16 @@ def _lines(store: Store) -> dict[str, str]:
 
     store.transact(read)
     return found
+
+
+async def test_of_more_different_words_than_a_server_holds_the_first_are_found_and_the_exchange_is_stored(store: Store, ask: Ask) -> None:
+    """Postgres refuses a tsvector of more than 1 MiB, and with it would refuse the batch."""
+    most = Search(text=True, exchange_bytes=1 << 20)
+    for number, letters in enumerate(("w{:x}", "жжжжж{:d}")):
+        many = " ".join(letters.format(word) for word in range(400_000))
+        made = [(chat(number, many, f"short{number}", NOW - number * 1000), many, "")]
+        with_ids(made)
+        await write(store, [made[0][0]], most)
+        first, last = (letters.format(word) for word in (0, 399_999))
+        assert len(await ask.ids(text=f"{first} short{number}", since="1970-01-01T00:00:00Z")) == 1
+        assert await ask.ids(text=last, since="1970-01-01T00:00:00Z") == []
