@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from collector.settings import Kafka
+from collector.store.schema import metadata
+
 ROOT = Path(__file__).parents[1]
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 PAGES = sorted([ROOT / "ARCHITECTURE.md", ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 FILE = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|md|rs|proto|yaml|json|svg|toml))`")
 
@@ -53,3 +57,25 @@ def test_the_table_of_floors_has_the_order_that_imports_are_checked_by() -> None
 def test_a_file_that_is_not_there_would_be_seen() -> None:
     assert FILE.findall("`journal/nothing.py` and `correlate/vms.py`") == ["journal/nothing.py", "correlate/vms.py"]
     assert not exists("journal/nothing.py")
+
+
+def test_the_picture_of_the_tables_has_all_and_no_others() -> None:
+    picture = next(one for one in pictures() if one.startswith("erDiagram"))
+    drawn = {name for first, second in re.findall(r"^ +(\w+) \S+ (\w+) :", picture, re.MULTILINE) for name in (first, second)}
+    alone = {"marks_state", "usage_state", "texts_state"}  # each is a row, and told beside it
+    assert drawn == set(metadata.tables) - alone
+    assert all(f"`{name}`" in ARCHITECTURE for name in alone)
+
+
+def test_the_topics_in_the_picture_of_roles_are_those_of_the_settings() -> None:
+    picture = next(one for one in pictures() if "subgraph kafka" in one)
+    named = set(re.findall(r"kafka\.(\w+_topic)", picture))
+    events = {f"{name}_topic" for name in ("exchanges", "usage", "payloads", "ledger", "access")}
+    assert all(name.removesuffix("_topic") in picture for name in events)
+    assert named | events == {name for name in Kafka.model_fields if name.endswith("_topic")}
+    assert set(re.findall(r"role (\w+)", picture)) == {"receive", "process", "store", "audit"}
+
+
+def pictures() -> list[str]:
+    """What is drawn by Mermaid."""
+    return re.findall(r"```mermaid\n(.*?)```", ARCHITECTURE, re.DOTALL)
