@@ -79,6 +79,9 @@ class MarkIndex:
                 async with snapshot(self._engine) as connection:
                     some = await self._next(connection, last)
                     lost = await self._lost(connection, some) if some else []
+                    if lost and self._buckets:  # what came since they were read
+                        self._buckets.clear()
+                        lost = await self._lost(connection, lost)
                 if lost and self._repair:
                     await self._name_again(lost)
             if not some:

@@ -54,6 +54,20 @@ async def test_a_sound_index_names_all(store: Store, merge: str) -> None:
     await engine.dispose()
 
 
+async def test_what_is_stored_meanwhile_is_not_missed(store: Store) -> None:
+    """The bucket that was read for the first exchanges has more by the time of the next."""
+    store.exchanges(*(row(number, NOW + number * 1000) for number in range(14)))
+    engine, new = store.opened(), iter(range(100, 200))
+
+    def comes(_: int) -> None:
+        if (number := next(new)) < 105:
+            store.exchanges(row(number, NOW + number * 1000))
+
+    [finding] = await MarkIndex(engine, ALL, at_once=7).look(comes)
+    assert (finding.missing, finding.said) == (0, "19 exchanges")
+    await engine.dispose()
+
+
 def gone(connection: Any) -> None:
     connection.execute(delete(marks))
 
