@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import cast
 
-from collector.conversation import answered, asked, sockets, tables
+from collector.conversation import answered, asked, tables
 from collector.conversation.document import Conversation, Link, Message, Part, Values
 from collector.conversation.missing import words
 from collector.conversation.room import Room
@@ -76,8 +76,8 @@ def _read(told: Conversation, reading: Reading, inference: Object, room: Room) -
     if protocol == "mcp":
         told["rpc"] = answered.rpc(reading, room)
         return
-    if sockets.is_socket(inference):
-        body: object = sockets.asked(reading, room)
+    if asked.is_socket(inference):
+        body: object = asked.over_socket(reading, room)
     else:
         body = reading.asked if reading.request.starts_as_json and protocol != "kserve-v2-grpc" else None
     if protocol in ("kserve-v2", "kserve-v2-grpc") and operation in _TENSORS:

@@ -122,7 +122,7 @@ class Correlator:
 
     def _tap_entry(self, proxy: Proxy, entry: Entry) -> Iterator[None]:
         batch = entry.message
-        if not isinstance(batch, tap_pb2.Batch):  # after a restart
+        if not isinstance(batch, tap_pb2.Batch):  # what a journal gives again was not parsed yet
             batch = tap_pb2.Batch()
             try:
                 batch.ParseFromString(entry.payload)
