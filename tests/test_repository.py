@@ -44,6 +44,12 @@ def test_no_file_is_longer_than_400_lines() -> None:
     assert long == {}
 
 
+def test_values_of_which_no_type_is_known_are_few() -> None:
+    """Lines of `collector` with the word Any, imports among them. Whoever needs one more finds a type for another."""
+    files = [path for path in SOURCES if path.is_relative_to(ROOT / "collector") and path.suffix == ".py"]
+    assert sum(bool(re.search(r"\bAny\b", line)) for path in files for line in path.read_text().splitlines()) < 100
+
+
 def test_no_function_is_longer_than_60_lines() -> None:
     long = []
     for path in SOURCES:

@@ -6,9 +6,9 @@ one that is not is left out (and fails tests/access/test_texts.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Literal, Union, get_args, get_origin, is_typeddict
 
 import msgspec
 
@@ -93,11 +93,13 @@ LEFT_OUT: dict[type, set[str]] = {
     McpMessage: {"name"},
 }
 
-Rule = Callable[[Any], Any]
+Rule = Callable[[object], object]
 
 
-def _headers(pairs: Any) -> Any:
+def _headers(pairs: object) -> object:
     """The names, and the values of HEADERS."""
+    if not isinstance(pairs, Iterable):
+        raise TypeError("headers are pairs")
     return [[name, _header(name, value)] for name, value in pairs]
 
 
@@ -107,8 +109,10 @@ def _header(name: str, value: str) -> str:
     return value if name in HEADERS else HIDDEN
 
 
-def _path(path: str) -> str:
+def _path(path: object) -> str:
     """A query may hold what is asked."""
+    if not isinstance(path, str):
+        raise TypeError("a path is a text")
     before, mark, _ = path.partition("?")
     return before + mark + HIDDEN if mark else path
 
@@ -160,17 +164,24 @@ def _members(kind: type) -> Rule:
     found = {field.name: _rule(kind, field.name, field.kind) for field in fields(kind)}
     rules: Mapping[str, Rule] = {name: rule for name, rule in found.items() if rule is not None}
 
-    def members(value: Any) -> Any:
+    def members(value: object) -> object:
+        if not isinstance(value, dict):
+            raise TypeError(f"a {kind.__name__} has members")
         return {name: rules[name](member) for name, member in value.items() if name in rules}
 
     return members
 
 
 def _each(rule: Rule) -> Rule:
-    return lambda values: [rule(value) for value in values]
+    def each(values: object) -> object:
+        if not isinstance(values, Iterable):
+            raise TypeError("values of a list are expected")
+        return [rule(value) for value in values]
+
+    return each
 
 
-def _same(value: Any) -> Any:
+def _same(value: object) -> object:
     return value
 
 

@@ -14,7 +14,7 @@ from collector.access.looker import Person
 from collector.access.proof import CannotProveError, NotProvenError, audiences, peek
 from collector.clock import Clock
 from collector.enrich.api import Api, ApiError, Timings, connect_with
-from collector.enrich.resource import KubernetesObject
+from collector.enrich.resource import KubernetesObject, items
 from collector.health import Component
 from collector.settings.access import KubernetesLogin
 
@@ -111,7 +111,7 @@ def person_in(status: KubernetesObject, audience: str) -> Person | None:
     user = status.get("user")
     if status.get("authenticated") is not True or not isinstance(user, dict):
         return None
-    if audience and audience not in (status.get("audiences") or []):
+    if audience and audience not in items(status.get("audiences")):
         return None
     name, groups, extra = user.get("username"), user.get("groups") or [], user.get("extra")
     if not isinstance(name, str) or not name:

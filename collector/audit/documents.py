@@ -1,13 +1,15 @@
 """What the OpenAPI description says of answers. The routes send stored bytes: these models describe, they do not serialise."""
 
 from functools import cache
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from collector.access.look import LookData
 from collector.audit.call_documents import Calls
 from collector.audit.counted_documents import Facets, Histogram
+from collector.audit.ledger_documents import LedgerMapDocument, LedgerPage
+from collector.audit.usage_documents import UsagePage
 from collector.conversation.document import Conversation
 from collector.conversation.timeline_document import Timeline
 from collector.enrich.status import Freshness
@@ -15,13 +17,9 @@ from collector.messages.field import field, reference, schemas
 from collector.messages.record import Record
 from collector.messages.service import KnownService
 
-Responses = dict[int | str, dict[str, Any]]
+Responses = dict[int | str, dict[str, object]]
 
 _API = "Meshscribe"
-
-
-class _Said(BaseModel):
-    model_config = ConfigDict(extra="allow")
 
 
 class Wrong(BaseModel):
@@ -83,154 +81,19 @@ class LookPage(TypedDict, total=False):
     next: Annotated[str, field("The cursor of the next page.", _API, "on the last page", "eyJrIjoi…")]
 
 
-class Counts(_Said):
-    """announced = received + dropped + missing. lost = dropped + missing + refused + malformed − cured.missing, which is never netted."""
+class Component(TypedDict):
+    """A part of the process."""
 
-    announced: int = Field(description="Streams that the proxy says ended.")
-    received: int = Field(description="Ends of streams that came.")
-    dropped: dict[str, int] = Field(description="Ends that the proxy dropped, by reason, and `total`.")
-    missing: int = Field(description="Ends in batches that were sent and had not arrived when the window ended.")
-    refused: dict[str, int] = Field(description="Access log entries that the collector refused, by reason, and `total`.")
-    malformed: dict[str, int] = Field(description="Messages that could not be read, and dead letters, by reason, and `total`.")
-    both: int = Field(description="Exchanges with both witnesses.")
-    tap_only: int
-    access_log_only: int
-    without_tap: int = Field(description="Of access_log_only: those of which a tap was expected.")
-    without_access_log: int = Field(description="Of tap_only: those of which a log entry was expected.")
-    access_log_entries: int = Field(description="Access log entries that came.")
-    late: int = Field(description="Pieces that came after their exchange was closed.")
-    cured: dict[str, int] = Field(description="What of missing, without_tap and without_access_log came after all, whenever.")
-    lost: int
-    gaps: int = Field(description="without_tap + without_access_log − what of them came + times_away.")
-    times_away: int = Field(description="How often the collector was away then; the same absence counts for each item that it touches.")
-    state: Literal["nothing_lost", "lost", "gaps", "nothing_reported"]
-    verdict: str = Field(description="The state as a sentence: what, where, why.")
+    name: Annotated[str, field("Its name.", _API, "", "journal")]
+    ok: Annotated[bool, field("Whether it works.", _API, "", True)]
+    detail: Annotated[str, field("What it says of itself.", _API, "", "")]
 
 
-class Window(BaseModel):
-    start: str
-    seconds: float
+class Readiness(TypedDict):
+    """Whether the process is ready."""
 
-
-class LedgerItem(Counts):
-    node: str
-    sender: str | None = Field(None, description="Who sent in its name, as the mesh vouches for it. Two senders are two proxies.")
-    namespace: str | None = None
-    workload: str | None = None
-    window: Window | None = Field(None, description="Unless group=proxy.")
-    windows: int | None = Field(None, description="With group=proxy: how many were summed, from `first` to `last`.")
-    first: str | None = None
-    last: str | None = None
-    damaged: bool | None = Field(None, description="true: the window's JSON is damaged; its numbers are those of the row's columns.")
-    why: str | None = Field(None, description="With damaged.")
-    cures: dict[str, dict[str, int]] | None = Field(
-        None, description="Unless group=proxy: what this window takes back, by the start of the window that counted it."
-    )
-
-
-class Away(_Said):
-    """The collector took nothing in between."""
-
-    from_: str = Field(alias="from")
-    to: str
-    reason: Literal["stopped", "killed", "hung", "damaged"] | None = None
-    clock_suspect: bool | None = Field(None, description="true: the clock was set meanwhile, and how long it was is not known.")
-
-
-class Totals(Counts):
-    proxies: int
-    log_only: int = Field(description="Of the proxies: those that have no tap. What their access logs lost nobody announces.")
-    windows: int
-    first: str | None = None
-    last: str | None = None
-    away: list[Away] = Field(description="When the collector was away, newest first, 100 at most.")
-    as_of: str | None = Field(None, description="Up to when there are windows: what the verdict speaks of.")
-
-
-class LedgerPage(BaseModel):
-    items: list[LedgerItem]
-    totals: Totals | None = Field(None, description="Of all that matches, beyond this page; on the first page only.")
-    next: str | None = None
-
-
-class MapCell(BaseModel):
-    start: int = Field(description="Which step it is, from 0.")
-    state: Literal["nothing_lost", "lost", "gaps", "nothing_reported"]
-    announced: int
-    received: int
-    lost: int = Field(0, description="Absent where it is 0.")
-    gaps: int = Field(0, description="Absent where it is 0. Times when the collector was away are told once for all, in `away`.")
-
-
-class MapLine(BaseModel):
-    node: str
-    sender: str | None = None
-    namespace: str | None = None
-    workload: str | None = None
-    lost: int
-    gaps: int
-    cells: list[MapCell] = Field(description="Only of steps in which the proxy reported.")
-
-
-class LedgerMapDocument(BaseModel):
-    since: str
-    until: str
-    step_seconds: float
-    steps: int
-    proxies: int = Field(description="All that reported, shown or not.")
-    items: list[MapLine]
-    away: list[Away]
-    truncated: bool | None = Field(None, description="true: too many proxies reported; choose a namespace or a node.")
-
-
-class UsageCoverage(BaseModel):
-    without_usage: int = Field(description="Calls of which no usage is known: what they used is in no sum.")
-    share_without_usage: float = Field(description="Their share of all calls, from 0 to 1.")
-    reasons: dict[str, int] | None = Field(None, description="The same, by reason (`usage_absent` of the record).")
-    unclassed: int | None = Field(None, description="Calls whose tokens are known and not by class (decoding.md): they are in no sum.")
-    units: int | None = Field(None, description="Calls whose usage is told in other units than tokens.")
-    estimated: int | None = Field(None, description="Calls whose tokens are the operator's tokenizer's estimate.")
-    revised: int | None = Field(None, description="Calls of which a later revision was counted in place of the first.")
-    late: int | None = Field(None, description="Calls that came when retention had ended their day: they are in no other number.")
-
-
-class UsageNumbers(BaseModel):
-    calls: int = Field(description="Calls at the hop that is billed.")
-    tokens: dict[str, int] = Field(description="By class (`usage_classes` of the record), each token once; without those that are 0.")
-    coverage: UsageCoverage
-
-
-class UsageGroup(UsageNumbers):
-    group: dict[str, str] = Field(description="The values it was summed by; one that is not known is absent.")
-    folded: bool | None = Field(None, description="true: calls of several values, too many to be told apart (usage.keys_per_day).")
-
-
-class UsageLosses(BaseModel):
-    lost: int = Field(description="What the ledger says was lost for good: it may have held calls.")
-    times_away: int = Field(description="How often the collector was away.")
-
-
-class UsagePage(BaseModel):
-    items: list[UsageGroup]
-    totals: UsageNumbers = Field(description="Of all that matches, also of what `left_out` counts.")
-    since: str = Field(description="The first hour that is summed.")
-    until: str = Field(description="The end of the last hour.")
-    left_out: int | None = Field(None, description="Groups with fewer calls, beyond `limit`.")
-    uncounted_before: str | None = Field(
-        None, description="Exchanges of an older version that began before are still being counted. `none yet`: nothing of them is."
-    )
-    losses: UsageLosses | None = Field(None, description="Absent: not known of what you may see.")
-
-
-class Component(BaseModel):
-    name: str
-    ok: bool
-    detail: str
-
-
-class Readiness(BaseModel):
-    ok: bool
-    components: list[Component]
+    ok: Annotated[bool, field("Whether every part works.", _API, "", True)]
+    components: Annotated[list[Component], field("The parts.", _API, "")]
 
 
 def _problem(description: str) -> dict[str, object]:
@@ -249,7 +112,8 @@ def _header(description: str) -> dict[str, object]:
 @cache
 def record_schemas() -> dict[str, dict[str, object]]:
     """Of the answers that are no models here: made from the types of records."""
-    return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage)
+    answered = (ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage, Readiness)
+    return schemas(*answered, LedgerPage, LedgerMapDocument, UsagePage)
 
 
 _FAULTS: Responses = {
@@ -286,16 +150,15 @@ TAIL: Responses = {
     },
     **_FAULTS,
 }
-LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
+LEDGER: Responses = {200: _answer(LedgerPage, "A page of the ledger, with a verdict on each item"), **_FAULTS}
 LEDGER_MAP: Responses = {
-    200: {"model": LedgerMapDocument, "description": "Proxies, those that lost most first, each with its stretches of time"},
+    200: _answer(LedgerMapDocument, "Proxies, those that lost most first, each with its stretches of time"),
     **_FAULTS,
 }
 USAGE: Responses = {
     200: {
-        "model": UsagePage,
         "description": "Sums of usage, each with what is not known of it",
-        "content": {"text/csv": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": reference(UsagePage)}, "text/csv": {"schema": {"type": "string"}}},
     },
     **_FAULTS,
 }
@@ -328,7 +191,7 @@ BODY: Responses = {
 }
 ALIVE: Responses = {200: {"description": "It does", "content": {"application/json": {"example": {"ok": True}}}}}
 READY: Responses = {
-    200: {"model": Readiness, "description": "All components are ok"},
-    503: {"model": Readiness, "description": "A component is not ok"},
+    200: _answer(Readiness, "All components are ok"),
+    503: _answer(Readiness, "A component is not ok"),
 }
 METRICS: Responses = {200: {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}}

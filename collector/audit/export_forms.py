@@ -10,19 +10,20 @@ import base64
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from collector.audit.export_pages import Body, Item
+from collector.audit.usage_documents import UsageGroup
 from collector.messages.facts import FACTS, Value, facts
-from collector.messages.usage_counts import ESTIMATED, LATE, TOKENS, UNCLASSED, UNITS
+from collector.messages.usage_counts import TOKENS
 
 END = "meshscribe_export"  # the member of NDJSON's last line, and what CSV's begins with behind a #
 SIDES = ("request", "response")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠", "|", "%")
 USAGE_END = "#meshscribe_usage"  # what the last line begins with
-_UNTOLD = (UNCLASSED, UNITS, ESTIMATED, LATE)
+_UNTOLD: tuple[Literal["unclassed", "units", "estimated", "late"], ...] = ("unclassed", "units", "estimated", "late")
 
 
 class Form(Protocol):
@@ -124,7 +125,7 @@ def _cell_of(body: Body | None) -> str:
     return "damaged" if body.damaged is not None else f"base64:{base64.b64encode(body.data).decode()}"
 
 
-def csv_of(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def csv_of(items: Sequence[UsageGroup], names: Sequence[str]) -> str:
     """`items` of GET /v1/usage; `names`: what they are grouped by."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -132,7 +133,7 @@ def csv_of(items: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     for item in items:
         tokens, coverage = item["tokens"], item["coverage"]
         known = [cell(item["group"].get(name)) for name in names]
-        counts = [coverage[name] for name in ("without_usage", "share_without_usage")]
+        counts = [coverage["without_usage"], coverage["share_without_usage"]]
         more = [coverage.get(name, 0) for name in _UNTOLD]
         writer.writerow([*known, int(item.get("folded", False)), item["calls"], *(tokens.get(name, 0) for name in TOKENS), *counts, *more])
     return text.getvalue()

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -29,7 +29,7 @@ class Cures(msgspec.Struct):
     cured: dict[str, dict[datetime, int]] = {}
 
 
-_window = msgspec.json.Decoder(dict[str, Any]).decode
+_window = msgspec.json.Decoder(dict[str, object]).decode
 _cures = msgspec.json.Decoder(Cures).decode
 
 

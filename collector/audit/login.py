@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from typing import TypedDict
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -31,6 +32,29 @@ AGAIN = "This login was not begun here, or took too long. Begin it again."
 AWAY = "Whoever has to be asked about you does not answer now. Try again."
 ELSEWHERE = "That form did not come from a page of ours. Begin again here."
 _log = logging.getLogger("meshscribe.access")
+
+
+class OidcWay(TypedDict):
+    """By an OpenID Connect provider."""
+
+    issuer: str
+    client_id: str
+    audience: str
+    scopes: list[str]
+
+
+class KubernetesWay(TypedDict):
+    """By a token of Kubernetes, made for this audience; empty: for the API server itself."""
+
+    audience: str
+
+
+class Ways(TypedDict, total=False):
+    """How one may log in, by what there is. `token`: with one of a file."""
+
+    oidc: OidcWay
+    kubernetes: KubernetesWay
+    token: dict[str, str]
 
 
 class Desk:
@@ -93,7 +117,8 @@ class Desk:
 
     def ways(self) -> bytes:
         """How the command line may log somebody in: nothing that is secret."""
-        settings, ways = self._settings, {}
+        settings = self._settings
+        ways: Ways = {}
         if settings.oidc.issuer:
             oidc = settings.oidc
             ways["oidc"] = {"issuer": oidc.issuer, "client_id": oidc.client_id, "audience": oidc.audience, "scopes": oidc.scopes}

@@ -10,7 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -23,6 +23,9 @@ from collector.audit.long_answers import NoSeatError
 from collector.audit.looking import ForbiddenError, ReasonNeededError
 from collector.errors import BadInputError, PermanentError
 from collector.store.errors import of_file
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 MEDIA_TYPE = "application/problem+json"
 UNAUTHENTICATED = "urn:meshscribe:problem:unauthenticated"
@@ -68,7 +71,7 @@ class NotFoundError(PermanentError):
     """What was asked for is not in the store. The message says what, and why it may be so."""
 
 
-def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+def problem(status: int, detail: str, kind: str = "about:blank", *, headers: Mapping[str, str] | None = None, **more: object) -> Response:
     """A problem JSON response. `more` are its extension members."""
     title = HTTPStatus(status).phrase
     body = {"type": kind, "title": title, "status": status, "detail": detail, **more}
@@ -103,9 +106,9 @@ def fault(error: BaseException, what: str) -> Response:
     return problem(500, "A fault of the collector's. Its log says more under the instance's id.", FAULT, instance=instance)
 
 
-def damaged(detail: str, **more: Any) -> Response:
+def damaged(detail: str, *, instance: str | None = None) -> Response:
     """The answer where what is stored is not what was written."""
-    return problem(500, detail, DAMAGED, **more)
+    return problem(500, detail, DAMAGED) if instance is None else problem(500, detail, DAMAGED, instance=instance)
 
 
 def _of_file(error: BaseException) -> bool:
@@ -188,7 +191,7 @@ def _bad_parameters(faults: Sequence[Fault]) -> Response:
     return problem(400, f"Nothing was looked up. Wrong: {names}.", BAD_PARAMETERS, errors=errors)
 
 
-def _fault(found: Mapping[str, Any]) -> Fault:
+def _fault(found: ErrorDetails) -> Fault:
     """A fault as FastAPI reports it; its location is (where, name, …)."""
     name = str(found["loc"][1]) if len(found["loc"]) > 1 else _LINE
     if found["type"] == "extra_forbidden":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -20,12 +20,13 @@ from collector.audit.looking import reach, saw, within
 from collector.audit.moments import Span, rfc3339, span
 from collector.audit.pages import answer
 from collector.audit.parameters import UsageQuery, Usages
+from collector.audit.usage_documents import UsageCoverage, UsageGroup, UsageLosses, UsageNumbers
 from collector.audit.usage_queries import Hours
 from collector.audit.values import Grouping
 from collector.clock import Clock
 from collector.messages.ledger import BY_REASON, MISSING
 from collector.messages.ledger_data import LARGEST
-from collector.messages.usage_counts import ABSENT, CALLS, ESTIMATED, LATE, REASONS, REVISED, SUMS, TOKENS, UNCLASSED, UNITS
+from collector.messages.usage_counts import ABSENT, CALLS, LATE, REASONS, SUMS, TOKENS
 from collector.store.engine import snapshot
 from collector.store.schema import ledger, usage_keys
 from collector.store.sql_types import FoundRow
@@ -35,6 +36,7 @@ from collector.store.usage_deltas import HOUR_US, HOURS
 from collector.store.usage_recount import state
 
 DEFAULT_LIMIT = 1000
+UNTOLD: tuple[Literal["unclassed", "units", "estimated", "revised", "late"], ...] = ("unclassed", "units", "estimated", "revised", "late")
 
 
 def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
@@ -55,30 +57,12 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     return routes
 
 
-class Numbers(TypedDict):
-    """Calls, tokens by class, and what the tokens do not tell."""
-
-    calls: int
-    tokens: dict[str, int]
-    coverage: dict[str, float | dict[str, int]]
-
-
-class Item(TypedDict, total=False):
-    """Of one group: `Numbers` behind its names. `folded`: it stands for more keys than a day may have."""
-
-    group: dict[str, object]
-    folded: bool
-    calls: int
-    tokens: dict[str, int]
-    coverage: dict[str, float | dict[str, int]]
-
-
-async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> tuple[list[Item], dict[str, object]]:
+async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> tuple[list[UsageGroup], dict[str, object]]:
     """The groups, and what is said beside them."""
     dialect, covered, limit = connection.dialect.name, _own(found), query.limit or DEFAULT_LIMIT
     kept = (await connection.execute(queries.extent())).one()
     bounds = Hours(max(asked.first, (kept.first or 0) * HOURS), min(asked.behind, ((kept.last or 0) + 1) * HOURS))
-    items: list[Item] = []
+    items: list[UsageGroup] = []
     left_out = 0
     total = dict.fromkeys(SUMS, 0)
     if kept.first is not None and bounds.first < bounds.behind:
@@ -122,13 +106,13 @@ def names_of(grouping: Grouping) -> list[str]:
     return [*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations), *unit]
 
 
-def _item(query: UsageQuery, row: FoundRow) -> Item:
+def _item(query: UsageQuery, row: FoundRow) -> UsageGroup:
     grouping, named = query.group_by, row._mapping
     group = {name: named[name] for name in (*grouping.dimensions, *(f"annotation:{one}" for one in grouping.annotations))}
     group = {name: value for name, value in group.items() if value is not None}
     if grouping.unit:
         group[grouping.unit] = queries.at(grouping.unit, row.at)
-    told: Item = {"group": group}
+    told: UsageGroup = {"group": group}
     if row.folded and (grouping.dimensions or grouping.annotations):
         told["folded"] = True
     numbers = _numbers(_sums(row))
@@ -144,21 +128,23 @@ def _sums(row: FoundRow) -> dict[str, int]:
     return {name: int(getattr(row, name) or 0) for name in SUMS}
 
 
-def _numbers(sums: dict[str, int]) -> Numbers:
+def _numbers(sums: dict[str, int]) -> UsageNumbers:
     """Calls, tokens by class, and what the tokens do not tell."""
     without = {reason: sums[name] for reason, name in zip(REASONS, ABSENT, strict=True) if sums[name]}
     untold = sum(without.values())
-    coverage: dict[str, float | dict[str, int]] = {
+    coverage: UsageCoverage = {
         "without_usage": untold,
         "share_without_usage": round(untold / sums[CALLS], 6) if sums[CALLS] else 0.0,
     }
     if without:
         coverage["reasons"] = without
-    coverage |= {name: sums[name] for name in (UNCLASSED, UNITS, ESTIMATED, REVISED, LATE) if sums[name]}
+    for name in UNTOLD:
+        if sums[name]:
+            coverage[name] = sums[name]
     return {"calls": sums[CALLS], "tokens": {name: sums[name] for name in TOKENS if sums[name]}, "coverage": coverage}
 
 
-async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> dict[str, int] | None:
+async def _losses(connection: AsyncConnection, query: UsageQuery, asked: Hours, found: Reach) -> UsageLosses | None:
     """What the ledger says was lost in these hours. None: of who looks the ledger says nothing, as of a consumer."""
     if not found.everything and not found.namespaces:
         return None

@@ -12,7 +12,7 @@ from collector.commands.options import Format
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from collector.commands.client import Told
+    from collector.access.look import LookData
 
 
 access = typer.Typer(help="Who may look at the audit API.", no_args_is_help=True)
@@ -94,7 +94,7 @@ def _print(items: list[bytes], output: Format) -> None:
         screen.console().print("Nobody has looked at it.")
 
 
-def _table(items: list[Told]) -> Table:
+def _table(items: list[LookData]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import msgspec
@@ -21,8 +21,8 @@ BUSY_TRIES = 5  # where the server says that this client has too many queries un
 BUSY_SECONDS = 5.0  # that one try waits at most, whatever Retry-After says
 PAGE = 100  # what the API gives by default; asking for no more, no setting of the server's can refuse it
 
-
-Told = Mapping[str, Any]  # JSON of a server, as it reads: looked at member by member, and nothing is taken for sure
+# JSON of a server, as it reads: looked at member by member, and nothing is taken for sure.
+Told = Mapping[str, object]
 
 
 class Page(msgspec.Struct):
@@ -147,9 +147,11 @@ def _who(url: str, token: Token | None) -> str:
 def _detail(answer: httpx.Response) -> str:
     """What problem JSON says; of anything else its beginning."""
     try:
-        problem: Told = msgspec.json.decode(answer.content, type=dict[str, Any])
+        problem = msgspec.json.decode(answer.content, type=dict[str, object])
     except msgspec.DecodeError:
         return answer.text[:200] or answer.reason_phrase
-    errors = [f"{found.get('parameter')}: {found.get('detail')}" for found in problem.get("errors", [])]
+    faults = problem.get("errors")
+    found = [fault for fault in faults if isinstance(fault, dict)] if isinstance(faults, list) else []
+    errors = [f"{fault.get('parameter')}: {fault.get('detail')}" for fault in found]
     told = "\n".join(errors) or str(problem.get("detail", answer.reason_phrase))
     return f"{told} ({problem['instance']})" if "instance" in problem else told

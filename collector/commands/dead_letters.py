@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypedDict, TypeVar
 
 import typer
 
@@ -16,7 +16,6 @@ from collector.commands.options import Format
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from collector.commands.client import Told
     from collector.dead_letters import DeadLetter, DeadLetters
     from collector.settings import Settings
     from collector.upkeep.resend import Sent
@@ -28,6 +27,20 @@ dead_letters = typer.Typer(help="What could never be written: looks at it, sends
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Letters; their first characters suffice.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All letters, or all of --origin.")]
 Origin = Annotated[str | None, typer.Option(help="Only those of `sink`, or of `relay:NAME`.")]
+
+
+class Line(TypedDict):
+    """A letter as it is listed."""
+
+    id: str
+    origin: str
+    at: str
+    reason: str
+    journal: str
+    position: int
+    ordinal: int
+    content_type: str
+    bytes: int
 
 
 class Part(StrEnum):
@@ -190,7 +203,7 @@ def _only(found: list[DeadLetter], name: str) -> DeadLetter:
     return found[0]
 
 
-def _told(letter: DeadLetter) -> dict[str, object]:
+def _told(letter: DeadLetter) -> Line:
     from collector.messages.times import timestamp
 
     return {
@@ -234,7 +247,7 @@ def _kept(letter: DeadLetter) -> object:
         return letter.data.decode("utf-8", "replace")
 
 
-def _table(found: Sequence[Told]) -> Table:
+def _table(found: Sequence[Line]) -> Table:
     from rich.table import Table
     from rich.text import Text
 

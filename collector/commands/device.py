@@ -18,6 +18,7 @@ from collector.access.proof import audiences, peek
 from collector.commands.exits import DeniedError, InputError, UnreachableError
 
 if TYPE_CHECKING:
+    from collector.audit.login import OidcWay
     from collector.commands.client import Told
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -26,26 +27,26 @@ MAX_STEP = 60.0
 SECONDS = 30
 
 
-def device_token(http: httpx.Client, oidc: Mapping[str, object], say: Callable[[str], None], sleep: Callable[[float], None]) -> str:
+def device_token(http: httpx.Client, oidc: OidcWay, say: Callable[[str], None], sleep: Callable[[float], None]) -> str:
     """A token for the audit API. Raises UnreachableError or DeniedError."""
     try:
-        return _choose(_granted(http, oidc, say, sleep), str(oidc["audience"]))
+        return _choose(_granted(http, oidc, say, sleep), oidc["audience"])
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UnreachableError(f"{oidc['issuer']} does not answer: {error or type(error).__name__}") from None
 
 
-def _granted(http: httpx.Client, oidc: Told, say: Callable[[str], None], sleep: Callable[[float], None]) -> Told:
-    found = _json(http.get(str(oidc["issuer"]).rstrip("/") + "/.well-known/openid-configuration"))
+def _granted(http: httpx.Client, oidc: OidcWay, say: Callable[[str], None], sleep: Callable[[float], None]) -> Told:
+    found = _json(http.get(oidc["issuer"].rstrip("/") + "/.well-known/openid-configuration"))
     if "device_authorization_endpoint" not in found:
         raise DeniedError(f"{oidc['issuer']} has no login by a code: paste a token (--paste), or log in with a browser")
     asked = {"client_id": oidc["client_id"], "scope": " ".join(oidc.get("scopes", ["openid"]))}
-    device = _json(http.post(found["device_authorization_endpoint"], data=asked))
+    device = _json(http.post(str(found["device_authorization_endpoint"]), data=asked))
     if "device_code" not in device:
         raise DeniedError(f"{oidc['issuer']} gives no code: {_said(device)} (its client {oidc['client_id']} must be public)")
     whole = device.get("verification_uri_complete")
     say(f"Open {device.get('verification_uri')} and enter {device.get('user_code')}" + (f", or open {whole}" if whole else ""))
-    form = {"grant_type": GRANT, "device_code": device["device_code"], "client_id": oidc["client_id"]}
-    return _await(http, found["token_endpoint"], form, device, sleep)
+    form = {"grant_type": GRANT, "device_code": str(device["device_code"]), "client_id": oidc["client_id"]}
+    return _await(http, str(found["token_endpoint"]), form, device, sleep)
 
 
 def _await(http: httpx.Client, url: str, form: Mapping[str, str], device: Told, sleep: Callable[[float], None]) -> Told:

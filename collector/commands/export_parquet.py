@@ -6,7 +6,6 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,9 +13,6 @@ from collector.commands.exits import InputError
 from collector.commands.export_place import EXTRA
 from collector.messages.facts import FACTS, Kind, Value, facts
 from collector.messages.times import microseconds
-
-if TYPE_CHECKING:
-    pass
 
 GROUP_ROWS, GROUP_BYTES = 10_000, 16 << 20
 LEVEL = 3
@@ -45,7 +41,7 @@ class ParquetFile:
         self._size = 0
 
     def __enter__(self) -> ParquetFile:
-        self._file: Any = self._parquet.ParquetWriter(self._path, self._schema, compression="zstd", compression_level=LEVEL)
+        self._file = self._parquet.ParquetWriter(self._path, self._schema, compression="zstd", compression_level=LEVEL)
         return self
 
     def __exit__(self, kind: object, /, *_: object) -> None:
@@ -72,11 +68,11 @@ class ParquetFile:
         self._lines, self._size = [], 0
 
     def _row(self, line: bytes) -> list[object]:
-        record: dict[str, Any] = msgspec.json.decode(line)
-        told = record.pop("bodies", {}) if self._bodies else {}
+        record: dict[str, object] = msgspec.json.decode(line)
+        told = record.pop("bodies", None) if self._bodies else None
         values: list[object] = [_value(value, fact.kind) for value, fact in zip(facts(record), FACTS, strict=True)]
         values.append(line.decode("utf-8", "replace") if not self._bodies else msgspec.json.encode(record).decode())
-        return [*values, *(_bytes(told.get(side, {})) for side in SIDES if self._bodies)]
+        return [*values, *(_bytes(told.get(side, {}) if isinstance(told, dict) else {}) for side in SIDES if self._bodies)]
 
 
 def _columns(arrow: ModuleType, bodies: bool) -> list[tuple[str, object]]:

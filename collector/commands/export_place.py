@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from collector.commands.exits import InputError, UnreachableError
 
@@ -91,7 +91,7 @@ class Bucket:
         except (ValueError, OSError) as error:
             raise InputError(f"{self._url}: {error}") from None
         self._prefix = self._prefix.rstrip("/")
-        self._kinds: Any = fs.FileType
+        self._kinds = fs.FileType
 
     def name(self, file: str) -> str:
         return f"{self._url.partition('?')[0].rstrip('/')}/{file}"

@@ -13,10 +13,12 @@ from collector.commands.options import Format
 from collector.messages.ledger import ACCOUNT, GAPS, MALFORMED, REFUSED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
     from rich.text import Text
 
-    from collector.commands.client import Told
+    from collector.audit.ledger_documents import LedgerItem, Totals
 
 _COUNTS = (*ACCOUNT, REFUSED, MALFORMED, "lost", *GAPS)
 _STYLES = {"lost": "red", "gaps": "yellow"}
@@ -109,7 +111,7 @@ def _print(items: list[bytes], totals: bytes, output: Format) -> None:
         out.print(screen.plain(f"{counts.get('proxies', 0)} proxies, {counts.get('windows', 0)} windows: {counts.get('verdict', '')}"))
 
 
-def _table(items: list[Told], totals: Told) -> Table:
+def _table(items: list[LedgerItem], totals: Totals) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True, footer_style="bold")
@@ -123,7 +125,7 @@ def _table(items: list[Told], totals: Told) -> Table:
     return table
 
 
-def _row(item: Told) -> list[Text]:
+def _row(item: LedgerItem) -> list[Text]:
     from rich.text import Text
 
     from collector.commands.screen import plain
@@ -134,6 +136,7 @@ def _row(item: Told) -> list[Text]:
     return [Text(plain(cell)) for cell in told]
 
 
-def _count(item: Told, name: str) -> int:
+def _count(item: Mapping[str, object], name: str) -> int:
     found = item.get(name, 0)
-    return int(found.get("total", 0) if isinstance(found, dict) else found)
+    number = found.get("total", 0) if isinstance(found, dict) else found
+    return number if isinstance(number, int) else 0

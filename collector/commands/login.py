@@ -14,7 +14,7 @@ from collector.commands.exits import DeniedError, InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from collector.commands.client import Told
+    from collector.audit.login import Ways
 
 
 def login(
@@ -56,13 +56,13 @@ def login(
     typer.echo(f"You are {who['name']} ({who['proof']}). Saved in {file}.")
 
 
-def _token(ways: Told, *, paste: bool, kubectl: bool, account: str | None, namespace: str | None, context: str | None) -> str:
+def _token(ways: Ways, *, paste: bool, kubectl: bool, account: str | None, namespace: str | None, context: str | None) -> str:
     if paste:
         return _pasted()
     if kubectl:
         from collector.commands.device import account_token, own_token
 
-        audience = str(ways.get("kubernetes", {}).get("audience", ""))
+        audience = ways.get("kubernetes", {}).get("audience", "")
         return account_token(account, namespace, context, audience) if account else own_token(context)
     if ways.get("oidc", {}).get("client_id"):
         import httpx
@@ -86,14 +86,14 @@ def _pasted() -> str:
     return token
 
 
-def _ways(url: str) -> Mapping[str, object] | None:
+def _ways(url: str) -> Ways | None:
     """How one can log in there; None: nobody is asked."""
     from collector.commands.client import AuditClient
     from collector.commands.exits import NothingThereError
 
     with AuditClient(url, token=None) as api:
         try:
-            found = api.get("/login/ways").json()
+            found: Ways = api.get("/login/ways").json()
         except NothingThereError:
             return None
     return found if isinstance(found, dict) else {}

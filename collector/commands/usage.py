@@ -13,7 +13,7 @@ from collector.commands import options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from collector.commands.client import Told
+    from collector.audit.usage_documents import UsageCoverage, UsageGroup, UsagePage
 
 _FILTERS = "Filters"
 
@@ -79,7 +79,7 @@ def usage(
         _print(answer.json(), group_by.split(","), output)
 
 
-def _print(told: Told, names: list[str], output: Format) -> None:
+def _print(told: UsagePage, names: list[str], output: Format) -> None:
     import orjson
 
     from collector.commands import screen
@@ -101,21 +101,21 @@ def _print(told: Told, names: list[str], output: Format) -> None:
         typer.echo(screen.plain(line), err=True)
 
 
-def sentences(told: Told) -> Iterator[str]:
+def sentences(told: UsagePage) -> Iterator[str]:
     """What people must know of these sums."""
     totals, coverage = told["totals"], told["totals"]["coverage"]
     yield f"{totals['calls']} calls, {sum(totals['tokens'].values())} tokens, from {told['since']} to {told['until']} (whole hours)."
     if coverage["without_usage"]:
         why = ", ".join(f"{reason} {number}" for reason, number in sorted(coverage["reasons"].items(), key=lambda one: -one[1]))
         yield f"Of {coverage['without_usage']} calls ({_share(coverage)}) no usage is known: {why}."
-    for name, said in (
-        ("unclassed", "calls have tokens that are told, but not by class: they are in no sum"),
-        ("units", "calls are told in other units than tokens"),
-        ("estimated", "calls are estimates of the tokenizer"),
-        ("late", "calls came when retention had ended their day, and are in no sum"),
+    for number, said in (
+        (coverage.get("unclassed"), "calls have tokens that are told, but not by class: they are in no sum"),
+        (coverage.get("units"), "calls are told in other units than tokens"),
+        (coverage.get("estimated"), "calls are estimates of the tokenizer"),
+        (coverage.get("late"), "calls came when retention had ended their day, and are in no sum"),
     ):
-        if coverage.get(name):
-            yield f"{coverage[name]} {said}."
+        if number:
+            yield f"{number} {said}."
     losses = told.get("losses")
     if losses is None:
         yield "What of it was lost is not known."
@@ -127,11 +127,11 @@ def sentences(told: Told) -> Iterator[str]:
         yield f"{told['left_out']} groups with fewer calls are not shown; the totals hold them: --limit shows more."
 
 
-def _share(coverage: Told) -> str:
+def _share(coverage: UsageCoverage) -> str:
     return f"{100 * coverage['share_without_usage']:.2f} %"
 
 
-def _table(told: Told, names: list[str]) -> Table:
+def _table(told: UsagePage, names: list[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -152,11 +152,11 @@ def _table(told: Told, names: list[str]) -> Table:
     return table
 
 
-def _style(item: Told) -> str:
+def _style(item: UsageGroup) -> str:
     return "yellow" if item["coverage"]["without_usage"] else ""
 
 
-def _names(item: Told, names: list[str]) -> list[str]:
+def _names(item: UsageGroup, names: list[str]) -> list[str]:
     """The group's values. What calls of several values are summed under is no name."""
     told = [item["group"].get(name, "-") for name in names]
     return [f"({value})" if item.get("folded") and value == "other" else value for value in told]

@@ -1,14 +1,19 @@
-"""The exchange as it is stored, opened again for reading: record and bodies become what the decoder's readers take. Pure."""
+"""The exchange as it is stored, opened again for reading: record and bodies become what the decoder's readers take. Pure.
+
+A JSON body that was cut is closed so that it can be read, with the text in whose middle it was cut. For numbers and names half a text is
+worse than none, so the decoder leaves it out; whoever reads what was said wants it.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from collector.conversation.cut import closed
 from collector.decode.decoder import joined
 from collector.decode.form import JSON
+from collector.decode.json_text import NotJSONError, complete_part, loads
 from collector.decode.limits import DEFAULT
 from collector.decode.opening import Opened, open_body
 from collector.decode.reading import Body, Reading
@@ -16,6 +21,9 @@ from collector.decode.values import Object, items, mapping, text
 from collector.messages.captured import Captured
 
 _LONGEST = DEFAULT.json_bytes - 1024  # room for what closes it
+_ESCAPE = 12  # bytes of the longest escape: two surrogates
+# A string that is not closed, from its quote on, at the end of other tokens.
+_TOKENS = re.compile(rb'(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +109,29 @@ def _shorten(body: Body, problems: list[str]) -> None:
         body.data = closed(body.data[:_LONGEST])
     elif not body.whole and body.form is JSON:
         body.data = closed(body.data)
+
+
+def closed(text: bytes) -> bytes:
+    """The text, closed behind its last character if that is in a string; else as `complete_part` has it."""
+    match = _TOKENS.match(text)
+    begin = match.end() if match else len(text)
+    if begin < len(text):
+        for shorter in range(_ESCAPE):
+            end = len(text) - shorter
+            if end <= begin:
+                break
+            found = complete_part(text[:end] + b'",')
+            if found and _is_json(found, end):
+                return found
+            if not shorter and not _is_json(complete_part(text[:begin] + b'"",'), begin):
+                break  # it stands where no string may: no end of it makes JSON of the text
+    return complete_part(text)
+
+
+def _is_json(text: bytes, end: int) -> bool:
+    """Whether it is JSON and the string that was cut is in it."""
+    try:
+        loads(text)
+    except NotJSONError:
+        return False
+    return len(text) > end

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import cast
 
-from collector.conversation import answered, asked, sockets, tables
-from collector.conversation.document import Conversation, Message, Values
+from collector.conversation import answered, asked, tables
+from collector.conversation.document import Conversation, Link, Message, Part, Values
 from collector.conversation.missing import words
-from collector.conversation.pairing import pair
 from collector.conversation.room import Room
 from collector.conversation.stored import Side, open_stored
 from collector.decode.reading import Reading
@@ -19,6 +20,7 @@ _TENSORS = ("infer", "infer_stream", "explain")
 _NO_RIGHT = "Who asks may not see texts: what was said is not shown."
 # What a fault of ours can raise on bytes that nobody thought of.
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+_Open = dict[str, deque[tuple[Link, Part]]]
 
 
 def conversation(record: Object, request: Side, response: Side) -> Conversation:
@@ -74,8 +76,8 @@ def _read(told: Conversation, reading: Reading, inference: Object, room: Room) -
     if protocol == "mcp":
         told["rpc"] = answered.rpc(reading, room)
         return
-    if sockets.is_socket(inference):
-        body: object = sockets.asked(reading, room)
+    if asked.is_socket(inference):
+        body: object = asked.over_socket(reading, room)
     else:
         body = reading.asked if reading.request.starts_as_json and protocol != "kserve-v2-grpc" else None
     if protocol in ("kserve-v2", "kserve-v2-grpc") and operation in _TENSORS:
@@ -87,7 +89,7 @@ def _read(told: Conversation, reading: Reading, inference: Object, room: Room) -
     told["messages"] += answered.messages(inference, room)
     if not told["messages"] and not told.get("outputs"):
         told["messages"] += answered.plain(reading, room)
-    pair(told["messages"])
+    _pair(told["messages"])
 
 
 def _said(told: Conversation, reading: Reading, protocol: str, inference: Object, body: object, room: Room) -> None:
@@ -116,3 +118,30 @@ def _rows(told: Conversation, reading: Reading, body: object, room: Room) -> Non
     answer = reading.answer if reading.response.starts_as_json and not reading.streamed else None
     if outputs := tables.rows(answer, _V1_ANSWERED, room):
         told["outputs"] = outputs
+
+
+def _pair(messages: Sequence[Message]) -> None:
+    """Sets `link` of each tool's call and its result: by the call's id, else by the tool's name in the order of calls. A result answers a
+    call that stands before it and has no result yet.
+    """
+    by_id: _Open = defaultdict(deque)
+    by_name: _Open = defaultdict(deque)
+    for number, message in enumerate(messages):
+        for place, part in enumerate(message["parts"]):
+            here: Link = {"message": number, "part": place}
+            if part["kind"] == "tool_call":
+                by_name[part.get("name", "")].append((here, part))
+                if "id" in part:
+                    by_id[part["id"]].append((here, part))
+            elif part["kind"] == "tool_result":
+                _answers(by_id[part["id"]] if "id" in part else by_name[part.get("name", "")], here, part)
+
+
+def _answers(waiting: deque[tuple[Link, Part]], here: Link, result: Part) -> None:
+    while waiting:
+        there, call = waiting.popleft()
+        if "link" not in call:
+            call["link"], result["link"] = here, there
+            if "name" in call:
+                result.setdefault("name", call["name"])
+            return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
@@ -15,6 +15,11 @@ from collector.messages.exchange import AccessLog
 from collector.messages.flags import BY_FIELD
 from collector.messages.queries import without_query_secrets
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from collector.messages.log_entry import Address, Common, LogEntry, Packed, Span
+
 T = TypeVar("T")
 PEER_PRINCIPAL = "io.istio.peer_principal"  # where mTLS ends before the connection that the request is in, as at waypoints
 _MAX_NAMES = 64  # of a certificate
@@ -23,13 +28,13 @@ _MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 _ENDS = (0, 6)  # AccessLogType NotSet and DownstreamEnd: the others tell of an exchange that still runs
 
 
-def is_end(entry: Any) -> bool:
+def is_end(entry: LogEntry) -> bool:
     """Whether this entry ends its exchange (not a start, a flush interval, or an upstream's own entry)."""
     common = entry.common_properties
     return common.access_log_type in _ENDS and not common.intermediate_log_entry
 
 
-def key_of(proxy: Proxy, entry: Any) -> KeyFields:
+def key_of(proxy: Proxy, entry: LogEntry) -> KeyFields:
     """The join key of an entry, equal to that of the tap for the same stream."""
     start = entry.common_properties.start_time
     told = start.seconds * 1_000_000 + start.nanos // 1000
@@ -38,7 +43,7 @@ def key_of(proxy: Proxy, entry: Any) -> KeyFields:
     return (proxy[0], proxy[1], request_id(entry.request.request_id.encode()), told)
 
 
-def read(entry: Any, problems: list[str]) -> AccessLog:
+def read(entry: LogEntry, problems: list[str]) -> AccessLog:
     """The entry as an AccessLog. What it tells that can't be is unknown, and added to `problems`."""
     common, request, response = entry.common_properties, entry.request, entry.response
     status, asked, answered = response.response_code.value, request.request_body_bytes, response.response_body_bytes
@@ -105,16 +110,16 @@ ENTRY_BYTES = 250  # a header that it carries
 _METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 
 
-def _named(entries: Any) -> dict[str, str]:
+def _named(entries: Mapping[str, str]) -> dict[str, str]:
     """Sorted: a map's order differs from process to process. Most are empty, and a copy of an empty one costs a microsecond."""
     return {name: entries[name] for name in sorted(entries)} if len(entries) else {}  # faster than items()
 
 
-def _span(common: Any, name: str, problems: list[str]) -> int | None:
+def _span(common: Common, name: str, problems: list[str]) -> int | None:
     if not common.HasField(name):
         return None
-    span = getattr(common, name)
-    told: int = span.seconds * 1_000_000 + span.nanos // 1000
+    span: Span = getattr(common, name)
+    told = span.seconds * 1_000_000 + span.nanos // 1000
     return told if 0 <= told <= _CENTURY_US else _unknown(None, numbers.DURATION_UNKNOWN, problems)
 
 
@@ -124,21 +129,21 @@ def _unknown(instead: T, problem: str, problems: list[str]) -> T:
     return instead
 
 
-def _address(common: Any, name: str) -> str:
+def _address(common: Common, name: str) -> str:
     """`ip:port` as Envoy prints it (IPv6 in brackets), a pipe's path, or that of a listener inside the proxy, as waypoints have."""
     if not common.HasField(name):
         return ""
-    address = getattr(common, name)
+    address: Address = getattr(common, name)
     socket = address.socket_address
     host = socket.address
     if not host:
         inner = address.envoy_internal_address
-        return f"envoy://{inner.server_listener_name}/{inner.endpoint_id}" if inner.server_listener_name else str(address.pipe.path)
+        return f"envoy://{inner.server_listener_name}/{inner.endpoint_id}" if inner.server_listener_name else address.pipe.path
     port = socket.port_value
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _flags(common: Any) -> int:
+def _flags(common: Common) -> int:
     if not common.HasField("response_flags"):
         return 0
     bits = 0
@@ -148,17 +153,17 @@ def _flags(common: Any) -> int:
     return bits
 
 
-def _principal(common: Any) -> str:
+def _principal(common: Common) -> str:
     """The caller's SPIFFE id: the first URI among its certificate's names, else what Istio hands on of a connection around this one."""
     if common.HasField("tls_properties"):
         for name in islice(common.tls_properties.peer_certificate_properties.subject_alt_name, _MAX_NAMES):
             if name.uri:
-                return str(name.uri)
+                return name.uri
     states = common.filter_state_objects
     return _told_principal(states[PEER_PRINCIPAL]) if PEER_PRINCIPAL in states else ""
 
 
-def _told_principal(packed: Any) -> str:
+def _told_principal(packed: Packed) -> str:
     """A text as Envoy packs it. What cannot be told whole is not told, as in the tap: a part of it could be another's name."""
     text, raw = StringValue(), BytesValue()
     try:

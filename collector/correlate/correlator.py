@@ -8,9 +8,10 @@ late. Whatever an entry holds, it raises nothing: what can't be taken in is a Fa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
+from envoy.service.accesslog.v3.als_pb2 import StreamAccessLogsMessage
 from google.protobuf.message import DecodeError
 
 from collector.correlate import access_log, crowd, memory, nodes, watch
@@ -21,11 +22,12 @@ from collector.correlate.ledger import Ledger
 from collector.correlate.limits import Closed, Limits
 from collector.correlate.memory import Memory
 from collector.correlate.openings import Openings
+from collector.correlate.pairing import Pairing
 from collector.correlate.pieces import add
 from collector.correlate.probes import is_probe
 from collector.correlate.received import Received
 from collector.correlate.restoring import Parts, checkpoint, take_up
-from collector.correlate.retelling import next_revision
+from collector.correlate.retold import next_revision
 from collector.correlate.state import Open, Pieces, Proxy, Remembered
 from collector.errors import blamed
 from collector.messages import access_log as messages
@@ -35,6 +37,9 @@ from collector.messages.entry import Entry, Kind
 from collector.messages.event import Place
 from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, LATE
+
+if TYPE_CHECKING:
+    from collector.messages.log_entry import LogEntry, LogMessage
 
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
@@ -56,6 +61,7 @@ class Correlator:
         self._ledger = Ledger(limits.ledger_us, limits.vms_kept)
         self._openings = Openings(limits.linger_us, limits.open_bytes)
         self._memory = Memory(limits.closed_keys, limits.late_bytes)
+        self._pairing = Pairing(self._openings, self._memory, self._ledger)
         self.answers = Answers()  # filled by those behind; here because it is part of the state
         self._parts = Parts(self.received, self._nodes, self._ledger, self._openings, self._memory, self.answers)
 
@@ -116,7 +122,7 @@ class Correlator:
 
     def _tap_entry(self, proxy: Proxy, entry: Entry) -> Iterator[None]:
         batch = entry.message
-        if batch is None:
+        if not isinstance(batch, tap_pb2.Batch):  # what a journal gives again was not parsed yet
             batch = tap_pb2.Batch()
             try:
                 batch.ParseFromString(entry.payload)
@@ -141,7 +147,7 @@ class Correlator:
                 yield
         self._ledger.vms.take(proxy, vm, batch, ends)
 
-    def _part(self, proxy: Proxy, vm: str, part: Any) -> None:
+    def _part(self, proxy: Proxy, vm: str, part: tap_pb2.Part) -> None:
         open_ = self._openings.streams.get((proxy[0], proxy[1], vm, part.stream))
         if open_ is None:
             open_ = self._begin_stream(proxy, vm, part)
@@ -161,7 +167,7 @@ class Correlator:
             return
         self._openings.linger(open_, self._now)
 
-    def _begin_stream(self, proxy: Proxy, vm: str, part: Any) -> Open | None:
+    def _begin_stream(self, proxy: Proxy, vm: str, part: tap_pb2.Part) -> Open | None:
         """A stream that is not open: a new exchange, or one that was closed before. None: it had told everything."""
         stream = part.stream
         key = (proxy[0], proxy[1], messages.request_id(part.request_id), part.start_us)
@@ -176,13 +182,12 @@ class Correlator:
         return self._revive(closed)
 
     def _access_log_entry(self, proxy: Proxy, entry: Entry) -> Iterator[None]:
-        message = entry.message
-        if message is None:
-            try:
-                message = messages.parse(entry.payload)
-            except DecodeError:
-                self._ledger.malformed(proxy, "unreadable_log")
-                return
+        told = entry.message
+        try:
+            message: LogMessage = told if isinstance(told, StreamAccessLogsMessage) else messages.parse(entry.payload)
+        except DecodeError:
+            self._ledger.malformed(proxy, "unreadable_log")
+            return
         if message.HasField("identifier") and message.identifier.node.id:
             proxy, cut = self._nodes.from_access_log(entry.sender, message.identifier.node)
             self._ledger.add(proxy, "labels_cut", cut)
@@ -202,7 +207,7 @@ class Correlator:
         self._ledger.add(proxy, "other_entries", len(logs) - counted)
         self._ledger.add(proxy, "tcp_entries", len(message.tcp_logs.log_entry))
 
-    def _log(self, proxy: Proxy, entry: Any) -> None:
+    def _log(self, proxy: Proxy, entry: LogEntry) -> None:
         problems: list[str] = []
         key, log = access_log.key_of(proxy, entry), access_log.read(entry, problems)
         same, closed = self._openings.of(key), self._memory.of(key)
@@ -233,55 +238,15 @@ class Correlator:
         limits = self._limits
         return limits.expects_tap and (not limits.tap_label or self._nodes.is_tapped(proxy, limits.tap_label))
 
-    # -- pairing
-
     def _settle_tap(self, open_: Open, tap: Pieces) -> bool:
         """The tap told all of it: closes it, if its access log entry is there or none is expected."""
         if open_.access_log is None:
-            same = self._openings.of(open_.key)
-            other = crowd.log_for(same, tap) if len(same) > 1 else None
-            if other is not None:
-                self._join(open_, other)
-            elif not open_.revision:
-                self._join_late(open_, tap)
+            self._pairing.tap_told(open_, tap)
         if open_.access_log is None and self._limits.expects_access_log:
             self._openings.settle(open_)
             return False
         self._close(open_)
         return True
-
-    def _join(self, open_: Open, other: Open) -> None:
-        """Gives this exchange the access log entry of another one, which is no more."""
-        open_.access_log = other.access_log
-        open_.problems += other.problems
-        self._openings.remove(other)
-
-    def _join_late(self, open_: Open, tap: Pieces) -> None:
-        """Takes the place of a closed exchange that was without a tap, as its revision."""
-        late = self._memory.log_for(open_.key, tap)
-        if late is None or late.kept is None:
-            return
-        self._ledger.add(open_.proxy, LATE)
-        kept = late.kept
-        open_.access_log, open_.problems = kept.access_log, open_.problems + kept.problems
-        open_.twin, open_.revision, open_.start_us, open_.gap = late.twin, late.revision + 1, late.start_us, late.gap
-        self._memory.take(late)
-
-    def _expire(self, open_: Open) -> None:
-        """Its time is over: pairs it with whatever waits under its key and may fit, and closes it."""
-        same = self._openings.of(open_.key)
-        if open_.tap is not None and open_.access_log is None:
-            other = crowd.any_log_for(same, open_.tap)
-            if other is not None:
-                self._join(open_, other)
-            elif not open_.revision:
-                self._join_late(open_, open_.tap)
-        elif open_.tap is None and open_.access_log is not None:
-            other = crowd.any_tap_for(same, open_.access_log)
-            if other is not None:
-                self._join(other, open_)
-                open_ = other
-        self._close(open_)
 
     # -- time and memory
 
@@ -294,7 +259,7 @@ class Correlator:
         quiet_since = now - self._limits.idle_us
         number = 0
         while (expired := self._openings.expired(now, quiet_since)) is not None:
-            self._expire(expired)
+            self._close(self._pairing.at_end(expired))
             number += 1
             if not number % self._limits.step:
                 yield

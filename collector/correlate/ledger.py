@@ -4,7 +4,7 @@ All numbers are differences and none is negative, so sums over windows are exact
 announced = received + dropped + missing, for everything that the proxy's newest batch speaks of. What an earlier window counted as
 missing, or as a gap, and came after all, is `cured` under that window's start; within its own window it is as if it had come in time.
 
-Bounded: see the constants here, in vms.py and in holes.py. What is beyond `PROXIES_KEPT` in one window is counted under no name, a reason
+Bounded: see the constants here and in vms.py. What is beyond `PROXIES_KEPT` in one window is counted under no name, a reason
 beyond `REASONS_KEPT` under "other".
 """
 

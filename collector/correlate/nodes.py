@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from collector.correlate.state import Proxy
 from collector.messages.exchange import Node
+
+if TYPE_CHECKING:
+    from collector.messages import tap_pb2
+    from collector.messages.log_entry import LogNode
 
 NODES_KEPT = 50_000
 NODES_BYTES = 64 << 20
@@ -42,7 +46,7 @@ class Nodes:
         proxy = (sender, node[:NAME_CHARS])
         return self._names.setdefault(proxy, proxy)
 
-    def from_tap(self, sender: str, node: Any) -> tuple[Proxy, int]:
+    def from_tap(self, sender: str, node: tap_pb2.Node) -> tuple[Proxy, int]:
         """Takes a tap batch's node in. Returns its proxy, and how many labels were cut that were not before."""
         raw = node.SerializeToString(deterministic=True)
         proxy = (sender, node.id)
@@ -70,7 +74,7 @@ class Nodes:
             self._raw[proxy] = raw, proxy
         return proxy, cut if fresh else 0
 
-    def from_access_log(self, sender: str, node: Any) -> tuple[Proxy, int]:
+    def from_access_log(self, sender: str, node: LogNode) -> tuple[Proxy, int]:
         """Takes the node of an access log stream's first message in (envoy.config.core.v3.Node). Returns what `from_tap` does."""
         proxy = self.named(sender, node.id)
         known = self.known.get(proxy)
@@ -134,7 +138,7 @@ def _size(node: Node) -> int:
     return 1000 + 4 * sum(map(len, texts)) + sum(150 + 4 * (len(name) + len(value)) for name, value in node.labels.items())
 
 
-def _from_metadata(proxy: Proxy, node: Any) -> tuple[Node, int]:
+def _from_metadata(proxy: Proxy, node: LogNode) -> tuple[Node, int]:
     fields = node.metadata.fields
 
     def text(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -10,6 +10,11 @@ from collector.correlate import numbers
 from collector.correlate.spans import mark
 from collector.correlate.state import Pieces, Stretch, Tail
 from collector.messages.tap_pb2 import REQUEST_BODY, REQUEST_RESPONSE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from collector.messages import tap_pb2
 
 # What things cost in memory besides their bytes (tests/correlate/test_memory.py measures it).
 BASE_BYTES = 1500  # an exchange
@@ -20,7 +25,7 @@ _HEAD_BYTES = 500  # a stream without its bodies
 _MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 
 
-def add(pieces: Pieces, part: Any) -> int:
+def add(pieces: Pieces, part: tap_pb2.Part) -> int:
     """Adds the part, returns the bytes it takes; -1: this part came before."""
     size = 0
     if part.index == pieces.next and pieces.spans is None:
@@ -61,7 +66,7 @@ def size_of_head(pieces: Pieces) -> int:
     return _HEAD_BYTES + texts + sum(len(block) for block in blocks if block is not None) + 32 * len(pieces.spans or ())
 
 
-def _tail(pieces: Pieces, held: Tail | None, told: Any) -> tuple[Tail | None, int]:
+def _tail(pieces: Pieces, held: Tail | None, told: tap_pb2.Tail) -> tuple[Tail | None, int]:
     """A body's tail, and the bytes it takes more. Told twice, which no filter does, the same one is kept in any order."""
     tail = Tail(told.offset, told.data)
     if not tail.data or tail.end > _MAX:
@@ -73,7 +78,7 @@ def _tail(pieces: Pieces, held: Tail | None, told: Any) -> tuple[Tail | None, in
     return kept, max(0, len(kept.data) - len(held.data))
 
 
-def _headers(pieces: Pieces, part: Any) -> int:
+def _headers(pieces: Pieces, part: tap_pb2.Part) -> int:
     size = 0
     if part.HasField("request_headers"):
         pieces.request_headers = block = part.request_headers.map
@@ -92,7 +97,7 @@ def _headers(pieces: Pieces, part: Any) -> int:
     return size
 
 
-def _runs(pieces: Pieces, runs: Any) -> int:
+def _runs(pieces: Pieces, runs: Iterable[tap_pb2.Run]) -> int:
     """Takes runs of chunks in, each joined with the stretch that it continues. Returns the bytes they take."""
     size = 0
     for run in runs:
@@ -148,9 +153,12 @@ def _times(pieces: Pieces, times: list[int], count: int) -> list[int]:
     return [min(time, _CENTURY_US) for time in (times + [0] * count)[:count]]
 
 
-def _end(pieces: Pieces, part: Any) -> None:
+def _end(pieces: Pieces, part: tap_pb2.Part) -> None:
     end = part.end
     pieces.last_index = part.index
+    at: int | None
+    request: int | None
+    response: int | None
     at, request, response, code = end.at_us, end.request_size, end.response_size, end.response_code
     if at > _CENTURY_US or request > _MAX or response > _MAX or (code and not 100 <= code <= 999):
         at, request, response, code = _known(pieces, at, request, response, code)

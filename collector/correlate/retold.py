@@ -1,6 +1,6 @@
 """Exchanges that are told again because another one is billed in their place: those of an application in front of a model that came first.
 
-Such an exchange is kept for a while as it was closed. Told again it is its own next revision (retelling.py), which is not billed. It is a
+Such an exchange is kept for a while as it was closed. Told again it is its own next revision, which is not billed. It is a
 part of the state that a checkpoint holds, so a replay decides as before. Bounded in bytes and time: what is not kept any more stays billed,
 and the model's exchange is not.
 """
@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from msgspec import structs
+
+from collector.correlate import crowd
+from collector.correlate.limits import Limits
+from collector.correlate.memory import Memory
+from collector.correlate.openings import Openings
 from collector.messages.exchange import Exchange
 
 MOST_BYTES = 8 << 20
@@ -72,6 +78,18 @@ class Retold:
         exchange = self._kept.pop(identity, None)
         if exchange is not None:
             self._bytes -= _size(exchange)
+
+
+def next_revision(exchange: Exchange, openings: Openings, memory: Memory, limits: Limits, now: int) -> Exchange | None:
+    """The exchange as it is told again, in step with the revisions that late pieces make. None: a later one was told since, or it is open
+    again, and its next revision will be told anyway.
+    """
+    of = exchange.key
+    key = (of.sender, of.node, of.request_id, of.start_us)
+    revision = exchange.revision + 1
+    if crowd.is_open(openings.of(key), of.twin) or not memory.again(key, of.twin, revision, now + max(limits.linger_us, limits.late_us)):
+        return None
+    return structs.replace(exchange, revision=revision, closed_at=now)
 
 
 def _size(exchange: Exchange) -> int:

@@ -4,16 +4,20 @@ One that was not heard for `QUIET_US`, or the longest unheard beyond `vms_kept`,
 `FORGOTTEN_KEPT` are kept. What it says afterwards begins a new count at its first batch (`rebased_vms`): what it had announced before was
 counted, so nothing counts twice; what it lost while it was forgotten is not known. One that even this number is forgotten of is new:
 what it announced before counts again, as missing.
+
+The batches of a VM that did not come are holes: spans of sequences, each with the ends that were in them, so a jump of any length costs one
+span. A batch that comes after all splits its span; its own totals say which of the span's ends lie before it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
-from collector.correlate import holes
 from collector.correlate.numbers import DAY_US, MAX
 from collector.correlate.state import Counts, Hole, Proxy, Vm, VmKey
 from collector.messages import tap_pb2
@@ -27,6 +31,8 @@ QUIET_US = 7 * DAY_US
 NAME_CHARS = 1024
 TOTAL_LIMIT = 1 << 44  # a VM that says it ended more streams is not believed
 DROPS_READ = 64  # there are few reasons: what is told beyond is not read
+HOLES_KEPT = 64  # of a VM; beyond, the oldest is forgotten: a batch of it that comes after all is taken for a repeat
+_FIRST = attrgetter("first")
 WENT_BACK, OUT_OF_RANGE = "totals_went_back", "totals_out_of_range"
 
 _REASONS = {value: name.lower() for name, value in tap_pb2.DropReason.items()}
@@ -51,22 +57,22 @@ class Vms:
         else:
             self.known.move_to_end(key)
         vm.heard_at = now
-        if sequence > vm.top or holes.within(vm, sequence) is not None:
+        if sequence > vm.top or _hole_of(vm, sequence) is not None:
             return vm
         self._ledger.add(proxy, "repeated_batches")
         return None
 
-    def take(self, proxy: Proxy, vm: Vm, batch: Any, ends: int) -> None:
+    def take(self, proxy: Proxy, vm: Vm, batch: tap_pb2.Batch, ends: int) -> None:
         """Takes a batch into account that has so many ends."""
         counts = self._ledger.of(proxy)
         if not vm.top and self.forgotten and self.forgotten.pop(_ash((*proxy, vm.name)), 0) is None:
             _rebase(vm, batch, ends)
             _add(counts.counts, "rebased_vms", 1)
-        hole = holes.within(vm, batch.sequence)
+        hole = _hole_of(vm, batch.sequence)
         if hole is None:
             self._newest(vm, batch, ends, counts)
         else:
-            came = holes.fill(vm, hole, batch.sequence, batch.totals.ends_sealed, ends)
+            came = _fill(vm, hole, batch.sequence, batch.totals.ends_sealed, ends)
             _add(counts.counts, UNANNOUNCED, ends - came)
             if came:
                 self._ledger.cure(proxy, MISSING, hole.window, came)
@@ -77,7 +83,7 @@ class Vms:
         while self.known and next(iter(self.known.values())).heard_at <= now - QUIET_US:
             self._forget(next(iter(self.known)))
 
-    def _newest(self, vm: Vm, batch: Any, ends: int, counts: Counts) -> None:
+    def _newest(self, vm: Vm, batch: tap_pb2.Batch, ends: int, counts: Counts) -> None:
         """A batch above all that came: its totals hold, and what they announce besides its own ends is missing."""
         totals = batch.totals
         sealed = _believed(totals.ends_sealed, vm.ends_sealed, counts)
@@ -85,7 +91,7 @@ class Vms:
         came = min(ends, grown)
         if batch.sequence > vm.top + 1:
             hole = Hole(vm.top + 1, batch.sequence - 1, self._ledger.start_us, vm.ends_sealed, sealed - came)
-            holes.open_hole(vm, hole)
+            _open_hole(vm, hole)
         vm.top, vm.ends_sealed = batch.sequence, sealed
         dropped = _drops(vm, totals, counts)
         _add(counts.counts, ANNOUNCED, grown + dropped)
@@ -106,7 +112,7 @@ def _ash(key: VmKey) -> int:
     return int.from_bytes(blake2b(named, digest_size=8).digest())
 
 
-def _rebase(vm: Vm, batch: Any, ends: int) -> None:
+def _rebase(vm: Vm, batch: tap_pb2.Batch, ends: int) -> None:
     """Counts on from here, as if all before this batch had been counted."""
     scratch = Counts()
     vm.top = batch.sequence - 1
@@ -114,7 +120,7 @@ def _rebase(vm: Vm, batch: Any, ends: int) -> None:
     _drops(vm, batch.totals, scratch)
 
 
-def _drops(vm: Vm, totals: Any, counts: Counts) -> int:
+def _drops(vm: Vm, totals: tap_pb2.Totals, counts: Counts) -> int:
     """Adds what was dropped since the totals before. Returns how many ends of streams."""
     drops = totals.drops[:DROPS_READ]
     dropped = _grown(drops, vm.dropped, counts.dropped, counts)
@@ -129,7 +135,7 @@ def _drops(vm: Vm, totals: Any, counts: Counts) -> int:
     return dropped
 
 
-def _grown(drops: Iterable[Any], before: dict[str, int], into: dict[str, int], counts: Counts) -> int:
+def _grown(drops: Iterable[tap_pb2.Drop], before: dict[str, int], into: dict[str, int], counts: Counts) -> int:
     """Adds by reason what these totals grew by. Numbers of reasons that this version does not know are one: "other"."""
     told: dict[str, int] = {}
     for drop in drops:
@@ -157,3 +163,30 @@ def _believed(told: int, before: int, counts: Counts) -> int:
 def _add(counts: dict[str, int], name: str, number: int) -> None:
     if number:
         counts[name] = min(counts.get(name, 0) + number, MAX)
+
+
+def _hole_of(vm: Vm, sequence: int) -> Hole | None:
+    """The span that this sequence is missing from."""
+    at = bisect_right(vm.holes, sequence, key=_FIRST)
+    return vm.holes[at - 1] if at and vm.holes[at - 1].last >= sequence else None
+
+
+def _open_hole(vm: Vm, hole: Hole) -> None:
+    """Remembers a span above all others."""
+    vm.holes.append(hole)
+    del vm.holes[:-HOLES_KEPT]
+
+
+def _fill(vm: Vm, hole: Hole, sequence: int, sealed: int, ends: int) -> int:
+    """A batch of this span came, with so many ends, when the VM's total was `sealed`. Returns how many of them the span was missing."""
+    upto = min(max(sealed, hole.base), hole.upto)
+    base = max(upto - ends, hole.base)
+    at = vm.holes.index(hole)
+    rest = []
+    if hole.first < sequence:
+        rest.append(Hole(hole.first, sequence - 1, hole.window, hole.base, base))
+    if sequence < hole.last:
+        rest.append(Hole(sequence + 1, hole.last, hole.window, upto, hole.upto))
+    vm.holes[at : at + 1] = rest
+    del vm.holes[:-HOLES_KEPT]
+    return upto - base

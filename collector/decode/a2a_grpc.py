@@ -3,13 +3,13 @@ numbers, only the method is told.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from collector.decode.grpc_calls import messages_of, read_failure
+from collector.decode.grpc import messages_of, read_failure
 from collector.decode.json_rpc import A2A_METHODS
 from collector.decode.reading import Reading
 from collector.decode.values import name
-from collector.decode.wire import MalformedError, fields
+from collector.decode.wire import MalformedError, Value, fields
 from collector.messages.inference import A2a, StateName
 
 SERVICE = "a2a.v1.A2AService/"
@@ -21,6 +21,7 @@ _OLDER = "/a2a.v1."
 # What messages have under which number: specification/a2a.proto of A2A 1.0.
 _ID, _CONTEXT, _STATUS, _STATE = 1, 2, 3, 1  # of a task and its updates
 _OF_MESSAGE = {"context_id": 2, "task_id": 3}
+Fields = dict[int, Value]  # of a message: the first of each number
 _STREAMS = ("SendStreamingMessage", "SubscribeToTask")
 _WITH_TASK = ("GetTask", "CancelTask", "SubscribeToTask")
 
@@ -49,8 +50,8 @@ def read(told: A2a, reading: Reading) -> None:
         told["updates"] = count
 
 
-def _fields(message: object) -> dict[int, Any]:
-    found: dict[int, Any] = {}
+def _fields(message: object) -> Fields:
+    found: Fields = {}
     if isinstance(message, memoryview):
         try:
             for number, _, value in fields(message):
@@ -70,7 +71,7 @@ def put(told: A2a, key: str, value: object) -> None:
         told[key] = found  # type: ignore[literal-required]
 
 
-def _request(told: A2a, method: str, message: dict[int, Any]) -> None:
+def _request(told: A2a, method: str, message: Fields) -> None:
     if method in ("SendMessage", "SendStreamingMessage"):
         inner = _fields(message.get(2))
         for key, number in _OF_MESSAGE.items():
@@ -79,13 +80,13 @@ def _request(told: A2a, method: str, message: dict[int, Any]) -> None:
         put(told, "task_id", _text(message.get(2)))
 
 
-def _response(told: A2a, message: dict[int, Any]) -> None:
+def _response(told: A2a, message: Fields) -> None:
     for number, reads in _PAYLOADS.items():
         if number in message:
             reads(told, _fields(message[number]))
 
 
-def _task(told: A2a, task: dict[int, Any]) -> None:
+def _task(told: A2a, task: Fields) -> None:
     told["answered"] = "task"
     put(told, "task_id", _text(task.get(_ID)))
     put(told, "context_id", _text(task.get(_CONTEXT)))
@@ -94,17 +95,17 @@ def _task(told: A2a, task: dict[int, Any]) -> None:
         told["state"] = STATES[state]
 
 
-def _said(told: A2a, message: dict[int, Any]) -> None:
+def _said(told: A2a, message: Fields) -> None:
     told["answered"] = "message"
     for key, number in _OF_MESSAGE.items():
         put(told, key, _text(message.get(number)))
 
 
-def _artifact(told: A2a, update: dict[int, Any]) -> None:
+def _artifact(told: A2a, update: Fields) -> None:
     _task(told, {number: update[number] for number in (_ID, _CONTEXT) if number in update})
 
 
-_PAYLOADS: Mapping[int, Callable[[A2a, dict[int, Any]], None]] = {
+_PAYLOADS: Mapping[int, Callable[[A2a, Fields], None]] = {
     1: _task,
     2: _said,
     3: _task,  # an update of its status

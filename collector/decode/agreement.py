@@ -58,7 +58,7 @@ _RULES = MappingProxyType({
         lists=True,
     ),
     "list": _Rule((), frozenset(("data",))),
-    # Any web service may have batches and files.
+    # Every web service may have batches and files.
     "batch": _Rule(_sets("input_file_id endpoint"), frozenset(("input_file_id",))),
     "video": _Rule((), frozenset(("seconds",))),
     "batches": _Rule((), frozenset(("has_more", "first_id"))),

@@ -10,8 +10,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 
 from collector.decode import anthropic, bedrock_converse, failures, openai_chat
-from collector.decode.once import once
-from collector.decode.reading import Reading
+from collector.decode.reading import Reading, once
 from collector.decode.route_table import BEDROCK, CHAT
 from collector.decode.routes import normalise
 from collector.decode.usage import Told

@@ -1,5 +1,5 @@
 """Cohere's own API: `/v2/chat` and the older `/v1/chat`, streamed or not, and `/v1/embed`, `/v2/embed` (vLLM has it too). Rerank is in
-openai_rerank.py.
+pooling.py.
 
 Cohere tells tokens twice: what it bills (`billed_units`) and what the model saw (`tokens`, with its template around the request). Those
 that are billed are the numbers of a record, the others stay in `usage.other`. The version of 2023 tells both in `meta`.

@@ -16,6 +16,7 @@ from collector.decode import (
     classes,
     cohere,
     ends,
+    failures,
     gemini,
     json_rpc,
     kserve_v1,
@@ -26,18 +27,13 @@ from collector.decode import (
     ollama,
     openai_audio,
     openai_chat,
-    openai_completions,
-    openai_embeddings,
-    openai_images,
-    openai_rerank,
+    openai_pictures,
     openai_responses,
     openai_socket,
-    openai_videos,
-    other,
     people,
+    pooling,
     routes,
     tei,
-    tei_grpc,
     tgi,
     timing,
     untold,
@@ -53,14 +49,14 @@ from collector.messages.inference import ProtocolName
 
 _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProxyType({
     "openai_chat": openai_chat.read,
-    "openai_completions": openai_completions.read,
+    "openai_completions": openai_chat.read_completion,
     "openai_responses": openai_responses.read,
     "openai_socket": openai_socket.read,
-    "openai_embeddings": openai_embeddings.read,
-    "openai_rerank": openai_rerank.read,
+    "openai_embeddings": pooling.read_embeddings,
+    "openai_rerank": pooling.read_ranks,
     "openai_audio": openai_audio.read,
-    "openai_images": openai_images.read,
-    "openai_videos": openai_videos.read,
+    "openai_images": openai_pictures.read_images,
+    "openai_videos": openai_pictures.read_videos,
     "anthropic": anthropic.read,
     "batches": batches.read,
     "tgi": tgi.read,
@@ -69,7 +65,7 @@ _HANDLERS: MappingProxyType[str | None, Callable[[Reading], None]] = MappingProx
     "bedrock": bedrock.read,
     "cohere": cohere.read,
     "tei": tei.read,
-    "tei_grpc": tei_grpc.read,
+    "tei_grpc": tei.read_grpc,
     "llama_cpp": llama_cpp.read,
     "kserve_v1": kserve_v1.read,
     "kserve_v2": kserve_v2.read,
@@ -153,7 +149,7 @@ def _read(reading: Reading) -> None:
     reading.put("model_version_requested", route.version)
     if route.generates and route.handler and route.handler != _SOCKET:
         reading.tell_streamed()
-    _HANDLERS.get(route.handler, other.read)(reading)
+    _HANDLERS.get(route.handler, failures.read_alone)(reading)
     if reading.is_socket:
         return
     if captured.request_tail or captured.response_tail or _is_unread(reading):

@@ -7,7 +7,6 @@ nested too deep.
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from collector.decode import (
     anthropic,
@@ -42,7 +41,7 @@ from collector.decode.route_table import (
 )
 from collector.decode.trailing import Members, trailing_elements, trailing_members
 from collector.decode.usage import Told
-from collector.decode.values import mapping, name
+from collector.decode.values import Object, mapping, name
 from collector.messages.captured import Tail
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r){2}")
@@ -64,7 +63,7 @@ _WANTED = frozenset(
     )
 )
 _READ = (AUDIO, BEDROCK, CHAT, COHERE, COMPLETIONS, EMBEDDINGS, GEMINI, IMAGES, LLAMA_CPP, MESSAGES, OLLAMA, RERANK, RESPONSES, TGI)
-_LATE: dict[str, Callable[[Reading, dict[str, Any]], None]] = {
+_LATE: dict[str, Callable[[Reading, Object], None]] = {
     CHAT: openai_chat.read_late,
     COMPLETIONS: openai_chat.read_late,
     RESPONSES: openai_responses.read_late,
@@ -171,7 +170,7 @@ def _stream(reading: Reading, tail: Tail) -> None:
             _members(reading, members)
 
 
-def _usage(reading: Reading, event: dict[str, Any]) -> None:
+def _usage(reading: Reading, event: Object) -> None:
     if isinstance(usage := event.get("usage"), dict):
         reading.usage.frame(usage)
 
@@ -184,7 +183,7 @@ def _split(data: bytes, form: Form) -> tuple[bytes, bytes]:
     return (data[: found.start()], data[found.end() :]) if found else (data, b"")
 
 
-def _events(reading: Reading, data: bytes, form: Form) -> Iterator[dict[str, Any]]:
+def _events(reading: Reading, data: bytes, form: Form) -> Iterator[Object]:
     for named, text, _ in frames_of(form, data, reading.limits.events):
         event = reading.event(text)
         if event is None:

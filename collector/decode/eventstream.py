@@ -15,6 +15,7 @@ import orjson
 
 from collector.decode.json_text import NotJSONError, loads
 from collector.decode.sse import LAST, Event
+from collector.decode.values import mapping
 
 _PRELUDE, _LEAST = 12, 16
 _HEADERS, _MESSAGE = 128 << 10, (24 << 20) + (128 << 10) + 16  # at most, as AWS's own clients have it
@@ -108,10 +109,10 @@ def _event(message: memoryview, spoiled: Callable[[str], None]) -> tuple[bytes, 
 
 def _object(payload: bytes) -> dict[str, object]:
     try:
-        value = loads(payload)
-        return {"message": value["message"]} if isinstance(value["message"], str) else {}
-    except (NotJSONError, TypeError, KeyError):
+        said = mapping(loads(payload)).get("message")
+    except NotJSONError:
         return {}
+    return {"message": said} if isinstance(said, str) else {}
 
 
 def _headers(data: memoryview) -> Iterator[tuple[str, str]]:

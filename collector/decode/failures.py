@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from collector.decode import grpc
 from collector.decode.reading import Reading
 from collector.decode.values import Object
 from collector.messages.inference import ErrorDetails
@@ -73,3 +74,13 @@ def _detail(item: object) -> str:
     where = item.get("loc")
     path = ".".join(str(part) for part in where[:16]) if isinstance(where, list) else ""
     return f"{path}: {item.get('msg', '')}"[:512]
+
+
+def read_alone(reading: Reading) -> None:
+    """Of calls of which nothing else is read: health, model lists, and whatever no protocol claims."""
+    captured = reading.captured
+    if reading.response.content_type.startswith("application/grpc"):
+        if error := grpc.failure(captured.response_trailers, captured.response_headers):
+            reading.inference["error"] = error
+    elif captured.status is not None and captured.status >= 400:
+        read(reading)

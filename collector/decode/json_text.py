@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
 
 import orjson
 
@@ -33,10 +32,10 @@ class NotJSONError(ValueError):
     """The text is not JSON; the message says where."""
 
 
-Tell = Callable[[str], Any]  # its answer stands for what is not known: None
+Tell = Callable[[str], None]  # its answer stands for what is not known: None
 
 
-def loads(text: bytes) -> Any:
+def loads(text: bytes) -> object:
     """The value of a whole JSON text; numbers stay as they are, be they of any length or not finite.
 
     Raises:
@@ -48,7 +47,7 @@ def loads(text: bytes) -> Any:
         return lenient(text, error, None)
 
 
-def lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> Any:
+def lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> object:
     """The value of a text that a strict parser refused with this error. `told` is called with what had to be changed so that the value can
     be written as JSON again: numbers that no writer takes are null, lone surrogates U+FFFD.
 
@@ -65,7 +64,7 @@ def lenient(text: bytes, error: orjson.JSONDecodeError, told: Tell | None) -> An
         raise NotJSONError(str(error)) from None
 
 
-def _read(text: bytes, told: Tell | None) -> Any:
+def _read(text: bytes, told: Tell | None) -> object:
     if told is None:
         return json.loads(text)
 
@@ -80,7 +79,7 @@ def _read(text: bytes, told: Tell | None) -> Any:
     return json.loads(text, parse_int=whole, parse_float=fraction, parse_constant=lambda _: told(ENDLESS))
 
 
-def _without_surrogates(value: Any, told: Tell | None) -> Any:
+def _without_surrogates(value: object, told: Tell | None) -> object:
     if isinstance(value, str):
         clean = utf8(value)
         if told is not None and clean != value:
@@ -93,7 +92,7 @@ def _without_surrogates(value: Any, told: Tell | None) -> Any:
     return value
 
 
-def first_value(text: bytes) -> tuple[Any, int]:
+def first_value(text: bytes) -> tuple[object, int]:
     """The object or array that a text begins with, and where in the text it ends.
 
     Raises:

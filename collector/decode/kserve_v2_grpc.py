@@ -4,7 +4,7 @@ Read straight from the wire, so tensor data is counted and never copied. ModelSt
 wrapped with an error message) and as MLServer does (the answer itself). The error comes from the trailers.
 """
 
-from collector.decode.grpc_calls import fields_of, messages_of, not_read, read_failure
+from collector.decode.grpc import fields_of, messages_of, not_read, read_failure
 from collector.decode.reading import Body, Reading
 from collector.decode.tensors import Count, describe, size
 from collector.decode.wire import BYTES, MalformedError, Value, packed_varints, signed

@@ -6,7 +6,7 @@ the last one also `timings`, of which `cache_n` are those from the cache. Severa
 
 from collector.decode import failures
 from collector.decode.openai_chat import read_head
-from collector.decode.openai_embeddings import rows
+from collector.decode.pooling import rows
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 from collector.decode import failures
 from collector.decode.json_rpc import BATCH, METHOD, NAME, NAMED, NOTIFICATIONS, SESSION, VERSION, messages
-from collector.decode.mcp_answers import read_answer
-from collector.decode.mcp_messages import METHOD_CHARS, VERSION_CHARS, told_message
+from collector.decode.mcp_messages import METHOD_CHARS, VERSION_CHARS, read_answer, told_message
 from collector.decode.reading import Headers, Reading
 from collector.decode.values import Object, mapping, name, text
 from collector.messages.mcp import KindName, Mcp

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collector.decode import failures
 from collector.decode.choices import Choice
 from collector.decode.openai_chat import read_head
-from collector.decode.openai_embeddings import rows
+from collector.decode.pooling import rows
 from collector.decode.reading import Reading
 from collector.decode.usage import Told
 from collector.decode.usage_names import Names

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions, streamed or not, as OpenAI, vLLM, SGLang, llm-d and TGI send it.
+"""OpenAI Chat Completions, and Completions (the older text endpoint), streamed or not, as OpenAI, vLLM, SGLang, llm-d and TGI send it.
 
 Extensions that are read: `reasoning_content` and `reasoning` (vLLM, DeepSeek) and `reasoning_details` (OpenRouter), usage in every event
 (`continuous_usage_stats`), in a choice (Moonshot) or in `x_groq`, beside an error, the older `function_call`, content given as a list of
@@ -27,6 +27,17 @@ def read(reading: Reading) -> None:
         failures.read(reading)
     elif reading.streamed:
         Stream(reading, "message").run()
+    else:
+        read_answer(reading)
+
+
+def read_completion(reading: Reading) -> None:
+    """The same of a call of Completions, the older text endpoint; rendering generates nothing and reports no usage."""
+    read_request(reading)
+    if reading.operation != "completion":
+        failures.read(reading)
+    elif reading.streamed:
+        Stream(reading, "text").run()
     else:
         read_answer(reading)
 

@@ -4,9 +4,9 @@ Bodies are already without their content-encodings. A protocol module's `read(re
 `content`; it may assume nothing about the bodies.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import orjson
 
@@ -16,7 +16,6 @@ from collector.decode.choices import Choices
 from collector.decode.form import AWS, EVENTS, JSON, LENGTH, LINES, TENSORS, Form, begin, form_of
 from collector.decode.json_text import NotJSONError, complete_part, first_value, is_deep, lenient
 from collector.decode.limits import Limits
-from collector.decode.once import once
 from collector.decode.routes import NOWHERE
 from collector.decode.usage import Usage, count
 from collector.decode.values import Object, objects
@@ -37,6 +36,22 @@ _OF_ASKED: dict[Asked, UsageName] = {
 _JSON = (JSON, LINES, TENSORS)  # looked through by identity: an Enum is slow to hash
 _STREAMS = (EVENTS, LINES, AWS)
 _OPENERS = (b"{", b"[")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class once(Generic[S, T]):  # noqa: N801 - it is used as a decorator
+    """Decorates a method without arguments, whose value is made at the first look: `functools.cached_property` without the lock that it
+    takes before Python 3.12. The value stands in the instance's dict afterwards, where no descriptor is asked any more.
+    """
+
+    def __init__(self, make: Callable[[S], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __get__(self, instance: S, owner: type) -> T:
+        value = instance.__dict__[self._make.__name__] = self._make(instance)
+        return value
 
 
 class Body:

@@ -6,9 +6,9 @@ the text is complete. Work and memory are those of one pass; deeper than a few l
 """
 
 import re
-from typing import Any
 
 from collector.decode.json_text import NotJSONError, loads
+from collector.decode.values import Object
 
 _LEVELS = 4  # of objects and arrays in each other whose members are kept
 _DEPTH = 1024  # of nesting that is followed
@@ -16,7 +16,7 @@ _DEPTH = 1024  # of nesting that is followed
 _TOKEN = re.compile(rb'"(?:[^"]++|"(?=\\))*+"(?!\\)|[{}\[\],:]|[^"{}\[\],:]++')
 _OPENER = {b"}": b"{", b"]": b"["}
 
-Members = dict[str, Any]
+Members = Object
 
 
 class _Level:

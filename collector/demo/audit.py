@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeVar
 
 import httpx
 
-Json = dict[str, Any]  # an object as JSON reads it
-Record = Json
+from collector.audit.ledger_documents import LedgerItem, LedgerPage, Totals
+from collector.messages.record import Record
+
+Json = dict[str, object]  # an object as JSON reads it
+D = TypeVar("D")
 
 
 class Audit:
@@ -23,19 +26,21 @@ class Audit:
 
     def exchanges(self, **filters: str | int) -> Iterator[Record]:
         """All records that match, newest first, page after page."""
-        return self._pages("/v1/exchanges", filters)
+        return self._pages(Record, "/v1/exchanges", filters)
 
-    def ledger(self, **filters: str | int) -> Iterator[Record]:
+    def ledger(self, **filters: str | int) -> Iterator[LedgerItem]:
         """The ledger's items, newest window first."""
-        return self._pages("/v1/ledger", filters)
+        return self._pages(LedgerItem, "/v1/ledger", filters)
 
-    def totals(self, **filters: str | int) -> Record:
+    def totals(self, **filters: str | int) -> Totals:
         """The sum of the ledger over all proxies and windows that match; empty if it has none."""
-        return dict(self._get("/v1/ledger", filters).json().get("totals") or {})
+        page: LedgerPage = self._get("/v1/ledger", filters).json()
+        return page.get("totals", {})
 
     def record(self, exchange: str) -> Record:
         """One exchange, newest revision."""
-        return dict(self._get(f"/v1/exchanges/{exchange}", {}).json())
+        found: Record = self._get(f"/v1/exchanges/{exchange}", {}).json()
+        return found
 
     def body(self, exchange: str, direction: str) -> bytes:
         """The stored bytes of its `request` or `response`; none stored: empty."""
@@ -47,7 +52,8 @@ class Audit:
     def _get(self, path: str, filters: dict[str, str | int]) -> httpx.Response:
         return self._client.get(path, params=filters).raise_for_status()
 
-    def _pages(self, path: str, filters: dict[str, str | int]) -> Iterator[Record]:
+    def _pages(self, kind: type[D], path: str, filters: dict[str, str | int]) -> Iterator[D]:
+        del kind  # what the items are, for the type checker
         cursor: str | None = None
         while True:
             page = self._get(path, {**filters, **({"cursor": cursor} if cursor else {})}).json()

@@ -8,9 +8,31 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
-from collector.demo.audit import Json
+from collector.messages.record import Record, RecordedHop
+from collector.messages.usage import RecordedUsage
+
+
+class UsageEvent(TypedDict, total=False):
+    """What a bill needs of a usage event."""
+
+    exchange: str
+    revision: int
+    namespace: str
+    service: str
+    model_requested: str
+    model_answered: str
+    annotations: dict[str, str]
+    usage: RecordedUsage
+    hop: RecordedHop
+
+
+class Number(NamedTuple):
+    """What was used, and who said so."""
+
+    value: int
+    provenance: str
 
 
 class Bill(NamedTuple):
@@ -37,7 +59,7 @@ class Bills:
     def take(self, event_id: str, data: bytes) -> Bill | None:
         """The new bill, if this event makes one. Raises ValueError, KeyError: it is no usage event."""
         self._events[event_id] += 1
-        usage: Json = json.loads(data)
+        usage: UsageEvent = json.loads(data)
         exchange, revision = usage["exchange"], usage["revision"]
         if revision <= self._revisions.get(exchange, -1):
             return None
@@ -48,7 +70,7 @@ class Bills:
         made = self.by_exchange[exchange] = _bill(usage)
         return made
 
-    def faults(self, billable: Mapping[str, Json]) -> list[str]:
+    def faults(self, billable: Mapping[str, Record]) -> list[str]:
         """How the bills differ from these records, which are all that there is to bill. `billable`: exchange → record."""
         twice = [f"event {event} was delivered {times} times" for event, times in self._events.items() if times > 1]
         missing = [f"exchange {exchange} was not billed" for exchange in billable if exchange not in self.by_exchange]
@@ -56,13 +78,13 @@ class Bills:
         return [*twice, *missing, *extra, *_wrong(self.by_exchange, billable)]
 
 
-def billable(records: Iterable[Json]) -> dict[str, Json]:
+def billable(records: Iterable[Record]) -> dict[str, Record]:
     """Those of these records that a usage event is made of and that are billed at this hop, by exchange."""
     metered = (record for record in records if record.get("inference", {}).get("protocol", "unknown") != "unknown")
     return {record["id"]: record for record in metered if record["hop"]["billable"]}
 
 
-def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Json]) -> list[str]:
+def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Record]) -> list[str]:
     return [
         f"exchange {exchange}: billed {dict(bill.numbers)}, recorded {_numbers(records[exchange])}"
         for exchange, bill in bills.items()
@@ -70,23 +92,24 @@ def _wrong(bills: Mapping[str, Bill], records: Mapping[str, Json]) -> list[str]:
     ]
 
 
-def _bill(usage: Json) -> Bill:
+def _bill(usage: UsageEvent) -> Bill:
     return Bill(
         usage["exchange"],
         usage["revision"],
         f"{usage.get('namespace', '?')}/{usage.get('service', '?')}",
         usage.get("model_answered") or usage.get("model_requested", ""),
         _numbers(usage),
-        ", ".join(sorted({number["provenance"] for number in _told(usage).values()})),
+        ", ".join(sorted({number.provenance for number in _told(usage).values()})),
         usage["hop"]["rule"],
         usage.get("annotations", {}),
     )
 
 
-def _numbers(holder: Json) -> dict[str, int]:
-    return {name: number["value"] for name, number in _told(holder).items()}
+def _numbers(holder: Record | UsageEvent) -> dict[str, int]:
+    return {name: number.value for name, number in _told(holder).items()}
 
 
-def _told(holder: Json) -> Json:
+def _told(holder: Record | UsageEvent) -> dict[str, Number]:
     """The numbers of a record or usage event, without `conflicts`."""
-    return {name: number for name, number in holder.get("usage", {}).items() if isinstance(number, dict) and name != "other"}
+    numbers = ((name, number) for name, number in holder.get("usage", {}).items() if isinstance(number, dict) and name != "other")
+    return {name: Number(number["value"], number["provenance"]) for name, number in numbers}

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collector.demo.audit import Audit, Json, Record
+from collector.demo.audit import Audit, Json
 from collector.demo.envoy_config import COST_CENTER, COST_CENTERS
 from collector.demo.traffic import Sent
+from collector.messages.record import Record
 
 ServerView = Callable[[str], Json]  # request id -> what GET /seen/ID of the model server tells; empty: not seen
 
@@ -64,8 +65,7 @@ def _check(audit: Audit, sent: Sent, seen: Json) -> Verdict:
 
 
 def _cost_center(record: Record) -> str | None:
-    found: str | None = record.get("service", {}).get("annotations", {}).get(COST_CENTER)
-    return found
+    return record.get("service", {}).get("annotations", {}).get(COST_CENTER)
 
 
 def _differs(what: str, found: object, expected: object) -> list[str]:

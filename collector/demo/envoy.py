@@ -9,8 +9,8 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
-from collector.demo.audit import Json
 from collector.demo.child import Child
+from collector.demo.envoy_config import Bootstrap
 from collector.errors import MeshscribeError
 
 
@@ -34,7 +34,7 @@ def envoy_binary() -> Path:
 class Envoy:
     """One Envoy, its files in `folder`. `start` returns when it is live and its listeners accept."""
 
-    def __init__(self, config: Json, folder: Path, concurrency: int = 1, log_level: str = "warning") -> None:
+    def __init__(self, config: Bootstrap, folder: Path, concurrency: int = 1, log_level: str = "warning") -> None:
         file = folder / "envoy.json"
         file.write_text(json.dumps(config, indent=1), encoding="utf-8")
         self._admin: int = config["admin"]["address"]["socket_address"]["port_value"]

@@ -13,12 +13,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from collector.demo.audit import Json
 from collector.demo.envoy_filters import (
     ALS_CLUSTER,
     COLLECTOR,
     INGEST_CLUSTER,
+    Address,
     access_log,
     router,
     sidecar_filters,
@@ -85,7 +87,23 @@ class Sidecar:
     log_buffer_bytes: int | None = None
 
 
-def bootstrap(sidecar: Sidecar) -> Json:
+class Admin(TypedDict):
+    """Envoy's own pages."""
+
+    address: Address
+    profile_path: str
+
+
+class Bootstrap(TypedDict):
+    """A whole configuration of Envoy."""
+
+    node: Json
+    layered_runtime: Json
+    admin: Admin
+    static_resources: Json
+
+
+def bootstrap(sidecar: Sidecar) -> Bootstrap:
     """The whole configuration. Raises ValueError if a listener is tapped but no wasm_file is given."""
     if sidecar.wasm_file is None and any(inbound.tap is not None for inbound in sidecar.listeners):
         raise ValueError("a listener is to be tapped, but there is no wasm_file")

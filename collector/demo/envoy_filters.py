@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from collector.demo.audit import Json
 from collector.errors import MeshscribeError
@@ -19,12 +19,25 @@ INGEST_CLUSTER = f"outbound|8080||{COLLECTOR}"
 ALS_CLUSTER = f"outbound|4315||{COLLECTOR}"
 
 
+class SocketAddress(TypedDict):
+    """Where one listens."""
+
+    address: str
+    port_value: int
+
+
+class Address(TypedDict):
+    """The same, among other kinds of addresses."""
+
+    socket_address: SocketAddress
+
+
 def typed(name: str, kind: str, **fields: object) -> Json:
     """An extension: its name and its typed configuration."""
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{kind}", **fields}}
 
 
-def tcp_address(port: int) -> Json:
+def tcp_address(port: int) -> Address:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
@@ -117,7 +130,8 @@ def tap_wasm(environment: Mapping[str, str] = os.environ) -> Path:
     raise TapMissingError(f"no tap filter at {looked}: build it with `make wasm`, or name it in {VARIABLE}")
 
 
-def tap_config(**fields: Any) -> Json:
+def tap_config(**fields: object) -> Json:
     """The mesh-wide WasmPlugin's configuration with `fields` on top; `collector` is merged, not replaced."""
-    collector = {"cluster": INGEST_CLUSTER, "path": "/v1/tap", "authority": COLLECTOR, **fields.pop("collector", {})}
-    return {"collector": collector, **fields}
+    given = fields.pop("collector", {})
+    named = {"cluster": INGEST_CLUSTER, "path": "/v1/tap", "authority": COLLECTOR, **(given if isinstance(given, dict) else {})}
+    return {"collector": named, **fields}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
 
 from collector.demo.http1 import Exchange
 from collector.demo.websocket import CLOSE, TEXT, accept, framed, read_frame
@@ -107,8 +106,14 @@ async def responses(exchange: Exchange) -> None:
         writer.close()
 
 
-def _response(number: int) -> Iterable[dict[str, Any]]:
-    told: dict[str, Any] = {"id": f"resp_demo_{number}", "object": "response", "model": "gpt-demo", "status": "in_progress", "output": []}
+def _response(number: int) -> Iterable[dict[str, object]]:
+    told: dict[str, object] = {
+        "id": f"resp_demo_{number}",
+        "object": "response",
+        "model": "gpt-demo",
+        "status": "in_progress",
+        "output": [],
+    }
     yield {"type": "response.created", "response": told}
     for piece in SAID:
         yield {"type": "response.output_text.delta", "output_index": 0, "item_id": "m", "delta": piece}
@@ -117,7 +122,7 @@ def _response(number: int) -> Iterable[dict[str, Any]]:
     yield {"type": "response.completed", "response": told | {"status": "completed", "output": output, "usage": usage}}
 
 
-async def _asked(exchange: Exchange) -> dict[str, Any]:
+async def _asked(exchange: Exchange) -> dict[str, object]:
     try:
         asked = json.loads(await exchange.body())
     except ValueError:
@@ -125,7 +130,7 @@ async def _asked(exchange: Exchange) -> dict[str, Any]:
     return asked if isinstance(asked, dict) else {}
 
 
-def _dump(value: Any) -> bytes:
+def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

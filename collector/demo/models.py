@@ -11,7 +11,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import TypedDict, TypeGuard
 
 from collector.demo.audit import Json
 from collector.demo.http1 import Exchange
@@ -21,11 +21,31 @@ CREATED = 1_700_000_000
 JSON = "application/json"
 
 
+class Script(TypedDict, total=False):
+    """What the answer is to say. `stall`: after so many tokens, for so many seconds."""
+
+    text: str
+    tool_calls: list[object]
+    stall: tuple[int, float]
+
+
+class Chat(TypedDict, total=False):
+    """A request, as far as it is read."""
+
+    model: str
+    messages: list[dict[str, object]]
+    max_tokens: int
+    stream: bool
+    stream_options: dict[str, bool]
+    seconds_per_token: float
+    demo: Script
+
+
 async def chat(exchange: Exchange) -> None:
     """POST /v1/chat/completions, streamed as server-sent events or whole."""
     asked = await _json(exchange)
     fault = _chat_fault(asked)
-    if fault is not None or not isinstance(asked, dict):
+    if fault is not None or not _is_chat(asked):
         await _openai_error(exchange, 400, fault or "not a JSON object")
     elif asked["model"] == "overloaded":
         await _openai_error(exchange, 503, "The server is overloaded, try again", [("retry-after", "1")])
@@ -33,6 +53,10 @@ async def chat(exchange: Exchange) -> None:
         await _stream(exchange, asked)
     else:
         await exchange.answer(200, _dump(_completion(asked)), JSON)
+
+
+def _is_chat(asked: object) -> TypeGuard[Chat]:
+    return isinstance(asked, dict)
 
 
 def _chat_fault(asked: object) -> str | None:
@@ -47,7 +71,7 @@ async def _openai_error(exchange: Exchange, status: int, message: str, headers: 
     await exchange.answer(status, _dump(error), JSON, headers or [])
 
 
-async def _stream(exchange: Exchange, asked: Json) -> None:
+async def _stream(exchange: Exchange, asked: Chat) -> None:
     delay = float(asked.get("seconds_per_token", 0.0))
     await exchange.start(200, [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")])
     stall_after, stall_seconds = _scripted(asked).get("stall", (-1, 0))
@@ -59,13 +83,13 @@ async def _stream(exchange: Exchange, asked: Json) -> None:
     await exchange.end()
 
 
-def _scripted(asked: Json) -> Json:
+def _scripted(asked: Chat) -> Script:
     """What the request says that the answer is to be."""
     script = asked.get("demo")
     return script if isinstance(script, dict) else {}
 
 
-def _tokens(asked: Json) -> list[str]:
+def _tokens(asked: Chat) -> list[str]:
     script = _scripted(asked)
     if "text" in script:
         return [(" " if number else "") + word for number, word in enumerate(str(script["text"]).split(" "))]
@@ -75,17 +99,17 @@ def _tokens(asked: Json) -> list[str]:
     return [(" " if i else "") + WORDS[i % len(WORDS)] for i in range(count)]
 
 
-def _usage(asked: Json) -> dict[str, int]:
+def _usage(asked: Chat) -> dict[str, int]:
     prompt = sum(len(str(message.get("content", "")).split()) for message in asked["messages"]) + 3
     count = len(_tokens(asked)) or 24  # a tool's call
     return {"prompt_tokens": prompt, "completion_tokens": count, "total_tokens": prompt + count}
 
 
-def _head(asked: dict[str, object], kind: str) -> dict[str, object]:
+def _head(asked: Chat, kind: str) -> dict[str, object]:
     return {"id": "chatcmpl-demo", "object": kind, "created": CREATED, "model": asked["model"]}
 
 
-def _pieces(asked: Json) -> Iterator[Json]:
+def _pieces(asked: Chat) -> Iterator[Json]:
     """The chunks of a streamed completion: role, one per token, finish, and the usage if it was asked for."""
     head = _head(asked, "chat.completion.chunk")
     deltas = [{"role": "assistant", "content": ""}, *({"content": token} for token in _tokens(asked))]
@@ -96,7 +120,7 @@ def _pieces(asked: Json) -> Iterator[Json]:
         yield {**head, "choices": [], "usage": _usage(asked)}
 
 
-def _completion(asked: dict[str, object]) -> dict[str, object]:
+def _completion(asked: Chat) -> dict[str, object]:
     calls = _scripted(asked).get("tool_calls")
     message: dict[str, object] = {"role": "assistant", "content": None if calls else "".join(_tokens(asked))}
     if calls:
@@ -123,16 +147,23 @@ async def infer(exchange: Exchange) -> None:
     """POST /v2/models/NAME/infer (Open Inference Protocol, JSON): the sum of each input tensor."""
     asked = await _json(exchange)
     try:
-        sums = [float(sum(tensor["data"])) for tensor in asked["inputs"]]
+        sums = _sums(asked)
     except (KeyError, TypeError):
         await exchange.answer(422, _dump({"error": "inputs: a list of tensors with numeric data is required"}), JSON)
         return
     output = {"name": "sum", "datatype": "FP64", "shape": [len(sums)], "data": sums}
-    name = exchange.path.split("/")[3]
-    await exchange.answer(200, _dump({"model_name": name, "id": asked.get("id"), "outputs": [output]}), JSON)
+    name, identity = exchange.path.split("/")[3], asked.get("id") if isinstance(asked, dict) else None
+    await exchange.answer(200, _dump({"model_name": name, "id": identity, "outputs": [output]}), JSON)
 
 
-async def _json(exchange: Exchange) -> Any:
+def _sums(asked: object) -> list[float]:
+    """Raises KeyError, TypeError: these are no tensors."""
+    if not isinstance(asked, dict):
+        raise TypeError("not a JSON object")
+    return [float(sum(tensor["data"])) for tensor in asked["inputs"]]
+
+
+async def _json(exchange: Exchange) -> object:
     try:
         return json.loads(await exchange.body())
     except ValueError:

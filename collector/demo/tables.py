@@ -8,10 +8,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from collector.demo.audit import Json
 from collector.demo.bills import Bill
 from collector.demo.check import Verdict
 from collector.demo.envoy_config import COST_CENTER
+from collector.messages.record import Record
 
 NONE = "–"
 
@@ -39,12 +39,12 @@ def _row(verdict: Verdict) -> list[str]:
     return [sent.call.what, *named, status, _counts(record), *timing, flags, bodies if record else NONE]
 
 
-def _model(record: Json) -> str:
+def _model(record: Record) -> str:
     inference = record.get("inference", {})
     return str(inference.get("model_answered") or inference.get("model_requested") or NONE)
 
 
-def _counts(record: Json) -> str:
+def _counts(record: Record) -> str:
     return counts(
         {name: number["value"] for name, number in record.get("usage", {}).items() if isinstance(number, dict) and name != "other"}
     )

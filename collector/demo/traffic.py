@@ -6,7 +6,6 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -38,17 +37,17 @@ class Sent:
     answer: bytes
 
 
-def _json(what: str, path: str, value: Any, service: str = "iris") -> Call:
+def _json(what: str, path: str, value: object, service: str = "iris") -> Call:
     return Call(what, "POST", path, json.dumps(value).encode(), service=service)
 
 
-def chat(what: str, tokens: int, **more: Any) -> Call:
+def chat(what: str, tokens: int, **more: object) -> Call:
     """A chat of so many tokens; `more` goes into the request."""
     messages = [{"role": "system", "content": "Answer in one sentence."}, {"role": "user", "content": "What do you keep?"}]
     return _json(what, "/v1/chat/completions", {"model": "demo-chat", "messages": messages, "max_tokens": tokens, **more}, "chat")
 
 
-def _rpc(what: str, path: str, method: str, params: Any) -> Call:
+def _rpc(what: str, path: str, method: str, params: object) -> Call:
     return _json(what, path, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, "chat")
 
 
@@ -56,7 +55,7 @@ _QUESTION = [{"role": "user", "content": "What do you keep?"}]
 _CREATE = json.dumps({"type": "response.create", "model": "gpt-demo", "input": _QUESTION}).encode()
 # Two responses on one connection, and its end.
 _FRAMES = framed(TEXT, _CREATE, masked=True) * 2 + framed(CLOSE, (1000).to_bytes(2), masked=True)
-STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 
 CALLS: Sequence[Call] = (
     chat("chat", 12),

@@ -12,13 +12,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 import orjson
 import yaml
 
 from collector.enrich import kubernetes_client
+from collector.enrich.kubernetes_client import ApiClient
 from collector.enrich.resource import KubernetesObject
 from collector.errors import RetryableError
 from collector.retry import retry_after
@@ -26,9 +26,8 @@ from collector.retry import retry_after
 UNAUTHORIZED = 401
 GONE = 410
 MAX_ERROR_BODY = 4096
-# Builds a kubernetes_asyncio ApiClient, anew for each connection, so that rotated credentials are read again.
-Client = Any  # kubernetes_asyncio's ApiClient, which has no types
-Connect = Callable[[], Awaitable[Client]]
+# Builds a client, anew for each connection, so that rotated credentials are read again.
+Connect = Callable[[], Awaitable[ApiClient]]
 
 
 class ApiError(RetryableError):
@@ -60,7 +59,7 @@ class Timings:
 def connect_with(kubeconfig: str | None = None, context: str | None = None, in_cluster: bool = False) -> Connect:
     """A `Connect` for the pod's own ServiceAccount, or for a kubeconfig file (None: kubectl's default)."""
 
-    async def connect() -> Client:
+    async def connect() -> ApiClient:
         # In a thread: it must not hold up the receivers. A collector with a services file does not need it.
         client = await asyncio.to_thread(kubernetes_client.load)
         configuration, config = client.configuration(), client.config
@@ -87,7 +86,7 @@ class Api:
     def __init__(self, connect: Connect, timings: Timings) -> None:
         self._connect = connect
         self._timings = timings
-        self._client: Client = None
+        self._client: ApiClient | None = None
         self._lock = asyncio.Lock()
         self.requests = 0
 
@@ -110,15 +109,22 @@ class Api:
         await self.renew()
         return await self._object(path, timeout, method="POST", body=body)
 
-    async def _object(self, path: str, timeout: aiohttp.ClientTimeout, **request: Any) -> KubernetesObject:
+    async def _object(
+        self,
+        path: str,
+        timeout: aiohttp.ClientTimeout,
+        method: str = "GET",
+        query: list[tuple[str, str]] | None = None,
+        body: KubernetesObject | None = None,
+    ) -> KubernetesObject:
         with _plain_errors():
-            response = await self._send(path, timeout=timeout, **request)
+            response = await self._send(path, timeout=timeout, method=method, query=query, body=body)
             async with response:
                 await _check(response)
-                body = orjson.loads(await response.read())
-        if not isinstance(body, dict):
-            raise ApiError(f"{path}: the answer is no JSON object: {str(body)[:200]}")
-        return body
+                answer = orjson.loads(await response.read())
+        if not isinstance(answer, dict):
+            raise ApiError(f"{path}: the answer is no JSON object: {str(answer)[:200]}")
+        return answer
 
     @asynccontextmanager
     async def lines(self, path: str, query: list[tuple[str, str]]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -146,7 +152,7 @@ class Api:
             if self._client is None:
                 self._client = await self._connect()
         self.requests += 1
-        response: aiohttp.ClientResponse = await self._client.call_api(
+        return await self._client.call_api(
             path,
             method,
             query_params=query or [],
@@ -156,7 +162,6 @@ class Api:
             _preload_content=False,
             _request_timeout=timeout,
         )
-        return response
 
     async def renew(self) -> None:
         """Drops the connections; the next request reads the credentials again."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from collector.enrich.store import data_of, identity, superseded, version_from
+from collector.enrich.store import Named, data_of, identity, superseded, version_from
 from collector.enrich.version import ServiceVersion
 from collector.errors import DamagedError, PermanentError, RetryableError, SettingsError
 from collector.kafka.batches import partition
@@ -217,12 +217,20 @@ def _bare(key: bytes) -> ServiceVersion | None:
         return None
 
 
-def _identity(key: bytes) -> dict[str, Any]:
+def _identity(key: bytes) -> Named:
     try:
         namespace, name, kind, uid, resource_version, deleted, since_us = orjson.loads(key)
     except (ValueError, TypeError) as error:
         raise DamagedError(f"the key {key!r:.120} names no version: {error}") from error
-    told = {"namespace": namespace, "name": name, "kind": kind, "uid": uid, "resource_version": resource_version}
-    if not all(isinstance(value, str) for value in told.values()) or not isinstance(deleted, bool) or not isinstance(since_us, int):
+    texts = (namespace, name, kind, uid, resource_version)
+    if not all(isinstance(value, str) for value in texts) or not isinstance(deleted, bool) or not isinstance(since_us, int):
         raise DamagedError(f"the key {key!r:.120} names no version")
-    return {**told, "deleted": deleted, "since_us": since_us}
+    return {
+        "namespace": namespace,
+        "name": name,
+        "kind": kind,
+        "uid": uid,
+        "resource_version": resource_version,
+        "deleted": deleted,
+        "since_us": since_us,
+    }

@@ -7,22 +7,42 @@ the way again: whoever imports kubernetes_asyncio after that gets all of it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import aiohttp
 
 NAME = "kubernetes_asyncio"
 EMPTY = ("", ".client", ".client.models")  # packages that are not run
 
 
+class Configuration(Protocol):
+    """Where the API server is, and the credentials; as far as it is used here."""
+
+    async def get_api_key_with_prefix(self, identifier: str, /) -> str | None: ...
+
+
+class ApiClient(Protocol):
+    """kubernetes_asyncio's, which has no types; as far as it is used here."""
+
+    configuration: Configuration
+    user_agent: str
+
+    async def call_api(self, resource_path: str, method: str, /, **request: object) -> aiohttp.ClientResponse: ...
+    async def close(self) -> None: ...
+
+
 class Client(NamedTuple):
     """What is used of it. `config` is its package for credentials."""
 
-    configuration: Any
-    api_client: Any
+    configuration: Callable[[], Configuration]
+    api_client: Callable[[Configuration], ApiClient]
     config: ModuleType
 
 

@@ -11,13 +11,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import orjson
 
 from collector.clock import Clock
 from collector.enrich.api import GONE, Api, ApiError, Timings
-from collector.enrich.resource import KubernetesObject, changed_us, fingerprint, identity, in_force_from, mapping, version_of
+from collector.enrich.resource import KubernetesObject, changed_us, fingerprint, identity, in_force_from, items, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.status import ReflectorStatus
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
@@ -129,10 +129,13 @@ class Reflector:
             query = [("limit", str(PAGE)), *([("continue", token)] if token else [])]
             page = await self._api.get(self._path, query)
             metadata = mapping(page.get("metadata"))
-            # An empty list may say "items": null.
-            for item in page.get("items") or ():
+            listed = page.get("items") or []  # an empty list may say null
+            if not isinstance(listed, list):
+                raise ApiError(f"{self._path}: the items are no list: {str(listed)[:100]}")
+            for item in listed:
                 seen.add(self._observe(item))
-            token = metadata.get("continue") or ""
+            told = metadata.get("continue")
+            token = told if isinstance(told, str) else ""
             if not token:
                 break
         self._listed(seen, str(metadata.get("resourceVersion", "")))
@@ -155,7 +158,7 @@ class Reflector:
     async def _discover(self) -> str:
         """The path of the best served API version. Raises `ApiError` 404 where the CRD is missing."""
         group = await self._api.get(f"/apis/{GROUP}")
-        served = {mapping(entry).get("version") for entry in group.get("versions") or ()}
+        served = {mapping(entry).get("version") for entry in items(group.get("versions"))}
         for version in self._resource.versions:
             if version in served and await self._serves(version):
                 where = f"namespaces/{self._namespace}/" if self._namespace else ""
@@ -163,8 +166,8 @@ class Reflector:
         raise ApiError(f"none of {', '.join(self._resource.versions)} is served", 404)
 
     async def _serves(self, version: str) -> bool:
-        resources = (await self._api.get(f"/apis/{GROUP}/{version}")).get("resources") or ()
-        return any(mapping(entry).get("name") == self._resource.plural for entry in resources)
+        found = await self._api.get(f"/apis/{GROUP}/{version}")
+        return any(mapping(entry).get("name") == self._resource.plural for entry in items(found.get("resources")))
 
     async def _watch(self, resource_version: str) -> None:
         low, high = self._timings.watch_s
@@ -207,7 +210,8 @@ class Reflector:
         if kind == "ERROR":
             _fail(item)
         if kind == "DELETED":
-            self._end(mapping(item.get("metadata")).get("uid"), _resource_version(item))
+            if isinstance(uid := mapping(item.get("metadata")).get("uid"), str):
+                self._end(uid, _resource_version(item))
         elif kind in ("ADDED", "MODIFIED"):
             self._observe(item)
         self._status.bookmarks += kind == "BOOKMARK"
@@ -241,7 +245,7 @@ class Reflector:
         self._floor(version)
         return uid
 
-    def _end(self, uid: Any, resource_version: str) -> None:
+    def _end(self, uid: str, resource_version: str) -> None:
         known = self._known.get(uid)
         if known is None:
             return

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
@@ -27,7 +26,7 @@ SECOND_US = 1_000_000
 WATCH_DELAY_US = 50_000
 MAX_NAMED = 64
 _MODES: dict[str, LoggerMode] = {"all": "all", "request": "request", "response": "response"}
-KubernetesObject = Mapping[str, Any]  # an object as Kubernetes tells it, or a part of one: anything may be missing or of another kind
+KubernetesObject = Mapping[str, object]  # an object as Kubernetes tells it, or a part of one: anything may be missing or of another kind
 _FORMATS = (
     "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle",
 )  # fmt: skip
@@ -39,7 +38,7 @@ def mapping(value: object) -> KubernetesObject:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: object) -> list[object]:
+def items(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
@@ -63,7 +62,7 @@ def changed_us(metadata: Mapping[str, object]) -> int | None:
     """When metadata or spec last changed, as far as the object says, to the second; writes of its status do not
     count.
     """
-    entries = (mapping(entry) for entry in _list(metadata.get("managedFields")))
+    entries = (mapping(entry) for entry in items(metadata.get("managedFields")))
     times = [time_us(entry.get("time")) for entry in entries if not entry.get("subresource")]
     created = time_us(metadata.get("creationTimestamp"))
     return max((moment for moment in (*times, created) if moment is not None), default=None)
@@ -148,7 +147,7 @@ def _texts(value: object) -> dict[str, str]:
 
 
 def _strings(holder: Mapping[str, object], key: str) -> list[str]:
-    return [text for text in _list(holder.get(key)) if isinstance(text, str) and text]
+    return [text for text in items(holder.get(key)) if isinstance(text, str) and text]
 
 
 def _known(**facts: str | None) -> dict[str, str]:
@@ -161,7 +160,7 @@ def _model(spec: KubernetesObject, status: KubernetesObject) -> dict[str, str]:
     named = _text(mapping(model.get("modelFormat")).get("name"))
     if not model:
         named = next((name for name in _FORMATS if isinstance(predictor.get(name), dict)), None)
-        model = mapping(predictor.get(named)) if named else mapping(next(iter(_list(predictor.get("containers"))), None))
+        model = mapping(predictor.get(named)) if named else mapping(next(iter(items(predictor.get("containers"))), None))
     runtime = model.get("runtime") or status.get("servingRuntimeName") or status.get("clusterServingRuntimeName")
     return _known(
         name=_name_argument(_strings(model, "args")),

@@ -16,7 +16,7 @@ import yaml
 
 from collector.clock import Clock, SystemClock
 from collector.enrich.following import Polling
-from collector.enrich.resource import KubernetesObject, changed_us, mapping, version_of
+from collector.enrich.resource import KubernetesObject, changed_us, items, mapping, version_of
 from collector.enrich.selection import Selection
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE, ServiceVersion
 from collector.errors import BadInputError
@@ -70,7 +70,7 @@ def _version(item: KubernetesObject, where: str, selection: Selection) -> Servic
         # YAML reads 42 and true as no strings, which Kubernetes would refuse; here the meaning is plain.
         metadata[name] = {str(key): _plain(value) for key, value in mapping(metadata.get(name)).items()}
     since_us = changed_us(_with_text_times(metadata)) or 0
-    return version_of({**item, "metadata": metadata}, item["kind"], since_us, selection)
+    return version_of({**item, "metadata": metadata}, str(item["kind"]), since_us, selection)
 
 
 def _plain(value: object) -> str:
@@ -79,7 +79,7 @@ def _plain(value: object) -> str:
 
 def _with_text_times(metadata: KubernetesObject) -> dict[str, object]:
     """YAML reads unquoted times as such; `changed_us` wants Kubernetes' text."""
-    entries = map(mapping, metadata.get("managedFields") or ())
+    entries = map(mapping, items(metadata.get("managedFields")))
     fields = [{**entry, "time": _iso(entry.get("time"))} for entry in entries]
     return {**metadata, "creationTimestamp": _iso(metadata.get("creationTimestamp")), "managedFields": fields}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol, TypedDict, Unpack
 
 import orjson
 
@@ -21,6 +21,18 @@ from collector.enrich.version import ServiceVersion
 from collector.errors import DamagedError
 
 Identity = tuple[str, str, bool]
+
+
+class Named(TypedDict):
+    """What a store keeps of a `ServiceVersion` beside its data."""
+
+    namespace: str
+    name: str
+    kind: str
+    uid: str
+    resource_version: str
+    deleted: bool
+    since_us: int
 
 
 class VersionStore(Protocol):
@@ -122,19 +134,19 @@ def data_of(version: ServiceVersion) -> bytes:
     return orjson.dumps(data)
 
 
-def version_from(data: bytes, **identity: Any) -> ServiceVersion:
-    """The version of `data_of`; ``identity`` are the other fields of `ServiceVersion`. Raises `DamagedError`."""
+def version_from(data: bytes, generation: int | None = None, **named: Unpack[Named]) -> ServiceVersion:
+    """The version of `data_of`; ``named`` are the other fields of `ServiceVersion`. Raises `DamagedError`."""
     try:
         told = orjson.loads(data)
         return ServiceVersion(
-            generation=identity.pop("generation", told.get("generation", 0)),
+            generation=told.get("generation", 0) if generation is None else generation,
             annotations=told["annotations"],
             labels=told["labels"],
             model=told["model"],
             metadata_annotations=tuple(told.get("metadata_annotations", ())),
             metadata_headers=tuple(told["metadata_headers"]),
             logger_mode=told["logger_mode"],
-            **identity,
+            **named,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedError(f"a stored version of {identity.get('namespace')}/{identity.get('name')} cannot be read: {error!r}") from error
+        raise DamagedError(f"a stored version of {named['namespace']}/{named['name']} cannot be read: {error!r}") from error

@@ -9,7 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,6 +17,9 @@ from starlette.types import ASGIApp
 from collector.errors import SettingsError
 from collector.http.connections import BoundedProtocol, Bounds
 from collector.tasks import cancel
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 GRACE_SECONDS = 5
 
@@ -28,8 +31,8 @@ class HttpServer:
         self._name, self._host, self._port = name, host, port
         self._look_seconds = bounds.seconds / 10
         config = uvicorn.Config(
-            cast(Any, app),
-            http=cast(Any, partial(BoundedProtocol, bounds, count)),
+            cast("ASGI3Application", app),
+            http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, bounds, count)),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 
@@ -16,7 +15,7 @@ from collector.messages.record import Record
 from collector.messages.usage_counts import annotations_text, usage_text
 
 
-def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, data: bytes) -> Columns | None:
+def columns(kind: str, extensions: Mapping[str, str | int | bool], content_type: str | None, data: bytes) -> Columns | None:
     """The columns of an event of this type; None: it has none.
 
     Raises ValueError, KeyError, TypeError, AttributeError: it does not have the shape of its type.
@@ -24,12 +23,12 @@ def columns(kind: str, extensions: Mapping[str, Any], content_type: str | None, 
     if kind == EXCHANGE_TYPE:
         return exchange_columns(orjson.loads(data))
     if kind in (REQUEST_TYPE, RESPONSE_TYPE):
-        size = extensions.get("size")
+        size, encoding = extensions.get("size"), extensions.get("contentencoding")
         return PayloadColumns(
-            exchange=extensions["exchange"],
-            revision=extensions["revision"],
+            exchange=str(extensions["exchange"]),
+            revision=int(extensions["revision"]),
             content_type=content_type,
-            content_encoding=extensions.get("contentencoding"),
+            content_encoding=None if encoding is None else str(encoding),
             size=int(size) if size is not None else None,
         )
     return ledger_data.columns(orjson.loads(data)) if kind == LEDGER_TYPE else None

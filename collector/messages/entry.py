@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
     source: str  # node id of the proxy; empty for ticks
     received_at: int
     payload: bytes
-    message: Any = None  # the payload parsed, where the receiver had to parse it anyway; never stored, absent after a replay
+    message: object = None  # the payload parsed, a Batch or LogMessage, if the receiver did that; never stored
     sender: str = ""  # SPIFFE id of who sent it, as the mesh vouches for it; empty: not verified
     writer: int = 0
     elapsed_us: int = 0

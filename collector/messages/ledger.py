@@ -5,8 +5,10 @@ A loss is what was announced and did not come; a gap is an exchange that lacks a
 
 from __future__ import annotations
 
+from typing import Final
+
 # Ends of streams that the tap told of.
-ANNOUNCED = "announced"  # by the totals of the proxy's newest batch
+ANNOUNCED: Final = "announced"  # by the totals of the proxy's newest batch
 RECEIVED = "received"  # came
 MISSING = "missing"  # are in batches that did not come; `cured` takes back those that come after all
 UNANNOUNCED = "unannounced"  # came beyond what the totals spoke of: the proxy's totals are wrong
@@ -16,8 +18,8 @@ ACCESS_LOG_ENTRIES = "access_log_entries"
 
 # Exchanges closed, by witnesses, each counted once (later revisions do not count again).
 BOTH, TAP_ONLY, ACCESS_LOG_ONLY = "both", "tap_only", "access_log_only"
-WITHOUT_TAP = "without_tap"  # of access_log_only: those of which a tap was expected
-WITHOUT_ACCESS_LOG = "without_access_log"  # of tap_only: those of which an access log entry was expected
+WITHOUT_TAP: Final = "without_tap"  # of access_log_only: those of which a tap was expected
+WITHOUT_ACCESS_LOG: Final = "without_access_log"  # of tap_only: those of which an access log entry was expected
 GAPS = (WITHOUT_TAP, WITHOUT_ACCESS_LOG)
 CURABLE = (MISSING, *GAPS)
 

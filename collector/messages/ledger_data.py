@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from heapq import nlargest
-from typing import Any
 
 from collector.messages.columns import LedgerColumns
 from collector.messages.exchange import LedgerWindow
@@ -50,26 +49,26 @@ def data(window: LedgerWindow) -> dict[str, object]:
     return said
 
 
-def columns(said: Mapping[str, Any]) -> LedgerColumns:
+def columns(said: Mapping[str, object]) -> LedgerColumns:
     """The columns of an event with these data. No number is below 0, so none makes up for another: where an old window has fewer than none
     `missing`, because some came late, these are not `received` in it (migration 0008 does the same to its row).
 
     Raises ValueError, KeyError, TypeError: the data do not have the shape.
     """
-    node, away = said["node"], said.get("away")
-    counts = {name: _fit(said.get(name, 0)) for name in COUNTS}
+    lies, away = _members(said["window"]), _members(said.get("away") or {})
+    counts = {name: _number(said.get(name, 0)) for name in COUNTS}
     counts[RECEIVED] += min(0, counts[MISSING])
     return LedgerColumns(
-        node=node,
-        sender=said.get("sender") or "",
-        namespace=said["namespace"] or None,
-        workload=said["workload"] or None,
-        window_us=_fit(round(said["window"]["seconds"] * 1_000_000)),
+        node=_text(said["node"]),
+        sender=_text(said.get("sender")),
+        namespace=_text(said["namespace"]) or None,
+        workload=_text(said["workload"]) or None,
+        window_us=_fit(round(_length(lies["seconds"]) * 1_000_000)),
         **{name: max(0, number) for name, number in counts.items()},
         **{name: _total(said.get(name)) for name in BY_REASON},
         cured=_fit(sum(_total(of) for of in _pairs(said.get("cured")).values())),
-        away_from_us=microseconds(away["from"]) if away else None,
-        away_to_us=microseconds(away["to"]) if away else None,
+        away_from_us=microseconds(_text(away["from"])) if away else None,
+        away_to_us=microseconds(_text(away["to"])) if away else None,
     )
 
 
@@ -80,6 +79,25 @@ def _bounded(counts: Mapping[str, int]) -> dict[str, int]:
     rest = sum(number for name, number in counts.items() if name not in kept)
     kept[OTHER] = kept.get(OTHER, 0) + rest
     return {name: _fit(number) for name, number in kept.items()}
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"expected a number, not {type(value).__name__}")
+    return _fit(value)
+
+
+def _length(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"expected a number of seconds, not {type(value).__name__}")
+    return value
+
+
+def _text(value: object) -> str:
+    """Empty where there is none."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"expected a text, not {type(value).__name__}")
+    return value or ""
 
 
 def _fit(number: int) -> int:
@@ -95,4 +113,10 @@ def _pairs(of: object) -> dict[str, int]:
         return {}
     if not isinstance(of, dict):
         raise TypeError(f"expected counts by name, not {type(of).__name__}")
+    return of
+
+
+def _members(of: object) -> dict[str, object]:
+    if not isinstance(of, dict):
+        raise TypeError(f"expected members by name, not {type(of).__name__}")
     return of

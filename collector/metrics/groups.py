@@ -195,17 +195,18 @@ class LedgerMetrics:
         self._mirrored = losses.MIRRORED_CALLS.make(registry)
         self._labels: dict[str, set[str]] = {name: set() for name in (*_LEDGER_REASONS, "cured", "away", "service")}
 
-    def window(self, data: Mapping[str, Any]) -> None:
+    def window(self, data: Mapping[str, object]) -> None:
         """Counts a window: see messages/ledger_data.py."""
         for name, counter in self._counts.items():
-            counter.inc(max(0, data.get(name, 0)))
+            if isinstance(number := data.get(name), int):
+                counter.inc(max(0, number))
         for name, by_reason in self._by_reason.items():
-            for reason, number in data.get(name, {}).items():
+            for reason, number in _members(data.get(name)).items():
                 by_reason.labels(self._label(name, reason)).inc(max(0, number))
-        for name, starts in data.get("cured", {}).items():
+        for name, starts in _members(data.get("cured")).items():
             self._cured.labels(self._label("cured", name)).inc(sum(starts.values()))
-        if away := data.get("away"):
-            self._away.labels(self._label("away", away.get("reason", "unknown"))).inc(data["window"]["seconds"])
+        if away := _members(data.get("away")):
+            self._away.labels(self._label("away", away.get("reason", "unknown"))).inc(_members(data["window"])["seconds"])
 
     def without_usage(self, service: str, reason: UsageAbsence) -> None:
         """Counts a call that would be billed if its usage were known."""
@@ -221,6 +222,11 @@ class LedgerMetrics:
             return "other"
         known.add(reason)
         return reason
+
+
+def _members(of: object) -> dict[str, Any]:
+    """A part of a window's data, which describe made; empty where there is none."""
+    return of if isinstance(of, dict) else {}
 
 
 class RelayState(Protocol):

@@ -15,7 +15,7 @@ from collector.messages.people import BAGGAGE, KINDS, Named, PersonKind
 from collector.messages.queries import REDACTED
 from collector.messages.secrets import SESSION_HEADER
 from collector.messages.seen import Seen
-from collector.redact.keyed import digits, digits_by_filter, remembering
+from collector.redact.consumers import digits, digits_by_filter, remembering
 from collector.redact.sources import BLANKS, Known, Source, is_never_clear, utf8_bytes
 
 People = dict[PersonKind, Named]

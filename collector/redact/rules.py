@@ -13,11 +13,13 @@ from itertools import chain
 from typing import Any
 
 from collector.redact.structure import Names, unescaped
-from collector.rule_language.paths import EVERY, Hit, Path, Trail, children, inner, parse
+from collector.rule_language.paths import EVERY, Hit, Holder, Path, Step, Trail, Tree, children, inner, parse
 from collector.rule_language.patterns import Mark, Patterns
 
-Lane = tuple[Any, ...]
-Place = tuple[Any, Any]  # an object or array (or its id), and the key in it
+Lane = tuple[str | int | None, ...]
+Place = tuple[Holder, Step]  # an object or array, and the key in it
+Marked = set[tuple[int, Step]]  # the same, with its id
+Where = tuple[object, ...]  # a lane; or where an object or array stands, and the key in it
 _NUMBERS = frozenset((int, float))
 _HOLDS = frozenset((str, dict, list))
 # Members that tell a text over again, as tokens: where a pattern found something in the text, they go.
@@ -51,11 +53,11 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self.paths) or bool(self.patterns)
 
-    def apply(self, values: list[Any]) -> bool:
+    def apply(self, values: list[object]) -> bool:
         """Redacts the values in the list. True if there was something to hide. What hangs together are the texts at equal places."""
-        lanes = [_lane(value) for value in values] if len(values) > 1 else [()]
+        lanes: list[Lane] = [_lane(value) for value in values] if len(values) > 1 else [()]
         roots = [[value] for value in values]
-        marked: set[Place] = set()
+        marked: Marked = set()
         for path in self.paths:
             self._paths(path, roots, lanes, marked)
         changed = bool(marked)
@@ -67,7 +69,7 @@ class Rules:
             values[:] = [root[0] for root in roots]
         return changed
 
-    def _paths(self, path: Path, roots: list[list[Any]], lanes: list[Lane], marked: set[Place]) -> None:
+    def _paths(self, path: Path, roots: list[list[object]], lanes: list[Lane], marked: Marked) -> None:
         pieces: dict[tuple[Lane, Trail], list[Hit]] = {}
         for root, lane in zip(roots, lanes, strict=True):
             for hit in path.hits(root[0]):
@@ -79,8 +81,8 @@ class Rules:
                 hit.holder[hit.key] = mark
                 marked.add((id(hit.holder), hit.key))
 
-    def _patterns(self, roots: list[list[Any]], lanes: list[Lane], marked: set[Place]) -> bool:
-        pieces: dict[Any, list[Place]] = {}
+    def _patterns(self, roots: list[list[object]], lanes: list[Lane], marked: Marked) -> bool:
+        pieces: dict[Where, list[Place]] = {}
         others: set[str] = set()
         for root, lane in zip(roots, lanes, strict=True):
             _gather(root, lane, marked, pieces, others)
@@ -97,7 +99,7 @@ class Rules:
             self._check_joined(roots, pieces)
         return changed
 
-    def _check_joined(self, roots: list[list[Any]], places: Iterable[tuple[Any, Any]]) -> None:
+    def _check_joined(self, roots: list[list[object]], places: Iterable[Where]) -> None:
         """Raises UnsureError: a text of several events holds something to hide if what stands at several positions were one."""
         named = [_names(place) for place in places]
         several = {names for names, count in Counter(named).items() if count > 1}
@@ -114,11 +116,12 @@ class Rules:
             holder[key] = text
         return told != texts
 
-    def _numbers_and_names(self, holder: Any) -> bool:
+    def _numbers_and_names(self, holder: Tree) -> bool:
         changed = False
+        written: Holder = holder
         for key, item, _ in list(children(holder)):
             if type(item) in _NUMBERS and self.patterns.found(repr(item)):
-                holder[key] = self.mark.of(repr(item))
+                written[key] = self.mark.of(repr(item))
                 changed = True
         if isinstance(holder, dict) and any(map(self.patterns.found, holder)):
             renamed = {self.patterns.sub(key): item for key, item in holder.items()}
@@ -128,9 +131,10 @@ class Rules:
         return changed
 
 
-def _gather(root: Any, lane: Lane, marked: set[Place], pieces: dict[Any, list[Place]], others: set[str]) -> None:
+def _gather(root: Tree, lane: Lane, marked: Marked, pieces: dict[Where, list[Place]], others: set[str]) -> None:
     """Adds the texts in `root` to `pieces`, by where they stand, and numbers and names to `others`. Here is what a stream's rules cost."""
-    waiting: list[tuple[Any, Any]] = [(root, lane)]
+    waiting: list[tuple[Tree, Where]] = [(root, lane)]
+    item: Any  # its type is looked at once
     while waiting:
         holder, trail = waiting.pop()
         if type(holder) is dict:
@@ -154,50 +158,49 @@ def _gather(root: Any, lane: Lane, marked: set[Place], pieces: dict[Any, list[Pl
         waiting += reversed(nested)  # in the text's order
 
 
-def _names(place: tuple[Any, Any]) -> tuple[str, ...]:
+def _names(place: Where) -> tuple[str, ...]:
     """The names that lead to a place, without positions."""
     names = list[str]()
-    trail: Any = place
-    while len(trail) == 2:  # a lane is longer, or empty
+    trail: object = place
+    while isinstance(trail, tuple) and len(trail) == 2:  # a lane is longer, or empty
         trail, key = trail
         if isinstance(key, str):
             names.append(key)
     return tuple(reversed(names))
 
 
-def _in_order(roots: list[list[Any]], wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+def _in_order(roots: list[list[object]], wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
     """The texts under these names, in their order."""
     found: dict[tuple[str, ...], list[str]] = {}
-    waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ()) for root in reversed(roots)]
+    waiting: list[tuple[object, tuple[str, ...]]] = [(root, ()) for root in reversed(roots)]
     while waiting:
         value, names = waiting.pop()
-        kind = type(value)
-        if kind is str:
+        if isinstance(value, str):
             if names in wanted:
                 found.setdefault(names, []).append(value)
-        elif kind is dict:
+        elif isinstance(value, dict):
             waiting += [(item, (*names, key)) for key, item in reversed(value.items()) if type(item) in _HOLDS]
-        elif kind is list:
+        elif isinstance(value, list):
             waiting += [(item, names) for item in reversed(value) if type(item) in _HOLDS]
     return found
 
 
-def _holders(root: list[Any]) -> Iterator[Any]:
+def _holders(root: list[object]) -> Iterator[Tree]:
     return (holder for holder, _ in inner(root, ()))
 
 
-def _lane(event: Any) -> Lane:
+def _lane(event: object) -> Lane:
     """Which of the texts that a stream interleaves an event belongs to."""
     if not isinstance(event, dict):
         return ()
     return tuple(_plain(event.get(name)) for name in ("type", "index", "output_index", "content_index", "item_id"))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str | int | None:
     return value if isinstance(value, str | int) else None
 
 
-def _without_tokens(root: list[Any]) -> None:
+def _without_tokens(root: list[object]) -> None:
     for holder in list(_holders(root)):
         if not isinstance(holder, dict):
             continue

@@ -14,7 +14,7 @@ from collector.messages.people import LONGEST, Named, PersonKind, Trust
 from collector.messages.queries import REDACTED
 from collector.messages.secrets import SESSION_HEADER, is_secret
 from collector.redact.claims import read_claims
-from collector.redact.keyed import digits_by_filter
+from collector.redact.consumers import digits_by_filter
 
 BLANKS = " \t"  # of HTTP: others may be bytes of a name in UTF-8
 _REMEMBERED, _SHORT = 1024, 4096  # values of a source, and how long each may be

@@ -8,7 +8,7 @@ ran on to is empty.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TypeGuard
 
 from collector.decode.form import Form
 from collector.decode.json_text import NotJSONError, loads
@@ -46,7 +46,7 @@ def redact_stream(body: Body, rules: Rules, limits: Limits) -> bytes | None:
     return b"".join(map(_event, names, texts))
 
 
-def _value(text: bytes, limits: Limits) -> Any:
+def _value(text: bytes, limits: Limits) -> object:
     """The JSON of an event, or its text if it is none."""
     if text.strip() == _DONE:
         return _DONE
@@ -75,13 +75,13 @@ def _holds_more(body: Body, texts: list[bytes], rules: Rules) -> bool:
     return rules.names.may_stand_in(beside.decode("utf-8", "replace"))
 
 
-def _ended(values: list[Any]) -> bool:
+def _ended(values: list[object]) -> bool:
     """Whether the last event says that it is the last."""
     last = values[-1] if values else None
     return last is _DONE or (isinstance(last, dict) and (last.get("type") in _LAST or last.get("done") is True))
 
 
-def _is_bare(value: Any, before: bytes) -> bool:
+def _is_bare(value: object, before: bytes) -> TypeGuard[str]:
     """Whether the event holds a text that is no JSON."""
     if not isinstance(value, str) or before.lstrip()[:1] != b'"':
         return isinstance(value, str)
@@ -92,7 +92,7 @@ def _is_bare(value: Any, before: bytes) -> bool:
     return False
 
 
-def _written(value: Any, before: bytes) -> bytes:
+def _written(value: object, before: bytes) -> bytes:
     """A text that was no JSON stays none."""
     return value.encode() if _is_bare(value, before) else dump(value, before)
 

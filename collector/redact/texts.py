@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import orjson
 
@@ -31,14 +30,14 @@ def redact_json(body: bytes, rules: Rules) -> tuple[bytes | None, int]:
     return dump(values[0], text) if changed else None, rest
 
 
-def _first(text: bytes) -> tuple[Any, int]:
+def _first(text: bytes) -> tuple[object, int]:
     try:
         return first_value(text)
     except NotJSONError:
         raise UnsureError("it is not the JSON that it seems to be") from None
 
 
-def is_plain(text: bytes, value: Any) -> bool:
+def is_plain(text: bytes, value: object) -> bool:
     """Whether `value`, which was read from `text`, holds all that the text does: no member was dropped for another of its name."""
     if not isinstance(value, dict | list) or _is_same(text, value):
         return True
@@ -49,7 +48,7 @@ def is_plain(text: bytes, value: Any) -> bool:
     return True
 
 
-def _is_same(text: bytes, value: Any) -> bool:
+def _is_same(text: bytes, value: object) -> bool:
     """Whether the value would be written so."""
     try:
         return orjson.dumps(value) == text
@@ -57,7 +56,7 @@ def _is_same(text: bytes, value: Any) -> bool:
         return False
 
 
-def dump(value: Any, like: bytes) -> bytes:
+def dump(value: object, like: bytes) -> bytes:
     """The value as compact JSON. Raises UnsureError: it is nested too deep."""
     try:
         if b"NaN" not in like and b"Infinity" not in like:
@@ -96,7 +95,7 @@ class _TwiceError(Exception):
     """A name stands twice in an object."""
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < len(pairs):
         raise _TwiceError

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 EVERY = "*"
 _NESTED = frozenset((dict, list))
 Step = str | int
 Trail = tuple[Step, ...]
+Tree = dict[str, object] | list[object]  # an object or array, as JSON is read
 _SEGMENT = re.compile(r"\.?([^.\[\]*\s]+)|\[(\d{1,9})\]|\.?(?:\[\*\]|\*)")
+
+
+class Holder(Protocol):
+    """A Tree to write to, with a key of its own kind: a name of an object, a position of an array."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __setitem__(self, key: Any, value: str, /) -> None: ...
 
 
 class Hit(NamedTuple):
     """A place that a path names. `trail` tells places of one event from each other, and is the same for the same place of the next."""
 
-    holder: Any
-    key: Any
+    holder: Holder
+    key: Step
     trail: Trail
 
 
@@ -30,7 +38,7 @@ class Path(NamedTuple):
     steps: Trail
     anywhere: bool
 
-    def hits(self, value: Any) -> list[Hit]:
+    def hits(self, value: object) -> list[Hit]:
         """The places in `value` that hold something to hide: null and what is empty does not."""
         starts = inner(value, ()) if self.anywhere else iter(((value, ()),))
         return [hit for start, trail in starts for hit in _walk(start, self.steps, trail)]
@@ -52,9 +60,9 @@ def parse(text: str) -> Path:
     return Path(tuple(steps), anywhere)
 
 
-def inner(value: Any, trail: Trail) -> Iterator[tuple[Any, Trail]]:
+def inner(value: object, trail: Trail) -> Iterator[tuple[Tree, Trail]]:
     """Every object and array in `value`, itself included, with its trail. Not by recursion: nesting may be deep."""
-    waiting = [(value, trail)]
+    waiting: list[tuple[object, Trail]] = [(value, trail)]
     while waiting:
         holder, at = waiting.pop()
         if isinstance(holder, dict | list):
@@ -64,7 +72,7 @@ def inner(value: Any, trail: Trail) -> Iterator[tuple[Any, Trail]]:
             waiting += [(item, (*at, mark)) for _, item, mark in children(holder) if isinstance(item, dict | list)][::-1]
 
 
-def children(holder: Any) -> Iterator[tuple[Any, Any, Step]]:
+def children(holder: Tree) -> Iterator[tuple[Step, object, Step]]:
     """(key, value, step of a trail) of an object or array. An item is known by its own `index`, which choices and calls carry."""
     if isinstance(holder, dict):
         for key, item in holder.items():
@@ -75,7 +83,7 @@ def children(holder: Any) -> Iterator[tuple[Any, Any, Step]]:
             yield at, item, index if isinstance(index, int) else at
 
 
-def _walk(value: Any, steps: Trail, trail: Trail) -> Iterator[Hit]:
+def _walk(value: object, steps: Trail, trail: Trail) -> Iterator[Hit]:
     if not isinstance(value, dict | list):
         return
     for key, item, mark in children(value):

@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from types import ModuleType
+from typing import Protocol
 
 MARK = "[redacted]"
 _MARKED = re.compile(r"\[redacted(?::[0-9a-f]{16})?\]")
 _FIXED = re.compile(r"\\[AzQ]|\(\?[a-zA-Z]*-[a-zA-Z]*m")
+
+
+class Match(Protocol):
+    """What matched, as in `re`."""
+
+    def span(self) -> tuple[int, int]: ...
+
+
+class Compiled(Protocol):
+    """A pattern of the engine, which has no types: what is used of it, as in `re`."""
+
+    def search(self, text: str, /) -> Match | None: ...
+    def finditer(self, text: str, /) -> Iterator[Match]: ...
 
 
 class Mark:
@@ -108,22 +122,24 @@ def check(pattern: str) -> None:
 
 
 @cache
-def _engine() -> Any:
+def _engine() -> ModuleType:
     try:
         import re2  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise ValueError("patterns need the package google-re2") from None
-    return re2
+    engine: ModuleType = re2
+    return engine
 
 
 @cache
-def compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Compiled:
     """The compiled pattern. Raises ValueError: it is none, or the engine is not installed."""
     engine = _engine()
     options = engine.Options()
     options.log_errors = False
     try:
-        return engine.compile(pattern, options)
+        found: Compiled = engine.compile(pattern, options)
     except engine.error as error:
         said = error.args[0] if error.args else ""
         raise ValueError(f"{pattern.removeprefix('(?m)')!r}: {said.decode() if isinstance(said, bytes) else said}") from None
+    return found

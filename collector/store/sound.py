@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from zlib import crc32
 
 import orjson
@@ -28,11 +27,12 @@ def fault_of(data: object, crc: int | None) -> str | None:
         return "the record is no JSON"
 
 
-def checked(name: str, data: Any, crc: int | None) -> bytes:
+def checked(name: str, data: object, crc: int | None) -> bytes:
     """The record of this event. Raises DamagedError."""
-    if (why := fault_of(data, crc)) is not None:
+    why = fault_of(data, crc)
+    if why is not None or not isinstance(data, bytes):
         raise DamagedError(f"record {name}: {why}")
-    return bytes(data)
+    return data
 
 
 def body(name: str, data: object) -> bytes:

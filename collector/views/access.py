@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from fastapi import Request, Response
 
+from collector.access.look import LookData
+from collector.audit.documents import LookPage
 from collector.page.render import Pages, link
-from collector.views.api import Api, Document
+from collector.views.api import Api
 from collector.views.view import Chip, frame
 
 LIMIT = 100
@@ -27,7 +29,7 @@ PROOFS = {
 async def show(request: Request, api: Api, pages: Pages) -> Response:
     """The page. Raises RefusedError: not for this person."""
     filters = {name: value for name, value in request.query_params.items() if value}
-    view, found = await asyncio.gather(frame("Access", request, api), api.get("/v1/access", {**filters, "limit": LIMIT}))
+    view, found = await asyncio.gather(frame("Access", request, api), api.get(LookPage, "/v1/access", {**filters, "limit": LIMIT}))
     return pages.answer(
         "access.html",
         {
@@ -49,7 +51,7 @@ def _exchange(path: str) -> str:
     return f"/exchanges/{found[1]}" if found else ""
 
 
-def _row(one: Document, filters: Mapping[str, str]) -> dict[str, object]:
+def _row(one: LookData, filters: Mapping[str, str]) -> dict[str, object]:
     status, who = one.get("status", 200), one.get("who", {})
     refused = isinstance(status, int) and status >= 400
     return {

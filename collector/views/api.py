@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Scope
 
 from collector.audit.looks import INNER, OF_PAGE, REASON_HEADER, UNSEEN
 
-Document = dict[str, Any]  # an answer of the API, as JSON reads: templates look at it, nothing is computed of it unchecked
 Parameters = Mapping[str, str | int | None]
+D = TypeVar("D", bound=Mapping[str, object])  # a document: what the API says that a route answers, as a TypedDict
 _IN_PAGES = ("/v1/exchanges", "/v1/ledger", "/v1/services", "/v1/access")  # whose pages audit.page_limit bounds
 _PASSED_ON = (b"host", b"user-agent", REASON_HEADER.encode())
 
@@ -34,41 +34,40 @@ class Answer(NamedTuple):
 
 
 class Api:
-    """Asks the application below the page, in the name of one request's sender."""
+    """Asks the application below the page, in the name of one request's sender.
+
+    `kind`: what the API's description says that the route answers. It is the same process's answer, and not checked again; what a record
+    holds may be an older version's, or damaged.
+    """
 
     def __init__(self, app: ASGIApp, asking: Scope, page_limit: int) -> None:
         self._app, self._asking, self._page_limit = app, asking, page_limit
         self._under_way: set[asyncio.Task[object]] = set()
 
-    async def get(self, path: str, parameters: Parameters | None = None) -> Document:
+    async def get(self, kind: type[D], path: str, parameters: Parameters | None = None) -> D:
         """The answer of this route. Raises RefusedError."""
         answer = await self._ask(path, parameters or {})
         if answer.status != 200:
             raise RefusedError(answer.status, *_problem(answer))
-        found = msgspec.json.decode(answer.body)
-        assert isinstance(found, dict)
-        return found
+        return _document(kind, answer.body)
 
-    async def get_if_allowed(self, path: str, parameters: Parameters | None = None) -> Document | None:
+    async def get_if_allowed(self, kind: type[D], path: str, parameters: Parameters | None = None) -> D | None:
         """The same; None where the API has no such thing, or not for this person."""
         try:
-            return await self.get(path, parameters)
+            return await self.get(kind, path, parameters)
         except RefusedError as error:
             if error.status in (401, 403, 404):
                 return None
             raise
 
-    async def unseen(self, path: str, parameters: Parameters) -> Document | None:
+    async def unseen(self, kind: type[D], path: str, parameters: Parameters) -> D | None:
         """The same of what the page does not show, so that it is no look; None whatever was wrong with it."""
         answer = await self._ask(path, parameters, UNSEEN)
-        found = msgspec.json.decode(answer.body) if answer.status == 200 else None
-        return found if isinstance(found, dict) else None
+        return _document(kind, answer.body) if answer.status == 200 else None
 
-    async def whatever(self, path: str) -> Document:
+    async def whatever(self, kind: type[D], path: str) -> D:
         """The answer's document, whether it is a success or not: of probes, whose failure is what one wants to read."""
-        found = msgspec.json.decode((await self._ask(path, {}, UNSEEN)).body)
-        assert isinstance(found, dict)
-        return found
+        return _document(kind, (await self._ask(path, {}, UNSEEN)).body)
 
     async def give_up(self) -> None:
         """Ends what is still asked side by side: the page will not be shown."""
@@ -120,6 +119,13 @@ class Api:
             "server": asking["server"],
             "state": {OF_PAGE: [], **asking.get("state", {}), INNER: inner},
         }
+
+
+def _document(kind: type[D], body: bytes) -> D:
+    del kind  # for the type checker
+    found: D = msgspec.json.decode(body)
+    assert isinstance(found, dict)
+    return found
 
 
 def _problem(answer: Answer) -> tuple[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from collector.messages.record import Record
 from collector.page import words
 from collector.page.render import link
-from collector.views.api import Document
 
 SAID = 160  # characters of an answer that a line shows
 
@@ -58,12 +58,17 @@ def row(record: Record, filters: dict[str, str]) -> Row:
     )
 
 
-def filled(found: Document, name: str = "") -> Record:
+def filled(found: Record, name: str = "") -> Record:
     """A record of which parts are missing, as of a damaged one: the API then tells only what its row's columns say."""
-    parts: Document = {part: {**found.get(part, {})} for part in ("request", "response", "proxy", "caller", "hop")}
+    told: Mapping[str, object] = found
+    parts: dict[str, dict[str, object]] = {part: _copied(told.get(part)) for part in ("request", "response", "proxy", "caller", "hop")}
     for part in ("request", "response"):
         parts[part].setdefault("body", {})
     return cast(Record, {"id": name, "start": "", "completeness": [], **found, **parts})
+
+
+def _copied(part: object) -> dict[str, object]:
+    return dict(part) if isinstance(part, dict) else {}
 
 
 def state(record: Record) -> tuple[str, str]:

@@ -10,13 +10,18 @@ from typing import NamedTuple, cast
 
 from fastapi import Request, Response
 
+from collector.audit import call_documents
+from collector.audit.documents import KnownServices, LookPage
 from collector.clock import Clock
+from collector.conversation.document import Conversation
+from collector.conversation.timeline_document import Timeline
 from collector.messages.record import Record
+from collector.messages.service import KnownService
 from collector.page import words
 from collector.page.charts import spread, strip
 from collector.page.render import Pages, link
 from collector.views import neighbours, talk
-from collector.views.api import Api, Document, Parameters, RefusedError
+from collector.views.api import Api, D, Parameters, RefusedError
 from collector.views.brief import answered, caller_of, filled, service_of, state, tokens_of
 from collector.views.together import address
 from collector.views.view import frame
@@ -34,11 +39,11 @@ UNNAMED = "Not named"  # where nobody is asked who he is
 class Around(NamedTuple):
     """What else the API knows of an exchange; None: it does not, or not for this person."""
 
-    call: Document | None
-    conversation: Document | None
-    timeline: Document | None
-    seen: Document | None
-    version: Document | None
+    call: call_documents.Calls | None
+    conversation: Conversation | None
+    timeline: Timeline | None
+    seen: LookPage | None
+    version: KnownService | None
 
 
 class Hop(NamedTuple):
@@ -58,16 +63,16 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, exchange:
     """The page. Raises RefusedError: there is no such exchange, or not for this person."""
     filters = dict(request.query_params)
     said = {"revision": filters.pop("revision", None), "reason": filters.pop("reason", None)}
-    found = await api.get(f"/v1/exchanges/{exchange}", said)
+    found = await api.get(Record, f"/v1/exchanges/{exchange}", said)
     record = filled(found, exchange)
     view, (newer, older) = await asyncio.gather(
         frame("Exchanges", request, api), neighbours.beside(api, record["id"], neighbours.listed(request, filters, clock.now_us()))
     )
     parts = await asyncio.gather(
         _call(api, record),
-        _part(api, exchange, "conversation", said),
-        _part(api, exchange, "timeline", said),
-        api.get_if_allowed(f"/v1/exchanges/{exchange}/access", {"limit": SEEN}),
+        _part(api, Conversation, exchange, "conversation", said),
+        _part(api, Timeline, exchange, "timeline", said),
+        api.get_if_allowed(LookPage, f"/v1/exchanges/{exchange}/access", {"limit": SEEN}),
         _now(api, record),
     )
     told = shown(record, Around(*parts)) | ways(request, record, filters, newer, older)
@@ -126,26 +131,26 @@ def ways(request: Request, record: Record, filters: Mapping[str, str], newer: st
     }
 
 
-async def _part(api: Api, exchange: str, name: str, said: Parameters) -> Document | None:
-    return await api.get_if_allowed(f"/v1/exchanges/{exchange}/{name}", said)
+async def _part(api: Api, kind: type[D], exchange: str, name: str, said: Parameters) -> D | None:
+    return await api.get_if_allowed(kind, f"/v1/exchanges/{exchange}/{name}", said)
 
 
-async def _call(api: Api, record: Record) -> Document | None:
+async def _call(api: Api, record: Record) -> call_documents.Calls | None:
     """The call that it belongs to; None: it has no id, or one that nobody can ask for."""
     try:
-        return await api.get_if_allowed(f"/v1/calls/{record['request']['id']}") if "id" in record["request"] else None
+        return await api.get_if_allowed(call_documents.Calls, f"/v1/calls/{record['request']['id']}") if "id" in record["request"] else None
     except RefusedError as error:
         if error.status != 400:
             raise
         return None
 
 
-async def _now(api: Api, record: Record) -> Document | None:
+async def _now(api: Api, record: Record) -> KnownService | None:
     """The service's newest version."""
     service = record.get("service", {})
     if "name" not in service or "resource_version" not in service:
         return None
-    found = await api.get_if_allowed(f"/v1/services/{service.get('namespace', '')}/{service['name']}/versions")
+    found = await api.get_if_allowed(KnownServices, f"/v1/services/{service.get('namespace', '')}/{service['name']}/versions")
     return found["items"][-1] if found and found["items"] else None
 
 
@@ -188,12 +193,12 @@ def notes(record: Record) -> list[str]:
     return told
 
 
-def missing(conversation: Document | None) -> list[str]:
+def missing(conversation: Conversation | None) -> list[str]:
     """What of the conversation is not here; that the client left stands among the flags."""
     return [said for said in (conversation or {}).get("missing", ()) if not said.startswith("The client left")]
 
 
-def stream(record: Record, timeline: Document | None) -> dict[str, object]:
+def stream(record: Record, timeline: Timeline | None) -> dict[str, object]:
     """The strip of a streamed answer."""
     events = [one for one in (timeline or {}).get("events", ()) if "at_ms" in one and one.get("kind") != "other"]
     times = [float(one["at_ms"]) for one in events]
@@ -256,7 +261,7 @@ def no_usage(record: Record) -> str:
     return "None: this call is counted otherwise." if record.get("usage") else "None."
 
 
-def hops(call: Document | None, here: str) -> list[Hop]:
+def hops(call: call_documents.Calls | None, here: str) -> list[Hop]:
     """The call's exchanges as bars over the time of the whole."""
     mine = [one for one in (call or {}).get("items", ()) if any(hop["id"] == here for hop in one["hops"])]
     if not mine or len(mine[0]["hops"]) < 2:
@@ -267,7 +272,7 @@ def hops(call: Document | None, here: str) -> list[Hop]:
     return [_hop(hop, here, 1000 * (words.seconds(hop["start"]) - start), whole) for hop in found]
 
 
-def _hop(hop: Document, here: str, at_ms: float, whole: float) -> Hop:
+def _hop(hop: call_documents.Hop, here: str, at_ms: float, whole: float) -> Hop:
     took = hop.get("duration_ms")
     billed = words.billing(hop.get("role", ""), bool(hop.get("billable")), hop.get("rule", ""))
     x = round(100 * at_ms / whole, 2)
@@ -283,7 +288,7 @@ def annotations_of(record: Record) -> dict[str, str]:
     return {(last if short.count(last) == 1 else name): str(value) for (name, value), last in zip(found.items(), short, strict=True)}
 
 
-def compared(then: Mapping[str, str], version: Document | None) -> list[tuple[str, str, str | None]]:
+def compared(then: Mapping[str, str], version: KnownService | None) -> list[tuple[str, str, str | None]]:
     """(name, value then, value now); None: it is not known now."""
     if version is None:
         return [(name, value, None) for name, value in then.items()]
@@ -321,7 +326,7 @@ def _by(caller: Mapping[str, str], name: str) -> str:
     return f" (by {'the ' if trust in ('client', 'gateway') else ''}{trust})" if trust else ""
 
 
-def looks(seen: Document | None) -> list[dict[str, object]] | None:
+def looks(seen: LookPage | None) -> list[dict[str, object]] | None:
     """Who has seen it; None: that is not known, or not for this person."""
     if seen is None:
         return None

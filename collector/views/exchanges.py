@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from fastapi import Request, Response
 
+from collector.audit import counted_documents
+from collector.audit.documents import ExchangePage
 from collector.page import words
 from collector.page.charts import WIDTH, Bar, Stack, stacks
 from collector.page.render import Pages, link
 from collector.views import columns
-from collector.views.api import Api, Document, RefusedError
+from collector.views.api import Api, D, RefusedError
 from collector.views.brief import Row, filled, row
 from collector.views.view import ALL_TIME, SPANS, Chip, frame
 
@@ -87,8 +89,8 @@ async def show(request: Request, api: Api, pages: Pages, annotations: Sequence[s
     view, found, counts, times = await asyncio.gather(
         frame("Exchanges", request, api),
         _list(api, filters),
-        _optional(api, "/v1/facets", {**asked, **_WANTED}),
-        _optional(api, "/v1/histogram", {**asked, **_BARS}),
+        _optional(api, counted_documents.Facets, "/v1/facets", {**asked, **_WANTED}),
+        _optional(api, counted_documents.Histogram, "/v1/histogram", {**asked, **_BARS}),
     )
     listed, fault, status = found
     records = [filled(record) for record in listed.get("items", ())]
@@ -159,23 +161,23 @@ def asked_of(filters: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in filters.items() if value and (name, value) != ("since", ALL_TIME) and name != columns.PARAMETER}
 
 
-async def _list(api: Api, filters: Mapping[str, str]) -> tuple[Document, str, int]:
+async def _list(api: Api, filters: Mapping[str, str]) -> tuple[ExchangePage, str, int]:
     """A page of records; else what was wrong with the question."""
     try:
-        return await api.get("/v1/exchanges", {**asked_of(filters), "limit": LIMIT}), "", 200
+        return await api.get(ExchangePage, "/v1/exchanges", {**asked_of(filters), "limit": LIMIT}), "", 200
     except RefusedError as error:
         return {}, str(error), error.status
 
 
-async def _optional(api: Api, path: str, asked: Mapping[str, str]) -> Document | None:
+async def _optional(api: Api, kind: type[D], path: str, asked: Mapping[str, str]) -> D | None:
     """What makes the page better, and is not waited for in vain."""
     try:
-        return await api.get_if_allowed(path, {name: value for name, value in asked.items() if name != "order"})
+        return await api.get_if_allowed(kind, path, {name: value for name, value in asked.items() if name != "order"})
     except RefusedError:
         return None
 
 
-def facets(counts: Document, filters: Mapping[str, str]) -> list[Facet]:
+def facets(counts: counted_documents.Facets, filters: Mapping[str, str]) -> list[Facet]:
     """The facets that have values, the most frequent first."""
     found = []
     for name, title in FACETS:
@@ -187,7 +189,7 @@ def facets(counts: Document, filters: Mapping[str, str]) -> list[Facet]:
     return found
 
 
-def _counted(name: str, one: Document, most: int, filters: Mapping[str, str]) -> Counted:
+def _counted(name: str, one: counted_documents.FacetValue, most: int, filters: Mapping[str, str]) -> Counted:
     value = str(one["value"])
     chosen = filters.get(name) == value
     rest = {key: kept for key, kept in filters.items() if key not in (name, "cursor")}
@@ -220,7 +222,7 @@ def _without(filters: Mapping[str, str], name: str) -> str:
 HEIGHT = 70.0
 
 
-def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
+def histogram(times: counted_documents.Histogram, filters: Mapping[str, str]) -> Histogram | None:
     """Bars of the counts; each leads to its own span of time."""
     buckets = times["items"]
     if not any(map(_count, buckets)):
@@ -239,12 +241,12 @@ def histogram(times: Document, filters: Mapping[str, str]) -> Histogram | None:
     return Histogram(stacks(columns, HEIGHT), marks, label, buckets[0]["start"], buckets[-1]["end"])
 
 
-def _count(bucket: Document) -> int:
+def _count(bucket: counted_documents.Spell) -> int:
     """How many there are, or may be."""
     return int(bucket.get("estimate") or sum(bucket["counts"].values()))
 
 
-def _column(bucket: Document, rest: Mapping[str, str]) -> Stack:
+def _column(bucket: counted_documents.Spell, rest: Mapping[str, str]) -> Stack:
     counts, count = bucket["counts"], _count(bucket)
     failed = sum(number for name, number in counts.items() if name in ("5xx", "none"))
     if counted := sum(counts.values()):
@@ -253,7 +255,7 @@ def _column(bucket: Document, rest: Mapping[str, str]) -> Stack:
     return Stack((("c1", count - failed), ("bad", failed)), title, link("/", rest, since=bucket["start"], until=bucket["end"]))
 
 
-def summary(times: Document | None, rows: list[Row]) -> str:
+def summary(times: counted_documents.Histogram | None, rows: list[Row]) -> str:
     """How many there are, as far as it is known."""
     if times:
         total = sum(_count(bucket) for bucket in times["items"])

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from fastapi import Request, Response
 
-from collector.messages.ledger import ANNOUNCED, GAPS, WITHOUT_ACCESS_LOG, WITHOUT_TAP
+from collector.audit.ledger_documents import Away, LedgerItem, LedgerMapDocument, LedgerPage, MapCell, MapLine, Totals
+from collector.messages.ledger import ANNOUNCED, WITHOUT_ACCESS_LOG, WITHOUT_TAP
 from collector.page import words
 from collector.page.charts import WIDTH
 from collector.page.render import Pages
-from collector.views.api import Api, Document
+from collector.views.api import Api
 from collector.views.view import ALL_TIME, LEVELS, SPANS, frame
 
 STEPS = 48
@@ -89,7 +90,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     view, table, drawn = await asyncio.gather(
         frame("Losses", request, api),
         _proxies(api, since),
-        api.get("/v1/ledger/map", {"since": since, "steps": STEPS, "limit": MOST_ROWS}),
+        api.get(LedgerMapDocument, "/v1/ledger/map", {"since": since, "steps": STEPS, "limit": MOST_ROWS}),
     )
     totals, items = table
     found = troubles(items, totals.get("away") or ())
@@ -111,18 +112,18 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     )
 
 
-async def _proxies(api: Api, since: str) -> tuple[Document, list[Document]]:
+async def _proxies(api: Api, since: str) -> tuple[Totals, list[LedgerItem]]:
     """The ledger's sums, and all proxies: they come by their names, and the last may be the one that lost."""
     asked: dict[str, str | int | None] = {"since": since, "group": "proxy", "limit": 1000}
-    page = await api.get("/v1/ledger", asked)
+    page = await api.get(LedgerPage, "/v1/ledger", asked)
     totals, items = page["totals"], list(page["items"])
     while "next" in page:
-        page = await api.get("/v1/ledger", {**asked, "cursor": page["next"]})
+        page = await api.get(LedgerPage, "/v1/ledger", {**asked, "cursor": page["next"]})
         items += page["items"]
     return totals, items
 
 
-def sentence(totals: Document, items: list[Document]) -> str:
+def sentence(totals: Totals, items: list[LedgerItem]) -> str:
     """What was lost, and whose, in one sentence."""
     lost, gaps = totals.get("lost", 0), totals.get("gaps", 0)
     held = f"{gaps:,} gap{' is' if gaps == 1 else 's are'} in what we have"
@@ -142,7 +143,7 @@ def plain(verdict: str) -> str:
     return _NODE.sub(lambda found: found[1], verdict.partition("; as of ")[0])
 
 
-def account(totals: Document) -> str:
+def account(totals: Totals) -> str:
     """What the verdict stands on."""
     told = [f"The ledger says: {plain(str(totals['verdict']))}."]
     told += [f"{totals['proxies']:,} proxies announced {totals['announced']:,} ends of streams; {totals['received']:,} are here."]
@@ -158,7 +159,7 @@ def account(totals: Document) -> str:
     return " ".join(told)
 
 
-def line(one: Document, drawn: Document) -> Line:
+def line(one: MapLine, drawn: LedgerMapDocument) -> Line:
     """A proxy's row of the map: every step has a cell, so that what was not reported is seen too."""
     wide = (WIDTH - LEFT) / drawn["steps"]
     known = {cell["start"]: cell for cell in one["cells"]}
@@ -175,7 +176,7 @@ def line(one: Document, drawn: Document) -> Line:
     return Line(_short(one["node"]), one["node"], cells)
 
 
-def _away_steps(drawn: Document) -> set[int]:
+def _away_steps(drawn: LedgerMapDocument) -> set[int]:
     begin, step = words.seconds(drawn["since"]), drawn["step_seconds"]
     found: set[int] = set()
     for one in drawn["away"]:
@@ -184,15 +185,15 @@ def _away_steps(drawn: Document) -> set[int]:
     return found
 
 
-def _cell_says(cell: Document | None, away: bool) -> str:
+def _cell_says(cell: MapCell | None, away: bool) -> str:
     told = ["the collector was away"] if away else []
     if cell is None:
         return ", ".join([*told, "nothing reported"])
-    told += [f"{cell[name]:,} {said}" for name, said in (("lost", "lost"), ("gaps", "without a witness")) if cell.get(name)]
+    told += [f"{number:,} {said}" for number, said in ((cell.get("lost"), "lost"), (cell.get("gaps"), "without a witness")) if number]
     return ", ".join([*told, f"{cell['received']:,} of {cell['announced']:,} here"])
 
 
-def marks(drawn: Document) -> list[Mark]:
+def marks(drawn: LedgerMapDocument) -> list[Mark]:
     """Eight times along the axis."""
     begin, step = datetime.fromisoformat(drawn["since"]), timedelta(seconds=drawn["step_seconds"])
     wide, every = (WIDTH - LEFT) / drawn["steps"], max(1, drawn["steps"] // 8)
@@ -200,27 +201,29 @@ def marks(drawn: Document) -> list[Mark]:
     return [Mark(round(LEFT + number * wide, 1), words.clock(stamp)[:5], stamp) for number, stamp in stamps]
 
 
-def troubles(items: list[Document], away: Sequence[Document] = ()) -> list[Trouble]:
+def troubles(items: list[LedgerItem], away: Sequence[Away] = ()) -> list[Trouble]:
     """Each kind of loss and gap of each proxy, losses first. `away`: the times in which the collector was away."""
     found = [trouble for item in items if LEVELS.get(item["state"]) != "good" for trouble in _of_proxy(item, away)]
     return sorted(found, key=lambda one: (one.level != "bad", one.name))
 
 
-def _while_away(item: Document, away: Sequence[Document]) -> str:
+def _while_away(item: LedgerItem, away: Sequence[Away]) -> str:
     """What is told as the reason where no other is known: the collector was away in the proxy's time, or up to it."""
     early, last = (words.seconds(item[name]) for name in ("first", "last"))
     near = any(words.seconds(one["to"]) >= early - SOON_SECONDS and words.seconds(one["from"]) <= last for one in away)
     return "the collector was away in this time" if near else "not known"
 
 
-def _of_proxy(item: Document, away: Sequence[Document]) -> list[Trouble]:
+def _of_proxy(item: LedgerItem, away: Sequence[Away]) -> list[Trouble]:
     cured = item.get("cured", {})
-    counts = {name: item[name]["total"] for name in ("dropped", "refused", "malformed")}
-    counts |= {name: max(0, item[name] - cured.get(name, 0)) for name in ("missing", *GAPS)}
+    by_reason = {"dropped": item["dropped"], "refused": item["refused"], "malformed": item["malformed"]}
+    gone = {"missing": item["missing"], WITHOUT_TAP: item[WITHOUT_TAP], WITHOUT_ACCESS_LOG: item[WITHOUT_ACCESS_LOG]}
+    counts = {name: reasons["total"] for name, reasons in by_reason.items()}
+    counts |= {name: max(0, number - cured.get(name, 0)) for name, number in gone.items()}
     found = []
     for name, count in counts.items():
         if count:
-            reasons = item[name] if isinstance(item[name], dict) else {}
+            reasons = by_reason.get(name, {})
             why = ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in reasons.items() if reason != "total" and number)
             why = why or _while_away(item, away)
             level = "gap" if name.startswith("without") else "bad"

@@ -11,6 +11,7 @@ from fastapi import Request
 from collector.access.looker import Reach, Right
 from collector.audit import grammar
 from collector.audit.cursors import Cursor, encode, fingerprint
+from collector.audit.documents import ExchangePage
 from collector.audit.looking import ForbiddenError, reach
 from collector.audit.moments import Span, parse, span
 from collector.audit.parameters import ExchangeFilters
@@ -50,5 +51,7 @@ async def beside(api: Api, exchange: str, found: Listed | None) -> tuple[str | N
 async def _next(api: Api, exchange: str, found: Listed, order: str) -> str | None:
     asked = {**found.asked, "order": order}
     cursor = encode(Cursor(fingerprint([("", "/v1/exchanges"), *asked.items()], found.reach), exchange, *found.within))
-    page = await api.unseen("/v1/exchanges", {**asked, "limit": 1, "cursor": cursor})  # the page tells its id alone: that is no look
+    page = await api.unseen(
+        ExchangePage, "/v1/exchanges", {**asked, "limit": 1, "cursor": cursor}
+    )  # the page tells its id alone: that is no look
     return page["items"][0]["id"] if page and page["items"] else None

@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from fastapi import Request, Response
 
+from collector.audit.documents import KnownServices
+from collector.enrich.status import Freshness
+from collector.messages.service import KnownService, ServiceCalls
 from collector.page import words
 from collector.page.render import Pages, link
-from collector.views.api import Api, Document, RefusedError
+from collector.views.api import Api, RefusedError
 from collector.views.view import frame
 
 LIMIT = 100
@@ -29,7 +32,7 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     """The list."""
     view = await frame("Services", request, api)
     try:
-        found = await api.get("/v1/services", {"limit": LIMIT, "cursor": request.query_params.get("cursor")})
+        found = await api.get(KnownServices, "/v1/services", {"limit": LIMIT, "cursor": request.query_params.get("cursor")})
     except RefusedError as error:
         if error.status != 404:
             raise
@@ -42,14 +45,14 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     )
 
 
-def _hrefs(one: Document) -> dict[str, str]:
+def _hrefs(one: KnownService) -> dict[str, str]:
     return {
         "href": link("/", {"namespace": one["namespace"], "service": one["name"]}),
         "versions_href": f"/services/{one['namespace']}/{one['name']}",
     }
 
 
-def _without(calls: Document | None) -> dict[str, str]:
+def _without(calls: ServiceCalls | None) -> dict[str, str]:
     """How many of its calls tell no usage, and why."""
     if calls is None:
         return {"without": words.NONE, "without_why": ""}
@@ -58,7 +61,7 @@ def _without(calls: Document | None) -> dict[str, str]:
     return {"without": words.share(sum(reasons.values()), calls["billed"]), "without_why": why}
 
 
-def freshness(watch: Document | None) -> str:
+def freshness(watch: Freshness | None) -> str:
     """Whether one may rely on the list."""
     if watch is None:
         return "Nothing is watched (setting services.source): this is what the store holds."
@@ -69,14 +72,14 @@ def freshness(watch: Document | None) -> str:
 
 async def show_one(request: Request, api: Api, pages: Pages, namespace: str, name: str) -> Response:
     """One service's versions, the newest first. Raises RefusedError."""
-    view, found = await asyncio.gather(frame("Services", request, api), api.get(f"/v1/services/{namespace}/{name}/versions"))
+    view, found = await asyncio.gather(frame("Services", request, api), api.get(KnownServices, f"/v1/services/{namespace}/{name}/versions"))
     exchanges = link("/", {"namespace": namespace, "service": name})
     return pages.answer(
         "service.html", {"view": view, "namespace": namespace, "name": name, "versions": versions(found["items"]), "exchanges": exchanges}
     )
 
 
-def versions(items: list[Document]) -> list[Version]:
+def versions(items: list[KnownService]) -> list[Version]:
     """Each version with what it changed, the newest first."""
     before: Mapping[str, str] = {}
     found = []
@@ -87,7 +90,7 @@ def versions(items: list[Document]) -> list[Version]:
     return found[::-1]
 
 
-def _flat(item: Document, prefix: str = "") -> dict[str, str]:
+def _flat(item: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """All values by their path."""
     flat: dict[str, str] = {}
     for name, value in item.items():
@@ -97,7 +100,7 @@ def _flat(item: Document, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _changes(before: Mapping[str, str], now: Mapping[str, str], item: Document) -> list[str]:
+def _changes(before: Mapping[str, str], now: Mapping[str, str], item: KnownService) -> list[str]:
     if item.get("deleted"):
         return ["the service was deleted"]
     changed = [f"{name}: {before[name]} → {value}" for name, value in now.items() if name in before and before[name] != value]

@@ -6,6 +6,7 @@ import asyncio
 
 from fastapi import Request, Response
 
+from collector.audit.documents import Readiness
 from collector.page.render import Pages
 from collector.views.api import Api
 from collector.views.view import frame
@@ -13,7 +14,7 @@ from collector.views.view import frame
 
 async def show(request: Request, api: Api, pages: Pages) -> Response:
     """The page; a process that is not ready shows it as well."""
-    view, found = await asyncio.gather(frame("Status", request, api), api.whatever("/readyz"))
+    view, found = await asyncio.gather(frame("Status", request, api), api.whatever(Readiness, "/readyz"))
     parts = found.get("components", [])
     failing = [part["name"] for part in parts if not part["ok"]]
     verdict = "Every part works." if found.get("ok") else f"Not ready: {', '.join(failing) or 'it is starting'}."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from collector.conversation import document
 from collector.messages.record import Record
 from collector.page import words
-from collector.views.api import Document
 
 LONG = 6_000  # characters; what is longer begins folded
 MOST = 200_000  # characters of one text on a page: browsers take long over more, and readers do
@@ -87,7 +87,7 @@ def _note(record: Record, finish: str | None) -> str:
     return ", ".join(told)
 
 
-def of_api(conversation: Document, record: Record, first: int = 0) -> list[Say]:
+def of_api(conversation: document.Conversation, record: Record, first: int = 0) -> list[Say]:
     """The conversation as the API tells it: messages with their tools paired, or tensors, or a protocol's own messages.
 
     `first`: the message to begin with. What was said before, and which tools are offered, is then shown elsewhere.
@@ -117,7 +117,7 @@ ROLES = {
 }
 
 
-def _said(message: Document, messages: Sequence[Document], record: Record, first: int) -> Say | None:
+def _said(message: document.Message, messages: Sequence[document.Message], record: Record, first: int) -> Say | None:
     role = str(message.get("role", ""))
     parts = [shown for part in message.get("parts", ()) if (shown := _part(part, messages, first)) is not None]
     if not parts and all(_is_told_elsewhere(part, first) for part in message.get("parts", ())) and message.get("parts"):
@@ -127,12 +127,12 @@ def _said(message: Document, messages: Sequence[Document], record: Record, first
     return Say("model" if answers else ROLES.get(role, "other"), WHO.get(role, role or "Somebody"), note, parts)
 
 
-def _is_told_elsewhere(part: Document, first: int) -> bool:
+def _is_told_elsewhere(part: document.Part, first: int) -> bool:
     """A tool's result whose call is here: it is shown beside the call."""
     return part.get("kind") == "tool_result" and "link" in part and int(part["link"].get("message", first)) >= first
 
 
-def _part(part: Document, messages: Sequence[Document], first: int) -> Part | None:
+def _part(part: document.Part, messages: Sequence[document.Message], first: int) -> Part | None:
     kind, text = str(part.get("kind", "")), str(part.get("text", ""))
     more = " …" if part.get("cut") else ""
     if kind in ("text", "refusal"):
@@ -151,7 +151,7 @@ def _part(part: Document, messages: Sequence[Document], first: int) -> Part | No
     return Part(text + more, f"{kind}{size} {named}".strip(), True)
 
 
-def _linked(part: Document, messages: Sequence[Document]) -> str | None:
+def _linked(part: document.Part, messages: Sequence[document.Message]) -> str | None:
     """The result of this call, where it is here."""
     link = part.get("link")
     try:
@@ -161,24 +161,24 @@ def _linked(part: Document, messages: Sequence[Document]) -> str | None:
     return None if found is None else str(found.get("text", "")) + (" …" if found.get("cut") else "")
 
 
-def _tool(one: Document) -> str:
+def _tool(one: document.Tool) -> str:
     return f"{one.get('name', 'a tool')}: {one.get('text', '')}" + (" …" if one.get("cut") else "")
 
 
-def _rpc(one: Document) -> Say:
+def _rpc(one: document.Rpc) -> Say:
     asked = one.get("side") == "request"
     note = f"id {one['id']}" if "id" in one else ""
     parts = [Part(str(one[name]), name, True, True) for name in ("params", "result", "error") if name in one]
     return Say("user" if asked else "model", str(one.get("method") or ("Request" if asked else "Answer")), note, parts)
 
 
-def _tensors(role: str, who: str, name: str, found: Sequence[Document]) -> list[Say]:
+def _tensors(role: str, who: str, name: str, found: Sequence[document.Values]) -> list[Say]:
     if not found:
         return []
     return [_listed(role, who, name, [_values(one) for one in found])]
 
 
-def _values(one: Document) -> str:
+def _values(one: document.Values) -> str:
     head = " ".join(str(one[name]) for name in ("name", "datatype", "shape") if name in one)
     values = ", ".join(one.get("values", ()))
     more = f" … and {one['left_out']:,} more" if one.get("left_out") else ""

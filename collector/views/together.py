@@ -8,13 +8,15 @@ from typing import NamedTuple, cast
 
 from fastapi import Request, Response
 
+from collector.audit.documents import ExchangePage
 from collector.audit.problems import REASON_NEEDED
+from collector.conversation.document import Conversation, Message
 from collector.describe.record import call_id
 from collector.messages.record import Record
 from collector.page import words
 from collector.page.render import Pages, link
 from collector.views import talk
-from collector.views.api import Api, Document, Parameters, RefusedError
+from collector.views.api import Api, Parameters, RefusedError
 from collector.views.brief import Row, filled, row, tokens_of
 from collector.views.view import ALL_TIME, frame
 
@@ -58,7 +60,8 @@ async def show(request: Request, api: Api, pages: Pages) -> Response:
     sought = {kind: asked[kind], "order": "asc"}
     said = {"reason": asked.get("reason")}
     view, page = await asyncio.gather(
-        frame("Exchanges", request, api), api.get("/v1/exchanges", {**sought, **said, "limit": MOST, "cursor": asked.get("cursor")})
+        frame("Exchanges", request, api),
+        api.get(ExchangePage, "/v1/exchanges", {**sought, **said, "limit": MOST, "cursor": asked.get("cursor")}),
     )
     records = [filled(one) for one in page["items"]]
     if not records:
@@ -98,10 +101,10 @@ async def _turns(api: Api, records: Sequence[Record], lines_of: Mapping[str, Lin
     return turns
 
 
-async def _said(api: Api, record: Record, reason: Parameters) -> Document | None:
+async def _said(api: Api, record: Record, reason: Parameters) -> Conversation | None:
     """The conversation; None: there is none, or not for this person. Raises RefusedError: a reason is wanted first."""
     try:
-        return await api.get(f"/v1/exchanges/{record['id']}/conversation", reason)
+        return await api.get(Conversation, f"/v1/exchanges/{record['id']}/conversation", reason)
     except RefusedError as error:
         if error.kind == REASON_NEEDED or error.status not in (401, 403, 404):
             raise
@@ -158,7 +161,7 @@ def turns_of(records: Sequence[Record]) -> list[Record]:
     return sorted(chosen, key=lambda record: record["start"])
 
 
-def new(conversation: Document | None, record: Record, before: Sequence[Sequence[Known]]) -> list[talk.Say]:
+def new(conversation: Conversation | None, record: Record, before: Sequence[Sequence[Known]]) -> list[talk.Say]:
     """What is said here for the first time. A request repeats what was said before it: so far as it begins like one of the conversations
     `before`, it is left out. What was changed since is shown, with all behind it.
     """
@@ -173,7 +176,7 @@ def _same(asked: Sequence[Known], before: Sequence[Known]) -> int:
     return next((at for at, (one, other) in enumerate(zip(asked, before, strict=False)) if one != other), min(len(asked), len(before)))
 
 
-def _known(message: Document) -> Known:
+def _known(message: Message) -> Known:
     """Without reasoning, which clients do not send back."""
     parts = [
         (str(one.get(name, "")) for name in ("kind", "name", "text")) for one in message.get("parts", ()) if one.get("kind") != "reasoning"

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 from fastapi import Request, Response
 
+from collector.audit.ledger_documents import LedgerMapDocument
+from collector.audit.usage_documents import UsageGroup, UsagePage
 from collector.clock import Clock
 from collector.page import words
 from collector.page.render import Pages, link
-from collector.views.api import Api, Document, RefusedError
+from collector.views.api import Api, RefusedError
 from collector.views.usage_chart import OTHERS, Chart, Classes, by_class, chart, classes_of, of_classes, of_groups, unit_of
 from collector.views.view import ALL_TIME, SPANS, Chip, frame
 
@@ -67,7 +69,7 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, annotatio
     }
     try:
         asked = {"until": now, **narrowed}
-        found = await api.get("/v1/usage", {**asked, "group_by": group, "limit": LIMIT})
+        found = await api.get(UsagePage, "/v1/usage", {**asked, "group_by": group, "limit": LIMIT})
     except RefusedError as error:
         if error.status != 400:
             raise
@@ -88,11 +90,11 @@ async def show(request: Request, api: Api, pages: Pages, clock: Clock, annotatio
     )
 
 
-async def _drawn(api: Api, asked: Mapping[str, str], found: Document, group: str | None, classes: Classes) -> Chart:
+async def _drawn(api: Api, asked: Mapping[str, str], found: UsagePage, group: str | None, classes: Classes) -> Chart:
     """The columns: of the groups, or of the classes."""
     unit, _ = unit_of(found)
     over_time, grouped, lost = await asyncio.gather(
-        api.get("/v1/usage", {**asked, "group_by": unit, "limit": MOST}),
+        api.get(UsagePage, "/v1/usage", {**asked, "group_by": unit, "limit": MOST}),
         _by_group(api, asked, group, unit),
         _lost(api, found, asked.get("namespace")),
     )
@@ -101,15 +103,15 @@ async def _drawn(api: Api, asked: Mapping[str, str], found: Document, group: str
     return chart(over_time, found, lost, *of_groups(over_time, grouped, unit, lambda one: name_of(one, group)))
 
 
-async def _by_group(api: Api, asked: Mapping[str, str], group: str | None, unit: str) -> Document | None:
-    return await api.get("/v1/usage", {**asked, "group_by": f"{group},{unit}", "limit": MOST}) if group else None
+async def _by_group(api: Api, asked: Mapping[str, str], group: str | None, unit: str) -> UsagePage | None:
+    return await api.get(UsagePage, "/v1/usage", {**asked, "group_by": f"{group},{unit}", "limit": MOST}) if group else None
 
 
 def _without(filters: Mapping[str, str], name: str) -> str:
     return link("/usage", {key: value for key, value in filters.items() if key != name})
 
 
-async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, int] | None:
+async def _lost(api: Api, found: UsagePage, namespace: str | None) -> dict[int, int] | None:
     """Losses of the ledger by the number of the column; None where that is not known, or columns are months."""
     since, until = (datetime.fromisoformat(found[name]) for name in ("since", "until"))
     unit, step = unit_of(found)
@@ -119,7 +121,7 @@ async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, i
     steps = min(max(1, -(-(until - first) // step)), 500)
     edges = {name: at.isoformat().replace("+00:00", "Z") for name, at in (("since", first), ("until", first + steps * step))}
     asked = {**edges, "steps": steps, "limit": 1000, "namespace": namespace}
-    drawn = await api.get_if_allowed("/v1/ledger/map", asked)
+    drawn = await api.get_if_allowed(LedgerMapDocument, "/v1/ledger/map", asked)
     if drawn is None:
         return None
     lost: dict[int, int] = {}
@@ -129,7 +131,7 @@ async def _lost(api: Api, found: Document, namespace: str | None) -> dict[int, i
     return lost
 
 
-def line(one: Document, group: str, filters: Mapping[str, str], classes: Classes) -> Group:
+def line(one: UsageGroup, group: str, filters: Mapping[str, str], classes: Classes) -> Group:
     """A group's line. It leads to the same group by model, or of a model by service."""
     value, tokens, coverage = one["group"].get(group), one["tokens"], one["coverage"]
     calls, without = one["calls"], coverage["without_usage"]
@@ -139,7 +141,7 @@ def line(one: Document, group: str, filters: Mapping[str, str], classes: Classes
     return Group(name_of(one, group), href, calls, by_class(tokens, classes), sum(tokens.values()), level, words.share(without, calls))
 
 
-def name_of(one: Document, group: str) -> str:
+def name_of(one: UsageGroup, group: str) -> str:
     """What a group is called."""
     value = one["group"].get(group)
     if one.get("folded") and value is None:
@@ -147,7 +149,7 @@ def name_of(one: Document, group: str) -> str:
     return words.person(value) if value and group == "caller" else str(value or "none")
 
 
-def facts(found: Document) -> list[tuple[str, str, str]]:
+def facts(found: UsagePage) -> list[tuple[str, str, str]]:
     """The sums, each with what it does not say: (value, name, exact)."""
     totals, losses = found["totals"], found.get("losses")
     tokens, calls, coverage = sum(totals["tokens"].values()), totals["calls"], totals["coverage"]
@@ -165,7 +167,7 @@ def facts(found: Document) -> list[tuple[str, str, str]]:
     return told
 
 
-def as_of(found: Document) -> str:
+def as_of(found: UsagePage) -> str:
     """What the numbers speak of, and what they leave out."""
     told = [f"From {words.day_and_clock(found['since'])} to {words.day_and_clock(found['until'])} UTC, in whole hours."]
     if found.get("left_out"):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from collector.audit.usage_documents import UsageGroup, UsagePage
 from collector.page import words
 from collector.page.charts import WIDTH, Bar, Stack, scale, stacks
-from collector.views.api import Document
 
 CLASSES = (("input_uncached", "c1", "input"), ("input_cached", "c2", "from cache"), ("output", "c3", "output"))
 REST = ("c5", "other classes")
@@ -53,7 +53,7 @@ class Chart:
     label: str
 
 
-def unit_of(found: Document) -> tuple[str, timedelta]:
+def unit_of(found: UsagePage) -> tuple[str, timedelta]:
     """The unit of the columns: hours, days, or months where it would be too many of these."""
     length = datetime.fromisoformat(found["until"]) - datetime.fromisoformat(found["since"])
     return next(((unit, step) for unit, step, most in UNITS if length <= most), ("month", timedelta(days=31)))
@@ -72,12 +72,14 @@ def by_class(tokens: Mapping[str, int], classes: Classes) -> list[int]:
     return [known.get(name, rest) for _, name in classes]
 
 
-def of_classes(over_time: Document, unit: str, classes: Classes) -> Values:
+def of_classes(over_time: UsagePage, unit: str, classes: Classes) -> Values:
     """The tokens of each column by price class."""
     return {one["group"].get(unit, ""): by_class(one["tokens"], classes) for one in over_time["items"]}
 
 
-def of_groups(over_time: Document, grouped: Document, unit: str, name: Callable[[Document], str]) -> tuple[list[tuple[str, str]], Values]:
+def of_groups(
+    over_time: UsagePage, grouped: UsagePage, unit: str, name: Callable[[UsageGroup], str]
+) -> tuple[list[tuple[str, str]], Values]:
     """The tokens of each column by group: (colour, name) of those with the most tokens and of the others together, and the values.
 
     `grouped`: sums by unit and group, perhaps not all; what they lack of a column is with the others. `name`: of a group's sums.
@@ -97,10 +99,10 @@ def of_groups(over_time: Document, grouped: Document, unit: str, name: Callable[
     return kinds, {start: told[: len(kinds)] for start, told in values.items()}
 
 
-def chart(over_time: Document, found: Document, lost: Mapping[int, int] | None, kinds: Classes, values: Values) -> Chart:
+def chart(over_time: UsagePage, found: UsagePage, lost: Mapping[int, int] | None, kinds: Classes, values: Values) -> Chart:
     """Columns of the whole span, those without a call too: a day of nothing is seen as one. `values` are those of `kinds`."""
     unit, step = unit_of(found)
-    known = {one["group"].get(unit): one for one in over_time["items"]}
+    known = {one["group"].get(unit, ""): one for one in over_time["items"]}
     starts = _starts(found, unit, step, known)
     losses = [None if lost is None else lost.get(number, 0) for number in range(len(starts))]
     columns = [_column(start, known.get(start), kinds, values.get(start, ())) for start in starts]
@@ -125,7 +127,7 @@ def _mark(x: float, text: str) -> Mark:
     return Mark(WIDTH, text, "end") if x > WIDTH - MARK else Mark(round(x, 1), text)
 
 
-def _starts(found: Document, unit: str, step: timedelta, known: Mapping[str, Document]) -> list[str]:
+def _starts(found: UsagePage, unit: str, step: timedelta, known: Mapping[str, UsageGroup]) -> list[str]:
     """The columns' starts, as the API writes them."""
     if unit == "month":
         return sorted(start for start in known if start)
@@ -135,7 +137,7 @@ def _starts(found: Document, unit: str, step: timedelta, known: Mapping[str, Doc
     return [(first + number * step).strftime("%Y-%m-%d" if unit == "day" else "%Y-%m-%dT%H:%M:%SZ") for number in range(count)]
 
 
-def _column(start: str, one: Document | None, kinds: Classes, values: Sequence[int]) -> Stack:
+def _column(start: str, one: UsageGroup | None, kinds: Classes, values: Sequence[int]) -> Stack:
     told = ", ".join(f"{name} {value:,}" for (_, name), value in zip(kinds, values, strict=False) if value)
     calls = one["calls"] if one else 0
     return Stack(
@@ -144,7 +146,7 @@ def _column(start: str, one: Document | None, kinds: Classes, values: Sequence[i
     )
 
 
-def _sure(one: Document | None, lost: int | None, x: float, wide: float) -> Sure:
+def _sure(one: UsageGroup | None, lost: int | None, x: float, wide: float) -> Sure:
     without, calls = (one["coverage"]["without_usage"], one["calls"]) if one else (0, 0)
     kind = "bad" if lost else "gap" if without > calls * MARKED else "good" if one and lost is not None else "none"
     told = [f"{lost:,} records lost"] if lost else []

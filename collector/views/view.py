@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from fastapi import Request
 
-from collector.views.api import Api, Document, RefusedError
+from collector.audit.ledger_documents import LedgerPage, Totals
+from collector.views.api import Api, RefusedError
 
 PLACES = (
     ("Exchanges", "/"),
@@ -58,7 +59,7 @@ class View:
 async def frame(name: str, request: Request, api: Api) -> View:
     """The page's frame; the verdict is of the last 24 hours, and absent for whom the ledger is not open."""
     try:
-        found = await api.get_if_allowed("/v1/ledger", {"since": "1d", "group": "proxy", "limit": 1})
+        found = await api.get_if_allowed(LedgerPage, "/v1/ledger", {"since": "1d", "group": "proxy", "limit": 1})
     except RefusedError:
         found = None
     looker = getattr(request.state, "looker", None)
@@ -66,7 +67,7 @@ async def frame(name: str, request: Request, api: Api) -> View:
     return View(name, pill(found["totals"]) if found else None, "" if person == "nobody" else str(person))
 
 
-def pill(totals: Document) -> Pill:
+def pill(totals: Totals) -> Pill:
     """The ledger's verdict in a few words."""
     state = str(totals.get("state", ""))
     lost, gaps = totals.get("lost", 0), totals.get("gaps", 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.conversation import cut
+from collector.conversation import stored
 from collector.conversation.document import Conversation
 from collector.conversation.stored import Side
 from collector.conversation.telling import conversation, without_texts
@@ -273,6 +273,6 @@ def test_large_rows_of_a_request_take_nothing_from_the_answers() -> None:
 
 def test_a_cut_that_no_end_makes_json_is_not_tried_at_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[bytes] = []
-    monkeypatch.setattr(cut, "complete_part", lambda text: (looks.append(text), complete_part(text))[1])
-    assert cut.closed(b'[{"a":1},{"a_long_name_0123') == b'[{"a":1},{}]'
+    monkeypatch.setattr(stored, "complete_part", lambda text: (looks.append(text), complete_part(text))[1])
+    assert stored.closed(b'[{"a":1},{"a_long_name_0123') == b'[{"a":1},{}]'
     assert len(looks) <= 3

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.correlate import Closed, Correlator, Limits, holes, vms
+from collector.correlate import Closed, Correlator, Limits, vms
 from collector.messages import tap_pb2
 from collector.messages.entry import Entry, Kind
 from collector.messages.exchange import Exchange, LedgerWindow
@@ -245,13 +245,13 @@ def test_a_jump_of_the_sequence_costs_one_hole_and_what_fills_it_splits_it() -> 
 
 def test_many_holes_are_bounded_and_the_oldest_is_forgotten() -> None:
     tape, vm = Tape(), Vm()
-    sealed = [vm.seal(parts(Told(n, start_us=T0 + n))) for n in range(4 * holes.HOLES_KEPT)]
+    sealed = [vm.seal(parts(Told(n, start_us=T0 + n))) for n in range(4 * vms.HOLES_KEPT)]
     for batch in sealed[1::2]:
         tape.tap(batch)
     tape.tap(sealed[0])
     window, *_ = windows(tape)
     assert window.counts["repeated_batches"] == 1
-    assert window.counts["missing"] == window.counts["received"] == 2 * holes.HOLES_KEPT
+    assert window.counts["missing"] == window.counts["received"] == 2 * vms.HOLES_KEPT
 
 
 def test_reasons_that_are_not_known_are_one() -> None:

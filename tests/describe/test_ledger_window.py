@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.audit.documents import Counts
+from collector.audit.ledger_documents import Counts
 from collector.describe import describe_ledger
 from collector.kafka.columns import columns
 from collector.messages import ledger
@@ -121,6 +121,6 @@ def test_the_counts_have_their_names_from_one_place() -> None:
 
 def test_each_count_is_a_column_and_a_member_of_the_answer() -> None:
     names = {*ledger.COUNTS, *ledger.BY_REASON}
-    assert names <= schema.ledger.c.keys() & Counts.model_fields.keys()
+    assert names <= schema.ledger.c.keys() & Counts.__annotations__.keys()
     assert LedgerColumns._fields[5:-3] == (*ledger.COUNTS, *ledger.BY_REASON)
     assert {*ledger.LOSSES, *ledger.CURABLE, *ledger.ACCOUNT} <= names

@@ -30,7 +30,7 @@ async def test_a_page_that_is_refused_leaves_no_question_behind() -> None:
 
     async def show(api: Api) -> Response:
         try:
-            await asyncio.gather(api.get("/slow"), api.get("/refused"))
+            await asyncio.gather(api.get(dict, "/slow"), api.get(dict, "/refused"))
         finally:
             left.append(set(running))
         raise AssertionError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.views.api import Document
+from collector.audit.usage_documents import UsageGroup
 from collector.views.usage_chart import COLOURS, OTHERS, chart, classes_of, of_classes, of_groups
 
 
@@ -18,11 +18,11 @@ def test_where_losses_are_not_known_no_column_is_called_well() -> None:
     assert (sure.kind, sure.title) == ("none", "whether records were lost is not known here")
 
 
-def summed(day: str, tokens: int, model: str = "") -> Document:
+def summed(day: str, tokens: int, model: str = "") -> UsageGroup:
     return {"group": {"day": day, **({"model": model} if model else {})}, "tokens": {"output": tokens} if tokens else {}}
 
 
-def name(one: Document) -> str:
+def name(one: UsageGroup) -> str:
     return str(one["group"]["model"])
 
 

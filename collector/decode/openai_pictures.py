@@ -1,4 +1,6 @@
-"""OpenAI image generation and editing: model, how many images came, usage; never the images."""
+"""OpenAI's pictures, which are never read. Images: generation and editing, how many came, usage. Videos: asked for once, and told to
+whoever polls; their seconds, by which they are paid, count once they are made.
+"""
 
 from collector.decode import failures
 from collector.decode.form import Form
@@ -7,8 +9,10 @@ from collector.decode.openai_chat import read_head
 from collector.decode.reading import Reading
 from collector.decode.values import mapping, name, objects
 
+_DIGITS = 6
 
-def read(reading: Reading) -> None:
+
+def read_images(reading: Reading) -> None:
     """Fills the reading. `images` counts those in the answer."""
     if reading.request.form is Form.MULTIPART:
         told = parts(reading.request.data, reading.request.headers.get("content-type", ""), reading.limits)
@@ -41,3 +45,21 @@ def _stream(reading: Reading) -> None:
             failures.put(reading, error)
     if reading.response.whole and not reading.events_are_left_out:
         reading.usage.note("images", images or None)
+
+
+def read_videos(reading: Reading) -> None:
+    """Fills the reading from a call about videos."""
+    asked = mapping(reading.asked if reading.request.starts_as_json else None)
+    reading.put("model_requested", name(asked.get("model")))
+    failures.read(reading)
+    video = mapping(reading.answer)
+    if video.get("object") != "video":
+        return
+    read_head(reading, video)
+    reading.tell_background(video)
+    if video.get("status") == "completed":
+        seconds = video.get("seconds")  # a text, as it is asked for
+        told = (
+            int(seconds) if isinstance(seconds, str) and seconds.isascii() and seconds.isdecimal() and len(seconds) <= _DIGITS else seconds
+        )
+        reading.usage.note("video_seconds", told)
