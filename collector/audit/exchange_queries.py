@@ -78,6 +78,7 @@ class Way(Enum):
 
     AS_PLANNED = auto()
     SORTED = auto()  # few rows in a range of values (paths that begin so, a class of statuses): their ids are sorted, then the page is read
+    BY_RANGE = auto()  # the same, where the rows are small: they are sorted themselves
     LOOKED_THROUGH = auto()  # many in a range: the rows in order of time, until the page is full
     MERGED = auto()  # of each owner in a reach the rows in order of time, until the page is full
 
@@ -106,10 +107,11 @@ def page(
     """
     descending = query.order == "desc"
     wanted = [*conditions(query, span, way, leading, EVERYTHING if way is Way.MERGED else reach), *also]
+    key = _key(query, way)
     if behind is not None:
-        wanted.append(_column.id < behind if descending else _column.id > behind)
+        wanted.append(key < behind if descending else key > behind)
     if edge is not None:
-        wanted.append(_column.id >= edge if descending else _column.id <= edge)
+        wanted.append(key >= edge if descending else key <= edge)
     order = _column.id.desc() if descending else _column.id.asc()
     if way in (Way.SORTED, Way.MERGED):
         ids = exchanges.alias("found")
@@ -214,7 +216,7 @@ def conditions(
     query: ExchangeFilters, span: Span, way: Way = Way.AS_PLANNED, leading: str | None = None, reach: Reach = EVERYTHING
 ) -> list[Condition]:
     """What an exchange must fulfil."""
-    wanted: list[Condition] = list(_in_time(span))
+    wanted: list[Condition] = list(_in_time(span, _key(query, way)))
     if not reach.everything:
         wanted.append(within(reach, exchanges, Aside))
     for name, make in _values(query).items():
@@ -296,8 +298,16 @@ def all_payloads(ids: Sequence[str]) -> Statement:
     return select(payloads).where(payloads.c.id.in_(ids)).order_by(payloads.c.revision, payloads.c.type)
 
 
-def _in_time(span: Span) -> list[ColumnElement[bool]]:
-    wanted = _ids_of(span)
+def _key(query: ExchangeFilters, way: Way) -> ColumnElement[str]:
+    """The id in conditions. Of a span with two ends SQLite would look through all rows, in place of the few in a range of values; beside
+    one value alone it takes the index of that, from the span's one end to the other.
+    """
+    by_range = way in (Way.SORTED, Way.BY_RANGE) and not _values(query) and query.request_id is None and not query.completeness
+    return Aside(_column.id) if by_range else _column.id
+
+
+def _in_time(span: Span, key: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    wanted = _ids_of(span, key)
     if span.since_us is not None:
         wanted.append(_column.time_us >= span.since_us)
     if span.until_us is not None:
@@ -305,12 +315,12 @@ def _in_time(span: Span) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _ids_of(span: Span) -> list[ColumnElement[bool]]:
+def _ids_of(span: Span, key: ColumnElement[str] = _column.id) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if span.since_us is not None:
-        wanted.append(_column.id >= first_id(span.since_us))
+        wanted.append(key >= first_id(span.since_us))
     if span.until_us is not None:
-        wanted.append(_column.id < past_id(span.until_us))
+        wanted.append(key < past_id(span.until_us))
     return wanted
 
 

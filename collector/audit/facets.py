@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
+from itertools import chain
+from typing import NamedTuple, cast
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -54,9 +57,9 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
 def facets(gathered: Gathered, query: FacetQuery) -> Facets:
     """The counts. Of each name the most frequent values."""
     asked = query.fields.split(",") if query.fields else list(FACETS)
-    counters = _count(gathered.rows, asked)
+    counted = _count(gathered.rows, asked)
     told: Facets = {
-        "facets": {name: _facet(counters[name], query.values) for name in asked},
+        "facets": {name: _facet(counted[name], query.values) for name in asked},
         "counted_rows": len(gathered.rows),
     }
     if gathered.ended_at is not None:
@@ -66,49 +69,58 @@ def facets(gathered: Gathered, query: FacetQuery) -> Facets:
     return told
 
 
-class _Counter:
-    """Values, and how many exchanges have none."""
+class _Counted(NamedTuple):
+    """Of one name: how many exchanges have each value, and how many have none."""
 
-    def __init__(self) -> None:
-        self.values = Counter[str]()
-        self.absent = 0
-
-
-def _count(rows: Sequence[FoundRow], asked: Iterable[str]) -> dict[str, _Counter]:
-    counters = {name: _Counter() for name in asked}
-    for name in (name for name in _PLAIN if name in counters):
-        column = [getattr(row, name) for row in rows]
-        counters[name].values.update(value for value in column if value is not None)
-        counters[name].absent = sum(value is None for value in column)
-    if "status" in counters:
-        counters["status"].values.update(class_of(row.status) for row in rows)
-    if "completeness" in counters:
-        for bits, times in Counter(row.completeness or 0 for row in rows).items():
-            counters["completeness"].values.update(dict.fromkeys(names(bits), times))
-    if any(name not in (*_PLAIN, "status", "completeness") for name in counters):
-        _count_marks(rows, counters)
-    return counters
+    values: Mapping[str, int]
+    absent: int = 0
 
 
-def _count_marks(rows: Sequence[FoundRow], counters: dict[str, _Counter]) -> None:
+def _count(rows: Sequence[FoundRow], asked: Sequence[str]) -> dict[str, _Counted]:
+    """Column by column, each in one go: ten thousand rows are counted in a few hundredths of a second."""
+    columns = zip(*rows, strict=True) if rows else (() for _ in _COLUMNS)
+    found = {column.name: values for column, values in zip(_COLUMNS, columns, strict=True)}
+    counted = {name: _present(found[name]) for name in asked if name in _PLAIN}
+    if "status" in asked:
+        counted["status"] = _Counted(_added((class_of(one), times) for one, times in Counter(found["status"]).items()))
+    if "completeness" in asked:
+        flags = Counter(found["completeness"]).items()
+        counted["completeness"] = _Counted(_added((name, times) for bits, times in flags for name in names(bits or 0)))
+    of_marks = {name: dict[str, int]() for name in asked if name not in counted}
+    if of_marks:
+        _count_marks(found["marks"], of_marks)
+    return counted | {name: _Counted(values) for name, values in of_marks.items()}
+
+
+def _present(column: Iterable[str | None]) -> _Counted:
+    values = Counter(column)
+    absent = values.pop(None, 0)
+    return _Counted(cast(Counter[str], values), absent)
+
+
+def _added(found: Iterable[tuple[str, int]]) -> Counter[str]:
+    values = Counter[str]()
+    for value, times in found:
+        values[value] += times
+    return values
+
+
+def _count_marks(column: Iterable[str | None], counted: Mapping[str, dict[str, int]]) -> None:
     """Marks are counted as a whole, and told apart by their names afterwards."""
-    together = Counter[str]()
-    for row in rows:
-        together.update(set(of_column(row.marks)))  # one may be there twice: MCP tells a trace that a header tells too
-    by_name: dict[str, Counter[str]] = {}
+    each = map(set, map(of_column, column))  # one may be there twice: MCP tells a trace that a header tells too
+    together = Counter(chain.from_iterable(each))
     for one, times in together.items():
         name, _, value = one.partition(":")
-        by_name.setdefault(name, Counter())[value] += times
-    for name, counter in counters.items():
-        if name not in (*_PLAIN, "status", "completeness"):
-            counter.values = by_name.get(name, Counter())
+        if name in counted:
+            counted[name][value] = times
 
 
-def _facet(counter: _Counter, most: int) -> Facet:
-    found = sorted(counter.values.items(), key=lambda one: (-one[1], one[0]))
-    facet: Facet = {"values": [{"value": value, "count": count} for value, count in found[:most]]}
-    if len(found) > most:
-        facet["more"] = len(found) - most
-    if counter.absent:
-        facet["absent"] = counter.absent
+def _facet(counted: _Counted, most: int) -> Facet:
+    values, absent = counted
+    found = nsmallest(most, values.items(), key=lambda one: (-one[1], one[0]))
+    facet: Facet = {"values": [{"value": value, "count": count} for value, count in found]}
+    if len(values) > most:
+        facet["more"] = len(values) - most
+    if absent:
+        facet["absent"] = absent
     return facet

@@ -1,7 +1,8 @@
 """The rows that facets and histograms count: the newest that match, up to a budget of rows and of time.
 
 They are read backwards in slices of time, each twice as long as the one before: a server that is asked for the newest of all may read
-all that match, to sort them.
+all that match, to sort them. Where few match a range of values, SQLite reads them by the index of those, in one go if they are no more
+than the budget.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries
+from collector.audit.exchange_queries import Way
 from collector.audit.marked import Sought, find
 from collector.audit.moments import Span
 from collector.audit.pages import read
@@ -24,6 +26,7 @@ SECONDS = 2.0  # then what was counted is answered
 _AT_ONCE = 5_000
 FIRST_US = 86_400_000_000  # of the newest slice
 LAST_US = 64 * FIRST_US  # what is older than such a slice is the last one
+_RANGE = 50_000  # rows of a range of values: of more, SQLite looks through all rows in the order of time
 
 
 class Gathered(NamedTuple):
@@ -49,21 +52,33 @@ async def gather(connection: AsyncConnection, sought: Sought, budget: int = ROWS
     return Gathered(rows, behind)
 
 
+async def in_range(connection: AsyncConnection, query: queries.InTime) -> int | None:
+    """How many exchanges are in the range of values that SQLite is to find them by; None: it is no such range, or too many are."""
+    if connection.dialect.name != "sqlite" or mark_queries.is_bounded(query):
+        return None
+    size = queries.size_of_range(query, _RANGE)
+    found = (await connection.execute(size)).scalar_one() if size is not None else _RANGE
+    return found if found < _RANGE else None
+
+
 async def _in_slices(connection: AsyncConnection, sought: Sought, budget: int) -> Gathered:
+    few = await in_range(connection, sought.query)
+    way = Way.AS_PLANNED if few is None else Way.BY_RANGE
     rows: list[FoundRow] = []
-    async for slice_ in _slices(connection, sought):
+    async for slice_ in _slices(connection, sought, whole=few is not None and few <= budget):
         room = budget - len(rows)
-        page = await read(connection, sought._replace(within=slice_).page(None, room + 1), room, at_once=_AT_ONCE)
+        statement = queries.page(sought.query, slice_, None, room + 1, way).with_only_columns(*sought.columns).where(sought.seen)
+        page = await read(connection, statement, room, at_once=_AT_ONCE)
         rows += page.rows
         if page.more:
             return Gathered(rows, rows[-1].id)
     return Gathered(rows, None)
 
 
-async def _slices(connection: AsyncConnection, sought: Sought) -> AsyncIterator[Span]:
-    """The whole time, the newest slice first; all at once where the oldest are asked for."""
+async def _slices(connection: AsyncConnection, sought: Sought, whole: bool) -> AsyncIterator[Span]:
+    """The whole time, the newest slice first; all at once if `whole`, or where the oldest are asked for."""
     since, until = sought.within
-    if sought.query.order != "desc":
+    if whole or sought.query.order != "desc":
         yield sought.within
         return
     newest = (await connection.execute(queries.edge_of(sought.query, sought.within, None, 1))).scalar_one_or_none()

@@ -1,7 +1,8 @@
 """GET /v1/histogram: how many exchanges match, over time, by class of status.
 
 Where filters have an index each span is counted by itself, up to a budget; then what was counted of it, and how much of its time that was,
-say how many there may be: told as an estimate beside the count. Of other filters the newest that match are counted.
+say how many there may be: told as an estimate beside the count. Of other filters, and where few can match, the newest that match are
+counted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collector.audit import documents, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.counted_documents import Histogram, Spell
 from collector.audit.exchanges import may_ask
-from collector.audit.gathering import class_of, gather
+from collector.audit.gathering import ROWS, class_of, gather, in_range
 from collector.audit.looking import reach, saw, within
 from collector.audit.marked import Sought
 from collector.audit.moments import Span, first_id, past_id, rfc3339
@@ -49,7 +50,8 @@ def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
         seen = and_(seen, *may_ask(request, query))
         whole = _span(query, clock.now_us())
         async with engine.connect() as connection:
-            if mark_queries.is_bounded(query.filters):
+            few = await in_range(connection, query.filters)
+            if mark_queries.is_bounded(query.filters) or (few is not None and few <= ROWS):
                 told = await _newest(connection, query, whole, seen)
             else:
                 told = await _each(connection, query, whole, seen, portions.histogram_rows)

@@ -70,6 +70,17 @@ async def test_a_histogram_counts_each_exchange_once_in_its_span(api: Api) -> No
     assert both[0] == both[1]
 
 
+async def test_a_histogram_of_few_is_that_of_all_with_the_others_left_out(api: Api) -> None:
+    rows = [row(number, NOW - number * 7 * MINUTE) | {"status": 200 + number % 4 * 100} for number in range(1, 50)]
+    api.store.exchanges(*rows)
+    whole = (await api.get("/v1/histogram", since="6h", buckets=13)).json()
+    for asked, classes in (("5xx", {"5xx"}), ("4xx,5xx", {"4xx", "5xx"})):
+        told = (await api.get("/v1/histogram", since="6h", buckets=13, status=asked)).json()
+        wanted = [{of: count for of, count in spell["counts"].items() if of in classes} for spell in whole["items"]]
+        assert [spell["counts"] for spell in told["items"]] == wanted
+        assert (told["counted_rows"], "approximate" in told) == (sum(sum(one.values()) for one in wanted), False)
+
+
 async def test_by_default_the_histogram_is_of_the_last_day(api: Api) -> None:
     api.store.exchanges(exchange(NOW - SECOND), exchange(NOW - 25 * 60 * MINUTE))
     told = (await api.get("/v1/histogram")).json()

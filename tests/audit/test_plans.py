@@ -86,6 +86,25 @@ def test_a_range_of_many_rows_is_looked_through_in_the_order_of_time_and_one_of_
     assert "(id=?)" in few
 
 
+@pytest.mark.parametrize("way", [Way.SORTED, Way.BY_RANGE])
+@pytest.mark.parametrize(
+    ("filters", "used"),
+    [
+        ({"path": "/v1*"}, "ix_exchanges_path (<expr>>? AND <expr><?)"),
+        ({"status": "5xx"}, "ix_exchanges_odd_status (status>? AND status<?)"),
+        ({"method": "GET,PUT"}, "ix_exchanges_odd_method (method=?)"),
+        ({"status": "5xx", "service": "x"}, "ix_exchanges_service (service=? AND id>? AND id<?)"),
+    ],
+)
+def test_a_range_of_few_rows_is_found_by_its_index_whatever_the_time(
+    sqlite_store: Store, filters: dict[str, str], used: str, way: Way
+) -> None:
+    query = ExchangeQuery.model_validate({**filters, "since": "3d", "until": "1d"})
+    within = span(query.since, query.until, NOW)
+    for behind in (None, name(NOW, "x")):
+        assert used in plan(sqlite_store, queries.page(query, within, behind, 101, way))
+
+
 @pytest.mark.parametrize(
     ("leading", "used"),
     [

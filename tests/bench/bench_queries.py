@@ -1,9 +1,9 @@
-"""How long the audit API takes for a page of 100 out of many exchanges in Postgres, for every filter it documents.
+"""How long the audit API takes for a page of 100 out of many exchanges in Postgres, for every filter it documents, and to count them.
 
-`python tests/bench/bench_queries.py` fills a server of its own with MESHSCRIBE_BENCH_EXCHANGES exchanges (200,000 by default) over ten
-days and asks for pages through the API's whole application, in this process. Values are common, rare and absent ones: an absent one
-makes the store look everywhere. Prints milliseconds as the API's caller waits for them, which falls with whatever else this machine does,
-and what the store itself says of one such page: milliseconds, and blocks of 8 KiB that it touched.
+`python -m tests.bench queries` fills a server of its own with MESHSCRIBE_BENCH_EXCHANGES exchanges (200,000 by default) over ten days and
+asks for pages through the API's whole application, in this process. Values are common, rare and absent ones: an absent one makes the store
+look everywhere. Prints milliseconds as the API's caller waits for them, which falls with whatever else this machine does, and of filters
+by columns what the store itself says of one such page: milliseconds, and blocks of 8 KiB that it touched.
 """
 
 from __future__ import annotations
@@ -30,37 +30,13 @@ from collector.messages.event import Place
 from collector.settings import Audit, Sink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
-from collector.store.partitions import edge, name
+from tests.bench.postgres_rows import FILLING, fill
 from tests.support.postgres import Postgres
 
 COUNT = int(os.environ.get("MESHSCRIBE_BENCH_EXCHANGES", "200000"))
 DAYS = 10
 ROUNDS = 20
-DAY_US = 86_400_000_000
-CONFIGURATION = "shared_buffers = 512MB\nmaintenance_work_mem = 256MB\nmax_wal_size = 8GB\nautovacuum = off\n"
-
-# Most went well, at a few services; a few did not, in as many ways as there are.
-FILL = """
-INSERT INTO {table} SELECT id, id, 0, r2 < 0.001, '/proxy/' || node, ns || '/' || svc, us, (r1 * 5e6)::bigint, ns, svc, node,
-  gen_random_uuid()::text, CASE WHEN r2 < 0.99 THEN 'POST' WHEN r2 < 0.99999 THEN 'GET' ELSE 'DELETE' END,
-  CASE WHEN r3 < 0.90 THEN '/v1/chat/completions' WHEN r3 < 0.99 THEN '/v1/embeddings'
-    WHEN r3 < 0.9999 THEN '/v2/models/m' || (r1 * 500)::int || '/infer?trace=' || (r2 * 1e9)::int ELSE '/rare/' || (r1 * 9)::int END,
-  CASE WHEN r4 < 0.97 THEN 200 WHEN r4 < 0.98 THEN 429 WHEN r4 < 0.99 THEN 503 WHEN r4 < 0.9999 THEN 404 WHEN r4 < 0.99999 THEN 418 END,
-  'spiffe://cluster.local/ns/app/sa/c' || (300 * r1 ^ 3)::int, 'model-' || (60 * r3 ^ 6)::int,
-  CASE WHEN r1 < 0.97 THEN 1 WHEN r1 < 0.98 THEN 257 WHEN r1 < 0.99 THEN 2 WHEN r1 < 0.9999 THEN 4 ELSE 16 END,
-  1000, 2000, 'bench', {first} + i, 0,
-  convert_to('{{"id":"' || id || '","headers":["' || repeat(md5(r1::text), 24) || '"],"usage":{{"prompt_tokens":12}}}}', 'UTF8')
-FROM (
-  SELECT i, us, r1, r2, r3, r4, 'ns-' || (20 * r5 ^ 4)::int AS ns, 'svc-' || (200 * r5 ^ 4)::int AS svc,
-    'sidecar~10.0.' || (4 * r5)::int || '.' || (250 * r1)::int || '~pod' AS node,
-    substr(ms, 1, 8) || '-' || substr(ms, 9) || '-7' || substr(h, 1, 3) || '-8' || substr(h, 4, 3) || '-' || substr(h, 7, 12) AS id
-  FROM (
-    SELECT i, {start} + i * {step} AS us, lpad(to_hex(({start} + i * {step}) / 1000), 12, '0') AS ms, md5(i::text || '{table}') AS h,
-      random() AS r1, random() AS r2, random() AS r3, random() AS r4, random() AS r5
-    FROM generate_series(0::bigint, {count} - 1) AS i
-  ) AS chance
-) AS row
-"""
+HEADERS = 24  # pieces of 32 bytes: records of about 900 bytes
 
 QUERIES: dict[str, dict[str, str]] = {
     "newest": {},
@@ -111,6 +87,29 @@ QUERIES: dict[str, dict[str, str]] = {
 }
 
 
+MARKED: dict[str, dict[str, str]] = {
+    "protocol common": {"protocol": "openai-chat"},
+    "protocol rare": {"protocol": "kserve-v2"},
+    "finish_reason very rare": {"finish_reason": "content_filter"},
+    "annotation": {"annotation": "cost-center=17"},
+    "user": {"user": f"{321:032x}"},
+    "session": {"session": f"{4321:032x}"},
+    "trace one, oldest": {"trace": "old"},
+    "trace absent": {"trace": "none"},
+    "tool one, oldest, asc": {"tool": "rare", "order": "asc"},
+    "user and common": {"user": f"{321:032x}", "protocol": "openai-chat", "streamed": "true"},
+    "tokens few": {"tokens": ">8990"},
+    "tokens none": {"tokens": ">9000000"},
+    "duration and service": {"duration": ">4s", "service": "svc-3"},
+}
+COUNTED: dict[str, dict[str, str]] = {
+    "all": {"since": "10d"},
+    "service": {"service": "svc-3", "since": "10d"},
+    "user": {"user": f"{321:032x}", "since": "10d"},
+    "5xx": {"status": "5xx", "since": "10d"},
+}
+
+
 class Healthy:
     """Nothing is wrong."""
 
@@ -121,7 +120,7 @@ class Healthy:
 def run(count: int = COUNT, rounds: int = ROUNDS) -> dict[str, float]:
     """Figures by name; each name says its unit."""
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        server = Postgres(Path(folder) / "data", CONFIGURATION)
+        server = Postgres(Path(folder) / "data", FILLING)
         try:
             migrate(server.url())
             return asyncio.run(_run(server.url(), count, rounds))
@@ -131,13 +130,13 @@ def run(count: int = COUNT, rounds: int = ROUNDS) -> dict[str, float]:
 
 async def _run(url: str, count: int, rounds: int) -> dict[str, float]:
     begun = time.monotonic()
-    await fill(url, count)
+    await fill(url, count, DAYS, HEADERS)
     figures = {"queries_exchanges": float(count), "queries_fill_s": time.monotonic() - begun}
     engine = open_engine(Sink(url=url))
     app = create_app(engine, Healthy(), CollectorRegistry(), Audit(), SystemClock())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+        figures |= await ask(client, rounds)
         for label, parameters in QUERIES.items():
-            figures |= await measure(client, label, "/v1/exchanges", [{**parameters, "limit": "100"}] * rounds)
             figures |= await _explain(engine, label, parameters, count)
         ids, requests = await _sample(url, rounds)
         figures |= await measure(client, "request id", "/v1/exchanges", [{"request_id": request} for request in requests])
@@ -145,25 +144,6 @@ async def _run(url: str, count: int, rounds: int) -> dict[str, float]:
             figures |= await measure(client, "one exchange", f"/v1/exchanges/{one}", [{}] * 3)
     await engine.dispose()
     return figures
-
-
-async def fill(url: str, count: int) -> None:
-    """Days without indexes, filled, then attached: attaching makes the indexes."""
-    connection = await asyncpg.connect(url)
-    last = time.time_ns() // 1000 // DAY_US
-    each = count // DAYS
-    for number in range(DAYS):
-        day = last - DAYS + 1 + number
-        table = name("exchanges", day)
-        await connection.execute(f"CREATE TABLE {table} (LIKE exchanges INCLUDING DEFAULTS INCLUDING STORAGE)")
-        span = DAY_US if day < last else time.time_ns() // 1000 - last * DAY_US  # today is not over
-        step = max(span // each, 1)
-        await connection.execute(FILL.format(table=table, first=number * each, start=day * DAY_US, step=step, count=each))
-        await connection.execute(f"ALTER TABLE exchanges ATTACH PARTITION {table} FOR VALUES FROM ('{edge(day)}') TO ('{edge(day + 1)}')")
-        await connection.execute(f"ANALYZE {table}")
-    await connection.execute("INSERT INTO places VALUES ('bench', $1, 0)", count)
-    await connection.execute("CHECKPOINT")
-    await connection.close()
 
 
 async def _sample(url: str, rounds: int) -> tuple[list[str], list[str]]:
@@ -176,6 +156,17 @@ async def _sample(url: str, rounds: int) -> tuple[list[str], list[str]]:
     )
     await connection.close()
     return [row["id"] for row in found], [row["request_id"] for row in found]
+
+
+async def ask(client: httpx.AsyncClient, rounds: int) -> dict[str, float]:
+    """First pages of every filter, facets and histograms."""
+    figures: dict[str, float] = {}
+    for label, parameters in (QUERIES | MARKED).items():
+        figures |= await measure(client, label, "/v1/exchanges", [{**parameters, "limit": "100"}] * rounds)
+    for route in ("facets", "histogram"):
+        for label, parameters in COUNTED.items():
+            figures |= await measure(client, f"{route} {label}", f"/v1/{route}", [{**parameters}] * rounds)
+    return figures
 
 
 async def measure(client: httpx.AsyncClient, label: str, path: str, asked: list[dict[str, str]]) -> dict[str, float]:

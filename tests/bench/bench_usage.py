@@ -40,7 +40,8 @@ QUERIES = {
     "30 days of a namespace by model": {"group_by": "model", "since": "30d", "namespace": "ns-3"},
     "a day by model and hour": {"group_by": "model,hour", "since": "1d"},
 }
-_KEY = "'ns-' || k % 20, 'svc-' || k % 200, 'model-' || k % 60, 'consumer-' || k % 500, NULL, 'caller-' || k % 300, 'openai-chat', NULL"
+_NAMED = "'ns-' || (k % 20), 'svc-' || (k % 200), 'model-' || (k % 60), 'consumer-' || (k % 500)"
+_KEY = f"{_NAMED}, NULL, 'caller-' || (k % 300), 'openai-chat', NULL"
 
 
 class Healthy:
