@@ -4,6 +4,8 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core.core_schema import WithDefaultSchema
 
 from collector.access.look import LookData
 from collector.audit.call_documents import Calls
@@ -18,6 +20,7 @@ from collector.messages.service import KnownService
 Responses = dict[int | str, dict[str, Any]]
 
 _API = "Meshscribe"
+_MODEL = "#/components/schemas/{model}"
 
 
 class _Said(BaseModel):
@@ -234,8 +237,7 @@ class Readiness(BaseModel):
 
 
 def _problem(description: str) -> dict[str, object]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "model": Problem, "content": {"application/problem+json": {"schema": schema}}}
+    return {"description": description, "content": {"application/problem+json": {"schema": reference(Problem)}}}
 
 
 def _answer(kind: type, description: str) -> dict[str, object]:
@@ -250,6 +252,23 @@ def _header(description: str) -> dict[str, object]:
 def record_schemas() -> dict[str, dict[str, object]]:
     """Of the answers that are no models here: made from the types of records."""
     return schemas(ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage)
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """A field that may be absent has no default that is worth a word."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        return {name: value for name, value in made.items() if name != "default" or value is not None}
+
+
+@cache
+def model_schemas() -> dict[str, dict[str, object]]:
+    """Of the answers that are models here. The framework would look at a model anew for each status of each route of each application."""
+    kinds = (Problem, LedgerPage, LedgerMapDocument, UsagePage, Readiness)
+    _, found = models_json_schema([(kind, "serialization") for kind in kinds], ref_template=_MODEL, schema_generator=_WithoutNull)
+    made: dict[str, dict[str, object]] = found["$defs"]
+    return made
 
 
 _FAULTS: Responses = {
@@ -286,16 +305,15 @@ TAIL: Responses = {
     },
     **_FAULTS,
 }
-LEDGER: Responses = {200: {"model": LedgerPage, "description": "A page of the ledger, with a verdict on each item"}, **_FAULTS}
+LEDGER: Responses = {200: _answer(LedgerPage, "A page of the ledger, with a verdict on each item"), **_FAULTS}
 LEDGER_MAP: Responses = {
-    200: {"model": LedgerMapDocument, "description": "Proxies, those that lost most first, each with its stretches of time"},
+    200: _answer(LedgerMapDocument, "Proxies, those that lost most first, each with its stretches of time"),
     **_FAULTS,
 }
 USAGE: Responses = {
     200: {
-        "model": UsagePage,
         "description": "Sums of usage, each with what is not known of it",
-        "content": {"text/csv": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": reference(UsagePage)}, "text/csv": {"schema": {"type": "string"}}},
     },
     **_FAULTS,
 }
@@ -328,7 +346,7 @@ BODY: Responses = {
 }
 ALIVE: Responses = {200: {"description": "It does", "content": {"application/json": {"example": {"ok": True}}}}}
 READY: Responses = {
-    200: {"model": Readiness, "description": "All components are ok"},
-    503: {"model": Readiness, "description": "A component is not ok"},
+    200: _answer(Readiness, "All components are ok"),
+    503: _answer(Readiness, "A component is not ok"),
 }
 METRICS: Responses = {200: {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}}
