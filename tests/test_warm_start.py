@@ -91,6 +91,41 @@ def test_modules_and_scripts_are_run_as_python_runs_them(command: list[str]) -> 
     assert (warm.returncode, warm.stdout, warm.stderr) == (cold.returncode, cold.stdout, cold.stderr)
 
 
+ENDS = {
+    "with a code": "sys.exit(7)",
+    "with a large code": "sys.exit(256 + 9)",
+    "with a sentence": "sys.exit('not so')",
+    "by a fault": "raise ValueError('so')",
+    "by itself": "pass",
+    "with an output that nobody reads": "os.close(1)",
+}
+ENDING = """
+import asyncio, atexit, os, sys, threading, time
+class Complains:
+    def __del__(self):
+        print("left behind", file=sys.stderr)
+atexit.register(lambda: print("told of the end"))
+threading.Thread(target=lambda: (time.sleep(0.1), print("waited for"))).start()
+async def hangs():
+    await asyncio.Event().wait()
+async def forgets():
+    asyncio.create_task(hangs())
+    await asyncio.sleep(0)
+forgotten = Complains()
+forgotten.itself = forgotten
+print("begun")
+"""
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_it_ends_as_a_process_of_its_own_ends(way: str) -> None:
+    command = [sys.executable, "-c", ENDING + ENDS[way]]
+    warm = warm_start.run(command, capture_output=True, text=True, timeout=60)
+    cold = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (warm.returncode, warm.stdout) == (cold.returncode, cold.stdout)
+    assert warm.stderr.splitlines()[-1:] == cold.stderr.splitlines()[-1:]
+
+
 @contextmanager
 def waiting(popen: Kind, **options: Any) -> Iterator[subprocess.Popen[Any]]:
     with popen(leashed([sys.executable, "-c", WAITS]), stdout=subprocess.PIPE, text=True, **options) as process:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from collector.audit.documents import record_schemas
+from collector.audit.documents import model_schemas, record_schemas
 from collector.audit.problems import MEDIA_TYPE
 
 OpenApi = dict[str, Any]  # the framework's own type of a description, and of its parts
@@ -19,7 +19,7 @@ def tidy(description: OpenApi) -> None:
             _errors(operation)
             for parameter in operation.get("parameters", ()):
                 _without_null(parameter)
-    description["components"]["schemas"] |= record_schemas()
+    description["components"]["schemas"] |= {**model_schemas(), **record_schemas()}
     description["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     description["security"] = [{}, {"bearer": []}]  # {}: where nobody is asked, or a browser has logged in
     _drop_unused(description)

@@ -4,6 +4,8 @@ from functools import cache
 from typing import Annotated, TypedDict
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core.core_schema import WithDefaultSchema
 
 from collector.access.look import LookData
 from collector.audit.call_documents import Calls
@@ -20,6 +22,7 @@ from collector.messages.service import KnownService
 Responses = dict[int | str, dict[str, object]]
 
 _API = "Meshscribe"
+_MODEL = "#/components/schemas/{model}"
 
 
 class Wrong(BaseModel):
@@ -97,8 +100,7 @@ class Readiness(TypedDict):
 
 
 def _problem(description: str) -> dict[str, object]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "model": Problem, "content": {"application/problem+json": {"schema": schema}}}
+    return {"description": description, "content": {"application/problem+json": {"schema": reference(Problem)}}}
 
 
 def _answer(kind: type, description: str) -> dict[str, object]:
@@ -114,6 +116,22 @@ def record_schemas() -> dict[str, dict[str, object]]:
     """Of the answers that are no models here: made from the types of records."""
     answered = (ExchangePage, Record, Calls, KnownServices, Conversation, Timeline, Facets, Histogram, LookPage, Readiness)
     return schemas(*answered, LedgerPage, LedgerMapDocument, UsagePage)
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """A field that may be absent has no default that is worth a word."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        return {name: value for name, value in made.items() if name != "default" or value is not None}
+
+
+@cache
+def model_schemas() -> dict[str, dict[str, object]]:
+    """Of the one that is a model here. The framework would look at it anew for each status of each route of each application."""
+    _, found = models_json_schema([(Problem, "serialization")], ref_template=_MODEL, schema_generator=_WithoutNull)
+    made: dict[str, dict[str, object]] = found["$defs"]
+    return made
 
 
 _FAULTS: Responses = {

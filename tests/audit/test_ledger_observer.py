@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -119,26 +121,45 @@ def _by_proxy(items: Sequence[dict[str, Any]], name: str) -> Counter[tuple[str, 
     return found
 
 
+class Kept(NamedTuple):
+    """A store, the API over it, and the loop in which that is asked: made once, they take longer than a history."""
+
+    store: Store
+    client: httpx.AsyncClient
+    loop: asyncio.Runner
+
+    def judge(self, history: Sequence[Loss], absent: bool, since: int, until: int, limit: int) -> None:
+        self.loop.run(_judge(self.store, self.client, history, absent, since, until, limit))
+
+
+@contextmanager
+def keeping(folder: Path, portions: Portions = PORTIONS) -> Iterator[Kept]:
+    store = Store(folder / "events.db")
+    engine = store.opened()
+    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock(), portions=portions)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit")
+    with asyncio.Runner() as loop:
+        yield Kept(store, client, loop)
+        loop.run(client.aclose())
+        loop.run(engine.dispose())
+    store.close()
+
+
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    made = Store(tmp_path_factory.mktemp("observer") / "events.db")
-    yield made
-    made.close()
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    with keeping(tmp_path_factory.mktemp("observer")) as made:
+        yield made
 
 
 async def _judge(
-    store: Store, history: Sequence[Loss], absent: bool, since: int, until: int, limit: int, portions: Portions = PORTIONS
+    store: Store, client: httpx.AsyncClient, history: Sequence[Loss], absent: bool, since: int, until: int, limit: int
 ) -> None:
     made = rows(history) + ([away(START + MINUTE, START + 2 * MINUTE)] if absent else [])
     store.transact(lambda connection: connection.execute(delete(ledger)))
     if made:
         store.ledger(*made)
-    engine = store.opened()
-    app = create_app(engine, Parts(), CollectorRegistry(), patient(), Clock(), portions=portions)
     span = {"since": rfc3339(START + since * MINUTE), "until": rfc3339(START + until * MINUTE)}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
-        found = {group: await _all(client, limit, group=group, **span) for group in ("proxy", "window")}
-    await engine.dispose()
+    found = {group: await _all(client, limit, group=group, **span) for group in ("proxy", "window")}
     known = observer(history, since, until)
     away_then = int(absent and since <= 2 and until > 1)
     reported = any(START + since * MINUTE <= row["time_us"] < START + until * MINUTE for row in made if row["away_from_us"] is None)
@@ -154,11 +175,12 @@ async def _judge(
 @settings(deadline=None)
 @given(history=histories, absent=st.booleans(), since=st.integers(0, 6), length=st.integers(1, 16), limit=st.integers(1, 4))
 def test_the_ledger_says_what_an_observer_knows_who_saw_everything(
-    kept: Store, history: list[Loss], absent: bool, since: int, length: int, limit: int
+    kept: Kept, history: list[Loss], absent: bool, since: int, length: int, limit: int
 ) -> None:
-    asyncio.run(_judge(kept, history, absent, since, since + length, limit))
+    kept.judge(history, absent, since, since + length, limit)
 
 
-def test_also_where_there_are_more_late_arrivals_than_are_looked_up_at_once(kept: Store) -> None:
+def test_also_where_there_are_more_late_arrivals_than_are_looked_up_at_once(tmp_path: Path) -> None:
     history = [Loss(proxy, minute, (4, 2, 1), {}, {}, {}, (3, 1, 1), 1 + minute) for proxy in PROXIES for minute in range(6)]
-    asyncio.run(_judge(kept, history, True, 0, 20, 3, Portions(cured_windows=1, cured_starts=1)))
+    with keeping(tmp_path, Portions(cured_windows=1, cured_starts=1)) as kept:
+        kept.judge(history, True, 0, 20, 3)

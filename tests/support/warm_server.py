@@ -2,11 +2,13 @@
 
 Loading is nine tenths of what a start costs. What a fork finds is what exec would give it: its arguments, environment, folder, umask,
 session and standard files, and no other file. No thread runs here, no loop was made and no connection opened. Python seeds random numbers
-anew. Only the seed of hashes is that of all forks of one server. The server ends with the tester that holds the other end of its socket.
+anew. Only the seed of hashes is that of all forks of one server. A fork that comes to its end in order ends as the interpreter would, but
+does not take apart what was loaded: that is most of what it costs. The server ends with the tester that holds the other end of its socket.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -16,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from importlib import import_module
@@ -76,7 +79,15 @@ def main(channel: socket.socket) -> None:
     channel.sendall(b"\n")
     job = _serve(channel)
     if job is not None:
-        _run(job.command)
+        code = 0
+        try:
+            _run(job.command)
+        except SystemExit as asked:
+            if not isinstance(asked.code, int | None):
+                raise
+            code = asked.code or 0
+        _end(code)  # not before the frames that asked for it are gone, and what they held
+        sys.exit(code)
 
 
 def _serve(channel: socket.socket) -> Job | None:
@@ -125,6 +136,22 @@ def _prepare(job: Job, files: list[int], channel: socket.socket) -> None:
     channel.sendall(LENGTH.pack(os.getpid()))
     channel.detach()
     os.closerange(FILES, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+
+
+def _end(code: int) -> None:
+    """As the interpreter ends: threads are waited for, then who asked to be told of the end is told, then what complains when it is
+    garbage has been heard. Returns if an output cannot be written any more: the interpreter then says so.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.modules["__main__"] = ModuleType("__main__")
+    gc.collect()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code & 0xFF)
 
 
 def _environment(wanted: Mapping[str, str]) -> None:
