@@ -219,7 +219,7 @@ def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str
     if body is None or not captured:
         return told
     told["captured"] = len(body.data)
-    if missing := body.missing:
+    if (body.gaps or body.cut) and (missing := body.missing):
         told["gaps"] = missing
     if body.truncated:
         told["truncated"] = True
