@@ -27,6 +27,7 @@ _CLASSES, _ESTIMATE = frozenset(TOKENS), "estimated"
 _PLAIN = re.compile(r'[{"a-z0-9_:,]+}', re.ASCII).fullmatch  # no number that is negative, a fraction, or none
 _TOLD_TOKENS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
 _ALONE = {name: orjson.dumps({name: 1}).decode() for name in OF_A_CALL}  # the text where one call has nothing but this
+ALONE: Final[Mapping[str, str]] = {text: name for name, text in _ALONE.items()}  # so that most texts need not be read
 
 
 def usage_text(record: Record) -> str | None:
