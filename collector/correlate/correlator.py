@@ -273,7 +273,7 @@ class Correlator:
     def _interim(self, open_: Open) -> None:
         """A revision of one that goes on. It is remembered until the next one, so that no other exchange is given its name."""
         open_.twin = twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
-        if (exchange := self._exchange(open_, twin)) is None:
+        if (exchange := self._exchange(open_, open_.proxy, twin)) is None:
             return
         exchange.interim = True
         limits = self._limits
@@ -308,17 +308,17 @@ class Correlator:
     def _closed(self, open_: Open, keeps: bool = True) -> None:
         """What becomes of one that is open no more."""
         twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
-        if (exchange := self._exchange(open_, twin)) is None:
+        proxy = open_.proxy
+        if (exchange := self._exchange(open_, proxy, twin)) is None:
             return
         skipped = self._limits.skips_probes and is_probe(open_)
-        count(self._ledger, open_.proxy, open_, exchange.completeness, skipped)
+        count(self._ledger, proxy, open_, exchange.completeness, skipped)
         self._remember(open_, twin, exchange.completeness, keeps)
         if not skipped:
             self._emit(exchange)
 
-    def _exchange(self, open_: Open, twin: int) -> Exchange | None:
+    def _exchange(self, open_: Open, proxy: Proxy, twin: int) -> Exchange | None:
         """What is known of it now; None, and a fault, if that cannot be told."""
-        proxy = open_.proxy
         try:
             exchange = close(open_, twin, self._nodes.get(proxy), self._limits.expects_tap, self._limits.expects_access_log)
         except Exception as error:  # noqa: BLE001 - the other exchanges are sound

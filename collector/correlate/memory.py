@@ -117,12 +117,11 @@ class Memory:
         self._next = dict(twins)
 
     def _enter(self, closed: Remembered) -> None:
-        found = self._by_key.get(closed.key)
-        if found is None:
-            self._by_key[closed.key] = [closed]
-        elif isinstance(found, Family):
+        alone = [closed]
+        found = self._by_key.setdefault(closed.key, alone)  # a key of four parts is hashed anew each time
+        if isinstance(found, Family):
             found.enter(closed)
-        else:
+        elif found is not alone:
             found.append(closed)
             found.sort(key=attrgetter("twin"))
             if len(found) > FEW:

@@ -162,10 +162,11 @@ class Openings:
             self._large[open_.serial] = open_
         if tap is not None:
             self.streams[key[0], key[1], tap.vm, tap.stream] = open_
-        same = self._by_key.get(key)
-        if same is None:
-            self._by_key[key] = [open_]
-        elif isinstance(same, Crowd):
+        alone = [open_]
+        same = self._by_key.setdefault(key, alone)  # a key of four parts is hashed anew each time
+        if same is alone:
+            return
+        if isinstance(same, Crowd):
             same.enter(open_)
         elif len(same) < FEW:
             same.append(open_)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import cast
+from typing import Final
 
 from collector.correlate.retold import Retold
 from collector.messages.addresses import host_of
@@ -27,7 +27,7 @@ MOST = 8_192  # exchanges
 _SKEW_US = 2_000_000  # proxies' clocks may differ by it
 _TIGHT_US = 10_000  # where the times are evidence
 _OF_ONE_ID = 32  # exchanges that are looked at
-_TEXTS = 11  # of what is told; the times follow
+_TEXTS: Final = 11  # of what is told; the times follow
 _SHORT = 128  # characters of a text that is kept as it is
 _BETWEEN, _LINE = "\0", "\n"  # neither is in a plain text
 _BILLED, _UNBILLED = "1", "0"  # the end of a text in a snapshot
@@ -53,7 +53,8 @@ class Passed:
         """
         if one.exchange in self._kept:
             return one.exchange not in self._unbilled
-        texts, start_us, end_us, of_model = cast(tuple[str, ...], one[:_TEXTS]), one.start_us, one.end_us, one.of_model
+        texts: tuple[str, ...] = one[:_TEXTS]
+        start_us, end_us, of_model = one.start_us, one.end_us, one.of_model
         text = _BETWEEN.join(texts)
         if max(map(len, texts)) > _SHORT or not text.isascii() or _LINE in text or text.count(_BETWEEN) >= _TEXTS:
             texts = tuple(map(_short, texts))
@@ -61,7 +62,7 @@ class Passed:
         same = self._same(one)
         if same and not (of_model and self._takes_over([other for other in same if other.exchange not in self._unbilled])):
             self._unbilled.add(one.exchange)
-        self._keep(one, f"{text}{_BETWEEN}{start_us}{_BETWEEN}{end_us}{_BETWEEN}{of_model:d}")
+        self._keep(one, f"{text}\0{start_us}\0{end_us}\0{'1' if of_model else '0'}")
         return one.exchange not in self._unbilled
 
     def snapshot(self) -> list[str]:

@@ -145,8 +145,10 @@ def _read(reading: Reading) -> None:
     if route.operation:
         reading.inference["operation"] = route.operation
     named = route.model and route.model[: reading.limits.name_chars]
-    reading.put("model_requested", named)
-    reading.put("model_version_requested", route.version)
+    if named is not None:
+        reading.inference["model_requested"] = named
+    if route.version is not None:
+        reading.inference["model_version_requested"] = route.version
     if route.generates and route.handler and route.handler != _SOCKET:
         reading.tell_streamed()
     _HANDLERS.get(route.handler, failures.read_alone)(reading)
@@ -154,7 +156,8 @@ def _read(reading: Reading) -> None:
         return
     if captured.request_tail or captured.response_tail or _is_unread(reading):
         ends.read(reading, route.generates)
-    reading.put("model_requested", named)  # whatever the body says: where the path names the model, servers do not read it there
+    if named is not None:  # whatever the body says: where the path names the model, servers do not read it there
+        reading.inference["model_requested"] = named
 
 
 def _counted_as(reading: Reading) -> ProtocolName:

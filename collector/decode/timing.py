@@ -14,6 +14,8 @@ Chunk = tuple[int, int, float]
 
 def ordered(chunks: Sequence[Chunk]) -> list[Chunk]:
     """The chunks that hold bytes, by offset."""
+    if len(chunks) == 1 and chunks[0][1] > 0:
+        return list(chunks)
     kept = [chunk for chunk in chunks if chunk[1] > 0]
     if len(kept) > 1:
         offsets = [chunk[0] for chunk in kept]

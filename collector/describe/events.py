@@ -27,6 +27,7 @@ from collector.messages.redacted import Redacted
 from collector.messages.service import Service
 from collector.messages.usage_counts import annotations_text, usage_text
 
+_new = tuple.__new__  # makes a named tuple past its own Python function, in half the time
 _NOBODYS = "unknown"  # in place of a service where namespace or name is not known
 
 
@@ -55,7 +56,7 @@ def describe(
     source = f"/proxy/{exchange.node.id}"
     namespace, name = owner(exchange.node, service)
     subject = f"{namespace}/{name}" if namespace and name else None
-    own = Event(  # by position, here and below: named tuples take twice as long by names
+    own = (
         event_id(identity, "exchange", exchange.revision),
         EXCHANGE_TYPE,
         source,
@@ -66,14 +67,14 @@ def describe(
         {"exchange": identity, "revision": exchange.revision},
         _columns(seen, identity, namespace, name, record),
     )
-    events = [own] if exchange.interim else [own, *payload_events(seen, identity, service)]
+    events = [_new(Event, own)] if exchange.interim else [_new(Event, own), *payload_events(seen, identity, service)]
     usage = usage_event(record, source, subject, seen.start_us) if with_usage else None
     if usage is not None:
         events.append(usage)
     if record["hop"]["rule"] == "mirrored":
         return Output(place, tuple(events), mirrored=(subject or _NOBODYS) if exchange.revision == 0 else None)
     untold = _untold(record, subject or _NOBODYS, billing) if "usage_absent" in record else None
-    return Output(place, tuple(events), None, untold)
+    return _new(Output, (place, tuple(events), None, untold, None))
 
 
 def _without_bodies(record: Record) -> None:
@@ -130,7 +131,7 @@ def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | N
     exchange = seen.exchange
     inference = record.get("inference", {})
     tokens, first_token_us = numbers(record)
-    return ExchangeColumns(
+    columns = (
         identity,
         exchange.revision,
         seen.duration_us,
@@ -156,3 +157,4 @@ def _columns(seen: Redacted, identity: str, namespace: str | None, name: str | N
         first_token_us,
         marks(record),
     )
+    return _new(ExchangeColumns, columns)

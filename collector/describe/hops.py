@@ -10,7 +10,7 @@ at a workload's own side, if usage was decoded there. The rule's name is on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast, get_args
 
@@ -116,9 +116,10 @@ def is_of_model(role: str, service: Service) -> bool:
     return role in _OF_MODEL or "name" in service
 
 
-def numbers_of(usage: RecordedUsage) -> Iterator[tuple[str, UsageNumber]]:
+def numbers_of(usage: RecordedUsage) -> list[tuple[str, UsageNumber]]:
     """What is counted, by name."""
-    return ((name, cast(UsageNumber, number)) for name, number in usage.items() if isinstance(number, dict) and name != "other")
+    numbers = cast("dict[str, UsageNumber]", usage)
+    return [told for told in numbers.items() if isinstance(told[1], dict) and told[0] != "other"]
 
 
 def hop(

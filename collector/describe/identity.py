@@ -11,6 +11,7 @@ from collector.messages.exchange import Key, Node
 from collector.messages.service import Service
 from collector.messages.times import LATEST_US
 
+_HASH = blake2b(digest_size=10)  # of nothing yet: a copy of it is begun in half the time of a new one
 _LATEST_MS = LATEST_US // 1000
 _VARIANT = dict(zip("0123456789abcdef", "89ab89ab89ab89ab", strict=True))  # the two upper bits of the variant nibble are 10
 
@@ -41,5 +42,7 @@ def owner(node: Node, service: Service) -> tuple[str | None, str | None]:
 
 
 def _uuid7(time: str, named: bytes) -> str:
-    rest = blake2b(named, digest_size=10).hexdigest()
+    digest = _HASH.copy()
+    digest.update(named)
+    rest = digest.hexdigest()
     return f"{time}-7{rest[:3]}-{_VARIANT[rest[3]]}{rest[4:7]}-{rest[7:19]}"

@@ -19,6 +19,7 @@ from collector.messages.usage import ASKED
 
 _UNIQUE = 16  # characters of an id that no other answer has
 _TRACE_ID = slice(3, 35)  # of the header `traceparent`
+_new = tuple.__new__  # makes a named tuple past its own Python function, in half the time
 _USED = ("completion_tokens", "prompt_tokens", "total_tokens")
 
 
@@ -56,7 +57,7 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
     exchange, traced = seen.exchange, seen.request.get("traceparent")
     node = exchange.node
     namespace, name = owner(node, service)
-    return ToldAnswer(
+    told = (
         identity,
         f"{namespace}/{name}",
         answer,
@@ -72,6 +73,7 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
         seen.start_us + (seen.duration_us or 0),
         of_model,
     )
+    return _new(ToldAnswer, told)
 
 
 def caller_address(exchange: Exchange) -> str:

@@ -32,6 +32,7 @@ from collector.messages.times import is_span, timestamp
 
 _LEVELS: dict[int, LevelName] = {value: cast(LevelName, name.lower()) for name, value in Level.items()}
 _NO_LOG = AccessLog()
+_SHA256 = sha256()  # of nothing yet: a copy of it is begun in half the time of a new one
 
 
 def build(
@@ -219,12 +220,14 @@ def _body(body: Body | None, captured: bool, logged: int | None, named: dict[str
     if body is None or not captured:
         return told
     told["captured"] = len(body.data)
-    if missing := body.missing:
+    if (body.gaps or body.cut) and (missing := body.missing):
         told["gaps"] = missing
     if body.truncated:
         told["truncated"] = True
     if body.data:
-        told["sha256"] = sha256(body.data).hexdigest()
+        digest = _SHA256.copy()
+        digest.update(body.data)
+        told["sha256"] = digest.hexdigest()
         told["href"] = f"/v1/exchanges/{identity}/{kind}"
     return told
 
@@ -241,8 +244,9 @@ def _timing(log: AccessLog, tap: Tap | None) -> Timing:
     first = chunks[0][2] if chunks else log.first_byte_us
     if first is not None and is_span(first):
         timing["first_byte_ms"] = first / 1000
-    if log.upstream_first_byte_us is not None and is_span(log.upstream_first_byte_us):
-        timing["upstream_first_byte_ms"] = log.upstream_first_byte_us / 1000
+    upstream = log.upstream_first_byte_us
+    if upstream is not None and is_span(upstream):
+        timing["upstream_first_byte_ms"] = upstream / 1000
     if chunks:
         timing["chunks"] = len(chunks)
     return timing

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from collector.enrich.version import INFERENCE_SERVICE, LLM_INFERENCE_SERVICE
+from collector.messages.exchange import Node
 from collector.messages.service import MatchedBy
 
 UNMATCHED: MatchedBy = "unmatched"
 # Asks the catalogue whether a service of this namespace and name is known: `Catalogue.knows`.
 Knows = Callable[[str, str], bool]
 
+_REMEMBERED, _REMEMBERED_CHARS = 4096, 256
 _COMPONENTS = ("predictor", "transformer", "explainer")
 _LLM_SUFFIXES = (
     ("-kserve-workload-svc", "workload"),
@@ -95,6 +97,40 @@ def match(facts: ProxyFacts, knows: Knows = _unknown) -> Match:
         if reason:
             return Match(reason=reason)
     return Match(reason="neither upstream cluster, authority, route nor path names a known service")
+
+
+class Matcher:
+    """`match` for exchanges. What a proxy's own words alone decide, whatever was asked and is known, is remembered: of so many proxies and
+    clusters, and of the same object for a node, as the correlator holds it.
+    """
+
+    def __init__(self, knows: Knows, most: int = _REMEMBERED) -> None:
+        self._knows, self._most = knows, most
+        self._decided: dict[tuple[int, str], tuple[Node, Match | None]] = {}  # a node that is kept here is the only one of its id
+
+    def of(self, node: Node, cluster: str, authority: str, route: str, path: str) -> Match:
+        """The service of an exchange that this node's proxy told of."""
+        _, found = self._decided.get((id(node), cluster)) or self._decide(node, cluster)
+        if found is not None:
+            return found
+        return match(ProxyFacts(proxy_type_of(node.id), node.namespace, node.labels, cluster, authority, route, path), self._knows)
+
+    def _decide(self, node: Node, cluster: str) -> tuple[Node, Match | None]:
+        found = _by_labels(ProxyFacts(proxy_type_of(node.id), node.namespace, node.labels, cluster))
+        if len(cluster) <= _REMEMBERED_CHARS:
+            if len(self._decided) >= self._most:
+                self._decided.clear()
+            self._decided[id(node), cluster] = node, found
+        return node, found
+
+
+def _by_labels(facts: ProxyFacts) -> Match | None:
+    """What the first rule says, which asks nothing but the proxy; None: the others are to be asked."""
+    found = _own_labels(facts, _unknown)
+    if found is not None:
+        return Match(found.namespace, found.name, found.kind, found.component, "node_labels")
+    reason = _settled(facts, "node_labels")
+    return Match(reason=reason) if reason else None
 
 
 def _settled(facts: ProxyFacts, after: str) -> str:

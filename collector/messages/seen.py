@@ -51,12 +51,20 @@ class Seen:
         sent: Headers = []
         trailers: Headers = []
         if tap is not None:
-            asked, sent = self._block(tap.request_headers), self._block(tap.request_trailers)
-            answered, trailers = self._block(tap.response_headers), self._block(tap.response_trailers)
-        self.request_headers = asked = asked or self._logged("request_headers", log.request_headers)
-        self.response_headers = answered = answered or self._logged("response_headers", log.response_headers)
-        self.request_trailers = sent
-        self.response_trailers = trailers or self._logged("response_trailers", log.response_trailers)
+            asked = self._block(tap.request_headers)
+            if tap.request_trailers is not None:
+                sent = self._block(tap.request_trailers)
+            answered = self._block(tap.response_headers)
+            if tap.response_trailers is not None:
+                trailers = self._block(tap.response_trailers)
+        if log.request_headers:
+            asked = asked or self._logged("request_headers", log.request_headers)
+        if log.response_headers:
+            answered = answered or self._logged("response_headers", log.response_headers)
+        if log.response_trailers:
+            trailers = trailers or self._logged("response_trailers", log.response_trailers)
+        self.request_headers, self.response_headers = asked, answered
+        self.request_trailers, self.response_trailers = sent, trailers
         self.request = request = dict(asked[::-1])
         self.response = dict(answered[::-1])
         self.request_id = exchange.key.request_id.decode("utf-8", "replace")
@@ -99,7 +107,5 @@ class Seen:
 
     def _logged(self, block: str, named: dict[str, str]) -> Headers:
         """Headers that the access log carries, as the mesh's configuration lists them."""
-        if not named:
-            return []
         self.by_log += (block,)
         return list(named.items())

@@ -25,7 +25,9 @@ SUMS: Final[tuple[str, ...]] = (CALLS, REVISED, LATE, *OF_A_CALL)
 LARGEST = (1 << 32) - 1  # tokens of one class in one call: sums of what is beyond do not fit 64 bits some day, so it is unclassed
 _CLASSES, _ESTIMATE = frozenset(TOKENS), "estimated"
 _PLAIN = re.compile(r'[{"a-z0-9_:,]+}', re.ASCII).fullmatch  # no number that is negative, a fraction, or none
-_TOLD_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TOLD_TOKENS = frozenset(("prompt_tokens", "completion_tokens", "total_tokens"))
+_ALONE = {name: orjson.dumps({name: 1}).decode() for name in OF_A_CALL}  # the text where one call has nothing but this
+ALONE: Final[Mapping[str, str]] = {text: name for name, text in _ALONE.items()}  # so that most texts need not be read
 
 
 def usage_text(record: Record) -> str | None:
@@ -39,24 +41,23 @@ def usage_text(record: Record) -> str | None:
             fit = classes.keys() <= _CLASSES and max(cast(Mapping[str, int], classes).values()) <= LARGEST
             counted = orjson.dumps(classes if fit else {UNCLASSED: 1}).decode()
         except TypeError:
-            return orjson.dumps({UNCLASSED: 1}).decode()
-        return counted if _PLAIN(counted) else orjson.dumps({UNCLASSED: 1}).decode()
-    counts = _unusual(record)
-    return orjson.dumps(counts).decode() if counts else None
+            return _ALONE[UNCLASSED]
+        return counted if _PLAIN(counted) else _ALONE[UNCLASSED]
+    return _unusual(record)
 
 
-def _unusual(record: Record) -> Mapping[str, int]:
+def _unusual(record: Record) -> str | None:
     classes, usage, why = record.get("usage_classes"), record.get("usage"), record.get("usage_absent")
     if classes and usage:
         fit = all(type(value) is int and 0 <= value <= LARGEST and name in _CLASSES for name, value in classes.items())
-        return {ESTIMATED: 1, **classes} if fit else {ESTIMATED: 1, UNCLASSED: 1}  # type: ignore[dict-item]
+        return orjson.dumps({ESTIMATED: 1, **classes} if fit else {ESTIMATED: 1, UNCLASSED: 1}).decode()
     if why is not None:
-        return {f"absent_{why}": 1} if why in REASONS else {}
+        return _ALONE[f"absent_{why}"] if why in REASONS else None
     if not usage:
-        return {}
-    if any(name in usage for name in _TOLD_TOKENS):
-        return {UNCLASSED: 1, ESTIMATED: 1} if _estimated(usage) else {UNCLASSED: 1}
-    return {UNITS: 1}
+        return None
+    if _TOLD_TOKENS.isdisjoint(usage):
+        return _ALONE[UNITS]
+    return orjson.dumps({UNCLASSED: 1, ESTIMATED: 1}).decode() if _estimated(usage) else _ALONE[UNCLASSED]
 
 
 def annotations_text(record: Record) -> str | None:

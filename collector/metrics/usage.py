@@ -8,7 +8,7 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter
 
 from collector.messages.columns import ExchangeColumns
-from collector.messages.usage_counts import TOKENS
+from collector.messages.usage_counts import ALONE, TOKENS
 from collector.metrics.listed import losses
 
 OTHER, UNKNOWN = "other", "unknown"
@@ -40,7 +40,12 @@ class UsageMetrics:
             if found is None:
                 found = sums[pair] = {"": 0}
             found[""] += 1
-            if of.usage is not None:
+            if of.usage is None:
+                continue
+            alone = ALONE.get(of.usage)
+            if alone is not None:
+                found[alone] = found.get(alone, 0) + 1
+            else:
                 for name, number in orjson.loads(of.usage).items():
                     found[name] = found.get(name, 0) + number
         for pair, found in sums.items():

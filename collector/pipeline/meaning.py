@@ -7,7 +7,7 @@ from collector.decode.usage import Estimator
 from collector.describe.hops import DEFAULT, Billing
 from collector.enrich.attach import attach
 from collector.enrich.catalogue import Catalogue
-from collector.enrich.match import ProxyFacts, match, proxy_type_of
+from collector.enrich.match import Matcher
 from collector.errors import blamed
 from collector.messages.people import BAGGAGE
 from collector.messages.redacted import Redacted
@@ -34,6 +34,7 @@ class ExchangeMeaning:
     ) -> None:
         """`logger_mode`: the setting services.logger_mode."""
         self._catalogue, self._logger_mode = catalogue, logger_mode
+        self._matcher = Matcher(catalogue.knows)
         self._redactor, self._estimator, self.billing = redactor or Redactor(), estimator, billing
 
     @classmethod
@@ -72,16 +73,8 @@ class ExchangeMeaning:
         """See stages.Meaning."""
         exchange = redacted.exchange
         log = exchange.access_log
-        facts = ProxyFacts(
-            proxy_type=proxy_type_of(exchange.node.id),
-            namespace=exchange.node.namespace,
-            labels=exchange.node.labels,
-            upstream_cluster=log.upstream_cluster if log else "",
-            authority=redacted.authority or "",
-            route_name=log.route if log else "",
-            path=redacted.path or "",
-        )
-        found = match(facts, self._catalogue.knows)
+        cluster, route = (log.upstream_cluster, log.route) if log is not None else ("", "")
+        found = self._matcher.of(exchange.node, cluster, redacted.authority or "", route, redacted.path or "")
         version = self._catalogue.as_of(found.namespace, found.name, exchange.key.start_us, found.kind) if found.matched else None
         return attach(found, version, self._logger_mode)
 

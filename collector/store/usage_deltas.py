@@ -9,7 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from collector.messages.times import LATEST_US, of_epoch
-from collector.messages.usage_counts import CALLS, LATE, OF_A_CALL, REVISED, SUMS
+from collector.messages.usage_counts import ALONE, CALLS, LATE, OF_A_CALL, REVISED, SUMS
 from collector.store.rows import Row
 from collector.store.schema import exchanges
 
@@ -69,9 +69,14 @@ class Deltas:
         sums[_CALLS] += sign
         if revision:
             sums[_REVISED] += sign
-        if usage is not None:
-            for name, number in counts_in(usage):
-                sums[_AT[name]] += sign * number
+        if usage is None:
+            return
+        alone = ALONE.get(usage)
+        if alone is not None:
+            sums[_AT[alone]] += sign
+            return
+        for name, number in counts_in(usage):
+            sums[_AT[name]] += sign * number
 
     def _late(self, rows: Sequence[Row], marked: Sequence[Counted]) -> None:
         """Calls that came when their day had been ended by retention: they are told once, and their tokens are not added. A call of which

@@ -286,3 +286,20 @@ def test_a_name_in_base64_that_cannot_be_read_is_hidden(sent: str) -> None:
 
 def _in_base64(text: str) -> str:
     return f"=?base64?{b64encode(text.encode()).decode()}?="
+
+
+def test_a_redacted_exchange_has_all_that_its_witnesses_told_but_header_blocks() -> None:
+    body = Body(b"{}", 2, chunks=[(0, 2, 5)])
+    tap = Tap(
+        "vm", 3, tap_pb2.REQUEST_RESPONSE, "rule", body, Body(b"[]", 2), pack([(":path", "/p")]), b"", pack([(":status", "200")]), b"",
+        7, True, 9, True, True, 4, 200, "10.0.0.9:1", "spiffe://m/ns/a/sa/b",
+    )  # fmt: skip
+    log = AccessLog("GET", path="/p", request_headers={"a": "b"})
+    exchange = Exchange(Key("n", b"r", 1), 2, Node("n"), 6, tap, log, 11, ["odd"], 12, 1, True)
+    for one in (tap, exchange):  # each field is told, so that one which is left out shows
+        defaults = zip(reversed(one.__struct_fields__), reversed(one.__struct_defaults__), strict=False)
+        assert all(getattr(one, name) != default for name, default in defaults)
+    bare = Redactor().redact(Seen(exchange)).exchange
+    blocks = dict.fromkeys(("request_headers", "request_trailers", "response_headers", "response_trailers"))
+    told = structs.replace(log, request_headers={})
+    assert bare == structs.replace(exchange, tap=structs.replace(tap, **blocks), access_log=told)
