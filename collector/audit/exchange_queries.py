@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
 from string import hexdigits
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, false, func, literal_column, or_, select, true, tuple_, union
 
@@ -74,12 +75,13 @@ def hops(asked: str, span: Span, limit: int, reach: Reach = EVERYTHING) -> State
 
 
 class Way(Enum):
-    """How SQLite, which keeps no statistics of values, is to find a page in the order of time. Postgres plans by itself."""
+    """How a page is to be found in the order of time. SQLite keeps no statistics of values. Postgres plans by itself, but for one value."""
 
     AS_PLANNED = auto()
     SORTED = auto()  # few rows in a range of values (paths that begin so, a class of statuses): their ids are sorted, then the page is read
     BY_RANGE = auto()  # the same, where the rows are small: they are sorted themselves
     LOOKED_THROUGH = auto()  # many in a range: the rows in order of time, until the page is full
+    BY_VALUE = auto()  # the rows of one value by its index: Postgres takes it for evenly spread, and looks through all that is newer
     MERGED = auto()  # of each owner in a reach the rows in order of time, until the page is full
 
 
@@ -119,7 +121,9 @@ def page(
         inner = _first([select(_column.id).where(owner, *wanted).order_by(order).limit(limit) for owner in owners], descending, limit)
         sought = select(ids.c.id, ids.c.exchange, ids.c.crc, ids.c.data).where(ids.c.id.in_(inner))
         return sought.order_by(ids.c.id.desc() if descending else ids.c.id.asc())
-    return select(_column.id, _column.exchange, _column.crc, _column.data).where(*wanted).order_by(order).limit(limit)
+    one = one_value(query) if way is Way.BY_VALUE else None
+    before = [] if one is None else [one.said.desc() if descending else one.said.asc()]  # the order of that index, and of no other
+    return select(_column.id, _column.exchange, _column.crc, _column.data).where(*wanted).order_by(*before, order).limit(limit)
 
 
 def _first(each: list[Statement], descending: bool, limit: int) -> Statement:
@@ -219,8 +223,11 @@ def conditions(
     wanted: list[Condition] = list(_in_time(span, _key(query, way)))
     if not reach.everything:
         wanted.append(within(reach, exchanges, Aside))
+    one = one_value(query) if way is Way.BY_VALUE else None
     for name, make in _values(query).items():
-        wanted += make(leading is not None and name != leading)
+        made = make(leading is not None and name != leading)
+        # Said as a range of one: Postgres does not see then that the order of the value and the id is that of the id.
+        wanted += [one.said >= one.value, one.said <= one.value, *made[1:]] if one is not None and name == one.name else made
     if query.request_id is not None:
         wanted.append(_column.request_id.in_(request_ids(query.request_id)))
     if getattr(query, "revisions", "all") == "newest":
@@ -257,6 +264,26 @@ def _values(query: ExchangeFilters) -> dict[str, Callable[[bool], list[Condition
     if query.status and query.status.is_one and _is_indexed(query):
         made["status"] = partial(_status, query.status)
     return made
+
+
+class OneValue(NamedTuple):
+    """A value that is asked for: by which name, what the index has of it, and that."""
+
+    name: str
+    said: ColumnElement[object]
+    value: str
+
+
+def one_value(query: ExchangeFilters) -> OneValue | None:
+    """The value that has an index, where nothing else is asked for but times and revisions; a service may have its namespace."""
+    if query.status or query.method or query.completeness or query.request_id is not None or _range(query):
+        return None
+    names = [name for name in _values(query) if name != "namespace" or query.service is None]
+    if len(names) != 1:
+        return None
+    [name] = names
+    said = {"model": model_beginning, "path": path_beginning}.get(name, _column[name])
+    return OneValue(name, said, str(getattr(query, name))[: None if said is _column[name] else INDEXED])
 
 
 def _is(column: ColumnElement[object], value: str, aside: bool) -> list[Condition]:

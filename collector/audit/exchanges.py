@@ -156,8 +156,9 @@ async def _marked(connection: AsyncConnection, of: InTime) -> Page:
 
 
 async def _planned(connection: AsyncConnection, of: InTime) -> Page:
-    """The page, as the database plans it by its statistics."""
-    statement = queries.page(of.query, of.within, of.behind, of.room.rows + 1, reach=of.reach, also=of.also)
+    """The page, as the database plans it by its statistics; of one value by its index, wherever in time its exchanges lie."""
+    way = Way.BY_VALUE if of.reach.everything and queries.one_value(of.query) is not None else Way.AS_PLANNED
+    statement = queries.page(of.query, of.within, of.behind, of.room.rows + 1, way, reach=of.reach, also=of.also)
     return await read(connection, statement, of.room.rows, of.room.size)
 
 

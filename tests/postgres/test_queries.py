@@ -11,6 +11,7 @@ from sqlalchemy import Select, text
 from collector.access.looker import EVERYTHING
 from collector.audit import exchange_queries as queries
 from collector.audit import ledger_queries
+from collector.audit.exchange_queries import Way
 from collector.audit.moments import span
 from collector.audit.parameters import ExchangeQuery, LedgerQuery
 from collector.messages.event import Place
@@ -67,6 +68,36 @@ async def filled(database: Database) -> Database:
 def page(**filters: str) -> Select[Any]:
     query = ExchangeQuery.model_validate(filters)
     return queries.page(query, span(query.since, query.until, NOW_US), None, 101)
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+@pytest.mark.parametrize(
+    ("filters", "used"),
+    [
+        ({"namespace": "a"}, "namespace"),
+        ({"namespace": "a", "service": "b"}, "service"),
+        ({"node": "a"}, "node"),
+        ({"caller": "a", "since": "3d"}, "caller"),
+        ({"model": "a"}, "substr"),
+        ({"path": "/" + "a" * 300}, "substr"),
+    ],
+)
+async def test_one_value_is_found_by_its_index_however_common_it_was(
+    filled: Database, filters: dict[str, str], used: str, order: str
+) -> None:
+    """By the order of time alone, all would be looked through that came since the value was last there."""
+    query = ExchangeQuery.model_validate({**filters, "order": order})
+    statement = queries.page(query, span(query.since, query.until, NOW_US), identity(NOW_US, "x"), 101, Way.BY_VALUE)
+    found = await plan(filled, statement, "sort", "bitmapscan")
+    assert all(used in index for index in every(found, "Index Name"))
+    assert "Sort" not in every(found, "Node Type")
+
+
+@pytest.mark.parametrize(
+    "filters", [{}, {"status": "503", "node": "a"}, {"node": "a", "caller": "b"}, {"path": "/a*"}, {"request_id": "a"}]
+)
+def test_several_values_are_left_to_the_planner(filters: dict[str, str]) -> None:
+    assert queries.one_value(ExchangeQuery.model_validate(filters)) is None
 
 
 async def test_a_span_of_time_reads_its_days_only(filled: Database) -> None:
