@@ -30,6 +30,7 @@ from collector.messages.event import Place
 from collector.settings import Audit, Sink
 from collector.store.engine import open_engine
 from collector.store.migrate import migrate
+from tests.bench.marks_in_order import put_in_order
 from tests.bench.postgres_rows import FILLING, fill
 from tests.support.postgres import Postgres
 
@@ -131,6 +132,7 @@ def run(count: int = COUNT, rounds: int = ROUNDS) -> dict[str, float]:
 async def _run(url: str, count: int, rounds: int) -> dict[str, float]:
     begun = time.monotonic()
     await fill(url, count, DAYS, HEADERS)
+    await put_in_order(url)
     figures = {"queries_exchanges": float(count), "queries_fill_s": time.monotonic() - begun}
     engine = open_engine(Sink(url=url))
     app = create_app(engine, Healthy(), CollectorRegistry(), Audit(), SystemClock())

@@ -27,6 +27,7 @@ from collector.store.migrate import head, migrate
 from tests.bench import postgres_rows
 from tests.bench.bench_queries_file import fill
 from tests.bench.bench_usage import DAYS, statements
+from tests.bench.marks_in_order import put_in_order
 from tests.support.postgres import Postgres
 
 STORE = os.environ.get("MESHSCRIBE_BENCH_STORE", "sqlite")
@@ -152,6 +153,7 @@ def _file(folder: Path, count: int | None) -> Iterator[Filled]:
                 connection.execute(statement)
             connection.commit()
         took["sums"] = time.monotonic() - began - took["rows, indexes, marks"]
+        took["index of marks in order"] = asyncio.run(put_in_order(f"sqlite:///{path}"))
     yield Filled(File(path), folder, took)
 
 
@@ -167,6 +169,7 @@ def _server(folder: Path, count: int | None) -> Iterator[Filled]:
                 file.write(ORDINARY)
             server.stop()
             server.start()
+            took["index of marks in order"] = asyncio.run(put_in_order(server.url()))
         yield Filled(Server(server), folder, took)
     finally:
         server.close()
