@@ -18,7 +18,7 @@ from collector.store.mark_runs import ids_at, part_of, parts, places_of
 from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
 
 _FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
-_SOURCES = 256  # read together, at most
+_FIRST, _SOURCES = 4, 256  # read together: at first, and at most
 _IDS = 20_000  # read together, but for one source's
 _PARTS = 500  # in one statement
 _TIME = 13  # characters of an id
@@ -49,7 +49,7 @@ async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence
     """The ids of those who may have all the marks, in order, some at a time."""
     waiting, known = await _sources(connection, asked)
     wanted = [[hash_of(mark) for mark in group] for group in groups]
-    found, most = set[str](), 1
+    found, most = set[str](), _FIRST
     while waiting:
         ids, read = await _named(connection, wanted, waiting[:most])
         found.update(one for one in ids if asked.low < one < asked.high)

@@ -20,6 +20,7 @@ from collector.sinks.postgres import PostgresSink
 from collector.store.engine import open_engine
 from collector.store.partitions import create, is_partition, name
 from collector.store.schema import exchanges as table
+from collector.store.sql_types import Statement
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, identity
 from tests.support.postgres import Database
@@ -27,7 +28,7 @@ from tests.support.postgres import Database
 TODAY = NOW_US // DAY_US
 
 
-async def plan(database: Database, statement: Select[Any], *off: str) -> dict[str, Any]:
+async def plan(database: Database, statement: Select[Any] | Statement, *off: str) -> dict[str, Any]:
     """The plan as the API's own connections get it: with the values as parameters."""
     engine = open_engine(Sink(url=database.url))
     try:
