@@ -95,14 +95,13 @@ def is_framed(data: bytes) -> bool:
 
 
 def transcoded(data: bytes, whole: bool) -> bytes | None:
-    """The UTF-8 of JSON in UTF-16 or UTF-32 (RFC 4627 §3 and byte order marks); None if it is not that."""
+    """The UTF-8 of JSON in UTF-16 or UTF-32 (RFC 4627 §3 and byte order marks); None if it is not that. What is no text of it, as half a
+    character at a cut end, is U+FFFD: for one wrong byte the rest would pass the rules by.
+    """
     coding = _coding(data[:4])
     if coding is None:
         return None
-    try:
-        text = codecs.getincrementaldecoder(coding)().decode(data, final=whole).lstrip("\ufeff \t\r\n")
-    except UnicodeDecodeError:
-        return None
+    text = codecs.getincrementaldecoder(coding)("replace").decode(data, final=whole).lstrip("\ufeff \t\r\n")
     return text.encode() if text[:1] in ("{", "[", '"') else None
 
 

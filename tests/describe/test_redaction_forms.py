@@ -87,6 +87,25 @@ def test_what_rules_hide_is_stored_and_logged_nowhere(
 
 
 @pytest.mark.parametrize("rules", sorted(RULES))
+@pytest.mark.parametrize("mark", [True, False])
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_wrong_byte_in_a_wide_coding_hides_nothing_from_the_rules(coding: str, mark: bool, rules: str) -> None:
+    text = f'{{"model": "m", "user": "{SECRET}", "n": 1}}'
+    data = ("\ufeff" * mark + text).encode(coding)
+    for body in (data[:-1], data[:-3], data[: len(data) // 2 - 1], data + b"\0", _unpaired(data, coding)):
+        told = Told(1, path=t.CHAT, request=b'{"model":"m"}', response=(body,), status=400)
+        is_nowhere(described(RULES[rules], told, answered=[("content-type", "application/json")]))
+        is_nowhere(described(RULES[rules], Told(1, path=t.CHAT, request=body), asked=[("content-type", "application/json")]))
+
+
+def _unpaired(data: bytes, coding: str) -> bytes:
+    """With half of a pair in place of the number behind the secret."""
+    half = "\ud83d".encode(coding, "surrogatepass")
+    at = data.rindex("1".encode(coding))
+    return data[:at] + half + data[at + len(half) :]
+
+
+@pytest.mark.parametrize("rules", sorted(RULES))
 @pytest.mark.parametrize("name", sorted(CARRIERS))
 def test_each_form_is_found_by_the_search_of_this_test_without_rules(name: str, rules: str) -> None:
     """The search proves something: without rules it finds the text, and with them it does not."""
