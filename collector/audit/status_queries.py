@@ -54,9 +54,11 @@ def first(
     descending, key = query.order == "desc", exchanges.c.id
     of: Values = values(column("status", Integer), name="asked").data([(status,) for status in statuses])
     others = queries.conditions(query.model_copy(update={"status": None}), span)
-    wanted = [in_words(ODD_STATUS), exchanges.c.status == of.c.status, *others, *also]
+    # Said as a range of one: Postgres does not see then that the order of the status and the id, its index's alone, is that of the id.
+    wanted = [in_words(ODD_STATUS), exchanges.c.status >= of.c.status, exchanges.c.status <= of.c.status, *others, *also]
     if behind is not None:
         wanted.append(key < behind if descending else key > behind)
-    each = select(key).where(*wanted).order_by(key.desc() if descending else key).limit(limit).lateral("each")
+    by = (exchanges.c.status.desc(), key.desc()) if descending else (exchanges.c.status, key)
+    each = select(key).where(*wanted).order_by(*by).limit(limit).lateral("each")
     order = each.c.id.desc() if descending else each.c.id.asc()
     return select(each.c.id).select_from(of.join(each, true())).order_by(order).limit(limit)

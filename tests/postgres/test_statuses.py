@@ -73,8 +73,8 @@ async def test_each_status_is_read_by_its_index_in_order(database: Database, sto
     query = ExchangeQuery.model_validate({"status": "5xx", "order": order})
     statement = status_queries.first(query, span(None, None, NOW_US), stored[200][0], 101, [500, 503], [])
     found = await plan(database, statement, "bitmapscan", "sort")
-    assert all("status" in index for index in every(found, "Index Name"))
-    assert any("status = " in condition for condition in every(found, "Index Cond"))
+    assert all("status" in index for index in every(found, "Index Name")), every(found, "Index Name")
+    assert any("status >= " in condition for condition in every(found, "Index Cond"))
     assert every(found, "Sort Key").count(["exchanges.id"]) == 0
 
 
