@@ -18,7 +18,7 @@ from collector.store.mark_runs import ids_at, part_of, parts, places_of
 from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
 
 _FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
-_FIRST, _SOURCES = 4, 256  # read together: at first, and at most
+_FIRST, _MORE, _SOURCES = 4, 4, 512  # read together: at first, times as many each time, at most
 _IDS = 20_000  # read together, but for one source's
 _PARTS = 500  # in one statement
 _TIME = 13  # characters of an id
@@ -57,7 +57,7 @@ async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence
         new, known = await _runs(connection, asked, known)
         if new:
             waiting = _in_order([*waiting, *new], asked.descending)
-        most = min(2 * most, _SOURCES) if len(ids) < _FEW else 1
+        most = min(_MORE * most, _SOURCES) if len(ids) < _FEW else 1
         if waiting:
             asked = _narrowed(asked, waiting[0])
         ready = {one for one in found if not waiting or not asked.low < one < asked.high}
