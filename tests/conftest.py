@@ -29,6 +29,7 @@ keep_in_memory()
 pytest_plugins = [
     "tests.support.kafka",
     "tests.support.leftovers",
+    "tests.support.made_once",
     "tests.support.postgres",
     "tests.support.testers",
     "tests.support.warm_start",
