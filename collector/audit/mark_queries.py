@@ -1,11 +1,13 @@
-"""What filters by marks and by numbers ask for, and the statements over the index of marks: batches (store/postings.py)
-and runs (store/mark_runs.py). No I/O here."""
+"""What filters by marks and by numbers ask for, and the statements over the index of marks: batches (store/postings.py) and runs
+(store/mark_runs.py). No I/O here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, TextClause, func, literal, or_, select, text
+import orjson
+from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select, text
 
 from collector.audit.hints import Position
 from collector.audit.numbers import Range
@@ -13,7 +15,7 @@ from collector.audit.parameters import ExchangeFilters
 from collector.audit.values import pairs as pairs_told
 from collector.messages.marks import line, mark
 from collector.store.mark_runs import bounds
-from collector.store.schema import UNMARKED, exchanges, mark_ids, mark_pairs, mark_runs, marks
+from collector.store.schema import UNMARKED, exchanges, marks
 from collector.store.sql_types import Statement
 
 _column = exchanges.c
@@ -31,6 +33,33 @@ WITH RECURSIVE b(n) AS (
 """)
 
 
+# These are asked several times for one page: as texts they cost their writer nothing.
+_RUNS = text("SELECT run, low, high, count AS exchanges FROM mark_runs WHERE run > :behind AND high > :low AND low < :high")
+_LIST = {
+    "sqlite": "(SELECT value AS number FROM json_each(:{name})) asked",
+    "postgresql": "unnest(CAST(:{name} AS bigint[])) asked(number)",
+}
+_WITHIN = {"sqlite": "instr({whole}, :mark)", "postgresql": "position(:mark IN {whole})"}
+_PAIRS_FROM = """
+SELECT before.run, before.told FROM (
+  SELECT asked.number AS run,
+    (SELECT p.told FROM mark_pairs p WHERE p.run = asked.number AND p.first <= :first ORDER BY p.first DESC LIMIT 1) AS told
+  FROM {runs}
+) before WHERE {position} > 0
+UNION ALL SELECT p.run, p.told FROM {runs} JOIN mark_pairs p ON p.run = asked.number AND p.first > :first AND p.first <= :last
+UNION ALL SELECT max(run), NULL FROM mark_runs
+"""
+_PAIRS_IN = {
+    dialect: text(_PAIRS_FROM.format(runs=runs.format(name="runs"), position=_WITHIN[dialect].format(whole="before.told")))
+    for dialect, runs in _LIST.items()
+}
+_IDS_IN = {
+    dialect: text(f"SELECT part, ids FROM mark_ids WHERE part IN (SELECT asked.number FROM {parts.format(name='parts')})")
+    for dialect, parts in _LIST.items()
+}
+Asking = tuple[TextClause, Mapping[str, object]]
+
+
 def groups(query: ExchangeFilters) -> list[Group]:
     """The marks that are asked for, those first that few exchanges have as a rule."""
     found: list[Group] = [(mark(name, value),) for name in _SINGLE if (value := getattr(query, name)) is not None]
@@ -45,6 +74,11 @@ def groups(query: ExchangeFilters) -> list[Group]:
     if query.streamed is not None:
         found.append(("streamed:true" if query.streamed else "streamed:false",))
     return found
+
+
+def names_few(query: ExchangeFilters) -> bool:
+    """Whether something is asked for that few exchanges have as a rule: then the index is asked at once."""
+    return any(getattr(query, name) is not None for name in _SINGLE)
 
 
 def is_bounded(query: ExchangeFilters) -> bool:
@@ -67,7 +101,7 @@ def conditions(query: ExchangeFilters) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def buckets(first: int, last: int) -> tuple[TextClause, Mapping[str, int]]:
+def buckets(first: int, last: int) -> Asking:
     """The buckets between these, both included, that batches are in."""
     return _BUCKETS, {"first": first, "last": last}
 
@@ -78,26 +112,26 @@ def batches(hashes: Sequence[bytes], found: Sequence[int]) -> Statement:
     return select(marks.c.told).where(marks.c.bucket.in_(found), either)
 
 
-def runs(low: str, high: str, behind: int) -> Statement:
+def runs(low: str, high: str, behind: int) -> Asking:
     """The runs with exchanges between these ids, both excluded, that were made behind the run `behind`."""
-    column = mark_runs.c
-    found = select(column.run, column.low, column.high, column.count.label("exchanges"))
-    return found.where(column.run > behind, column.high > low, column.low < high)
+    return _RUNS, {"low": low, "high": high, "behind": behind}
 
 
-def pairs(wanted: bytes, among: Sequence[int]) -> CompoundSelect[int, bytes]:
-    """Of these runs the rows in which the mark's hash may be: the last that begins before it, and those that begin with it."""
+def pairs(wanted: bytes, among: Sequence[int], dialect: str) -> Asking:
+    """Of these runs the rows in which the mark's hash may be: the last that begins before it, and those that begin with it. One more row
+    without any says the last run that there is.
+    """
     first, last = bounds(wanted)
-    row, run = mark_pairs.c, mark_runs.c.run
-    begins = select(row.told).where(row.run == run, row.first <= first).order_by(row.first.desc()).limit(1).scalar_subquery()
-    before = select(run, begins.label("told")).where(run.in_(among)).subquery()
-    others = select(row.run, row.told).where(row.run.in_(among), row.first > first, row.first <= last)
-    return select(before.c.run, before.c.told).where(Position(before.c.told, literal(wanted)) > 0).union_all(others)
+    return _PAIRS_IN[dialect], {"runs": _listed(among, dialect), "first": first, "last": last, "mark": wanted}
 
 
-def ids(parts: Sequence[int]) -> Statement:
+def ids(parts: Sequence[int], dialect: str) -> Asking:
     """The ids in these rows."""
-    return select(mark_ids.c.part, mark_ids.c.ids).where(mark_ids.c.part.in_(parts))
+    return _IDS_IN[dialect], {"parts": _listed(parts, dialect)}
+
+
+def _listed(numbers: Sequence[int], dialect: str) -> object:
+    return list(numbers) if dialect == "postgresql" else orjson.dumps(list(numbers)).decode()
 
 
 def newest_unmarked(seen: ColumnElement[bool]) -> Select[int]:

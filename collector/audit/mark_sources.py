@@ -1,7 +1,8 @@
 """Whom the index of marks names, in the order of time, a part at a time: from the batches and the runs that may hold what is looked for.
 
 Batches become runs at any moment (store/merging.py). What was there when the list of sources was made, and is gone when it is read, is in a
-run with a higher number: so that is looked for after each reading, before what was read is told. An exchange is told once.
+run with a higher number: so batches are read before runs, each reading of runs tells the last one's number, and what was read is told only
+after new ones are in the list. An exchange is told once.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence
     wanted = [[hash_of(mark) for mark in group] for group in groups]
     found, most = set[str](), _FIRST
     while waiting:
-        ids, read = await _named(connection, wanted, waiting[:most])
+        ids, read, last = await _named(connection, wanted, waiting[:most])
         found.update(one for one in ids if asked.low < one < asked.high)
         waiting = waiting[read:]
-        new, known = await _runs(connection, asked, known)
-        if new:
+        if last is None or last > known:
+            new, known = await _runs(connection, asked, known)
             waiting = _in_order([*waiting, *new], asked.descending)
         most = min(_MORE * most, _SOURCES) if len(ids) < _FEW else 1
         if waiting:
@@ -97,7 +98,7 @@ def _bucket(bucket: int) -> _Source:
 
 async def _runs(connection: AsyncConnection, asked: Asked, known: int) -> tuple[list[_Source], int]:
     """Those made behind the run `known`, and the last one's number."""
-    rows = (await connection.execute(mark_queries.runs(asked.low, asked.high, known))).all()
+    rows = (await connection.execute(*mark_queries.runs(asked.low, asked.high, known))).all()
     found = [_Source(row.low, row.high, None, row.run, row.exchanges) for row in rows]
     return found, max([known, *(one.run for one in found)])
 
@@ -106,19 +107,29 @@ def _in_order(sources: list[_Source], descending: bool) -> list[_Source]:
     return sorted(sources, key=(lambda one: one.high) if descending else (lambda one: one.low), reverse=descending)
 
 
-async def _named(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source]) -> tuple[set[str], int]:
-    """The ids in these sources, and how many of the sources were read: fewer where they name too many."""
-    places = await _places(connection, wanted, [one for one in sources if one.bucket is None])
+async def _named(
+    connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source]
+) -> tuple[set[str], int, int | None]:
+    """The ids in these sources; how many of the sources were read: fewer where they name too many; and the last run that there was by
+    then. None: it is not known, or something was gone.
+    """
+    ids = await _of_batches(connection, wanted, [one.bucket for one in sources if one.bucket is not None])
+    places, last = await _places(connection, wanted, [one for one in sources if one.bucket is None])
     total, read = 0, 0
     for one in sources:
-        total += one.exchanges if places.get(one.run, ()) is None else len(places.get(one.run) or ())
+        total += _number(places, one)
         if read and total > _IDS:
             break
         read += 1
-    taken = sources[:read]
-    ids = await _of_batches(connection, wanted, [one.bucket for one in taken if one.bucket is not None])
-    ids |= await _of_runs(connection, {one.run: places[one.run] for one in taken if one.run in places})
-    return set(map(id_of, ids)), read
+    taken = [one for one in sources[:read] if one.run in places]
+    found = await _of_runs(connection, {one.run: places[one.run] for one in taken})
+    whole = len(found) == sum(_number(places, one) for one in taken)
+    return set(map(id_of, ids | found)), read, last if whole else None
+
+
+def _number(places: _Places, source: _Source) -> int:
+    some = places.get(source.run, set())
+    return source.exchanges if some is None else len(some)
 
 
 async def _of_batches(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], buckets: Sequence[int]) -> set[bytes]:
@@ -133,21 +144,23 @@ async def _of_batches(connection: AsyncConnection, wanted: Sequence[Sequence[byt
     return best or set()
 
 
-async def _places(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], runs: Sequence[_Source]) -> _Places:
-    """Where in these runs all that is asked for may be, or few enough."""
+async def _places(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], runs: Sequence[_Source]) -> tuple[_Places, int | None]:
+    """Where in these runs all that is asked for may be, or few enough; and the last run that there was at first."""
     best: _Places = {one.run: None for one in runs}
     exchanges = {one.run: one.exchanges for one in runs}
-    for hashes in wanted:
-        if not best:
-            break
+    last: int | None = None
+    for hashes in wanted if runs else ():
         found: _Places = {}
         for mark in hashes:
-            for row in (await connection.execute(mark_queries.pairs(mark, list(best)))).all():
-                _add(found, row.run, _read(mark, row.told, exchanges[row.run]), exchanges[row.run])
+            for row in (await connection.execute(*mark_queries.pairs(mark, list(best), connection.dialect.name))).all():
+                if row.told is None:
+                    last = row.run if last is None else last
+                else:
+                    _add(found, row.run, _read(mark, row.told, exchanges[row.run]), exchanges[row.run])
         best = {run: _both(best[run], places) for run, places in found.items()}
         if all(places is not None for places in best.values()) and sum(len(places or ()) for places in best.values()) <= _FEW:
             break
-    return best
+    return best, last
 
 
 def _read(mark: bytes, told: bytes, exchanges: int) -> Sequence[int]:
@@ -181,6 +194,6 @@ async def _of_runs(connection: AsyncConnection, places: _Places) -> set[bytes]:
             by_part.setdefault(part_of(run, place), []).append(place)
     found, asked = set[bytes](), sorted(whole | by_part.keys())
     for at in range(0, len(asked), _PARTS):
-        for row in (await connection.execute(mark_queries.ids(asked[at : at + _PARTS]))).all():
+        for row in (await connection.execute(*mark_queries.ids(asked[at : at + _PARTS], connection.dialect.name))).all():
             found.update(ids_at(row.part, row.ids, None if row.part in whole else by_part[row.part]))
     return found

@@ -30,8 +30,8 @@ class Bounds(NamedTuple):
     before an index is asked, and how many that the index names.
     """
 
-    looked_at: int = PORTIONS.looked_at
-    looks: int = 2
+    looked_at: int = 16_000
+    looks: int = 1
     before_index: int = 2_000
     candidates: int = 5_000
     at_once: int = 250  # candidates in one statement
@@ -80,6 +80,8 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     groups = mark_queries.groups(sought.query)
     rows: list[FoundRow] = []
     looks, looked_at = (1, sought.bounds.before_index) if groups else (sought.bounds.looks, sought.bounds.looked_at)
+    if mark_queries.names_few(sought.query):
+        return await _named(connection, sought, rows, behind, limit, candidates(connection, _asked(sought, behind), groups))
     for _ in range(looks):
         looked = queries.edge_of(sought.query, sought.within, behind, looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
@@ -95,11 +97,12 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     return await _named(connection, sought, rows, behind, limit, candidates(connection, _asked(sought, behind), groups))
 
 
-def _asked(sought: Sought, behind: str) -> Asked:
-    within = sought.within
+def _asked(sought: Sought, behind: str | None) -> Asked:
+    first = first_id(sought.within.since_us or 0)
+    last = past_id(LAST_US if sought.within.until_us is None else sought.within.until_us)
     if sought.query.order == "desc":
-        return Asked(first_id(within.since_us or 0), behind, descending=True)
-    return Asked(behind, past_id(LAST_US if within.until_us is None else within.until_us), descending=False)
+        return Asked(first, last if behind is None else behind, descending=True)
+    return Asked(first if behind is None else behind, last, descending=False)
 
 
 async def _named(

@@ -70,6 +70,7 @@ class Disturbed:
 
     def __init__(self, connection: Any, merging: Merging, chance: random.Random) -> None:
         self._connection, self._merging, self._chance = connection, merging, chance
+        self.dialect = connection.dialect
         self.steps = 0
 
     async def execute(self, *what: Any) -> Any:

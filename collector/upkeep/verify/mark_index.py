@@ -110,7 +110,7 @@ class MarkIndex:
         contents = [
             content for bucket in range(bucket_of(low), bucket_of(high) + 1) for content in await self._of_bucket(connection, bucket)
         ]
-        for run in (await connection.execute(mark_queries.runs(low[:-1], high + "~", 0))).all():
+        for run in (await connection.execute(*mark_queries.runs(low[:-1], high + "~", 0))).all():
             contents += [content] if (content := await self._of_run(connection, run.run)) is not None else []
         for content in contents:
             if content.low <= high and content.high >= low:
