@@ -61,17 +61,18 @@ async def _told(connection: AsyncConnection, query: UsageQuery, asked: Hours, fo
     """The groups, and what is said beside them."""
     dialect, covered, limit = connection.dialect.name, _own(found), query.limit or DEFAULT_LIMIT
     kept = (await connection.execute(queries.extent())).one()
-    bounds = Hours(max(asked.first, (kept.first or 0) * HOURS), min(asked.behind, ((kept.last or 0) + 1) * HOURS))
+    bounds = Hours(max(asked.first, (kept.first or 0) * HOURS), min(asked.behind, ((kept.last or 0) + 1) * HOURS), kept.last)
+    few_keys = dialect == "sqlite" and (await connection.execute(queries.number_of_keys())).scalar_one() <= queries.FEW_KEYS
     items: list[UsageGroup] = []
     left_out = 0
     total = dict.fromkeys(SUMS, 0)
     if kept.first is not None and bounds.first < bounds.behind:
-        rows = (await connection.execute(queries.groups(query, bounds, covered, dialect, limit + 1))).all()
+        rows = (await connection.execute(queries.groups(query, bounds, covered, dialect, limit + 1, few_keys=few_keys))).all()
         total = _added(rows)
         if len(rows) > limit:
-            left_out = (await connection.execute(queries.size(query, bounds, covered, dialect))).scalar_one() - limit
+            left_out = (await connection.execute(queries.size(query, bounds, covered, dialect, few_keys=few_keys))).scalar_one() - limit
             whole = query.model_copy(update={"group_by": Grouping()})
-            total = _added((await connection.execute(queries.groups(whole, bounds, covered, dialect, 1))).all())
+            total = _added((await connection.execute(queries.groups(whole, bounds, covered, dialect, 1, few_keys=few_keys))).all())
         items = [_item(query, row) for row in rows[:limit]] if total[CALLS] or total[LATE] else []
     uncounted = (await state(connection)).uncounted
     older = uncounted is not None and (counted := _millisecond(uncounted)) is not None and asked.first * HOUR_US < counted * 1000

@@ -1,6 +1,7 @@
 """Statements over the sums of usage, in SQL that SQLite and Postgres share. No I/O here.
 
-Whole days are read from usage_days, the hours at both ends, and all where hours are asked for, from usage_hours.
+Whole days are read from usage_days; where hours are asked for, all is read from usage_hours. Of a day at either end, of which not all hours
+are asked for, its hours are read, or the day without its other hours: a day's sums are those of its hours.
 """
 
 from __future__ import annotations
@@ -39,14 +40,25 @@ from collector.store.usage_deltas import HOUR_US, HOURS
 FILTERS = ("namespace", "service", "model", "consumer", "user", "caller", "protocol")
 LAST_HOUR = 70_389_527  # of the year 9999
 _MONTHS = 1200  # that are told apart
+FEW_KEYS = 10_000  # of so many, SQLite looks up each key's days: so it need not sort what it reads
+_DAYS_OF_KEY = 400  # looked up for each
 _key = usage_keys.c
 
 
 class Hours(NamedTuple):
-    """Whole hours since 1970; `behind` is outside."""
+    """Whole hours since 1970; `behind` is outside. `newest`: the last day that has sums, where it is known."""
 
     first: int
     behind: int
+    newest: int | None = None
+
+
+class Part(NamedTuple):
+    """What is read of a table: ranges of its hours or days. `sign`: -1 where it is taken off."""
+
+    table: Table
+    ranges: list[tuple[int, int]]
+    sign: int = 1
 
 
 def hours(span: Span) -> Hours:
@@ -60,11 +72,19 @@ def extent() -> Statement:
     return select(func.min(usage_days.c.day).label("first"), func.max(usage_days.c.day).label("last"))
 
 
-def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int) -> Statement:
-    """The groups with the most calls: their names, `at` if by time, `folded`, and all sums. What revisions have left empty is none."""
+def number_of_keys() -> Select[int]:
+    """How many keys there are, counted up to one more than FEW_KEYS."""
+    return select(func.count()).select_from(select(_key.id).limit(FEW_KEYS + 1).subquery())
+
+
+def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, limit: int, *, few_keys: bool = False) -> Statement:
+    """The groups with the most calls: their names, `at` if by time, `folded`, and all sums. What revisions have left empty is none.
+
+    `few_keys`: there are no more than FEW_KEYS.
+    """
     unit = query.group_by.unit
     keys = _keys(query, reach, dialect)
-    inner = _summed(query, within, keys, dialect)
+    inner = _summed(query, within, keys, dialect, few_keys)
     names = [keys.c[name] for name in _names(query)]
     folded = func.max(keys.c.folded).label("folded")
     by = [*names, *([inner.c.at] if unit else []), *([keys.c.folded] if names else [])]
@@ -77,9 +97,10 @@ def groups(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect
     return found.group_by(*by).having(some).order_by(*([inner.c.at] if unit else []), *order).limit(limit)
 
 
-def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str) -> Select[int]:
+def size(query: UsageQuery, within: Hours, reach: ColumnElement[bool], dialect: str, *, few_keys: bool = False) -> Select[int]:
     """How many groups there are."""
-    return select(func.count()).select_from(groups(query, within, reach, dialect, 10_000_000).order_by(None).subquery())
+    found = groups(query, within, reach, dialect, 10_000_000, few_keys=few_keys)
+    return select(func.count()).select_from(found.order_by(None).subquery())
 
 
 def _names(query: UsageQuery) -> list[str]:
@@ -95,35 +116,72 @@ def _keys(query: UsageQuery, reach: ColumnElement[bool], dialect: str) -> CTE | 
     return chosen.subquery("chosen") if dialect == "sqlite" or not told else chosen.cte("chosen").prefix_with("MATERIALIZED")
 
 
-def _summed(query: UsageQuery, within: Hours, keys: CTE | Subquery, dialect: str) -> Subquery:
+def _summed(query: UsageQuery, within: Hours, keys: CTE | Subquery, dialect: str, few_keys: bool) -> Subquery:
     """What is to be summed. SQLite sums by key first, unless it is by time: keys are few, and numbers. Postgres takes twice the time for
     that: it holds all sums of all keys at once, and groups by names are fewer.
     """
     unit = query.group_by.unit
-    rows = [_rows(table, bounds, within, unit) for table, bounds in _parts(within, unit)]
+    parts = _parts(within, unit)
     if dialect != "sqlite":
-        return _together(rows)
-    inner = _together([one.where(one.selected_columns.key.in_(select(keys.c.id))) for one in rows])
+        return _together([_rows(part, within, unit) for part in parts])
+    looked_up = [part for part in parts if few_keys and not unit and part.sign > 0 and _is_short(part)]
+    rows = [_rows(part, within, unit) for part in parts if part not in looked_up]
+    chosen = [one.where(one.selected_columns.key.in_(select(keys.c.id))) for one in rows]
     if unit:
-        return inner
-    return select(inner.c.key, *(func.sum(inner.c[name]).label(name) for name in SUMS)).group_by(inner.c.key).subquery()
+        return _together(chosen)
+    by_key = [_of_each_key(part, keys) for part in looked_up]
+    if chosen:
+        inner = _together(chosen)
+        by_key.append(select(inner.c.key, *(func.sum(inner.c[name]).label(name) for name in SUMS)).group_by(inner.c.key))
+    return _together(by_key)
+
+
+def _is_short(part: Part) -> bool:
+    return part.table is usage_days and sum(behind - first for first, behind in part.ranges) <= _DAYS_OF_KEY
+
+
+def _of_each_key(part: Part, keys: CTE | Subquery) -> Statement:
+    """Its days are looked up. The join is an outer one, so that SQLite begins with the keys."""
+    days = [day for first, behind in part.ranges for day in range(first, behind)]
+    found = keys.outerjoin(usage_days, (usage_days.c.key == keys.c.id) & usage_days.c.day.in_(days))
+    sums = (func.coalesce(func.sum(usage_days.c[name]), 0).label(name) for name in SUMS)
+    return select(keys.c.id.label("key"), *sums).select_from(found).group_by(keys.c.id)
 
 
 def _together(rows: list[Statement]) -> Subquery:
     return (union_all(*rows) if len(rows) > 1 else rows[0]).subquery()
 
 
-def _parts(within: Hours, unit: str | None) -> list[tuple[Table, list[tuple[int, int]]]]:
-    """What is read of which table, as ranges of hours or days."""
-    first, behind = -(-within.first // HOURS), within.behind // HOURS
-    if unit == "hour" or first >= behind:
-        return [(usage_hours, [within])]
-    edges = [(within.first, first * HOURS), (behind * HOURS, within.behind)]
-    edges = [(low, high) for low, high in edges if low < high]
-    return [(usage_days, [(first, behind)]), *([(usage_hours, edges)] if edges else [])]
+def _parts(within: Hours, unit: str | None) -> list[Part]:
+    """What is read of which table."""
+    first, behind = within.first // HOURS, -(-within.behind // HOURS)
+    if unit == "hour" or behind - first < 2:
+        return [Part(usage_hours, [(within.first, within.behind)])]
+    more, less = list[tuple[int, int]](), list[tuple[int, int]]()
+    asked, others = (within.first, (first + 1) * HOURS), (first * HOURS, within.first)
+    if _is_less(others, asked):
+        less.append(others)
+    else:
+        more.append(asked)
+        first += 1
+    asked, others = ((behind - 1) * HOURS, within.behind), (within.behind, behind * HOURS)
+    if behind - 1 == within.newest or _is_less(others, asked):  # the newest day has hardly any hours behind these
+        less.append(others)
+    else:
+        more.append(asked)
+        behind -= 1
+    parts = [Part(usage_days, [(first, behind)]), Part(usage_hours, more), Part(usage_hours, less, -1)]
+    parts = [part._replace(ranges=[(low, high) for low, high in part.ranges if low < high]) for part in parts]
+    return [part for part in parts if part.ranges]
 
 
-def _rows(table: Table, ranges: list[tuple[int, int]], within: Hours, unit: str | None) -> Statement:
+def _is_less(others: tuple[int, int], asked: tuple[int, int]) -> bool:
+    """Whether a day and its other hours are fewer rows than the hours that are asked for."""
+    return 1 + others[1] - others[0] < asked[1] - asked[0]
+
+
+def _rows(part: Part, within: Hours, unit: str | None) -> Statement:
+    table = part.table
     time = table.c.hour if table is usage_hours else table.c.day
     at: list[Label[int]] = []
     if unit == "hour":
@@ -131,7 +189,9 @@ def _rows(table: Table, ranges: list[tuple[int, int]], within: Hours, unit: str 
     elif unit:
         day = time if table is usage_days else time // literal_column(str(HOURS), Integer)
         at = [(day if unit == "day" else _month(day, within)).label("at")]
-    return select(table.c.key, *at, *(table.c[name] for name in SUMS)).where(or_(*((time >= low) & (time < high) for low, high in ranges)))
+    sums = (table.c[name] if part.sign > 0 else (-table.c[name]).label(name) for name in SUMS)
+    ranges = or_(*((time >= low) & (time < high) for low, high in part.ranges))
+    return select(table.c.key, *at, *sums).where(ranges)
 
 
 def _month(day: ColumnElement[int], within: Hours) -> ColumnElement[int]:
