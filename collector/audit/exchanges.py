@@ -142,6 +142,11 @@ async def in_time(connection: AsyncConnection, of: InTime) -> Page:
     """A page in the order of time: (id, exchange, crc, data)."""
     if mark_queries.is_bounded(of.query):
         return await _marked(connection, of)
+    if of.reach.everything and (asked := status_queries.alone(of.query)) is not None:
+        there = [row[0] for row in (await connection.execute(status_queries.there())).all()]
+        statuses = status_queries.among(asked, there)
+        if len(statuses) <= status_queries.MOST:
+            return await _merged(connection, of, statuses)
     return await (_found if connection.dialect.name == "sqlite" else _planned)(connection, of)
 
 
@@ -157,11 +162,6 @@ async def _marked(connection: AsyncConnection, of: InTime) -> Page:
 
 async def _planned(connection: AsyncConnection, of: InTime) -> Page:
     """The page, as the database plans it by its statistics; of one value by its index, wherever in time its exchanges lie."""
-    if of.reach.everything and (asked := status_queries.alone(of.query)) is not None:
-        there = [row[0] for row in (await connection.execute(status_queries.there())).all()]
-        statuses = status_queries.among(asked, there)
-        if len(statuses) <= status_queries.MOST:
-            return await _merged(connection, of, statuses)
     way = Way.BY_VALUE if of.reach.everything and queries.one_value(of.query) is not None else Way.AS_PLANNED
     statement = queries.page(of.query, of.within, of.behind, of.room.rows + 1, way, reach=of.reach, also=of.also)
     return await read(connection, statement, of.room.rows, of.room.size)
@@ -171,8 +171,8 @@ async def _merged(connection: AsyncConnection, of: InTime, statuses: Sequence[in
     """The page of these statuses, as the database finds each by its index."""
     if not statuses:
         return Page([], more=False)
-    first = status_queries.first(of.query, of.within, of.behind, of.room.rows + 1, statuses, of.also)
-    ids = list((await connection.execute(first)).scalars())
+    asked = status_queries.Asked(of.query, of.within, of.behind, of.room.rows + 1, of.also)
+    ids = list((await connection.execute(status_queries.first(asked, statuses, connection.dialect.name))).scalars())
     statement = queries.page(of.query, of.within, None, of.room.rows + 1, also=of.also).where(exchanges.c.id.in_(ids))
     return await read(connection, statement, of.room.rows, of.room.size)
 

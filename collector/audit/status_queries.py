@@ -1,14 +1,15 @@
-"""Pages of several statuses out of Postgres, each status by its index, merged in the order of time.
+"""Pages of several statuses, each status by its index, merged in the order of time.
 
-The index has them by status first, so Postgres would look through all that is newer than the page, however much went well since. Which
-statuses there are is few, and found by steps from one to the next. An SQLite file counts instead (exchanges.py). No I/O here.
+The index has them by status first, so a database would look through all that is newer than the page, however much went well since, or sort
+all that have them. Which statuses there are is few, and found by steps from one to the next. No I/O here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Integer, TextClause, Values, column, select, text, true, values
+from sqlalchemy import ColumnElement, Integer, Select, TextClause, Values, column, literal, select, text, true, union_all, values
 
 from collector.audit import exchange_queries as queries
 from collector.audit.hints import in_words
@@ -29,6 +30,16 @@ WITH RECURSIVE there(status) AS (
 """)
 
 
+class Asked(NamedTuple):
+    """Which page: of which filters, in which time, behind which id. `also`: what must hold beside the filters."""
+
+    query: queries.InTime
+    within: Span
+    behind: str | None
+    limit: int
+    also: Sequence[Condition] = ()
+
+
 def alone(query: queries.InTime) -> Statuses | None:
     """The statuses that are asked for, where there are several, the index has them all, and nothing else is asked for but times."""
     asked = query.status
@@ -42,23 +53,30 @@ def there() -> TextClause:
     return _THERE
 
 
-def among(asked: Statuses, found: Sequence[int]) -> list[int]:
-    """Those of them that are asked for."""
-    return [status for status in found if status in asked.codes or status // 100 in asked.classes]
+def among(asked: Statuses, found: Sequence[object]) -> list[int]:
+    """Those of them that are asked for. A damaged one may be anything."""
+    return [one for one in found if isinstance(one, int) and (one in asked.codes or one // 100 in asked.classes)]
 
 
-def first(
-    query: queries.InTime, span: Span, behind: str | None, limit: int, statuses: Sequence[int], also: Sequence[Condition]
-) -> Statement:
-    """The ids of the first that have one of these statuses, behind the id `behind`, in order."""
-    descending, key = query.order == "desc", exchanges.c.id
-    of: Values = values(column("status", Integer), name="asked").data([(status,) for status in statuses])
-    others = queries.conditions(query.model_copy(update={"status": None}), span)
-    # Said as a range of one: Postgres does not see then that the order of the status and the id, its index's alone, is that of the id.
-    wanted = [in_words(ODD_STATUS), exchanges.c.status >= of.c.status, exchanges.c.status <= of.c.status, *others, *also]
-    if behind is not None:
-        wanted.append(key < behind if descending else key > behind)
+def first(asked: Asked, statuses: Sequence[int], dialect: str) -> Statement:
+    """The ids of the first that have one of these statuses, in order."""
+    query, limit, key = asked.query, asked.limit, exchanges.c.id
+    descending = query.order == "desc"
+    others = queries.conditions(query.model_copy(update={"status": None}), asked.within)
+    wanted = [in_words(ODD_STATUS), *others, *asked.also]
+    if asked.behind is not None:
+        wanted.append(key < asked.behind if descending else key > asked.behind)
     by = (exchanges.c.status.desc(), key.desc()) if descending else (exchanges.c.status, key)
-    each = select(key).where(*wanted).order_by(*by).limit(limit).lateral("each")
+
+    def of(status: ColumnElement[int]) -> Select[str]:
+        """Said as a range of one: Postgres does not see then that the order of the status and the id, its index's alone, is the id's."""
+        same = (exchanges.c.status >= status, exchanges.c.status <= status)
+        return select(key).where(*same, *wanted).order_by(*by).limit(limit)
+
+    if dialect == "sqlite":  # it knows no LATERAL, and a statement costs it little
+        found = union_all(*(select(of(literal(status)).subquery().c.id) for status in statuses)).subquery()
+        return select(found.c.id).order_by(found.c.id.desc() if descending else found.c.id).limit(limit)
+    listed: Values = values(column("status", Integer), name="asked").data([(status,) for status in statuses])
+    each = of(listed.c.status).lateral("each")
     order = each.c.id.desc() if descending else each.c.id.asc()
-    return select(each.c.id).select_from(of.join(each, true())).order_by(order).limit(limit)
+    return select(each.c.id).select_from(listed.join(each, true())).order_by(order).limit(limit)
