@@ -1,6 +1,6 @@
 """Statements over the tables `exchanges` and `payloads`, in SQL that SQLite and Postgres share. No I/O here.
 
-Times are ranges of ids (the primary key) and, for the microseconds inside the first and last millisecond, of `time_us`.
+Times are ranges of ids (the primary key) and, for microseconds inside the first and last millisecond, of `time_us`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _column = exchanges.c
 _MASKED = 14  # the character that describe.record.call_id masks
 COUNTED = 10_000  # of each value that is asked for, where several are: the rarest is looked for first
 InTime = ExchangeQuery | ExportQuery  # what is read in the order of time
-REACH = "reach"
+REACH, WHOLE = "reach", Span()
 
 # Of a damaged row: the first revision's id is the exchange's.
 NAMED = func.coalesce(_column.exchange, _column.id).label("exchange")
@@ -149,19 +149,19 @@ def size_of_range(query: ExchangeFilters, most: int = PORTIONS.sorted_rows) -> S
     return _counted(wanted, most) if wanted and _is_indexed(query) else None
 
 
-def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING) -> Statement | None:
-    """A row: by name, how many exchanges have each of the values that are asked for, counted up to COUNTED; None: it is one, or none.
+def sizes_of_values(query: ExchangeFilters, reach: Reach = EVERYTHING, span: Span = WHOLE) -> Statement | None:
+    """A row: by name, how many of the span have each value that is asked for, counted up to COUNTED; None: it is one, or none.
 
     What lies within a limited reach counts as one of the values, by the name REACH.
     """
-    asked = _values(query)
+    asked, ids = _values(query), _ids_of(span)
     if not reach.everything:
         asked[REACH] = lambda _: [within(reach, exchanges)]
         if (flags := query.completeness) and (flags.present & ~Completeness.COMPLETE or flags.absent & Completeness.COMPLETE):
             asked["completeness"] = lambda _: _flags(flags)  # partial indexes hold these
     if len(asked) < 2 or query.request_id is not None:
         return None
-    return select(*(_counted(make(False), COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
+    return select(*(_counted([*make(False), *ids], COUNTED).scalar_subquery().label(name) for name, make in asked.items()))
 
 
 def size_within(reach: Reach, most: int = PORTIONS.sorted_rows) -> Select[int]:
@@ -281,7 +281,7 @@ def one_value(query: ExchangeFilters) -> OneValue | None:
     names = [name for name in _values(query) if name != "namespace" or query.service is None]
     if len(names) != 1:
         return None
-    [name] = names
+    name = names[0]
     said = {"model": model_beginning, "path": path_beginning}.get(name, _column[name])
     return OneValue(name, said, str(getattr(query, name))[: None if said is _column[name] else INDEXED])
 

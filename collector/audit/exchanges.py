@@ -179,7 +179,7 @@ async def _merged(connection: AsyncConnection, of: InTime, statuses: Sequence[in
 
 async def _found(connection: AsyncConnection, of: InTime) -> Page:
     """The page out of an SQLite file, which keeps no statistics: so what is asked for is counted, up to a bound, before it is read."""
-    way, leading = Way.AS_PLANNED, await _rarest(connection, of.query, of.reach)
+    way, leading = Way.AS_PLANNED, await _rarest(connection, of)
     if (size := queries.size_of_range(of.query, of.portions.sorted_rows)) is not None:
         way = Way.SORTED if (await connection.execute(size)).scalar_one() < of.portions.sorted_rows else Way.LOOKED_THROUGH
     if way is not Way.SORTED and leading == queries.REACH:
@@ -200,11 +200,11 @@ async def _read(connection: AsyncConnection, of: InTime, way: Way, edge: str | N
     return await read(connection, statement, limit, of.room.size)
 
 
-async def _rarest(connection: AsyncConnection, query: queries.InTime, reach: Reach) -> str | None:
+async def _rarest(connection: AsyncConnection, of: InTime) -> str | None:
     """Of several values that are asked for, the one that the fewest exchanges have. A reach that is limited is one of them."""
-    sizes = queries.sizes_of_values(query, reach)
+    sizes = queries.sizes_of_values(of.query, of.reach, of.within)
     if sizes is None:
-        return None if reach.everything or query.request_id is not None else queries.REACH
+        return None if of.reach.everything or of.query.request_id is not None else queries.REACH
     counted: dict[str, int] = dict((await connection.execute(sizes)).one()._mapping)
     return min(counted, key=counted.__getitem__)
 

@@ -76,11 +76,6 @@ def groups(query: ExchangeFilters) -> list[Group]:
     return found
 
 
-def names_few(query: ExchangeFilters) -> bool:
-    """Whether something is asked for that few exchanges have as a rule: then the index is asked at once."""
-    return any(getattr(query, name) is not None for name in _SINGLE)
-
-
 def is_bounded(query: ExchangeFilters) -> bool:
     """Whether the query asks for what no b-tree index has (texts, too): then it is looked for in steps (marked.py)."""
     return bool(groups(query) or _ranges(query) or query.text is not None)

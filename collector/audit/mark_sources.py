@@ -20,7 +20,8 @@ from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
 
 _FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
 _FIRST, _MORE, _SOURCES = 4, 4, 512  # read together: at first, times as many each time, at most
-_IDS = 20_000  # read together, but for one source's
+_COMMON = 32  # what one exchange in so many has is common
+_IDS = 6_000  # read together, but for one source's
 _PARTS = 500  # in one statement
 _TIME = 13  # characters of an id
 
@@ -46,10 +47,29 @@ class Asked(NamedTuple):
 _Places = dict[int, set[int] | None]  # by run; None: everyone in it
 
 
-async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence[Group]) -> AsyncIterator[list[str]]:
+class Sources(NamedTuple):
+    """Where to look, in order, and the last run's number."""
+
+    listed: list[_Source]
+    known: int
+
+
+async def is_common(connection: AsyncConnection, sources: Sources, groups: Sequence[Group]) -> bool:
+    """Whether so many of the next exchanges may have all the marks that a page of them is found without an index. So it is taken to be
+    where there are no runs to tell.
+    """
+    runs = [one for one in sources.listed if one.bucket is None][:_FIRST]
+    places, _ = await _places(connection, _hashes(groups), runs)
+    return sum(_number(places, one) for one in runs) * _COMMON >= sum(one.exchanges for one in runs)
+
+
+def _hashes(groups: Sequence[Group]) -> list[list[bytes]]:
+    return [[hash_of(mark) for mark in group] for group in groups]
+
+
+async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence[Group], sources: Sources) -> AsyncIterator[list[str]]:
     """The ids of those who may have all the marks, in order, some at a time."""
-    waiting, known = await _sources(connection, asked)
-    wanted = [[hash_of(mark) for mark in group] for group in groups]
+    (waiting, known), wanted = sources, _hashes(groups)
     found, most = set[str](), _FIRST
     while waiting:
         ids, read, last = await _named(connection, wanted, waiting[:most])
@@ -83,12 +103,12 @@ def _before(identity: str) -> str:
     return identity[:-1]
 
 
-async def _sources(connection: AsyncConnection, asked: Asked) -> tuple[list[_Source], int]:
+async def sources_of(connection: AsyncConnection, asked: Asked) -> Sources:
     """Batches first: what becomes a run meanwhile is read twice, and not missed."""
     statement, parameters = mark_queries.buckets(bucket_of(asked.low), bucket_of(asked.high))
     batches = [_bucket(row[0]) for row in (await connection.execute(statement, parameters)).all()]
     runs, known = await _runs(connection, asked, 0)
-    return _in_order([*batches, *runs], asked.descending), known
+    return Sources(_in_order([*batches, *runs], asked.descending), known)
 
 
 def _bucket(bucket: int) -> _Source:

@@ -1,7 +1,7 @@
 """Pages of filters by marks, numbers and words.
 
-Of marks and numbers first the rows next in time are looked through, then the index of marks names the rest. What many exchanges have is
-found by looking through a few; what few have, by the index. Filters by numbers alone have no index. Words are named by the index of texts
+What many exchanges have is found by looking through the rows next in time, and the index of marks names the rest; what few have, by the
+index at once, which tells how many they are. Filters by numbers alone have no index. Words are named by the index of texts
 alone, in the order of time. Either way so many rows are looked at, and then the page ends: it may be short or empty, with the place up to
 which it looked.
 """
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries, pages, text_queries
-from collector.audit.mark_sources import Asked, candidates
+from collector.audit.mark_sources import Asked, candidates, is_common, sources_of
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import PORTIONS, Page
 from collector.store.schema import exchanges
@@ -75,13 +75,16 @@ class Sought(NamedTuple):
 async def find(connection: AsyncConnection, sought: Sought, behind: str | None, limit: int) -> Found:
     """The page behind the id `behind`."""
     if sought.query.text is not None:
-        asked = text_queries.wanted(sought.query.text, sought.within, behind, sought.query.order == "desc")
-        return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, asked))
+        words = text_queries.wanted(sought.query.text, sought.within, behind, sought.query.order == "desc")
+        return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, words))
     groups = mark_queries.groups(sought.query)
     rows: list[FoundRow] = []
     looks, looked_at = (1, sought.bounds.before_index) if groups else (sought.bounds.looks, sought.bounds.looked_at)
-    if mark_queries.names_few(sought.query):
-        return await _named(connection, sought, rows, behind, limit, candidates(connection, _asked(sought, behind), groups))
+    if groups and isinstance(sought.seen, True_):  # else what others have would decide where a page ends
+        asked = _asked(sought, behind)
+        sources = await sources_of(connection, asked)
+        if not await is_common(connection, sources, groups):
+            return await _named(connection, sought, rows, behind, limit, candidates(connection, asked, groups, sources))
     for _ in range(looks):
         looked = queries.edge_of(sought.query, sought.within, behind, looked_at).where(sought.seen)
         edge = (await connection.execute(looked)).scalar_one_or_none()
@@ -94,7 +97,9 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     assert behind is not None
     if not groups:
         return Found(rows, behind)
-    return await _named(connection, sought, rows, behind, limit, candidates(connection, _asked(sought, behind), groups))
+    asked = _asked(sought, behind)
+    named = candidates(connection, asked, groups, await sources_of(connection, asked))
+    return await _named(connection, sought, rows, behind, limit, named)
 
 
 def _asked(sought: Sought, behind: str | None) -> Asked:
@@ -110,7 +115,7 @@ async def _named(
 ) -> Found:
     """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates
-    async for some in _seen_of(connection, sought, named):
+    async for some in _seen_of(connection, sought, named, min(sought.bounds.at_once, limit + limit // 8 + 1)):
         statement = sought.page(None, limit - len(rows) + 1).where(exchanges.c.id.in_(some))
         page = await sought.read(connection, statement, rows, limit)
         if page.more:
@@ -122,9 +127,9 @@ async def _named(
     return Found(rows, None)
 
 
-async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
+async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIterator[list[str]], at_once: int) -> AsyncIterator[list[str]]:
     """Those that who asks may see, so many at a time: what others have decides nothing."""
-    waiting, at_once = list[str](), sought.bounds.at_once
+    waiting = list[str]()
     async for ids in named:
         for at in range(0, len(ids), at_once):
             waiting += await _seen(connection, ids[at : at + at_once], sought.seen)

@@ -23,7 +23,7 @@ class Portions(NamedTuple):
     """The defaults are what a process uses."""
 
     sorted_rows: int = 4_000  # of a range: SQLite sorts them in about the time in which it looks through its rows until a page is full
-    looked_at: int = 12_500  # rows in the order of time, at most, before that is given up: many may lie together, far from here
+    looked_at: int = 10_000  # rows in the order of time, at most, before that is given up: many may lie together, far from here
     page_bytes: int = 16 << 20  # a page ends early behind the record that exceeds it
     cured_windows: int = 10_000  # looked up together: what is held in memory
     cured_starts: int = 500  # of windows, in one statement

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.audit import mark_queries
-from collector.audit.mark_sources import Asked, candidates
+from collector.audit.mark_sources import Asked, candidates, sources_of
 from collector.audit.marked import Bounds
 from collector.audit.moments import LAST_US, first_id, past_id
 from collector.audit.parameters import ExchangeQuery
@@ -92,7 +92,8 @@ async def test_nobody_is_missed_nor_told_twice_while_batches_become_runs(store: 
         async with engine.connect() as connection:
             disturbed: Any = Disturbed(connection, Merging(engine, TurnedClock(LATER), SMALL), random.Random(seed))
             found: list[str] = []
-            async for some in candidates(disturbed, Asked(*WHOLE, descending), mark_queries.groups(query)):
+            asked = Asked(*WHOLE, descending)
+            async for some in candidates(disturbed, asked, mark_queries.groups(query), await sources_of(disturbed, asked)):
                 found += some
             steps += disturbed.steps
         assert found == sorted(found, reverse=descending)

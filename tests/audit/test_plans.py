@@ -120,13 +120,24 @@ def test_of_several_values_the_one_that_leads_is_looked_for(sqlite_store: Store,
 
 
 @pytest.mark.parametrize(
-    "filters", [{"path": "/v1*"}, {"status": "5xx"}, {"status": "503,none"}, {"method": "GET,PUT"}, {"status": "429", "model": "x"}]
+    "filters",
+    [
+        {"path": "/v1*"},
+        {"status": "5xx"},
+        {"status": "503,none"},
+        {"method": "GET,PUT"},
+        {"status": "429", "model": "x"},
+        {"status": "429", "model": "x", "since": "1h"},
+    ],
 )
 def test_what_is_counted_beforehand_is_counted_in_an_index(sqlite_store: Store, filters: dict[str, str]) -> None:
     query = ExchangeQuery.model_validate(filters)
-    counted = queries.sizes_of_values(query) if "model" in filters else queries.size_of_range(query)
+    within = span(query.since, query.until, NOW)
+    counted = queries.sizes_of_values(query, span=within) if "model" in filters else queries.size_of_range(query)
     assert counted is not None
-    assert "INDEX ix_exchanges_" in plan(sqlite_store, counted)
+    found = plan(sqlite_store, counted)
+    assert "INDEX ix_exchanges_" in found
+    assert "since" not in filters or found.count("AND id>?") == 2
 
 
 @pytest.mark.parametrize("filters", [{"status": "2xx"}, {"status": "200,201"}, {"method": "POST,PATCH"}, {"path": "/v1*", "status": "200"}])
