@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import EVERYTHING, Reach, Right
@@ -16,7 +16,7 @@ from collector.audit.asking import Asked, asked
 from collector.audit.bodiless import tagged
 from collector.audit.cursors import Cursor
 from collector.audit.exchange_queries import Way
-from collector.audit.looking import reach
+from collector.audit.looking import reach, together
 from collector.audit.looking import within as within_reach
 from collector.audit.marked import Sought
 from collector.audit.marked import find as find_marked
@@ -33,12 +33,13 @@ from collector.settings import Audit
 from collector.store.schema import exchanges
 from collector.store.sql_types import Condition, FoundRow
 
+MARKED_US = 60_000_000  # for so long it is believed that all have marks
 _COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.data)
 
 
 def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portions) -> APIRouter:
     """The routes of records."""
-    routes = APIRouter(tags=["exchanges"])
+    routes, marked = APIRouter(tags=["exchanges"]), AllMarked(clock)
 
     @routes.get("/v1/exchanges", responses=documents.EXCHANGES, summary="Exchanges that match")
     async def list_exchanges(request: Request, query: Exchanges) -> Response:
@@ -50,7 +51,7 @@ def router(engine: AsyncEngine, settings: Audit, clock: Clock, portions: Portion
         tells_others = query.order == "stored" or mark_queries.is_bounded(query)
         narrowed = covered if tells_others else queries.beyond(query, covered)
         async with engine.connect() as connection:
-            return await list_page(connection, request, Listed(query, page, page.within(query, clock), narrowed, portions, also))
+            return await list_page(connection, request, Listed(query, page, page.within(query, clock), narrowed, portions, marked, also))
 
     @routes.get("/v1/exchanges/{id}", responses=documents.EXCHANGE, summary="One exchange")
     async def get_exchange(request: Request, id: str, query: Revision) -> Response:  # noqa: A002
@@ -78,6 +79,22 @@ def may_ask(request: Request, query: ExchangeFilters) -> Sequence[ColumnElement[
     return (within_reach(reach(request, Right.TEXTS), exchanges),)
 
 
+class AllMarked:
+    """Whether all exchanges have marks, whoever may see them. That they have is believed for a while: only an older version that writes
+    beside this one could change it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._until_us = clock, 0
+
+    async def known(self, connection: AsyncConnection) -> bool:
+        """Asks the store, if it did not say so lately."""
+        now_us = self._clock.monotonic_us()
+        if now_us >= self._until_us and (await connection.execute(mark_queries.newest_unmarked(true()))).first() is None:
+            self._until_us = now_us + MARKED_US
+        return now_us < self._until_us
+
+
 class Listed(NamedTuple):
     """What a list is of: the query, its page, its span of time, and how far who asks may see beyond what the query says itself."""
 
@@ -86,6 +103,7 @@ class Listed(NamedTuple):
     within: Span
     reach: Reach
     portions: Portions
+    marked: AllMarked
     also: Sequence[Condition] = ()
 
     @property
@@ -107,7 +125,7 @@ class InTime(NamedTuple):
     @property
     def sought(self) -> Sought:
         """The same for what is found by marks."""
-        return Sought(self.query, self.within, and_(within_reach(self.reach, exchanges), *self.also), size=self.room.size)
+        return Sought(self.query, self.within, together(within_reach(self.reach, exchanges), *self.also), size=self.room.size)
 
 
 async def _by_time(connection: AsyncConnection, request: Request, of: Listed) -> Response:
@@ -126,7 +144,7 @@ async def _by_time(connection: AsyncConnection, request: Request, of: Listed) ->
 
 async def _complete_from(connection: AsyncConnection, of: Listed) -> str | None:
     """From when on all exchanges that may be seen have marks, if they have none before."""
-    if not mark_queries.groups(of.query):
+    if not mark_queries.groups(of.query) or await of.marked.known(connection):
         return None
     newest = (await connection.execute(mark_queries.newest_unmarked(within_reach(of.reach, exchanges)))).scalar_one_or_none()
     return None if newest is None else rfc3339(newest + 1)

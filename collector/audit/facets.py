@@ -11,7 +11,6 @@ from typing import NamedTuple, cast
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import and_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from collector.access.looker import Right
@@ -19,7 +18,7 @@ from collector.audit import documents
 from collector.audit.counted_documents import Facet, Facets
 from collector.audit.exchanges import may_ask
 from collector.audit.gathering import Gathered, class_of, gather
-from collector.audit.looking import reach, saw, within
+from collector.audit.looking import reach, saw, together, within
 from collector.audit.marked import Sought
 from collector.audit.moments import rfc3339, span
 from collector.audit.parameters import FacetQuery, FacetsAsked
@@ -43,7 +42,7 @@ def router(engine: AsyncEngine, clock: Clock) -> APIRouter:
     async def get_facets(request: Request, query: FacetsAsked) -> Response:
         """Of at most 10,000 exchanges, the newest that match; `approximate` says that there are more."""
         covered = reach(request, Right.EXCHANGES)
-        seen = and_(within(covered, exchanges), *may_ask(request, query))
+        seen = together(within(covered, exchanges), *may_ask(request, query))
         sought = Sought(query.filters, span(query.since, query.until, clock.now_us()), seen, _COLUMNS)
         async with engine.connect() as connection:
             gathered = await gather(connection, sought)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Label, Text, and_, bindparam, case, func, literal, select, true
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Label, Text, bindparam, case, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from collector.access.looker import Right
@@ -23,7 +23,7 @@ from collector.audit import exchange_queries as queries
 from collector.audit.counted_documents import Histogram, Spell
 from collector.audit.exchanges import may_ask
 from collector.audit.gathering import ROWS, class_of, gather, in_range
-from collector.audit.looking import reach, saw, within
+from collector.audit.looking import reach, saw, together, within
 from collector.audit.marked import Sought
 from collector.audit.moments import Span, first_id, past_id, rfc3339
 from collector.audit.pages import Portions
@@ -47,7 +47,7 @@ def router(engine: AsyncEngine, clock: Clock, portions: Portions) -> APIRouter:
     async def get_histogram(request: Request, query: HistogramAsked) -> Response:
         """From `since` (by default a day before `until`) to `until` (by default now), in equal spans, by class of status."""
         seen = within(reach(request, Right.EXCHANGES), exchanges)
-        seen = and_(seen, *may_ask(request, query))
+        seen = together(seen, *may_ask(request, query))
         whole = _span(query, clock.now_us())
         async with engine.connect() as connection:
             few = await in_range(connection, query.filters)

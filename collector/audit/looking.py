@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
-from sqlalchemy import ColumnElement, Table, false, or_, true
+from sqlalchemy import ColumnElement, Table, True_, and_, false, or_, true
 
 from collector.access.looker import OPEN, Looker, Reach, Right
+from collector.store.sql_types import Condition
 
 
 class ForbiddenError(Exception):
@@ -48,6 +49,12 @@ def reach(request: Request, right: Right) -> Reach:
     if found is None:
         raise ForbiddenError(right)
     return found
+
+
+def together(*conditions: Condition) -> ColumnElement[bool]:
+    """All of them. Where none asks for anything it is `true()` itself, by which it is known."""
+    asking = [one for one in conditions if not isinstance(one, True_)]
+    return and_(*asking) if asking else true()
 
 
 def within(found: Reach, table: Table, said: Callable[[ColumnElement[object]], ColumnElement[object]] | None = None) -> ColumnElement[bool]:

@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
     before an index is asked, and how many that the index names.
     """
 
-    looked_at: int = 16_000
+    looked_at: int = PORTIONS.looked_at
     looks: int = 1
     before_index: int = 2_000
     candidates: int = 5_000

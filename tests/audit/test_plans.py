@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, Select, text
+from sqlalchemy import Connection, Select, True_, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.access.looker import Reach
 from collector.audit import access, mark_queries
 from collector.audit import exchange_queries as queries
 from collector.audit.exchange_queries import Way, hops
+from collector.audit.exchanges import InTime
 from collector.audit.moments import span
+from collector.audit.pages import Room
 from collector.audit.parameters import AccessQuery, ExchangeQuery
 from collector.messages.completeness import Completeness
 from collector.messages.event import Place
@@ -331,3 +333,10 @@ def test_of_each_run_only_the_rows_of_the_mark_are_read(store: Store) -> None:
 def test_ids_of_runs_are_looked_up(store: Store) -> None:
     found = asked_of_the_index(store, lambda dialect: mark_queries.ids([1, 2], dialect))
     assert not re.search(r"Seq Scan|SCAN mark", found)
+
+
+def test_who_sees_all_is_known_as_such() -> None:
+    """Else all that an index names would be asked for once more: whether it may be seen."""
+    asked = InTime(ExchangeQuery(user="u"), span(None, None, NOW), None, Room(10))
+    assert isinstance(asked.sought.seen, True_)
+    assert not isinstance(asked._replace(reach=CONSUMER).sought.seen, True_)
