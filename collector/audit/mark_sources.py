@@ -19,7 +19,7 @@ from collector.store.mark_runs import ids_at, part_of, parts, places_of
 from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
 
 _FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
-_FIRST, _MORE, _SOURCES = 4, 4, 512  # read together: at first, times as many each time, at most
+_FIRST, _MORE, _SOURCES = 8, 8, 512  # read together: at first, times as many each time, at most
 _COMMON = 32  # what one exchange in so many has is common
 _IDS = 6_000  # read together, but for one source's
 _PARTS = 500  # in one statement
