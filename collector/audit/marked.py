@@ -135,7 +135,7 @@ async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIter
             waiting += await _seen(connection, ids[at : at + at_once], sought.seen)
             while len(waiting) >= at_once:
                 yield waiting[:at_once]
-                waiting = waiting[at_once:]
+                waiting, at_once = waiting[at_once:], min(2 * at_once, sought.bounds.at_once)
     if waiting:
         yield waiting
 
