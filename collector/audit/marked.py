@@ -129,13 +129,13 @@ async def _named(
 
 async def _seen_of(connection: AsyncConnection, sought: Sought, named: AsyncIterator[list[str]], at_once: int) -> AsyncIterator[list[str]]:
     """Those that who asks may see, so many at a time: what others have decides nothing."""
-    waiting = list[str]()
+    waiting, most = list[str](), sought.bounds.at_once
     async for ids in named:
-        for at in range(0, len(ids), at_once):
-            waiting += await _seen(connection, ids[at : at + at_once], sought.seen)
+        for at in range(0, len(ids), most):
+            waiting += await _seen(connection, ids[at : at + most], sought.seen)
             while len(waiting) >= at_once:
                 yield waiting[:at_once]
-                waiting, at_once = waiting[at_once:], min(2 * at_once, sought.bounds.at_once)
+                waiting, at_once = waiting[at_once:], min(2 * at_once, most)
     if waiting:
         yield waiting
 

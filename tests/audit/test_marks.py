@@ -95,6 +95,7 @@ WAYS = [
     (Bounds(), 500),
     (Bounds(looked_at=5, looks=2, before_index=5, candidates=7), 3),
     (Bounds(looked_at=1, looks=1, before_index=1, candidates=1), 500),
+    (Bounds(looked_at=1, looks=1, before_index=1, at_once=8), 2),
 ]
 
 
