@@ -30,6 +30,7 @@ LATER = NOW + 30 * 24 * HOUR  # all spans are over
 SMALL = Sizes(batches=7, exchanges=6, least_batches=1, small=12, least_runs=2)
 WHOLE = (first_id(0), past_id(LAST_US))
 BOUNDS = Bounds(looked_at=2, looks=1, before_index=2, candidates=7)
+WAYS = [(BOUNDS, 500), (Bounds(looked_at=2, looks=1, before_index=2, at_once=8), 2)]
 
 
 async def merged(engine: AsyncEngine, sizes: Sizes = SMALL, now_us: int = LATER, most: int = 1000) -> int:
@@ -61,7 +62,9 @@ async def test_filters_find_the_same_however_far_it_has_come(store: Store, steps
             expected = [one["id"] for one in rows if check(json.loads(one["data"]))]
             for order in ("desc", "asc"):
                 query = ExchangeQuery.model_validate({**asked, "order": order})
-                assert await everything(connection, query, BOUNDS, 500) == (expected if order == "desc" else expected[::-1]), (asked, order)
+                for bounds, limit in WAYS:
+                    found_now = await everything(connection, query, bounds, limit)
+                    assert found_now == (expected if order == "desc" else expected[::-1]), (asked, order, bounds)
     await engine.dispose()
 
 
