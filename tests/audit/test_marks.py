@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.audit.marked import Bounds, Sought, find
+from collector.audit.marked import Bounds, Sought, _seen_of, find
 from collector.audit.moments import Span
 from collector.audit.parameters import ExchangeQuery
 from collector.messages.completeness import Completeness
@@ -214,3 +214,17 @@ async def test_a_page_of_large_records_ends_early_however_many_steps_it_takes(st
     assert 1 < len(found.rows) < 10
     assert found.next == found.rows[-1].id
     await engine.dispose()
+
+
+async def test_what_an_index_names_is_read_once_in_growing_parts(store: Store) -> None:
+    async def named() -> AsyncIterator[list[str]]:
+        for number in (3, 40, 0, 17):
+            yield [f"{number}-{one:02d}" for one in range(number)]
+
+    engine = store.opened()
+    async with engine.connect() as connection:
+        sought = Sought(ExchangeQuery(), Span(), bounds=Bounds(at_once=8))
+        parts = [some async for some in _seen_of(connection, sought, named(), 2)]
+    await engine.dispose()
+    assert [one for some in parts for one in some] == [one async for some in named() for one in some]
+    assert [len(some) for some in parts] == [2, 4, 8, 8, 8, 8, 8, 8, 6]
