@@ -19,7 +19,8 @@ from collector.store.mark_runs import ids_at, part_of, parts, places_of
 from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
 
 _FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
-_FIRST, _MORE, _SOURCES = 8, 8, 512  # read together: at first, times as many each time, at most
+_FIRST, _MORE, _SOURCES = 4, 16, 512  # read together: at first, times as many each time at most, at most
+_ENOUGH = 250  # named in one step: as many sources are read together as name so many
 _COMMON = 32  # what one exchange in so many has is common
 _IDS = 6_000  # read together, but for one source's
 _PARTS = 500  # in one statement
@@ -78,7 +79,7 @@ async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence
         if last is None or last > known:
             new, known = await _runs(connection, asked, known)
             waiting = _in_order([*waiting, *new], asked.descending)
-        most = min(_MORE * most, _SOURCES) if len(ids) < _FEW else 1
+        most = min(read * max(1, min(_MORE, _ENOUGH // max(1, len(ids)))), _SOURCES)
         if waiting:
             asked = _narrowed(asked, waiting[0])
         ready = {one for one in found if not waiting or not asked.low < one < asked.high}
