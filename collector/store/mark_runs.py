@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -182,8 +183,12 @@ def bounds(mark: bytes) -> tuple[int, int]:
 def places_of(mark: bytes, told: bytes, count: int) -> Sequence[int]:
     """The places that stand in a row beside this hash. `count`: of the run's exchanges. Raises ValueError: the row is damaged."""
     number = int.from_bytes(mark, "little")
-    found = [place for one, place in zip(*_pairs(told), strict=True) if one == number]
-    return range(count) if EVERYONE in found else found
+    hashes, places = _pairs(told)
+    if len(hashes) != len(places):
+        raise ValueError("a row of pairs has not as many places as hashes")
+    first = bisect_left(hashes, number)
+    found = places[first : bisect_right(hashes, number, first)]
+    return range(count) if found and found[-1] == EVERYONE else found
 
 
 def _pairs(told: bytes) -> tuple[array[int], array[int]]:
