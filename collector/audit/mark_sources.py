@@ -22,7 +22,7 @@ _FEW = 2_000  # named by one mark: then no other mark that is asked for is looke
 _FIRST, _MORE, _SOURCES = 4, 16, 512  # read together: at first, times as many each time at most, at most
 _ENOUGH = 250  # named in one step: as many sources are read together as name so many
 _COMMON = 32  # what one exchange in so many has is common
-_IDS = 6_000  # read together, but for one source's
+_IDS = 600  # read together, but for one source's
 _PARTS = 500  # in one statement
 _TIME = 13  # characters of an id
 
