@@ -77,7 +77,8 @@ async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence
         found.update(one for one in ids if asked.low < one < asked.high)
         waiting = waiting[read:]
         if last is None or last > known:
-            new, known = await _runs(connection, asked, known)
+            new, seen = await _runs(connection, asked, known)
+            known = max(seen, last or seen)  # those out of time are not listed, and not looked for again
             waiting = _in_order([*waiting, *new], asked.descending)
         most = min(read * max(1, min(_MORE, _ENOUGH // max(1, len(ids)))), _SOURCES)
         if waiting:
@@ -166,7 +167,9 @@ async def _of_batches(connection: AsyncConnection, wanted: Sequence[Sequence[byt
 
 
 async def _places(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], runs: Sequence[_Source]) -> tuple[_Places, int | None]:
-    """Where in these runs all that is asked for may be, or few enough; and the last run that there was at first."""
+    """Where in these runs all that is asked for may be, or few enough; and the last run that there was after that: what was there for one
+    mark, and is gone for the next, is in a later run.
+    """
     best: _Places = {one.run: None for one in runs}
     exchanges = {one.run: one.exchanges for one in runs}
     last: int | None = None
@@ -175,7 +178,7 @@ async def _places(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]]
         for mark in hashes:
             for row in (await connection.execute(*mark_queries.pairs(mark, list(best), connection.dialect.name))).all():
                 if row.told is None:
-                    last = row.run if last is None else last
+                    last = row.run
                 else:
                     _add(found, row.run, _read(mark, row.told, exchanges[row.run]), exchanges[row.run])
         best = {run: _both(best[run], places) for run, places in found.items()}

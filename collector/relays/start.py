@@ -1,4 +1,7 @@
-"""All relays of a process: started as tasks of their own, stopped after what they had begun, and looked at by /readyz and /metrics."""
+"""All relays of a process: started as tasks of their own, stopped after what they had begun, and looked at by /readyz and /metrics.
+
+A SQL store that a relay fills has its index of marks put in order here, since nobody else writes it.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,36 @@ from collector.messages.times import timestamp
 from collector.metrics import RelayMetrics
 from collector.relays.open import Ends, open_relay
 from collector.relays.relay import Relay, Status
+from collector.settings import Relay as RelaySettings
 from collector.settings import Settings
+from collector.settings import Sink as SinkSettings
+from collector.store.engine import open_engine
+from collector.store.merging import Merging
+from collector.tasks import cancel
 
 log = logging.getLogger("meshscribe.relay")
 
 STOP_SECONDS = 5.0  # for what was begun; what is cut then is written again at the next start
 
 
+class Ordering:
+    """Of the index of marks of a SQL store that a relay fills."""
+
+    def __init__(self, relay: RelaySettings, clock: Clock) -> None:
+        self._engine = open_engine(SinkSettings(url=relay.url, password_file=relay.password_file))
+        self._task = asyncio.create_task(Merging(self._engine, clock).run())
+
+    async def stop(self) -> None:
+        """A step that was begun is given up: it is a transaction."""
+        await cancel(self._task)
+        await self._engine.dispose()
+
+
 class Relays:
     """The running relays. None of them can end the process, and none that fails makes it unready."""
 
-    def __init__(self, letters: DeadLetters, relays: Sequence[tuple[Relay, Ends]]) -> None:
-        self._letters, self._relays = letters, relays
+    def __init__(self, letters: DeadLetters, relays: Sequence[tuple[Relay, Ends]], orderings: Sequence[Ordering] = ()) -> None:
+        self._letters, self._relays, self._orderings = letters, relays, orderings
         self._tasks = {relay.name: asyncio.create_task(relay.run()) for relay, _ in relays}
         for name, task in self._tasks.items():
             task.add_done_callback(lambda ended, name=name: _look_at(name, ended))  # type: ignore[misc]
@@ -50,6 +71,8 @@ class Relays:
             for task in late:
                 task.cancel()
             await asyncio.wait(self._tasks.values())
+        for ordering in self._orderings:
+            await ordering.stop()
         for _, ends in self._relays:
             await ends.target.close()
             await ends.feed.close()
@@ -68,7 +91,7 @@ def start_relays(settings: Settings, clock: Clock, metrics: RelayMetrics, others
     own = settings.relays if settings.runs_relays else []
     made = [open_relay(relay, settings, letters, clock, metrics.meter(relay.name)) for relay in own]
     made += [open_one(letters, metrics) for open_one in others]
-    relays = Relays(letters, made)
+    relays = Relays(letters, made, [Ordering(relay, clock) for relay in own if relay.to == "sql"])
     metrics.watch(lambda: relays.statuses)
     return relays
 

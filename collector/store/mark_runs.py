@@ -3,9 +3,9 @@ Pure. Who makes them: merging.py; who reads them: audit/mark_sources.py.
 
 A run has up to MOST exchanges, in the order of their ids; an exchange's place is its number in that order. Its pairs, a mark's hash (4
 bytes, postings.py) and a place (2 bytes), are in their order, PAIRS in a row: `first` is the row's first pair as a number, so the rows of a
-hash are found by a range. What more than one in COMMON exchanges of a run have stands there once, with the place EVERYONE: who looks for
-that finds it among few, and the index need not be exact, since who asks looks at the exchanges themselves. The ids stand apart, IDS in a
-row, and are read only of the places that were found. A row of either kind is small enough to lie within a page of both databases.
+hash are found by a range. A mark that more than one in COMMON exchanges of a run have stands there once, with the place EVERYONE: all of
+the run may have it. The index need not be exact, since who asks looks at the exchanges themselves. The ids stand apart, IDS in a row, and
+only those at the places that were found are read. A row of either kind is small enough to lie within a page of both databases.
 What is damaged raises ValueError, and costs no more than itself.
 """
 
@@ -32,8 +32,6 @@ _ID, _HASH, _PAIR = 16, 4, 6  # bytes
 _PLACE_BITS = 16
 _BELOW = (1 << _PLACE_BITS) - 1
 _PART_BITS = 8  # of a row's number among those that hold a run's ids
-
-
 _Exchange = tuple[bytes, Sequence[int], int, int]  # its id; its marks are [start:end] of these
 
 
@@ -120,7 +118,7 @@ def of_rows(told: Iterable[bytes], ids: Iterable[bytes]) -> Content:
 
 
 def combined(some: Sequence[Content]) -> Content:
-    """One of several, which have MOST exchanges at most. What everyone has in half of it, everyone has in it."""
+    """One of several, which have MOST exchanges at most. A mark that stands for everyone in half of it does so in all of it."""
     ids, pairs, everyone = list[tuple[bytes, int]](), list[int](), Counter[int]()
     for content in some:
         everyone.update(dict.fromkeys(content.everyone, len(content.ids)))
@@ -136,8 +134,7 @@ def combined(some: Sequence[Content]) -> Content:
         pairs += [(pair & ~_BELOW) | own[pair & _BELOW] for pair in content.pairs if pair >> _PLACE_BITS not in all_have]
         for mark in content.everyone - all_have:
             pairs += [mark << _PLACE_BITS | place for place in own]
-    pairs.sort()
-    return Content([identity for identity, _ in ids], pairs, frozenset(all_have))
+    return Content([identity for identity, _ in ids], sorted(set(pairs)), frozenset(all_have))
 
 
 def pairs_rows(run: int, content: Content) -> Iterator[PairsRow]:
