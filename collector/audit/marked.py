@@ -26,12 +26,11 @@ COLUMNS = (exchanges.c.id, exchanges.c.exchange, exchanges.c.crc, exchanges.c.da
 
 
 class Bounds(NamedTuple):
-    """Rows that are looked at for one page: in one look through the next in time, how many such looks where no index helps, in the one look
-    before an index is asked, and how many that the index names.
+    """Rows that are looked at for one page: the next in time where no index helps; the next in time before the index of marks is asked; and
+    those that it names.
     """
 
     looked_at: int = PORTIONS.looked_at
-    looks: int = 1
     before_index: int = 2_000
     candidates: int = 5_000
     at_once: int = 250  # candidates in one statement
@@ -79,27 +78,22 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
         return await _named(connection, sought, [], behind, limit, text_queries.candidates(connection, words))
     groups = mark_queries.groups(sought.query)
     rows: list[FoundRow] = []
-    looks, looked_at = (1, sought.bounds.before_index) if groups else (sought.bounds.looks, sought.bounds.looked_at)
     if groups and isinstance(sought.seen, True_):  # else what others have would decide where a page ends
         asked = _asked(sought, behind)
         sources = await sources_of(connection, asked)
         if not await is_common(connection, sources, groups):
             return await _named(connection, sought, rows, behind, limit, candidates(connection, asked, groups, sources))
-    for _ in range(looks):
-        looked = queries.edge_of(sought.query, sought.within, behind, looked_at).where(sought.seen)
-        edge = (await connection.execute(looked)).scalar_one_or_none()
-        page = await sought.read(connection, sought.page(behind, limit - len(rows) + 1, edge), rows, limit)
-        if page.more:
-            return Found(rows, rows[-1].id)
-        if edge is None:
-            return Found(rows, None)
-        behind = edge
-    assert behind is not None
-    if not groups:
-        return Found(rows, behind)
-    asked = _asked(sought, behind)
+    looked_at = sought.bounds.before_index if groups else sought.bounds.looked_at
+    looked = queries.edge_of(sought.query, sought.within, behind, looked_at).where(sought.seen)
+    edge = (await connection.execute(looked)).scalar_one_or_none()
+    page = await sought.read(connection, sought.page(behind, limit + 1, edge), rows, limit)
+    if page.more:
+        return Found(rows, rows[-1].id)
+    if edge is None or not groups:
+        return Found(rows, edge)
+    asked = _asked(sought, edge)
     named = candidates(connection, asked, groups, await sources_of(connection, asked))
-    return await _named(connection, sought, rows, behind, limit, named)
+    return await _named(connection, sought, rows, edge, limit, named)
 
 
 def _asked(sought: Sought, behind: str | None) -> Asked:

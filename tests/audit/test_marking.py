@@ -36,7 +36,7 @@ async def test_old_exchanges_become_as_findable_as_new_ones(store: Store) -> Non
             wanted = expected.get(one.id)
             assert tuple(getattr(one, name) for name in NEW) == (tuple(wanted[name] for name in NEW) if wanted else (NONE, None, None))
         assert (await connection.execute(select(marks.c.bucket).distinct())).all()
-        page = await find(connection, Sought(ExchangeQuery(session="s200"), Span(), bounds=Bounds(1, 1, 1, 5)), None, 10)
+        page = await find(connection, Sought(ExchangeQuery(session="s200"), Span(), bounds=Bounds(1, 1, 5)), None, 10)
         assert [one.exchange for one in page.rows] == [
             identity for identity, wanted in expected.items() if "session:s200\n" in wanted["marks"]
         ]

@@ -93,9 +93,9 @@ def filled(store: Store, count: int = 60) -> list[dict[str, Any]]:
 
 WAYS = [
     (Bounds(), 500),
-    (Bounds(looked_at=5, looks=2, before_index=5, candidates=7), 3),
-    (Bounds(looked_at=1, looks=1, before_index=1, candidates=1), 500),
-    (Bounds(looked_at=1, looks=1, before_index=1, at_once=8), 2),
+    (Bounds(looked_at=5, before_index=5, candidates=7), 3),
+    (Bounds(looked_at=1, before_index=1, candidates=1), 500),
+    (Bounds(looked_at=1, before_index=1, at_once=8), 2),
 ]
 
 
@@ -134,7 +134,7 @@ async def test_pages_of_who_sees_little_are_the_same_whatever_others_have(store:
         ends, behind = [], None
         async with engine.connect() as connection:
             while True:
-                page = await find(connection, Sought(query, Span(), seen, bounds=Bounds(5, 1, 5, 7)), behind, 3)
+                page = await find(connection, Sought(query, Span(), seen, bounds=Bounds(5, 5, 7)), behind, 3)
                 ends.append(page.next)
                 if (behind := page.next) is None:
                     return ends

@@ -29,9 +29,9 @@ from tests.support.clocks import TurnedClock
 LATER = NOW + 30 * 24 * HOUR  # all spans are over
 SMALL = Sizes(batches=7, exchanges=6, least_batches=1, small=12, least_runs=2)
 WHOLE = (first_id(0), past_id(LAST_US))
-BOUNDS = Bounds(looked_at=2, looks=1, before_index=2, candidates=7)
+BOUNDS = Bounds(looked_at=2, before_index=2, candidates=7)
 STREAMED = ({"policy": "default", "streamed": "true"}, lambda record: record["inference"]["streamed"])
-WAYS = [(BOUNDS, 500), (Bounds(looked_at=2, looks=1, before_index=2, at_once=8), 2)]
+WAYS = [(BOUNDS, 500), (Bounds(looked_at=2, before_index=2, at_once=8), 2)]
 
 
 async def merged(engine: AsyncEngine, sizes: Sizes = SMALL, now_us: int = LATER, most: int = 1000) -> int:

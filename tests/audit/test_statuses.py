@@ -17,12 +17,11 @@ from collector.messages.event import Place
 from collector.settings import Sink
 from collector.sinks.open import open_sink
 from collector.store.engine import open_engine
-from collector.store.migrate import migrate
 from collector.store.schema import exchanges
 from collector.store.sql_types import Statement
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange
-from tests.support.postgres import Database
+from tests.support.sinks import migrated
 
 STATUSES = (200, 404, 404, 429, 500, 503, 599, 599, None)
 ASKED = ["5xx", "4xx", "404,429", "1xx", "500,1xx", "503,418", "4xx,5xx"]
@@ -31,12 +30,7 @@ Stored = list[tuple[str, int, int | None]]  # id, start in µs, status
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def sink(request: pytest.FixtureRequest) -> Sink:
-    if request.param == "postgres":
-        database: Database = request.getfixturevalue("database")
-        return Sink(url=database.url)
-    made = Sink(url=f"sqlite:///{request.getfixturevalue('tmp_path')}/events.db")
-    migrate(made.url)
-    return made
+    return migrated(request)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from collector.store.engine import open_engine
 from collector.store.migrate import migrate
 from tests.audit.conftest import Api, Parts
 from tests.support.postgres import Database
+from tests.support.sinks import migrated
 
 # What SQLite works on until somebody ends it.
 ENDLESS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -133,12 +134,8 @@ async def served(url: str, **settings: Any) -> AsyncIterator[Callable[[str], htt
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        database: Database = request.getfixturevalue("database")
-        return database.url
-    migrate(f"sqlite:///{tmp_path}/events.db")
-    return f"sqlite:///{tmp_path}/events.db"
+def url(request: pytest.FixtureRequest) -> str:
+    return migrated(request).url
 
 
 async def test_a_query_is_ended_at_the_limit_and_its_connection_serves_on(url: str) -> None:

@@ -24,19 +24,14 @@ from collector.store.schema import mark_ids, mark_pairs, mark_runs, marks
 from collector.tasks import cancel
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US, exchange, window
-from tests.support.postgres import Database
+from tests.support.sinks import migrated
 
 TODAY = NOW_US // DAY_US
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def settings(request: pytest.FixtureRequest) -> Sink:
-    if request.param == "postgres":
-        database: Database = request.getfixturevalue("database")
-        return Sink(url=database.url)
-    made = Sink(url=f"sqlite:///{request.getfixturevalue('tmp_path')}/events.db")
-    migrate(made.url)
-    return made
+    return migrated(request)
 
 
 async def fill(settings: Sink, *ages: int, now_us: int = NOW_US) -> None:

@@ -25,7 +25,7 @@ from tests.audit.test_usage import told
 from tests.store.test_usage_sums import output
 from tests.support.clocks import TurnedClock
 from tests.support.events import DAY_US, JOURNAL, NOW_US
-from tests.support.postgres import Database
+from tests.support.sinks import migrated
 from tests.support.sql import rows
 
 TODAY = NOW_US // DAY_US
@@ -33,12 +33,7 @@ TODAY = NOW_US // DAY_US
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def settings(request: pytest.FixtureRequest) -> Sink:
-    if request.param == "postgres":
-        database: Database = request.getfixturevalue("database")
-        return Sink(url=database.url)
-    made = Sink(url=f"sqlite:///{request.getfixturevalue('tmp_path')}/events.db")
-    migrate(made.url)
-    return made
+    return migrated(request)
 
 
 async def write(settings: Sink, *records: dict[str, Any]) -> None:

@@ -117,7 +117,7 @@ async def test_who_is_not_named_is_told_and_named_again(store: Store, damage: An
     await merged(engine)
     assert (await looked(engine)).ok
     async with engine.connect() as connection:
-        bounds = Bounds(looked_at=1, looks=1, before_index=1, candidates=7)
+        bounds = Bounds(looked_at=1, before_index=1, candidates=7)
         for number, one in ((3, rows[3]), (11, rows[11])):
             wanted = one["marks"].split("session:")[1].split("\n")[0]
             assert await everything(connection, ExchangeQuery(session=wanted), bounds, 10) == [one["id"]], number
