@@ -8,6 +8,7 @@ older version: `meshscribe marks` gives them some, and the API says with each an
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -31,6 +32,7 @@ CHECK = "index of marks"
 AT_ONCE = 2_000  # exchanges
 RUNS, BUCKETS = 16, 2  # kept for the exchanges that follow
 _REMEDY = "filters by these marks miss them: `meshscribe verify --repair` names them again"
+_IDENTITY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNMARKED = text("SELECT count(*) FROM exchanges WHERE id >= :first AND id < :behind AND marks IS NULL")
 
 
@@ -78,7 +80,8 @@ class MarkIndex:
             with retryable(CHECK):
                 async with snapshot(self._engine) as connection:
                     some = await self._next(connection, last)
-                    lost = await self._lost(connection, some) if some else []
+                    known = [one for one in some if _IDENTITY.fullmatch(one.id)]  # a damaged id is told by other checks
+                    lost = await self._lost(connection, known) if known else []
                     if lost and self._buckets:  # what came since they were read
                         self._buckets.clear()
                         lost = await self._lost(connection, lost)
@@ -107,9 +110,9 @@ class MarkIndex:
         """Those that the index does not name by all their marks."""
         low, high = some[0].id, some[-1].id
         among, found = frozenset(one.id for one in some), _Named()
-        contents = [
-            content for bucket in range(bucket_of(low), bucket_of(high) + 1) for content in await self._of_bucket(connection, bucket)
-        ]
+        contents = list[Content]()
+        for row in (await connection.execute(*mark_queries.buckets(bucket_of(low), bucket_of(high)))).all():
+            contents += await self._of_bucket(connection, row[0])
         for run in (await connection.execute(*mark_queries.runs(low[:-1], high + "~", 0))).all():
             contents += [content] if (content := await self._of_run(connection, run.run)) is not None else []
         for content in contents:

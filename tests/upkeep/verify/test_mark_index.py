@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from collector.store.merging import Merging, Sizes
 from collector.store.schema import exchanges, mark_ids, mark_pairs, mark_runs, marks
 from collector.upkeep.verify import Finding
 from collector.upkeep.verify.mark_index import MarkIndex
+from tests.audit.conftest import sqlite_store as sqlite_store
 from tests.audit.conftest import store as store
 from tests.audit.rows import NOW, Store
 from tests.audit.test_marks import HOUR, everything, filled, row
@@ -65,6 +67,27 @@ async def test_what_is_stored_meanwhile_is_not_missed(store: Store) -> None:
 
     [finding] = await MarkIndex(engine, ALL, at_once=7).look(comes)
     assert (finding.missing, finding.said) == (0, "19 exchanges")
+    await engine.dispose()
+
+
+async def test_what_lies_between_far_dates_costs_nothing(store: Store) -> None:
+    """Millions of buckets, of which three are there."""
+    far = 200_000_000_000_000_000  # µs: the year 8307
+    store.exchanges(row(1, NOW), row(2, NOW - 4000 * 24 * HOUR), row(3, far))
+    engine = store.opened()
+    async with asyncio.timeout(20):
+        assert (await looked(engine)).said == "3 exchanges"
+    await engine.dispose()
+
+
+async def test_a_damaged_id_does_not_end_the_look(sqlite_store: Store) -> None:
+    rows = [row(number, NOW + number * 1000) for number in range(5)]
+    sqlite_store.exchanges(*rows)
+    sqlite_store.transact(
+        lambda connection: connection.execute(update(exchanges).where(exchanges.c.id == rows[2]["id"]).values(id="x" * 36))
+    )
+    engine = sqlite_store.opened()
+    assert (await looked(engine)).ok
     await engine.dispose()
 
 
