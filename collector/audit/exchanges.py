@@ -16,6 +16,7 @@ from collector.audit.asking import Asked, asked
 from collector.audit.bodiless import tagged
 from collector.audit.cursors import Cursor
 from collector.audit.exchange_queries import Way
+from collector.audit.hints import Among
 from collector.audit.looking import reach, together
 from collector.audit.looking import within as within_reach
 from collector.audit.marked import Sought
@@ -191,7 +192,7 @@ async def _merged(connection: AsyncConnection, of: InTime, statuses: Sequence[in
         return Page([], more=False)
     asked = status_queries.Asked(of.query, of.within, of.behind, of.room.rows + 1, of.also)
     ids = list((await connection.execute(status_queries.first(asked, statuses, connection.dialect.name))).scalars())
-    statement = queries.page(of.query, of.within, None, of.room.rows + 1, also=of.also).where(exchanges.c.id.in_(ids))
+    statement = queries.page(of.query, of.within, None, of.room.rows + 1, also=of.also).where(Among(exchanges.c.id, ids))
     return await read(connection, statement, of.room.rows, of.room.size)
 
 

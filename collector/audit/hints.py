@@ -1,14 +1,20 @@
-"""Conditions in a partial index's own words: only then does a database see that the index serves."""
+"""Conditions as the databases' planners need them: in a partial index's own words, or apart from any index, or of many values at once.
+
+Each says what tells it from others, so that statements with it are compiled once (SQLAlchemy's cache), and not for each request.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, TextClause, text
+import orjson
+from sqlalchemy import ARRAY, ColumnElement, Dialect, Integer, Text, TextClause, bindparam, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import NULLTYPE
+from sqlalchemy.sql.visitors import InternalTraversal
+from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
 
 
 def in_words(condition: str) -> TextClause:
@@ -21,7 +27,7 @@ class Hint(ColumnElement[Any]):
     concludes it from the values, and would count a condition said twice as two, and expect too few rows.
     """
 
-    inherit_cache = False
+    _traverse_internals = [("condition", InternalTraversal.dp_string)]  # noqa: RUF012, no list of ours: SQLAlchemy's way to say it
     type = NULLTYPE  # a Boolean would be compared with 1: see in_words
 
     def __init__(self, condition: str) -> None:
@@ -41,7 +47,7 @@ def _said(hint: Hint, _compiler: SQLCompiler, **_more: object) -> str:
 class Aside(ColumnElement[Any]):
     """An expression that no index of SQLite's is to be chosen for: another one finds less. Postgres knows that from its statistics."""
 
-    inherit_cache = False
+    _traverse_internals = [("said", InternalTraversal.dp_clauseelement)]  # noqa: RUF012
 
     def __init__(self, expression: ColumnElement[Any]) -> None:
         self.said, self.type = expression, expression.type
@@ -74,3 +80,38 @@ def _position(called: Position, compiler: SQLCompiler, **more: object) -> str:
 def _instr(called: Position, compiler: SQLCompiler, **more: object) -> str:
     whole, part = (compiler.process(clause, **more) for clause in called.clauses)
     return f"instr({whole}, {part})"
+
+
+class Among(FunctionElement[Any]):
+    """That the column is one of these texts, as one parameter however many they are."""
+
+    inherit_cache = True
+    type = NULLTYPE  # as of a Hint
+
+    def __init__(self, column: ColumnElement[str], values: Sequence[str]) -> None:
+        super().__init__(column, bindparam(None, values, _Texts()))
+
+
+class _Texts(TypeDecorator[Sequence[str]]):
+    """An array; for SQLite, which has none, its JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(Text()))
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> object:
+        return orjson.dumps(value).decode() if dialect.name == "sqlite" else value
+
+
+@compiles(Among)
+def _any(among: Among, compiler: SQLCompiler, **more: object) -> str:
+    column, values = (compiler.process(clause, **more) for clause in among.clauses)
+    return f"{column} = ANY ({values})"
+
+
+@compiles(Among, "sqlite")
+def _in(among: Among, compiler: SQLCompiler, **more: object) -> str:
+    column, values = (compiler.process(clause, **more) for clause in among.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"

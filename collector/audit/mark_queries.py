@@ -7,7 +7,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import orjson
-from sqlalchemy import ColumnElement, Select, TextClause, func, literal, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    LargeBinary,
+    Select,
+    TextClause,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+)
 
 from collector.audit.hints import Position
 from collector.audit.numbers import Range
@@ -15,26 +29,37 @@ from collector.audit.parameters import ExchangeFilters
 from collector.audit.values import pairs as pairs_told
 from collector.messages.marks import line, mark
 from collector.store.mark_runs import bounds
-from collector.store.schema import UNMARKED, exchanges, marks
-from collector.store.sql_types import Statement
+from collector.store.postings import bucket_of
+from collector.store.schema import UNMARKED, exchanges, mark_runs, marks
 
 _column = exchanges.c
 _SINGLE = ("session", "trace", "user", "consumer", "agent", "tool")
 _LISTED = ("finish_reason", "operation", "protocol")
 _PAIRS = ("annotation", "label")
+_NUMBERS: Mapping[str, ColumnElement[object]] = {
+    "duration": _column.duration_us,
+    "first_token": _column.first_token_us,
+    "tokens": _column.tokens,
+    "size": func.coalesce(_column.request_bytes, 0) + func.coalesce(_column.response_bytes, 0),
+}
 Group = tuple[str, ...]  # marks of which one must be there
-
-# Steps from one bucket that exists to the next: what lies between costs nothing.
-_BUCKETS = text("""
-WITH RECURSIVE b(n) AS (
-  SELECT max(bucket) FROM marks WHERE bucket <= :last
-  UNION ALL SELECT (SELECT max(m.bucket) FROM marks m WHERE m.bucket < b.n) FROM b WHERE b.n >= :first
-) SELECT n FROM b WHERE n >= :first
-""")
 
 
 # These are asked several times for one page: as texts they cost their writer nothing.
-_RUNS = text("SELECT run, low, high, count AS exchanges FROM mark_runs WHERE run > :behind AND high > :low AND low < :high")
+_RUNS_FROM = "SELECT run, low, high, count AS exchanges FROM mark_runs WHERE run > :behind AND high > :low AND low < :high"
+_RUNS = text(_RUNS_FROM)
+# Steps from one bucket that exists to the next: what lies between costs nothing. One statement, so all is of one moment.
+_BUCKETS_FROM = """
+WITH RECURSIVE b(n) AS (
+  SELECT max(bucket) FROM marks WHERE bucket <= :last
+  UNION ALL SELECT (SELECT max(m.bucket) FROM marks m WHERE m.bucket < b.n) FROM b WHERE b.n >= :first
+) SELECT n AS bucket{more} FROM b WHERE n >= :first
+"""
+_BUCKETS = text(_BUCKETS_FROM.format(more=""))
+_SOURCES = text(f"""
+{_BUCKETS_FROM.format(more=", 0 AS run, '' AS low, '' AS high, 0 AS exchanges")}
+UNION ALL SELECT NULL AS bucket, run, low, high, exchanges FROM ({_RUNS_FROM}) r
+""")
 _LIST = {
     "sqlite": "(SELECT value AS number FROM json_each(:{name})) asked",
     "postgresql": "unnest(CAST(:{name} AS bigint[])) asked(number)",
@@ -78,7 +103,7 @@ def groups(query: ExchangeFilters) -> list[Group]:
 
 def is_bounded(query: ExchangeFilters) -> bool:
     """Whether the query asks for what no b-tree index has (texts, too): then it is looked for in steps (marked.py)."""
-    return bool(groups(query) or _ranges(query) or query.text is not None)
+    return bool(groups(query)) or any(getattr(query, name) is not None for name in _NUMBERS) or query.text is not None
 
 
 def conditions(query: ExchangeFilters) -> list[ColumnElement[bool]]:
@@ -101,10 +126,18 @@ def buckets(first: int, last: int) -> Asking:
     return _BUCKETS, {"first": first, "last": last}
 
 
-def batches(hashes: Sequence[bytes], found: Sequence[int]) -> Statement:
-    """Of the batches of these buckets those in which a mark with one of the hashes may be."""
+def sources(low: str, high: str) -> Asking:
+    """The buckets that batches are in, and the runs, with exchanges between these ids, both excluded; of a run `bucket` is none."""
+    return _SOURCES, {"first": bucket_of(low), "last": bucket_of(high), "low": low, "high": high, "behind": 0}
+
+
+def batches(hashes: Sequence[bytes], found: Sequence[int]) -> CompoundSelect[bytes | None, int | None]:
+    """Of the batches of these buckets those in which a mark with one of the hashes may be. One more row without any says the last run that
+    there is.
+    """
     either = or_(*(Position(marks.c.hashes, literal(one)) > 0 for one in hashes))
-    return select(marks.c.told).where(marks.c.bucket.in_(found), either)
+    told = select(marks.c.told, cast(null(), BigInteger).label("run")).where(marks.c.bucket.in_(found), either)
+    return told.union_all(select(cast(null(), LargeBinary), func.coalesce(func.max(mark_runs.c.run), 0)))
 
 
 def runs(low: str, high: str, behind: int) -> Asking:
@@ -135,11 +168,4 @@ def newest_unmarked(seen: ColumnElement[bool]) -> Select[int]:
 
 
 def _ranges(query: ExchangeFilters) -> list[tuple[ColumnElement[object], Range]]:
-    size = func.coalesce(_column.request_bytes, 0) + func.coalesce(_column.response_bytes, 0)
-    asked = (
-        (_column.duration_us, query.duration),
-        (_column.first_token_us, query.first_token),
-        (_column.tokens, query.tokens),
-        (size, query.size),
-    )
-    return [(column, wanted) for column, wanted in asked if wanted is not None]
+    return [(column, wanted) for name, column in _NUMBERS.items() if (wanted := getattr(query, name)) is not None]

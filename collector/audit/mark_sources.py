@@ -1,8 +1,8 @@
 """Whom the index of marks names, in the order of time, a part at a time: from the batches and the runs that may hold what is looked for.
 
 Batches become runs at any moment (store/merging.py). What was there when the list of sources was made, and is gone when it is read, is in a
-run with a higher number: so batches are read before runs, each reading of runs tells the last one's number, and what was read is told only
-after new ones are in the list. An exchange is told once.
+run with a higher number: so each reading tells the last run's number, and what was read is told only after new ones are in the list. An
+exchange is told once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collector.audit import mark_queries
 from collector.audit.mark_queries import Group
 from collector.audit.moments import first_id
 from collector.store.mark_runs import ids_at, part_of, parts, places_of
-from collector.store.postings import BITS, bucket_of, hash_of, id_of, ids_with
+from collector.store.postings import BITS, hash_of, id_of, ids_with
+from collector.store.sql_types import FoundRow
 
 _FEW = 2_000  # named by one mark: then no other mark that is asked for is looked for
 _FIRST, _MORE, _SOURCES = 4, 16, 512  # read together: at first, times as many each time at most, at most
@@ -55,25 +56,37 @@ class Sources(NamedTuple):
     known: int
 
 
-async def is_common(connection: AsyncConnection, sources: Sources, groups: Sequence[Group]) -> bool:
-    """Whether so many of the next exchanges may have all the marks that a page of them is found without an index. So it is taken to be
-    where there are no runs to tell.
+class Begun(NamedTuple):
+    """What of the first runs was read already; and whether so many of the next exchanges may have all the marks that a page of them is
+    found without an index. So it is taken to be where there are no runs to tell.
     """
+
+    runs: frozenset[int]
+    places: _Places
+    last: int | None
+    is_common: bool
+
+
+async def begun(connection: AsyncConnection, sources: Sources, groups: Sequence[Group]) -> Begun:
+    """Reads the first runs."""
     runs = [one for one in sources.listed if one.bucket is None][:_FIRST]
-    places, _ = await _places(connection, _hashes(groups), runs)
-    return sum(_number(places, one) for one in runs) * _COMMON >= sum(one.exchanges for one in runs)
+    places, last = await _places(connection, _hashes(groups), runs)
+    is_common = sum(_number(places, one) for one in runs) * _COMMON >= sum(one.exchanges for one in runs)
+    return Begun(frozenset(one.run for one in runs), places, last, is_common)
 
 
 def _hashes(groups: Sequence[Group]) -> list[list[bytes]]:
     return [[hash_of(mark) for mark in group] for group in groups]
 
 
-async def candidates(connection: AsyncConnection, asked: Asked, groups: Sequence[Group], sources: Sources) -> AsyncIterator[list[str]]:
+async def candidates(
+    connection: AsyncConnection, asked: Asked, groups: Sequence[Group], sources: Sources, first: Begun | None = None
+) -> AsyncIterator[list[str]]:
     """The ids of those who may have all the marks, in order, some at a time."""
     (waiting, known), wanted = sources, _hashes(groups)
     found, most = set[str](), _FIRST
     while waiting:
-        ids, read, last = await _named(connection, wanted, waiting[:most])
+        ids, read, last = await _named(connection, wanted, waiting[:most], first)
         found.update(one for one in ids if asked.low < one < asked.high)
         waiting = waiting[read:]
         if last is None or last > known:
@@ -106,11 +119,14 @@ def _before(identity: str) -> str:
 
 
 async def sources_of(connection: AsyncConnection, asked: Asked) -> Sources:
-    """Batches first: what becomes a run meanwhile is read twice, and not missed."""
-    statement, parameters = mark_queries.buckets(bucket_of(asked.low), bucket_of(asked.high))
-    batches = [_bucket(row[0]) for row in (await connection.execute(statement, parameters)).all()]
-    runs, known = await _runs(connection, asked, 0)
-    return Sources(_in_order([*batches, *runs], asked.descending), known)
+    """What there is at this moment."""
+    rows = (await connection.execute(*mark_queries.sources(asked.low, asked.high))).all()
+    found = [_run(row) if row.bucket is None else _bucket(row.bucket) for row in rows]
+    return Sources(_in_order(found, asked.descending), max((one.run for one in found), default=0))
+
+
+def _run(row: FoundRow) -> _Source:
+    return _Source(row.low, row.high, None, row.run, row.exchanges)
 
 
 def _bucket(bucket: int) -> _Source:
@@ -121,7 +137,7 @@ def _bucket(bucket: int) -> _Source:
 async def _runs(connection: AsyncConnection, asked: Asked, known: int) -> tuple[list[_Source], int]:
     """Those made behind the run `known`, and the last one's number."""
     rows = (await connection.execute(*mark_queries.runs(asked.low, asked.high, known))).all()
-    found = [_Source(row.low, row.high, None, row.run, row.exchanges) for row in rows]
+    found = [_run(row) for row in rows]
     return found, max([known, *(one.run for one in found)])
 
 
@@ -130,13 +146,17 @@ def _in_order(sources: list[_Source], descending: bool) -> list[_Source]:
 
 
 async def _named(
-    connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source]
+    connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source], first: Begun | None
 ) -> tuple[set[str], int, int | None]:
     """The ids in these sources; how many of the sources were read: fewer where they name too many; and the last run that there was by
     then. None: it is not known, or something was gone.
     """
-    ids = await _of_batches(connection, wanted, [one.bucket for one in sources if one.bucket is not None])
-    places, last = await _places(connection, wanted, [one for one in sources if one.bucket is None])
+    ids, behind = await _of_batches(connection, wanted, [one.bucket for one in sources if one.bucket is not None])
+    runs = [one for one in sources if one.bucket is None]
+    if first is not None and all(one.run in first.runs for one in runs):
+        places, last = {one.run: first.places[one.run] for one in runs if one.run in first.places}, first.last
+    else:
+        places, last = await _places(connection, wanted, runs)
     total, read = 0, 0
     for one in sources:
         total += _number(places, one)
@@ -146,7 +166,8 @@ async def _named(
     taken = [one for one in sources[:read] if one.run in places]
     found = await _of_runs(connection, {one.run: places[one.run] for one in taken})
     whole = len(found) == sum(_number(places, one) for one in taken)
-    return set(map(id_of, ids | found)), read, last if whole else None
+    known = [one for one in (behind, last) if one is not None]
+    return set(map(id_of, ids | found)), read, max(known) if whole and known else None
 
 
 def _number(places: _Places, source: _Source) -> int:
@@ -154,16 +175,20 @@ def _number(places: _Places, source: _Source) -> int:
     return source.exchanges if some is None else len(some)
 
 
-async def _of_batches(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], buckets: Sequence[int]) -> set[bytes]:
-    """The ids that the fewest have of what is asked for, or few."""
+async def _of_batches(
+    connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], buckets: Sequence[int]
+) -> tuple[set[bytes], int | None]:
+    """The ids that the fewest have of what is asked for, or few; and the last run that there was by then."""
     best: set[bytes] | None = None
+    last: int | None = None
     for hashes in wanted if buckets else ():
         rows = (await connection.execute(mark_queries.batches(hashes, buckets))).all()
-        packed = {one for row in rows for mark in hashes for one in ids_with(row.told, mark)}
+        last = next(row.run for row in rows if row.told is None)
+        packed = {one for row in rows if row.told is not None for mark in hashes for one in ids_with(row.told, mark)}
         best = packed if best is None else best & packed
         if len(best) <= _FEW:
             break
-    return best or set()
+    return best or set(), last
 
 
 async def _places(connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], runs: Sequence[_Source]) -> tuple[_Places, int | None]:

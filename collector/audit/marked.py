@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries, pages, text_queries
-from collector.audit.mark_sources import Asked, candidates, is_common, sources_of
+from collector.audit.hints import Among
+from collector.audit.mark_sources import Asked, begun, candidates, sources_of
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import PORTIONS, Page
 from collector.store.schema import exchanges
@@ -56,7 +57,7 @@ class Sought(NamedTuple):
     seen: ColumnElement[bool] = true()
     columns: Sequence[ColumnElement[object]] = COLUMNS
     bounds: Bounds = BOUNDS
-    at_once: int = 50  # rows fetched in one step: few where they are large
+    at_once: int = pages.AT_ONCE  # rows fetched in one step: few where they are large
     size: int = PORTIONS.page_bytes  # of a page
 
     def page(self, behind: str | None, limit: int, edge: str | None = None) -> Statement:
@@ -81,8 +82,9 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     if groups and isinstance(sought.seen, True_):  # else what others have would decide where a page ends
         asked = _asked(sought, behind)
         sources = await sources_of(connection, asked)
-        if not await is_common(connection, sources, groups):
-            return await _named(connection, sought, rows, behind, limit, candidates(connection, asked, groups, sources))
+        first = await begun(connection, sources, groups)
+        if not first.is_common:
+            return await _named(connection, sought, rows, behind, limit, candidates(connection, asked, groups, sources, first))
     looked_at = sought.bounds.before_index if groups else sought.bounds.looked_at
     looked = queries.edge_of(sought.query, sought.within, behind, looked_at).where(sought.seen)
     edge = (await connection.execute(looked)).scalar_one_or_none()
@@ -110,7 +112,7 @@ async def _named(
     """What of those that an index names fulfils all, until the page is full or enough are looked at. `named`: in order."""
     left = sought.bounds.candidates
     async for some in _seen_of(connection, sought, named, min(sought.bounds.at_once, limit + limit // 8 + 1)):
-        statement = sought.page(None, limit - len(rows) + 1).where(exchanges.c.id.in_(some))
+        statement = sought.page(None, limit - len(rows) + 1).where(Among(exchanges.c.id, some))
         page = await sought.read(connection, statement, rows, limit)
         if page.more:
             return Found(rows, rows[-1].id if page.rows else behind)
@@ -138,5 +140,5 @@ async def _seen(connection: AsyncConnection, ids: list[str], seen: ColumnElement
     """Those that who asks may see."""
     if isinstance(seen, True_):
         return ids
-    known = set((await connection.execute(select(exchanges.c.id).where(exchanges.c.id.in_(ids), seen))).scalars())
+    known = set((await connection.execute(select(exchanges.c.id).where(Among(exchanges.c.id, ids), seen))).scalars())
     return [one for one in ids if one in known]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.store.sql_types import FoundRow, Statement
 
 DEFAULT_LIMIT = 100
-_AT_ONCE = 50  # rows fetched in one step: bounds what is in memory beyond a page's bytes
+AT_ONCE = 51  # rows fetched in one step: bounds what is in memory beyond a page's bytes; a page of 100, and whether there is more, are two
 
 
 class Portions(NamedTuple):
@@ -59,7 +59,7 @@ class Room(NamedTuple):
 
 
 async def read(
-    connection: AsyncConnection, statement: Statement, limit: int, most: int = PORTIONS.page_bytes, at_once: int = _AT_ONCE
+    connection: AsyncConnection, statement: Statement, limit: int, most: int = PORTIONS.page_bytes, at_once: int = AT_ONCE
 ) -> Page:
     """At most `limit` rows of the statement, fewer when they are large. The statement asks for one more than `limit`."""
     rows: list[FoundRow] = []

@@ -239,8 +239,8 @@ class NoQuery(_Parameters):
     """Of a route that takes no parameters."""
 
 
-def once(request: Request) -> None:
-    """Refuses a repeated parameter: which of the two was meant? Raises BadParametersError."""
+async def once(request: Request) -> None:
+    """Refuses a repeated parameter: which of the two was meant? Raises BadParametersError. (What does not wait would be given a thread.)"""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [Fault(name, f"given {count} times") for name, count in counts.items() if count > 1]
     if repeated:

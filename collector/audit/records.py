@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.access.looker import Reach, Right
 from collector.access.texts import without_texts
 from collector.audit import exchange_queries as queries
-from collector.audit.hints import Aside
+from collector.audit.hints import Among, Aside
 from collector.audit.looking import looker, saw, within
 from collector.audit.problems import NotFoundError
 from collector.messages.columns import ExchangeColumns
@@ -102,7 +102,7 @@ async def within_right(request: Request, connection: AsyncConnection, right: Rig
         return set(ids)
     found: set[str] = set()
     for start in range(0, len(ids), _AT_ONCE):
-        some = exchanges.c.id.in_(ids[start : start + _AT_ONCE])
+        some = Among(exchanges.c.id, ids[start : start + _AT_ONCE])
         found.update((await connection.execute(select(exchanges.c.id).where(some, within(covered, exchanges, Aside)))).scalars())
     return found
 

@@ -6,18 +6,25 @@ hosts, or a Unix socket by `?host=/folder`. What the URL does not say comes from
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import AdaptedConnection
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from collector.errors import PermanentError, RetryableError
 from collector.settings.sink import dsn, shown
 
 CONNECT_SECONDS = 10.0
+_TRUSTED_SECONDS = 1.0  # for so long a connection that rests is taken to be alive
+_SINCE = "rests since"
 # Broken by the data themselves: data exceptions, integrity, program limits (PostgreSQL's documentation, Appendix A).
 _PERMANENT = ("22", "23", "54")
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -47,7 +54,7 @@ class PostgresServer:
         return connection
 
     def engine(self, application: str, **settings: str) -> AsyncEngine:
-        """An engine over such connections. A connection that died while it rested is replaced in silence."""
+        """An engine over such connections. A connection that died while it rested is replaced in silence (`_answers`)."""
 
         async def connect() -> object:
             try:
@@ -55,7 +62,10 @@ class PostgresServer:
             except FAILURES as error:
                 raise OperationalError(f"connect to {self.name}", None, error) from error
 
-        return create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_pre_ping=True)
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+        event.listen(engine.sync_engine, "checkin", _rests)
+        event.listen(engine.sync_engine, "checkout", _answers)
+        return engine
 
     def refused(self, error: BaseException) -> RetryableError | PermanentError:
         """What a failure means: permanent only if the data themselves are at fault; all else may be mended while the data wait."""
@@ -77,3 +87,25 @@ class PostgresServer:
     def _password(self) -> str:
         assert self.password_file is not None
         return self.password_file.read_text(encoding="utf-8").strip()
+
+
+def _rests(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_SINCE] = time.monotonic()
+
+
+def _answers(connection: AdaptedConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """A connection that the server has ended is known to be gone; one that has rested for a while is asked, by one message, since what lies
+    between may have forgotten it. (SQLAlchemy's own way, `pool_pre_ping`, opens a transaction each time and ends it: three messages.)
+    Raises InvalidatePoolError: then the pool opens new ones.
+    """
+    try:
+        if connection.driver_connection.is_closed():
+            raise ConnectionResetError("the server has ended it")
+        if time.monotonic() - record.info.get(_SINCE, math.inf) > _TRUSTED_SECONDS:
+            connection.run_async(_asked)
+    except FAILURES as error:
+        raise InvalidatePoolError(f"a connection that rested is gone: {error}") from error
+
+
+async def _asked(connection: asyncpg.Connection) -> None:
+    await connection.execute("SELECT 1")

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client import CollectorRegistry
 
 from collector.audit.app import create_app
@@ -75,6 +76,32 @@ async def test_the_audit_api_says_that_the_store_is_away_and_recovers(database: 
         assert (away.status_code, away.headers["retry-after"]) == (503, "5")
         assert away.json()["type"] == "urn:meshscribe:problem:store-unavailable"
         assert (await client.get("/v1/exchanges")).status_code == 200
+    await engine.dispose()
+
+
+async def test_connections_that_rested_while_the_server_was_restarted_are_replaced_in_silence(database: Database) -> None:
+    engine = open_engine(Sink(url=database.url))
+    app = create_app(engine, Healthy(), CollectorRegistry(), Audit(), SystemClock())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://audit") as client:
+        await asyncio.gather(*(client.get("/v1/exchanges") for _ in range(3)))
+        await asyncio.to_thread(database.postgres.stop, "immediate")
+        await asyncio.to_thread(database.postgres.start)
+        told = await asyncio.gather(*(client.get("/v1/exchanges") for _ in range(3)))
+        assert [answer.status_code for answer in told] == [200, 200, 200]
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(("rested", "is_asked"), [(0.0, False), (60.0, True)])
+async def test_a_connection_that_rested_long_is_asked_whether_it_is_alive(database: Database, rested: float, is_asked: bool) -> None:
+    engine = open_engine(Sink(url=database.url))
+    async with engine.connect() as connection:
+        backend = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+        entry = (await connection.get_raw_connection()).info
+    entry["rests since"] -= rested
+    async with engine.connect() as connection:
+        assert backend == (await connection.get_raw_connection()).driver_connection.get_server_pid()
+        [said] = await database.fetch("SELECT query FROM pg_stat_activity WHERE pid = $1", backend)
+    assert (said["query"] == "SELECT 1") == is_asked
     await engine.dispose()
 
 
