@@ -106,6 +106,11 @@ def is_bounded(query: ExchangeFilters) -> bool:
     return bool(groups(query)) or any(getattr(query, name) is not None for name in _NUMBERS) or query.text is not None
 
 
+def is_one(query: ExchangeFilters) -> bool:
+    """Whether one mark, or one number, is asked for at most."""
+    return len(groups(query)) + len(_ranges(query)) <= 1
+
+
 def conditions(query: ExchangeFilters) -> list[ColumnElement[bool]]:
     """What an exchange must fulfil, exactly, whatever the index says."""
     wanted: list[ColumnElement[bool]] = [

@@ -139,8 +139,8 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 async def test_a_query_is_ended_at_the_limit_and_its_connection_serves_on(url: str) -> None:
-    async with served(url, query_seconds=0.3) as client:
-        for _ in range(3):
+    async with served(url, query_seconds=1) as client:  # a healthy query takes no second, on a busy machine either
+        for _ in range(2):
             answer = await client("10.0.0.1").get("/v1/endless")
             assert (answer.status_code, answer.json()["type"]) == (503, "urn:meshscribe:problem:query-too-long")
             assert "audit.query_seconds" in answer.json()["detail"]
