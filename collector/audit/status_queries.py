@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, TextClause, Values, column, literal, select, text, true, union_all, values
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, TextClause, bindparam, func, literal, select, text, true, union_all
 
 from collector.audit import exchange_queries as queries
 from collector.audit.hints import in_words
@@ -76,7 +76,7 @@ def first(asked: Asked, statuses: Sequence[int], dialect: str) -> Statement:
     if dialect == "sqlite":  # it knows no LATERAL, and a statement costs it little
         found = union_all(*(select(of(literal(status)).subquery().c.id) for status in statuses)).subquery()
         return select(found.c.id).order_by(found.c.id.desc() if descending else found.c.id).limit(limit)
-    listed: Values = values(column("status", Integer), name="asked").data([(status,) for status in statuses])
+    listed = func.unnest(bindparam(None, list(statuses), ARRAY(Integer()))).table_valued("status", name="asked").render_derived()
     each = of(listed.c.status).lateral("each")
     order = each.c.id.desc() if descending else each.c.id.asc()
     return select(each.c.id).select_from(listed.join(each, true())).order_by(order).limit(limit)

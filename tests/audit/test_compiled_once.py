@@ -40,7 +40,9 @@ def compiled(engine: AsyncEngine) -> Counter[str]:
 @pytest.mark.parametrize("who", [looker(*Right), looker(*Right, reach=SOME)], ids=["sees all", "sees some"])
 async def test_no_question_is_compiled_again(store: Store, who: Any) -> None:
     filled(store, 40)
-    store.exchanges(*(exchange(NOW - number * SECOND, f"s{number}", status=404 + number % 3, namespace="models") for number in range(20)))
+    store.exchanges(
+        *(exchange(NOW - number * SECOND, f"s{number}", status=404 + 33 * (number % 5), namespace="models") for number in range(20))
+    )
     engine = store.opened()
     found = compiled(engine)
     app = create_app(engine, Parts(), CollectorRegistry(), patient(page_limit=500), Clock())
