@@ -18,7 +18,7 @@ from collector.messages.queries import without_query_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from collector.messages.log_entry import Address, Common, LogEntry, Packed, Span
+    from collector.messages.log_entry import Address, Common, LogEntry, Packed, Request, Span
 
 T = TypeVar("T")
 PEER_PRINCIPAL = "io.istio.peer_principal"  # where mTLS ends before the connection that the request is in, as at waypoints
@@ -28,19 +28,22 @@ _MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 _ENDS = (0, 6)  # AccessLogType NotSet and DownstreamEnd: the others tell of an exchange that still runs
 
 
-def is_end(entry: LogEntry) -> bool:
+# Each look at a message in an entry makes an object, unless somebody holds one: so whoever reads an entry takes `common_properties` and
+# `request` out of it once, and holds them until it is read.
+
+
+def is_end(common: Common) -> bool:
     """Whether this entry ends its exchange (not a start, a flush interval, or an upstream's own entry)."""
-    common = entry.common_properties
     return common.access_log_type in _ENDS and not common.intermediate_log_entry
 
 
-def key_of(proxy: Proxy, entry: LogEntry) -> KeyFields:
+def key_of(proxy: Proxy, common: Common, request: Request) -> KeyFields:
     """The join key of an entry, equal to that of the tap for the same stream."""
-    start = entry.common_properties.start_time
+    start = common.start_time
     told = start.seconds * 1_000_000 + start.nanos // 1000
     if not -_MAX <= told <= _MAX:
         told = numbers.clamped(told)
-    return (proxy[0], proxy[1], request_id(entry.request.request_id.encode()), told)
+    return (proxy[0], proxy[1], request_id(request.request_id.encode()), told)
 
 
 def read(entry: LogEntry, problems: list[str]) -> AccessLog:
@@ -49,7 +52,8 @@ def read(entry: LogEntry, problems: list[str]) -> AccessLog:
     status, asked, answered = response.response_code.value, request.request_body_bytes, response.response_body_bytes
     if asked > _MAX or answered > _MAX or (status and not 100 <= status <= 999):
         status, asked, answered = _known(status, asked, answered, problems)
-    method = request.request_method
+    method, has = request.request_method, common.HasField  # asked here: most of what may be told is not, and a call is saved
+    asked_with, answered_with, ended_with = request.request_headers, response.response_headers, response.response_trailers
     return AccessLog(  # by position: of 15 and more arguments with names Python makes a dict first, which costs as much as all else here
         _METHODS[method] if 0 <= method < len(_METHODS) else "",
         request.scheme,
@@ -58,26 +62,26 @@ def read(entry: LogEntry, problems: list[str]) -> AccessLog:
         request.user_agent,
         entry.protocol_version,
         status,
-        _flags(common),
+        _flags(common) if has("response_flags") else 0,
         response.response_code_details,
-        _span(common, "duration", problems),
-        _span(common, "time_to_first_upstream_rx_byte", problems),
-        _span(common, "time_to_first_downstream_tx_byte", problems),
-        _span(common, "time_to_last_downstream_tx_byte", problems),
+        _span(common.duration, problems) if has("duration") else None,
+        _span(common.time_to_first_upstream_rx_byte, problems) if has("time_to_first_upstream_rx_byte") else None,
+        _span(common.time_to_first_downstream_tx_byte, problems) if has("time_to_first_downstream_tx_byte") else None,
+        _span(common.time_to_last_downstream_tx_byte, problems) if has("time_to_last_downstream_tx_byte") else None,
         asked,
         answered,
         common.upstream_cluster,
-        _address(common, "upstream_remote_address"),
-        _address(common, "downstream_local_address"),
+        _address(common.upstream_remote_address) if has("upstream_remote_address") else "",
+        _address(common.downstream_local_address) if has("downstream_local_address") else "",
         common.route_name,
         common.upstream_request_attempt_count,
         _principal(common),
         common.upstream_transport_failure_reason,
         common.connection_termination_details,
-        _address(common, "downstream_remote_address"),
-        _named(request.request_headers),
-        _named(response.response_headers),
-        _named(response.response_trailers),
+        _address(common.downstream_remote_address) if has("downstream_remote_address") else "",
+        _named(asked_with) if asked_with else {},
+        _named(answered_with) if answered_with else {},
+        _named(ended_with) if ended_with else {},
     )
 
 
@@ -111,14 +115,11 @@ _METHODS = ("", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "T
 
 
 def _named(entries: Mapping[str, str]) -> dict[str, str]:
-    """Sorted: a map's order differs from process to process. Most are empty, and a copy of an empty one costs a microsecond."""
-    return {name: entries[name] for name in sorted(entries)} if len(entries) else {}  # faster than items()
+    """Sorted: a map's order differs from process to process."""
+    return {name: entries[name] for name in sorted(entries)}  # faster than items()
 
 
-def _span(common: Common, name: str, problems: list[str]) -> int | None:
-    if not common.HasField(name):
-        return None
-    span: Span = getattr(common, name)
+def _span(span: Span, problems: list[str]) -> int | None:
     told = span.seconds * 1_000_000 + span.nanos // 1000
     return told if 0 <= told <= _CENTURY_US else _unknown(None, numbers.DURATION_UNKNOWN, problems)
 
@@ -129,11 +130,8 @@ def _unknown(instead: T, problem: str, problems: list[str]) -> T:
     return instead
 
 
-def _address(common: Common, name: str) -> str:
+def _address(address: Address) -> str:
     """`ip:port` as Envoy prints it (IPv6 in brackets), a pipe's path, or that of a listener inside the proxy, as waypoints have."""
-    if not common.HasField(name):
-        return ""
-    address: Address = getattr(common, name)
     socket = address.socket_address
     host = socket.address
     if not host:
@@ -144,8 +142,6 @@ def _address(common: Common, name: str) -> str:
 
 
 def _flags(common: Common) -> int:
-    if not common.HasField("response_flags"):
-        return 0
     bits = 0
     for descriptor, value in common.response_flags.ListFields():
         if value:

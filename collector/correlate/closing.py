@@ -19,6 +19,7 @@ from collector.messages.tap_pb2 import METADATA, NONE, REQUEST, REQUEST_RESPONSE
 SWITCHING_PROTOCOLS = 101
 
 _NOBODY: KeyFields = ("", "", b"", 0)
+_WITHOUT_REQUESTS, _WITHOUT_RESPONSES, _WITH_REQUESTS = (NONE, METADATA), (NONE, METADATA, REQUEST), (REQUEST, REQUEST_RESPONSE)
 
 # Plain integers: enum arithmetic costs more than all else here.
 _COMPLETE = int(Completeness.COMPLETE)
@@ -37,19 +38,20 @@ _HEADERS_GAP = int(Completeness.HEADERS_GAP)
 
 def close(open_: Open, twin: int, node: Node, expects_tap: bool, expects_access_log: bool) -> Exchange:
     """The exchange as far as it is known now."""
-    tap = _tap(open_.tap, open_.access_log) if open_.tap is not None else None
-    told = _witnesses(open_, expects_tap, expects_access_log)
-    if tap is not None and open_.tap is not None:
-        if _is_blind(open_.tap, open_.access_log):
+    pieces, log = open_.tap, open_.access_log
+    told, tap = _witnesses(pieces, log, expects_tap, expects_access_log), None
+    if pieces is not None:
+        tap = _tap(pieces, log)
+        if _is_blind(pieces, log):
             told |= _NOT_TAPPED
             tap.request.size = tap.response.size = None  # it did not see what passed
         else:
-            told |= _bodies(tap) | _headers(open_.tap)
-    told |= _aborts(tap, open_.access_log)
+            told |= _bodies(tap) | _headers(pieces)
+    told |= _aborts(tap, log)
     if not told & INCOMPLETE:
         told |= _COMPLETE
-    exchange = Exchange(_key(open_, twin), open_.revision, node, told, tap, open_.access_log)
-    if open_.problems or (open_.tap is not None and open_.tap.problems):
+    exchange = Exchange(_key(open_, twin), open_.revision, node, told, tap, log)
+    if open_.problems or (pieces is not None and pieces.problems):
         exchange.problems = _problems(open_)
     if open_.start_us != open_.key[3]:
         exchange.start_told = open_.key[3]
@@ -89,7 +91,7 @@ def kept_of(open_: Open, completeness: int, keeps: bool, limits: Limits) -> tupl
         if log is not None and not open_.log_size:
             open_.log_size = size_of(log)
             open_.size += open_.log_size
-    if tap is not None and not tap.ended:
+    if tap is not None and tap.last_index is None:
         span = max(numbers.DAY_US, limits.late_us)  # it may still run, however quiet: what it tells later is a revision
     return kept, span
 
@@ -108,7 +110,7 @@ def _problems(open_: Open) -> list[str]:
 
 def _is_blind(tap: Pieces, log: AccessLog | None) -> bool:
     """Whether the tap learnt of this stream only when it was over: denied or refused before any filter could see it."""
-    if not tap.ended or tap.level == NONE or tap.response_headers is not None or tap.request_body or tap.response_body:
+    if tap.response_headers is not None or tap.request_body or tap.response_body or tap.level == NONE or tap.last_index is None:
         return False
     if tap.request_complete or tap.response_complete:
         return False
@@ -124,25 +126,24 @@ def unseen_by_filters(log: AccessLog) -> bool:
     )
 
 
-def _witnesses(open_: Open, expects_tap: bool, expects_access_log: bool) -> int:
+def _witnesses(tap: Pieces | None, log: AccessLog | None, expects_tap: bool, expects_access_log: bool) -> int:
     told = 0
-    tap, log = open_.tap, open_.access_log
     if log is None and expects_access_log:
         told |= _ACCESS_LOG_MISSING
     if tap is not None and tap.level == NONE:
         told |= _NOT_TAPPED
     elif tap is None and expects_tap:
         told |= _NOT_TAPPED if log is not None and unseen_by_filters(log) else _TAP_MISSING
-    if log is None and (tap is None or not tap.ended):
+    if log is None and (tap is None or tap.last_index is None):
         told |= _UNFINISHED
-    elif tap is not None and not tap.ended:
+    elif tap is not None and tap.last_index is None:
         told |= _HEADERS_GAP  # its end, and whatever came with it, was lost
     return told
 
 
 def _bodies(tap: Tap) -> int:
     told = 0
-    if tap.level in (REQUEST, REQUEST_RESPONSE):
+    if tap.level in _WITH_REQUESTS:
         if tap.request.gaps:
             told |= _REQUEST_BODY_GAP
         if tap.request.truncated:
@@ -175,14 +176,14 @@ def _aborts(tap: Tap | None, log: AccessLog | None) -> int:
 
 def _tap(pieces: Pieces, log: AccessLog | None) -> Tap:
     """What the tap told. Where its end was lost, the access log says how much passed."""
-    ended = pieces.ended
+    ended = pieces.last_index is not None  # as `ended`, without its call; so it is with all that every exchange passes
     request_size = pieces.request_size if ended else log.request_body_bytes if log is not None else None
     response_size = pieces.response_size if ended else log.response_body_bytes if log is not None else None
     request = assemble(pieces.request_body, request_size, pieces.request_tail)
     response = assemble(pieces.response_body, response_size, pieces.response_tail)
-    if pieces.level in (NONE, METADATA):
+    if pieces.level in _WITHOUT_REQUESTS:
         request.gaps, request.truncated, request.cut = [], False, None
-    if pieces.level in (NONE, METADATA, REQUEST):
+    if pieces.level in _WITHOUT_RESPONSES:
         response.gaps, response.truncated, response.cut = [], False, None
     return Tap(
         pieces.vm,

@@ -39,7 +39,7 @@ from collector.messages.exchange import Exchange, Fault, LedgerWindow, Node
 from collector.messages.ledger import ACCESS_LOG_ENTRIES, LATE
 
 if TYPE_CHECKING:
-    from collector.messages.log_entry import LogEntry, LogMessage
+    from collector.messages.log_entry import Common, LogEntry, LogMessage
 
 _NOT_TAPPED = int(Completeness.NOT_TAPPED)
 _TAP_MISSING = int(Completeness.TAP_MISSING)
@@ -137,9 +137,9 @@ class Correlator:
         ends = 0
         for number, part in enumerate(batch.parts, 1):
             try:
-                if part.HasField("end"):
-                    ends += 1
-                self._part(proxy, vm.name, part)
+                has_end = part.HasField("end")
+                ends += has_end
+                self._part(proxy, vm.name, part, has_end)
             except Exception as error:  # noqa: BLE001 - the other parts of the batch are sound
                 self._fault(proxy, error)
             if not number % self._limits.step:
@@ -147,16 +147,17 @@ class Correlator:
                 yield
         self._ledger.vms.take(proxy, vm, batch, ends)
 
-    def _part(self, proxy: Proxy, vm: str, part: tap_pb2.Part) -> None:
-        open_ = self._openings.streams.get((proxy[0], proxy[1], vm, part.stream))
+    def _part(self, proxy: Proxy, vm: str, part: tap_pb2.Part, ends: bool) -> None:
+        stream = part.stream
+        open_ = self._openings.streams.get((proxy[0], proxy[1], vm, stream))
         if open_ is None:
-            open_ = self._begin_stream(proxy, vm, part)
+            open_ = self._begin_stream(proxy, vm, stream, part)
             if open_ is None:
                 return
         tap = open_.tap
         if tap is None:
             raise AssertionError("a stream's exchange holds its pieces")
-        size = add(tap, part)
+        size = add(tap, part, ends)
         if size < 0:
             self._ledger.add(proxy, "repeated_parts")
             return
@@ -167,9 +168,8 @@ class Correlator:
             return
         self._openings.linger(open_, self._now)
 
-    def _begin_stream(self, proxy: Proxy, vm: str, part: tap_pb2.Part) -> Open | None:
+    def _begin_stream(self, proxy: Proxy, vm: str, stream: int, part: tap_pb2.Part) -> Open | None:
         """A stream that is not open: a new exchange, or one that was closed before. None: it had told everything."""
-        stream = part.stream
         key = (proxy[0], proxy[1], messages.request_id(part.request_id), part.start_us)
         closed = self._memory.of_stream(key, vm, stream)
         if closed is None:
@@ -194,10 +194,11 @@ class Correlator:
         logs = message.http_logs.log_entry
         counted = 0
         for number, log in enumerate(logs, 1):
-            if access_log.is_end(log):
+            common = log.common_properties
+            if access_log.is_end(common):
                 counted += 1
                 try:
-                    self._log(proxy, log)
+                    self._log(proxy, log, common)
                 except Exception as error:  # noqa: BLE001 - the other entries of the message are sound
                     self._fault(proxy, error)
             if not number % self._limits.step:
@@ -207,9 +208,10 @@ class Correlator:
         self._ledger.add(proxy, "other_entries", len(logs) - counted)
         self._ledger.add(proxy, "tcp_entries", len(message.tcp_logs.log_entry))
 
-    def _log(self, proxy: Proxy, entry: LogEntry) -> None:
+    def _log(self, proxy: Proxy, entry: LogEntry, common: Common) -> None:
         problems: list[str] = []
-        key, log = access_log.key_of(proxy, entry), access_log.read(entry, problems)
+        request = entry.request
+        key, log = access_log.key_of(proxy, common, request), access_log.read(entry, problems)
         same, closed = self._openings.of(key), self._memory.of(key)
         if (same and crowd.heard(same, log)) or (closed and memory.heard(closed, log)):
             self._ledger.add(proxy, "repeated_entries")
@@ -308,7 +310,7 @@ class Correlator:
     def _closed(self, open_: Open, keeps: bool = True) -> None:
         """What becomes of one that is open no more."""
         twin = self._memory.next_twin(open_.key) if open_.twin is None else open_.twin
-        proxy = open_.proxy
+        proxy = open_.key[:2]
         if (exchange := self._exchange(open_, proxy, twin)) is None:
             return
         skipped = self._limits.skips_probes and is_probe(open_)

@@ -24,7 +24,7 @@ def is_start(told: int, now: int) -> bool:
     """Whether what came by `now` can have begun then. Where our own clock shows a time before 2000 it is the one that is wrong."""
     if now < EPOCH_US:
         return EPOCH_US <= told <= LATEST_US
-    return max(EPOCH_US, now - BEHIND_US) <= told <= now + AHEAD_US
+    return now - BEHIND_US <= told <= now + AHEAD_US and told >= EPOCH_US
 
 
 def clamped(number: int) -> int:

@@ -12,7 +12,7 @@ from collector.correlate.state import Pieces, Stretch, Tail
 from collector.messages.tap_pb2 import REQUEST_BODY, REQUEST_RESPONSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from collector.messages import tap_pb2
 
@@ -25,8 +25,8 @@ _HEAD_BYTES = 500  # a stream without its bodies
 _MAX, _CENTURY_US = numbers.MAX, numbers.CENTURY_US
 
 
-def add(pieces: Pieces, part: tap_pb2.Part) -> int:
-    """Adds the part, returns the bytes it takes; -1: this part came before."""
+def add(pieces: Pieces, part: tap_pb2.Part, ends: bool) -> int:
+    """Adds the part, returns the bytes it takes; -1: this part came before. `ends`: it holds the stream's end."""
     size = 0
     if part.index == pieces.next and pieces.spans is None:
         pieces.next += 1  # in order, as nearly all are
@@ -49,7 +49,7 @@ def add(pieces: Pieces, part: tap_pb2.Part) -> int:
     if part.HasField("response_tail"):
         pieces.response_tail, more = _tail(pieces, pieces.response_tail, part.response_tail)
         size += more
-    if part.HasField("end"):
+    if ends:
         _end(pieces, part)
     return size
 
@@ -97,10 +97,10 @@ def _headers(pieces: Pieces, part: tap_pb2.Part) -> int:
     return size
 
 
-def _runs(pieces: Pieces, runs: Iterable[tap_pb2.Run]) -> int:
+def _runs(pieces: Pieces, runs: Sequence[tap_pb2.Run]) -> int:
     """Takes runs of chunks in, each joined with the stretch that it continues. Returns the bytes they take."""
     size = 0
-    for run in runs:
+    for run in runs[:]:  # taken out at once: whoever goes through them pays for finding that there is no more
         offset, data = run.offset, run.data
         lengths, times = run.lengths[:], run.times_us[:]  # faster than list()
         count, held = len(lengths), len(data)

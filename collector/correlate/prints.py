@@ -24,7 +24,10 @@ ExactPrint = tuple[str, int, bytes, int, int]  # caller, status, path, sizes of 
 
 def log_print(log: AccessLog) -> LogPrint:
     """What tells two access log entries with an equal key apart."""
-    return (printed(log.caller_address), printed(log.path), log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
+    caller, path = log.caller_address, log.path
+    if len(caller) > TEXT_CHARS or len(path) > TEXT_CHARS:
+        caller, path = printed(caller), printed(path)
+    return (caller, path, log.duration_us, log.status, log.request_body_bytes, log.response_body_bytes)
 
 
 def printed(text: str) -> str:

@@ -76,9 +76,16 @@ class Packed(Protocol):
 
 
 class Common(Told, Protocol):
-    """What log entries of all protocols have: AccessLogCommon. Its spans and addresses are read by name."""
+    """What log entries of all protocols have: AccessLogCommon."""
 
     start_time: Span
+    duration: Span
+    time_to_first_upstream_rx_byte: Span
+    time_to_first_downstream_tx_byte: Span
+    time_to_last_downstream_tx_byte: Span
+    upstream_remote_address: Address
+    downstream_local_address: Address
+    downstream_remote_address: Address
     access_log_type: int
     intermediate_log_entry: bool
     upstream_cluster: str

@@ -208,13 +208,13 @@ class LedgerMetrics:
         if away := _members(data.get("away")):
             self._away.labels(self._label("away", away.get("reason", "unknown"))).inc(_members(data["window"])["seconds"])
 
-    def without_usage(self, service: str, reason: UsageAbsence) -> None:
-        """Counts a call that would be billed if its usage were known."""
-        self._untold.labels(self._label("service", service, self.SERVICES), reason).inc()
+    def without_usage(self, service: str, reason: UsageAbsence, calls: int) -> None:
+        """Counts calls that would be billed if their usage were known."""
+        self._untold.labels(self._label("service", service, self.SERVICES), reason).inc(calls)
 
-    def mirrored(self, service: str) -> None:
-        """Counts a call that would be billed if its host did not say that it is a copy."""
-        self._mirrored.labels(self._label("service", service, self.SERVICES)).inc()
+    def mirrored(self, service: str, calls: int) -> None:
+        """Counts calls that would be billed if their host did not say that they are copies."""
+        self._mirrored.labels(self._label("service", service, self.SERVICES)).inc(calls)
 
     def _label(self, kind: str, reason: str, most: int = REASONS) -> str:
         known = self._labels[kind]

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from collector.errors import BadInputError
 from collector.messages import access_log
 from collector.messages.tap_pb2 import Batch, Level
-from collector.receive.wire import MAX_LABELS, MAX_NODE_BYTES, MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_log_message
+from collector.receive.wire import MAX_LABELS, MAX_NODE_BYTES, MAX_RUNS, SMALL_BYTES, at_most, check_batch, check_entries, check_log_message
 
 if TYPE_CHECKING:
     from envoy.config.core.v3.base_pb2 import Node
@@ -32,7 +32,7 @@ _KEPT = ("NAMESPACE", "WORKLOAD_NAME", "CLUSTER_ID", "NAME", "SERVICE_ACCOUNT")
 
 def parse_batch(payload: bytes, max_parts: int = MAX_PARTS, compressed: bool = False) -> Batch:
     """A tap batch with node id, vm and sequence. Raises BadInputError; ExcessError where there is too much of something."""
-    check_batch(payload, max_parts, compressed or len(payload) > SMALL_BYTES)
+    longest = check_batch(payload, max_parts, compressed or len(payload) > SMALL_BYTES)
     try:
         batch = Batch.FromString(payload)
     except DecodeError as error:
@@ -41,7 +41,7 @@ def parse_batch(payload: bytes, max_parts: int = MAX_PARTS, compressed: bool = F
     _check_name("vm", batch.vm, MAX_VM_CHARS)
     if batch.sequence < 1:
         raise BadInputError("sequence is missing: expected 1 or more")
-    _check_amounts(batch, len(payload), max_parts)
+    _check_amounts(batch, len(payload), longest, max_parts)
     return batch
 
 
@@ -55,13 +55,14 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
 
     Raises BadInputError; ExcessError where there is too much of something.
     """
-    check_log_message(payload, max_entries)
+    is_large = len(payload) > LARGE_LOG_BYTES
+    check_log_message(payload, max_entries, is_large)
     try:
-        message = access_log.parse(payload)
+        message = _parsed(payload, max_entries)
     except DecodeError as error:
         raise BadInputError(f"not an envoy.service.accesslog.v3.StreamAccessLogsMessage: {error}") from None
-    at_most(access_log.count_entries(message), max_entries, "entries (ingest.max_batch_parts)")
-    if len(payload) > LARGE_LOG_BYTES:
+    check_entries(access_log.count_entries(message), len(payload), max_entries)
+    if is_large:
         _check_logged_headers(message)
     if not message.HasField("identifier"):
         if not source:
@@ -75,8 +76,17 @@ def parse_log_message(payload: bytes, source: str, max_entries: int = MAX_PARTS)
     return node.id, message
 
 
-def _check_amounts(batch: Batch, size: int, max_parts: int) -> None:
-    """What is looked at only where there are bytes enough for it costs an ordinary batch nothing."""
+def _parsed(payload: bytes, max_entries: int) -> StreamAccessLogsMessage:
+    """Raises DecodeError; ExcessError where a text is to be mended, which costs much for each entry, and there are too many."""
+    try:
+        return StreamAccessLogsMessage.FromString(payload)
+    except DecodeError:
+        check_log_message(payload, max_entries)
+        return access_log.parse(payload)
+
+
+def _check_amounts(batch: Batch, size: int, longest: int, max_parts: int) -> None:
+    """What is looked at only where there are bytes enough for it costs an ordinary batch nothing. `longest`: the bytes of that part."""
     parts = batch.parts
     at_most(len(parts), max_parts, "parts (ingest.max_batch_parts)")
     at_most(len(batch.node.labels), MAX_LABELS, "labels in node.labels")
@@ -84,7 +94,7 @@ def _check_amounts(batch: Batch, size: int, max_parts: int) -> None:
     at_most(len(batch.totals.abandoned), MAX_REASONS, "reasons in totals.abandoned")
     if size > MAX_NODE_BYTES:
         at_most(batch.node.ByteSize(), MAX_NODE_BYTES, "bytes in node")
-    if size > 2 * MAX_RUNS:
+    if longest > 2 * MAX_RUNS:  # a run takes two bytes at least
         at_most(max([len(part.runs) for part in parts], default=0), MAX_RUNS, "runs in one part")
     if size > MAX_CHUNKS:
         chunks = sum(max(len(run.lengths), len(run.times_us)) for part in parts for run in part.runs)

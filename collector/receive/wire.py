@@ -31,15 +31,19 @@ class ExcessError(BadInputError):
     """It holds more of something than any proxy sends: it is refused before it costs what that would take."""
 
 
-def check_batch(payload: bytes, max_parts: int, closely: bool = True) -> None:
-    """Raises ExcessError for a tap batch with too many parts, or labels, or too much besides; `closely`: or runs."""
-    parts = node = rest = 0
-    most = min(max_parts, FEW + len(payload) // LEAST_BYTES)
+def check_batch(payload: bytes, max_parts: int, closely: bool = True) -> int:
+    """The bytes of the longest part. Raises ExcessError for a tap batch with too many parts, or labels, or too much besides; `closely`: or
+    runs.
+    """
+    parts = node = rest = longest = 0
+    most = _most(len(payload), max_parts)
     for number, start, end in walk(payload, 0, len(payload)):
         if number == _PART:
             parts += 1
             if parts > most:
                 _refuse_many(most, max_parts, "parts")
+            if end - start > longest:
+                longest = end - start
             if closely:
                 _check_inside(payload, start, end, _RUN, min(MAX_RUNS, (end - start) // LEAST_RUN), "runs or more in one part")
         elif number == _NODE:
@@ -50,19 +54,32 @@ def check_batch(payload: bytes, max_parts: int, closely: bool = True) -> None:
         else:
             rest += end - start + 2
             at_most(rest, REST_BYTES, "bytes or more besides node and parts")
+    return longest
 
 
-def check_log_message(payload: bytes, max_entries: int) -> None:
-    """Raises ExcessError for a log message with too many entries."""
+def check_log_message(payload: bytes, max_entries: int, closely: bool = True) -> None:
+    """Raises ExcessError for a log message with too many lists; `closely`: or entries, which else are counted when it is parsed."""
     entries = 0
-    most = min(max_entries, FEW + len(payload) // LEAST_BYTES)
+    most = _most(len(payload), max_entries)
     for lists, (number, start, end) in enumerate(walk(payload, 0, len(payload)), 1):
         at_most(lists, MAX_LISTS, "fields or more")
-        if number in _LOGS:
+        if closely and number in _LOGS:
             for _ in walk(payload, start, end):  # they hold nothing but entries
                 entries += 1
                 if entries > most:
                     _refuse_many(most, max_entries, "entries")
+
+
+def check_entries(entries: int, size: int, max_entries: int) -> None:
+    """Raises ExcessError for a log message of so many bytes with too many entries."""
+    most = _most(size, max_entries)
+    if entries > most:
+        _refuse_many(most, max_entries, "entries")
+
+
+def _most(size: int, limit: int) -> int:
+    """Parts or entries that a message of so many bytes may hold."""
+    return min(limit, FEW + size // LEAST_BYTES)
 
 
 def _refuse_many(most: int, limit: int, what: str) -> NoReturn:
@@ -94,6 +111,8 @@ def walk(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
                 start += 1
             elif at + 1 < end and (high := data[at + 1]) < 0x80:  # nearly all: of two bytes, for which a call costs more than the rest
                 length, start = length & 0x7F | high << 7, at + 2
+            elif at + 2 < end and (top := data[at + 2]) < 0x80:  # and those with bodies: of three
+                length, start = length & 0x7F | (high & 0x7F) << 7 | top << 14, at + 3
             else:
                 length, start = _varint(data, at, end)
             at = start + length

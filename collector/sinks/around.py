@@ -8,23 +8,23 @@ from typing import Protocol
 import orjson
 
 from collector.messages.columns import ExchangeColumns
-from collector.messages.event import LEDGER_TYPE, Output, Place
+from collector.messages.event import LEDGER_TYPE, Output, Place, Untold
 from collector.messages.usage import UsageAbsence
 from collector.sinks.protocol import Sink
 
 
 class Meter(Protocol):
-    """What is told of each window, and of each call that no bill has, that is stored."""
+    """What is told of each window, and of calls that no bill has, that are stored."""
 
     def window(self, data: dict[str, object]) -> None:
         """`data`: see messages/ledger_data.py."""
         ...
 
-    def without_usage(self, service: str, reason: UsageAbsence) -> None:
+    def without_usage(self, service: str, reason: UsageAbsence, calls: int) -> None:
         """See messages/event.py: Untold."""
         ...
 
-    def mirrored(self, service: str) -> None:
+    def mirrored(self, service: str, calls: int) -> None:
         """See messages/event.py: Output."""
         ...
 
@@ -51,16 +51,22 @@ class CountedSink:
         """See Sink."""
         await self._sink.write(journal, outputs, high)
         exchanges = list[ExchangeColumns]()
+        unbilled: dict[Untold | str, int] = {}  # in the order in which they came: added up first, as a counter takes more time than a sum
         for output in outputs:
-            if output.untold is not None:
-                self._meter.without_usage(*output.untold)
-            if output.mirrored is not None:
-                self._meter.mirrored(output.mirrored)
+            if (untold := output.untold) is not None:
+                unbilled[untold] = unbilled.get(untold, 0) + 1
+            if (mirrored := output.mirrored) is not None:
+                unbilled[mirrored] = unbilled.get(mirrored, 0) + 1
             for event in output.events:
                 if event.type == LEDGER_TYPE:
                     self._meter.window(orjson.loads(event.data))
                 elif isinstance(event.columns, ExchangeColumns):
                     exchanges.append(event.columns)
+        for what, calls in unbilled.items():
+            if isinstance(what, Untold):
+                self._meter.without_usage(*what, calls)
+            else:
+                self._meter.mirrored(what, calls)
         if self._usage is not None:
             self._usage.count(exchanges)
 

@@ -73,11 +73,11 @@ def test_at_the_bound_of_gaps_nothing_is_lost_and_the_stream_is_never_called_who
     pieces = Pieces("vm", 1)
     count = 2 * (spans.SPANS_KEPT + 5)
     for index in range(0, count, 2):
-        assert add(pieces, tap_pb2.Part(index=index)) >= 0
+        assert add(pieces, tap_pb2.Part(index=index), False) >= 0
     assert pieces.torn
     assert len(pieces.spans or ()) <= 2 * spans.SPANS_KEPT
     for index in range(1, count, 2):
-        assert add(pieces, tap_pb2.Part(index=index)) >= 0
+        assert add(pieces, tap_pb2.Part(index=index), False) >= 0
     pieces.last_index = count - 1
     assert not pieces.whole
 
@@ -103,5 +103,5 @@ def test_pieces_of_a_body_in_any_order_are_joined_as_they_were() -> None:
     for index, offset in enumerate([0, 2, 8, 4, 6]):
         part = tap_pb2.Part(index=index)
         part.runs.add(direction=tap_pb2.RESPONSE_BODY, offset=offset, data=b"%02d" % offset, lengths=[1, 1], times_us=[offset, offset])
-        assert add(pieces, part) > 0
+        assert add(pieces, part, False) > 0
     assert [(s.offset, s.end, b"".join(s.data)) for s in pieces.response_body] == [(0, 4, b"0002"), (8, 10, b"08"), (4, 8, b"0406")]
