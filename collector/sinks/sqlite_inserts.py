@@ -34,11 +34,15 @@ class Inserts:
 
     def write(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         """In their order."""
+        if not rows:
+            return
         self._learn(rows)
         whole = len(rows) // ROWS_AT_ONCE * ROWS_AT_ONCE
         for start in range(0, whole, ROWS_AT_ONCE):
             connection.execute(self._many, self._values(rows[start : start + ROWS_AT_ONCE]))
-        connection.executemany(self._one, (self._values((row,)) for row in rows[whole:]))
+        if whole < len(rows):
+            values, width = self._values(rows[whole:]), len(self._told)
+            connection.executemany(self._one, [values[at : at + width] for at in range(0, len(values), width)])
 
     def _learn(self, rows: Sequence[Row]) -> None:
         """Takes in those columns in which one of the rows has a value that the statement does not say."""
