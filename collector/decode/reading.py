@@ -236,7 +236,7 @@ class Reading:
             return None
         try:
             value = self._read(body, text)
-            body.json_whole = isinstance(value, dict | list)
+            body.json_whole = type(value) is dict or type(value) is list  # `dict | list` is made anew at each look
             return value
         except NotJSONError as error:
             if body.whole:

@@ -19,6 +19,7 @@ from collector.messages.usage import RecordedUsage, UsageConflict, UsageName
 Estimator = Callable[[str, str], int | None]  # model and text: its tokens; None: not known for this model
 Count = int | float
 _LARGEST = (1 << 63) - 1
+_NUMBERS = (int, float)  # `int | float` would be made anew at each look, which takes longer than the look
 _CONFLICTS = 8
 _OTHER, _ODD = 48, 8  # numbers under their own paths, and members that could not be understood
 _DEPTH, _ITEMS = 4, 8  # of objects in each other, and of a list, that are looked through
@@ -40,7 +41,7 @@ _RUNNING, _FINAL, _STANDING = Told
 
 def count(value: object, name: str = "") -> Count | None:
     """A number as a count: of 0 to 2^63-1, and whole (42.0 is) but for seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not 0 <= value <= _LARGEST:
         return None
     return value if isinstance(value, float) and not value.is_integer() and name in FRACTIONS else _whole(value)
 

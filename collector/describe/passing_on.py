@@ -5,9 +5,10 @@ of both exchanges tells, by who remembers (correlate/passed.py), and asked only 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
-from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once, numbers_of
+from collector.describe.hops import CHOSEN_BY_CALLERS, HIDDEN, Once
 from collector.describe.identity import owner
 from collector.messages.addresses import address_in
 from collector.messages.captured import Decoded
@@ -21,6 +22,8 @@ _UNIQUE = 16  # characters of an id that no other answer has
 _TRACE_ID = slice(3, 35)  # of the header `traceparent`
 _new = tuple.__new__  # makes a named tuple past its own Python function, in half the time
 _USED = ("completion_tokens", "prompt_tokens", "total_tokens")
+_NOT_TOLD = ASKED | {"other"}
+_address_in = lru_cache(1024)(address_in)  # a proxy reports by the thousand
 
 
 def told_first_of(answers: Once | None, seen: Redacted, service: Service, decoded: Decoded, identity: str) -> Callable[[bool], bool] | None:
@@ -41,8 +44,11 @@ def told_first_of(answers: Once | None, seen: Redacted, service: Service, decode
 
 def _numbers(decoded: Decoded) -> dict[str, int | float]:
     """What the server told that it used."""
-    numbers = numbers_of(decoded.usage)
-    return {name: number["value"] for name, number in numbers if name not in ASKED and number["provenance"] != "estimated"}
+    told: dict[str, int | float] = {}
+    for name, number in decoded.usage.items():  # as `numbers_of`, in one go
+        if isinstance(number, dict) and name not in _NOT_TOLD and number["provenance"] != "estimated":
+            told[name] = number["value"]
+    return told
 
 
 def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, numbers: dict[str, int | float], of_model: bool) -> ToldAnswer:
@@ -51,10 +57,11 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
         if called in numbers:
             used = f"{called} {numbers[called]}"
             break
-    answer = decoded.inference.get("id", "")
-    if answer and (len(answer) < _UNIQUE or decoded.inference.get("protocol") in CHOSEN_BY_CALLERS or HIDDEN in answer):
+    inference = decoded.inference
+    answer = inference.get("id", "")
+    if answer and (len(answer) < _UNIQUE or inference.get("protocol") in CHOSEN_BY_CALLERS or HIDDEN in answer):
         answer = ""
-    exchange, traced = seen.exchange, seen.request.get("traceparent")
+    exchange, traced, start_us = seen.exchange, seen.request.get("traceparent"), seen.start_us
     node = exchange.node
     namespace, name = owner(node, service)
     told = (
@@ -65,12 +72,12 @@ def _told(seen: Redacted, service: Service, decoded: Decoded, identity: str, num
         traced[_TRACE_ID] if traced else "",
         used,
         every,
-        address_in(node.id),
+        _address_in(node.id),
         caller_address(exchange),
         node.sender,
         caller_principal(exchange)[0],
-        seen.start_us,
-        seen.start_us + (seen.duration_us or 0),
+        start_us,
+        start_us + (seen.duration_us or 0),
         of_model,
     )
     return _new(ToldAnswer, told)

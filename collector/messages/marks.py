@@ -24,6 +24,7 @@ NAMES = (
     "policy",
 )  # fmt: skip
 _OF_CALLER = ("consumer", "user", "agent", "session")
+_BY_CALLER = frozenset(_OF_CALLER)
 _TOOLS = 16  # of one choice
 _BREAKS = str.maketrans(dict.fromkeys(map(chr, [*range(32), 127]), "\ufffd"))
 
@@ -42,6 +43,23 @@ def line(made: str) -> str:
 
 def marks(record: Any) -> str:
     """All marks of a record, each between line breaks. `record`: a Record, or what JSON gives back of one."""
+    inference, caller, service = record.get("inference") or {}, record.get("caller") or (), record.get("service") or {}
+    if "choices" in inference or "mcp" in inference or "trace" in record or not _BY_CALLER.isdisjoint(caller):
+        return _marks(record)
+    if service.get("annotations") or service.get("labels"):
+        return _marks(record)
+    policy, streamed = record.get("policy"), bool(inference["streamed"]) if "streamed" in inference else None
+    return _usual(policy["rule"] if policy else None, inference.get("protocol"), inference.get("operation"), streamed)
+
+
+@lru_cache(1024)
+def _usual(rule: str | None, protocol: str | None, operation: str | None, streamed: bool | None) -> str:
+    """Of a record that has no other marks than of these. Cached: whole batches are of one kind."""
+    told = {"protocol": protocol, "operation": operation} | ({} if streamed is None else {"streamed": streamed})
+    return _marks({"policy": None if rule is None else {"rule": rule}, "inference": told})
+
+
+def _marks(record: Any) -> str:
     # Once per exchange: members are asked for one by one, which is three times as fast as a table of paths.
     found: list[str] = []
     if caller := record.get("caller"):

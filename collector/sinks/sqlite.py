@@ -11,19 +11,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import orjson
-from sqlalchemy import Table
-from sqlalchemy.dialects import sqlite as dialect
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.errors import PermanentError, RetryableError
 from collector.messages.event import Output, Place
 from collector.sinks.protocol import BEGINNING
 from collector.sinks.said import Said, Sayings
+from collector.sinks.sqlite_inserts import Inserts
 from collector.sinks.texts import write_sqlite
 from collector.sqlite.turns import turn
 from collector.store import postings, schema
@@ -63,13 +60,6 @@ _OF_THE_DATA = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _ADD_HOURS, _ADD_DAYS = with_marks(schema.usage_hours), with_marks(schema.usage_days)
-ROWS_AT_ONCE = 25  # in one statement: each statement gives up the interpreter lock once
-
-
-def _insert(table: Table, rows: int) -> str:
-    names = [column.name for column in table.columns]
-    statement = insert(table).values([dict.fromkeys(names)] * rows).on_conflict_do_nothing(index_elements=["id"])
-    return str(statement.compile(dialect=dialect.dialect(paramstyle="qmark")))
 
 
 class _RepeatedError(Exception):
@@ -90,7 +80,7 @@ class SqliteSink:
         self._sayings = sayings  # None: texts are not searched
         self._maker = RowMaker()
         self._book = Book(counting)
-        self._inserts = {table.name: (_insert(table, 1), _insert(table, ROWS_AT_ONCE)) for table in _TABLES}
+        self._inserts = {table.name: Inserts(table) for table in _TABLES}
 
     async def high(self, journal: str) -> Place:
         return await self._run(lambda c: self._read_high(c, journal))
@@ -142,7 +132,7 @@ class SqliteSink:
                 self._compare(connection)
             revised = self._exchanges(connection, rows.exchanges, repeated) if rows.exchanges else []
             for table, found in (("payloads", rows.payloads), ("ledger", rows.ledger)):
-                self._insert(connection, table, found)
+                self._inserts[table].write(connection, found)
             connection.executemany(postings.SQLITE, postings.of_rows(rows.exchanges))
             if self._sayings and said:
                 write_sqlite(connection, self._sayings, said, revised)
@@ -174,7 +164,7 @@ class SqliteSink:
         new = self._new(connection, rows) if repeated else rows
         new, late = without_ended(new, edge(ended)) if ended else (new, [])
         before = connection.total_changes
-        self._insert(connection, "exchanges", new)
+        self._inserts["exchanges"].write(connection, new)
         if connection.total_changes - before != len(new):
             raise _RepeatedError
         revised = connection.execute(_REVISED, (orjson.dumps([row[EXCHANGE] for row in rows]),)).fetchall()
@@ -185,13 +175,6 @@ class SqliteSink:
             connection.executemany(_ADD_HOURS, deltas.by_hour())
             connection.executemany(_ADD_DAYS, deltas.by_day())
         return [one[0] for one in revised]
-
-    def _insert(self, connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
-        one, many = self._inserts[table]
-        whole = len(rows) // ROWS_AT_ONCE * ROWS_AT_ONCE
-        for start in range(0, whole, ROWS_AT_ONCE):
-            connection.execute(many, tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE])))
-        connection.executemany(one, rows[whole:])
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)

@@ -38,14 +38,13 @@ ON CONFLICT DO NOTHING
 
 
 class _Batch:
-    """The exchanges of a batch that began in one bucket."""
+    """The exchanges of a batch that began in one bucket. `hashes`: of each exchange those of its marks, packed."""
 
-    __slots__ = ("counts", "hashes", "ids")
+    __slots__ = ("hashes", "ids")
 
     def __init__(self) -> None:
         self.ids: list[bytes] = []
-        self.counts = bytearray()
-        self.hashes: list[int] = []
+        self.hashes: list[bytes] = []
 
 
 def bucket_of(identity: str) -> int:
@@ -110,6 +109,7 @@ def postings(found: Iterable[tuple[str, str | None]]) -> list[Posting]:
     """The rows of a batch of exchanges, given as (event id, column of marks)."""
     batches: dict[int, _Batch] = {}
     made: list[Posting] = []
+    known: dict[str, bytes] = {}  # most exchanges of a batch have the same marks as others
     for identity, column in found:
         if not column or column == NONE:
             continue
@@ -121,18 +121,28 @@ def postings(found: Iterable[tuple[str, str | None]]) -> list[Posting]:
         elif len(batch.ids) == _MOST:
             made.append(_row(bucket, batch))
             batch = batches[bucket] = _Batch()
-        hashes = [crc32(mark) for mark in column[1:-1].encode("utf-8", "replace").split(b"\n")]
+        hashes = known.get(column)
+        if hashes is None:
+            hashes = known[column] = _packed(map(crc32, column[1:-1].encode("utf-8", "replace").split(b"\n")))
         batch.ids.append(packed)
-        batch.counts.append(len(hashes))
-        batch.hashes += hashes
+        batch.hashes.append(hashes)
     return [*made, *(_row(bucket, batch) for bucket, batch in sorted(batches.items()))]
 
 
 def _row(bucket: int, batch: _Batch) -> Posting:
     ids = b"".join(batch.ids)
     number = int.from_bytes(blake2b(ids, digest_size=8).digest(), signed=True)
-    told = len(batch.ids).to_bytes(2, "little") + bytes(batch.counts) + ids + _packed(batch.hashes)
-    return bucket, number, _packed(set(batch.hashes)), told
+    counts = bytes([len(hashes) // _HASH for hashes in batch.hashes])
+    told = len(batch.ids).to_bytes(2, "little") + counts + ids + b"".join(batch.hashes)
+    # The different ones, in the order that a set of numbers gives them.
+    return bucket, number, _packed(_different(batch.hashes)), told
+
+
+def _different(hashes: Iterable[bytes]) -> set[int]:
+    numbers = array("I", b"".join(dict.fromkeys(hashes)))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return set(numbers)
 
 
 def _packed(hashes: Iterable[int]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -52,16 +53,17 @@ class Deltas:
         self._late(late, marked)
         own = {row[ID] for row in new} if marked else set[str]()
         behind = own.intersection(row.id for row in marked)
-        for row in new:
-            key = row[KEY]
-            if key is not None and not (behind and row[ID] in behind):
-                self.count(row[TIME], key, row[REVISION], row[USAGE])
+        # Most calls of a batch are alike: they are counted first, and added up together.
+        counted = (row for row in new if row[KEY] is not None and not (behind and row[ID] in behind))
+        alike = Counter([(row[TIME] // HOUR_US, row[KEY], row[REVISION], row[USAGE]) for row in counted])
+        for (hour, key, revision, usage), calls in alike.items():
+            self.count(hour * HOUR_US, key, revision, usage, calls)
         for old in marked:
             if old.key is not None and old.id not in own and old.id >= self.ended:
                 self.count(old.time_us, old.key, old.revision, old.usage, -1)
 
     def count(self, time_us: int, key: int, revision: int, usage: str | None, sign: int = 1) -> None:
-        """One call."""
+        """One call, or as many as `sign` says; below 0 they are taken back."""
         cell = ((time_us if 0 <= time_us <= LATEST_US else 0) // HOUR_US, key)
         sums = self.hours.get(cell)
         if sums is None:
