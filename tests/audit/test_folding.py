@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count, pairwise
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -189,6 +190,7 @@ def _most(pairs: set[tuple[int, int]], room: list[int]) -> int:
     return best(0, tuple(room))
 
 
+@pytest.mark.slow
 def test_five_hundred_repeats_that_could_all_belong_together_are_folded_at_once() -> None:
     """As many as are read, all at one time and place, a third of them without a place to go."""
     outers = [Node(f"g{n:03}", "gateway", 0, 1000, "10.0.0.1:1", "10.0.0.1") for n in range(170)]

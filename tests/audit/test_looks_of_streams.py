@@ -89,6 +89,7 @@ async def test_what_a_tail_showed_last_is_told_when_its_reader_leaves(sqlite_sto
     assert all(any(one.encode() in look["exchanges"] for look in looks) for one in ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 async def test_each_page_of_an_export_is_a_look_that_names_its_exchanges(sqlite_store: Store, form: str) -> None:
     ids = stored(sqlite_store, 1200)

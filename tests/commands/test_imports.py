@@ -13,6 +13,7 @@ OTHERS = {"asyncio", "envoy", "google", "opentelemetry"}
 LOADED = "import sys\nfrom collector.cli import main\ntry:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "needless"),
     [

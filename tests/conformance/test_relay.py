@@ -129,6 +129,7 @@ async def _holds(end: End, expected: list[Event]) -> bool:
     return set(await end.ids()) == set(ids(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 async def test_after_a_crash_it_goes_on_at_its_place(pair: Pair, behind: bool) -> None:
     made = outputs(chats(20))
@@ -147,6 +148,7 @@ async def test_after_a_crash_it_goes_on_at_its_place(pair: Pair, behind: bool) -
     assert max(held.values()) == 1, "a place that was written was not kept"
 
 
+@pytest.mark.slow
 async def test_one_that_stops_at_any_time_and_starts_again_gives_each_journal_whole(pair: Pair) -> None:
     one, two = [exchange(Place(n, 0), NOW_US + n, salt=f"a{n}", request=b"{}", data=_record(n)) for n in range(1, 30)], []
     two = [exchange(Place(n, 0), NOW_US + n, salt=f"b{n}", data=_record(n)) for n in range(1, 30)]
@@ -234,6 +236,7 @@ async def test_a_large_event_neither_fails_nor_stops_the_others(pair: Pair) -> N
         assert body in (await pair.end.data()).values()
 
 
+@pytest.mark.slow
 async def test_a_dead_target_is_waited_for_and_holds_up_nobody(pair: Pair) -> None:
     made = outputs(chats(30))
     expected = events_of(made, pair.origin, pair.end)

@@ -40,6 +40,7 @@ def same_key(count: int, **more: object) -> list[Told]:
     return [Told(n, path=f"/{n}", **more) for n in range(count)]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("logs_first", [False, True])
 def test_each_of_many_twins_finds_its_entry(asked: list[int], backwards: bool, logs_first: bool) -> None:
@@ -60,6 +61,7 @@ def test_each_of_many_twins_finds_its_entry(asked: list[int], backwards: bool, l
     assert asked[0] < 20 * COUNT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("addressed", [False, True])
 def test_twins_that_never_fit_cost_no_more(asked: list[int], addressed: bool) -> None:
     told = [replace(t, addressed=addressed) for t in same_key(COUNT)]

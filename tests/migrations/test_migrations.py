@@ -227,6 +227,7 @@ def test_several_migrations_of_a_server_at_once_are_one(empty_database: Database
     assert Store(empty_database.url).look(differences) == []
 
 
+@pytest.mark.slow
 def test_several_migrations_of_a_file_at_once_are_one(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/e.db"
     assert at_once(url) == [0, 0, 0]

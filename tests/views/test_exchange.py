@@ -97,6 +97,7 @@ async def test_a_damaged_row_of_its_call_takes_no_other_page_away(world: World, 
     assert "damaged" in (await world.see(f"/exchanges/{damaged}")).text
 
 
+@pytest.mark.slow
 async def test_of_a_very_long_text_a_page_shows_the_beginning_and_says_how_much_more_there_is(world: World) -> None:
     await world.put(outputs([chat(1, "word " * 60_000)]))
     page = await world.see(await opened(world))

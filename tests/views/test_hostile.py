@@ -65,6 +65,7 @@ async def test_payloads_in_every_field_stay_text(world: World, corpus: list[str]
         harmless(await world.see(link))
 
 
+@pytest.mark.slow
 async def test_what_is_written_into_the_address_stays_text(world: World) -> None:
     for text in TEMPLATES:
         for path in ("/", "/losses", "/services", "/access", "/usage"):
