@@ -19,6 +19,8 @@ from collector.demo.child import leashed
 from tests.support import warm_start
 from tests.support.waits import until
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 ROOT = Path(__file__).parents[1]
 FINDS = """
 import json, os, signal, sys, threading
@@ -72,7 +74,6 @@ def finds(popen: Kind, session: bool, folder: Path) -> tuple[dict[str, Any], str
     return json.loads(out), err, process.returncode
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("session", [False, True])
 def test_it_finds_what_a_process_of_its_own_finds(tmp_path: Path, session: bool) -> None:
     found = finds(warm_start.Popen, session, tmp_path)
@@ -118,7 +119,6 @@ print("begun")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ENDS)
 def test_it_ends_as_a_process_of_its_own_ends(way: str) -> None:
     command = [sys.executable, "-c", ENDING + ENDS[way]]
@@ -164,7 +164,6 @@ def test_it_can_be_stopped_and_goes_on(popen: Kind) -> None:
         assert until(lambda: state(process.pid), lambda found: found == "S") == "S"
 
 
-@pytest.mark.slow
 def test_nothing_is_left_when_the_tester_is_killed() -> None:
     environment = {**os.environ, "COLD_STARTS": ""}
     with subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as parent:

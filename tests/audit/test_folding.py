@@ -202,6 +202,7 @@ def test_five_hundred_repeats_that_could_all_belong_together_are_folded_at_once(
     assert all(link.ambiguous for link in folded.links.values())
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_no_recursion() -> None:
     chain = [Node(f"g{n:04}", "gateway", n, 10_000 - n, f"10.0.0.1:{n + 1}", "10.0.0.1") for n in range(2000)]
     for outer, inner in pairwise(chain):

@@ -19,6 +19,8 @@ from tests.audit.rows import JOURNAL, NOW, SECOND, Store, exchange
 from tests.commands.conftest import Server
 from tests.support import warm_start
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 COMMAND = [sys.executable, "-c", "from collector.cli import main; main()"]
 
 
@@ -88,7 +90,6 @@ def _comes(lines: queue.Queue[str]) -> bool:
     return True
 
 
-@pytest.mark.slow
 def test_tail_shows_what_is_stored_late_and_ends_with_0_on_ctrl_c(tailing: Process, store: Store) -> None:
     late = exchange(NOW - 500 * SECOND, "late", position=1 << 20)
     store.exchanges(late)
@@ -97,7 +98,6 @@ def test_tail_shows_what_is_stored_late_and_ends_with_0_on_ctrl_c(tailing: Proce
     assert tailing.err.empty()
 
 
-@pytest.mark.slow
 def test_tail_outlives_the_server_and_misses_nothing(tailing: Process, server: Server) -> None:
     server.close()
     assert "Waiting" in until(tailing.err, "does not answer")
@@ -110,7 +110,6 @@ def test_tail_outlives_the_server_and_misses_nothing(tailing: Process, server: S
         again.close()
 
 
-@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_failure(server: Server) -> None:
     server.store.exchanges(*(exchange(NOW - n * SECOND, data=b'{"id":"%d","x":"%s"}' % (n, b"y" * 5000)) for n in range(300)))
     done = subprocess.run(
@@ -137,7 +136,6 @@ def test_a_reader_that_has_enough_is_no_failure(server: Server) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.slow
 @pytest.mark.cold
 def test_a_whole_collector_starts_answers_and_stops(tmp_path: Path) -> None:
     settings = {"MESHSCRIBE_INGEST__PORT": "0", "MESHSCRIBE_INGEST__GRPC_PORT": "0", "MESHSCRIBE_AUDIT__PORT": "0"}

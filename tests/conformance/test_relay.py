@@ -220,6 +220,7 @@ async def test_a_dead_letter_can_be_sent_again(pair: Pair) -> None:
     assert sorted(await pair.end.ids()) == sorted(ids(expected))
 
 
+@pytest.mark.slow
 async def test_a_large_event_neither_fails_nor_stops_the_others(pair: Pair) -> None:
     body = os.urandom(3 << 20)
     if isinstance(pair.origin, KafkaOrigin):
@@ -265,6 +266,7 @@ def _another(origin: Origin) -> Origin:
     return KafkaOrigin(origin.settings) if isinstance(origin, KafkaOrigin) else origin
 
 
+@pytest.mark.slow
 async def test_what_was_begun_is_finished_when_it_is_stopped(pair: Pair) -> None:
     made = outputs(chats(4))
     await pair.origin.fill(JOURNAL, made)

@@ -75,6 +75,7 @@ def test_twins_that_never_fit_cost_no_more(asked: list[int], addressed: bool) ->
     assert asked[0] < 80 * COUNT
 
 
+@pytest.mark.slow
 def test_late_twins_are_revised_in_no_more_time(asked: list[int]) -> None:
     told = same_key(COUNT)
     tape = Tape()

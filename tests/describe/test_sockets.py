@@ -79,6 +79,7 @@ def test_a_revision_tells_all_answers_again_in_place_of_the_first() -> None:
     assert (first["revision"], second["revision"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_rules_withhold_the_frames_and_not_the_usage() -> None:
     [plain], [ruled] = described(), described(rules=Rules(["**.content"], [r"\d{3}-\d{4}"]))
     bare, hidden = record(plain), record(ruled)

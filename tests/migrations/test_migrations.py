@@ -180,6 +180,7 @@ def test_a_migration_that_is_broken_off_is_done_when_it_is_begun_anew(store: Sto
     assert store.look(differences) == []
 
 
+@pytest.mark.slow
 def test_every_migration_can_be_taken_back(store: Store) -> None:
     migrate(store.url)
     for revision in [*revisions()[-2::-1], "base"]:

@@ -84,6 +84,7 @@ async def test_its_call_its_trace_and_its_session_are_a_click_away(world: World)
     assert len([link for link in (await world.see(call)).links() if link.startswith("/exchanges/")]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "value"), [("status", "text"), ("duration_us", "x"), ("time_us", "x"), ("time_us", -1)])
 async def test_a_damaged_row_of_its_call_takes_no_other_page_away(world: World, column: str, value: object) -> None:
     await world.put(outputs([chat(1), chat(2)]))
