@@ -104,6 +104,7 @@ def test_any_forest_folds_back_exactly(forest: list[Node], random: object) -> No
     assert not any(link.ambiguous for link in folded.links.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(100))
 @given(forests(), st.data())
 def test_clocks_that_are_a_little_apart_change_nothing(forest: list[Node], data: st.DataObject) -> None:

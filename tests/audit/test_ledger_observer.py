@@ -172,6 +172,7 @@ async def _judge(
         assert totals["state"] == expected
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(history=histories, absent=st.booleans(), since=st.integers(0, 6), length=st.integers(1, 16), limit=st.integers(1, 4))
 def test_the_ledger_says_what_an_observer_knows_who_saw_everything(

@@ -62,6 +62,7 @@ async def test_a_tail_without_texts_names_none(sqlite_store: Store) -> None:
         assert [(look["count"], look["shown"]) for look in looks_in(sqlite_store)] == [(0, 0), (3, 0)]
 
 
+@pytest.mark.slow
 async def test_a_tail_with_texts_ends_where_its_look_cannot_be_written(sqlite_store: Store) -> None:
     stored(sqlite_store, 3)
     async with written_down(sqlite_store, seconds=0.05) as writer:
@@ -77,6 +78,7 @@ async def test_a_tail_with_texts_ends_where_its_look_cannot_be_written(sqlite_st
         renamed(sqlite_store, "away", "looks")
 
 
+@pytest.mark.slow
 async def test_what_a_tail_showed_last_is_told_when_its_reader_leaves(sqlite_store: Store) -> None:
     ids = stored(sqlite_store, TELL_EACH + 2)
     async with written_down(sqlite_store) as writer:

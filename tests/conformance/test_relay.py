@@ -179,6 +179,7 @@ def _record(number: int) -> bytes:
     )
 
 
+@pytest.mark.slow
 async def test_a_poison_event_goes_to_the_dead_letters_and_the_rest_goes_on(pair: Pair) -> None:
     made = outputs(chats(20))
     await pair.origin.fill(JOURNAL, made)

@@ -226,6 +226,7 @@ def test_one_that_never_rests_is_told_while_it_is_open() -> None:
     assert ["href" in record["response"]["body"] for record in records] == [False] * 4 + [True]
 
 
+@pytest.mark.slow
 def test_usage_is_told_two_intervals_after_it_passed_at_the_latest() -> None:
     one = connection()
     for number in range(40):

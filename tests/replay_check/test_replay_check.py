@@ -140,6 +140,7 @@ def digests_of(number: int) -> dict[str, baseline.Digests]:
     return command.digests(recording.read().first(number))
 
 
+@pytest.mark.slow
 def test_one_byte_of_one_event_is_seen(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     file = tmp_path / "baseline"
     baseline.write(file, "", "", digests_of(200))

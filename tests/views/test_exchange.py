@@ -55,6 +55,7 @@ async def test_it_can_be_copied_as_curl_as_a_command_and_as_a_link(world: World)
     assert copies[2].startswith("http://audit/exchanges/")
 
 
+@pytest.mark.slow
 async def test_one_whose_rights_end_somewhere_reads_on_inside_of_them(world: World) -> None:
     await world.put(outputs([chat(1), chat(2)]))
     world.looker = Looker(Person("ada", "token"), dict.fromkeys(Right, Reach(namespaces=frozenset(("demo",)))))
