@@ -10,7 +10,7 @@ STORE ?= sqlite
 TESTERS ?= 4
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test check lint bench replay-check soak fuzz lock proto wasm wasm-verify test-kubernetes clean
+.PHONY: help venv demo test check quick lint bench replay-check soak fuzz lock proto wasm wasm-verify test-kubernetes clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -31,7 +31,10 @@ demo: venv ## The whole of it on this machine: real Envoys, a model server, the 
 test: lint ## Static checks, unit, property, mesh and fault tests, TESTERS=4 files at a time; CI also rebuilds the filter (.ci/run)
 	$(PYTEST) -q -n $(TESTERS) -m "not soak" --durations=25
 
-check: lint ## The fast tests only, without Envoy, databases, brokers and browsers; property tests try a tenth
+check: venv ## Static checks and, beside them, the fast tests only, without Envoy, databases, brokers and browsers; property tests try a tenth
+	@$(MAKE) --no-print-directory -j2 lint quick
+
+quick: venv
 	$(PYTEST) -q -n auto -m "not slow and not soak and not mesh" --hypothesis-profile=quick --durations=10
 
 lint: venv ## Format, lint, types, import rules

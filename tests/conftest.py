@@ -31,6 +31,8 @@ pytest_plugins = [
     "tests.support.leftovers",
     "tests.support.made_once",
     "tests.support.postgres",
+    "tests.support.quick_stops",
+    "tests.support.routes_once",
     "tests.support.testers",
     "tests.support.warm_start",
 ]

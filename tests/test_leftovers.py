@@ -28,6 +28,7 @@ def test_two():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("passes", "blamed"), [(False, "test_one"), (True, "test_two")])
 def test_a_complaint_is_that_of_the_test_that_left_it(tmp_path: Path, passes: bool, blamed: str) -> None:
     (tmp_path / "test_them.py").write_text(TESTS.format(passes=passes))

@@ -50,6 +50,7 @@ def test_a_store_that_holds_something_is_migrated(tmp_path: Path) -> None:
         assert store.execute("SELECT count(*) FROM exchanges").fetchall() == [(0,)]
 
 
+@pytest.mark.slow  # it is waited for, 5 s
 def test_a_new_store_that_somebody_writes_to_is_told(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "e.db", isolation_level=None)) as store:
         store.execute("BEGIN EXCLUSIVE")
@@ -61,6 +62,8 @@ def test_clients_trust_the_same_authorities(monkeypatch: pytest.MonkeyPatch) -> 
     default = httpx.create_ssl_context()
     assert made_once.trusting().get_ca_certs() == default.get_ca_certs()
     assert made_once.trusting() is made_once.trusting()
+    assert made_once.trusting(trust_env=False).get_ca_certs() == httpx.create_ssl_context(trust_env=False).get_ca_certs()
+    assert made_once.trusting(trust_env=False) is made_once.trusting(trust_env=False)
     assert made_once.trusting(False).verify_mode == ssl.CERT_NONE
     own = httpx.create_ssl_context()
     assert made_once.trusting(own) is own

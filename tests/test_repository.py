@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,18 @@ def test_values_of_which_no_type_is_known_are_few() -> None:
     assert sum(bool(re.search(r"\bAny\b", line)) for path in files for line in path.read_text().splitlines()) < 100
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All below: functions stand in statements alone, and expressions are nine tenths of a tree."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, name, ()):
+            yield inner
+            yield from statements(inner)
+
+
 def test_no_function_is_longer_than_60_lines() -> None:
     long = []
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in statements(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno > 60:
                 long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")  # noqa: PERF401 the nested loops read better
     assert long == []

@@ -19,6 +19,8 @@ from collector.demo.child import leashed
 from tests.support import warm_start
 from tests.support.waits import until
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 ROOT = Path(__file__).parents[1]
 FINDS = """
 import json, os, signal, sys, threading

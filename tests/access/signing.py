@@ -7,6 +7,7 @@ import ssl
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,7 +33,9 @@ class ScriptedProvider:
         self._runner: web.AppRunner | None = None
 
     @staticmethod
+    @cache
     def new_key(kid: str) -> RSAKey:
+        """The same for the same name in all tests: to find its primes takes longer than most tests."""
         return RSAKey.generate_key(2048, {"kid": kid, "use": "sig"})
 
     @property

@@ -358,6 +358,7 @@ def real_provider() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 async def test_a_provider_that_is_not_ours_logs_a_browser_in(door: Doors, real_provider: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("any", encoding="utf-8")
     oidc = Oidc(issuer=real_provider, audience="web", client_id="web", client_secret_file=tmp_path / "secret")

@@ -196,10 +196,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
-            path.write_bytes(_tables())
         self.engine = create_engine(f"sqlite:///{path}")
-        metadata.create_all(self.engine)
+        if path.exists():
+            metadata.create_all(self.engine)
+        else:
+            path.write_bytes(_tables())
 
     @property
     def url(self) -> str:

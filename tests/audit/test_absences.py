@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ class Compared(int):
         return int(self) >= int(other)
 
 
+@pytest.mark.slow
 def test_an_item_does_not_look_at_each_absence() -> None:
     away = Absences(10_000, [(Compared(10 * n), Compared(10 * n + 5)) for n in range(10_000)], [])
     Compared.times = 0

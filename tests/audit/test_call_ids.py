@@ -24,6 +24,7 @@ async def test_revisions_that_were_superseded_are_no_hops(api: Api) -> None:
     assert len(call["hops"]) == 1
 
 
+@pytest.mark.slow
 async def test_an_id_that_is_repeated_without_end_is_told_in_part(api: Api) -> None:
     api.store.exchanges(*(exchange(NOW + n * SECOND, request_id="load", position=n) for n in range(MOST + 1)))
     answer = (await api.get("/v1/calls/load")).json()

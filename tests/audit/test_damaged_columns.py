@@ -91,6 +91,7 @@ async def client(hit: Store, request: pytest.FixtureRequest) -> AsyncIterator[ht
     await engine.dispose()
 
 
+@pytest.mark.slow
 async def test_a_value_of_another_kind_breaks_no_answer(client: httpx.AsyncClient) -> None:
     broken = []
     known = [name(NOW + at * SECOND) for at in range(len(HIT[exchanges]))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count, pairwise
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +104,7 @@ def test_any_forest_folds_back_exactly(forest: list[Node], random: object) -> No
     assert not any(link.ambiguous for link in folded.links.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(100))
 @given(forests(), st.data())
 def test_clocks_that_are_a_little_apart_change_nothing(forest: list[Node], data: st.DataObject) -> None:
@@ -189,6 +191,7 @@ def _most(pairs: set[tuple[int, int]], room: list[int]) -> int:
     return best(0, tuple(room))
 
 
+@pytest.mark.slow
 def test_five_hundred_repeats_that_could_all_belong_together_are_folded_at_once() -> None:
     """As many as are read, all at one time and place, a third of them without a place to go."""
     outers = [Node(f"g{n:03}", "gateway", 0, 1000, "10.0.0.1:1", "10.0.0.1") for n in range(170)]
@@ -200,6 +203,7 @@ def test_five_hundred_repeats_that_could_all_belong_together_are_folded_at_once(
     assert all(link.ambiguous for link in folded.links.values())
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_no_recursion() -> None:
     chain = [Node(f"g{n:04}", "gateway", n, 10_000 - n, f"10.0.0.1:{n + 1}", "10.0.0.1") for n in range(2000)]
     for outer, inner in pairwise(chain):

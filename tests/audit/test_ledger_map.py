@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from collector.access.looker import Reach, Right
 from collector.audit.pages import PORTIONS, Portions
 from tests.audit.conftest import Api, serving
@@ -88,6 +90,7 @@ async def test_what_lies_outside_the_span_is_in_no_cell(api: Api) -> None:
     assert sum(cell["received"] for cell in one["cells"]) == 5
 
 
+@pytest.mark.slow
 async def test_more_proxies_than_are_held_are_said_to_be_left_out(api: Api) -> None:
     api.store.ledger(*(window(NOW - MINUTE, f"node-{number}", received=1) for number in range(PORTIONS.map_proxies)))
     assert "truncated" not in await drawn(api, since="2h")

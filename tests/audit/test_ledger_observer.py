@@ -172,6 +172,7 @@ async def _judge(
         assert totals["state"] == expected
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(history=histories, absent=st.booleans(), since=st.integers(0, 6), length=st.integers(1, 16), limit=st.integers(1, 4))
 def test_the_ledger_says_what_an_observer_knows_who_saw_everything(
@@ -180,6 +181,7 @@ def test_the_ledger_says_what_an_observer_knows_who_saw_everything(
     kept.judge(history, absent, since, since + length, limit)
 
 
+@pytest.mark.slow
 def test_also_where_there_are_more_late_arrivals_than_are_looked_up_at_once(tmp_path: Path) -> None:
     history = [Loss(proxy, minute, (4, 2, 1), {}, {}, {}, (3, 1, 1), 1 + minute) for proxy in PROXIES for minute in range(6)]
     with keeping(tmp_path, Portions(cured_windows=1, cured_starts=1)) as kept:

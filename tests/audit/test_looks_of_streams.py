@@ -62,6 +62,7 @@ async def test_a_tail_without_texts_names_none(sqlite_store: Store) -> None:
         assert [(look["count"], look["shown"]) for look in looks_in(sqlite_store)] == [(0, 0), (3, 0)]
 
 
+@pytest.mark.slow
 async def test_a_tail_with_texts_ends_where_its_look_cannot_be_written(sqlite_store: Store) -> None:
     stored(sqlite_store, 3)
     async with written_down(sqlite_store, seconds=0.05) as writer:
@@ -77,6 +78,7 @@ async def test_a_tail_with_texts_ends_where_its_look_cannot_be_written(sqlite_st
         renamed(sqlite_store, "away", "looks")
 
 
+@pytest.mark.slow
 async def test_what_a_tail_showed_last_is_told_when_its_reader_leaves(sqlite_store: Store) -> None:
     ids = stored(sqlite_store, TELL_EACH + 2)
     async with written_down(sqlite_store) as writer:
@@ -89,6 +91,7 @@ async def test_what_a_tail_showed_last_is_told_when_its_reader_leaves(sqlite_sto
     assert all(any(one.encode() in look["exchanges"] for look in looks) for one in ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 async def test_each_page_of_an_export_is_a_look_that_names_its_exchanges(sqlite_store: Store, form: str) -> None:
     ids = stored(sqlite_store, 1200)

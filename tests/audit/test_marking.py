@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from collector.audit.marked import Bounds, Sought, find
@@ -22,6 +23,7 @@ def older(number: int) -> dict[str, Any]:
     return {**row(number, NOW - number * 600 * SECOND), **dict.fromkeys(NEW)}
 
 
+@pytest.mark.slow
 async def test_old_exchanges_become_as_findable_as_new_ones(store: Store) -> None:
     count = AT_ONCE + 30
     expected = {row(number, NOW - number * 600 * SECOND)["id"]: row(number, NOW - number * 600 * SECOND) for number in range(count)}

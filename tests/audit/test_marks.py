@@ -99,6 +99,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 async def test_a_filter_finds_what_a_look_at_every_record_finds_however_little_is_looked_at_for_a_page(store: Store) -> None:
     rows = filled(store)
     engine = store.opened()

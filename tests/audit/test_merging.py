@@ -50,6 +50,7 @@ async def counts(engine: AsyncEngine) -> dict[str, int]:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 4, 1000])
 async def test_filters_find_the_same_however_far_it_has_come(store: Store, steps: int) -> None:
     rows = filled(store, 40)
@@ -87,6 +88,7 @@ class Disturbed:
 SEVERAL = [({"user": "u3"}, 20), ({"policy": "default", "streamed": "true"}, 20)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("filters", "least"), SEVERAL)
 @pytest.mark.parametrize("descending", [True, False])
 async def test_nobody_is_missed_nor_told_twice_while_batches_become_runs(

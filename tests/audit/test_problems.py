@@ -32,6 +32,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_parameter_makes_a_fault(api_for_fuzzing: object, data: st.DataObject) -> None:

@@ -18,6 +18,7 @@ FILTERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", FILTERS)
 async def test_few_rows_and_many_rows_give_the_same_pages(store: Store, filters: dict[str, str]) -> None:
     paths, statuses = ("/v1/a", "/v2/b", "/v1/c"), (200, 503, 404, 500)

@@ -53,6 +53,7 @@ def is_asked(asked: str, status: int | None) -> bool:
     return status is not None and any(one in (str(status), f"{status // 100}xx") for one in asked.split(","))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ASKED)
 async def test_pages_have_what_a_look_at_every_row_finds(sink: Sink, stored: Stored, asked: str) -> None:
     engine = open_engine(sink)

@@ -164,6 +164,7 @@ async def test_several_journals_are_followed_each_at_its_place(tail: Tailed) -> 
     assert (await again.told()).id == f"{JOURNAL}:2:0,topic/0:1:0"
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_is_told_how_many_were_left_out_and_where(store: Store, api: Api) -> None:
     async with tailed(store, Portions(tail_waiting_bytes=1)) as tail:
         await _is_slow(tail, api)
@@ -246,6 +247,7 @@ async def test_nobody_looks_when_nobody_reads(sqlite_store: Store) -> None:
         assert await ids(again, 1) == wanted
 
 
+@pytest.mark.slow
 async def test_a_hundred_readers_are_one_look(sqlite_store: Store) -> None:
     async with tailed(sqlite_store, Portions(tail_look_seconds=3600.0), client_tails=100) as tail:
         several = [await tail.reader(f"namespace=prod&status={200 + number % 20}") for number in range(100)]
@@ -256,6 +258,7 @@ async def test_a_hundred_readers_are_one_look(sqlite_store: Store) -> None:
         assert len(statements) <= 6, statements
 
 
+@pytest.mark.slow
 async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = iter([OperationalError("", {}, Exception("away"))] * 3)
     real = tails.news

@@ -165,6 +165,7 @@ def told(seed: int = 1, count: int = 60) -> list[tuple[Output, str, str]]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_search_finds_what_a_look_at_every_conversation_finds(store: Store, ask: Ask, seed: int) -> None:
     talks = told(seed)
@@ -180,6 +181,7 @@ async def test_a_search_finds_what_a_look_at_every_conversation_finds(store: Sto
     assert [json.loads(one)["id"] for one in lines[:-1]] == brute("refund", talks)[::-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(max_size=60), st.text(alphabet="\"'()*:^-+&|!<>~{}\\ aANDORNEAR0", max_size=40)))
 async def test_nothing_that_is_asked_is_read_as_more_than_words(ask: Ask, asked: str) -> None:
@@ -227,6 +229,7 @@ async def test_who_may_not_see_texts_may_not_search_them(store: Store, ask: Ask)
     assert len((await ask.get("/v1/export", half, text="refund")).text.splitlines()) == len(brute("refund", own)) + 1
 
 
+@pytest.mark.slow
 async def test_what_may_not_be_seen_changes_no_page_of_a_search(tmp_path: Path) -> None:
     """Two worlds that differ only in that."""
     talks = told(3, 120)
@@ -324,6 +327,7 @@ def _lines(store: Store) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 async def test_of_more_different_words_than_a_server_holds_the_first_are_found_and_the_exchange_is_stored(store: Store, ask: Ask) -> None:
     """Postgres refuses a tsvector of more than 1 MiB, and with it would refuse the batch."""
     most = Search(text=True, exchange_bytes=1 << 20)

@@ -138,6 +138,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return migrated(request).url
 
 
+@pytest.mark.slow
 async def test_a_query_is_ended_at_the_limit_and_its_connection_serves_on(url: str) -> None:
     async with served(url, query_seconds=1) as client:  # a healthy query takes no second, on a busy machine either
         for _ in range(2):
@@ -147,6 +148,7 @@ async def test_a_query_is_ended_at_the_limit_and_its_connection_serves_on(url: s
         assert (await client("10.0.0.1").get("/v1/exchanges?limit=1")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_sixty_endless_queries_of_one_client_stop_no_other(url: str) -> None:
     async with served(url, query_seconds=2) as client:
         greedy, other = client("10.0.0.1"), client("10.0.0.2")
@@ -176,6 +178,7 @@ async def test_a_store_that_hangs_is_given_up_and_named(database: Database, capl
     assert len([record for record in caplog.records if "query is given up" in record.getMessage()]) == 1
 
 
+@pytest.mark.slow
 async def test_a_deadline_ends_what_a_file_works_on_in_its_thread(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path}/events.db")
     engine = open_engine(Sink(url=f"sqlite:///{tmp_path}/events.db"))

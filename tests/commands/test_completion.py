@@ -15,6 +15,8 @@ from tests.commands.conftest import Server
 from tests.support import warm_start
 from tests.support.waits import until
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 
 def offered(url: str, typed: str) -> list[str]:
     """What bash would offer for this line."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from collector.cli import app
@@ -138,6 +139,7 @@ def test_a_bug_in_one_trial_is_its_result() -> None:
     assert [(one.ok, one.detail) for one in found] == [(False, "ZeroDivisionError: oh"), (True, "fine")]
 
 
+@pytest.mark.slow
 def test_a_trial_that_hangs_in_its_loop_holds_up_no_other() -> None:
     mended = threading.Event()
 
@@ -156,6 +158,7 @@ HUNG_NAMES = "import socket, threading; socket.getaddrinfo = lambda *_, **__: th
 COMMAND = "from collector.cli import main; main()"
 
 
+@pytest.mark.slow
 def test_a_process_ends_whatever_hangs(tmp_path: Path) -> None:
     """Neither a read of a dead disk, here a pipe without a writer, nor a name lookup can be cancelled."""
     os.mkfifo(tmp_path / "pipe")

@@ -110,6 +110,7 @@ def through(api: AuditClient, transport: httpx.BaseTransport) -> None:
     api._http = httpx.Client(transport=transport)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ndjson", "csv", "parquet"])
 def test_one_that_was_ended_goes_on_to_the_same_bytes(cli: Cli, server: Server, filled: list[Any], tmp_path: Path, kind: str) -> None:
     job = Job({"order": "asc"}, kind, 4)

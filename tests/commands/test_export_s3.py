@@ -44,6 +44,7 @@ def buckets() -> Iterator[Buckets]:
     server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ndjson", "parquet"])
 def test_parts_and_manifest_are_objects_of_the_bucket(cli: Cli, store: Store, buckets: Buckets, kind: str) -> None:
     rows: list[dict[str, Any]] = [exchange(NOW + n * 1000) for n in range(7)]

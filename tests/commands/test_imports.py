@@ -13,6 +13,7 @@ OTHERS = {"asyncio", "envoy", "google", "opentelemetry"}
 LOADED = "import sys\nfrom collector.cli import main\ntry:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "needless"),
     [
@@ -29,6 +30,7 @@ def test_a_command_loads_only_what_it_uses(arguments: str, needless: set[str]) -
     assert loaded & needless == set()
 
 
+@pytest.mark.slow
 def test_the_access_logs_listener_waits_for_no_library_that_it_does_not_use() -> None:
     """Each tenth of a second before it listens costs access log entries (docs/restarts.md)."""
     code = "import sys, collector.app, collector.roles.all\nprint(*sys.modules)"

@@ -19,6 +19,8 @@ from tests.audit.rows import JOURNAL, NOW, SECOND, Store, exchange
 from tests.commands.conftest import Server
 from tests.support import warm_start
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 COMMAND = [sys.executable, "-c", "from collector.cli import main; main()"]
 
 

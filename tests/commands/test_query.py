@@ -29,6 +29,7 @@ def test_nothing_found_is_said_and_is_no_failure(cli: Cli) -> None:
     assert "No exchange matches" in told.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "expected"), [("0", 250), ("230", 230), ("100", 100), ("7", 7)])
 def test_pages_are_followed_up_to_the_limit(cli: Cli, store: Store, limit: str, expected: int) -> None:
     rows = [exchange(NOW - n * SECOND) for n in range(250)]

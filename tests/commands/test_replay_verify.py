@@ -249,6 +249,7 @@ def damage_page(path: Path, of: str) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 async def test_a_damaged_index_is_told_and_repaired(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     async with lab.running(entries(chats(COUNT))):

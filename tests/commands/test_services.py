@@ -44,6 +44,7 @@ def collector(tmp_path: Path) -> Iterator[str]:
         process.close()
 
 
+@pytest.mark.slow
 def test_services_and_their_versions_are_shown_with_how_fresh_they_are(collector: str) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return warm_start.run(

@@ -97,6 +97,7 @@ def change(tmp_path: Path, statement: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

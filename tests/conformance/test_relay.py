@@ -129,6 +129,7 @@ async def _holds(end: End, expected: list[Event]) -> bool:
     return set(await end.ids()) == set(ids(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 async def test_after_a_crash_it_goes_on_at_its_place(pair: Pair, behind: bool) -> None:
     made = outputs(chats(20))
@@ -147,6 +148,7 @@ async def test_after_a_crash_it_goes_on_at_its_place(pair: Pair, behind: bool) -
     assert max(held.values()) == 1, "a place that was written was not kept"
 
 
+@pytest.mark.slow
 async def test_one_that_stops_at_any_time_and_starts_again_gives_each_journal_whole(pair: Pair) -> None:
     one, two = [exchange(Place(n, 0), NOW_US + n, salt=f"a{n}", request=b"{}", data=_record(n)) for n in range(1, 30)], []
     two = [exchange(Place(n, 0), NOW_US + n, salt=f"b{n}", data=_record(n)) for n in range(1, 30)]
@@ -177,6 +179,7 @@ def _record(number: int) -> bytes:
     )
 
 
+@pytest.mark.slow
 async def test_a_poison_event_goes_to_the_dead_letters_and_the_rest_goes_on(pair: Pair) -> None:
     made = outputs(chats(20))
     await pair.origin.fill(JOURNAL, made)
@@ -218,6 +221,7 @@ async def test_a_dead_letter_can_be_sent_again(pair: Pair) -> None:
     assert sorted(await pair.end.ids()) == sorted(ids(expected))
 
 
+@pytest.mark.slow
 async def test_a_large_event_neither_fails_nor_stops_the_others(pair: Pair) -> None:
     body = os.urandom(3 << 20)
     if isinstance(pair.origin, KafkaOrigin):
@@ -234,6 +238,7 @@ async def test_a_large_event_neither_fails_nor_stops_the_others(pair: Pair) -> N
         assert body in (await pair.end.data()).values()
 
 
+@pytest.mark.slow
 async def test_a_dead_target_is_waited_for_and_holds_up_nobody(pair: Pair) -> None:
     made = outputs(chats(30))
     expected = events_of(made, pair.origin, pair.end)
@@ -262,6 +267,7 @@ def _another(origin: Origin) -> Origin:
     return KafkaOrigin(origin.settings) if isinstance(origin, KafkaOrigin) else origin
 
 
+@pytest.mark.slow
 async def test_what_was_begun_is_finished_when_it_is_stopped(pair: Pair) -> None:
     made = outputs(chats(4))
     await pair.origin.fill(JOURNAL, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ def exchanges(correlator: Correlator, entries: list[Entry]) -> list[Exchange]:
     return [one.item for entry in entries for one in correlator.feed(entry) if isinstance(one.item, Exchange)]
 
 
+@pytest.mark.slow
 def test_an_endless_stream_closes_itself_and_none_of_its_neighbours() -> None:
     tape, vm, near = Tape(), Vm(), Vm("00000000000000bb", node=NEIGHBOUR)
     told = [Told(n, start_us=T0 + n, request_id=f"near-{n}") for n in range(NEIGHBOURS)]

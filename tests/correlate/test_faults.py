@@ -70,6 +70,7 @@ def test_an_entry_with_many_faults_is_one_letter(monkeypatch: pytest.MonkeyPatch
     assert closed.item.data == tape.entries[0].payload
 
 
+@pytest.mark.slow
 def test_a_large_entry_is_fed_in_steps_that_join_to_the_same() -> None:
     told = [Told(n, start_us=T0 + n) for n in range(2000)]
     tape = Tape()

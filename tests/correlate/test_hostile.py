@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from envoy.service.accesslog.v3 import als_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,6 +120,7 @@ def numbers_in(told: Any) -> list[int]:
     return [n for one in told for n in numbers_in(one)] if isinstance(told, list | tuple) else []
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(payloads, st.sampled_from([0.01, 1.0, 15.0, 70.0])), max_size=8))
 @settings(max_examples=examples(400))
 def test_nothing_that_comes_ends_it_and_a_checkpoint_always_holds(messages: list[tuple[tuple[Kind, bytes], float]]) -> None:

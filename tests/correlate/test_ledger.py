@@ -177,6 +177,7 @@ def some(counted: Counted) -> dict[tuple[Proxy, int], dict[str, int]]:
     return {key: counts for key, counts in kept.items() if counts}
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 @settings(max_examples=examples(400))
 def test_the_ledger_says_what_an_observer_knows(seed: int) -> None:

@@ -75,6 +75,7 @@ def logs_with_headers(tape: Tape, vm: Vm) -> None:
     tape.log(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fill",
     [
@@ -144,6 +145,7 @@ def closed_streams(tape: Tape) -> None:
     tape.log(log_message(told))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fill", "bound"), [(vms, 700_000), (holes, 40_000), (labels, 150_000), (reasons, 40_000), (closed_streams, 900_000)]
 )
@@ -163,6 +165,7 @@ def test_long_request_ids_forget_earlier() -> None:
     assert len(correlator._memory.snapshot()[0]) < 70
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_a_small_exchange_is_small_in_memory_and_in_a_checkpoint() -> None:
     tape, correlator, count = Tape(), Correlator(LIMITS), 2_000
     made = [tap_pb2.Part(stream=n, request_id=b"r", start_us=T0 + n, level=tap_pb2.METADATA, end=tap_pb2.End()) for n in range(count)]

@@ -40,6 +40,7 @@ def same_key(count: int, **more: object) -> list[Told]:
     return [Told(n, path=f"/{n}", **more) for n in range(count)]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("logs_first", [False, True])
 def test_each_of_many_twins_finds_its_entry(asked: list[int], backwards: bool, logs_first: bool) -> None:
@@ -60,6 +61,7 @@ def test_each_of_many_twins_finds_its_entry(asked: list[int], backwards: bool, l
     assert asked[0] < 20 * COUNT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("addressed", [False, True])
 def test_twins_that_never_fit_cost_no_more(asked: list[int], addressed: bool) -> None:
     told = [replace(t, addressed=addressed) for t in same_key(COUNT)]
@@ -73,6 +75,7 @@ def test_twins_that_never_fit_cost_no_more(asked: list[int], addressed: bool) ->
     assert asked[0] < 80 * COUNT
 
 
+@pytest.mark.slow
 def test_late_twins_are_revised_in_no_more_time(asked: list[int]) -> None:
     told = same_key(COUNT)
     tape = Tape()

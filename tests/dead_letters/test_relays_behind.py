@@ -48,6 +48,7 @@ async def told(folder: Path, reached: int, **changes: str) -> tuple[list[str | N
     return faults, found, receiver.ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reached", "is_sent"), [(1, False), (2, True), (3, True)])
 async def test_who_has_passed_it_gets_it_and_who_has_not_will_come_upon_it(tmp_path: Path, reached: int, is_sent: bool) -> None:
     assert await told(tmp_path, reached) == ([None], [1, 2, 3], [GIVEN[1].events[0].id] if is_sent else [])

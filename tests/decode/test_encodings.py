@@ -105,6 +105,7 @@ def test_cuts_never_change_the_bytes(name, cuts):
     assert unpacked.ends == sorted(unpacked.ends)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACK)
 def test_a_bomb_is_stopped_by_its_ratio(name):
     bomb = PACK[name](bytes(64 << 20))
@@ -129,6 +130,7 @@ def test_a_large_body_is_stopped_at_its_size(name):
     assert "more than 100000 bytes" in unpacked.problem
 
 
+@pytest.mark.slow
 def test_a_stacked_bomb_is_stopped():
     bomb = gzip.compress(gzip.compress(bytes(256 << 20)))
     assert "the rest is not read" in unpack(bomb, ["gzip", "gzip"], (), DEFAULT).problem

@@ -67,6 +67,7 @@ def test_any_bytes_are_read_to_an_end(data, limit):
     eventstream.count_is_over(data, limit)
 
 
+@pytest.mark.slow
 def test_many_bytes_that_could_begin_a_message_are_looked_at_once():
     for data in (bytes(256 << 10), random.Random(1).randbytes(256 << 10), b"\0\0\0\x10\0\0" * 40_000):
         assert eventstream.start(data) == len(data)

@@ -217,6 +217,7 @@ def test_any_bytes_are_looked_through_once(data, most, limit):
     assert isinstance(trailing_elements(data + b"]", frozenset("a")), tuple)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"[" + b"[" * 3_000_000, b"[" + b'{"a":' * 700_000, b"[" + b"{}," * 900_000, b"[" + b" ," * 2_000_000])
 def test_hostile_arrays_stay_within_their_bounds(body):
     decoded = decode(array(body, response_whole=False))

@@ -106,6 +106,7 @@ def test_encodings_and_line_ends_change_nothing(name: str, coding: str, newline:
     assert decode(packed).inference == decode(m.CALLS[name]).inference
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(max(300, FUZZ_BYTES // 20_000))
 def test_any_mutation_is_never_a_fault() -> None:
     chance = random.Random(FUZZ_BYTES)

@@ -225,6 +225,7 @@ def test_lengths_that_differ_are_none():
 # Bounds
 
 
+@pytest.mark.slow
 def test_work_stays_linear():
     """Each of these was made to be looked through again with every event."""
     fragment = t.delta({"tool_calls": [call("}", index=0)]})

@@ -263,6 +263,7 @@ def test_events_of_any_shape_are_never_a_fault(events, path):
 SHORT_TAILS = Limits(tail_bytes=64)
 
 
+@pytest.mark.slow
 def test_any_bytes_at_all_are_never_a_fault():
     chance, done = random.Random(3), 0
     kinds = list(SOCKETS.values())

@@ -71,6 +71,7 @@ def test_answers_to_one_prompt_of_sglang_share_it() -> None:
     assert usage == {"prompt_tokens": reported(11), "completion_tokens": reported(12)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "each"), [(4097, 1), (4097, 3), (5000, 7), (5000, 5000), (9000, 4096)])
 def test_answers_beyond_those_that_are_kept_are_added_up_too(number: int, each: int) -> None:
     answers = [generated(index, 5, 2, True) for index in range(number)]

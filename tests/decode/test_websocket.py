@@ -176,6 +176,7 @@ def test_a_sender_may_end_its_deflate_stream_and_begin_anew():
     assert read(wire + wire)[0] == [b"abc", b"abc"]
 
 
+@pytest.mark.slow
 def test_any_bytes_at_all_are_read_without_a_fault():
     chance, done = random.Random(5), 0
     kinds = [

@@ -13,6 +13,8 @@ import pytest
 
 from collector.demo.child import Child, ChildError
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 IGNORES_SIGTERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 

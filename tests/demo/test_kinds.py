@@ -33,6 +33,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         server.process.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READ_AS)
 def test_it_is_read_with_its_usage(http: httpx.Client, name: str) -> None:
     [call] = [call for call in CALLS if call.what == name]
@@ -48,6 +49,7 @@ def test_it_is_read_with_its_usage(http: httpx.Client, name: str) -> None:
         assert (decoded.inference["answer_count"], decoded.inference["closed"]) == (2, {"code": 1000})
 
 
+@pytest.mark.slow
 def test_a_client_that_is_no_part_of_the_demo_is_answered_too(http: httpx.Client) -> None:
     with connect(f"ws://127.0.0.1:{http.base_url.port}/v1/responses") as socket:
         socket.send('{"type":"response.create"}')
@@ -61,6 +63,7 @@ def test_frames_are_those_of_websockets(size: int) -> None:
     assert framed(Opcode.CLOSE, b"\x03\xe8") == close()
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_is_not_taken_up_is_an_error_as_of_any_call(http: httpx.Client, tmp_path: Path) -> None:
     [call] = [call for call in CALLS if call.upgrade]
     with Ports() as ports, client(ports.take()) as nowhere, pytest.raises(httpx.HTTPError):

@@ -15,6 +15,8 @@ from collector.demo.parts import ModelServer
 from collector.demo.ports import Ports
 from collector.demo.traffic import CALLS, STREAMED, chat, client, send
 
+pytestmark = pytest.mark.slow  # it starts processes
+
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:

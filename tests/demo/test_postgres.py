@@ -23,6 +23,7 @@ def server(tmp_path: Path) -> Iterator[Postgres]:
     server.stop()
 
 
+@pytest.mark.slow
 async def test_it_answers_on_its_socket_and_is_gone_afterwards(server: Postgres, tmp_path: Path) -> None:
     server.start()
     connection = await asyncpg.connect(server.url)
@@ -38,6 +39,7 @@ async def test_it_answers_on_its_socket_and_is_gone_afterwards(server: Postgres,
         server.check()
 
 
+@pytest.mark.slow
 async def test_it_runs_from_an_installation_that_others_cannot_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = postgres_home().parent
     for folder in (package, package.with_name(f"{package.name}.libs")):

@@ -145,6 +145,7 @@ def test_an_id_that_the_caller_chose_is_not_the_answers() -> None:
     assert "answer_id" not in data(made)
 
 
+@pytest.mark.slow
 def test_the_event_of_every_record_fits_its_schema_and_has_grpcs_status() -> None:
     statuses = set()
     for each in records():

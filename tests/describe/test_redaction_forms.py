@@ -55,6 +55,7 @@ def is_nowhere(events: object) -> None:
         assert SECRET.encode() not in text
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples(1000))
 @given(case=cases, rules=st.sampled_from(sorted(RULES)), side=st.booleans(), share=st.just(1.0) | st.floats(0, 1), status=st.booleans(),
        lengths=st.lists(st.integers(1, 90), min_size=1, max_size=5), lost=st.sampled_from((0, 0, 0, 1)))  # fmt: skip

@@ -73,12 +73,14 @@ def test_the_sums_of_usage_count_each_answer_once() -> None:
     assert sum(counted.values()) == sum(TOTALS)
 
 
+@pytest.mark.slow
 def test_a_revision_tells_all_answers_again_in_place_of_the_first() -> None:
     first, second = map(usage, described(late=True))
     assert (first["exchange"], first["answers"], first["usage"]) == (second["exchange"], second["answers"], second["usage"])
     assert (first["revision"], second["revision"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_rules_withhold_the_frames_and_not_the_usage() -> None:
     [plain], [ruled] = described(), described(rules=Rules(["**.content"], [r"\d{3}-\d{4}"]))
     bare, hidden = record(plain), record(ruled)

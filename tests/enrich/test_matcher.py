@@ -46,6 +46,7 @@ class Told(Node, frozen=True, weakref=True):
     """A node that can be seen to go."""
 
 
+@pytest.mark.slow
 def test_no_more_nodes_are_held_than_the_bound() -> None:
     matcher = Matcher(lambda *_: False, 10)
     seen = []

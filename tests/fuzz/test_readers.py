@@ -11,16 +11,17 @@ from msgspec import structs
 from collector.decode import decode
 from tests.fuzz.reader_seeds import READERS
 from tests.fuzz.readers import Figures, lies, turn
+from tests.support.effort import examples
 
 BYTES = 500_000
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
 def test_no_call_is_a_fault_of_its_reader(name: str) -> None:
-    figures = Figures()
-    turn(name, -1, BYTES, figures)
+    figures, many = Figures(), examples(BYTES)
+    turn(name, -1, many, figures)
     assert figures.failed == 0
-    assert figures.bytes >= BYTES
+    assert figures.bytes >= many
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
@@ -31,6 +32,7 @@ def test_the_answers_it_starts_from_are_those_of_right_calls(name: str) -> None:
         assert (told.inference, told.usage) == (framed.inference, framed.usage)
 
 
+@pytest.mark.slow
 def test_most_changed_calls_reach_their_reader() -> None:
     for name, seeds in READERS.items():
         protocols = {decode(seed.captured).inference["protocol"] for seed in seeds}

@@ -142,6 +142,7 @@ async def test_a_connection_that_ends_makes_room() -> None:
         assert not listener.refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [

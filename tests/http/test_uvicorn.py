@@ -11,12 +11,14 @@ from importlib import metadata
 
 import pytest
 import uvicorn
+import uvicorn.server
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from collector.http import connections, servers
 from collector.http.connections import BoundedProtocol
 from tests.packaging.pins import allowed
+from tests.support import quick_stops
 
 OVERRIDDEN = {
     "connection_made": ["self", "transport"],
@@ -142,6 +144,13 @@ async def test_an_error_of_a_callback_becomes_a_400_and_the_end(protocol: HttpTo
     assert isinstance(transport, Transport)
     assert transport.written.startswith(b"HTTP/1.1 400 ")
     assert transport.closing
+
+
+def test_what_it_sleeps_at_its_end_is_shorter_in_tests() -> None:
+    """tests/support/quick_stops.py: in place of the module's `asyncio`."""
+    assert uvicorn.server.__dict__["asyncio"].sleep is quick_stops._sleep
+    for method in (uvicorn.Server.main_loop, uvicorn.Server.shutdown):
+        assert "await asyncio.sleep(0.1)" in inspect.getsource(method)
 
 
 def test_status_lines_are_whole() -> None:

@@ -75,6 +75,7 @@ def run_and_kill(path: Path, run: int, told: Told, lines: int) -> None:
                 told.line(line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(4))
 async def test_what_was_acknowledged_survives_kills(path: Path, open_at: Open, start: int) -> None:
     told, read = Told(), dict[int, Entry]()

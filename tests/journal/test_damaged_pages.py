@@ -105,6 +105,7 @@ def test_an_entry_that_lost_its_source_is_nobodys() -> None:
     connection.close()
 
 
+@pytest.mark.slow
 async def test_what_lies_behind_a_hole_of_any_size_is_read(path: Path, open_at: Open) -> None:
     journal = await open_at()
     await asyncio.gather(*(journal.append(Kind.TAP, "n", b"%d" % position) for position in range(1, 9001)))

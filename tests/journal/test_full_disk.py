@@ -67,6 +67,7 @@ async def test_pieces_of_a_checkpoint_that_found_no_room_do_not_keep_the_file_fr
     assert await (await open_at()).append(Kind.TAP, "n", b"x") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["UPDATE OF id ON meta", "INSERT ON incidents", "UPDATE OF unchecked ON meta"])
 async def test_a_process_whose_journal_can_note_nothing_stays_says_so_and_goes_on(tmp_path: Path, what: str) -> None:
     lab = Lab(tmp_path)

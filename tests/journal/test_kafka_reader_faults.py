@@ -213,6 +213,7 @@ async def test_what_cannot_be_read_at_the_end_is_told_with_what_comes_later(serv
     assert reader.lost.count == 50
 
 
+@pytest.mark.slow
 async def test_a_slow_broker_is_asked_batch_by_batch_for_a_bounded_stretch(served: Any) -> None:
     reader = served(broker := Broker(records(50_000)))
     broker.script = [None] * 2

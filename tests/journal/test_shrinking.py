@@ -51,6 +51,7 @@ async def test_a_file_of_which_much_is_needed_is_left_alone(path: Path, open_at:
     assert path.stat().st_size >= before
 
 
+@pytest.mark.slow
 async def test_a_damaged_file_keeps_its_size_and_takes_what_comes(path: Path, open_at: Open, caplog: pytest.LogCaptureFixture) -> None:
     journal = await open_at()
     await filled(journal)

@@ -92,6 +92,7 @@ async def test_none_that_could_not_start_leaves_anything_behind(away: Kafka, sta
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.slow
 async def test_one_whose_start_is_cancelled_leaves_nothing_behind(silent: Kafka) -> None:
     for start in (group, one_consumer, one_admin, start_consumer, start_producer):
         with pytest.raises(TimeoutError):

@@ -135,6 +135,7 @@ async def test_a_place_that_another_process_took_over_is_not_kept() -> None:
     await sink.close()
 
 
+@pytest.mark.slow
 async def test_a_question_that_no_broker_answers_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the group's ACL is missing: aiokafka gives an answer without the partitions."""
 

@@ -161,6 +161,7 @@ async def test_cut_connections_are_resumed_where_they_were(cluster: Cluster, lin
         assert mirror.watch.status().reflectors[0].lists == 1
 
 
+@pytest.mark.slow
 async def test_a_half_open_connection_is_noticed(cluster: Cluster, link: Link, kubeconfig: Path) -> None:
     await cluster.operator.create("models", "llama")
     async with Mirror(kubeconfig) as mirror:
@@ -265,6 +266,7 @@ async def test_an_api_server_down_at_the_start_is_answered_for_by_the_store(clus
         assert [(v.name, v.deleted) for v in mirror.applied] == [("gone", True)]
 
 
+@pytest.mark.slow
 async def test_5000_services_are_listed_in_pages(cluster: Cluster, kubeconfig: Path) -> None:
     await _create_many(cluster, 5000)
     async with Mirror(kubeconfig) as mirror:
@@ -275,6 +277,7 @@ async def test_5000_services_are_listed_in_pages(cluster: Cluster, kubeconfig: P
         await mirror.agrees(cluster.operator.services)
 
 
+@pytest.mark.slow
 async def test_200_changes_a_second_through_cuts_end_in_the_servers_state(cluster: Cluster, link: Link, kubeconfig: Path) -> None:
     chance = random.Random(6)
     await _create_many(cluster, 100)

@@ -123,6 +123,7 @@ async def test_the_api_server_is_asked_once_for_ten_seconds_and_for_all_who_wait
     assert people.reviewed == [token] * 2
 
 
+@pytest.mark.slow
 async def test_what_is_remembered_is_bounded_and_what_says_it_is_for_another_is_shown_to_nobody(
     scripted: ScriptedCluster, reviews: Made, tmp_path: Path
 ) -> None:

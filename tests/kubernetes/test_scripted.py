@@ -110,6 +110,7 @@ async def test_expired_versions_lead_to_a_new_list_in_either_form(server: Script
         assert [v.deleted for v in mirror.catalogue.versions("models", "llama")] == [False, True]
 
 
+@pytest.mark.slow
 async def test_a_version_of_the_future_is_given_up_for_a_list(server: ScriptedCluster, config: Path) -> None:
     """As after a restore of etcd: watches from a later version end silently, for ever, and versions count from less."""
     await server.operator.annotate("models", "llama", team="blue")
@@ -171,6 +172,7 @@ async def test_an_empty_list_may_say_null(scripted: ScriptedCluster, config: Pat
         assert mirror.catalogue.services() == []
 
 
+@pytest.mark.slow
 async def test_a_list_whose_continuation_expires_is_begun_anew(server: ScriptedCluster, config: Path) -> None:
     for number in range(600):
         await server.operator.create("models", f"service-{number}")
@@ -216,6 +218,7 @@ async def test_the_older_llm_version_is_read_where_only_that_is_served(scripted:
         assert "inferenceservices.serving.kserve.io is not installed" in mirror.watch.status().detail
 
 
+@pytest.mark.slow
 async def test_storage_that_initializes_after_a_restart_is_waited_for(server: ScriptedCluster, config: Path) -> None:
     async with Mirror(config) as mirror:
         await mirror.ready()
@@ -244,6 +247,7 @@ async def test_a_watch_that_dies_of_our_own_error_is_said_and_started_again(serv
         assert status_now.reflectors[0].crashes == 1
 
 
+@pytest.mark.slow
 async def test_after_a_success_the_waits_begin_anew(server: ScriptedCluster, config: Path) -> None:
     """A cap of 30 s that was never reset once left a catalogue stale for 18 s."""
     async with Mirror(config) as mirror:

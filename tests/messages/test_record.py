@@ -32,22 +32,25 @@ def real() -> list[dict[str, Any]]:
     return list(records())
 
 
+@pytest.mark.slow
 def test_every_field_of_a_record_is_known_and_of_its_type(real: list[dict[str, Any]]) -> None:
     assert len(real) > 10 * len(captures())
     assert {fault for record in real for fault in faults(record)} == set()
 
 
+@pytest.mark.slow
 def test_every_field_of_the_type_is_in_a_record(real: list[dict[str, Any]]) -> None:
     found = {path for record in real for path in paths(record)}
     never = {path for path in set(all_fields()) - found if not path.startswith(OF_AN_ANSWER)}
     assert never == set(NEVER)
 
 
+@pytest.mark.slow
 def test_what_is_never_absent_is_in_every_record(real: list[dict[str, Any]]) -> None:
+    whole, damaged = ({path for path, field in all_fields().items() if field.absent in absent} for absent in (("", DAMAGED), ("",)))
     for record in real:
         found = paths(record)
-        absent = ("",) if record.get("damaged") else ("", DAMAGED)
-        always = {path for path, field in all_fields().items() if field.absent in absent}
+        always = damaged if record.get("damaged") else whole
         missing = {path for path in always - found if path.rpartition(".")[0].removesuffix("[]") in found | {""}}
         assert {path for path in missing if "[]" not in path or _holds_any(record, path)} == set(), record["id"]
 
@@ -60,6 +63,7 @@ def _holds_any(record: dict[str, Any], path: str) -> bool:
     return bool(held)
 
 
+@pytest.mark.slow
 def test_a_field_that_is_not_known_and_one_of_another_type_are_seen(real: list[dict[str, Any]]) -> None:
     record = {**real[0], "else": 1, "revision": "0", "damaged": False, "proxy": [], "completeness": ["whole"]}
     wrong = {fault.partition(":")[0] for fault in faults(record)}

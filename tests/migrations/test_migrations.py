@@ -180,6 +180,7 @@ def test_a_migration_that_is_broken_off_is_done_when_it_is_begun_anew(store: Sto
     assert store.look(differences) == []
 
 
+@pytest.mark.slow
 def test_every_migration_can_be_taken_back(store: Store) -> None:
     migrate(store.url)
     for revision in [*revisions()[-2::-1], "base"]:
@@ -227,6 +228,7 @@ def test_several_migrations_of_a_server_at_once_are_one(empty_database: Database
     assert Store(empty_database.url).look(differences) == []
 
 
+@pytest.mark.slow
 def test_several_migrations_of_a_file_at_once_are_one(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/e.db"
     assert at_once(url) == [0, 0, 0]

@@ -309,6 +309,7 @@ def traffic(chance: Random) -> Sequence[Entry]:
     return calls.entries()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_cut_off_anywhere_and_resumed_each_is_billed_once(tmp_path: Path, seed: int) -> None:
     entries = traffic(Random(seed))

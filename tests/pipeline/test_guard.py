@@ -114,6 +114,7 @@ async def test_poison_is_a_letter_and_a_count_and_all_else_is_stored(tmp_path: P
     assert len(said) == 1, "one kind of failure fills no log"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_replay_gives_the_same_letters_once(tmp_path: Path, seed: int) -> None:
     whole, cut, chance = tmp_path / "whole", tmp_path / "cut", Random(seed)

@@ -98,6 +98,7 @@ async def test_a_server_that_hangs_holds_up_no_end(database: Database, tmp_path:
                 ending.reschedule(asyncio.get_running_loop().time() + PATIENCE)
 
 
+@pytest.mark.slow
 async def test_a_file_locked_by_another_process_is_told_and_all_is_stored_when_it_is_free(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

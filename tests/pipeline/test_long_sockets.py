@@ -144,6 +144,7 @@ def test_one_that_is_too_large_is_let_go_for_good_and_tells_all_the_same() -> No
     assert len(told) == 2
 
 
+@pytest.mark.slow
 def test_all_that_comes_behind_is_read_however_much_it_is() -> None:
     one, limits = connection(), LIMITS._replace(late_bytes=2_000_000)
     one.sends(frames(answers(2)))
@@ -225,6 +226,7 @@ def test_one_that_never_rests_is_told_while_it_is_open() -> None:
     assert ["href" in record["response"]["body"] for record in records] == [False] * 4 + [True]
 
 
+@pytest.mark.slow
 def test_usage_is_told_two_intervals_after_it_passed_at_the_latest() -> None:
     one = connection()
     for number in range(40):
@@ -335,6 +337,7 @@ def test_no_revision_tells_less_than_one_before_and_none_tells_an_answer_twice(
     assert [list(map(repr, revision)) for revision in told] == [list(map(repr, revision)) for revision in events(one.tape.entries)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_cut_off_anywhere_and_resumed_the_store_holds_the_same(tmp_path: Path, seed: int) -> None:
     chance, tape, vm = Random(seed), Tape(), Vm()

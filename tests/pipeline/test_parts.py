@@ -104,6 +104,7 @@ async def test_of_one_large_entry_no_more_is_in_hand_than_a_write_and_a_step(tmp
     assert sum(row[0] == "exchanges" for row in stored(tmp_path)) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 @pytest.mark.parametrize("writes", [0, 1, 2, 7, 12])  # of 13 that are stored before the entry is fed, 3 exchanges each
 async def test_a_crash_between_the_parts_of_one_entry_stores_each_once(tmp_path: Path, writes: int, behind: bool) -> None:

@@ -100,6 +100,7 @@ async def uninterrupted(folder: Path, entries: Sequence[Entry]) -> list[tuple[An
     return stored(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 async def test_cut_off_anywhere_and_resumed_it_stores_the_same(tmp_path: Path, seed: int) -> None:
     chance = Random(seed)

@@ -156,6 +156,7 @@ async def _hang(reached: asyncio.Event) -> None:
 WRITES = {"place": 0, "first write": 1}  # which of them is to hang
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["place", "rename", "renamed", "first write"])
 async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -188,6 +189,7 @@ async def test_a_crash_at_any_step_of_the_renaming_stores_everything_once(
     assert len(lab.letters()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 1])
 async def test_an_older_copy_of_the_store_is_noticed_and_what_the_journal_still_has_is_stored(lab: Lab, keep: int) -> None:
     await lab.sent_and_stored(10 + keep)

@@ -94,12 +94,14 @@ async def test_a_stream_cannot_become_another_proxys(ingest: Ingest) -> None:
     assert "changed within the stream" in details
 
 
+@pytest.mark.slow
 async def test_a_message_above_the_limit_ends_only_its_own_stream(ingest: Ingest) -> None:
     status, _ = await ingest.send_logs_for_details([log_message(size=100 * MIB)])
     assert status == grpc.StatusCode.RESOURCE_EXHAUSTED
     await ingest.check_good_input_passes()
 
 
+@pytest.mark.slow
 async def test_a_compressed_bomb_is_refused_unopened(ingest: Ingest, capfd: pytest.CaptureFixture[str]) -> None:
     status, _ = await ingest.send_logs_for_details([log_message(size=100 * MIB)], grpc.Compression.Gzip)
     assert status == grpc.StatusCode.UNIMPLEMENTED
@@ -231,6 +233,7 @@ async def test_a_message_without_secrets_is_stored_as_it_came(ingest: Ingest) ->
     assert entry.payload == message.SerializeToString() + unknown
 
 
+@pytest.mark.slow
 async def test_what_is_more_than_a_share_is_told_under_its_senders_name(start: Start) -> None:
     ingest = await start(quota_bytes=MIB, shared=True)
     assert [(await ingest.post(batch(n, 300_000))).status_code for n in (1, 2, 3)] == [200, 200, 503]

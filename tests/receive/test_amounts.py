@@ -113,6 +113,7 @@ async def test_a_batch_with_too_much_of_something_is_refused_with_what(start: St
     assert (await ingest.post(batch())).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", EARLY)
 def test_it_is_refused_before_it_is_parsed(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     payload = EXCESSIVE[words]()
@@ -181,6 +182,7 @@ def test_what_envoy_tells_of_its_node_besides_is_no_fault() -> None:
     parse_log_message(log_node(ANNOTATIONS={"last-applied": "x" * 300_000}, LABELS={str(n): "x" * 60 for n in range(200)}), "")
 
 
+@pytest.mark.slow
 def test_as_many_as_are_allowed_pass() -> None:
     parse_batch(batch() + PART * 8_191)
     parse_batch(batch() + b"\x2a\x00" * 15, compressed=True)

@@ -50,6 +50,7 @@ def streamed(data: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("coding", "make"),
     [("gzip", gzip.compress), ("zstd", zstandard.compress), ("zstd", streamed)],

@@ -135,6 +135,7 @@ def test_who_floods_has_to_wait_and_the_others_do_not() -> None:
     assert world.send("flooder", 1, 1) is None
 
 
+@pytest.mark.slow
 def test_who_is_alone_is_never_held_up_and_who_was_heard_of_late_is_not_forgotten() -> None:
     world = World()
     assert flooded(world) == 1000
@@ -157,6 +158,7 @@ def test_several_that_flood_do_not_starve_a_few(greedy: int, quiet: int) -> None
     assert world.send("quiet0", 1, 100) is None
 
 
+@pytest.mark.slow
 def test_what_came_while_the_sink_was_away_is_held_against_nobody() -> None:
     world = World(away=True)
     world.send("quiet", 1, 100)

@@ -141,6 +141,7 @@ async def test_a_damaged_content_coding_is_refused_with_what_is_wrong(ingest: In
 BOMB = bytes(200 * MIB)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("coding", "make"),
     [("gzip", lambda: gzip.compress(BOMB)), ("zstd", lambda: zstandard.compress(BOMB)), ("zstd", lambda: streamed(BOMB))],
@@ -152,11 +153,13 @@ async def test_a_bomb_is_refused_before_it_is_unpacked(ingest: Ingest, coding: s
     await ingest.check_good_input_passes()
 
 
+@pytest.mark.slow
 async def test_a_body_of_100_mb_is_refused(ingest: Ingest) -> None:
     check_problem(await ingest.post(bytes(100 * MIB)), 413, "exceeds 1048576 bytes")
     await ingest.check_good_input_passes()
 
 
+@pytest.mark.slow
 async def test_a_chunked_body_of_100_mb_is_refused(ingest: Ingest) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(100):

@@ -76,6 +76,7 @@ def test_a_secret_anywhere_in_json_is_nowhere_in_what_is_told(name, asked, answe
     assert not leaks(conceal(captured, RULES, (False, False)))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(max(300, FUZZ_BYTES // 20_000))
 def test_a_secret_put_into_a_transcript_is_nowhere_whatever_else_goes_wrong_with_it():
     """A tenth of the decoder's fuzz. The secret takes the place of a text, or stands anywhere."""

@@ -23,8 +23,14 @@ TRIES_PER_EVENT = {0.1: 1.25, 0.3: 1.75, 0.6: 3.4}  # 1 / (1 - share), and what 
 WAITED_PER_FAULT = 0.01  # seconds between tries, of a relay that gets on
 
 
-@pytest.mark.parametrize("mode", ["binary", "structured", "batch"])
-@pytest.mark.parametrize("share", TRIES_PER_EVENT)
+@pytest.mark.parametrize(
+    ("share", "mode"),
+    [
+        pytest.param(share, mode, marks=[] if mode == "batch" else pytest.mark.slow)  # of which few requests hold all
+        for share in TRIES_PER_EVENT
+        for mode in ("binary", "structured", "batch")
+    ],
+)
 async def test_a_share_of_faults_of_six_kinds_costs_tries_and_no_event(
     tmp_path: Path, mode: str, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

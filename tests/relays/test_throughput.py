@@ -104,6 +104,7 @@ async def _rate(client: Client) -> float:
     return (EXCHANGES - 1) / (asyncio.get_running_loop().time() - client.began)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout_seconds", [0.05, 10.0])
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
 def test_a_lost_answer_costs_what_answers_take_and_not_the_time_limit(share: float, timeout_seconds: float) -> None:

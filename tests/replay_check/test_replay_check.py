@@ -140,6 +140,7 @@ def digests_of(number: int) -> dict[str, baseline.Digests]:
     return command.digests(recording.read().first(number))
 
 
+@pytest.mark.slow
 def test_one_byte_of_one_event_is_seen(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     file = tmp_path / "baseline"
     baseline.write(file, "", "", digests_of(200))
@@ -153,12 +154,14 @@ def test_one_byte_of_one_event_is_seen(tmp_path: Path, request: pytest.FixtureRe
 checkout = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout: there is no commit to compare with")
 
 
+@pytest.mark.slow
 @checkout
 def test_against_a_commit_it_is_named_with_its_field(one_byte_changed: list[str]) -> None:
     found = [one for one in compare("HEAD", recording.read().first(200), (), PROFILES[:1]) if one.id in one_byte_changed]
     assert [(one.type, one.changes) for one in found] == [(EXCHANGE_TYPE, [lines.Change("data.revision", 0, 7)])]
 
 
+@pytest.mark.slow
 @checkout
 def test_what_is_on_purpose_is_not_reported(one_byte_changed: list[str]) -> None:
     purposes = [Purpose("meshscribe.exchange.*", "data.rev*", "a test")]

@@ -67,6 +67,7 @@ async def test_windows_are_counted_as_they_were_stored_and_once() -> None:
     await sink.close()
 
 
+@pytest.mark.slow
 async def test_senders_cannot_make_labels_without_end() -> None:
     registry = CollectorRegistry()
     sink = CountedSink(Store(), LedgerMetrics(registry))

@@ -74,6 +74,7 @@ async def test_verify_names_a_damaged_log_and_leaves_it(path: Path) -> None:
         assert wal.log_of(path).read_bytes() == data
 
 
+@pytest.mark.slow
 def test_what_another_is_writing_is_no_damage(path: Path) -> None:
     ending = threading.Event()
 

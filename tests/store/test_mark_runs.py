@@ -108,6 +108,7 @@ def of_places(data: bytes) -> list[int]:
     return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_larger_than_a_run_becomes_several() -> None:
     told = [(f"019a0000-0000-7000-8000-{number:012x}", {f"trace:{number}"}) for number in range(MOST + 5)]
     contents = of_batches(batches(told))

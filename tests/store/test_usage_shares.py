@@ -55,6 +55,7 @@ def test_who_had_keys_before_the_flood_keeps_them_and_has_the_rest_of_its_share(
     assert flood(book, "quiet", 10 * KEYS) == SHARE - 4
 
 
+@pytest.mark.slow
 def test_many_namespaces_share_what_is_left() -> None:
     book = begun()
     flood(book, "loud", 10 * KEYS)

@@ -181,6 +181,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return Template(path.read_bytes())
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1 << 32))
 def test_sums_are_what_usage_events_say_after_any_history(template: Template, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     path = tmp_path_factory.mktemp("store") / "events.db"

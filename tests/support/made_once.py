@@ -1,6 +1,6 @@
 """What each test would make anew, and would be the same each time, made once for a tester: the tree of commands, the certificates that
-clients trust by default, and the tables of a new SQLite store, which are copied. Processes that tests start make all of it themselves, and
-so do the tests of migrations.
+clients trust by default, the statements of a sink, and the tables of a new SQLite store, which are copied. Processes that tests start make
+all of it themselves, and so do the tests of migrations.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import typer.main
 import typer.testing
 from sqlalchemy import make_url
 
+from collector.sinks import sqlite
 from collector.store import migrate as migrating
 from collector.store.postgres_server import PostgresServer
 
@@ -75,20 +76,21 @@ def _is_empty(store: sqlite3.Connection) -> bool:
 
 
 @cache
-def _trusted(_file: str, _folder: str) -> ssl.SSLContext:
-    return _create_ssl_context()
+def _trusted(trust_env: bool, *_read: str) -> ssl.SSLContext:
+    return _create_ssl_context(trust_env=trust_env)
 
 
 def trusting(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
     """In place of httpx.create_ssl_context: to read a hundred authorities' certificates takes longer than most that a client does."""
-    if verify is True and cert is None and trust_env:
-        return _trusted(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    if verify is True and cert is None:
+        return _trusted(trust_env, *(os.environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if trust_env))
     return _create_ssl_context(verify, cert, trust_env)
 
 
 def pytest_configure() -> None:
     typer.testing._get_command = cache(typer.main.get_command)
     httpx._transports.default.create_ssl_context = trusting
+    sqlite._insert = cache(sqlite._insert)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -36,7 +36,7 @@ class _Take(BaseHTTPRequestHandler):
 def taking(status: int = 200) -> Iterator[Posted]:
     """One that runs meanwhile."""
     with Posted(status) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # so soon it sees that it shall end
         thread.start()
         try:
             yield server

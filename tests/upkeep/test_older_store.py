@@ -27,6 +27,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["verify", "recount", "marks"])
 def test_the_migration_is_asked_for(tmp_path: Path, url: str, tool: str) -> None:
     environment = {"MESHSCRIBE_SINK__URL": url, "MESHSCRIBE_JOURNAL__PATH": str(tmp_path / "journal.db")}

@@ -55,6 +55,7 @@ async def test_it_can_be_copied_as_curl_as_a_command_and_as_a_link(world: World)
     assert copies[2].startswith("http://audit/exchanges/")
 
 
+@pytest.mark.slow
 async def test_one_whose_rights_end_somewhere_reads_on_inside_of_them(world: World) -> None:
     await world.put(outputs([chat(1), chat(2)]))
     world.looker = Looker(Person("ada", "token"), dict.fromkeys(Right, Reach(namespaces=frozenset(("demo",)))))
@@ -84,6 +85,7 @@ async def test_its_call_its_trace_and_its_session_are_a_click_away(world: World)
     assert len([link for link in (await world.see(call)).links() if link.startswith("/exchanges/")]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "value"), [("status", "text"), ("duration_us", "x"), ("time_us", "x"), ("time_us", -1)])
 async def test_a_damaged_row_of_its_call_takes_no_other_page_away(world: World, column: str, value: object) -> None:
     await world.put(outputs([chat(1), chat(2)]))
@@ -97,6 +99,7 @@ async def test_a_damaged_row_of_its_call_takes_no_other_page_away(world: World, 
     assert "damaged" in (await world.see(f"/exchanges/{damaged}")).text
 
 
+@pytest.mark.slow
 async def test_of_a_very_long_text_a_page_shows_the_beginning_and_says_how_much_more_there_is(world: World) -> None:
     await world.put(outputs([chat(1, "word " * 60_000)]))
     page = await world.see(await opened(world))

@@ -46,6 +46,7 @@ def header(text: str) -> str:
     return text.replace("\n", " ").encode().decode("latin-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", [pytest.param(FEW, id="40"), pytest.param(CORPUS, id="200", marks=pytest.mark.slow)])
 async def test_payloads_in_every_field_stay_text(world: World, corpus: list[str]) -> None:
     assert len(set(corpus)) in (40, 200)
@@ -65,6 +66,7 @@ async def test_payloads_in_every_field_stay_text(world: World, corpus: list[str]
         harmless(await world.see(link))
 
 
+@pytest.mark.slow
 async def test_what_is_written_into_the_address_stays_text(world: World) -> None:
     for text in TEMPLATES:
         for path in ("/", "/losses", "/services", "/access", "/usage"):

@@ -27,6 +27,7 @@ async def test_a_filter_is_shown_as_a_chip_that_takes_it_away(world: World) -> N
     assert "/?model=m-7b&since=1d" in page.links()
 
 
+@pytest.mark.slow
 async def test_pages_follow_one_another_without_a_line_lost_or_shown_twice(world: World) -> None:
     await filled(world, 120)
     seen: list[str] = []
@@ -38,6 +39,7 @@ async def test_pages_follow_one_another_without_a_line_lost_or_shown_twice(world
     assert len(seen) == len(set(seen)) == 120
 
 
+@pytest.mark.slow
 async def test_next_and_previous_stay_inside_what_was_asked_for(world: World) -> None:
     await world.put(outputs([chat(number, status=503 if number % 2 else 200) for number in range(9)]))
     first = await world.see("/?status=503")
@@ -97,6 +99,7 @@ async def test_a_search_keeps_both_ends_of_the_time_that_was_chosen(world: World
     assert "No exchange matches." in again.text
 
 
+@pytest.mark.slow
 async def test_columns_are_chosen_and_stay_in_every_address(world: World) -> None:
     await filled(world, 60)
     page = await world.see("/?columns=service&columns=protocol&columns=annotation:nobody.example%2Fteam&since=1d")

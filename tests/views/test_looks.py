@@ -131,6 +131,7 @@ async def locked(store: Store, writer: LookWriter, tokens: Path) -> AsyncIterato
     await engine.dispose()
 
 
+@pytest.mark.slow
 async def test_pages_need_a_login_and_what_they_load_does_not(filled: Store, tmp_path: Path) -> None:
     [one, *_] = ids(filled)
     async with written_down(filled) as writer, locked(filled, writer, tmp_path / "tokens") as (client, token):

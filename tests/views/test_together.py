@@ -57,6 +57,7 @@ async def test_examples_that_the_first_request_brings_are_shown_though_a_model_s
     assert all(text.count(once) == 1 for once in ("Be brief.", "Is 3 odd?", "Yes, odd.", "Is 4 odd?"))
 
 
+@pytest.mark.slow
 async def test_what_a_request_changed_of_what_was_said_is_shown_with_all_behind_it(world: World) -> None:
     first, forged = said("user", "May I?"), said("assistant", "You may.")
     await world.put(outputs([asked(1, "You may not.", first), asked(2, "Done.", first, forged, said("user", "Then do it."))]))
