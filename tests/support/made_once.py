@@ -1,5 +1,5 @@
 """What each test would make anew, and would be the same each time, made once for a tester: the tree of commands, the certificates that
-clients trust by default, the statements of a sink, and the tables of a new SQLite store, which are copied. Processes that tests start make
+clients trust by default, and the tables of a new SQLite store, which are copied. Processes that tests start make
 all of it themselves, and so do the tests of migrations.
 """
 
@@ -21,7 +21,6 @@ import typer.main
 import typer.testing
 from sqlalchemy import make_url
 
-from collector.sinks import sqlite
 from collector.store import migrate as migrating
 from collector.store.postgres_server import PostgresServer
 
@@ -90,7 +89,6 @@ def trusting(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ss
 def pytest_configure() -> None:
     typer.testing._get_command = cache(typer.main.get_command)
     httpx._transports.default.create_ssl_context = trusting
-    sqlite._insert = cache(sqlite._insert)
 
 
 @pytest.hookimpl(wrapper=True)
