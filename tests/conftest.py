@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -41,6 +42,12 @@ SERVERS = {"browser", "kafka", "postgres", "real_cluster", "secured"}  # fixture
 SPOKEN_TO = {"database", "empty_database", "kafka", "postgres", "secured"}  # by the loop of a test
 NEED_GO = Path(__file__).parent / "manifests"
 ALLOWED = os.environ.get("MESHSCRIBE_ALLOW_SKIPS") == "1"
+
+
+def pytest_configure() -> None:
+    """A shell makes what it starts in the background deaf to Ctrl-C, and so all that this starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
