@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("meshscribe.pipeline")
 
-AT_ONCE = 32  # exchanges described before others have their turn; of more the first are gone from the cache when the next stage comes
+AT_ONCE = 256  # exchanges described before others have their turn
 WITHIN = 1.25  # batches that are in hand, at most, before one of them is stored: an exchange takes 2 KiB and its bodies until then
 READ_BYTES = 2 << 20  # journal bytes taken at once
 TICK_SECONDS = 0.5  # how long time may stand still while something is open

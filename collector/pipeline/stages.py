@@ -1,6 +1,6 @@
 """The stages behind the correlator, on what one entry closed, with a guard around them: redact, decode, enrich, describe.
 
-All go through a stage together, which is cheaper. Only if that raises is each taken alone: then what fails is one output with its fault,
+Some go through a stage together, which is cheaper. Only if that raises is each taken alone: then what fails is one output with its fault,
 the ledger counts it under its proxy, and all else goes on. Pure: the same input gives the same outputs and the same faults.
 """
 
@@ -27,6 +27,7 @@ from collector.messages.seen import Seen
 from collector.messages.service import Service
 from collector.redact import for_a_letter
 
+TOGETHER = 32  # go through a stage: of more the first are gone from the processor's cache when the next stage comes
 WITHHELD = "its bytes are withheld, because rules hide parts of them"
 
 
@@ -70,6 +71,12 @@ class Stages:
 
     def outputs(self, closed: Sequence[Closed]) -> list[Output]:
         """One output each, in order. Raises nothing for what is in them."""
+        made: list[Output] = []
+        for start in range(0, len(closed), TOGETHER):
+            made += self._some(closed[start : start + TOGETHER])
+        return made
+
+    def _some(self, closed: Sequence[Closed]) -> list[Output]:
         try:
             return list(self._together(closed))
         except Exception:  # noqa: BLE001 - found out, one by one, whose it is
