@@ -5,7 +5,7 @@ Each says what tells it from others, so that statements with it are compiled onc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -70,18 +70,6 @@ class Position(FunctionElement[int]):
     type = Integer()
 
 
-@compiles(Position)
-def _position(called: Position, compiler: SQLCompiler, **more: object) -> str:
-    whole, part = (compiler.process(clause, **more) for clause in called.clauses)
-    return f"position({part} in {whole})"
-
-
-@compiles(Position, "sqlite")
-def _instr(called: Position, compiler: SQLCompiler, **more: object) -> str:
-    whole, part = (compiler.process(clause, **more) for clause in called.clauses)
-    return f"instr({whole}, {part})"
-
-
 class Among(FunctionElement[Any]):
     """That the column is one of these texts, as one parameter however many they are."""
 
@@ -105,13 +93,16 @@ class _Texts(TypeDecorator[Sequence[str]]):
         return orjson.dumps(value).decode() if dialect.name == "sqlite" else value
 
 
-@compiles(Among)
-def _any(among: Among, compiler: SQLCompiler, **more: object) -> str:
-    column, values = (compiler.process(clause, **more) for clause in among.clauses)
-    return f"{column} = ANY ({values})"
+def _written(form: str) -> Callable[..., str]:
+    """How both clauses of a function are written down."""
+
+    def write(called: FunctionElement[Any], compiler: SQLCompiler, **more: object) -> str:
+        return form.format(*(compiler.process(clause, **more) for clause in called.clauses))
+
+    return write
 
 
-@compiles(Among, "sqlite")
-def _in(among: Among, compiler: SQLCompiler, **more: object) -> str:
-    column, values = (compiler.process(clause, **more) for clause in among.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"
+compiles(Position)(_written("position({1} in {0})"))
+compiles(Position, "sqlite")(_written("instr({0}, {1})"))
+compiles(Among)(_written("{0} = ANY ({1})"))
+compiles(Among, "sqlite")(_written("{0} IN (SELECT value FROM json_each({1}))"))

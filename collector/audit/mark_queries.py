@@ -44,11 +44,10 @@ _NUMBERS: Mapping[str, ColumnElement[object]] = {
 }
 Group = tuple[str, ...]  # marks of which one must be there
 
-
 # These are asked several times for one page: as texts they cost their writer nothing.
 _RUNS_FROM = "SELECT run, low, high, count AS exchanges FROM mark_runs WHERE run > :behind AND high > :low AND low < :high"
 _RUNS = text(_RUNS_FROM)
-# Steps from one bucket that exists to the next: what lies between costs nothing. One statement, so all is of one moment.
+# Steps from one bucket that exists to the next: what lies between costs nothing.
 _BUCKETS_FROM = """
 WITH RECURSIVE b(n) AS (
   SELECT max(bucket) FROM marks WHERE bucket <= :last
@@ -56,6 +55,7 @@ WITH RECURSIVE b(n) AS (
 ) SELECT n AS bucket{more} FROM b WHERE n >= :first
 """
 _BUCKETS = text(_BUCKETS_FROM.format(more=""))
+# One statement, so all is of one moment.
 _SOURCES = text(f"""
 {_BUCKETS_FROM.format(more=", 0 AS run, '' AS low, '' AS high, 0 AS exchanges")}
 UNION ALL SELECT NULL AS bucket, run, low, high, exchanges FROM ({_RUNS_FROM}) r

@@ -56,9 +56,9 @@ class Sources(NamedTuple):
     known: int
 
 
-class Begun(NamedTuple):
-    """What of the first runs was read already; and whether so many of the next exchanges may have all the marks that a page of them is
-    found without an index. So it is taken to be where there are no runs to tell.
+class FirstRuns(NamedTuple):
+    """What was read of the first runs before anything else. `is_common`: so many of the next exchanges may have all the marks that a page
+    of them is found without an index. So it is taken to be where there are no runs to tell.
     """
 
     runs: frozenset[int]
@@ -67,12 +67,12 @@ class Begun(NamedTuple):
     is_common: bool
 
 
-async def begun(connection: AsyncConnection, sources: Sources, groups: Sequence[Group]) -> Begun:
+async def first_runs(connection: AsyncConnection, sources: Sources, groups: Sequence[Group]) -> FirstRuns:
     """Reads the first runs."""
     runs = [one for one in sources.listed if one.bucket is None][:_FIRST]
     places, last = await _places(connection, _hashes(groups), runs)
     is_common = sum(_number(places, one) for one in runs) * _COMMON >= sum(one.exchanges for one in runs)
-    return Begun(frozenset(one.run for one in runs), places, last, is_common)
+    return FirstRuns(frozenset(one.run for one in runs), places, last, is_common)
 
 
 def _hashes(groups: Sequence[Group]) -> list[list[bytes]]:
@@ -80,7 +80,7 @@ def _hashes(groups: Sequence[Group]) -> list[list[bytes]]:
 
 
 async def candidates(
-    connection: AsyncConnection, asked: Asked, groups: Sequence[Group], sources: Sources, first: Begun | None = None
+    connection: AsyncConnection, asked: Asked, groups: Sequence[Group], sources: Sources, first: FirstRuns | None = None
 ) -> AsyncIterator[list[str]]:
     """The ids of those who may have all the marks, in order, some at a time."""
     (waiting, known), wanted = sources, _hashes(groups)
@@ -146,7 +146,7 @@ def _in_order(sources: list[_Source], descending: bool) -> list[_Source]:
 
 
 async def _named(
-    connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source], first: Begun | None
+    connection: AsyncConnection, wanted: Sequence[Sequence[bytes]], sources: Sequence[_Source], first: FirstRuns | None
 ) -> tuple[set[str], int, int | None]:
     """The ids in these sources; how many of the sources were read: fewer where they name too many; and the last run that there was by
     then. None: it is not known, or something was gone.

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.audit import exchange_queries as queries
 from collector.audit import mark_queries, pages, text_queries
 from collector.audit.hints import Among
-from collector.audit.mark_sources import Asked, begun, candidates, sources_of
+from collector.audit.mark_sources import Asked, candidates, first_runs, sources_of
 from collector.audit.moments import LAST_US, Span, first_id, past_id
 from collector.audit.pages import PORTIONS, Page
 from collector.store.schema import exchanges
@@ -82,7 +82,7 @@ async def find(connection: AsyncConnection, sought: Sought, behind: str | None, 
     if groups and isinstance(sought.seen, True_):  # else what others have would decide where a page ends
         asked = _asked(sought, behind)
         sources = await sources_of(connection, asked)
-        first = await begun(connection, sources, groups)
+        first = await first_runs(connection, sources, groups)
         if not first.is_common:
             return await _named(connection, sought, rows, behind, limit, candidates(connection, asked, groups, sources, first))
     looked_at = sought.bounds.before_index if groups else sought.bounds.looked_at

@@ -1,6 +1,6 @@
 """What each test would make anew, and would be the same each time, made once for a tester: the tree of commands, the certificates that
-clients trust by default, and the tables of a new SQLite store, which are copied. Processes that tests start make
-all of it themselves, and so do the tests of migrations.
+clients trust by default, and the tables of a new SQLite store, which are copied. Processes that tests start make all of it themselves, and
+so do the tests of migrations.
 """
 
 from __future__ import annotations
